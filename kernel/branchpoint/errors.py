@@ -1,0 +1,66 @@
+"""What can go wrong, in words that name the thing and the next step.
+
+Every error a user can cause or meet is a :class:`BranchpointError`; anything else that escapes
+is a bug of ours.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class BranchpointError(Exception):
+    """Base of all errors meant for the user.
+
+    ``message`` says what happened and where; ``hint``, when there is one, says what to do next.
+    """
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}\n  → {self.hint}" if self.hint else self.message
+
+
+class SetupError(BranchpointError):
+    """This computer lacks something: QEMU, a compiler, space, rights."""
+
+
+class ComposeError(BranchpointError):
+    """A compose file says something that cannot be done; carries file and line."""
+
+    def __init__(self, message: str, file: Path, line: int | None = None, hint: str = "") -> None:
+        where = f"{file}:{line}" if line is not None else str(file)
+        super().__init__(f"{where}: {message}", hint)
+        self.file = file
+        self.line = line
+
+
+class ImageError(BranchpointError):
+    """A container image or the guest image cannot be read or built."""
+
+
+class MachineError(BranchpointError):
+    """The emulator died, refused a request or broke its protocol."""
+
+
+class RecordingError(BranchpointError):
+    """A recording cannot be opened, read or written."""
+
+
+class DivergenceError(RecordingError):
+    """A replay reached a checkpoint in another state than the one recorded."""
+
+
+class TimeError(BranchpointError):
+    """An instant outside the recording, or time running backwards."""
+
+
+class ContainerError(BranchpointError):
+    """No such container, or it cannot do what was asked at that moment."""
+
+
+class ProcessTimeout(BranchpointError):
+    """A command did not finish within the virtual time it was given."""

@@ -1,0 +1,245 @@
+/* The guest agent: process 1 of the machine. Everything its files share.
+ *
+ * One thread, one epoll loop, no waiting: see loop() in main.c. All instants are nanoseconds of
+ * virtual time since power-on, which is exactly what the machine's time stamp counter shows.
+ */
+#ifndef AGENT_H
+#define AGENT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+typedef uint64_t ns_t;
+
+#define MS 1000000ULL
+#define SECOND (1000 * MS)
+#define TICK (10 * MS) /* the inbox is looked at, and timers fire, at multiples of this */
+#define PRINTF(a, b) __attribute__((format(printf, a, b)))
+
+static inline ns_t now(void)
+{
+    uint32_t low, high;
+    __asm__ volatile("rdtsc" : "=a"(low), "=d"(high));
+    return (uint64_t)high << 32 | low;
+}
+
+/* ---- util.c: small things; the allocating ones never fail (out of memory is fatal) */
+
+void *grab(size_t size); /* zeroed */
+void *regrow(void *p, size_t size);
+char *copy(const char *text);
+char *format(const char *fmt, ...) PRINTF(1, 2);
+int write_file(const char *path, const char *text);       /* 0 or -errno */
+ssize_t read_file(const char *path, char *text, size_t size); /* length (NUL added) or -errno */
+
+struct strings { /* a growing, NULL-terminated list; `items` may be used as an argv */
+    char **items;
+    size_t count;
+};
+void strings_add(struct strings *list, char *text); /* takes over `text` */
+void strings_free(struct strings *list);
+
+/* ---- timer.c */
+
+struct timer {
+    ns_t at;
+    void (*fire)(void *arg);
+    void *arg;
+    struct timer *next;
+    bool armed;
+};
+void timer_set(struct timer *t, ns_t at, void (*fire)(void *), void *arg);
+void timer_clear(struct timer *t);
+void timers_run(void);
+
+/* ---- mailbox.c: the two rings shared with the host (layout: guest/wire.py) */
+
+enum kind { KIND_COMMAND = 1, KIND_LINE = 2, KIND_EVENT = 3, KIND_RAW = 4 };
+
+void mailbox_open(void);
+bool mailbox_is_open(void);
+char *mailbox_next(size_t *size);        /* next command's payload, to be freed; NULL when none */
+void mailbox_new_window(void);           /* a tick begins: output may flow again */
+bool mailbox_has_room(size_t payload);   /* may a record of that size be written in this window? */
+void mailbox_frame(enum kind kind, ...); /* then pairs (const void *, size_t), ended by NULL */
+
+/* ---- out.c: what the agent has to say */
+
+void say(const char *fmt, ...) PRINTF(1, 2);  /* to the console and the debug port */
+void fail(const char *fmt, ...) PRINTF(1, 2) __attribute__((noreturn)); /* ... and power off */
+void event(const char *type, ...); /* then strings "key", "value", ... ended by NULL */
+void error(const char *about, const char *fmt, ...) PRINTF(2, 3);
+const char *number(long long value); /* decimal, valid until sixteen calls later */
+
+/* ---- stream.c: from pipes to records */
+
+enum mode { MODE_LINES, MODE_RAW, MODE_KEEP, MODE_KERNEL };
+
+struct stream {
+    int fd;             /* -1: ended */
+    enum mode mode;
+    const char *source; /* borrowed */
+    const char *name;   /* "out" or "err" */
+    char *data;         /* read but not yet written to the outbox; MODE_KEEP: the first bytes */
+    size_t length;
+    void (*ended)(void *arg); /* all was written; called at most once */
+    void *arg;
+    struct stream *next;
+};
+void streams_open(void);
+int streams_fd(void);
+void streams_ready(void);     /* streams_fd() is readable */
+bool streams_throttled(void); /* not to be looked at before the next window */
+void streams_new_window(void);
+void stream_begin(struct stream *s, int fd);
+void stream_flush(struct stream *s); /* also the unfinished last line */
+bool stream_pending(const struct stream *s); /* is there output that was not yet written? */
+void stream_drop(struct stream *s); /* stop reading, forget what was not written */
+
+/* ---- proc.c: child processes */
+
+struct container;
+
+struct launch { /* how to start a child */
+    char *const *argv;
+    char *script; /* instead of argv: run by a shell, with the toolbox at /.branchpoint */
+    char *const *env;
+    const char *workdir;
+    unsigned uid, gid;
+    struct container *where; /* NULL: the guest itself */
+};
+
+struct proc {
+    pid_t pid;         /* 0: none (not yet, or reaped) */
+    pid_t group;       /* its process group, also when it is reaped; 0: never started */
+    pid_t holder;      /* first process of the PID namespace made for a dead container */
+    char *source;
+    struct stream out, err;
+    int out_writer, err_writer; /* the pipes' other ends, until the child has them */
+    int open_streams;
+    bool reaped, done;
+    int status;        /* as waitpid's */
+    struct timer linger;
+    void (*on_reaped)(struct proc *p); /* at once; may be NULL */
+    void (*on_done)(struct proc *p);   /* after its output, or when only others hold its pipes */
+    void (*on_gone)(struct proc *p);   /* ... and these have closed them: p may be freed */
+    void *arg;
+    struct proc *next;
+};
+void proc_init(struct proc *p, const char *source, enum mode mode);
+int proc_pipes(struct proc *p);  /* 0 or -errno; p->out_writer and p->err_writer are the child's */
+int proc_start(struct proc *p, const struct launch *how); /* 0 or -errno; makes missing pipes */
+void proc_listen(struct proc *p);              /* begin to read the pipes */
+void proc_adopt(struct proc *p, pid_t pid);    /* that child is p's process */
+void proc_exited(struct proc *p, int status);
+void proc_free(struct proc *p);                /* not p itself */
+void children_reap(void);
+int exit_code(int status);   /* 128 + signal when killed by one, as shells show it */
+int exit_signal(int status); /* 0 when it exited by itself */
+
+/* ---- enter.c: the child's side of a start */
+
+void enter_and_exec(const struct launch *how, int pidfd) __attribute__((noreturn));
+
+/* ---- command.c: what the host asks for */
+
+void command_run(char *payload, size_t size);
+
+/* ---- seed.c */
+
+int seed_add(const void *bytes, size_t size); /* 0 or -errno */
+void seed_first(void);
+
+/* ---- boot.c, nvdimm.c: from the initramfs to the toolbox as root */
+
+void boot_early(void);
+void boot_modules(void);
+void boot_root(void);
+char *nvdimm_attach(unsigned slot); /* name of the block device, e.g. "pmem0"; fails loudly */
+int nvdimm_mount(unsigned slot, const char *where);
+
+/* ---- spec.c: /system/branchpoint/system.conf */
+
+enum need { NEED_STARTED, NEED_HEALTHY, NEED_COMPLETED };
+enum restart { RESTART_NO, RESTART_ALWAYS, RESTART_ON_FAILURE, RESTART_UNLESS_STOPPED };
+
+struct depend {
+    struct container *on;
+    char *name;
+    enum need need;
+};
+
+struct spec {
+    char *bundle, *rootfs, *netns, *workdir;
+    struct depend *depends;
+    size_t depend_count;
+    struct strings health; /* argv; empty: no healthcheck */
+    ns_t health_interval, health_timeout, health_start_period;
+    int health_retries;
+    enum restart restart;
+    int restart_max; /* 0: unlimited */
+    int stop_signal;
+    ns_t stop_grace;
+    struct strings env;
+    struct strings mounts; /* "SOURCE DESTINATION" */
+    unsigned uid, gid;
+};
+
+/* ---- container.c: the supervisor, crun.c: the runtime under it, health.c */
+
+enum state { WAITING, STARTING, RUNNING, ENDED };
+enum health { HEALTH_NONE, HEALTH_STARTING, HEALTH_HEALTHY, HEALTH_UNHEALTHY };
+
+struct container {
+    char *name;
+    char *source; /* "container/<name>", also what errors are about */
+    char *cgroup; /* directory */
+    struct spec spec;
+    enum state state;
+    pid_t pid;        /* of its first process, while RUNNING */
+    bool wanted;      /* false after `stop` */
+    bool restart_now; /* start again as soon as it has ended */
+    bool paused;
+    bool said;     /* ENDED: the exit event is written, after the last output */
+    bool cleaning; /* ENDED: the runtime is removing what is left */
+    bool ever_started, ever_healthy, oom;
+    int code, signal; /* of the last run */
+    int attempts;     /* restarts made by the policy */
+    ns_t started_at, ended_at, backoff;
+    struct timer timer; /* grace while stopping, backoff while ended */
+    struct {
+        enum health state;
+        int failures; /* in a row */
+        struct proc *probe;
+        bool late; /* the probe was ended for taking too long */
+        struct timer timer;
+    } health;
+    struct container *next;
+};
+
+extern struct container *containers; /* in the order of system.conf */
+
+struct container *container_find(const char *name);
+char *spec_read(const char *path); /* fills `containers`; what is wrong, or NULL */
+void system_start(void);
+void system_changed(void);         /* something that others may wait for has happened */
+void setup_error(struct container *c, const char *what); /* if somebody waits for `c` in vain */
+void container_command(const char *verb, const char *name, const char *arg);
+void container_started(struct container *c, pid_t pid);
+void container_not_started(struct container *c, const char *why);
+void container_ended(struct container *c, int status); /* its first process is gone */
+void container_silent(struct container *c);            /* ... and its last output written */
+void container_clean(struct container *c);             /* ... and its remains removed */
+
+void crun_start(struct container *c);
+void crun_delete(struct container *c);
+void crun_unclaimed(pid_t pid, int status); /* a child that nobody knows has ended */
+
+void health_begin(struct container *c);
+void health_suspend(struct container *c); /* no probes, but the state stays */
+void health_resume(struct container *c);
+void health_end(struct container *c);
+
+#endif

@@ -1,0 +1,304 @@
+/* The supervisor: starts containers in the order of their dependencies, restarts them by their
+ * policy with docker's delays, and does what the host asks of them. */
+#define _GNU_SOURCE
+#include "agent.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SYSTEM "/system"
+#define SETUP SYSTEM "/branchpoint/setup.sh"
+#define CONFIGURATION SYSTEM "/branchpoint/system.conf"
+#define BACKOFF_FIRST (100 * MS)
+#define BACKOFF_LAST (60 * SECOND)
+#define BACKOFF_FORGET (10 * SECOND) /* a run as long as this starts the delays anew */
+
+static bool begun, complete;
+
+/* ---- the whole system */
+
+static void setup_gone(struct proc *p)
+{
+    int code = exit_code(p->status);
+    proc_free(p);
+    free(p);
+    if (code) {
+        error("setup", "%s ended with code %d", SETUP, code);
+        return;
+    }
+    char *wrong = spec_read(CONFIGURATION);
+    if (wrong) {
+        error("setup", "%s", wrong);
+        free(wrong);
+        return;
+    }
+    system_changed();
+}
+
+void system_start(void)
+{
+    if (begun) {
+        error("setup", "start: the system is started already");
+        return;
+    }
+    begun = true;
+    int result = nvdimm_mount(1, SYSTEM);
+    if (result) {
+        error("setup", "cannot mount the system image: %s", strerror(-result));
+        return;
+    }
+    struct proc *p = grab(sizeof *p);
+    proc_init(p, "agent", MODE_LINES);
+    p->on_gone = setup_gone;
+    char *argv[] = {"/bin/sh", SETUP, NULL};
+    char *env[] = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", NULL};
+    result = proc_start(p, &(struct launch){.argv = argv, .env = env, .workdir = "/"});
+    if (result) {
+        proc_exited(p, 127 << 8);
+        return;
+    }
+    proc_listen(p);
+}
+
+static bool is_over(const struct container *c)
+{
+    return c->state == ENDED && c->said && !c->cleaning && !c->restart_now && !c->timer.armed;
+}
+
+static bool is_met(const struct depend *d)
+{
+    const struct container *on = d->on;
+    if (d->need == NEED_HEALTHY)
+        return on->health.state == HEALTH_HEALTHY;
+    if (d->need == NEED_COMPLETED)
+        return is_over(on) && on->ever_started && !on->code;
+    return on->ever_started;
+}
+
+static bool is_set_up(const struct container *c)
+{
+    return c->ever_started &&
+           (!c->spec.health.count || c->ever_healthy || (is_over(c) && !c->code));
+}
+
+void system_changed(void)
+{
+    bool all = true;
+    for (struct container *c = containers; c; c = c->next) {
+        bool may = c->state == WAITING;
+        for (size_t i = 0; i < c->spec.depend_count; i++)
+            may = may && is_met(&c->spec.depends[i]);
+        if (may) {
+            c->state = STARTING;
+            crun_start(c);
+        }
+        all = all && is_set_up(c);
+    }
+    if (all && !complete) {
+        complete = true;
+        event("setup.complete", NULL);
+    }
+}
+
+void setup_error(struct container *c, const char *what)
+{
+    for (struct container *w = containers; w; w = w->next)
+        for (size_t i = 0; i < w->spec.depend_count; i++)
+            if (w->state == WAITING && w->spec.depends[i].on == c && !is_met(&w->spec.depends[i]))
+                error("setup", "container %s waits for %s, which %s", w->name, c->name, what);
+}
+
+/* ---- the life of one container */
+
+void container_started(struct container *c, pid_t pid)
+{
+    c->state = RUNNING;
+    c->pid = pid;
+    c->started_at = now();
+    c->said = c->oom = false;
+    c->ever_started = true;
+    event("container.start", "name", c->name, "pid", number(pid), NULL);
+    health_begin(c);
+    if (!c->wanted) { /* stopped while it was being started */
+        c->wanted = true;
+        container_command("stop", c->name, NULL);
+    }
+    system_changed();
+}
+
+void container_not_started(struct container *c, const char *why)
+{
+    c->state = ENDED;
+    c->code = 127;
+    c->signal = 0;
+    c->said = true;
+    c->wanted = c->restart_now = false; /* as docker: what cannot start is not tried again */
+    error(complete ? c->source : "setup", "container %s cannot be started: %s", c->name, why);
+    c->cleaning = true;
+    crun_delete(c);
+}
+
+static bool was_out_of_memory(const struct container *c)
+{
+    char path[400], text[1000];
+    snprintf(path, sizeof path, "%s/memory.events", c->cgroup);
+    if (read_file(path, text, sizeof text) < 0)
+        return false;
+    char *found = strstr(text, "oom_kill ");
+    return found && atoi(found + strlen("oom_kill ")) > 0;
+}
+
+void container_ended(struct container *c, int status)
+{
+    c->oom = was_out_of_memory(c);
+    c->state = ENDED;
+    c->pid = 0;
+    c->code = exit_code(status);
+    c->signal = exit_signal(status);
+    c->ended_at = now();
+    c->paused = false;
+    timer_clear(&c->timer);
+    health_end(c);
+    c->cleaning = true;
+    crun_delete(c);
+}
+
+static void restart_due(void *arg)
+{
+    struct container *c = arg;
+    c->attempts++;
+    event("container.restart", "name", c->name, "attempt", number(c->attempts), NULL);
+    c->state = STARTING;
+    crun_start(c);
+}
+
+static bool policy_restarts(const struct container *c)
+{
+    const struct spec *s = &c->spec;
+    if (!c->wanted || s->restart == RESTART_NO)
+        return false;
+    if (s->restart == RESTART_ON_FAILURE)
+        return c->code && (!s->restart_max || c->attempts < s->restart_max);
+    return true;
+}
+
+/* What comes after the end, once the output is written and the remains are removed. */
+static void settle(struct container *c)
+{
+    if (!c->said || c->cleaning)
+        return;
+    if (c->restart_now) {
+        c->restart_now = false;
+        c->state = STARTING;
+        crun_start(c);
+    } else if (policy_restarts(c)) {
+        if (c->ended_at - c->started_at >= BACKOFF_FORGET)
+            c->backoff = 0;
+        c->backoff = c->backoff ? c->backoff * 2 : BACKOFF_FIRST;
+        if (c->backoff > BACKOFF_LAST)
+            c->backoff = BACKOFF_LAST;
+        timer_set(&c->timer, c->ended_at + c->backoff, restart_due, c);
+    } else {
+        char *what = format("ended with code %d", c->code);
+        system_changed();
+        setup_error(c, what);
+        if (!complete && !is_set_up(c))
+            error("setup", "container %s %s before it was healthy", c->name, what);
+        free(what);
+    }
+}
+
+void container_silent(struct container *c)
+{
+    c->said = true;
+    event("container.exit", "name", c->name, "code", number(c->code), "signal", number(c->signal),
+          "oom", number(c->oom), NULL);
+    settle(c);
+}
+
+void container_clean(struct container *c)
+{
+    c->cleaning = false;
+    settle(c);
+}
+
+/* ---- what the host asks for */
+
+static void grace_over(void *arg)
+{
+    struct container *c = arg;
+    kill(c->pid, SIGKILL);
+}
+
+static void stop(struct container *c)
+{
+    kill(c->pid, c->spec.stop_signal);
+    timer_set(&c->timer, now() + c->spec.stop_grace, grace_over, c);
+}
+
+static void start(struct container *c)
+{
+    c->wanted = c->restart_now = true;
+    c->attempts = 0;
+    c->backoff = 0;
+    timer_clear(&c->timer);
+    settle(c);
+}
+
+static void set_paused(struct container *c, bool paused)
+{
+    char *path = format("%s/cgroup.freeze", c->cgroup);
+    int result = write_file(path, paused ? "1" : "0");
+    free(path);
+    if (result) {
+        error(c->source, "cannot be %s: %s", paused ? "paused" : "unpaused", strerror(-result));
+        return;
+    }
+    c->paused = paused;
+    if (paused)
+        health_suspend(c);
+    else
+        health_resume(c);
+    event(paused ? "container.pause" : "container.unpause", "name", c->name, NULL);
+}
+
+void container_command(const char *verb, const char *name, const char *arg)
+{
+    struct container *c = container_find(name);
+    if (!c) {
+        char *about = format("container/%s", name);
+        error(about, "%s: there is no such container", verb);
+        free(about);
+        return;
+    }
+    static const char *const states[] = {"waiting for others", "being started", "running", "ended"};
+    bool running = c->state == RUNNING, ended = c->state == ENDED;
+    if (!strcmp(verb, "kill") && running) {
+        int signal = arg && *arg ? atoi(arg) : SIGKILL;
+        if (kill(c->pid, signal))
+            error(c->source, "kill: signal %d: %s", signal, strerror(errno));
+    } else if (!strcmp(verb, "stop") && running) {
+        c->wanted = c->restart_now = false;
+        stop(c);
+    } else if (!strcmp(verb, "stop") && c->state == STARTING) {
+        c->wanted = false;
+    } else if (!strcmp(verb, "stop") && ended && (c->timer.armed || c->cleaning || !c->said)) {
+        c->wanted = c->restart_now = false;
+        timer_clear(&c->timer);
+    } else if (!strcmp(verb, "restart") && running) {
+        c->wanted = c->restart_now = true;
+        stop(c);
+    } else if ((!strcmp(verb, "start") || !strcmp(verb, "restart")) && ended) {
+        start(c);
+    } else if (!strcmp(verb, "pause") && running && !c->paused) {
+        set_paused(c, true);
+    } else if (!strcmp(verb, "unpause") && running && c->paused) {
+        set_paused(c, false);
+    } else {
+        error(c->source, "%s: cannot be done to a container that is %s", verb,
+              c->paused ? "paused" : states[c->state]);
+    }
+}

@@ -1,0 +1,141 @@
+/* Between fork and exec: into a container's namespaces, or into the remains of a dead one.
+ *
+ * Runs in the child. What goes wrong is said on the command's own stderr, and shows as exit
+ * status 125 (could not enter) or 126/127 (could not run), as with docker.
+ */
+#define _GNU_SOURCE
+#include "agent.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <linux/mount.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* <sys/mount.h> clashes with <linux/mount.h> in glibc 2.36. */
+int mount(const char *, const char *, const char *, unsigned long, const void *);
+
+#define TOOLBOX "/.branchpoint"
+
+static void give_up(int code, const char *what) __attribute__((noreturn));
+static void give_up(int code, const char *what)
+{
+    dprintf(2, "branchpoint: %s: %s\n", what, strerror(errno));
+    _exit(code);
+}
+
+static void own_mounts(void)
+{
+    if (unshare(CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL))
+        give_up(125, "cannot make a private mount namespace");
+}
+
+/* The toolbox' root alone, without what is mounted on top of it. */
+static int toolbox_tree(void)
+{
+    int tree = (int)syscall(SYS_open_tree, AT_FDCWD, "/", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+    if (tree < 0)
+        give_up(125, "cannot take the toolbox along");
+    return tree;
+}
+
+static void show_toolbox(int tree)
+{
+    if (syscall(SYS_move_mount, tree, "", AT_FDCWD, TOOLBOX, MOVE_MOUNT_F_EMPTY_PATH))
+        give_up(125, "cannot mount the toolbox at " TOOLBOX);
+}
+
+static void enter_live(int pidfd, bool toolbox)
+{
+    int tree = toolbox ? toolbox_tree() : -1;
+    if (setns(pidfd, CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWCGROUP))
+        give_up(125, "cannot enter the container");
+    if (toolbox) {
+        own_mounts();
+        show_toolbox(tree);
+    }
+}
+
+/* Best effort: a container may lack the directory, and most commands do without. */
+static void try_mount(const char *from, const char *root, const char *to, const char *type)
+{
+    char path[4096];
+    snprintf(path, sizeof path, "%s%s", root, to);
+    mount(from, path, type, type ? 0 : MS_BIND | MS_REC, NULL);
+}
+
+static void enter_dead(const struct container *c)
+{
+    char path[300];
+    int tree = toolbox_tree();
+    snprintf(path, sizeof path, "/run/netns/%s", c->spec.netns);
+    int net = open(path, O_RDONLY | O_CLOEXEC);
+    if (net < 0 || setns(net, CLONE_NEWNET))
+        give_up(125, "cannot enter the container's network");
+    if (unshare(CLONE_NEWUTS | CLONE_NEWIPC))
+        give_up(125, "cannot make namespaces");
+    own_mounts();
+    const char *root = c->spec.rootfs;
+    try_mount("proc", root, "/proc", "proc");
+    try_mount("sysfs", root, "/sys", "sysfs");
+    try_mount("/dev", root, "/dev", NULL);
+    for (size_t i = 0; i < c->spec.mounts.count; i++) {
+        char from[4096];
+        snprintf(from, sizeof from, "%s", c->spec.mounts.items[i]);
+        char *to = strchr(from, ' ');
+        if (to) {
+            *to = 0;
+            try_mount(from, root, to + 1, NULL);
+        }
+    }
+    if (chroot(root) || chdir("/"))
+        give_up(125, "cannot enter the container's file system");
+    show_toolbox(tree);
+}
+
+/* The best shell of a container is the one its own scripts are written for; some have none. */
+static const char *shell(bool in_container)
+{
+    static const char *const own[] = {"/bin/bash", "/bin/sh"};
+    if (!in_container)
+        return "/usr/bin/bash";
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+        if (!access(own[i], X_OK))
+            return own[i];
+    return TOOLBOX "/bin/bash";
+}
+
+static void run_script(const struct launch *how) __attribute__((noreturn));
+static void run_script(const struct launch *how)
+{
+    const char *path = shell(how->where);
+    char *argv[] = {strrchr(path, '/') + 1, "-c", how->script, NULL};
+    execv(path, argv);
+    give_up(126, path);
+}
+
+void enter_and_exec(const struct launch *how, int pidfd)
+{
+    if (how->where && pidfd >= 0)
+        enter_live(pidfd, how->script);
+    else if (how->where)
+        enter_dead(how->where);
+    if (chdir(how->workdir ? how->workdir : "/") && chdir("/"))
+        give_up(125, "cannot change to /");
+    if (how->gid || how->uid) {
+        gid_t group = how->gid;
+        if (setgroups(1, &group) || setgid(how->gid) || setuid(how->uid))
+            give_up(125, "cannot become the container's user");
+    }
+    environ = (char **)how->env;
+    if (how->script)
+        run_script(how);
+    execvp(how->argv[0], how->argv);
+    give_up(errno == ENOENT ? 127 : 126, how->argv[0]);
+}

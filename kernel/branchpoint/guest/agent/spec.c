@@ -1,0 +1,226 @@
+/* Reads system.conf: lines "key value...", a container's lines following its `container` line. */
+#define _GNU_SOURCE
+#include "agent.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LONGEST (1 << 20)
+
+struct container *containers;
+
+/* The only characters that cannot stand for themselves: %0A (newline) and %25 (percent). */
+static char *decoded(const char *text)
+{
+    char *result = copy(text), *to = result;
+    for (const char *from = text; *from; from++) {
+        if (!strncmp(from, "%0A", 3)) {
+            *to++ = '\n';
+            from += 2;
+        } else if (!strncmp(from, "%25", 3)) {
+            *to++ = '%';
+            from += 2;
+        } else {
+            *to++ = *from;
+        }
+    }
+    *to = 0;
+    return result;
+}
+
+/* Cuts the first word off `*rest`; NULL when there is none. */
+static char *word(char **rest)
+{
+    char *found = *rest;
+    if (!found || !*found)
+        return NULL;
+    char *space = strchr(found, ' ');
+    *rest = space ? space + 1 : NULL;
+    if (space)
+        *space = 0;
+    return found;
+}
+
+static bool whole(char **rest, uint64_t *value)
+{
+    char *text = word(rest), *end;
+    if (!text || *text < '0' || *text > '9')
+        return false;
+    *value = strtoull(text, &end, 10);
+    return !*end;
+}
+
+static bool choice(char **rest, const char *const *names, int *value)
+{
+    char *text = word(rest);
+    for (int i = 0; text && names[i]; i++)
+        if (!strcmp(text, names[i])) {
+            *value = i;
+            return true;
+        }
+    return false;
+}
+
+static struct container *add(const char *name)
+{
+    struct container **end = &containers, *c = grab(sizeof *c);
+    while (*end)
+        end = &(*end)->next;
+    *end = c;
+    c->name = copy(name);
+    c->source = format("container/%s", name);
+    c->cgroup = format("/sys/fs/cgroup/branchpoint/%s", name);
+    c->wanted = true;
+    c->spec.stop_signal = SIGTERM;
+    c->spec.stop_grace = 10 * SECOND;
+    return c;
+}
+
+static bool depends(struct spec *s, char **rest)
+{
+    static const char *const needs[] = {"started", "healthy", "completed", NULL};
+    char *name = word(rest);
+    int need;
+    if (!name || !choice(rest, needs, &need))
+        return false;
+    s->depends = regrow(s->depends, (s->depend_count + 1) * sizeof *s->depends);
+    s->depends[s->depend_count++] = (struct depend){.name = copy(name), .need = (enum need)need};
+    return true;
+}
+
+static bool healthcheck(struct spec *s, char **rest)
+{
+    uint64_t retries;
+    if (!whole(rest, &s->health_interval) || !whole(rest, &s->health_timeout) ||
+        !whole(rest, &retries) || !whole(rest, &s->health_start_period))
+        return false;
+    s->health_retries = (int)retries;
+    return true;
+}
+
+static bool restart(struct spec *s, char **rest)
+{
+    static const char *const policies[] = {"no", "always", "on-failure", "unless-stopped", NULL};
+    int policy;
+    uint64_t max;
+    if (!choice(rest, policies, &policy) || !whole(rest, &max))
+        return false;
+    s->restart = (enum restart)policy;
+    s->restart_max = (int)max;
+    return true;
+}
+
+static bool pair(char **rest, uint64_t *a, uint64_t *b)
+{
+    return whole(rest, a) && whole(rest, b);
+}
+
+/* One line inside a container's part; false when it is malformed. */
+static bool property(struct spec *s, const char *key, char *rest)
+{
+    uint64_t a, b;
+    if (!strcmp(key, "depends"))
+        return depends(s, &rest);
+    if (!strcmp(key, "healthcheck"))
+        return healthcheck(s, &rest);
+    if (!strcmp(key, "restart"))
+        return restart(s, &rest);
+    if (!strcmp(key, "stop")) {
+        if (!pair(&rest, &a, &b))
+            return false;
+        s->stop_signal = (int)a;
+        s->stop_grace = b;
+        return true;
+    }
+    if (!strcmp(key, "user")) {
+        if (!pair(&rest, &a, &b))
+            return false;
+        s->uid = (unsigned)a;
+        s->gid = (unsigned)b;
+        return true;
+    }
+    if (!strcmp(key, "healtharg")) { /* the only one that may be empty */
+        strings_add(&s->health, decoded(rest ? rest : ""));
+        return true;
+    }
+    if (!rest || !*rest)
+        return false;
+    if (!strcmp(key, "env"))
+        strings_add(&s->env, decoded(rest));
+    else if (!strcmp(key, "mount"))
+        strings_add(&s->mounts, decoded(rest));
+    else if (!strcmp(key, "bundle"))
+        s->bundle = decoded(rest);
+    else if (!strcmp(key, "rootfs"))
+        s->rootfs = decoded(rest);
+    else if (!strcmp(key, "netns"))
+        s->netns = decoded(rest);
+    else if (!strcmp(key, "workdir"))
+        s->workdir = decoded(rest);
+    else
+        return false;
+    return true;
+}
+
+static char *complete(void)
+{
+    for (struct container *c = containers; c; c = c->next) {
+        struct spec *s = &c->spec;
+        if (!s->bundle || !s->rootfs || !s->netns)
+            return format("container %s lacks bundle, rootfs or netns", c->name);
+        if (s->health.count && !s->health_interval)
+            return format("container %s has healtharg lines but no healthcheck line", c->name);
+        for (size_t i = 0; i < s->depend_count; i++) {
+            s->depends[i].on = container_find(s->depends[i].name);
+            if (!s->depends[i].on)
+                return format("container %s depends on %s, which is not there", c->name,
+                              s->depends[i].name);
+        }
+    }
+    return NULL;
+}
+
+/* Reads all lines of `text`, which it cuts up; `path` is for what is wrong. */
+static char *read_lines(char *text, const char *path)
+{
+    struct container *c = NULL;
+    int number = 0;
+    for (char *line = text, *end; *line; line = end) {
+        end = strchrnul(line, '\n');
+        if (*end)
+            *end++ = 0;
+        number++;
+        char *rest = line, *key = word(&rest);
+        if (!key)
+            continue;
+        if (!strcmp(key, "container") && rest && *rest && !container_find(rest))
+            c = add(rest);
+        else if (!c || !property(&c->spec, key, rest))
+            return format("%s:%d: cannot be understood (%s)", path, number, key);
+    }
+    return complete();
+}
+
+char *spec_read(const char *path)
+{
+    char *text = grab(LONGEST), *wrong;
+    ssize_t length = read_file(path, text, LONGEST);
+    if (length < 0)
+        wrong = format("cannot read %s: %s", path, strerror((int)-length));
+    else if (length == LONGEST - 1)
+        wrong = format("%s is longer than %d bytes", path, LONGEST);
+    else
+        wrong = read_lines(text, path);
+    free(text);
+    return wrong;
+}
+
+struct container *container_find(const char *name)
+{
+    struct container *c = containers;
+    while (c && strcmp(c->name, name))
+        c = c->next;
+    return c;
+}

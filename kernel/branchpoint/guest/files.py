@@ -1,0 +1,88 @@
+"""Files in the cache that are whole or not there.
+
+A finished file appears under its name in one step (written beside it, synced, renamed), so a
+crash or a full disk leaves no half-written one; :func:`locked` keeps two builds of the same
+thing apart.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from branchpoint.cache import cache_dir
+from branchpoint.errors import SetupError
+
+_HINT = "free some space, or set BRANCHPOINT_CACHE to a directory elsewhere"
+
+
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turn "disk full" and "not permitted" into a :class:`SetupError` that names ``path``."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise SetupError(f"no space left while writing below {path}", _HINT) from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise SetupError(
+                f"not permitted to write {error.filename or path}",
+                "set BRANCHPOINT_CACHE to a directory that you own",
+            ) from error
+        raise
+
+
+def need_space(path: Path, size: int) -> None:
+    """Raise :class:`SetupError` unless ``size`` bytes are free where ``path`` (existing) lies."""
+    free = shutil.disk_usage(path).free
+    if free < size:
+        raise SetupError(
+            f"{path} has {free >> 20} MiB free; {size >> 20} MiB are needed to build", _HINT
+        )
+
+
+@contextmanager
+def locked(name: str) -> Iterator[None]:
+    """Hold the lock ``name`` of the cache; waits while another process or thread holds it."""
+    path = cache_dir() / f"{name}.lock"
+    with disk_errors(path), path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
+def publish(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside ``path``; what was written there becomes ``path``.
+
+    The body writes either one file or one directory there. On an error nothing stays.
+    """
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        holder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+        try:
+            unfinished = holder / path.name
+            yield unfinished
+            for file in [unfinished, *sorted(unfinished.rglob("*"))]:
+                _sync(file)
+            if path.is_dir():  # the remains of one that someone has partly deleted
+                shutil.rmtree(path)
+            unfinished.rename(path)
+            _sync(path.parent)
+        finally:
+            shutil.rmtree(holder, ignore_errors=True)
+
+
+def _sync(path: Path) -> None:
+    if path.is_symlink():
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,98 @@
+"""The boot snapshot: a machine whose agent is ready, made once for all systems of one shape."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from blake3 import blake3
+
+from branchpoint import progress
+from branchpoint.cache import cache_dir
+from branchpoint.errors import MachineError, SetupError
+from branchpoint.guest import boot, files
+from branchpoint.guest.image import GuestImage
+from branchpoint.guest.mailbox import Mailbox
+from branchpoint.machine import engine
+from branchpoint.machine.computer import EPOCH, Computer, Kernel, Spec
+from branchpoint.machine.pages import HASH, PAGE, TEMPLATE, Hashes, PagePool, hash_pages
+from branchpoint.machine.state import State
+
+_STEP = 50_000_000  # ns of virtual time between looks whether the agent is there
+_LIMIT = 120_000_000_000  # ns after which a boot has failed
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A booted machine, ready to be given a system."""
+
+    spec: Spec
+    template: Path
+    """Its memory, which every computer maps copy-on-write."""
+    hashes: Hashes
+    """Of each page of the template."""
+    state: State
+    digest: str
+    """Of the state; equal on every computer with an equal engine."""
+
+
+def ensure_snapshot(image: GuestImage, system: Path, ram: int) -> Snapshot:
+    """The boot snapshot for a guest image, a size of memory, and any system as large as ``system``.
+
+    From the cache, or booted now (some seconds).
+    """
+    spec = Spec(ram, (image.toolbox, system), image.kallsyms["__switch_to_asm"])
+    shape = [image.digest, ram, system.stat().st_size, EPOCH, engine.find().fingerprint]
+    folder = cache_dir() / "boot" / blake3(json.dumps(shape).encode()).hexdigest(16)
+    with files.locked("boot"):
+        if not (folder / "snapshot.json").exists():
+            files.need_space(cache_dir(), ram)
+            with progress.task("booting the guest") as task, files.publish(folder) as new:
+                new.mkdir()
+                _boot(image, spec, new, task)
+    try:
+        facts = json.loads((folder / "snapshot.json").read_text())
+        hashes = np.load(folder / "hashes.npy", allow_pickle=False)
+        devices = (folder / "devices").read_bytes()
+        slots = np.full(ram // PAGE, TEMPLATE, np.uint32)
+        if hashes.shape != (len(slots), HASH):
+            raise ValueError("the page hashes are of another machine")
+        state = State(facts["at"], devices, slots)
+        return Snapshot(spec, folder / "memory", hashes, state, facts["digest"])
+    except (OSError, ValueError, KeyError) as error:
+        raise SetupError(
+            f"the boot snapshot in {folder} is damaged: {error}", "delete that directory"
+        ) from error
+
+
+def _boot(image: GuestImage, spec: Spec, folder: Path, task: progress.Task) -> None:
+    kernel = Kernel(image.kernel, image.initrd, boot.command_line(spec.ram))
+    zero = hash_pages(np.zeros((1, PAGE), np.uint8))
+    hashes = np.repeat(zero, spec.ram // PAGE, axis=0)
+    with Computer(spec, kernel=kernel, pool=PagePool(hashes)) as computer:
+        mailbox = Mailbox(computer)
+        while not mailbox.ready:
+            if computer.now > _LIMIT:
+                raise MachineError(
+                    f"the guest did not come up in {_LIMIT // 10**9} virtual seconds; it said:\n"
+                    f"{computer.console()[-2000:]}"
+                )
+            computer.run_to(computer.now + _STEP)
+            task.update(computer.now / 1e9, "virtual seconds")
+        mailbox.skip()
+        numbers, pages = computer.private_pages()
+        devices = computer.devices()
+        hashes[numbers] = hash_pages(pages)
+        with (folder / "memory").open("wb") as file:
+            file.truncate(spec.ram)
+            for number, page in zip(numbers.tolist(), pages, strict=True):
+                if page.any():
+                    file.seek(number * PAGE)
+                    file.write(page.data)
+        np.save(folder / "hashes.npy", hashes)
+        (folder / "devices").write_bytes(devices)
+        digest = blake3(hashes.tobytes()).update(devices).hexdigest(16)
+        facts = {"at": computer.now, "digest": digest}
+        (folder / "snapshot.json").write_text(json.dumps(facts))

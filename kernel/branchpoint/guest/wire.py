@@ -1,0 +1,276 @@
+"""What the host and the guest's agent write into each other's memory.
+
+The mailbox is a piece of guest memory that the kernel leaves alone: two rings, the *inbox* (host to
+guest) and the *outbox* (guest to host), each a sequence of frames. Positions count all bytes ever
+written; a position modulo the ring's size is where in the ring it is. Numbers are little-endian.
+
+==========  =======================================================================
+offset      content
+==========  =======================================================================
+0           :data:`MAGIC`, written by the agent when it is ready
+0x8         u64 bytes ever written to the inbox (by the host)
+0x10        u64 bytes of it that the agent has consumed
+0x18        u64 bytes ever written to the outbox (by the agent; always whole frames)
+0x1000      inbox
+0x100000    outbox
+==========  =======================================================================
+
+A frame is u32 length of its payload, u32 kind, u64 instant (ns; 0 from the host), the payload, and
+zeros up to a multiple of 8 bytes. The agent looks into its inbox at every multiple of
+:data:`TICK`, and never waits for the host: the outbox must be emptied at least every
+:data:`DRAIN`, or frames are overwritten.
+
+Anything that comes from the guest may have been written by a stranger's program with root rights
+in there, so it is checked here and everything that cannot be is a :class:`MachineError`.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Mapping
+from enum import IntEnum
+
+import msgspec
+
+from branchpoint.errors import BranchpointError, MachineError
+
+MAGIC = b"BPMAIL1\0"
+SIZE = 8 << 20
+IN_HEAD, IN_TAIL, OUT_HEAD = 0x8, 0x10, 0x18
+INBOX, INBOX_SIZE = 0x1000, 0xFF000
+OUTBOX, OUTBOX_SIZE = 0x100000, 7 << 20
+TICK = 10_000_000
+"""Period of the agent's look into the inbox, ns; the looks are at its multiples."""
+DRAIN = 100_000_000
+"""Longest virtual time, ns, between two readings of the outbox."""
+LONGEST_LINE = 64 << 10
+"""Bytes; the agent cuts longer lines into several records of this length."""
+LONGEST_SCRIPT = (128 << 10) - 1
+"""Bytes; the kernel's limit for one argument of a program."""
+LONGEST_PUT = 512 << 10
+"""Bytes of a file in one command."""
+
+_HEADER = struct.Struct("<IIQ")
+_NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,200}"
+_SOURCE = re.compile(rf"container/{_NAME}|process/[0-9]{{1,10}}|kernel|agent")
+_TYPE = re.compile(r"[a-z]{1,40}\.[a-z]{1,40}|error")
+_KEY = re.compile(r"[a-z]{1,40}")
+_LONGEST_PAYLOAD = LONGEST_LINE + 512
+_STREAMS = ("out", "err")
+
+
+class Kind(IntEnum):
+    COMMAND = 1
+    LINE = 2
+    EVENT = 3
+    RAW = 4
+
+
+class Output(msgspec.Struct, frozen=True):
+    """Something written by a program: a line, or just bytes."""
+
+    at: int
+    """When the agent read it, ns since power-on."""
+    source: str
+    """``container/NAME``, ``process/ID``, ``kernel`` or ``agent``."""
+    stream: str
+    """``out`` or ``err``."""
+    data: bytes
+
+
+class Line(Output, frozen=True):
+    """One line, without its newline (or a piece of one longer than :data:`LONGEST_LINE`)."""
+
+
+class Raw(Output, frozen=True):
+    """A piece of the output of a command run in raw mode."""
+
+
+class Event(msgspec.Struct, frozen=True):
+    """Something that happened, as told by the agent."""
+
+    at: int
+    type: str
+    """``container.exit``, ``process.start``, ``setup.complete``, ``error`` ..."""
+    fields: dict[str, str]
+
+
+Record = Line | Raw | Event
+
+
+# -- from the guest
+
+
+def unread(out_head: int, seen: int) -> list[tuple[int, int]]:
+    """Where in the mailbox the outbox's bytes from position ``seen`` to ``out_head`` are.
+
+    Offset and length of each piece: none, one, or two when the ring's end lies between.
+    """
+    length = out_head - seen
+    if not 0 <= length <= OUTBOX_SIZE or out_head % 8:
+        raise MachineError(
+            f"the guest's outbox went from {seen} to {out_head}: it was overrun or overwritten"
+        )
+    return [(OUTBOX + start, size) for start, size in _pieces(seen, length, OUTBOX_SIZE)]
+
+
+def decode(data: bytes, now: int) -> list[Record]:
+    """The records in ``data``, whole frames from the outbox, read at instant ``now`` (ns)."""
+    records: list[Record] = []
+    position = before = 0
+    while position < len(data):
+        if len(data) - position < _HEADER.size:
+            raise _malformed("ends inside a header", data, position)
+        length, kind, at = _HEADER.unpack_from(data, position)
+        start = position + _HEADER.size
+        if length > _LONGEST_PAYLOAD or start + _padded(length) > len(data):
+            raise _malformed(f"is too long ({length} bytes)", data, position)
+        if not before <= at <= now:
+            raise _malformed(f"is dated {at}, between {before} and {now}", data, position)
+        payload = data[start : start + length]
+        match kind:
+            case Kind.LINE:
+                records.append(Line(at, *_output(payload, data, position)))
+            case Kind.RAW:
+                records.append(Raw(at, *_output(payload, data, position)))
+            case Kind.EVENT:
+                records.append(_event(at, payload, data, position))
+            case _:
+                raise _malformed(f"is of an unknown kind ({kind})", data, position)
+        before = at
+        position = start + _padded(length)
+    return records
+
+
+def _output(payload: bytes, data: bytes, position: int) -> tuple[str, str, bytes]:
+    match payload.split(b"\0", 2):
+        case [source, stream, content]:
+            names = _text(source), _text(stream)
+            if _SOURCE.fullmatch(names[0]) and names[1] in _STREAMS:
+                return *names, content
+    raise _malformed("has no proper source", data, position)
+
+
+def _event(at: int, payload: bytes, data: bytes, position: int) -> Event:
+    type_, *pairs = (_text(part) for part in payload.removesuffix(b"\0").split(b"\0"))
+    fields = dict(pair.partition("=")[::2] for pair in pairs)
+    if not _TYPE.fullmatch(type_) or not all(_KEY.fullmatch(key) for key in fields):
+        raise _malformed("is no proper event", data, position)
+    return Event(at, type_, fields)
+
+
+def _text(data: bytes) -> str:
+    return data.decode(errors="replace")
+
+
+def _malformed(what: str, data: bytes, position: int) -> MachineError:
+    return MachineError(
+        f"a frame from the guest {what}: {data[position : position + 48].hex(' ', 4)}",
+        "a program inside has written over the agent's memory, or this is a bug of ours",
+    )
+
+
+# -- to the guest
+
+
+def frame(payload: bytes) -> bytes:
+    """The frame for a command, made by one of the functions below."""
+    if len(payload) > INBOX_SIZE - 2 * _HEADER.size:
+        raise BranchpointError(f"a command of {len(payload)} bytes does not fit into the mailbox")
+    return (_HEADER.pack(len(payload), Kind.COMMAND, 0) + payload).ljust(
+        _HEADER.size + _padded(len(payload)), b"\0"
+    )
+
+
+def room(in_head: int, in_tail: int) -> int:
+    """Bytes that may be written to the inbox now."""
+    if not 0 <= in_head - in_tail <= INBOX_SIZE:
+        raise MachineError(f"the guest consumed {in_tail} bytes of an inbox of {in_head}")
+    return INBOX_SIZE - (in_head - in_tail)
+
+
+def placed(frames: bytes, in_head: int) -> list[tuple[int, bytes]]:
+    """What to write where in the mailbox to append ``frames`` to the inbox at ``in_head``.
+
+    The last write is that of the inbox's new head. The caller checks :func:`room`.
+    """
+    writes, done = [], 0
+    for start, size in _pieces(in_head, len(frames), INBOX_SIZE):
+        writes.append((INBOX + start, frames[done : done + size]))
+        done += size
+    writes.append((IN_HEAD, struct.pack("<Q", in_head + len(frames))))
+    return writes
+
+
+def start() -> bytes:
+    """Mount the system image, set the system up, start its containers."""
+    return _strings("start")
+
+
+def exec(
+    number: int,
+    script: str,
+    container: str = "",
+    *,
+    raw: bool = False,
+    environment: Mapping[str, str] | None = None,
+) -> bytes:
+    """Run ``sh -c script`` in a container, or in the guest itself, as command ``number``.
+
+    ``number`` (u32) names it in events, in its output (``process/NUMBER``), for :func:`signal`.
+    """
+    if len(script.encode()) > LONGEST_SCRIPT:
+        raise BranchpointError(
+            f"a command of {len(script.encode())} bytes is too long for Linux",
+            "write it to a file in the machine and run that",
+        )
+    pairs = [f"{key}={value}" for key, value in (environment or {}).items()]
+    mode = "raw" if raw else "lines"
+    return _strings("exec", str(number), container, mode, str(len(pairs)), *pairs, script)
+
+
+def signal(number: int, signal_number: int) -> bytes:
+    """Send a signal to the process group of command ``number``."""
+    return _strings("signal", str(number), str(signal_number))
+
+
+def container(verb: str, name: str, argument: str = "") -> bytes:
+    """Do ``verb`` to a container: ``kill`` (``argument``: the signal's number, 9 if none),
+    ``stop``, ``start``, ``restart``, ``pause`` or ``unpause``.
+    """
+    return _strings("container", verb, name, *([argument] if argument else []))
+
+
+def put(path: str, data: bytes, container: str = "", *, mode: int = 0o644) -> list[bytes]:
+    """Write a file, as a list of commands; each is answered by ``file.written`` or ``error``."""
+    head = ("put", container, path, f"{mode:o}")
+    return [
+        _strings(*head, str(offset)) + data[offset : offset + LONGEST_PUT]
+        for offset in range(0, max(len(data), 1), LONGEST_PUT)
+    ]
+
+
+def seed(data: bytes) -> bytes:
+    """Add bytes (1 to 512) to the kernel's random pool: from here on, other random numbers."""
+    if not 1 <= len(data) <= 512:
+        raise BranchpointError(f"a seed has 1 to 512 bytes, not {len(data)}")
+    return _strings("seed") + data
+
+
+def _strings(*texts: str) -> bytes:
+    for text in texts:
+        if "\0" in text:
+            raise BranchpointError(f"a command may not contain a NUL character: {text!r}")
+    return b"".join(text.encode() + b"\0" for text in texts)
+
+
+def _padded(length: int) -> int:
+    return -(-length // 8) * 8
+
+
+def _pieces(position: int, length: int, size: int) -> list[tuple[int, int]]:
+    """Offset in the ring and length of each contiguous piece of that stretch."""
+    start = position % size
+    first = min(length, size - start)
+    return [piece for piece in ((start, first), (0, length - first)) if piece[1]]

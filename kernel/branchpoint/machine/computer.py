@@ -1,0 +1,328 @@
+"""One emulated computer: a QEMU process that runs to exact instants and can be rewound."""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import os
+import signal
+import socket
+import struct
+import subprocess
+import weakref
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from branchpoint.errors import MachineError, TimeError
+from branchpoint.machine import engine
+from branchpoint.machine.pages import PAGE, PagePool, Slots
+from branchpoint.machine.state import State, without_host_clocks
+
+EPOCH = "2025-11-28T21:57:45"
+"""The guest's wall clock at power-on (UTC)."""
+_HELLO, _RUN, _READ, _WRITE, _DIRTY, _SAVE, _LOAD = range(1, 8)
+_REQUEST = struct.Struct("<IIQQ")
+_REPLY = struct.Struct("<IIqQ")
+_OK, _ERROR, _HALTED = range(3)
+_NOBODY = 65534
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What the computer is made of; equal for all runs of one image."""
+
+    ram: int
+    """Bytes of memory, at most 3 GiB."""
+    modules: tuple[Path, ...] = ()
+    """Read-only memory modules (NVDIMM), in order; file sizes are the module sizes."""
+    switch_address: int = 0
+    """Guest address of the kernel's ``__switch_to_asm``; 0 while it is not known."""
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """What to boot when there is no state to restore."""
+
+    image: Path
+    initrd: Path
+    command_line: str
+
+
+@dataclass(frozen=True)
+class Cures:
+    """The corrections that make QEMU repeatable. Off only to show that tests notice."""
+
+    idle: bool = True
+    tlb: bool = True
+
+
+class Computer:
+    """A QEMU process, standing still except inside :meth:`run_to`.
+
+    ``template`` is the memory at the boot snapshot (mapped copy-on-write); with ``kernel``
+    instead, memory starts empty and the kernel boots when first run.
+    """
+
+    def __init__(
+        self,
+        spec: Spec,
+        *,
+        template: Path | None = None,
+        kernel: Kernel | None = None,
+        pool: PagePool | None = None,
+        cures: Cures = Cures(),
+    ) -> None:
+        self.spec = spec
+        self.pool = pool
+        self.now = 0
+        self.base: State | None = None
+        """The state that the memory was last known to be in."""
+        self._exchange = os.memfd_create("branchpoint-exchange")
+        self._console = os.memfd_create("branchpoint-console")
+        self._process, self._socket = self._spawn(template, kernel, cures)
+        self._end = weakref.finalize(
+            self, _end, self._process, self._socket, self._exchange, self._console
+        )
+        try:
+            ram, _ = self._call(_HELLO)
+        except BaseException:
+            self.close()
+            raise
+        if ram != spec.ram:
+            self.close()
+            raise MachineError(f"the emulator has {ram} bytes of memory, not {spec.ram}")
+
+    def _spawn(
+        self, template: Path | None, kernel: Kernel | None, cures: Cures
+    ) -> tuple[subprocess.Popen[bytes], socket.socket]:
+        found = engine.find()
+        ours, theirs = socket.socketpair()
+        fds: list[int] = [theirs.fileno(), self._exchange, self._console]
+
+        def file(path: Path) -> str:
+            # By descriptor: the emulator runs as a user that may not walk to the path.
+            fds.append(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+            return f"/proc/self/fd/{fds[-1]}"
+
+        size = self.spec.ram
+        opened = len(fds)
+        try:
+            if template:
+                memory = f"mem-path={file(template)},share=off,readonly=on,rom=off"
+            else:
+                empty = os.memfd_create("branchpoint-empty")
+                fds.append(empty)
+                os.ftruncate(empty, size)
+                memory = f"mem-path=/proc/self/fd/{empty},share=off,readonly=on,rom=off"
+            room = size + sum(path.stat().st_size for path in self.spec.modules)
+            arguments = [
+                str(found.qemu),
+                *("-name", "branchpoint", "-nodefaults", "-no-user-config", "-display", "none"),
+                *("-accel", "tcg,thread=single,tb-size=256", "-smp", "1", "-cpu", "Nehalem"),
+                *("-global", "apic.vapic=off"),  # drops the lock while its state is restored
+                *("-icount", "shift=0,sleep=off,align=off", "-rtc", f"base={EPOCH},clock=vm"),
+                *(
+                    "-M",
+                    "pc,nvdimm=on,hpet=off,memory-backend=ram,suppress-vmdesc=on,mem-merge=off",
+                ),
+                *("-m", f"size={size >> 20}M,slots=4,maxmem={(room >> 20) + 1024}M"),
+                *("-object", f"memory-backend-file,id=ram,size={size},{memory}"),
+                *("-chardev", f"file,id=console,path=/proc/self/fd/{self._console}"),
+                *("-device", "isa-debugcon,chardev=console"),
+                *("-S", "-no-reboot", "-action", "shutdown=pause,panic=pause"),
+                "-sandbox",
+                "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
+            ]
+            for i, module in enumerate(self.spec.modules):
+                length = module.stat().st_size
+                arguments += [
+                    "-object",
+                    f"memory-backend-file,id=module{i},size={length},mem-path={file(module)},"
+                    "share=on,readonly=on",
+                    *("-device", f"nvdimm,id=nvdimm{i},memdev=module{i},unarmed=on"),
+                ]
+            if kernel:
+                arguments += ["-kernel", file(kernel.image), "-initrd", file(kernel.initrd)]
+                arguments += ["-append", kernel.command_line]
+            plugin = (
+                f"file={file(found.plugin)},socket={theirs.fileno()},exchange={self._exchange},"
+                f"switch={self.spec.switch_address:#x},"
+                f"idle={'on' if cures.idle else 'off'},tlb={'on' if cures.tlb else 'off'}"
+            )
+            if self.pool is not None:
+                plugin += f",pool={self.pool.fd}"
+                fds.append(os.dup(self.pool.fd))
+                plugin = plugin.replace(f"pool={self.pool.fd}", f"pool={fds[-1]}")
+            arguments += ["-plugin", plugin]
+            process = subprocess.Popen(
+                arguments,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=self._console,
+                pass_fds=fds,
+                start_new_session=True,
+                env={},
+                cwd="/",
+                **(
+                    {"user": _NOBODY, "group": _NOBODY, "extra_groups": []}
+                    if not os.getuid()
+                    else {}
+                ),
+            )
+        except OSError as error:
+            ours.close()
+            raise MachineError(f"the emulator could not be started: {error}") from error
+        finally:
+            theirs.close()
+            for fd in fds[opened:]:
+                os.close(fd)
+        return process, ours
+
+    # -- talking to the timekeeper
+
+    def _call(self, op: int, a: int = 0, b: int = 0, payload: bytes = b"") -> tuple[int, bytes]:
+        try:
+            self._socket.sendall(_REQUEST.pack(op, len(payload), a, b) + payload)
+            status, length, self.now, value = _REPLY.unpack(self._receive(_REPLY.size))
+            data = self._receive(length)
+        except OSError as error:
+            raise self._died() from error
+        except BaseException:
+            # Interrupted between question and answer: this process can no longer be spoken to.
+            self.close()
+            raise
+        if status == _ERROR:
+            raise MachineError(f"at {self.now} ns: {data.decode(errors='replace')}")
+        if status == _HALTED:
+            raise MachineError(
+                f"the guest stopped for good at {self.now} ns (panic or power off)"
+                f"{self._last_words()}"
+            )
+        return value, data
+
+    def _receive(self, length: int) -> bytes:
+        data = bytearray(length)
+        view = memoryview(data)
+        while view:
+            got = self._socket.recv_into(view)
+            if not got:
+                raise ConnectionResetError("the emulator closed its socket")
+            view = view[got:]
+        return bytes(data)
+
+    def _died(self) -> MachineError:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(1)
+        code = self._process.poll()
+        how = "stopped answering" if code is None else f"ended with status {code}"
+        self.close()
+        return MachineError(f"the emulator {how} at {self.now} ns{self._last_words()}")
+
+    def _last_words(self) -> str:
+        words = self.console()[-1000:].strip()
+        return f"; it said:\n{words}" if words else ""
+
+    def console(self) -> str:
+        """What the emulator and the guest's debug port have written."""
+        try:
+            size = os.fstat(self._console).st_size
+            return os.pread(self._console, size, 0).decode(errors="replace")
+        except OSError:
+            return ""
+
+    # -- time and memory
+
+    def run_to(self, instant: int) -> None:
+        """Run until exactly ``instant`` (ns). Not later by a single instruction."""
+        if instant < self.now:
+            raise TimeError(f"a machine at {self.now} ns cannot run back to {instant} ns")
+        if instant > self.now:
+            self._call(_RUN, instant)
+
+    def read(self, address: int, length: int) -> bytes:
+        """``length`` bytes of guest memory at physical ``address``."""
+        return self._call(_READ, address, length)[1]
+
+    def write(self, address: int, data: bytes) -> None:
+        """Put bytes into guest memory: an input, to be recorded by the caller."""
+        self._call(_WRITE, address, len(data), data)
+
+    def private_pages(self) -> tuple[Slots, np.ndarray]:
+        """All pages that this process does not share with its template: numbers, contents."""
+        return self._changed(everything=True)
+
+    def _changed(self, *, everything: bool) -> tuple[Slots, np.ndarray]:
+        _, data = self._call(_DIRTY, int(everything), 1)
+        numbers = np.frombuffer(data, np.uint32)
+        if not len(numbers):
+            return numbers, np.empty((0, PAGE), np.uint8)
+        with mmap.mmap(self._exchange, len(numbers) * PAGE, prot=mmap.PROT_READ) as view:
+            pages = np.frombuffer(view, np.uint8).reshape(-1, PAGE).copy()
+        return numbers, pages
+
+    def devices(self) -> bytes:
+        """Registers, clock and devices, in QEMU's own format."""
+        return without_host_clocks(self._call(_SAVE)[1])
+
+    def capture(self) -> State:
+        """The state now. The machine is not touched by this."""
+        assert self.pool is not None
+        numbers, pages = self._changed(everything=self.base is None)
+        slots = self._empty() if self.base is None else self.base.slots.copy()
+        slots[numbers] = self.pool.intern(numbers, pages)
+        self.base = State(self.now, self.devices(), slots)
+        return self.base
+
+    def capture_afresh(self) -> State:
+        """As :meth:`capture`, but trusting no bookkeeping: every private page is read again."""
+        self.base = None
+        return self.capture()
+
+    def restore(self, state: State) -> None:
+        """Become ``state``, in this same process."""
+        assert self.pool is not None
+        touched = np.frombuffer(self._call(_DIRTY, 0, 0)[1], np.uint32)
+        before = self._empty() if self.base is None else self.base.slots
+        differs = before != state.slots
+        differs[touched] = True
+        numbers = np.flatnonzero(differs).astype(np.uint32)
+        moves = np.stack([numbers, state.slots[numbers]], axis=1)
+        self.base = None
+        self._call(_LOAD, self.pool.size, len(moves), moves.tobytes() + state.devices)
+        if self.now != state.at:
+            raise MachineError(f"restored to {self.now} ns instead of {state.at} ns")
+        self.base = state
+
+    def _empty(self) -> Slots:
+        return np.full(self.spec.ram // PAGE, 0xFFFFFFFF, np.uint32)
+
+    # -- ending
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def closed(self) -> bool:
+        return not self._end.alive
+
+    def close(self) -> None:
+        """End the emulator. Safe to call twice, and called when the object is forgotten."""
+        self._end()
+
+    def __enter__(self) -> Computer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _end(process: subprocess.Popen[bytes], link: socket.socket, *fds: int) -> None:
+    link.close()
+    with contextlib.suppress(ProcessLookupError):
+        process.send_signal(signal.SIGKILL)
+    process.wait()
+    for fd in fds:
+        os.close(fd)

@@ -1,0 +1,194 @@
+/*
+ * A guest made to expose every hole in determinism: as init of a machine of its own it keeps
+ * threads, forks, signals, pipes, timers, sockets and page-cache pressure going for ever, and
+ * folds what it sees of their interleaving into memory.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/io.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { WORKERS = 6, SHARED = 64 };
+
+static volatile uint64_t shared[SHARED * 512]; /* unlocked on purpose: races leave traces */
+static volatile sig_atomic_t alarms;
+
+static uint64_t stamp(void)
+{
+    uint32_t low, high;
+    __asm__ volatile("rdtsc" : "=a"(low), "=d"(high));
+    return (uint64_t)high << 32 | low;
+}
+
+static void fold(unsigned where, uint64_t what)
+{
+    volatile uint64_t *cell = &shared[where % SHARED * 512];
+    *cell = *cell * 6364136223846793005u + what;
+}
+
+static void on_alarm(int number)
+{
+    (void)number;
+    alarms++;
+    fold(1, stamp());
+}
+
+/* Threads that write memory while their siblings fork: copy-on-write faults race with stores. */
+static void *write_memory(void *seed)
+{
+    uint64_t x = (uintptr_t)seed;
+    for (;;) {
+        x = x * 6364136223846793005u + 1442695040888963407u;
+        shared[x >> 33 & (SHARED * 512 - 1)] += x;
+        if (!(x >> 50 & 1023))
+            sched_yield();
+    }
+    return NULL;
+}
+
+static void *fork_children(void *unused)
+{
+    (void)unused;
+    for (unsigned i = 0;; i++) {
+        int ends[2];
+        if (pipe(ends))
+            continue;
+        pid_t pid = fork();
+        if (pid == 0) {
+            uint64_t words[8];
+            for (int k = 0; k < 8; k++) {
+                shared[(i * 97 + k * 512) % (SHARED * 512)]++;
+                words[k] = stamp();
+            }
+            if (write(ends[1], words, sizeof words) < 0)
+                _exit(1);
+            _exit(i & 63);
+        }
+        close(ends[1]);
+        uint64_t words[8] = { 0 };
+        ssize_t got = read(ends[0], words, sizeof words);
+        close(ends[0]);
+        int status = 0;
+        if (pid > 0 && waitpid(pid, &status, 0) == pid)
+            fold(2, words[0] ^ status ^ got);
+        struct timespec pause = { 0, 300000 + i % 7 * 130000 };
+        nanosleep(&pause, NULL);
+    }
+    return NULL;
+}
+
+static void *talk(void *unused)
+{
+    (void)unused;
+    int server = socket(AF_INET, SOCK_STREAM, 0);
+    struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons(7000) };
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    if (bind(server, (void *)&address, sizeof address) || listen(server, 8))
+        return NULL;
+    for (unsigned i = 0;; i++) {
+        int client = socket(AF_INET, SOCK_STREAM, 0);
+        if (connect(client, (void *)&address, sizeof address)) {
+            close(client);
+            continue;
+        }
+        int peer = accept(server, NULL, NULL);
+        char text[1500];
+        memset(text, i, sizeof text);
+        for (int k = 0; k < 4; k++) {
+            ssize_t sent = send(client, text, 200 + i % 1300, 0);
+            ssize_t got = recv(peer, text, sizeof text, 0);
+            fold(3, sent ^ got << 16 ^ stamp());
+        }
+        close(client);
+        close(peer);
+        usleep(900 + i % 5 * 700);
+    }
+    return NULL;
+}
+
+/* Files come and go in a small file system: the page cache is filled, dropped and reclaimed. */
+static void *churn_files(void *unused)
+{
+    (void)unused;
+    static char block[1 << 16];
+    for (unsigned i = 0;; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "/files/%u", i % 24);
+        int file = open(name, O_CREAT | O_RDWR | O_TRUNC, 0600);
+        for (int k = 0; k < 16; k++) {
+            memset(block, i + k, sizeof block);
+            if (write(file, block, sizeof block) < 0)
+                break;
+        }
+        lseek(file, 0, SEEK_SET);
+        fold(4, read(file, block, sizeof block) ^ stamp());
+        close(file);
+        if (i % 24 == 23) {
+            int drop = open("/proc/sys/vm/drop_caches", O_WRONLY);
+            if (write(drop, "3", 1) < 0)
+                fold(4, errno);
+            close(drop);
+        }
+        uint64_t random;
+        if (getrandom(&random, sizeof random, GRND_NONBLOCK) > 0)
+            fold(5, random);
+        void *area = mmap(NULL, 1 << 21, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+                          -1, 0);
+        if (area != MAP_FAILED) {
+            memset(area, i, 1 << 21);
+            munmap(area, 1 << 21);
+        }
+        usleep(2000 + i % 3 * 4000);
+    }
+    return NULL;
+}
+
+int main(void)
+{
+    mkdir("/proc", 0755);
+    mkdir("/files", 0755);
+    mount("proc", "/proc", "proc", 0, NULL);
+    mount("tmpfs", "/files", "tmpfs", 0, "size=48m");
+    if (system("true") < 0)
+        fold(0, errno);
+    int control = socket(AF_INET, SOCK_DGRAM, 0);
+    struct { char name[16]; short flags; char rest[22]; } request = { "lo", 1 | 64, "" };
+    ioperm(0xe9, 1, 1);
+    extern int ioctl(int, unsigned long, ...);
+    ioctl(control, 0x8914 /* SIOCSIFFLAGS */, &request);
+    signal(SIGALRM, on_alarm);
+    struct itimerval every = { { 0, 1370 }, { 0, 1370 } };
+    setitimer(ITIMER_REAL, &every, NULL);
+    pthread_t thread;
+    for (uintptr_t i = 0; i < WORKERS; i++)
+        pthread_create(&thread, NULL, write_memory, (void *)(i * 7919 + 1));
+    pthread_create(&thread, NULL, fork_children, NULL);
+    pthread_create(&thread, NULL, fork_children, NULL);
+    pthread_create(&thread, NULL, talk, NULL);
+    pthread_create(&thread, NULL, churn_files, NULL);
+    for (unsigned i = 0;; i++) {
+        struct timespec pause = { 0, 10000000 };
+        nanosleep(&pause, NULL);
+        fold(6, stamp() ^ alarms);
+        if (i % 10 == 0)
+            outb("0123456789"[i / 10 % 10], 0xe9);
+    }
+}

@@ -1,0 +1,109 @@
+"""The Branchpoint kernel: IPython's, with our names, our syntax and our displays."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from ipykernel.ipkernel import IPythonKernel
+from ipykernel.zmqshell import ZMQInteractiveShell
+from traitlets import List, Type
+
+import branchpoint as bp
+from branchpoint import progress
+from branchpoint.notebook import completion, display, errors, magics, syntax
+from branchpoint.notebook.reporter import CellReporter
+from branchpoint.notebook.session import prepare_multiverse_debugging
+
+try:
+    VERSION = version("branchpoint")
+except PackageNotFoundError:  # run from a source tree
+    VERSION = "0"
+
+NAMES: dict[str, Any] = {
+    "bp": bp,
+    "bash": bp.bash,
+    "Time": bp.Time,
+    "prepare_multiverse_debugging": prepare_multiverse_debugging,
+    # So that `branch.wait_until({until: events})` and `branch.wait({duration: 5})` are Python.
+    "until": "until",
+    "duration": "duration",
+}
+"""What a notebook has without importing anything."""
+
+BANNER = f"""Branchpoint {VERSION} on Python {sys.version.split()[0]}
+run = bp.open("name.branchpoint") opens a recording; [environment, moment] = \
+prepare_multiverse_debugging()
+opens the newest one here. moment.rewind(1).branch() makes a branch; \
+bash`ps aux`.run({{branch, container}}) works in it.
+"""
+
+
+class BranchpointShell(ZMQInteractiveShell):
+    """IPython's shell whose namespace has our names, also after ``%reset``."""
+
+    def init_user_ns(self) -> None:
+        super().init_user_ns()
+        self.user_ns_hidden.update(NAMES)
+        self.user_ns.update(NAMES)
+
+
+class BranchpointKernel(IPythonKernel):
+    """The kernel that the kernelspec ``branchpoint`` starts."""
+
+    implementation = "branchpoint"
+    implementation_version = VERSION
+    banner = BANNER
+    shell_class = Type(BranchpointShell)
+    help_links = List(
+        [
+            {"text": "Python", "url": f"https://docs.python.org/3.{sys.version_info.minor}"},
+            {"text": "IPython", "url": "https://ipython.readthedocs.io/en/stable/"},
+            {"text": "pandas", "url": "https://pandas.pydata.org/docs/"},
+            {"text": "Matplotlib", "url": "https://matplotlib.org/stable/"},
+        ]
+    ).tag(config=True)
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        shell: Any = self.shell
+        shell.input_transformers_cleanup.append(syntax.transform)
+        display.install(shell)
+        errors.install(shell)
+        magics.install(shell)
+        completion.install(shell)
+        progress.use(CellReporter(self))
+
+    def start(self) -> None:
+        super().start()
+        self._wake_on_signals()
+
+    def _wake_on_signals(self) -> None:
+        """Let Stop reach an async cell at once.
+
+        ipykernel's handler only queues the cancellation; a loop that sleeps until its next timer
+        would not look at the queue before. A byte on a socket that it watches wakes it.
+        """
+        self._woken, waker = socket.socketpair()
+        self._woken.setblocking(False)
+        waker.setblocking(False)
+        loop = asyncio.get_event_loop()
+        loop.add_reader(self._woken, lambda: self._woken.recv(4096))
+        signal.set_wakeup_fd(waker.detach(), warn_on_full_buffer=False)
+
+    def do_complete(self, code: str, cursor_pos: int) -> Any:
+        return super().do_complete(syntax.mask(code), cursor_pos)
+
+    def do_inspect(
+        self, code: str, cursor_pos: int, detail_level: int = 0, omit_sections: Any = ()
+    ) -> Any:
+        return super().do_inspect(syntax.mask(code), cursor_pos, detail_level, omit_sections)
+
+    def do_is_complete(self, code: str) -> Any:
+        if syntax.is_open(code):
+            return {"status": "incomplete", "indent": ""}
+        return super().do_is_complete(code)

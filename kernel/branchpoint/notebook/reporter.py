@@ -1,0 +1,161 @@
+"""Progress inside a cell that leaves no trace in the notebook.
+
+While a long operation runs, one display of the cell shows how far it is. When it ends, the cell's
+output is cleared and what the cell had printed so far is sent again: the saved notebook is the
+same as if the progress had never been there, however fast the computer was.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+from html import escape
+from typing import Any
+
+from branchpoint.progress import Task
+
+_REPEATED = {"stream", "display_data", "execute_result"}  # message types that make up an output
+_BUDGET = 1 << 20  # characters of a cell's output that are kept to be sent again
+
+
+class _Output:
+    """What one cell has put out so far, and the display of its progress."""
+
+    def __init__(self, parent: Any) -> None:
+        self.parent = parent
+        self.messages: list[tuple[str, dict[str, Any]]] = []
+        self.size = 0
+        self.clear_next = False
+        self.tasks: list[Task] = []
+        self.shown = False
+
+    def record(self, kind: str, content: dict[str, Any]) -> None:
+        if kind == "clear_output" and content.get("wait"):
+            self.clear_next = True
+        elif kind == "clear_output" or (self.clear_next and kind in _REPEATED):
+            self.messages.clear()
+            self.clear_next = False
+            self.shown = False
+        if kind == "update_display_data":
+            name = _display_id(content)
+            for _, earlier in self.messages:
+                if name is not None and _display_id(earlier) == name:
+                    earlier.update(data=content["data"], metadata=content["metadata"])
+        elif kind in _REPEATED:
+            previous = self.messages[-1][1] if self.messages else {}
+            if kind == "stream" and previous.get("name") == content["name"]:
+                previous["text"] += content["text"]
+            else:
+                self.messages.append((kind, dict(content)))
+            self.size += len(content.get("text", "")) or len(json.dumps(content.get("data", "")))
+            if self.size > _BUDGET:
+                self.messages.clear()
+
+    @property
+    def repeatable(self) -> bool:
+        return self.size <= _BUDGET
+
+
+def _display_id(content: dict[str, Any]) -> Any:
+    return (content.get("transient") or {}).get("display_id")
+
+
+class CellReporter:
+    """A :class:`branchpoint.progress.Reporter` for the cell that runs."""
+
+    def __init__(self, kernel: Any) -> None:
+        self._kernel = kernel
+        self._lock = threading.RLock()
+        self._outputs: dict[str, _Output] = {}
+        # Streams, displays and results all leave through this one method of the session.
+        self._send = kernel.session.send
+        kernel.session.send = self._send_and_record
+
+    def _send_and_record(self, stream: Any, msg_or_type: Any, *args: Any, **kwargs: Any) -> Any:
+        # Sending only queues the message, so under the lock the record has the queue's order.
+        with self._lock:
+            message = self._send(stream, msg_or_type, *args, **kwargs)
+            if message and message.get("parent_header"):
+                kind, parent = message["msg_type"], message["parent_header"]
+                if kind == "execute_input":
+                    self._outputs = {k: v for k, v in self._outputs.items() if v.tasks}
+                    self._outputs[parent["msg_id"]] = _Output(parent)
+                elif parent.get("msg_id") in self._outputs:
+                    self._outputs[parent["msg_id"]].record(kind, message["content"])
+        return message
+
+    def __call__(self, task: Task, *, final: bool) -> None:
+        publisher = self._kernel.shell.display_pub
+        with self._lock:
+            owner = next((o for o in self._outputs.values() if task in o.tasks), None)
+            parent = getattr(publisher, "parent_header", None) or {}
+            output = owner or self._outputs.get(parent.get("msg_id", ""))
+            # Captured output (%%capture) and endless output show no progress.
+            if output is None or not hasattr(publisher, "pub_socket"):
+                return
+            if final:
+                if task in output.tasks:
+                    output.tasks.remove(task)
+            elif task not in output.tasks:
+                output.tasks.append(task)
+        if output.tasks:
+            self._draw(output)
+        elif output.shown:
+            self._remove(output)
+
+    def _publish(self, output: _Output, kind: str, content: dict[str, Any]) -> None:
+        self._send(
+            self._kernel.iopub_socket,
+            kind,
+            content,
+            parent=output.parent,
+            ident=self._kernel._topic(kind),
+        )
+
+    def _bundle(self, output: _Output, tasks: list[Task]) -> dict[str, Any]:
+        plain = "\n".join(str(task) for task in tasks)
+        html = "".join(
+            f'<div><progress value="{min(task.done, task.total):g}" max="{task.total:g}">'
+            f"</progress> {escape(str(task))}</div>"
+            if task.total
+            else f"<div>{escape(str(task))}</div>"
+            for task in tasks
+        )
+        return {
+            "data": {"text/plain": plain, "text/html": html},
+            "metadata": {},
+            "transient": {"display_id": f"progress-{output.parent['msg_id']}"},
+        }
+
+    def _draw(self, output: _Output) -> None:
+        if not output.shown and not output.repeatable:
+            return
+        _flush()
+        with self._lock:
+            kind = "update_display_data" if output.shown else "display_data"
+            output.shown = True
+            if output.clear_next:
+                output.messages.clear()
+                output.clear_next = False
+            self._publish(output, kind, self._bundle(output, output.tasks))
+
+    def _remove(self, output: _Output) -> None:
+        _flush()
+        with self._lock:
+            output.shown = False
+            if not output.repeatable:
+                self._publish(output, "update_display_data", self._bundle(output, []))
+                return
+            # With nothing to follow, a clearing that waits would wait for ever.
+            self._publish(output, "clear_output", {"wait": bool(output.messages)})
+            for kind, content in output.messages:
+                self._publish(output, kind, content)
+            if output.clear_next:
+                self._publish(output, "clear_output", {"wait": True})
+
+
+def _flush() -> None:
+    """Let what was printed before go out before; never while holding a lock that it needs."""
+    sys.stdout.flush()
+    sys.stderr.flush()

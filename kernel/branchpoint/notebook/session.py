@@ -1,0 +1,116 @@
+"""``prepare_multiverse_debugging()``: the session in the original debugger's own words.
+
+``[environment, moment] = prepare_multiverse_debugging()`` opens a recording. The environment's
+methods take their arguments as ``{moment, path, container}``, which in Python is a set whose
+elements are told apart by what they are; or as a dict; or by name. All of it is a thin face on a
+Recording and its moments.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import branchpoint as bp
+from branchpoint.errors import BranchpointError, RecordingError
+
+VARIABLE = "BRANCHPOINT_RECORDING"
+SUFFIX = ".branchpoint"
+
+
+def prepare_multiverse_debugging(path: str | os.PathLike[str] | None = None) -> list[Any]:
+    """Open a recording and return ``[environment, moment]``.
+
+    The recording is ``path``, or else the one named by the environment variable
+    BRANCHPOINT_RECORDING, or else the newest ``*.branchpoint`` in the current folder. The moment
+    is the recording's first failure, or its end when nothing failed.
+    """
+    run = bp.open(find_recording(path))
+    return [Environment(run), run.failure or run.end]
+
+
+def find_recording(path: str | os.PathLike[str] | None = None) -> Path:
+    """The recording that :func:`prepare_multiverse_debugging` opens."""
+    path = path or os.environ.get(VARIABLE)
+    if path:
+        return Path(path)
+    found = [p for p in Path.cwd().glob(f"*{SUFFIX}") if not p.name.startswith(".")]
+    if not found:
+        raise RecordingError(
+            f"no recording here: there is no *{SUFFIX} in {Path.cwd()}",
+            f'name one: prepare_multiverse_debugging("path/to/name{SUFFIX}"), or set {VARIABLE}',
+        )
+    return max(found, key=lambda p: (p.stat().st_mtime_ns, p.name))
+
+
+class Environment:
+    """The recorded system: its containers, files and events."""
+
+    host = None
+    """The guest itself, where a container is asked for: ``{branch, container}`` with this."""
+
+    def __init__(self, run: Any) -> None:
+        self.run = run
+        self.containers = Containers()
+
+    @property
+    def events(self) -> Any:
+        """Everything that happened in the recording."""
+        return self.run.events
+
+    def extract_file(self, given: Any = None, /, **named: Any) -> Any:
+        """The bytes of a file: ``extract_file({moment, path, container})``.
+
+        ``path`` is absolute; without ``container`` it is a path of the guest itself.
+        """
+        asked = _arguments(given, named, needed=("moment", "path"), possible=("container",))
+        return asked["moment"].extract_file(asked["path"], asked.get("container"))
+
+    def __repr__(self) -> str:
+        return f"Environment({self.run!r})"
+
+
+class Containers:
+    """``environment.containers``."""
+
+    def list(self, given: Any = None, /, **named: Any) -> Any:
+        """The containers at a moment, with name, id, state and image: ``list({moment})``."""
+        return _arguments(given, named, needed=("moment",))["moment"].containers()
+
+
+def _arguments(
+    given: Any, named: dict[str, Any], needed: tuple[str, ...], possible: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    """Arguments by name, from a set, a dict or one value, and from keywords."""
+    if isinstance(given, dict):
+        named = {**given, **named}
+    elif given is not None:
+        elements = given if isinstance(given, set | frozenset) else {given}
+        for element in elements:
+            name = _kind(element)
+            if name in named:
+                raise BranchpointError(f"{name} is given twice: {named[name]!r} and {element!r}")
+            named = {**named, name: element}
+    names = ", ".join((*needed, *possible))
+    for name in named:
+        if name not in (*needed, *possible):
+            raise BranchpointError(f"{name} has no meaning here", f"give {{{names}}}")
+    for name in needed:
+        if named.get(name) is None:
+            raise BranchpointError(f"{name} is missing", f"give {{{names}}}")
+    return named
+
+
+def _kind(element: Any) -> str:
+    """What an element of ``{moment, path, container}`` is."""
+    if isinstance(element, bp.Moment | bp.Branch):
+        return "moment"
+    if isinstance(element, os.PathLike) or (isinstance(element, str) and element.startswith("/")):
+        return "path"
+    if element is None or isinstance(element, str):
+        return "container"
+    raise BranchpointError(
+        f"{element!r} is neither a moment, a path nor a container",
+        "a path starts with /; a container is given by its name",
+    )

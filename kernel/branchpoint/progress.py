@@ -1,0 +1,111 @@
+"""Progress of long operations, independent of where it is shown.
+
+Code that takes time opens a :func:`task`; whoever owns the screen (terminal, notebook) installs
+a reporter with :func:`use`. With no reporter installed, a terminal gets one updating line and
+anything else gets nothing.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+_REDRAW = 0.2  # wall seconds between two drawings of the same task
+_PATIENCE = 1.0  # wall seconds before a task is worth showing at all
+
+
+class Reporter(Protocol):
+    """Draws one task; called at most five times a second, and once with ``final=True``."""
+
+    def __call__(self, task: Task, *, final: bool) -> None: ...
+
+
+class Task:
+    """One long operation: how far it is (``done`` of ``total`` ``unit``) and what it does now."""
+
+    def __init__(self, title: str, total: float | None, unit: str, reporter: Reporter) -> None:
+        self.title = title
+        self.total = total
+        self.unit = unit
+        self.done = 0.0
+        self.note = ""
+        self.started = time.monotonic()
+        self._drawn = 0.0
+        self._reporter = reporter
+
+    @property
+    def elapsed(self) -> float:
+        """Wall seconds since the task began."""
+        return time.monotonic() - self.started
+
+    @property
+    def remaining(self) -> float | None:
+        """Estimated wall seconds left, or None while nothing can be said."""
+        if not self.total or self.done <= 0:
+            return None
+        return self.elapsed * max(self.total - self.done, 0) / self.done
+
+    def update(self, done: float | None = None, note: str | None = None) -> None:
+        """Say how far the task is (absolute) and, optionally, what it is doing."""
+        if done is not None:
+            self.done = done
+        if note is not None:
+            self.note = note
+        now = time.monotonic()
+        if now - self.started >= _PATIENCE and now - self._drawn >= _REDRAW:
+            self._drawn = now
+            self._reporter(self, final=False)
+
+    def finish(self) -> None:
+        if self._drawn:
+            self._reporter(self, final=True)
+
+    def __str__(self) -> str:
+        parts = [self.title]
+        if self.total:
+            parts.append(f"{self.done:.4g}/{self.total:.4g} {self.unit}".rstrip())
+        elif self.done:
+            parts.append(f"{self.done:.4g} {self.unit}".rstrip())
+        if self.note:
+            parts.append(self.note)
+        clock = f"{self.elapsed:.0f} s"
+        if self.remaining is not None and self.done < (self.total or 0):
+            clock += f", about {self.remaining:.0f} s left"
+        return " · ".join([*parts, clock])
+
+
+def _terminal(task: Task, *, final: bool) -> None:
+    if sys.stderr.isatty():
+        end = "\n" if final else ""
+        sys.stderr.write(f"\r\x1b[2K{task}{end}")
+        sys.stderr.flush()
+    elif final:
+        print(task, file=sys.stderr)
+
+
+_reporter: Reporter = _terminal
+
+
+def use(reporter: Reporter | None) -> Callable[[], None]:
+    """Install ``reporter`` for all later tasks (None: the terminal's); returns the undo."""
+    global _reporter
+    previous, _reporter = _reporter, reporter or _terminal
+
+    def undo() -> None:
+        global _reporter
+        _reporter = previous
+
+    return undo
+
+
+@contextmanager
+def task(title: str, total: float | None = None, unit: str = "") -> Iterator[Task]:
+    """Open a task for the length of a ``with`` block; it is closed on errors too."""
+    current = Task(title, total, unit, _reporter)
+    try:
+        yield current
+    finally:
+        current.finish()

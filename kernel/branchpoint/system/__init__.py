@@ -1,0 +1,12 @@
+"""Compose files and images -> containers, networks, root file systems: the system image.
+
+``build("compose.yaml")`` is all that other layers need.
+"""
+
+from __future__ import annotations
+
+from branchpoint.system.compose import load
+from branchpoint.system.layout import SystemImage, build
+from branchpoint.system.model import Container, Fault, Note, System
+
+__all__ = ["Container", "Fault", "Note", "System", "SystemImage", "build", "load"]

@@ -1,0 +1,207 @@
+"""Variables in compose files: ``${NAME:-default}`` and its relatives, and the .env format."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from branchpoint.errors import ComposeError
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_.\-\[\]]*")
+_ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "\\": "\\", '"': '"', "$": "$", "'": "'"}
+_OPERATORS = (":-", ":?", ":+", "-", "?", "+")
+_MAX_NESTING = 16
+MAX_ENV_BYTES = 1 << 20
+
+
+class Interpolator:
+    """Replaces variables in text; remembers which ones had no value (``unset``: name -> line)."""
+
+    def __init__(self, variables: Mapping[str, str], file: Path) -> None:
+        self.variables = variables
+        self.file = file
+        self.unset: dict[str, int] = {}
+
+    def __call__(self, text: str, line: int) -> str:
+        if "$" not in text:
+            return text
+        return self._expand(text, line, 0)
+
+    def _error(self, line: int, message: str, hint: str = "") -> ComposeError:
+        return ComposeError(message, self.file, line, hint)
+
+    def _expand(self, text: str, line: int, depth: int) -> str:
+        if depth > _MAX_NESTING:
+            raise self._error(line, "defaults of variables are nested too deeply")
+        out: list[str] = []
+        at = 0
+        while (dollar := text.find("$", at)) >= 0:
+            out.append(text[at:dollar])
+            after = text[dollar + 1 : dollar + 2]
+            if after == "$":
+                out.append("$")
+                at = dollar + 2
+            elif after == "{":
+                end = self._closing_brace(text, dollar + 2, line)
+                out.append(self._braced(text[dollar + 2 : end], line, depth))
+                at = end + 1
+            elif match := _NAME.match(text, dollar + 1):
+                out.append(self._value(match.group(), line))
+                at = match.end()
+            else:
+                raise self._error(
+                    line, f'"{text[dollar : dollar + 12]}" is no variable', "write $$ for a plain $"
+                )
+        out.append(text[at:])
+        return "".join(out)
+
+    def _closing_brace(self, text: str, at: int, line: int) -> int:
+        depth = 1
+        while at < len(text):
+            if text.startswith("${", at):
+                depth += 1
+                at += 1
+            elif text[at] == "}":
+                depth -= 1
+                if depth == 0:
+                    return at
+            at += 1
+        raise self._error(line, '"${" is never closed', 'add "}", or write $$ for a plain $')
+
+    def _braced(self, inner: str, line: int, depth: int) -> str:
+        match = _NAME.match(inner)
+        if match is None:
+            raise self._error(line, f'"${{{inner}}}" is no variable', "write $$ for a plain $")
+        name, rest = match.group(), inner[match.end() :]
+        if not rest:
+            return self._value(name, line)
+        operator = next((op for op in _OPERATORS if rest.startswith(op)), None)
+        if operator is None:
+            raise self._error(
+                line, f'"${{{inner}}}" is no variable', "write ${NAME}, ${NAME:-default}, ..."
+            )
+        word = rest[len(operator) :]
+        value = self.variables.get(name)
+        has_value = value != "" if operator[0] == ":" and value is not None else value is not None
+        if operator[-1] == "+":
+            return self._expand(word, line, depth + 1) if has_value else ""
+        if has_value:
+            return value or ""
+        if operator[-1] == "-":
+            return self._expand(word, line, depth + 1)
+        reason = self._expand(word, line, depth + 1) or "it has no value"
+        raise self._error(
+            line, f"the variable {name} is required: {reason}", f"set {name} in .env or the shell"
+        )
+
+    def _value(self, name: str, line: int) -> str:
+        if name not in self.variables:
+            self.unset.setdefault(name, line)
+        return self.variables.get(name, "")
+
+
+def read_env_file(file: Path, outer: Mapping[str, str], raw: bool = False) -> dict[str, str | None]:
+    """``KEY=VALUE`` lines with comments, quotes and variables; a KEY alone is None.
+
+    ``outer`` are the variables that values may use besides the file's own earlier ones; with
+    ``raw`` values are taken as they stand.
+
+    :raises ComposeError: with file and line for what cannot be read.
+    """
+    try:
+        with file.open("rb") as stream:
+            data = stream.read(MAX_ENV_BYTES + 1)
+        text = data.decode("utf-8-sig")
+    except OSError as error:
+        raise ComposeError(f"cannot be read: {error.strerror}", file) from None
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ComposeError("is not UTF-8 text", file, line) from None
+    if len(data) > MAX_ENV_BYTES:
+        raise ComposeError(f"is larger than {MAX_ENV_BYTES >> 10} KiB", file)
+    return _EnvParser(text, file, outer, raw).parse()
+
+
+class _EnvParser:
+    def __init__(self, text: str, file: Path, outer: Mapping[str, str], raw: bool) -> None:
+        self.lines = text.splitlines()
+        self.file = file
+        self.outer = outer
+        self.raw = raw
+        self.values: dict[str, str | None] = {}
+
+    def parse(self) -> dict[str, str | None]:
+        at = 0
+        while at < len(self.lines):
+            number = at + 1
+            content = self.lines[at].strip()
+            at += 1
+            if not content or content.startswith("#"):
+                continue
+            if not self.raw and re.match(r"export\s", content):
+                content = content[len("export") :].lstrip()
+            match = _KEY.match(content)
+            rest = content[match.end() :].lstrip() if match else ""
+            if match is None or (rest and rest[0] not in "=:#"):
+                raise ComposeError(
+                    f'"{content[:40]}" is not of the form KEY=VALUE', self.file, number
+                )
+            if not rest or rest[0] == "#":
+                self.values[match.group()] = self.outer.get(match.group())
+                continue
+            value = rest[1:].lstrip()
+            if not self.raw:
+                value, at = self._value(value, number, at)
+            self.values[match.group()] = value
+        return self.values
+
+    def _value(self, value: str, number: int, at: int) -> tuple[str, int]:
+        """The value that starts on line ``number``, and the index of the first line after it."""
+        if not value or value[0] not in "\"'":
+            plain = re.sub(r"(^|\s+)#.*$", "", value).rstrip()
+            return self._interpolate(plain, number), at
+        quote, body = value[0], value[1:]
+        while (end := _closing_quote(body, quote)) < 0:
+            if at >= len(self.lines):
+                raise ComposeError(f"the quote {quote} is never closed", self.file, number)
+            body += "\n" + self.lines[at]
+            at += 1
+        tail = body[end + 1 :].strip()
+        if tail and not tail.startswith("#"):
+            raise ComposeError(f'"{tail[:20]}" stands after the closing quote', self.file, number)
+        if quote == "'":
+            return body[:end], at
+        return _unescape(body[:end], lambda text: self._interpolate(text, number)), at
+
+    def _interpolate(self, text: str, line: int) -> str:
+        known = {k: v for k, v in self.values.items() if v is not None}
+        return Interpolator({**known, **self.outer}, self.file)(text, line)
+
+
+def _closing_quote(text: str, quote: str) -> int:
+    at = 0
+    while at < len(text):
+        if text[at] == "\\" and quote == '"':
+            at += 1
+        elif text[at] == quote:
+            return at
+        at += 1
+    return -1
+
+
+def _unescape(text: str, interpolate: Callable[[str], str]) -> str:
+    """Backslash escapes of a double-quoted value; variables outside of escapes are replaced."""
+    plain: list[str] = []
+    at = 0
+    while at < len(text):
+        following = text[at + 1 : at + 2]
+        if text[at] == "\\" and following in _ESCAPES:
+            # "$$" survives interpolation as one "$", which is what "\$" means
+            plain.append("$$" if following == "$" else _ESCAPES[following])
+            at += 2
+        else:
+            plain.append(text[at])
+            at += 1
+    return interpolate("".join(plain))

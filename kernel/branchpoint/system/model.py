@@ -1,0 +1,274 @@
+"""What a compose file comes to: services, containers, networks, volumes and declared faults.
+
+All times are nanoseconds of virtual time, all sizes bytes. The classes hold plain values only, so
+that a recording can keep them (``msgspec.json.encode(system)``) and know its system without the
+compose file.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+SECOND = 1_000_000_000
+
+Condition = Literal["started", "healthy", "completed"]
+RestartPolicy = Literal["no", "always", "on-failure", "unless-stopped"]
+
+
+@dataclass(frozen=True)
+class Note:
+    """Something in the compose file that was accepted but cannot matter in the machine."""
+
+    line: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Healthcheck:
+    """How to ask a container whether it is well; ``test`` None means: as the image says."""
+
+    test: tuple[str, ...] | None = None
+    interval: int | None = None
+    timeout: int | None = None
+    retries: int | None = None
+    start_period: int | None = None
+    disabled: bool = False
+
+
+@dataclass(frozen=True)
+class Restart:
+    """When a container is started again after its end; ``limit`` 0 means without end."""
+
+    policy: RestartPolicy = "no"
+    limit: int = 0
+
+
+@dataclass(frozen=True)
+class Dependency:
+    """``name`` (a service in Service, a container in Container) must be so far before we start."""
+
+    name: str
+    condition: Condition
+    line: int
+    required: bool = True
+
+
+@dataclass(frozen=True)
+class Attachment:
+    """A service's place in one network."""
+
+    network: str
+    line: int
+    address: str | None = None
+    aliases: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Mount:
+    """A directory or file placed into a container.
+
+    ``source`` is a volume's name, or the absolute path of a file or directory of the project
+    (``bind``), or empty for an anonymous volume and for a tmpfs.
+    """
+
+    kind: Literal["volume", "bind", "tmpfs"]
+    target: str
+    line: int
+    source: str = ""
+    read_only: bool = False
+    copy: bool = True  # a new volume starts with what the image has at that place
+    options: tuple[str, ...] = ()  # of a tmpfs, as mount(8) writes them
+
+
+@dataclass(frozen=True)
+class Ulimit:
+    name: str
+    soft: int
+    hard: int
+
+
+@dataclass(frozen=True)
+class FileEntry:
+    """One file, directory or tree that a recipe places: ``source`` on this computer or ``text``."""
+
+    target: str
+    line: int
+    source: str | None = None
+    text: str | None = None
+    mode: int | None = None
+    uid: int = 0
+    gid: int = 0
+    directory: bool = False
+
+
+@dataclass(frozen=True)
+class UserEntry:
+    """One account that a recipe adds to /etc/passwd and /etc/group."""
+
+    name: str
+    uid: int
+    gid: int
+    home: str
+    shell: str
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """``x-branchpoint-debian``: an image made of Debian packages and project files.
+
+    ``commands`` are not run while the image is built (that would need root and would depend on
+    this computer) but inside the machine, as root in the container's file system, before the
+    container's first start.
+    """
+
+    line: int
+    packages: tuple[str, ...] = ()
+    files: tuple[FileEntry, ...] = ()
+    symlinks: dict[str, str] = field(default_factory=dict)
+    users: tuple[UserEntry, ...] = ()
+    commands: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Build:
+    """``build:``: an image made by docker, podman or buildah from a Dockerfile."""
+
+    context: str
+    line: int
+    dockerfile: str | None = None
+    dockerfile_text: str | None = None
+    target: str | None = None
+    args: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Service:
+    """One entry of ``services``, checked; None means: as the image says."""
+
+    name: str
+    line: int
+    lines: dict[str, int]  # of each key, for errors found once the image is known
+    image: str | None = None
+    build: Build | None = None
+    recipe: Recipe | None = None
+    replicas: int = 1
+    container_name: str | None = None
+    hostname: str | None = None
+    domainname: str | None = None
+    command: tuple[str, ...] | None = None
+    entrypoint: tuple[str, ...] | None = None
+    environment: dict[str, str] = field(default_factory=dict)
+    working_dir: str | None = None
+    user: str | None = None
+    group_add: tuple[str, ...] = ()
+    depends: tuple[Dependency, ...] = ()
+    networks: tuple[Attachment, ...] = ()
+    mounts: tuple[Mount, ...] = ()
+    healthcheck: Healthcheck | None = None
+    restart: Restart = Restart()
+    stop_signal: str | None = None
+    stop_grace: int = 10 * SECOND
+    cap_add: tuple[str, ...] = ()
+    cap_drop: tuple[str, ...] = ()
+    privileged: bool = False
+    no_new_privileges: bool = False
+    init: bool = False
+    read_only: bool = False
+    ulimits: tuple[Ulimit, ...] = ()
+    memory: int | None = None
+    cpus: float | None = None
+    cpu_shares: int | None = None
+    pids: int | None = None
+    oom_score_adj: int | None = None
+    shm_size: int = 64 << 20
+    sysctls: dict[str, str] = field(default_factory=dict)
+    extra_hosts: tuple[tuple[str, str], ...] = ()  # (name, address)
+
+
+@dataclass(frozen=True)
+class Network:
+    """One bridge in the machine; ``internal`` ones give their containers no default route."""
+
+    name: str
+    line: int
+    bridge: str
+    subnet: str
+    gateway: str
+    internal: bool = False
+    pool: str = ""  # the part of the subnet from which addresses are given out; "": all of it
+
+
+@dataclass(frozen=True)
+class Volume:
+    """A directory that containers share, of at most ``size`` bytes."""
+
+    name: str
+    line: int
+    size: int
+    options: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """A container's interface in a network; ``veth`` is its other end, in the bridge."""
+
+    network: str
+    interface: str
+    veth: str
+    address: str
+    mac: str
+    names: tuple[str, ...]  # under which others in this network find it
+
+
+@dataclass(frozen=True)
+class Container:
+    """One container of the system, as it will run."""
+
+    name: str
+    service: str
+    number: int
+    hostname: str
+    endpoints: tuple[Endpoint, ...]
+    depends: tuple[Dependency, ...]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A declared fault: kill ``container`` at a seeded instant within [earliest, latest].
+
+    Instants count from setup complete; with ``probability`` < 1 some seeds spare it;
+    ``restart_after`` (None: never) counts from the kill.
+    """
+
+    container: str
+    earliest: int
+    latest: int
+    probability: float
+    restart_after: int | None
+    line: int
+
+
+@dataclass(frozen=True)
+class System:
+    """A whole system. ``containers`` come in the order in which they start."""
+
+    name: str
+    file: str
+    services: dict[str, Service]
+    containers: tuple[Container, ...]
+    networks: dict[str, Network]
+    volumes: dict[str, Volume]
+    faults: tuple[Fault, ...] = ()
+    ram: int = 1 << 30
+    upper: int = 256 << 20  # of each container's writable layer
+    images: dict[str, str] = field(default_factory=dict)  # archives that stand for image names
+    notes: tuple[Note, ...] = ()
+
+    def container(self, name: str) -> Container | None:
+        """The container of that name, or the only one of the service of that name."""
+        for container in self.containers:
+            if container.name == name:
+                return container
+        same = [c for c in self.containers if c.service == name]
+        return same[0] if len(same) == 1 else None

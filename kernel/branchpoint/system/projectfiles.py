@@ -1,0 +1,88 @@
+"""Files of the project, copied into trees the same way wherever the project lies.
+
+Owners, permission details and times of the user's files are accidents of his checkout: copies
+belong to root (or the owner a recipe names), are 0644, or 0755 when executable, and carry one
+fixed time. Directories called ``.git`` and ``__pycache__`` stay behind.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from blake3 import blake3
+
+from branchpoint.errors import ImageError
+from branchpoint.guest.tree import Tree
+
+MAX_BYTES = 4 << 30
+MAX_FILES = 100_000
+_LEFT_OUT = (".git", "__pycache__")  # they change while the project stays the same
+
+
+def entries(source: Path) -> Iterator[tuple[str, Path, os.stat_result]]:
+    """(relative path, path, lstat) of ``source`` and all below it, names sorted bytewise.
+
+    :raises ImageError: for what is neither file, directory nor symlink, and for too much.
+    """
+    count = size = 0
+    pending = [("", source)]
+    while pending:
+        relative, path = pending.pop()
+        try:
+            status = path.stat() if path == source else path.lstat()
+            kind = stat.S_IFMT(status.st_mode)
+            if kind == stat.S_IFDIR:
+                children = sorted(path.iterdir(), key=os.fsencode, reverse=True)
+                children = [child for child in children if child.name not in _LEFT_OUT]
+                pending += [(f"{relative}/{child.name}".lstrip("/"), child) for child in children]
+        except OSError as error:
+            raise ImageError(f"{path} cannot be read: {error.strerror}") from None
+        if kind not in (stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK):
+            raise ImageError(f"{path} is neither a file, a directory nor a symbolic link")
+        count += 1
+        size += status.st_size if kind == stat.S_IFREG else 0
+        if count > MAX_FILES or size > MAX_BYTES:
+            raise ImageError(
+                f"{source} has more than {MAX_FILES} files or {MAX_BYTES >> 30} GiB",
+                "name a smaller directory",
+            )
+        yield relative, path, status
+
+
+def digest(source: Path) -> str:
+    """A digest (hex) of exactly what :func:`copy` would copy."""
+    whole = blake3()
+    for relative, path, status in entries(source):
+        if stat.S_ISREG(status.st_mode):
+            content = blake3()
+            try:
+                content.update_mmap(path)
+            except OSError as error:
+                raise ImageError(f"{path} cannot be read: {error.strerror}") from None
+            what = f"file {bool(status.st_mode & 0o100)} {content.hexdigest()}"
+        elif stat.S_ISLNK(status.st_mode):
+            what = f"link {path.readlink()}"
+        else:
+            what = "directory"
+        record = f"{relative}\0{what}\0".encode("utf-8", "surrogateescape")
+        whole.update(record)
+    return whole.hexdigest()
+
+
+def copy(
+    source: Path, tree: Tree, target: str, uid: int = 0, gid: int = 0, mode: int | None = None
+) -> None:
+    """Copy a file or directory to ``target``; ``mode`` goes to ``source`` itself only."""
+    for relative, path, status in entries(source):
+        place = f"{target}/{relative}" if relative else target
+        chosen = mode if not relative else None
+        if stat.S_ISREG(status.st_mode):
+            usual = 0o755 if status.st_mode & 0o100 else 0o644
+            tree.add_file(place, path, usual if chosen is None else chosen, uid, gid)
+        elif stat.S_ISLNK(status.st_mode):
+            tree.add_symlink(place, str(path.readlink()), uid, gid)
+        else:
+            tree.add_dir(place, 0o755 if chosen is None else chosen, uid, gid)

@@ -1,0 +1,190 @@
+"""YAML text as a tree that knows its lines.
+
+Every value keeps the file and line it was written on, so that whoever finds fault with it can say
+where. Values stay text until a reader in :mod:`fields` asks for a type; anchors, aliases and
+merge keys (``<<``) are resolved here; the size of the result is bounded, whatever the aliases say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
+
+from branchpoint.errors import ComposeError
+
+MAX_BYTES = 512 << 10  # of one file: pure-Python parsing takes seconds beyond that
+MAX_VALUES = 50_000  # after aliases are followed
+MAX_DEPTH = 64
+_PREFIX = "tag:yaml.org,2002:"
+
+
+@dataclass(frozen=True)
+class Value:
+    """Base of all nodes; ``file`` and ``line`` are where it was written."""
+
+    file: Path
+    line: int
+
+    def error(self, message: str, hint: str = "") -> ComposeError:
+        return ComposeError(message, self.file, self.line, hint)
+
+    @property
+    def shape(self) -> str:
+        """What the node is, in a user's words."""
+        return "a value"
+
+
+@dataclass(frozen=True)
+class Scalar(Value):
+    text: str
+    kind: str  # "str", "int", "float", "bool" or "null": what YAML takes it for
+
+    @property
+    def shape(self) -> str:
+        words = {"int": "a number", "float": "a number", "bool": "true or false", "null": "nothing"}
+        return words.get(self.kind, "text")
+
+
+@dataclass(frozen=True)
+class Sequence(Value):
+    items: list[Value]
+
+    @property
+    def shape(self) -> str:
+        return "a list"
+
+
+@dataclass(frozen=True)
+class Mapping(Value):
+    entries: dict[str, Value]
+    key_lines: dict[str, int]
+
+    @property
+    def shape(self) -> str:
+        return "a mapping"
+
+    def key_error(self, key: str, message: str, hint: str = "") -> ComposeError:
+        """An error about the key itself rather than its value."""
+        return ComposeError(message, self.file, self.key_lines[key], hint)
+
+
+def parse(file: Path, substitute: Callable[[str, int], str]) -> Value | None:
+    """Read ``file``; every scalar goes through ``substitute(text, line)``. None for an empty one.
+
+    :raises ComposeError: for what is not YAML, and for files or expansions too large.
+    """
+    try:
+        with file.open("rb") as stream:
+            raw = stream.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise ComposeError(
+            f"cannot be read: {error.strerror}", file, hint="give the path of a compose file"
+        ) from None
+    if len(raw) > MAX_BYTES:
+        raise ComposeError(f"is larger than {MAX_BYTES >> 10} KiB", file)
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise ComposeError("is not UTF-8 text", file, line) from None
+    try:
+        root = YAML(typ="safe", pure=True).compose(text)
+        return None if root is None else _Converter(file, substitute).convert(root, 0, ())
+    except MarkedYAMLError as error:
+        raise _syntax_error(file, text, error) from None
+    except YAMLError as error:
+        raise ComposeError(f"is not YAML: {str(error).splitlines()[0]}", file) from None
+    except RecursionError:
+        raise ComposeError(f"is nested deeper than {MAX_DEPTH} levels", file) from None
+
+
+def _syntax_error(file: Path, text: str, error: MarkedYAMLError) -> ComposeError:
+    mark: Any = error.problem_mark or error.context_mark
+    line = mark.line + 1 if mark is not None else None
+    problem = str(error.problem or error.context or "syntax error")
+    hint = ""
+    if "'\\t'" in problem:
+        problem, hint = "a tab is not allowed as indentation", "indent with spaces"
+    elif "another document" in problem:
+        hint = "write one document only: no second '---'"
+    elif "mapping values are not allowed" in problem:
+        hint = "check the indentation; quote text that contains ': '"
+    elif "undefined alias" in problem:
+        hint = "define the anchor (&name) above its use"
+    return ComposeError(problem, file, line, hint)
+
+
+class _Converter:
+    def __init__(self, file: Path, substitute: Callable[[str, int], str]) -> None:
+        self.file = file
+        self.substitute = substitute
+        self.values = 0
+
+    def convert(self, node: Any, depth: int, above: tuple[int, ...]) -> Value:
+        line = node.start_mark.line + 1
+        self.values += 1
+        if self.values > MAX_VALUES:
+            raise ComposeError(
+                f"comes to more than {MAX_VALUES} values once aliases are followed", self.file, line
+            )
+        if id(node) in above:
+            raise ComposeError("an alias contains itself", self.file, line)
+        if depth > MAX_DEPTH:
+            raise ComposeError(f"is nested deeper than {MAX_DEPTH} levels", self.file, line)
+        if isinstance(node, ScalarNode):
+            return self._scalar(node, line)
+        above = (*above, id(node))
+        if isinstance(node, SequenceNode):
+            items = [self.convert(item, depth + 1, above) for item in node.value]
+            return Sequence(self.file, line, items)
+        assert isinstance(node, MappingNode)
+        return self._mapping(node, line, depth, above)
+
+    def _scalar(self, node: Any, line: int) -> Scalar:
+        tag = str(node.tag)
+        kind = tag.removeprefix(_PREFIX)
+        if not tag.startswith(_PREFIX):
+            raise ComposeError(f"the tag {tag} means nothing here", self.file, line, "remove it")
+        if kind not in ("int", "float", "bool", "null"):
+            kind = "str"
+        text = self.substitute(node.value, line)
+        return Scalar(self.file, line, text, kind if text == node.value else "str")
+
+    def _mapping(self, node: Any, line: int, depth: int, above: tuple[int, ...]) -> Mapping:
+        entries: dict[str, Value] = {}
+        lines: dict[str, int] = {}
+        merged: list[Mapping] = []
+        for key_node, value_node in node.value:
+            key_line = key_node.start_mark.line + 1
+            if not isinstance(key_node, ScalarNode):
+                raise ComposeError("a key must be plain text", self.file, key_line)
+            key = key_node.value
+            value = self.convert(value_node, depth + 1, above)
+            if key_node.tag == _PREFIX + "merge":
+                merged += self._merge_sources(value)
+            elif key in entries:
+                raise ComposeError(
+                    f'"{key}" is written twice (first in line {lines[key]})', self.file, key_line
+                )
+            else:
+                entries[key], lines[key] = value, key_line
+        for source in merged:  # the mapping's own keys win, then earlier sources
+            for key, value in source.entries.items():
+                if key not in entries:
+                    entries[key], lines[key] = value, source.key_lines[key]
+        return Mapping(self.file, line, entries, lines)
+
+    def _merge_sources(self, value: Value) -> list[Mapping]:
+        candidates = value.items if isinstance(value, Sequence) else [value]
+        sources = []
+        for candidate in candidates:
+            if not isinstance(candidate, Mapping):
+                raise candidate.error(f'"<<" can merge mappings only, not {candidate.shape}')
+            sources.append(candidate)
+        return sources

@@ -1,0 +1,179 @@
+"""A branch: a timeline that one can act on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from branchpoint.errors import BranchpointError, ContainerError
+from branchpoint.guest import wire
+from branchpoint.timeline import containers
+from branchpoint.timeline.clock import format_vtime
+from branchpoint.timeline.events import Event, EventSet
+from branchpoint.timeline.history import COMMAND, FAULT, History
+from branchpoint.timeline.manifest import Input
+from branchpoint.timeline.moment import Moment, duration
+from branchpoint.timeline.queries import Query, parse_query
+
+if TYPE_CHECKING:
+    from branchpoint.timeline.process import Process
+    from branchpoint.timeline.recording import Recording
+
+HOST = ""
+"""In place of a container's name: the guest itself."""
+_FILE_TIME = 10_000_000_000  # ns within which a file must have been written
+_STEP = 10_000_000  # ns between looks at the guest while an answer is awaited
+
+
+class Branch:
+    """A timeline of one's own, from a moment on. Made by ``moment.branch()``.
+
+    Time passes in it only through :meth:`wait`, :meth:`wait_until` and commands that are run.
+    """
+
+    def __init__(self, run: Recording, history: History) -> None:
+        self.run = run
+        self._history = history
+
+    # -- where it is
+
+    @property
+    def start(self) -> Moment:
+        """The moment at which it left its parent."""
+        return Moment(self.run, self._history, self._history.fork)
+
+    @property
+    def end(self) -> Moment:
+        """The moment at its tip: how far it has run."""
+        return Moment(self.run, self._history, self._history.tip)
+
+    @property
+    def vtime(self) -> float:
+        """Seconds of virtual time at its tip."""
+        return self.end.vtime
+
+    @property
+    def id(self) -> str:
+        """The id of its tip; ``run.at(id).branch()`` goes on from there."""
+        return self.end.id
+
+    # -- letting time pass
+
+    def wait(self, time: Any = None, **units: float) -> Branch:
+        """Let virtual time pass: ``wait(5)``, ``wait(Time.seconds(5))``, ``wait(seconds=5)``."""
+        self.run.replayer.play(self._history, self._history.tip.at + duration(time, units))
+        return self
+
+    def wait_until(self, events: Any, cap: Any = 60, **units: float) -> Event | None:
+        """Let time pass until such an event happens; at most ``cap`` (60 virtual seconds).
+
+        ``events`` is an event set (its query counts), a query such as ``"exit:standby.*"``, or
+        ``{until: events}``. The event is returned, or None when the cap came first.
+        """
+        if isinstance(events, dict):
+            (events,) = events.values()
+        query = _query(events)
+        limit = duration(None, units) if units else duration(cap, {})
+        found: list[Event] = []
+
+        def stop(new: list[Event]) -> bool:
+            found.extend(event for event in new if query(event))
+            return bool(found)
+
+        self.run.replayer.play(self._history, self._history.tip.at + limit, stop, _STEP)
+        return found[0] if found else None
+
+    # -- looking
+
+    @property
+    def events(self) -> EventSet:
+        """Everything that was seen up to its tip, its parent's past included."""
+        return self.end.events
+
+    def containers(self) -> containers.Containers:
+        """The containers at its tip."""
+        return self.end.containers()
+
+    # -- acting
+
+    def run_command(
+        self,
+        script: str,
+        container: str = HOST,
+        *,
+        raw: bool = False,
+        environment: dict[str, str] | None = None,
+    ) -> Process:
+        """Start a shell command at the tip; it runs as time passes. See :class:`bash`."""
+        from branchpoint.timeline.process import Process
+
+        name = self._name(container)
+        number = self._history.commands() + 1
+        data = wire.exec(number, script, name, raw=raw, environment=environment)
+        self._place(COMMAND, data, f"{name or 'guest'}: {script[:200]}")
+        return Process(self, number, script, name)
+
+    def signal_command(self, number: int, signal: int) -> None:
+        """Send a signal to the process group of a command."""
+        self._place(COMMAND, wire.signal(number, signal), f"signal {signal} to command {number}")
+
+    def control(self, verb: str, container: str, argument: str = "") -> None:
+        """Kill (with a signal number), stop, start, restart, pause or unpause a container."""
+        name = self._name(container)
+        note = f"{verb} {name} {argument}".strip()
+        self._place(FAULT, wire.container(verb, name, argument), note)
+
+    def inject_file(
+        self, path: str, content: bytes | str | Path, container: str = HOST, mode: int = 0o644
+    ) -> None:
+        """Write a file in a container (or the guest). ``content``: bytes, text, or a local Path.
+
+        :raises ContainerError: when it cannot be written there.
+        """
+        name = self._name(container)
+        if isinstance(content, Path):
+            content = content.read_bytes()
+        data = content.encode() if isinstance(content, str) else content
+        answers = []
+        for command in wire.put(path, data, name, mode=mode):
+            self._place(COMMAND, command, f"{name or 'guest'}: write {path}")
+
+            def answered(new: list[Event]) -> bool:
+                answers.extend(e for e in new if e.type in ("file.written", "error"))
+                return bool(answers)
+
+            answers.clear()
+            self.run.replayer.play(
+                self._history, self._history.tip.at + _FILE_TIME, answered, _STEP
+            )
+            if not answers or answers[-1].type == "error":
+                why = answers[-1].text if answers else "no answer from the guest"
+                raise ContainerError(f"{path} in {name or 'the guest'} was not written: {why}")
+
+    def _place(self, kind: str, data: bytes, note: str) -> None:
+        with self.run.replayer.lock:
+            self._history.add(Input(at=self._history.tip.at, kind=kind, data=data, note=note))
+
+    def _name(self, container: str) -> str:
+        """The full name of a container, checked."""
+        if container == HOST or str(container) == HOST:
+            return HOST
+        return str(containers.find(self.run.manifest.containers, container).name)
+
+    def __repr__(self) -> str:
+        history = self._history
+        passed = format_vtime(history.tip.at - history.fork.at)
+        return f"Branch(from {self.start.id!r}, {passed} s long)"
+
+
+def _query(events: Any) -> Query:
+    if isinstance(events, Query):
+        return events
+    if isinstance(events, EventSet):
+        return events.query
+    if isinstance(events, str):
+        return parse_query(events)
+    raise BranchpointError(
+        f"{type(events).__name__} is no description of events",
+        'use run.events.where(...), or a text such as "exit:standby.*"',
+    )

@@ -1,0 +1,209 @@
+"""Virtual time: what users write in seconds and the machine counts in nanoseconds.
+
+One executed instruction is one nanosecond. Inside, every instant is an ``int``: nanoseconds since
+the machine was switched on (*absolute*). Users see seconds since the end of set-up (*vtime*).
+Conversions are exact: a decimal that a user types means that decimal, not its nearest binary
+fraction.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation, localcontext
+from functools import total_ordering
+from typing import Any
+
+from branchpoint.errors import TimeError
+
+SECOND = 1_000_000_000  # nanoseconds
+_UNITS = {
+    "ns": 1,
+    "us": 1_000,
+    "µs": 1_000,
+    "ms": 1_000_000,
+    "s": SECOND,
+    "m": 60 * SECOND,
+    "min": 60 * SECOND,
+    "h": 3600 * SECOND,
+}
+_TEXT = re.compile(r"\s*([+-]?[0-9._eE+-]+)\s*([a-zµ]*)\s*")
+_LIMIT = 2**63  # what fits the columns of the event log and the files
+
+
+@total_ordering
+class Time:
+    """A length of virtual time (or an instant counted from vtime 0), exact to the nanosecond.
+
+    Made by ``Time.seconds(1)``, ``Time.milliseconds(20)``, ``Time.minutes(2)``, ... Immutable;
+    adds and compares with other times and with plain numbers, which mean seconds.
+    """
+
+    __slots__ = ("_ns",)
+    _ns: int
+
+    def __init__(self, seconds: Any = 0) -> None:
+        object.__setattr__(self, "_ns", to_ns(seconds))
+
+    @classmethod
+    def _of(cls, count: Any, unit: int) -> Time:
+        return cls.nanoseconds(_scaled(count, unit))
+
+    @classmethod
+    def nanoseconds(cls, count: int) -> Time:
+        """``count`` nanoseconds (a whole number)."""
+        made = cls.__new__(cls)
+        object.__setattr__(made, "_ns", _checked(int(count), count))
+        return made
+
+    @classmethod
+    def microseconds(cls, count: Any) -> Time:
+        return cls._of(count, 1_000)
+
+    @classmethod
+    def milliseconds(cls, count: Any) -> Time:
+        return cls._of(count, 1_000_000)
+
+    @classmethod
+    def seconds(cls, count: Any) -> Time:
+        return cls._of(count, SECOND)
+
+    @classmethod
+    def minutes(cls, count: Any) -> Time:
+        return cls._of(count, 60 * SECOND)
+
+    @classmethod
+    def hours(cls, count: Any) -> Time:
+        return cls._of(count, 3600 * SECOND)
+
+    @property
+    def ns(self) -> int:
+        """The length in nanoseconds."""
+        return self._ns
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError("a Time cannot be changed")
+
+    def __reduce__(self) -> tuple[Any, tuple[int]]:
+        return Time.nanoseconds, (self._ns,)
+
+    def __float__(self) -> float:
+        return self._ns / SECOND
+
+    def __bool__(self) -> bool:
+        return self._ns != 0
+
+    def __hash__(self) -> int:
+        return hash(float(self))
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, Time):
+            return self._ns == other._ns
+        if isinstance(other, int | float):
+            return float(self) == other
+        return NotImplemented
+
+    def __lt__(self, other: Any) -> bool:
+        if isinstance(other, Time):
+            return self._ns < other._ns
+        if isinstance(other, int | float):
+            return float(self) < other
+        return NotImplemented
+
+    def __add__(self, other: Any) -> Time:
+        return Time.nanoseconds(self._ns + to_ns(other))
+
+    __radd__ = __add__
+
+    def __sub__(self, other: Any) -> Time:
+        return Time.nanoseconds(self._ns - to_ns(other))
+
+    def __rsub__(self, other: Any) -> Time:
+        return Time.nanoseconds(to_ns(other) - self._ns)
+
+    def __mul__(self, factor: Any) -> Time:
+        if isinstance(factor, Time):
+            return NotImplemented
+        return Time.nanoseconds(_scaled(factor, self._ns))
+
+    __rmul__ = __mul__
+
+    def __truediv__(self, other: Any) -> Any:
+        """By a number: a Time. By a Time: how often it fits, a float."""
+        if isinstance(other, Time):
+            return self._ns / other._ns
+        return Time.nanoseconds(_rounded(Decimal(self._ns) / Decimal(str(other)), other))
+
+    def __neg__(self) -> Time:
+        return Time.nanoseconds(-self._ns)
+
+    def __abs__(self) -> Time:
+        return Time.nanoseconds(abs(self._ns))
+
+    def __str__(self) -> str:
+        return f"{format_vtime(self._ns)} s"
+
+    def __repr__(self) -> str:
+        return f"Time.seconds({format_vtime(self._ns)})"
+
+
+def to_ns(value: Any) -> int:
+    """Nanoseconds in ``value``: seconds as int, float, str or Decimal; a Time; a timedelta.
+
+    A str may carry a unit (``"250ms"``, ``"1.5 s"``, ``"2m"``); without one it means seconds.
+    Anything finer than a nanosecond is rounded to the nearest one.
+    """
+    if isinstance(value, Time):
+        return value.ns
+    if isinstance(value, timedelta):
+        whole = (value.days * 86_400 + value.seconds) * SECOND + value.microseconds * 1_000
+        # pandas' Timedelta is a timedelta that is exact to the nanosecond.
+        return _checked(whole + int(getattr(value, "nanoseconds", 0)), value)
+    if isinstance(value, str):
+        match = _TEXT.fullmatch(value)
+        unit = _UNITS.get(match[2] or "s") if match else None
+        if match is None or unit is None:
+            raise TimeError(
+                f"{value!r} is not a length of time", 'write seconds, or a unit: "250ms", "2m"'
+            )
+        return _scaled(match[1], unit)
+    return _scaled(value, SECOND)
+
+
+def format_vtime(ns: int) -> str:
+    """``ns`` nanoseconds as decimal seconds, exact, with at least three decimals."""
+    whole, rest = divmod(abs(ns), SECOND)
+    decimals = f"{rest:09d}".rstrip("0").ljust(3, "0")
+    return f"{'-' if ns < 0 else ''}{whole}.{decimals}"
+
+
+def _scaled(count: Any, unit: int) -> int:
+    """``count`` units of ``unit`` nanoseconds, through the decimal that ``count`` prints as."""
+    if isinstance(count, bool) or count is None:
+        raise TimeError(f"{count!r} is not a time", "give a number of seconds or a Time")
+    if isinstance(count, int):
+        return _checked(count * unit, count)
+    try:
+        # str() of a float is the shortest decimal that means it: 118.738 stays 118.738.
+        number = Decimal(str(count))
+    except InvalidOperation:
+        raise TimeError(f"{count!r} is not a time", "give a number of seconds or a Time") from None
+    if not number.is_finite() or number.adjusted() > 30:
+        raise TimeError(f"{count!r} is not a finite time")
+    with localcontext() as context:
+        context.prec = 60
+        return _rounded(number * unit, count)
+
+
+def _rounded(number: Decimal, given: Any) -> int:
+    if not number.is_finite() or number.adjusted() > 30:
+        raise TimeError(f"{given!r} is not a finite time")
+    with localcontext() as context:
+        context.prec = 60
+        return _checked(int(number.to_integral_value(rounding=ROUND_HALF_EVEN)), given)
+
+
+def _checked(ns: int, given: Any) -> int:
+    if not -_LIMIT < ns < _LIMIT:
+        raise TimeError(f"{given!r} is longer than the 292 years that virtual time can count")
+    return ns

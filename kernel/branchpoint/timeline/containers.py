@@ -1,0 +1,126 @@
+"""What the containers are at an instant, as told by the events up to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from html import escape
+
+from blake3 import blake3
+
+from branchpoint.errors import ContainerError
+from branchpoint.timeline import manifest
+from branchpoint.timeline.events import Columns, EventSet
+
+
+@dataclass(frozen=True)
+class Container:
+    """One container at one moment."""
+
+    name: str
+    service: str
+    image: str
+    address: str
+    """IPv4 addresses, separated by commas."""
+    state: str = "created"
+    """created, running, paused or exited."""
+    health: str = ""
+    """starting, healthy or unhealthy; empty without a healthcheck."""
+    exit_code: int | None = None
+    """Of the last exit; None when it never exited or was ended by a signal."""
+    signal: int | None = None
+    """That ended it last, or None."""
+    restarts: int = 0
+
+    @property
+    def id(self) -> str:
+        """Twelve hex digits, the same in every run of the system."""
+        return blake3(self.name.encode()).hexdigest()[:12]
+
+
+class Containers(Sequence[Container]):
+    """The containers at a moment; by position or by name."""
+
+    def __init__(self, containers: Iterable[Container]) -> None:
+        self._all = list(containers)
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def __iter__(self) -> Iterator[Container]:
+        return iter(self._all)
+
+    def __getitem__(self, which):  # type: ignore[no-untyped-def]
+        if isinstance(which, str):
+            return find(self._all, which)
+        return self._all[which]
+
+    def __repr__(self) -> str:
+        rows = [
+            (c.name, c.id, " ".join(filter(None, (c.state, c.health))), c.address, c.image)
+            for c in self._all
+        ]
+        table = [("container", "id", "state", "address", "image"), *rows]
+        widths = [max(len(row[i]) for row in table) for i in range(5)]
+        lines = [
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+            for row in table
+        ]
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        head = "".join(f"<th>{t}</th>" for t in ("container", "id", "state", "address", "image"))
+        rows = "".join(
+            "<tr>"
+            + "".join(
+                f"<td>{escape(cell)}</td>"
+                for cell in (c.name, c.id, f"{c.state} {c.health}".strip(), c.address, c.image)
+            )
+            + "</tr>"
+            for c in self._all
+        )
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+
+
+def find(containers: Sequence[Container | manifest.Container], name: str):  # type: ignore[no-untyped-def]
+    """The container of that name, or the only one of the service of that name.
+
+    :raises ContainerError: when there is none, or more than one.
+    """
+    for container in containers:
+        if container.name == name:
+            return container
+    same = [c for c in containers if c.service == name]
+    if len(same) == 1:
+        return same[0]
+    known = ", ".join(c.name for c in containers) or "none"
+    problem = f"service {name!r} has {len(same)} containers" if same else f"no container {name!r}"
+    raise ContainerError(problem, f"there are: {known}")
+
+
+def at_the_end_of(columns: Columns, declared: Sequence[manifest.Container]) -> Containers:
+    """The declared containers in the state that these events left them in."""
+    found = {c.name: Container(c.name, c.service, c.image, c.address) for c in declared}
+    for event in EventSet(columns).where(type="container.*"):
+        container = found.get(event.container)
+        if container is None:
+            continue
+        match event.type:
+            case "container.start":
+                container = replace(container, state="running", health="")
+            case "container.exit":
+                signal = int(event.fields.get("signal") or 0)
+                code = None if signal else int(event.fields.get("code") or 0)
+                container = replace(
+                    container, state="exited", health="", exit_code=code, signal=signal or None
+                )
+            case "container.restart":
+                container = replace(container, restarts=container.restarts + 1)
+            case "container.health":
+                container = replace(container, health=event.fields.get("status", ""))
+            case "container.pause":
+                container = replace(container, state="paused")
+            case "container.unpause":
+                container = replace(container, state="running")
+        found[container.name] = container
+    return Containers(found.values())

@@ -1,0 +1,222 @@
+"""Events on disk: compressed blocks of columns in ``events/NNNNNN.log`` (see :mod:`frames`).
+
+Blocks are numbered from 0. When one is damaged, the instants of its neighbours say what is lost:
+a :class:`Gap`, which a replay can fill by writing the block of that number again.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable
+from typing import Annotated, NamedTuple
+
+import msgspec
+import numpy as np
+import zstandard
+from msgspec import Meta, Struct
+from numpy.typing import NDArray
+
+from branchpoint.timeline.events import Columns, Event, EventLog, Names
+from branchpoint.timeline.frames import Damage, Frame, FrameFiles
+
+BLOCK_EVENTS = 16_384
+BLOCK_TEXT = 1 << 20  # characters of text after which a block is written
+_BLOCK_LIMIT = 64 << 20  # bytes of one block, uncompressed: more is refused before it is unpacked
+_FILE_LIMIT = 64 << 20  # bytes in one file
+_LEVEL = 3  # of zstd
+_NUMBERS = 1 << 40  # block numbers beyond this are refused
+# Block number, how many more numbers it stands for, first and last instant (ns), events.
+_HEAD = struct.Struct("<QQqqI")
+
+
+class Gap(NamedTuple):
+    """Events that were recorded and cannot be read; instants in absolute ns, both included."""
+
+    first_block: int
+    last_block: int
+    start: int
+    """Of the last event before the gap; 0 when there is none."""
+    end: int | None
+    """Of the first event after the gap; None when the gap is at the end."""
+
+
+class _Block(Struct, array_like=True):
+    """The columns of a block; codes are indices into ``names``."""
+
+    at: bytes
+    source: bytes
+    container: bytes
+    stream: bytes
+    type: bytes
+    names: Annotated[list[str], Meta(max_length=4 * BLOCK_EVENTS)]
+    texts: Annotated[list[str], Meta(max_length=BLOCK_EVENTS)]
+    fields: dict[int, dict[str, str]]
+
+
+def _pack(columns: Columns) -> bytes:
+    names = Names()
+    known = columns.names.known
+
+    def codes(column: NDArray[np.int32]) -> bytes:
+        used, inverse = np.unique(column, return_inverse=True)
+        table = np.array([names.code(known[c]) for c in used.tolist()], "<i4")
+        return table[inverse].tobytes()
+
+    count = len(columns)
+    block = _Block(
+        columns.at.astype("<i8").tobytes(),
+        codes(columns.source),
+        codes(columns.container),
+        codes(columns.stream),
+        codes(columns.type),
+        names.known,
+        columns.texts[:count],
+        {p: dict(f) for p, f in columns.fields.items() if p < count},
+    )
+    return msgspec.msgpack.encode(block)
+
+
+def _unpack(data: bytes, count: int, first: int, last: int) -> Columns:
+    """ValueError when the block is not what :func:`_pack` makes of ``count`` events."""
+    block = msgspec.msgpack.decode(data, type=_Block)
+    names = Names()
+    for name in block.names:
+        names.code(name)
+
+    def codes(column: bytes) -> NDArray[np.int32]:
+        numbers = np.frombuffer(column, "<i4").astype(np.int32)
+        if len(numbers) != count or numbers.min() < 0 or numbers.max() >= len(block.names):
+            raise ValueError("a column does not fit the block")
+        return numbers
+
+    at = np.frombuffer(block.at, "<i8").astype(np.int64)
+    if count == 0:
+        return EventLog().columns()
+    if len(at) != count or len(block.texts) != count or len(names.known) != len(block.names):
+        raise ValueError("a column does not fit the block")
+    if at[0] != first or at[-1] != last or first < 0 or (np.diff(at) < 0).any():
+        raise ValueError("events are not in the order of time")
+    if not all(0 <= position < count for position in block.fields):
+        raise ValueError("fields without an event")
+    return Columns(
+        at, codes(block.source), codes(block.container), codes(block.stream), codes(block.type),
+        names, block.texts, dict(block.fields),
+    )  # fmt: skip
+
+
+class EventFile:
+    """The events of one recording; gathers what is added and writes it block by block."""
+
+    def __init__(self, directory: int | None, name: str = "events", *, write: bool) -> None:
+        self._files = FrameFiles(
+            directory,
+            name,
+            "log",
+            b"BPevents",
+            write=write,
+            file_limit=_FILE_LIMIT,
+            head_limit=_HEAD.size,
+            body_limit=_BLOCK_LIMIT,
+        )
+        self._blocks: dict[int, Frame] = {}
+        self._waiting: list[Event] = []
+        self._waiting_text = 0  # characters
+        self.count = 0
+        """Blocks written so far, damaged ones included."""
+        for frame in self._files.scan():
+            if len(frame.head) == _HEAD.size:
+                number, more, *_ = _HEAD.unpack(frame.head)
+                if number + more < _NUMBERS:
+                    self._blocks[number] = frame
+                    self.count = max(self.count, number + more + 1)
+
+    @property
+    def damage(self) -> list[str]:
+        """What was found broken so far, in words."""
+        return self._files.damage
+
+    def close(self) -> None:
+        """Let go of the files; what was not flushed is lost."""
+        self._files.close()
+
+    def add(self, events: Iterable[Event]) -> None:
+        """Take events, which must follow all earlier ones in time; see :meth:`flush`."""
+        new = list(events)
+        self._waiting += new
+        self._waiting_text += sum(len(event.text) for event in new)
+        if len(self._waiting) >= BLOCK_EVENTS or self._waiting_text >= BLOCK_TEXT:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what was taken and is not in a file yet."""
+        while self._waiting:
+            self._write(self.count, 0, self._waiting[:BLOCK_EVENTS])
+            self.count += 1
+            del self._waiting[:BLOCK_EVENTS]
+        self._waiting_text = 0
+
+    def sync(self) -> None:
+        """Flush, and wait until it is on the disk."""
+        self.flush()
+        self._files.sync()
+
+    def fill(self, gap: Gap, events: Iterable[Event]) -> None:
+        """Put events that a replay recreated where others were lost."""
+        new = list(events)
+        blocks = max(1, -(-len(new) // BLOCK_EVENTS))
+        if blocks > gap.last_block - gap.first_block + 1:
+            raise ValueError("more events than there were in the gap")
+        for place in range(blocks):
+            number = gap.first_block + place
+            more = gap.last_block - number if place == blocks - 1 else 0
+            self._write(number, more, new[place * BLOCK_EVENTS : (place + 1) * BLOCK_EVENTS])
+        self.count = max(self.count, gap.last_block + 1)
+
+    def _write(self, number: int, more: int, events: list[Event]) -> None:
+        log = EventLog()
+        log.extend(events)
+        columns = log.columns()
+        first, last = (events[0].at, events[-1].at) if events else (0, 0)
+        head = _HEAD.pack(number, more, first, last, len(events))
+        body = zstandard.ZstdCompressor(level=_LEVEL).compress(_pack(columns))
+        self._blocks[number] = self._files.append(head, body)
+
+    def load(self, expected: int = 0) -> tuple[EventLog, list[Gap]]:
+        """All events on disk that can be read, and where some are missing.
+
+        ``expected`` is the number of blocks known to have been written.
+        """
+        log = EventLog()
+        gaps: list[Gap] = []
+        reached, last = 0, 0  # the next block's number, and the latest instant so far
+        for number in sorted(self._blocks):
+            frame = self._blocks[number]
+            if number < reached:  # lies in a stretch that a replay has filled
+                continue
+            try:
+                columns = self._read(frame, last)
+            except Damage as problem:
+                if problem.message not in self.damage:
+                    self.damage.append(problem.message)
+                continue
+            if number > reached:
+                gaps.append(Gap(reached, number - 1, last, _HEAD.unpack(frame.head)[2]))
+            log.extend_columns(columns)
+            reached = number + _HEAD.unpack(frame.head)[1] + 1
+            last = int(columns.at[-1]) if len(columns) else last
+        if max(self.count, expected) > reached:
+            gaps.append(Gap(reached, max(self.count, expected) - 1, last, None))
+        return log, gaps
+
+    def _read(self, frame: Frame, earliest: int) -> Columns:
+        _, _, first, last, count = _HEAD.unpack(frame.head)
+        name = self._files.file_name(frame.file)
+        body = self._files.body(frame)
+        try:
+            size = zstandard.get_frame_parameters(body).content_size
+            if count > BLOCK_EVENTS or size > _BLOCK_LIMIT or (count and first < earliest):
+                raise ValueError("it is not a block of events")
+            data = zstandard.ZstdDecompressor().decompress(body, max_output_size=_BLOCK_LIMIT)
+            return _unpack(data, count, first, last)
+        except (ValueError, RecursionError, msgspec.MsgspecError, zstandard.ZstdError) as problem:
+            raise Damage(name, frame.offset, str(problem)) from None

@@ -1,0 +1,485 @@
+"""What happened in the machine: output lines and life-cycle events, with their instants.
+
+Events are kept in columns, so that a million of them can be filtered while someone waits. The
+owner of a timeline appends to an :class:`EventLog`; users hold :class:`EventSet`: lazy,
+unchanging, to be filtered and combined.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, overload
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from branchpoint.errors import BranchpointError
+from branchpoint.guest import wire
+from branchpoint.timeline import listing
+from branchpoint.timeline.clock import SECOND, to_ns
+from branchpoint.timeline.queries import (
+    Between,
+    Check,
+    Either,
+    Everything,
+    Near,
+    Part,
+    Patterns,
+    Positions,
+    Query,
+    Where,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LOG = "log"
+"""The type of an output line."""
+_SOURCES = {"container": "life", "setup": "life", "process": "process"}
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that happened, at one instant."""
+
+    at: int
+    """Absolute ns: since the machine was switched on."""
+    source: str
+    """Who tells: "container", "process", "kernel", "agent" for lines, "life" for containers."""
+    container: str = ""
+    stream: str = ""
+    """"out" or "err" for lines."""
+    text: str = ""
+    """A line as it was written, terminal control sequences included."""
+    type: str = LOG
+    """"log" for a line, else what happened: "container.exit", "setup.complete", ..."""
+    fields: Mapping[str, str] = {}
+    origin: int = 0
+    """Absolute ns of vtime 0."""
+
+    @property
+    def vtime(self) -> float:
+        """Seconds of virtual time since set-up was complete."""
+        return (self.at - self.origin) / SECOND
+
+    def alone(self) -> Columns:
+        """Columns that hold only this event."""
+        log = EventLog()
+        log.append(self)
+        return log.columns()
+
+    def __str__(self) -> str:
+        return "  ".join(listing.row(self))
+
+
+def from_guest(record: wire.Line | wire.Event) -> Event:
+    """The event for what the guest's agent reported.
+
+    Bytes of a line that are not UTF-8 become ``\\xNN``, so that every text can be stored and
+    printed. Lines and events of a process have the number of its command in the field ``id``.
+    """
+    if isinstance(record, wire.Line):
+        source, _, name = record.source.partition("/")
+        return Event(
+            at=record.at,
+            source=source,
+            container=name if source == "container" else "",
+            stream=record.stream,
+            text=record.data.decode("utf-8", "backslashreplace"),
+            fields={"id": name} if source == "process" else {},
+        )
+    fields = dict(record.fields)
+    kind = record.type.partition(".")[0]
+    container = fields.pop("name", "") if kind == "container" else ""
+    text = fields.pop("text", None)
+    return Event(
+        at=record.at,
+        source=_SOURCES.get(kind, "agent"),
+        container=container,
+        text=" ".join(f"{k}={v}" for k, v in fields.items()) if text is None else text,
+        type=record.type,
+        fields=fields,
+    )
+
+
+class Names:
+    """Strings that occur again and again, as small numbers. Only ever grows, so it is shared."""
+
+    def __init__(self) -> None:
+        self.known: list[str] = []
+        self._codes: dict[str, int] = {}
+
+    def code(self, name: str) -> int:
+        """The number of ``name``."""
+        found = self._codes.get(name)
+        if found is None:
+            found = self._codes[name] = len(self.known)
+            self.known.append(name)
+        return found
+
+    def matching(self, pattern: re.Pattern[str]) -> NDArray[np.bool_]:
+        """For each number, whether its name matches ``pattern``."""
+        return np.fromiter((pattern.match(n) is not None for n in self.known), bool)
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The events of one timeline up to some point; never changes.
+
+    ``texts`` and ``fields`` may hold more than belongs here: a log that went on shares them.
+    """
+
+    at: NDArray[np.int64]
+    source: NDArray[np.int32]
+    container: NDArray[np.int32]
+    stream: NDArray[np.int32]
+    type: NDArray[np.int32]
+    names: Names
+    texts: list[str]
+    fields: dict[int, Mapping[str, str]]
+
+    def __len__(self) -> int:
+        return len(self.at)
+
+    def event(self, position: int, origin: int = 0) -> Event:
+        """One event; ``origin`` is the absolute ns of vtime 0."""
+        known = self.names.known
+        return Event(
+            at=int(self.at[position]),
+            source=known[self.source[position]],
+            container=known[self.container[position]],
+            stream=known[self.stream[position]],
+            text=self.texts[position],
+            type=known[self.type[position]],
+            fields=self.fields.get(position, {}),
+            origin=origin,
+        )
+
+
+class EventLog:
+    """The growing list of a timeline's events, in the order of time."""
+
+    def __init__(self, start: Columns | None = None) -> None:
+        """Goes on from ``start``, sharing its memory until the first event is added."""
+        self._length = 0
+        self._at = np.empty(0, np.int64)
+        self._codes = np.empty((4, 0), np.int32)
+        self._names = Names()
+        self._texts: list[str] = []
+        self._fields: dict[int, Mapping[str, str]] = {}
+        self._shared = start
+        if start is not None:
+            self._length = len(start)
+            self._names = start.names
+        self._columns = start
+
+    def __len__(self) -> int:
+        return self._length
+
+    def append(self, event: Event) -> None:
+        """Add one event, which must not be earlier than the last one."""
+        self.extend([event])
+
+    def extend(self, events: Iterable[Event]) -> None:
+        """Add events, in the order of time."""
+        new = list(events)
+        if not new:
+            return
+        start, end = self._length, self._length + len(new)
+        instants = np.array([self._last(), *(event.at for event in new)], np.int64)
+        if (np.diff(instants) < 0).any():
+            raise ValueError("events are not in the order of time")
+        self._reserve(len(new))
+        code = self._names.code
+        self._at[start:end] = instants[1:]
+        self._codes[:, start:end] = np.transpose(
+            [(code(e.source), code(e.container), code(e.stream), code(e.type)) for e in new]
+        )
+        self._texts.extend(event.text for event in new)
+        self._fields.update((p, e.fields) for p, e in enumerate(new, start) if e.fields)
+        self._length = end
+        self._columns = None
+
+    def extend_columns(self, more: Columns) -> None:
+        """Add all events of ``more``, which begins no earlier than this log ends."""
+        count = len(more)
+        if not count:
+            return
+        if more.at[0] < self._last():
+            raise ValueError("events are not in the order of time")
+        self._reserve(count)
+        start, end = self._length, self._length + count
+        self._at[start:end] = more.at
+        translate = np.array([self._names.code(n) for n in more.names.known], np.int32)
+        for row, codes in enumerate((more.source, more.container, more.stream, more.type)):
+            self._codes[row, start:end] = translate[codes]
+        self._texts.extend(more.texts[:count])
+        self._fields.update((start + p, f) for p, f in list(more.fields.items()) if p < count)
+        self._length = end
+        self._columns = None
+
+    def columns(self) -> Columns:
+        """The events so far; later additions do not change what is returned."""
+        if self._columns is None:
+            n = self._length
+            source, container, stream, type_ = self._codes[:, :n]
+            self._columns = Columns(
+                self._at[:n], source, container, stream, type_,
+                self._names, self._texts, self._fields,
+            )  # fmt: skip
+        return self._columns
+
+    def fork(self, until: int) -> EventLog:
+        """A log that begins with the events of this one up to ``until`` (absolute ns, included)."""
+        whole = self.columns()
+        return EventLog(cut(whole, 0, int(np.searchsorted(whole.at, until, "right"))))
+
+    def _last(self) -> int:
+        return int(self.columns().at[-1]) if self._length else 0
+
+    def _reserve(self, more: int) -> None:
+        if self._shared is not None:
+            shared, self._shared = self._shared, None
+            n = self._length
+            self._at = shared.at.copy()
+            self._codes = np.stack([shared.source, shared.container, shared.stream, shared.type])
+            self._texts = shared.texts[:n]
+            self._fields = {p: f for p, f in list(shared.fields.items()) if p < n}
+        needed = self._length + more
+        if needed > len(self._at):
+            room = max(needed, len(self._at) * 3 // 2, 256) - len(self._at)
+            self._at = np.concatenate([self._at, np.empty(room, np.int64)])
+            self._codes = np.concatenate([self._codes, np.empty((4, room), np.int32)], axis=1)
+
+
+def cut(columns: Columns, start: int, end: int) -> Columns:
+    """The events from position ``start`` to before ``end``; shares memory where it can."""
+    texts, fields = columns.texts, columns.fields
+    if start:
+        texts = texts[start:end]
+        fields = {p - start: f for p, f in fields.items() if start <= p < end}
+    span = slice(start, end)
+    return Columns(
+        columns.at[span], columns.source[span], columns.container[span], columns.stream[span],
+        columns.type[span], columns.names, texts, fields,
+    )  # fmt: skip
+
+
+class EventSet:
+    """Some events of one timeline, in the order of time. Lazy: nothing is looked at before use.
+
+    Unchanging; every method that narrows or combines gives a new set. Times are virtual seconds,
+    a Time, or anything with an instant: an event, a moment, a branch (then: its end).
+    """
+
+    def __init__(
+        self,
+        columns: Columns,
+        query: Query | None = None,
+        *,
+        origin: int = 0,
+        moment_of: Callable[[int], Any] | None = None,
+    ) -> None:
+        """``origin`` is the absolute ns of vtime 0; ``moment_of`` makes a moment of absolute ns."""
+        self.columns = columns
+        self.query = query or Everything()
+        self.origin = origin
+        self.moment_of = moment_of
+
+    @cached_property
+    def positions(self) -> Positions:
+        """Where the events of this set lie in the columns."""
+        return self.query.all(self.columns)
+
+    # Narrowing
+
+    def where(
+        self,
+        query: Query | None = None,
+        *,
+        container: Patterns = None,
+        stream: Patterns = None,
+        type: Patterns = None,
+        source: Patterns = None,
+        text: str | None = None,
+        regex: str | re.Pattern[str] | None = None,
+        start: Any = None,
+        end: Any = None,
+        **fields: Any,
+    ) -> EventSet:
+        """The events for which all of this holds.
+
+        ``container``, ``stream``, ``type`` and ``source`` are names or patterns such as
+        ``"standby.*"``, or several of which one has to fit; ``text`` is a part of the text,
+        ``regex`` is searched in it; ``start`` and ``end`` are instants, both included; any other
+        keyword is the value of a field: ``code=1``.
+        """
+        asked: Query = Where(
+            container, stream, type, source, text, regex, {k: str(v) for k, v in fields.items()}
+        )
+        if start is not None or end is not None:
+            asked &= Between(self._instant(start), self._instant(end))
+        return self._with(self.query & (asked if query is None else query & asked))
+
+    def filter(self, check: Callable[[Event], Any]) -> EventSet:
+        """The events for which ``check(event)`` is true."""
+        return self._with(self.query & Check(check, self.origin))
+
+    def up_to(self, instant: Any) -> EventSet:
+        """The events not later than ``instant``."""
+        return self._with(self.query & Between(None, self._instant(instant)))
+
+    def after(self, instant: Any) -> EventSet:
+        """The events later than ``instant``."""
+        at = self._instant(instant)
+        return self._with(self.query & Between(None if at is None else at + 1, None))
+
+    def preceded_by(self, other: EventSet | Query, within: Any = None) -> EventSet:
+        """The events with one of ``other`` before them, at most ``within`` seconds earlier."""
+        return self._near(other, within, before=True, wanted=True)
+
+    def not_preceded_by(self, other: EventSet | Query, within: Any = None) -> EventSet:
+        """The events without one of ``other`` in the ``within`` seconds before them."""
+        return self._near(other, within, before=True, wanted=False)
+
+    def followed_by(self, other: EventSet | Query, within: Any = None) -> EventSet:
+        """The events with one of ``other`` after them, at most ``within`` seconds later."""
+        return self._near(other, within, before=False, wanted=True)
+
+    def not_followed_by(self, other: EventSet | Query, within: Any = None) -> EventSet:
+        """The events without one of ``other`` in the ``within`` seconds after them."""
+        return self._near(other, within, before=False, wanted=False)
+
+    def head(self, count: int = 10) -> EventSet:
+        """The first ``count`` events."""
+        return self[: max(count, 0)]
+
+    def tail(self, count: int = 10) -> EventSet:
+        """The last ``count`` events."""
+        return self[-count:] if count > 0 else self[:0]
+
+    def __or__(self, other: EventSet | Query) -> EventSet:
+        return self._with(Either(self.query, self._query_of(other)))
+
+    def __and__(self, other: EventSet | Query) -> EventSet:
+        return self._with(self.query & self._query_of(other))
+
+    def __sub__(self, other: EventSet | Query) -> EventSet:
+        return self._with(self.query - self._query_of(other))
+
+    def __invert__(self) -> EventSet:
+        return self._with(~self.query)
+
+    def on(self, columns: Columns) -> EventSet:
+        """The same question, asked of another timeline or of a later state of this one."""
+        return EventSet(columns, self.query, origin=self.origin, moment_of=self.moment_of)
+
+    def _with(self, query: Query) -> EventSet:
+        return EventSet(self.columns, query, origin=self.origin, moment_of=self.moment_of)
+
+    def _near(
+        self, other: EventSet | Query, within: Any, *, before: bool, wanted: bool
+    ) -> EventSet:
+        span = None if within is None else to_ns(within)
+        if span is not None and span < 0:
+            raise BranchpointError(f"within={within!r} is negative")
+        return self._with(Near(self.query, self._query_of(other), span, before, wanted))
+
+    def _query_of(self, other: EventSet | Query) -> Query:
+        if isinstance(other, Query):
+            return other
+        if not isinstance(other, EventSet):
+            raise TypeError(f"{other!r} is not a set of events")
+        if other.columns.texts is not self.columns.texts:
+            raise BranchpointError(
+                "these two sets of events are of different timelines",
+                "ask one timeline both questions: a.on(b.columns) | b",
+            )
+        return other.query
+
+    def _instant(self, given: Any) -> int | None:
+        """Absolute ns of an instant as users name it."""
+        if given is None or isinstance(given, Event):
+            return given.at if given is not None else None
+        for owner in (given, getattr(given, "end", None)):
+            at = getattr(owner, "at", None)
+            if isinstance(at, int):
+                return at
+        return self.origin + to_ns(given)
+
+    # Looking
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    def __bool__(self) -> bool:
+        return len(self.positions) > 0
+
+    def __iter__(self) -> Iterator[Event]:
+        for position in self.positions.tolist():
+            yield self.columns.event(position, self.origin)
+
+    @overload
+    def __getitem__(self, which: int) -> Event: ...
+    @overload
+    def __getitem__(self, which: slice) -> EventSet: ...
+    def __getitem__(self, which: int | slice) -> Event | EventSet:
+        if isinstance(which, slice):
+            return self._with(Part(self.query, which))
+        return self.columns.event(int(self.positions[which]), self.origin)
+
+    @property
+    def first(self) -> Event | None:
+        """The earliest event, or None when there is none."""
+        return self[0] if self else None
+
+    @property
+    def last(self) -> Event | None:
+        """The latest event, or None when there is none."""
+        return self[-1] if self else None
+
+    def map(self, function: Callable[[Event], Any]) -> list[Any]:
+        """``function`` of each event."""
+        return [function(event) for event in self]
+
+    def moments(self) -> list[Any]:
+        """The moment of each event."""
+        if self.moment_of is None:
+            raise BranchpointError("these events belong to no recording, so they have no moments")
+        return [self.moment_of(at) for at in self.columns.at[self.positions].tolist()]
+
+    def frame(self, *fields: str) -> pd.DataFrame:
+        """A DataFrame: vtime (seconds), source, container, stream, text, type and fields.
+
+        ``fields`` holds the fields of each event as a dict; those named here also get a column of
+        their own, empty where an event has no such field.
+        """
+        import pandas as pd
+
+        columns, positions = self.columns, self.positions
+        names = np.array(columns.names.known, object)
+        texts, known = columns.texts, columns.fields
+        table = [dict(known.get(p, {})) for p in positions.tolist()]
+        data: dict[str, Any] = {
+            "vtime": (columns.at[positions] - self.origin) / SECOND,
+            "source": names[columns.source[positions]],
+            "container": names[columns.container[positions]],
+            "stream": names[columns.stream[positions]],
+            "text": [texts[p] for p in positions.tolist()],
+            "type": names[columns.type[positions]],
+            "fields": table,
+        }
+        for name in fields:
+            if name in data:
+                raise BranchpointError(f"there is a column {name!r} already")
+            data[name] = [row.get(name, "") for row in table]
+        return pd.DataFrame(data)
+
+    def __repr__(self) -> str:
+        return listing.plain(self)
+
+    def _repr_html_(self) -> str:
+        return listing.html(self)

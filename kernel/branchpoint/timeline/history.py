@@ -1,0 +1,97 @@
+"""A timeline as data: what reached the machine, and what was seen of it.
+
+A history is the recording itself or a branch. A branch shares its parent's past up to the fork,
+and of the parent's future it keeps what belongs to the world (faults), not what its user did
+(commands): a branch with nothing added continues exactly as recorded.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from branchpoint.machine.state import State
+from branchpoint.timeline.events import EventLog
+from branchpoint.timeline.manifest import Input
+
+SETUP, FAULT, COMMAND = "setup", "fault", "command"
+_OF_THE_WORLD = (SETUP, FAULT)
+
+
+@dataclass(frozen=True, order=True)
+class Point:
+    """A place in one history: an instant (absolute ns), and how many inputs came before it.
+
+    The count tells apart the two sides of an input at that same instant.
+    """
+
+    at: int
+    count: int
+
+
+_END = Point(2**63, 2**31)
+
+
+@dataclass(eq=False)
+class History:
+    """One timeline. ``tip`` is how far it was played; only the recording's is there from the start.
+
+    ``inputs`` holds all of them since power-on, the parent's included, in order of time; those
+    after the tip are the recorded future.
+    """
+
+    inputs: list[Input]
+    tip: Point
+    log: EventLog
+    """Events up to the tip."""
+    parent: History | None = None
+    fork: Point = Point(0, 0)
+    states: dict[Point, State] = field(default_factory=dict)
+    """Machine states kept in memory."""
+    raw: dict[int, dict[str, bytearray]] = field(default_factory=dict)
+    """Bytes written by commands in raw mode: number -> stream -> bytes."""
+
+    def branch(self, at: Point) -> History:
+        """A new history that leaves this one at ``at``."""
+        future = [i for i in self.inputs[at.count :] if i.kind in _OF_THE_WORLD]
+        return History(self.inputs[: at.count] + future, at, self.log.fork(at.at), self, at)
+
+    def point(self, at: int) -> Point:
+        """The place at an instant, before any input at that very instant."""
+        count = sum(i.at < at for i in self.inputs)
+        return Point(at, count)
+
+    def add(self, new: Input) -> None:
+        """Place an input at the tip."""
+        if new.at != self.tip.at:
+            raise ValueError("an input goes to the tip of a history")
+        self.inputs.insert(self.tip.count, new)
+        self.tip = Point(self.tip.at, self.tip.count + 1)
+
+    def lineage(self, at: Point) -> Iterator[tuple[History, Point]]:
+        """This history and its ancestors, each with the latest place shared with ``at``."""
+        here: History | None = self
+        limit = at
+        while here is not None:
+            yield here, limit
+            limit = min(limit, here.fork)
+            here = here.parent
+
+    def holds(self, other: History, at: Point) -> bool:
+        """Whether a machine that stands at ``at`` in ``other`` is also on the way of this one."""
+        return any(history is other and at <= limit for history, limit in self.lineage(_END))
+
+    def commands(self) -> int:
+        """How many commands were ever placed up to the tip: the next one's number, less one."""
+        return sum(i.kind == COMMAND for i in self.inputs[: self.tip.count])
+
+    def nearest_state(self, at: Point) -> tuple[Point, State] | None:
+        """The latest state in memory at or before ``at``, with its place."""
+        best: tuple[Point, State] | None = None
+        for history, limit in self.lineage(at):
+            points = sorted(history.states)
+            index = bisect_right(points, limit)
+            if index and (best is None or points[index - 1] > best[0]):
+                best = points[index - 1], history.states[points[index - 1]]
+        return best

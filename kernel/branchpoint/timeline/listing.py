@@ -1,0 +1,89 @@
+"""Short tables of events, for a terminal and for a notebook.
+
+What a system under test wrote is shown, never obeyed: control characters, terminal sequences and
+characters that reorder text are made visible, and HTML is escaped.
+"""
+
+from __future__ import annotations
+
+import re
+from html import escape
+from typing import TYPE_CHECKING
+
+from branchpoint.timeline.clock import format_vtime
+
+if TYPE_CHECKING:
+    from branchpoint.timeline.events import Event, EventSet
+
+_ROWS = 18  # events in a table; a head line and a foot line come to it
+_WIDTH = 100  # characters of text in a row
+_NAME_WIDTH = 32
+_TERMINAL = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-_])")
+_UNSEEN = re.compile(
+    "[\x00-\x1f\x7f-\x9f\xad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]"
+)
+
+
+def inert(text: str, width: int) -> str:
+    """At most ``width`` characters of ``text`` that are safe to show: no colours, no tricks."""
+    # Cut first: a line can be 64 KiB long, and most of it is not shown.
+    cut = _TERMINAL.sub("", text[: 4 * width])
+    cut = _UNSEEN.sub(lambda found: found[0].encode("unicode_escape").decode(), cut)
+    return cut if len(cut) <= width and len(text) <= 4 * width else cut[: width - 1] + "…"
+
+
+def row(event: Event) -> tuple[str, str, str, str]:
+    """Vtime, who, what and text of one event, inert."""
+    who = event.container or event.source
+    if event.source == "process" and "id" in event.fields:
+        who = f"{who} {event.fields['id']}"
+    what = event.stream if event.type == "log" else event.type
+    return (
+        format_vtime(event.at - event.origin),
+        inert(who, _NAME_WIDTH),
+        inert(what, _NAME_WIDTH),
+        inert(event.text, _WIDTH),
+    )
+
+
+def _shown(events: EventSet) -> tuple[list[tuple[str, str, str, str]], str]:
+    count = len(events)
+    rows = [row(event) for event in events[:_ROWS]]
+    if count > _ROWS:
+        return rows, f"... and {count - _ROWS} more of {count} events"
+    return rows, f"{count} event{'' if count == 1 else 's'}"
+
+
+def plain(events: EventSet) -> str:
+    """At most 20 lines for a terminal."""
+    rows, foot = _shown(events)
+    if not rows:
+        return "no events"
+    decimals = max(len(at.partition(".")[2]) for at, *_ in rows)
+    table = [("vtime", "who", "what", "text")]
+    for at, who, what, text in rows:
+        padding = "0" * (decimals - len(at.partition(".")[2]))
+        table.append((at + padding, who, what, text))
+    widths = [max(len(line[column]) for line in table) for column in range(3)]
+    lines = [
+        f"{at:>{widths[0]}}  {who:<{widths[1]}}  {what:<{widths[2]}}  {text}".rstrip()
+        for at, who, what, text in table
+    ]
+    return "\n".join([*lines, foot])
+
+
+def html(events: EventSet) -> str:
+    """A small table for a notebook, without script or style sheet; under 20 kB."""
+    rows, foot = _shown(events)
+    if not rows:
+        return "<p>no events</p>"
+    body = "".join(
+        f"<tr style='text-align:left'><td>{at}</td><td>{escape(who, quote=False)}</td>"
+        f"<td>{escape(what, quote=False)}</td>"
+        f"<td><code>{escape(text, quote=False)}</code></td></tr>"
+        for at, who, what, text in rows
+    )
+    return (
+        "<table><thead><tr><th>vtime</th><th>who</th><th>what</th><th>text</th></tr></thead>"
+        f"<tbody>{body}</tbody></table><p>{foot}</p>"
+    )

@@ -1,0 +1,147 @@
+"""``recording.json``: what a recording is, without any of its caches.
+
+Machine, inputs and engine are all that a replay needs; everything else in the directory can be
+recreated from this file. It is plain JSON for people, and its first field is a digest of every
+byte after it, so that any damage is noticed.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+from blake3 import blake3
+from msgspec import Meta, Struct
+
+from branchpoint.errors import RecordingError
+
+FORMAT = 1
+MAX_BYTES = 256 << 20  # of the file: inputs carry whole files that a user injects
+
+Ns = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+"""An absolute instant: nanoseconds since the machine was switched on."""
+Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*\Z", max_length=200)]
+"""The name of a container or service: safe in file names, commands and HTML."""
+Digest = Annotated[str, Meta(pattern=r"^([0-9a-f]{12,128})?\Z")]
+"""A lower-case hexadecimal digest, or nothing."""
+Word = Annotated[str, Meta(max_length=200)]
+
+
+class Engine(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What computed the recording; a replay by another engine may differ."""
+
+    qemu: Word
+    """QEMU's version as it prints it."""
+    binary: Digest
+    """blake3 of the QEMU binary."""
+    plugin: Digest
+    """Digest of the timekeeper's source."""
+
+    def __str__(self) -> str:
+        return f"QEMU {self.qemu}, binary {self.binary[:12]}, timekeeper {self.plugin[:12]}"
+
+
+class Machine(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The computer that ran: all that decides its state at power-on."""
+
+    ram: Annotated[int, Meta(ge=4096, le=1 << 34, multiple_of=4096)]
+    """Memory in bytes."""
+    guest_image: Digest
+    system_image: Digest
+    nvdimm: Annotated[int, Meta(ge=0, le=1 << 44)]
+    """Size in bytes of the memory device that holds the system image."""
+
+
+class Input(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One thing that reached the machine from outside, at an exact instant."""
+
+    at: Ns
+    kind: Annotated[str, Meta(pattern=r"^[a-z][a-z0-9.-]*\Z", max_length=40)]
+    """For people and filters: "setup", "fault", "command", "seed", ..."""
+    data: bytes
+    """What the guest's agent got, byte for byte."""
+    note: str = ""
+
+
+class Container(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One container of the system."""
+
+    name: Name
+    service: Name
+    image: Annotated[str, Meta(max_length=1000)] = ""
+    address: Annotated[str, Meta(max_length=1000)] = ""
+    """IPv4 address; several, one a network, are separated by commas."""
+
+
+class Manifest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The content of ``recording.json``; changed copies come from :meth:`with_`."""
+
+    engine: Engine
+    machine: Machine
+    origin: Ns
+    """The instant at which set-up was complete: vtime 0."""
+    end: Ns
+    """How far the recording goes."""
+    seed: Annotated[int, Meta(ge=0, le=2**63 - 1)]
+    inputs: list[Input] = []
+    """In the order in which the machine got them; instants never go back."""
+    containers: list[Container] = []
+    title: str = ""
+    compose: str = ""
+    """The compose file as it was read."""
+    ended: str = ""
+    """Why the recording stops where it does."""
+    event_blocks: Annotated[int, Meta(ge=0, le=2**40)] = 0
+    """How many blocks of events had been written when this was saved."""
+    format: int = FORMAT
+
+    def __post_init__(self) -> None:
+        if self.format != FORMAT:
+            raise ValueError(f"format {self.format} is not {FORMAT}")
+        if any(a.at > b.at for a, b in zip(self.inputs, self.inputs[1:], strict=False)):
+            raise ValueError("inputs are not in the order of time")
+        if len({c.name for c in self.containers}) != len(self.containers):
+            raise ValueError("two containers have the same name")
+
+    def with_(self, **changes: Any) -> Manifest:
+        """A copy with some fields changed, checked again."""
+        return msgspec.structs.replace(self, **changes)
+
+
+_HEAD = b'{"blake3": "'
+_MIDDLE = b'",\n"recording": '
+_START = len(_HEAD) + 64  # where the digested bytes begin
+
+
+class _Version(Struct):
+    """The one field that is read before the rest is trusted to be of our format."""
+
+    format: int = 0
+
+
+def encode(manifest: Manifest) -> bytes:
+    """The bytes of ``recording.json``."""
+    body = msgspec.json.format(msgspec.json.encode(manifest), indent=1)
+    rest = _MIDDLE + body + b"}\n"
+    return _HEAD + blake3(rest).hexdigest().encode() + rest
+
+
+def decode(data: bytes, file: str = "recording.json") -> Manifest:
+    """Read what :func:`encode` wrote; any changed byte is a RecordingError naming ``file``."""
+    rest = data[_START:]
+    digest = data[len(_HEAD) : _START]
+    if not (data.startswith(_HEAD) and rest.startswith(_MIDDLE) and rest.endswith(b"}\n")):
+        raise RecordingError(f"{file} is cut off or is not the head of a recording")
+    if blake3(rest).hexdigest().encode() != digest:
+        raise RecordingError(f"{file} is damaged: its content does not match its digest")
+    body = rest[len(_MIDDLE) : -2]
+    try:
+        version = msgspec.json.decode(body, type=_Version).format
+        if version > FORMAT:
+            raise RecordingError(
+                f"{file} was written by a newer Branchpoint (format {version}, known: {FORMAT})",
+                "update Branchpoint to open it",
+            )
+        return msgspec.json.decode(body, type=Manifest)
+    except (msgspec.MsgspecError, RecursionError) as problem:
+        raise RecordingError(f"{file} does not describe a recording: {problem}") from None

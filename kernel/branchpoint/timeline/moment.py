@@ -1,0 +1,141 @@
+"""A moment: one instant of one timeline. Nothing about it ever changes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from branchpoint.errors import BranchpointError, TimeError
+from branchpoint.timeline import containers
+from branchpoint.timeline.clock import Time, format_vtime, to_ns
+from branchpoint.timeline.events import EventSet, cut
+from branchpoint.timeline.history import History, Point
+
+if TYPE_CHECKING:
+    from branchpoint.timeline.branch import Branch
+    from branchpoint.timeline.recording import Recording
+
+
+class Moment:
+    """An instant of the recording or of a branch, addressable to the nanosecond.
+
+    Rewind to an earlier one (:meth:`rewind`, :meth:`rewind_to`), or branch into a different
+    future (:meth:`branch`). Prints as an id from which ``run.at(id)`` rebuilds it.
+    """
+
+    def __init__(self, run: Recording, history: History, point: Point) -> None:
+        self.run = run
+        self._history = history
+        self._point = point
+
+    @property
+    def at(self) -> int:
+        """Absolute ns: since the machine was switched on."""
+        return self._point.at
+
+    @property
+    def vtime(self) -> float:
+        """Seconds of virtual time since set-up was complete."""
+        return (self.at - self.run.origin) / 1e9
+
+    @property
+    def id(self) -> str:
+        """A short name, valid wherever the recording is: ``run.at(id)`` gives this moment again."""
+        return f"{self.run.name_of(self._history, self._point)}@{format_vtime(self.at - self.run.origin)}"
+
+    def rewind(self, by: Any = None, **units: float) -> Moment:
+        """The moment ``by`` earlier: ``rewind(1.5)``, ``rewind(Time.seconds(1))``, or
+        ``rewind(seconds=1)``, ``rewind(milliseconds=250)``.
+
+        :raises TimeError: before the beginning.
+        """
+        return self._at(self.at - duration(by, units))
+
+    def rewind_to(self, vtime: Any) -> Moment:
+        """The moment at ``vtime`` (seconds since set-up was complete, a Time, an event) before
+        this one.
+        """
+        at = getattr(vtime, "at", None)
+        if not isinstance(at, int):
+            at = self.run.origin + to_ns(vtime)
+        if at > self.at:
+            raise TimeError(
+                f"{self.run.path}: {format_vtime(at - self.run.origin)} s is after {self}",
+                "let a branch run there: moment.branch(), branch.wait(...)",
+            )
+        return self._at(at)
+
+    def _at(self, at: int) -> Moment:
+        if at < self.run.earliest:
+            begin = format_vtime(self.run.earliest - self.run.origin)
+            raise TimeError(
+                f"{self.run.path} begins at {begin} s; "
+                f"{format_vtime(at - self.run.origin)} s is before that"
+            )
+        history, point = self._history, self._point
+        while history.parent is not None and at < history.fork.at:
+            history, point = history.parent, history.fork
+        return Moment(self.run, history, point if at == point.at else history.point(at))
+
+    def branch(self) -> Branch:
+        """A new timeline from here. It goes on exactly as recorded until something is done to it.
+
+        Any number of branches may leave one moment; they know nothing of each other.
+        """
+        from branchpoint.timeline.branch import Branch
+
+        return Branch(self.run, self._history.branch(self._point))
+
+    @property
+    def events(self) -> EventSet:
+        """Everything that was seen up to this moment."""
+        columns = self._history.log.columns()
+        end = int(columns.at.searchsorted(self.at, "right"))
+        return self.run.event_set(cut(columns, 0, end), self._history)
+
+    def containers(self) -> containers.Containers:
+        """The containers at this moment: name, id, state, address, image."""
+        return containers.at_the_end_of(self.events.columns, self.run.manifest.containers)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Moment) and (self._history, self._point) == (
+            other._history,
+            other._point,
+        )
+
+    def __hash__(self) -> int:
+        return hash((id(self._history), self._point))
+
+    def __repr__(self) -> str:
+        return f"Moment({self.id!r})"
+
+    def __str__(self) -> str:
+        return self.id
+
+    def _repr_html_(self) -> str:
+        return f"<code>{self.id}</code>"
+
+
+def duration(given: Any, units: dict[str, float]) -> int:
+    """ns of a duration given as seconds, a Time, or keywords such as ``seconds=1``."""
+    if isinstance(given, set | frozenset) and len(given) == 1:
+        (given,) = given
+    if (given is None) == (not units):
+        raise BranchpointError(
+            "a duration is missing" if given is None else "a duration was given twice",
+            "say how long: 1.5, Time.seconds(1.5) or seconds=1.5",
+        )
+    total = 0 if given is None else to_ns(given)
+    for unit, count in units.items():
+        if unit not in (
+            "nanoseconds",
+            "microseconds",
+            "milliseconds",
+            "seconds",
+            "minutes",
+            "hours",
+        ):
+            raise BranchpointError(f"unknown unit of time: {unit}", "use seconds=, minutes= ...")
+        total += getattr(Time, unit)(count).ns
+    if total < 0:
+        raise TimeError(f"a duration of {format_vtime(total)} s is negative")
+    return total

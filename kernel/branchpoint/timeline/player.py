@@ -1,0 +1,66 @@
+"""An emulator that stands somewhere in a history."""
+
+from __future__ import annotations
+
+from branchpoint.guest.mailbox import Mailbox
+from branchpoint.guest.snapshot import Snapshot
+from branchpoint.machine.computer import Computer
+from branchpoint.machine.pages import PagePool
+from branchpoint.machine.state import State
+from branchpoint.timeline.history import History, Point
+
+
+class Player:
+    """One computer and the place in a history at which it is; None when it was just started."""
+
+    def __init__(self, snapshot: Snapshot, pool: PagePool) -> None:
+        self.computer = Computer(snapshot.spec, template=snapshot.template, pool=pool)
+        self.mailbox = Mailbox(self.computer)
+        self.history: History | None = None
+        self.place = Point(0, 0)
+
+    def restore(self, history: History, place: Point, state: State) -> None:
+        """Become the machine at ``place`` of ``history``, of which ``state`` is known."""
+        self.history = None
+        self.computer.restore(state)
+        self.history, self.place = history, place
+
+    def take_inputs(self) -> None:
+        """Give the machine the inputs that are due at this very instant."""
+        assert self.history is not None
+        while self.place.count < len(self.history.inputs):
+            due = self.history.inputs[self.place.count]
+            if due.at != self.place.at:
+                return
+            self.mailbox.send(due.data)
+            self.place = Point(self.place.at, self.place.count + 1)
+
+    def run_to(self, instant: int) -> None:
+        """Run to ``instant`` (ns), before any input due then; no input may be due on the way."""
+        self.take_inputs()
+        self.computer.run_to(instant)
+        self.place = Point(instant, self.place.count)
+
+    def replay_to(self, goal: Point) -> None:
+        """Go through what is already known of the history, up to ``goal``."""
+        assert self.history is not None
+        while self.place.at < goal.at:
+            self.run_to(min(goal.at, self.next_input()))
+        while self.place.count < goal.count:
+            self.mailbox.send(self.history.inputs[self.place.count].data)
+            self.place = Point(self.place.at, self.place.count + 1)
+
+    def next_input(self) -> int:
+        """The instant of the first input later than now; far away when there is none."""
+        assert self.history is not None
+        for due in self.history.inputs[self.place.count :]:
+            if due.at > self.place.at:
+                return due.at
+        return 2**62
+
+    @property
+    def alive(self) -> bool:
+        return not self.computer.closed
+
+    def close(self) -> None:
+        self.computer.close()

@@ -1,0 +1,235 @@
+"""Shell commands in a branch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from html import escape
+from typing import Any
+
+from branchpoint.errors import BranchpointError, ProcessTimeout
+from branchpoint.timeline.branch import HOST, Branch
+from branchpoint.timeline.clock import Time, format_vtime
+from branchpoint.timeline.events import Event, EventSet
+from branchpoint.timeline.moment import Moment, duration
+
+_PATIENCE = 60  # virtual seconds
+_STEP = 10_000_000  # ns between looks whether the command has ended
+_SHOWN = 8000  # characters of output in a notebook's saved cell
+
+
+class Host:
+    """The guest itself, in place of a container: ``container=environment.host``."""
+
+    def __str__(self) -> str:
+        return HOST
+
+    def __repr__(self) -> str:
+        return "host"
+
+
+class bash:
+    """A shell command, to be run in a container of a branch.
+
+    ``bash("ss -tnp").run(branch, "standby.replicator.1")`` lets virtual time pass until it exits;
+    ``run_in_background`` returns at once, and the command goes on whenever time passes.
+    In a Branchpoint notebook, backticks work too: ``bash`ss -tnp`.run({branch, container})``.
+    Tools that the container's image lacks come from the guest's toolbox.
+    """
+
+    def __init__(self, script: str) -> None:
+        self.script = script
+
+    def run(
+        self,
+        *where: Any,
+        branch: Branch | None = None,
+        container: Any = None,
+        timeout: Any = None,
+        environment: dict[str, str] | None = None,
+    ) -> Process:
+        """Run to the end, at most ``timeout`` (60) virtual seconds.
+
+        A branch, a container's name (none: the guest itself) and a timeout are told apart by what
+        they are, in any order or in a set. A non-zero exit is a value: ``process.exit_code``.
+
+        :raises ProcessTimeout: when it was still running then; it goes on running.
+        """
+        place = _Place(where, branch, container, timeout)
+        process = place.branch.run_command(self.script, place.container, environment=environment)
+        return process.wait(place.timeout)
+
+    def run_in_background(
+        self,
+        *where: Any,
+        branch: Branch | None = None,
+        container: Any = None,
+        environment: dict[str, str] | None = None,
+    ) -> Process:
+        """Start it at the tip of the branch; it runs while the branch's time passes."""
+        place = _Place(where, branch, container, None)
+        return place.branch.run_command(self.script, place.container, environment=environment)
+
+    def __repr__(self) -> str:
+        return f"bash({self.script!r})"
+
+
+class _Place:
+    """Where a command goes, from arguments told apart by their type."""
+
+    def __init__(self, where: tuple[Any, ...], branch: Any, container: Any, timeout: Any) -> None:
+        found: dict[str, Any] = {"branch": branch, "container": container, "timeout": timeout}
+        for given in _flat(where):
+            if isinstance(given, Branch):
+                key = "branch"
+            elif isinstance(given, str | Host):
+                key = "container"
+            elif isinstance(given, Time | int | float):
+                key = "timeout"
+            elif isinstance(given, Moment):
+                raise BranchpointError(
+                    "commands run in a branch, not at a moment",
+                    "make one first: branch = moment.branch()",
+                )
+            else:
+                raise BranchpointError(f"a command cannot be run in a {type(given).__name__}")
+            if found[key] is not None:
+                raise BranchpointError(f"two values were given for {key}")
+            found[key] = given
+        if not isinstance(found["branch"], Branch):
+            raise BranchpointError(
+                "no branch to run the command in", "give one: bash(...).run(branch, container)"
+            )
+        self.branch: Branch = found["branch"]
+        self.container = HOST if found["container"] is None else str(found["container"])
+        self.timeout = _PATIENCE if found["timeout"] is None else found["timeout"]
+
+
+def _flat(where: Iterable[Any]) -> Iterable[Any]:
+    for given in where:
+        if isinstance(given, Mapping):
+            yield from given.values()
+        elif isinstance(given, set | frozenset | tuple | list):
+            yield from given
+        elif given is not None:
+            yield given
+
+
+class Process:
+    """A command in a branch, running or ended. Prints as its output."""
+
+    def __init__(self, branch: Branch, number: int, script: str, container: str) -> None:
+        self.branch = branch
+        self.number = number
+        """Its number among the commands of the branch."""
+        self.script = script
+        self.container = container
+        """Where it runs; empty: in the guest itself."""
+        self.start = branch.end
+        """The moment at which it was started."""
+
+    @property
+    def events(self) -> EventSet:
+        """Its output lines, its start and its exit."""
+        return self.branch.events.where(source="process", id=str(self.number))
+
+    def _lines(self, stream: str | None = None) -> str:
+        lines = self.events.where(type="log", stream=stream)
+        return "".join(event.text + "\n" for event in lines)
+
+    @property
+    def output(self) -> str:
+        """Everything written so far, standard output and standard error as they came."""
+        return self._lines()
+
+    @property
+    def stdout(self) -> str:
+        """What was written to standard output so far."""
+        return self._lines("out")
+
+    @property
+    def stderr(self) -> str:
+        """What was written to standard error so far."""
+        return self._lines("err")
+
+    def raw(self, stream: str = "out") -> bytes:
+        """The bytes so far, of a command run in raw mode."""
+        return bytes(self.branch._history.raw.get(self.number, {}).get(stream, b""))
+
+    @property
+    def _exit(self) -> Event | None:
+        return self.events.where(type="process.exit").first
+
+    @property
+    def running(self) -> bool:
+        """Whether it has not ended by the branch's tip."""
+        return self._exit is None
+
+    @property
+    def exit_code(self) -> int | None:
+        """0 to 255 once ended (128 + n when signal n ended it), None while running."""
+        end = self._exit
+        if end is None:
+            return None
+        return 128 + self.signal if self.signal else int(end.fields.get("code") or 0)
+
+    @property
+    def signal(self) -> int | None:
+        """The signal that ended it, or None."""
+        end = self._exit
+        return (int(end.fields.get("signal") or 0) or None) if end else None
+
+    @property
+    def dead_container(self) -> bool:
+        """Whether its container was dead: then it ran in what is left of it, its files and network."""
+        begin = self.events.where(type="process.start").first
+        return begin is not None and begin.fields.get("dead") == "1"
+
+    def wait(self, timeout: Any = _PATIENCE) -> Process:
+        """Let time pass until it exits, at most ``timeout`` virtual seconds.
+
+        :raises ProcessTimeout: when it was still running then; it goes on running.
+        """
+        history = self.branch._history
+        limit = duration(timeout, {})
+
+        def ended(new: list[Event]) -> bool:
+            return any(
+                e.type in ("process.exit", "error")
+                and e.fields.get("id", str(self.number)) == str(self.number)
+                for e in new
+            )
+
+        if self.running:
+            self.branch.run.replayer.play(history, history.tip.at + limit, ended, _STEP)
+        failed = self.branch.events.where(type="error", id=str(self.number)).last
+        if self.running and failed is not None:
+            raise BranchpointError(
+                f"{self.script!r} could not be run in {self.container or 'the guest'} at "
+                f"{self.start.id}: {failed.text}"
+            )
+        if self.running:
+            raise ProcessTimeout(
+                f"{self.script!r} in {self.container or 'the guest'}, started at {self.start.id}, "
+                f"was still running after {format_vtime(limit)} virtual seconds",
+                "give it more (timeout=...), or use run_in_background; it is still running, and "
+                "its output so far is in .output",
+            )
+        return self
+
+    def kill(self, signal: int = 15) -> None:
+        """Send a signal to it and its children, at the branch's tip."""
+        self.branch.signal_command(self.number, signal)
+
+    def __str__(self) -> str:
+        return self.output.removesuffix("\n")
+
+    def __repr__(self) -> str:
+        where = self.container or "guest"
+        state = "running" if self.running else f"exit {self.exit_code}"
+        dead = ", container dead" if self.dead_container else ""
+        return f"<{self.script!r} in {where}: {state}{dead}>"
+
+    def _repr_html_(self) -> str:
+        text = self.output
+        cut = f"\n… {len(text) - _SHOWN} characters more in .output" if len(text) > _SHOWN else ""
+        return f"<pre>{escape(text[:_SHOWN] + cut)}</pre><small>{escape(repr(self))}</small>"

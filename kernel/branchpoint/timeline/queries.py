@@ -1,0 +1,266 @@
+"""Questions about events: which ones are meant, independent of the run they are asked of.
+
+A :class:`Query` selects positions out of :class:`~branchpoint.timeline.events.Columns`. It holds
+no events itself, so the same query can watch a live branch, filter a recording and be written on
+a command line (:func:`parse_query`).
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from branchpoint.errors import BranchpointError
+
+if TYPE_CHECKING:
+    from branchpoint.timeline.events import Columns, Event
+
+Positions = NDArray[np.intp]
+"""Which events, as ascending positions in the columns."""
+Patterns = str | Iterable[str] | None
+
+
+class Query:
+    """A question about events. Combines with ``|``, ``&``, ``-`` and ``~``.
+
+    Calling it with one Event says whether that event, alone, is meant.
+    """
+
+    def select(self, columns: Columns, among: Positions) -> Positions:
+        """Those of the positions ``among`` that are meant."""
+        raise NotImplementedError
+
+    def all(self, columns: Columns) -> Positions:
+        """Every position that is meant."""
+        return self.select(columns, np.arange(len(columns), dtype=np.intp))
+
+    def first(self, columns: Columns, start: int = 0) -> int | None:
+        """The first position from ``start`` on that is meant, or None."""
+        found = self.select(columns, np.arange(start, len(columns), dtype=np.intp))
+        return int(found[0]) if len(found) else None
+
+    def __call__(self, event: Event) -> bool:
+        return self.first(event.alone()) is not None
+
+    def __or__(self, other: Query) -> Query:
+        return Either(self, other)
+
+    def __and__(self, other: Query) -> Query:
+        return Both(self, other)
+
+    def __sub__(self, other: Query) -> Query:
+        return Both(self, Except(other))
+
+    def __invert__(self) -> Query:
+        return Except(self)
+
+
+class Everything(Query):
+    """Every event."""
+
+    def select(self, columns: Columns, among: Positions) -> Positions:
+        return among
+
+
+@dataclass(frozen=True)
+class Both(Query):
+    left: Query
+    right: Query
+
+    def select(self, columns: Columns, among: Positions) -> Positions:
+        return self.right.select(columns, self.left.select(columns, among))
+
+
+@dataclass(frozen=True)
+class Either(Query):
+    left: Query
+    right: Query
+
+    def select(self, columns: Columns, among: Positions) -> Positions:
+        return np.union1d(self.left.select(columns, among), self.right.select(columns, among))
+
+
+@dataclass(frozen=True)
+class Except(Query):
+    query: Query
+
+    def select(self, columns: Columns, among: Positions) -> Positions:
+        return np.setdiff1d(among, self.query.select(columns, among), assume_unique=True)
+
+
+@dataclass(frozen=True)
+class Between(Query):
+    """Events from ``start`` to ``end``, absolute ns, both included; None: no bound."""
+
+    start: int | None = None
+    end: int | None = None
+
+    def select(self, columns: Columns, among: Positions) -> Positions:
+        # Events lie in the order of time, so a stretch of time is a stretch of positions.
+        low = 0 if self.start is None else np.searchsorted(columns.at, self.start, "left")
+        high = len(columns)
+        if self.end is not None:
+            high = int(np.searchsorted(columns.at, self.end, "right"))
+        return among[np.searchsorted(among, low) : np.searchsorted(among, high)]
+
+
+@dataclass(frozen=True)
+class Where(Query):
+    """Events whose properties are as given; what is None does not matter.
+
+    ``container``, ``type``, ``source`` and ``stream`` are patterns (``*``, ``?``, ``[...]``), or
+    several of which one has to fit. A container is also found by its service: ``"db"`` means
+    ``db.1``, ``db.2``, ... ``text`` is a part of the text, ``regex`` is searched in it. The keys
+    of ``fields`` must be there with exactly these values.
+    """
+
+    container: Patterns = None
+    stream: Patterns = None
+    type: Patterns = None
+    source: Patterns = None
+    text: str | None = None
+    regex: str | re.Pattern[str] | None = None
+    fields: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("container", "stream", "type", "source"):
+            given = getattr(self, name)
+            if given is None or isinstance(given, str):
+                continue
+            if not isinstance(given, Iterable) or not all(isinstance(g, str) for g in given):
+                raise BranchpointError(f"{name}={given!r} is not a name or a pattern")
+            object.__setattr__(self, name, tuple(given))
+        if self.text is not None and not isinstance(self.text, str):
+            raise BranchpointError(f"text={self.text!r} is not a text")
+        if isinstance(self.regex, str):
+            try:
+                object.__setattr__(self, "regex", re.compile(self.regex))
+            except re.error as problem:
+                raise BranchpointError(
+                    f"{self.regex!r} is not a regular expression: {problem}",
+                    "text=... looks for the characters as they stand",
+                ) from None
+
+    def select(self, columns: Columns, among: Positions) -> Positions:
+        for codes, patterns, is_container in (
+            (columns.type, self.type, False),
+            (columns.container, self.container, True),
+            (columns.source, self.source, False),
+            (columns.stream, self.stream, False),
+        ):
+            if patterns is not None:
+                wanted = columns.names.matching(_name_pattern(patterns, is_container))
+                among = among[wanted[codes[among]]]
+        if self.fields:
+            table, wanted_items = columns.fields, self.fields.items()
+            known = [p for p in among.tolist() if p in table and wanted_items <= table[p].items()]
+            among = np.array(known, np.intp)
+        if self.text:
+            texts, part = columns.texts, self.text
+            hits = [part in texts[p] for p in among.tolist()]
+            among = among[np.array(hits, bool)]
+        if self.regex is not None:
+            texts, search = columns.texts, re.compile(self.regex).search
+            hits = [search(texts[p]) is not None for p in among.tolist()]
+            among = among[np.array(hits, bool)]
+        return among
+
+
+def _name_pattern(patterns: str | Iterable[str], is_container: bool) -> re.Pattern[str]:
+    given = [patterns] if isinstance(patterns, str) else patterns
+    tail = r"(?:\.[0-9]+)?" if is_container else ""
+    return re.compile(
+        "|".join(f"(?:{fnmatch.translate(p)[:-2]}){tail}\\Z" for p in given) or "(?!)"
+    )
+
+
+@dataclass(frozen=True)
+class Near(Query):
+    """Events of ``query`` that have (or, not ``wanted``, have not) one of ``other`` close by.
+
+    Close by is before the event (``before``) or after it, at most ``within`` ns away; None: at
+    any distance. No event is close to itself.
+    """
+
+    query: Query
+    other: Query
+    within: int | None
+    before: bool
+    wanted: bool
+
+    def select(self, columns: Columns, among: Positions) -> Positions:
+        found = self.query.select(columns, among)
+        others = self.other.all(columns)
+        if not len(others):
+            return found[:0] if self.wanted else found
+        if self.before:
+            nearest = np.searchsorted(others, found, "left") - 1
+            there = nearest >= 0
+        else:
+            nearest = np.searchsorted(others, found, "right")
+            there = nearest < len(others)
+        if self.within is not None:
+            neighbour = others[np.clip(nearest, 0, len(others) - 1)]
+            there &= np.abs(columns.at[found] - columns.at[neighbour]) <= self.within
+        return found[there == self.wanted]
+
+
+@dataclass(frozen=True)
+class Part(Query):
+    """Some of the events of ``query``, by their number."""
+
+    query: Query
+    part: slice
+
+    def select(self, columns: Columns, among: Positions) -> Positions:
+        chosen = np.sort(self.query.all(columns)[self.part])
+        return np.intersect1d(among, chosen, assume_unique=True)
+
+
+@dataclass(frozen=True)
+class Check(Query):
+    """Events of which a function of the user says so."""
+
+    check: Callable[[Event], Any]
+    origin: int
+    """Absolute ns of vtime 0, for the events that ``check`` gets."""
+
+    def select(self, columns: Columns, among: Positions) -> Positions:
+        hits = [bool(self.check(columns.event(p, self.origin))) for p in among.tolist()]
+        return among[np.array(hits, bool)]
+
+
+_QUERY_HELP = (
+    'write "exit:CONTAINER", "log:CONTAINER:TEXT" or "event:TYPE", for example "exit:*", '
+    '"log:standby.replicator.1:Traceback" or "event:setup.complete"'
+)
+
+
+def parse_query(text: str) -> Query:
+    """A query written as one word, for command lines.
+
+    ``exit:CONTAINER``          a container's first process ended
+    ``log:CONTAINER:TEXT``      a line with TEXT in it
+    ``event:TYPE[:CONTAINER]``  any other event
+
+    CONTAINER and TYPE are patterns as in :class:`Where`.
+    """
+    kind, colon, rest = text.partition(":")
+    if colon and rest:
+        if kind == "exit":
+            return Where(type="container.exit", container=rest)
+        if kind == "event":
+            type_, _, container = rest.partition(":")
+            if type_:
+                return Where(type=type_, container=container or None)
+        if kind == "log":
+            container, colon, part = rest.partition(":")
+            if container and part:
+                return Where(type="log", container=container, text=part)
+    raise BranchpointError(f"{text!r} is not a query for events", _QUERY_HELP)

@@ -1,0 +1,241 @@
+"""Recording a system: from a compose file to a directory that replays."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+from branchpoint import progress
+from branchpoint.errors import RecordingError
+from branchpoint.guest import image, wire
+from branchpoint.guest.snapshot import Snapshot, ensure_snapshot
+from branchpoint.machine import engine
+from branchpoint.system import System, SystemImage, build, layout
+from branchpoint.timeline import manifest
+from branchpoint.timeline.clock import format_vtime, to_ns
+from branchpoint.timeline.events import Event
+from branchpoint.timeline.history import FAULT, SETUP
+from branchpoint.timeline.manifest import Input, Manifest
+from branchpoint.timeline.queries import Query, parse_query
+from branchpoint.timeline.recording import Recording
+from branchpoint.timeline.store import RecordingFiles
+
+_EVERY = 1_000_000_000  # ns between two checkpoints
+_SETUP_LIMIT = 600_000_000_000  # ns in which a system must be up
+_BEFORE_START = 10_000_000  # ns from the boot snapshot to the first input
+_AT_ONCE = 50_000_000  # ns within which an exit is the doing of a fault just placed
+
+
+def record(
+    compose: Path | str,
+    path: Path | str | None = None,
+    *,
+    seed: int = 0,
+    duration: Any = 60,
+    until: Query | str | None = None,
+    after: Any = 2,
+) -> Recording:
+    """Run the system of a compose file from power-on and record it.
+
+    It runs for ``duration`` virtual seconds after set-up is complete, or ``after`` seconds more
+    than the first event that matches ``until`` (such as ``"exit:*"``; exits that the recorder
+    itself caused do not count). Equal seeds give equal runs. ``path`` is the directory to make
+    (default: ``<name of the system>.branchpoint``). Interrupting keeps what was recorded.
+    """
+    system = build(compose)
+    target = Path(path) if path is not None else Path(f"{system.system.name}.branchpoint")
+    query = parse_query(until) if isinstance(until, str) else until
+    guest = image.ensure_image()
+    snapshot = ensure_snapshot(guest, system.path, system.system.ram)
+    recorder = _Recorder(target, system, guest, snapshot, seed, query)
+    try:
+        recorder.set_up()
+        recorder.run(to_ns(duration), to_ns(after))
+    except BaseException:
+        recorder.keep()
+        raise
+    recorder.keep()
+    return recorder.recording
+
+
+class _Recorder:
+    def __init__(
+        self, path: Path, system: SystemImage, guest: image.GuestImage, snapshot: Snapshot,
+        seed: int, until: Query | None,
+    ) -> None:  # fmt: skip
+        self.system: System = system.system
+        self.until = until
+        self.random = random.Random(seed)
+        begin = snapshot.state.at + _BEFORE_START
+        first = self.random.randbytes(32)
+        inputs = [
+            Input(at=begin, kind=SETUP, data=wire.seed(first), note="randomness"),
+            Input(at=begin, kind=SETUP, data=wire.start(), note="start the system"),
+        ]
+        head = Manifest(
+            engine=_engine(),
+            machine=manifest.Machine(
+                ram=self.system.ram,
+                guest_image=guest.digest,
+                system_image=system.digest,
+                nvdimm=system.size,
+            ),
+            origin=begin,
+            end=begin,
+            seed=seed,
+            inputs=inputs,
+            containers=[
+                manifest.Container(
+                    name=c.name,
+                    service=c.service,
+                    image=system.images[c.service][0],
+                    address=",".join(e.address.partition("/")[0] for e in c.endpoints),
+                )
+                for c in self.system.containers
+            ],
+            title=self.system.name,
+            compose=Path(self.system.file).read_text(),
+            ended="interrupted",
+        )
+        self.files = RecordingFiles.create(path, head)
+        self.recording = Recording(self.files, lambda: snapshot)
+        self.replayer = self.recording.replayer
+        self.root = self.replayer.root
+        self._written = 0
+
+    def set_up(self) -> None:
+        """Run until the agent says that every container is up and healthy."""
+        done: list[Event] = []
+
+        def complete(new: list[Event]) -> bool:
+            done.extend(e for e in new if e.type in ("setup.complete", "error"))
+            return bool(done)
+
+        limit = self.root.tip.at + _SETUP_LIMIT
+        with progress.task(f"setting up {self.system.name}"):
+            self._play(limit, complete)
+        if not done or done[0].type == "error":
+            what = done[0].text if done else f"it did not happen in {_SETUP_LIMIT // 10**9} s"
+            tail = "\n".join(str(event) for event in self.recording.events.tail(15))
+            raise RecordingError(
+                f"{self.system.file}: the system was not set up: {what}; the last events:\n{tail}",
+                f"look at all of them: branchpoint.open({str(self.files.path)!r}).events",
+            )
+        origin = done[0].at
+        self._save(origin=origin)
+        for at, data, note in self._faults(origin):
+            self.root.inputs.append(Input(at=at, kind=FAULT, data=data, note=note))
+        self.root.inputs.sort(key=lambda i: i.at)
+        self._save(inputs=list(self.root.inputs))
+
+    def _faults(self, origin: int) -> list[tuple[int, bytes, str]]:
+        """The declared faults at the instants that the seed chooses."""
+        placed = []
+        for fault in self.system.faults:
+            draw = self.random.random()
+            at = origin + self.random.randint(fault.earliest, fault.latest)
+            if draw >= fault.probability:
+                continue
+            name = fault.container
+            placed.append((at, wire.container("kill", name, "9"), f"kill {name}"))
+            if fault.restart_after is not None:
+                again = at + fault.restart_after
+                placed.append((again, wire.container("start", name), f"start {name}"))
+        return placed
+
+    def run(self, duration: int, after: int) -> None:
+        """Run for ``duration`` (ns) from set-up complete, or until the event that is waited for."""
+        origin = self.files.manifest.origin
+        end = origin + duration
+        found: list[Event] = []
+
+        def wanted(new: list[Event]) -> bool:
+            if self.until is not None:
+                found.extend(e for e in new if self.until(e) and not self._is_ours(e))
+            return bool(found)
+
+        with progress.task(f"recording {self.system.name}", duration / 1e9, "virtual s") as task:
+            self._play(end, wanted, task)
+            if found:
+                self._save(ended=f"until at {found[0].at} ns: {found[0].container} {found[0].type}")
+                self._play(self.root.tip.at + after, None, task)
+            else:
+                self._save(ended=f"ran for {format_vtime(duration)} s")
+
+    def _is_ours(self, event: Event) -> bool:
+        return event.type == "container.exit" and any(
+            i.kind == FAULT and event.container in i.note and 0 <= event.at - i.at < _AT_ONCE
+            for i in self.root.inputs
+        )
+
+    def _play(self, end: int, stop: Any, task: progress.Task | None = None) -> None:
+        """Play the recording on, with a checkpoint at every whole second."""
+        origin = self.files.manifest.origin
+        while self.root.tip.at < end:
+            mark = (self.root.tip.at // _EVERY + 1) * _EVERY
+            stopped = self.replayer.play(self.root, min(mark, end), stop)
+            if self.root.tip.at == mark or stopped or self.root.tip.at == end:
+                self._checkpoint()
+            if task is not None:
+                task.update((self.root.tip.at - origin) / 1e9)
+            if stopped:
+                return
+
+    def _checkpoint(self) -> None:
+        player = self.replayer.bring(self.root, self.root.tip)
+        self.replayer.checkpoint(player)
+        self._save()
+
+    def _save(self, **changes: Any) -> None:
+        columns = self.root.log.columns()
+        new = [columns.event(i) for i in range(self._written, len(columns))]
+        self.files.events.add(new)
+        self._written = len(columns)
+        self.files.save(self.files.manifest.with_(end=self.root.tip.at, **changes))
+
+    def keep(self) -> None:
+        """Whatever happened: what was recorded so far is good."""
+        self._save()
+
+
+def _engine() -> manifest.Engine:
+    found = engine.find()
+    return manifest.Engine(
+        qemu=found.version, binary=found.binary_digest, plugin=found.source_digest
+    )
+
+
+def open_recording(path: Path | str) -> Recording:
+    """Open a recording. Nothing runs until a moment of it is visited.
+
+    :raises RecordingError: when it is not a recording, is damaged beyond use, or needs an image
+        that is not on this computer.
+    """
+    try:
+        files = RecordingFiles.open(path, write=True)
+    except RecordingError as error:
+        if "by another process" not in error.message:
+            raise
+        files = RecordingFiles.open(path)
+    return Recording(files, lambda: _snapshot_for(files))
+
+
+def _snapshot_for(files: RecordingFiles) -> Snapshot:
+    machine = files.manifest.machine
+    guest = image.find(machine.guest_image)
+    if guest is None:
+        guest = image.ensure_image()
+        if guest.digest != machine.guest_image:
+            raise RecordingError(
+                f"{files.path} was recorded with guest image {machine.guest_image}, which is not "
+                f"on this computer; the one that can be built today is {guest.digest}",
+                "record the system again, or copy the image's folder into the cache",
+            )
+    system = layout.find(machine.system_image)
+    if system is None:
+        raise RecordingError(
+            f"{files.path} needs system image {machine.system_image}, which is not on this computer",
+            "build it from the same compose file: branchpoint image COMPOSE",
+        )
+    return ensure_snapshot(guest, system, machine.ram)

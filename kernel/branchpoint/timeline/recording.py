@@ -1,0 +1,239 @@
+"""A recording: one run of a whole system, every instant of which can be visited."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from blake3 import blake3
+
+from branchpoint.errors import BranchpointError, RecordingError, TimeError
+from branchpoint.guest.snapshot import Snapshot
+from branchpoint.timeline.clock import format_vtime, to_ns
+from branchpoint.timeline.events import Columns, EventSet
+from branchpoint.timeline.history import History, Point
+from branchpoint.timeline.manifest import Manifest
+from branchpoint.timeline.moment import Moment
+from branchpoint.timeline.replayer import Replayer
+from branchpoint.timeline.store import Future, RecordingFiles
+
+_MAIN = "main"  # the recording itself, in ids
+
+
+class Recording:
+    """A recorded run. Made by ``branchpoint.open(path)`` and ``branchpoint.record(...)``.
+
+    ``run.at(12.5)``, ``run.end``, ``run.failure`` and ``run.moments("exit")`` give moments;
+    ``run.events`` everything that was seen.
+    """
+
+    def __init__(self, files: RecordingFiles, snapshot: Callable[[], Snapshot]) -> None:
+        self.files = files
+        log, gaps = files.load_events()
+        self.gaps = gaps
+        head = files.manifest
+        count = sum(i.at < head.end for i in head.inputs)
+        self._root = History(list(head.inputs), Point(head.end, count), log)
+        self.replayer = Replayer(snapshot, self._root, files)
+        self._branches: dict[str, History] = {}
+
+    @property
+    def path(self) -> Path:
+        return self.files.path
+
+    @property
+    def manifest(self) -> Manifest:
+        """Machine, inputs, seed, containers: all that a replay needs."""
+        return self.files.manifest
+
+    @property
+    def warnings(self) -> list[str]:
+        """What is damaged or missing; nothing of it is needed to replay."""
+        return self.files.warnings
+
+    # -- time
+
+    @property
+    def origin(self) -> int:
+        """Absolute ns at which set-up was complete: vtime 0."""
+        return self.manifest.origin
+
+    @property
+    def earliest(self) -> int:
+        """Absolute ns of the first instant that can be visited."""
+        return self.manifest.inputs[0].at if self.manifest.inputs else 0
+
+    @property
+    def duration(self) -> float:
+        """Virtual seconds from set-up complete to the end."""
+        return (self.manifest.end - self.origin) / 1e9
+
+    @property
+    def start(self) -> Moment:
+        """The moment at which set-up was complete."""
+        return self.at(0)
+
+    @property
+    def end(self) -> Moment:
+        """The last moment of the recording."""
+        return Moment(self, self._root, self._root.tip)
+
+    @property
+    def failure(self) -> Moment:
+        """The moment of the event that ended the recording.
+
+        :raises BranchpointError: when it simply ran for its time.
+        """
+        found = self._verdict()
+        if found is None:
+            raise BranchpointError(
+                f"{self.path} ended without a failure ({self.manifest.ended})",
+                'look for one: run.moments("exit"), run.events.where(...)',
+            )
+        return self.at_ns(found)
+
+    def _verdict(self) -> int | None:
+        word, _, at = self.manifest.ended.partition(" at ")
+        return int(at.split()[0]) if word == "until" and at else None
+
+    def at(self, when: Any) -> Moment:
+        """The moment at ``when``: virtual seconds since set-up was complete (12.5, "12.5", a
+        Time, negative ones during set-up), an event, or a moment's id.
+
+        :raises TimeError: outside the recording.
+        """
+        if isinstance(when, str) and "@" in when:
+            return self._by_id(when)
+        at = getattr(when, "at", None)
+        return self.at_ns(at if isinstance(at, int) else self.origin + to_ns(when))
+
+    def at_ns(self, at: int) -> Moment:
+        """The moment at an absolute instant (ns since power-on)."""
+        if not self.earliest <= at <= self.manifest.end:
+            raise TimeError(
+                f"{format_vtime(at - self.origin)} s is outside {self.path}, which goes from "
+                f"{format_vtime(self.earliest - self.origin)} s to {self.duration:.3f} s",
+                "to see what comes after the end, branch off it: run.end.branch().wait(10)",
+            )
+        return Moment(self, self._root, self._root.point(at))
+
+    def moments(self, type: str = "exit", **where: Any) -> list[Moment]:
+        """The moments of events: ``moments("exit")``, ``moments("restart", container="db.1")``."""
+        pattern = type if "." in type or "*" in type else f"container.{type}"
+        return self.events.where(type=pattern, **where).moments()
+
+    # -- what was seen
+
+    @property
+    def events(self) -> EventSet:
+        """All events of the recording: output lines, container life cycle, kernel log."""
+        return self.event_set(self._root.log.columns(), self._root)
+
+    def event_set(self, columns: Columns, history: History) -> EventSet:
+        """Events of a history of this recording, able to tell the moment of each."""
+
+        def moment_of(at: int) -> Moment:
+            return Moment(self, history, history.tip)._at(at)
+
+        return EventSet(columns, origin=self.origin, moment_of=moment_of)
+
+    def containers(self) -> Any:
+        """The containers at the end of the recording."""
+        return self.end.containers()
+
+    # -- ids
+
+    def name_of(self, history: History, point: Point) -> str:
+        """What stands before the @ in the id of a moment. Branches are noted with the recording."""
+        fork, added = self._parting(history, point)
+        if not added and point.at <= self.manifest.end:
+            return _MAIN
+        inputs = history.inputs[fork.count : point.count]
+        digest = blake3(str(fork.at).encode())
+        digest.update(msgspec.msgpack.encode([(i.at, i.kind, i.data) for i in inputs]))
+        name = digest.hexdigest()[:8]
+        if name not in self._branches:
+            self._branches[name] = history
+            if self.files.writable and name not in self.files.futures:
+                self.files.add_future(Future(id=name, parent=None, at=fork.at, inputs=inputs))
+        return name
+
+    def _parting(self, history: History, point: Point) -> tuple[Point, bool]:
+        """Where a history leaves the recording, and whether anything was added after that."""
+        fork = point
+        here: History = history
+        while here.parent is not None:
+            fork = min(fork, here.fork)
+            here = here.parent
+        fork = self._root.point(fork.at)
+        mine = history.inputs[fork.count : point.count]
+        same = self._root.inputs[fork.count : self._root.point(point.at).count]
+        return fork, mine != same and mine != same[: len(mine)]
+
+    def _by_id(self, id: str) -> Moment:
+        name, _, vtime = id.partition("@")
+        at = self.origin + to_ns(vtime)
+        if name == _MAIN:
+            return self.at_ns(at)
+        future = self.files.futures.get(name)
+        if future is None:
+            raise RecordingError(
+                f"{self.path} knows no branch {name!r}",
+                "an id is only good with the recording that it came from",
+            )
+        fork = self._root.point(future.at)
+        history = self._root.branch(fork)
+        given = list(future.inputs)
+        later = [
+            i
+            for i in history.inputs[fork.count :]
+            if i not in given and i.at >= (given[-1].at if given else future.at)
+        ]
+        history.inputs = [*self._root.inputs[: fork.count], *given, *later]
+        history.tip = fork
+        self.replayer.play(history, at)
+        while history.tip.count < fork.count + len(given):
+            history.tip = Point(at, history.tip.count + 1)
+        return Moment(self, history, history.tip)
+
+    # -- ending
+
+    def close(self) -> None:
+        """End the emulators and let go of the files."""
+        self.replayer.close()
+        self.files.close()
+
+    def __enter__(self) -> Recording:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return (
+            f"Recording({str(self.path.name)!r}: {self.manifest.title}, {self.duration:.3f} s, "
+            f"{len(self.manifest.containers)} containers, {len(self.events)} events, "
+            f"seed {self.manifest.seed})"
+        )
+
+    def _repr_html_(self) -> str:
+        ended = "ran for its time"
+        with contextlib.suppress(BranchpointError):
+            failure = self.failure
+            event = self.events.where(start=failure, end=failure).last
+            ended = f"{event.container} {event.type} {event.text}" if event else self.manifest.ended
+            ended = f"{failure.id}: {ended}"
+        rows = [
+            ("system", self.manifest.title),
+            ("length", f"{self.duration:.3f} virtual s"),
+            ("containers", str(len(self.manifest.containers))),
+            ("events", str(len(self.events))),
+            ("seed", str(self.manifest.seed)),
+            ("ended", ended),
+        ]
+        body = "".join(f"<tr><th>{k}</th><td>{escape(v)}</td></tr>" for k, v in rows)
+        return f"<table><tbody>{body}</tbody></table>"

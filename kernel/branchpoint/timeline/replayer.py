@@ -1,0 +1,264 @@
+"""Brings emulators to any place in any history, from the nearest state known."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from branchpoint import progress
+from branchpoint.errors import DivergenceError, RecordingError
+from branchpoint.guest import wire
+from branchpoint.guest.snapshot import Snapshot
+from branchpoint.machine.pages import TEMPLATE, PagePool
+from branchpoint.machine.state import State
+from branchpoint.timeline.checkpoints import AS_BOOTED, Checkpoint
+from branchpoint.timeline.clock import format_vtime
+from branchpoint.timeline.events import Event, from_guest
+from branchpoint.timeline.history import History, Point
+from branchpoint.timeline.player import Player
+from branchpoint.timeline.store import RecordingFiles
+
+_PLAYERS = 2  # emulators kept; each has at most the machine's memory to itself
+_NEAR = 50_000_000  # ns of replay that cost about as much as restoring a state
+_STATES = 64  # states kept in memory for one history
+
+Stop = Callable[[list[Event]], bool]
+
+
+class Replayer:
+    """The emulators of one recording, and the pages their states share. Safe between threads."""
+
+    def __init__(
+        self, snapshot: Callable[[], Snapshot], root: History, files: RecordingFiles
+    ) -> None:
+        """``snapshot`` is asked for only when a machine is first needed."""
+        self._find_snapshot = snapshot
+        self.root = root
+        self.files = files
+        self.lock = threading.RLock()
+        self._players: list[Player] = []
+
+    @cached_property
+    def snapshot(self) -> Snapshot:
+        return self._find_snapshot()
+
+    @cached_property
+    def pool(self) -> PagePool:
+        return PagePool(self.snapshot.hashes)
+
+    @property
+    def path(self) -> Path:
+        return self.files.path
+
+    def vtime(self, at: int) -> str:
+        return f"{format_vtime(at - self.files.manifest.origin)} s"
+
+    def close(self) -> None:
+        for player in self._players:
+            player.close()
+        self._players.clear()
+
+    def warm_up(self) -> None:
+        """Start an emulator before it is needed, which hides its start-up time."""
+        with self.lock:
+            if not self._players:
+                self._players.append(Player(self.snapshot, self.pool))
+
+    # -- going somewhere
+
+    def bring(self, history: History, goal: Point) -> Player:
+        """A player that stands at ``goal``; it stays the caller's until the next call."""
+        with self.lock:
+            player = self._nearest(history, goal)
+            self._replay(player, history, goal)
+            player.mailbox.skip()
+            return player
+
+    def _nearest(self, history: History, goal: Point) -> Player:
+        """A player at the latest place before ``goal`` that is cheap to reach."""
+        place, state = self._known_state(history, goal)
+        self._players = [player for player in self._players if player.alive]
+        on_the_way = [
+            player
+            for player in self._players
+            if player.history
+            and player.place <= goal
+            and history.holds(player.history, player.place)
+        ]
+        player = max(on_the_way, key=lambda player: player.place, default=None)
+        if player is None or player.place.at < place.at - _NEAR:
+            player = self._free_player()
+            player.restore(history, place, state)
+        player.history = history
+        self._players.remove(player)
+        self._players.append(player)  # the least recently used one is first
+        return player
+
+    def _free_player(self) -> Player:
+        if len(self._players) < _PLAYERS:
+            player = Player(self.snapshot, self.pool)
+            self._players.append(player)
+            return player
+        player = self._players[0]
+        history = player.history
+        if history and history is not self.root and player.place == history.tip:
+            self.remember(player)
+        return player
+
+    def _known_state(self, history: History, goal: Point) -> tuple[Point, State]:
+        found = history.nearest_state(goal)
+        limit = min(limit for h, limit in history.lineage(goal) if h is self.root)
+        stored = self.files.nearest(limit.at)
+        if stored is not None and (found is None or stored > found[0].at):
+            place = self.root.point(stored)
+            if place <= limit:
+                state = self.root.states[place] = self._load(stored)
+                self._forget(self.root)
+                return place, state
+        if found is not None:
+            return found
+        return Point(self.snapshot.state.at, 0), self.snapshot.state
+
+    def _load(self, at: int) -> State:
+        """The state of a stored checkpoint."""
+        checkpoint = self.files.checkpoint(at)
+        numbers, hashes = self.files.pages_at(at)
+        fresh = ~self.pool.known(hashes)
+        if fresh.any():
+            pages = self.files.pages.get(hashes[fresh])
+            self.pool.intern(numbers[fresh], pages, hashes[fresh])
+        slots = self.snapshot.state.slots.copy()
+        slots[numbers] = self.pool.slots_of(numbers, hashes)
+        state = State(at, checkpoint.devices, slots)
+        if state.digest(self.pool) != checkpoint.digest:
+            raise RecordingError(
+                f"{self.path}: the checkpoint at {self.vtime(at)} does not fit this boot snapshot",
+                "the guest image or the emulator differs from the one that recorded",
+            )
+        return state
+
+    def _replay(self, player: Player, history: History, goal: Point) -> None:
+        """Replay to ``goal``, comparing the state wherever its digest is known."""
+        recorded = [
+            at
+            for at in self.files.digests
+            if player.place.at < at <= goal.at and self._is_recorded(history, at)
+        ]
+        title = f"replaying to {self.vtime(goal.at)}"
+        start = player.place.at
+        with progress.task(title, (goal.at - start) / 1e9, "virtual s") as task:
+            for at in [*sorted(recorded), goal.at]:
+                player.replay_to(min(goal, history.point(at)))
+                if at in recorded:
+                    self.verify(player)
+                task.update((at - start) / 1e9)
+            player.replay_to(goal)
+
+    def _is_recorded(self, history: History, at: int) -> bool:
+        """Whether the machine at ``at`` in ``history`` must be the recorded one."""
+        count = history.point(at).count
+        return (
+            at <= self.root.tip.at
+            and count == self.root.point(at).count
+            and history.inputs[:count] == self.root.inputs[:count]
+        )
+
+    def verify(self, player: Player) -> None:
+        """Compare the machine with the recording's digest for this instant.
+
+        :raises DivergenceError: when they differ; the player is dropped.
+        """
+        expected = self.files.digests[player.place.at]
+        state = player.computer.capture()
+        if state.digest(self.pool) != expected:
+            at = player.place.at
+            player.close()
+            made = self.files.manifest.engine
+            raise DivergenceError(
+                f"{self.path}: the replay is at {self.vtime(at)} in another state than the "
+                f"recording was (recorded with {made})",
+                "run `branchpoint doctor`; if this engine is sound, report this as a bug",
+            )
+
+    # -- keeping states
+
+    def remember(self, player: Player) -> State:
+        """Keep the player's state in memory, for later visits of this place."""
+        assert player.history is not None
+        with self.lock:
+            history, place = player.history, player.place
+            state = history.states.get(place)
+            if state is None:
+                state = history.states[place] = player.computer.capture()
+                self._forget(history)
+            return state
+
+    def _forget(self, history: History) -> None:
+        while len(history.states) > _STATES:
+            del history.states[next(iter(history.states))]
+
+    # -- going on
+
+    def play(
+        self, history: History, until: int, stop: Stop | None = None, step: int = wire.DRAIN
+    ) -> bool:
+        """Let time pass at the tip of ``history``, up to ``until`` (ns), collecting events.
+
+        ``stop`` is asked after every ``step`` (ns) whether what just happened is enough; True is
+        returned then. Interrupting leaves the history at the last step.
+        """
+        with self.lock:
+            player = self.bring(history, history.tip)
+            start = history.tip.at
+            with progress.task("running", (until - start) / 1e9, "virtual s") as task:
+                while history.tip.at < until:
+                    # Steps lie on a fixed grid: where one starts must not decide where one stops.
+                    grid = (player.place.at // step + 1) * step
+                    player.run_to(min(until, grid, player.next_input()))
+                    events = self._collect(player, history)
+                    history.tip = player.place
+                    task.update((history.tip.at - start) / 1e9, self.vtime(history.tip.at))
+                    if stop is not None and stop(events):
+                        return True
+            return False
+
+    def _collect(self, player: Player, history: History) -> list[Event]:
+        events: list[Event] = []
+        for record in player.mailbox.drain():
+            if isinstance(record, wire.Raw):
+                number = int(record.source.partition("/")[2])
+                history.raw.setdefault(number, {}).setdefault(record.stream, bytearray())
+                history.raw[number][record.stream] += record.data
+            else:
+                events.append(from_guest(record))
+        history.log.extend(events)
+        return events
+
+    # -- to and from the store
+
+    def checkpoint(self, player: Player) -> None:
+        """Store the player's state, which is the recording's."""
+        state = player.computer.capture()
+        parent = self.files.nearest(state.at - 1)
+        before = self.snapshot.state.slots if parent is None else self._stored_slots(parent)
+        numbers = np.flatnonzero(before != state.slots).astype(np.uint32)
+        slots = state.slots[numbers]
+        booted = slots == TEMPLATE
+        hashes = np.zeros((len(numbers), len(AS_BOOTED)), np.uint8)
+        hashes[~booted] = self.pool.hashes(slots[~booted])
+        pages = np.zeros((len(numbers), 4096), np.uint8)
+        pages[~booted] = self.pool.pages(slots[~booted])
+        digest = state.digest(self.pool)
+        self.files.add_checkpoint(
+            Checkpoint(state.at, parent, digest, 0, state.devices, numbers, hashes), pages
+        )
+        self.root.states[player.place] = state
+        self._forget(self.root)
+
+    def _stored_slots(self, at: int) -> np.ndarray:
+        state = self.root.states.get(self.root.point(at))
+        return (state or self._load(at)).slots

@@ -1,0 +1,387 @@
+"""A recording on disk: the directory ``X.branchpoint/``.
+
+``recording.json``      what the recording is (see :mod:`manifest`); all the rest can be recreated
+``recording.json.bak``  the same again, for when the first is damaged
+``futures.jsonl``       the branches that were made
+``digests.jsonl``       digests of machine states, to notice a replay that goes another way
+``events/``             what happened
+``checkpoints/<ns>``    machine states at instants, as differences to earlier ones
+``pages/``              the memory pages that checkpoints need
+
+One process writes, any number read. A process killed at any instant leaves a directory that opens
+with everything that was written. What is damaged is named in ``warnings`` and left out; only a
+recording whose ``recording.json`` is lost twice cannot be opened.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from bisect import bisect_right
+from pathlib import Path
+from types import TracebackType
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from branchpoint.errors import DivergenceError, RecordingError
+from branchpoint.machine.pages import Hashes, Pages, Slots
+from branchpoint.timeline import checkpoints, disk, manifest
+from branchpoint.timeline.checkpoints import Checkpoint
+from branchpoint.timeline.clock import format_vtime
+from branchpoint.timeline.eventfile import EventFile, Gap
+from branchpoint.timeline.events import EventLog
+from branchpoint.timeline.ledger import Ledger
+from branchpoint.timeline.manifest import Input, Manifest, Ns
+from branchpoint.timeline.pagestore import PageStore
+
+_HEAD = "recording.json"
+_COPY = "recording.json.bak"
+_INSTANT = re.compile(r"(0|[1-9][0-9]{0,18})")
+Id = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*\Z", max_length=64)]
+
+
+class Future(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A branch: where it leaves its parent, and what it got from outside since."""
+
+    id: Id
+    parent: Id | None
+    """None: the recording itself."""
+    at: Ns
+    """The instant of the fork."""
+    inputs: list[Input] = []
+    note: str = ""
+
+
+class Mark(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The digest of the machine's state at one instant of the recording."""
+
+    at: Ns
+    digest: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
+
+
+class RecordingFiles:
+    """An open recording directory. Made by :meth:`create` and :meth:`open`."""
+
+    def __init__(self, path: Path, root: int, writable: bool, head: Manifest | None) -> None:
+        self.path = path
+        self.writable = writable
+        self._notes: list[str] = []
+        self._root: int | None = root
+        self._usable_now: dict[int, bool] = {}  # checkpoints that were looked at
+        self._losses = 0  # pages lost when they were looked at
+        self._decoded: dict[int, Checkpoint] = {}
+        with contextlib.ExitStack() as undo:
+            undo.callback(os.close, root)
+            if writable and not disk.lock(root):
+                raise RecordingError(
+                    f"{path} is being written by another process",
+                    "it can be opened for reading meanwhile, or end that process",
+                )
+            if head is None:
+                self.manifest = self._load_manifest()
+            else:
+                self.manifest = head
+                self._write_manifest()
+            directories = []
+            for name in ("events", "checkpoints", "pages"):
+                fd = self._open_directory(root, name)
+                directories.append(fd)
+                if fd is not None:
+                    undo.callback(os.close, fd)
+            events, self._checkpoints, packs = directories
+            self.pages = PageStore(packs, f"{path}/pages", write=writable)
+            undo.callback(self.pages.close)
+            self.events = EventFile(events, f"{path}/events", write=writable)
+            undo.callback(self.events.close)
+            self._futures = Ledger(root, "futures.jsonl", Future, f"{path}/futures.jsonl")
+            self._marks = Ledger(root, "digests.jsonl", Mark, f"{path}/digests.jsonl")
+            self.futures = {future.id: future for future in self._futures.read()}
+            """The branches that were made, by id."""
+            self.digests = {mark.at: bytes.fromhex(mark.digest) for mark in self._marks.read()}
+            """Known digests of the machine's state, by absolute ns."""
+            self._instants = self._list_checkpoints()
+            self._close = undo.pop_all()
+
+    # Opening and closing
+
+    @classmethod
+    def create(cls, path: Path | str, head: Manifest) -> RecordingFiles:
+        """Make the directory of a new recording and become its writer."""
+        path = Path(path)
+        manifest.decode(manifest.encode(head))
+        try:
+            path.mkdir()
+        except FileExistsError:
+            raise RecordingError(
+                f"{path} exists already", "choose another name, or remove it first"
+            ) from None
+        except OSError as problem:
+            raise RecordingError(f"{path} cannot be made: {problem.strerror}") from None
+        return cls(path, disk.open_directory(path), True, head)
+
+    @classmethod
+    def open(cls, path: Path | str, *, write: bool = False) -> RecordingFiles:
+        """Open an existing recording; ``write`` allows to add to it."""
+        path = Path(path)
+        return cls(path, disk.open_directory(path), write, None)
+
+    def _open_directory(self, root: int, name: str) -> int | None:
+        try:
+            with disk.explained(f"{self.path}/{name} cannot be opened"):
+                return disk.open_inside(root, name, create=self.writable)
+        except RecordingError as problem:
+            if self.writable:
+                raise
+            self._notes.append(problem.message)
+            return None
+
+    def close(self) -> None:
+        """Write what is waiting and let go of the directory; harmless when done already."""
+        if self._root is None:
+            return
+        self._root = None
+        with self._close:
+            if self.writable:
+                self.events.sync()
+                self.pages.sync()
+
+    def __enter__(self) -> RecordingFiles:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def warnings(self) -> list[str]:
+        """What was found damaged so far and is left out, in words that name the file."""
+        return list(dict.fromkeys([*self._notes, *self._futures.damage, *self._marks.damage]))
+
+    @property
+    def size(self) -> int:
+        """Bytes on disk."""
+        return self._bytes(self.path)
+
+    @property
+    def size_without_pages(self) -> int:
+        """Bytes on disk of what a replay needs and users read: no checkpoints, no pages."""
+        caches = ("checkpoints", "pages")
+        return self.size - sum(self._bytes(self.path / name) for name in caches)
+
+    def _bytes(self, directory: Path) -> int:
+        with disk.explained(f"{directory} cannot be read"):
+            return sum(
+                (Path(folder) / name).lstat().st_size
+                for folder, _, names in os.walk(directory)
+                for name in names
+            )
+
+    def _writing(self) -> int:
+        if self._root is None:
+            raise RecordingError(f"{self.path} is closed")
+        if not self.writable:
+            raise RecordingError(f"{self.path} is open for reading only")
+        return self._root
+
+    # recording.json
+
+    def save(self, head: Manifest) -> None:
+        """Make ``head`` the content of ``recording.json``, after the events taken so far."""
+        self._writing()
+        self.events.flush()
+        self.manifest = head.with_(event_blocks=self.events.count)
+        self._write_manifest()
+
+    def _write_manifest(self) -> None:
+        root = self._writing()
+        shown = f"{self.path}/{_HEAD}"
+        data = manifest.encode(self.manifest)
+        manifest.decode(data, shown)  # what could not be read again must not be written
+        disk.write_file(root, _HEAD, data, shown, sync=True)
+        # A file of its own, not a hard link: damage to one must not be damage to both.
+        disk.write_file(root, _COPY, data, f"{self.path}/{_COPY}", sync=False)
+
+    def _load_manifest(self) -> Manifest:
+        assert self._root is not None
+        heads: list[Manifest | None] = []
+        problems: list[RecordingError] = []
+        for name in (_HEAD, _COPY):
+            shown = f"{self.path}/{name}"
+            try:
+                data = disk.read_file(self._root, name, shown, manifest.MAX_BYTES)
+                heads.append(manifest.decode(data, shown))
+            except RecordingError as problem:
+                heads.append(None)
+                problems.append(problem)
+        first, copy = heads
+        if first is None and copy is None:
+            raise RecordingError(
+                f"{problems[0].message}; {problems[1].message}",
+                problems[0].hint or "restore one of the two files from a backup or another copy",
+            )
+        if first is None:
+            self._notes.append(f"{problems[0].message}; {_COPY} is used in its place")
+        elif copy is None:
+            self._notes.append(f"{problems[0].message}; {_HEAD} is good and is used")
+        found = first or copy
+        assert found is not None
+        if problems and self.writable:
+            self.manifest = found
+            self._write_manifest()
+        return found
+
+    # Events
+
+    def load_events(self) -> tuple[EventLog, list[Gap]]:
+        """All events that can be read, and where some are missing (:meth:`EventFile.fill`)."""
+        log, gaps = self.events.load(self.manifest.event_blocks)
+        if gaps:  # damage that a replay has filled since is of no interest
+            self._notes += self.events.damage
+        for gap in gaps:
+            self._notes.append(f"{self.path}/events: {self._stretch(gap)} are lost until a replay")
+        return log, gaps
+
+    def _stretch(self, gap: Gap) -> str:
+        start = f" after {self._when(gap.start)}" if gap.start else ""
+        end = f" before {self._when(gap.end)}" if gap.end is not None else ""
+        return f"the events{start}{' and' if start and end else ''}{end}"
+
+    def _when(self, at: int) -> str:
+        return f"{format_vtime(at - self.manifest.origin)} s"
+
+    # Branches
+
+    def add_future(self, future: Future) -> None:
+        """Note a branch, or what a known one has become."""
+        self._writing()
+        self._futures.append(future)
+        self.futures[future.id] = future
+
+    # Checkpoints
+
+    @property
+    def checkpoints(self) -> list[int]:
+        """The instants of all checkpoints that are there, usable or not, ascending."""
+        return list(self._instants)
+
+    def add_checkpoint(self, checkpoint: Checkpoint, pages: Pages) -> None:
+        """Keep a machine state; ``pages`` ``[n, 4096]`` are what ``checkpoint.hashes`` stand for.
+
+        Rows of pages that are AS_BOOTED are ignored. The parent must be here. DivergenceError
+        when another state is known for that instant.
+        """
+        self._writing()
+        if checkpoint.parent is not None and checkpoint.parent not in self._instants:
+            raise ValueError(f"checkpoint {checkpoint.at} has no parent {checkpoint.parent}")
+        known = self.digests.get(checkpoint.at)
+        if known is not None and known != checkpoint.digest:
+            raise DivergenceError(
+                f"{self.path}: the machine at {self._when(checkpoint.at)} is not in the state that "
+                "was recorded"
+            )
+        stored = checkpoint.hashes.any(axis=1)
+        if stored.all():
+            self.pages.add(checkpoint.hashes, pages)
+        else:
+            self.pages.add(checkpoint.hashes[stored], pages[stored])
+        self._write_checkpoint(checkpoint)
+        if known is None:
+            self._marks.append(Mark(at=checkpoint.at, digest=checkpoint.digest.hex()))
+            self.digests[checkpoint.at] = checkpoint.digest
+
+    def checkpoint(self, at: int) -> Checkpoint:
+        """The checkpoint at an instant, alone; RecordingError when it cannot be read."""
+        found = self._decoded.get(at)
+        if found is None:
+            name = f"{self.path}/checkpoints/{at}"
+            if self._checkpoints is None or at not in self._instants:
+                raise RecordingError(f"{name} does not exist")
+            data = disk.read_file(self._checkpoints, str(at), name, checkpoints.MAX_BYTES)
+            found = checkpoints.decode(data, at, self.manifest.machine.ram, name)
+            self._decoded[at] = found
+        return found
+
+    def pages_at(self, at: int) -> tuple[Slots, Hashes]:
+        """Numbers and keys of all pages that differ from the boot snapshot at a checkpoint."""
+        chain = [self.checkpoint(at)]
+        while (parent := chain[-1].parent) is not None:
+            chain.append(self.checkpoint(parent))
+        return checkpoints.compose(chain[::-1])
+
+    def nearest(self, at: int) -> int | None:
+        """The latest checkpoint, not after ``at``, that is complete; None when there is none.
+
+        One that is not is named in ``warnings`` and not tried again.
+        """
+        for instant in reversed(self._instants[: bisect_right(self._instants, at)]):
+            if self._usable(instant):
+                return instant
+        return None
+
+    def _usable(self, at: int) -> bool:
+        if self._losses != self.pages.losses:  # what was good may be so no longer
+            self._losses = self.pages.losses
+            self._usable_now = {k: good for k, good in self._usable_now.items() if not good}
+        if at not in self._usable_now:
+            self._usable_now[at] = self._is_complete(at)
+        return self._usable_now[at]
+
+    def _is_complete(self, at: int) -> bool:
+        try:
+            _, hashes = self.pages_at(at)
+            lost = self.pages.missing(hashes)
+            if lost:
+                self._notes += self.pages.damage
+                raise RecordingError(f"{lost} of its pages are not in {self.path}/pages")
+        except RecordingError as problem:
+            self._notes.append(
+                f"{self.path}: the checkpoint at {self._when(at)} is not used: {problem.message}"
+            )
+            return False
+        return True
+
+    def drop_checkpoint(self, at: int) -> None:
+        """Remove a checkpoint; those that differ from it are rewritten to differ from its parent.
+
+        Its digest stays known. The pages that only it needed stay in the packs.
+        """
+        self._writing()
+        if self._checkpoints is None or at not in self._instants:
+            raise RecordingError(f"{self.path}/checkpoints/{at} does not exist")
+        with contextlib.suppress(RecordingError):  # if it is damaged, its children were lost before
+            dropped = self.checkpoint(at)
+            for instant in self._instants[bisect_right(self._instants, at) :]:
+                with contextlib.suppress(RecordingError):
+                    child = self.checkpoint(instant)
+                    if child.parent == at:
+                        self._write_checkpoint(checkpoints.merge(dropped, child))
+        with disk.explained(f"{self.path}/checkpoints/{at} cannot be removed"):
+            os.unlink(str(at), dir_fd=self._checkpoints)
+        self._instants.remove(at)
+        self._decoded.pop(at, None)
+        self._usable_now.clear()
+
+    def _write_checkpoint(self, checkpoint: Checkpoint) -> None:
+        assert self._checkpoints is not None
+        name = f"{self.path}/checkpoints/{checkpoint.at}"
+        data = checkpoints.encode(checkpoint)
+        decoded = checkpoints.decode(data, checkpoint.at, self.manifest.machine.ram, name)
+        disk.write_file(self._checkpoints, str(checkpoint.at), data, name, sync=False)
+        self._decoded[checkpoint.at] = decoded
+        # This may be what another one lacked, or what another one was built on.
+        self._usable_now.clear()
+        if checkpoint.at not in self._instants:
+            self._instants.insert(bisect_right(self._instants, checkpoint.at), checkpoint.at)
+
+    def _list_checkpoints(self) -> list[int]:
+        if self._checkpoints is None:
+            return []
+        names = os.listdir(self._checkpoints)  # noqa: PTH208 - by descriptor
+        found = sorted(int(name) for name in names if _INSTANT.fullmatch(name))
+        return [instant for instant in found if instant < 2**63]

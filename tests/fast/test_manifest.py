@@ -1,0 +1,82 @@
+"""recording.json: every damaged byte is noticed, every field is checked."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from recordings import ORIGIN, head
+
+from branchpoint.errors import RecordingError
+from branchpoint.timeline import manifest
+from branchpoint.timeline.manifest import Container, Input
+
+DATA = manifest.encode(head())
+
+
+def test_round_trip() -> None:
+    assert manifest.decode(DATA) == head()
+    assert json.loads(DATA)["recording"]["seed"] == 7
+
+
+@given(st.integers(0, len(DATA) * 8 - 1))
+def test_any_flipped_bit_is_named(bit: int) -> None:
+    changed = bytearray(DATA)
+    changed[bit // 8] ^= 1 << bit % 8
+    with pytest.raises(RecordingError, match=r"some/recording\.json"):
+        manifest.decode(bytes(changed), "some/recording.json")
+
+
+@given(st.integers(0, len(DATA) - 1))
+def test_any_cut_is_noticed(length: int) -> None:
+    with pytest.raises(RecordingError):
+        manifest.decode(DATA[:length])
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"end": -1},
+        {"origin": 2**63},
+        {"inputs": [Input(at=2, kind="setup", data=b""), Input(at=1, kind="setup", data=b"")]},
+        {"inputs": [Input(at=2, kind="<script>", data=b"")]},
+        {"containers": [Container(name="../x", service="x")]},
+        {"containers": [Container(name="x\n", service="x")]},
+        {"containers": [Container(name="x", service="x")] * 2},
+        {"machine": manifest.Machine(ram=1 << 50, guest_image="", system_image="", nvdimm=0)},
+    ],
+)
+def test_what_no_recording_says(changes: dict[str, object]) -> None:
+    with pytest.raises((RecordingError, ValueError)):
+        manifest.decode(manifest.encode(head(**changes)))
+
+
+def test_newer_format() -> None:
+    later = DATA.replace(b'"format": 1', b'"format": 2')
+    with pytest.raises(RecordingError, match="damaged"):
+        manifest.decode(later)
+    with pytest.raises(RecordingError, match="newer Branchpoint"):
+        manifest.decode(_signed(later))
+
+
+def test_unknown_field_and_deep_nesting() -> None:
+    with pytest.raises(RecordingError, match="does not describe"):
+        manifest.decode(_signed(DATA.replace(b'"format": 1', b'"extra": 1')))
+    deep = b"[" * 100_000 + b"]" * 100_000
+    with pytest.raises(RecordingError):
+        manifest.decode(_signed(DATA.replace(b'"format": 1', b'"format": ' + deep)))
+
+
+def test_big_instants_survive() -> None:
+    late = head(end=2**62 + 1, origin=ORIGIN)
+    assert manifest.decode(manifest.encode(late)).end == 2**62 + 1
+
+
+def _signed(data: bytes) -> bytes:
+    """``data`` with the digest that its content needs."""
+    from blake3 import blake3
+
+    start = data.index(b'",\n')
+    return b'{"blake3": "' + blake3(data[start:]).hexdigest().encode() + data[start:]
