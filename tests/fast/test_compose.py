@@ -508,3 +508,11 @@ def test_env_file_size(tmp_path: Path) -> None:
     file.write_bytes(b"#" * (2 << 20))
     with pytest.raises(ComposeError, match="larger than 1024 KiB"):
         read_env_file(file, {})
+
+
+def test_override_files_are_not_forgotten(tmp_path: Path) -> None:
+    where = project(tmp_path, "services: {a: {image: x}}")
+    (tmp_path / "compose.override.yaml").write_text("services: {a: {command: y}}")
+    with pytest.raises(ComposeError, match=r"compose\.override\.yaml would have to be merged"):
+        load(where, environ={})
+    assert load(where / "compose.yaml", environ={}).name  # like docker compose -f

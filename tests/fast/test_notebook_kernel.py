@@ -234,6 +234,22 @@ def test_stopping_is_said_in_one_line(kernel: Talk, code: str) -> None:
     assert kernel.text("1 + 1") == "2"
 
 
+def test_stopping_our_operations_shows_no_insides(kernel: Talk) -> None:
+    request = kernel.send(
+        "import time\n"
+        "from branchpoint.timeline.events import Event, EventLog, EventSet\n"
+        "log = EventLog(); log.append(Event(at=1, source='life'))\n"
+        "print('started', flush=True)\n"
+        "EventSet(log.columns()).map(lambda event: time.sleep(60))"
+    )
+    kernel.next_output(request)
+    time.sleep(0.2)
+    kernel.manager.interrupt_kernel()
+    ((_, content),) = kernel.outputs(request)
+    assert "everything can be used" in content["traceback"][0]
+    assert "Traceback" not in "".join(content["traceback"])
+
+
 def test_stopping_the_users_own_code_shows_where_it_was(kernel: Talk) -> None:
     request = kernel.send("print('started', flush=True)\nimport time\ntime.sleep(60)")
     kernel.next_output(request)

@@ -1,18 +1,18 @@
-"""Completion, displays and the choice of a recording, without a kernel and without a machine."""
+"""Completion and the choice of a recording, without a kernel and without a machine."""
 
 from __future__ import annotations
 
+import inspect
 import os
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from branchpoint.errors import BranchpointError, RecordingError
-from branchpoint.notebook import completion, display, session
+from branchpoint.notebook import completion, printing, session
 from branchpoint.timeline.events import Event, EventLog, EventSet
+from branchpoint.timeline.process import Process
 
 CONTAINERS = ["primary.tip-retransmitter.1", "standby.replicator.1"]
 
@@ -42,7 +42,10 @@ def one_recording(monkeypatch: pytest.MonkeyPatch) -> None:
         ("%%bash --container=standby.", CONTAINERS[1:]),
         ("container = 'nothing", []),
         ("run.events.where(type='con", ["container.exit"]),
-        ("run.moments('", ["container.exit", "log"]),
+        ("run.moments('", ["exit", "log"]),
+        ("branch.wait_until('exit:st", CONTAINERS[1:]),
+        ("bp.record('c.yaml', until='log:", CONTAINERS),
+        ("branch.wait_until({until: 'event:con", ["container.exit"]),
         ("print('sta", []),
         ("container = sta", []),
         ("subprocess.run('sta", []),
@@ -92,20 +95,47 @@ def test_wrong_arguments_are_named(
         session._arguments(given_, {}, needed=("moment", "path"), possible=("container",))
 
 
-def test_output_is_escaped_and_cut() -> None:
-    assert display.output_html("") == ""
-    assert display.output_html("a\n<b>&\x1b[31mred\x00\n") == "<pre>a\n&lt;b&gt;&amp;red\\x00</pre>"
-    long = display.output_html("".join(f"{i}\n" for i in range(100_000)))
-    assert "\n59\n… 99880 lines are not shown: they are in .output\n99940\n" in long
-    assert len(display.output_html("&" * 10_000_000 + "\n" * 100 + "x")) < 10_000
+class Written(Process):
+    """A process whose output a test writes."""
+
+    def __init__(self) -> None:
+        self.text = ""
+        self.over = False
+
+    output = property(lambda self: self.text)
+    running = property(lambda self: not self.over)
 
 
-@given(st.text())
-def test_no_output_becomes_markup(output: str) -> None:
-    shown = display.output_html(output)
-    assert shown.count("<") == (2 if shown else 0)
+def test_a_printed_process_is_followed_to_the_end_of_the_cell(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    process = Written()
+    printing.print(process)
+    assert capsys.readouterr().out == ""
+    process.text = "one\ntwo\n"
+    printing._finish(None)
+    assert capsys.readouterr().out == "one\ntwo\n"
+    process.text += "later\n"
+    printing._finish(None)
+    assert capsys.readouterr().out == ""
 
 
-def test_tables_are_escaped() -> None:
-    shown = display.table(["<a>"], [["<script>"], ["&"]])
-    assert "&lt;script&gt;" in shown and "<script" not in shown
+def test_nothing_is_printed_twice(capsys: pytest.CaptureFixture[str]) -> None:
+    process = Written()
+    process.text = "one\n"
+    printing.print(process)
+    process.text += "two\n"
+    printing.print(process)
+    assert capsys.readouterr().out == "one\none\ntwo\n"
+    process.text += "three\n"
+    process.over = True
+    printing.print(process)
+    printing._finish(None)
+    assert capsys.readouterr().out == "one\ntwo\nthree\n"
+
+
+def test_print_is_pythons_otherwise(capsys: pytest.CaptureFixture[str]) -> None:
+    printing.print("a", 1, sep="-", end="!\n")
+    printing.print()
+    assert capsys.readouterr().out == "a-1!\n\n"
+    assert inspect.signature(printing.print).parameters.keys() >= {"sep", "end", "file", "flush"}

@@ -433,3 +433,23 @@ def test_the_cache_key_follows_what_matters(tmp_path: Path) -> None:
     assert key(text.replace("}}", ", command: x}}")) != first
     (tmp_path / "conf").write_text("2")
     assert key(text) != first
+
+
+def test_a_missing_working_directory_is_made(tmp_path: Path) -> None:
+    text = "services: {a: {image: ./i.tar}, b: {image: ./i.tar, working_dir: /data/deep/er}}"
+    tree = system_tree(tmp_path, text, {**RUN, "WorkingDir": "relative/../here"})
+    assert bundle(tree)["process"]["cwd"] == "/here"
+    setup = tree.read("branchpoint/setup.sh").decode()
+    assert 'mkdir -p "$run/c/a.1/rootfs"/here\n' in setup
+    assert 'mkdir -p "$run/c/b.1/rootfs"/data/deep/er\n' in setup
+
+
+def test_links_of_the_image_do_not_lead_out_of_it() -> None:
+    tree = Tree()
+    tree.add_symlink("srv", "/etc")
+    tree.add_dir("etc")
+    tree.add_symlink("dangling", "/nowhere")
+    assert layout._settled(tree, "/srv/x/y") == "etc/x/y"
+    assert layout._settled(tree, "/srv") == "etc"
+    assert layout._settled(tree, "/new/x") == "new/x"
+    assert layout._settled(tree, "/dangling/x") is None

@@ -118,7 +118,8 @@ _ENVIRONMENT = {
 }
 _OPTIONS = {
     "gdb": f"--data-directory={_SHOWN}/usr/share/gdb -iex 'unset environment PYTHONHOME'",
-    "tcpdump": "-Z root",  # it would become a user that containers do not have
+    # It would become a user that containers do not have, and keep its lines back in a pipe.
+    "tcpdump": "-Z root -l --immediate-mode",
 }
 
 

@@ -22,7 +22,7 @@ from branchpoint.machine.state import State, without_host_clocks
 
 EPOCH = "2025-11-28T21:57:45"
 """The guest's wall clock at power-on (UTC)."""
-_HELLO, _RUN, _READ, _WRITE, _DIRTY, _SAVE, _LOAD = range(1, 8)
+_HELLO, _RUN, _READ, _WRITE, _DIRTY, _SAVE, _LOAD, _NUDGE = range(1, 9)
 _REQUEST = struct.Struct("<IIQQ")
 _REPLY = struct.Struct("<IIqQ")
 _OK, _ERROR, _HALTED = range(3)
@@ -107,6 +107,7 @@ class Computer:
             return f"/proc/self/fd/{fds[-1]}"
 
         size = self.spec.ram
+        root = os.getuid() == 0
         opened = len(fds)
         try:
             if template:
@@ -152,9 +153,8 @@ class Computer:
                 f"idle={'on' if cures.idle else 'off'},tlb={'on' if cures.tlb else 'off'}"
             )
             if self.pool is not None:
-                plugin += f",pool={self.pool.fd}"
                 fds.append(os.dup(self.pool.fd))
-                plugin = plugin.replace(f"pool={self.pool.fd}", f"pool={fds[-1]}")
+                plugin += f",pool={fds[-1]}"
             arguments += ["-plugin", plugin]
             process = subprocess.Popen(
                 arguments,
@@ -165,11 +165,9 @@ class Computer:
                 start_new_session=True,
                 env={},
                 cwd="/",
-                **(
-                    {"user": _NOBODY, "group": _NOBODY, "extra_groups": []}
-                    if not os.getuid()
-                    else {}
-                ),
+                user=_NOBODY if root else None,
+                group=_NOBODY if root else None,
+                extra_groups=[] if root else None,
             )
         except OSError as error:
             ours.close()
@@ -240,6 +238,14 @@ class Computer:
             raise TimeError(f"a machine at {self.now} ns cannot run back to {instant} ns")
         if instant > self.now:
             self._call(_RUN, instant)
+
+    def nudge(self) -> None:
+        """Wake the emulator's main loop for nothing, from any thread, also while time runs.
+
+        It must make no difference; tests use it to show that.
+        """
+        with contextlib.suppress(OSError):
+            self._socket.send(_REQUEST.pack(_NUDGE, 0, 0, 0), socket.MSG_DONTWAIT)
 
     def read(self, address: int, length: int) -> bytes:
         """``length`` bytes of guest memory at physical ``address``."""

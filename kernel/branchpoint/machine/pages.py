@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import threading
 
 import numpy as np
 from blake3 import blake3
@@ -31,10 +32,10 @@ def hash_pages(pages: Pages) -> Hashes:
 
 
 class PagePool:
-    """Distinct pages in one anonymous file, which emulators map to restore states from it.
+    """Distinct pages in one anonymous file, from which emulators restore states.
 
     ``template_hashes`` (pages of the machine, 16) lets a page that is as in the boot snapshot be
-    recognised, so that equal states have equal slots.
+    recognised, so that equal states have equal slots. Safe between threads.
     """
 
     def __init__(self, template_hashes: Hashes) -> None:
@@ -45,6 +46,7 @@ class PagePool:
         self._map: mmap.mmap | None = None
         self._hashes = np.empty((0, HASH), np.uint8)
         self._slot_of: dict[bytes, int] = {}
+        self._lock = threading.Lock()
 
     @property
     def size(self) -> int:
@@ -74,19 +76,23 @@ class PagePool:
         slots = np.empty(len(pages), np.uint32)
         same = (hashes == self.template_hashes[numbers]).all(axis=1)
         slots[same] = TEMPLATE
+        with self._lock:
+            self._reserve(len(pages) - int(same.sum()))
+            self._add(np.flatnonzero(~same), pages, hashes, slots)
+        return slots
+
+    def _add(self, which: NDArray[np.intp], pages: Pages, hashes: Hashes, slots: Slots) -> None:
         keys = hashes.tobytes()
-        self._reserve(len(pages) - int(same.sum()))
-        assert self._map is not None or bool(same.all())
-        for i in np.flatnonzero(~same).tolist():
+        for i in which.tolist():
             key = keys[i * HASH : (i + 1) * HASH]
             slot = self._slot_of.get(key)
             if slot is None:
+                assert self._map is not None
                 slot = self._slot_of[key] = self._used
-                self._map[slot * PAGE : (slot + 1) * PAGE] = pages[i].data  # type: ignore[index]
+                self._map[slot * PAGE : (slot + 1) * PAGE] = pages[i].data
                 self._hashes[slot] = hashes[i]
                 self._used += 1
             slots[i] = slot
-        return slots
 
     def known(self, hashes: Hashes) -> NDArray[np.bool_]:
         """Which of these pages the pool holds already."""
@@ -113,9 +119,10 @@ class PagePool:
         """A copy of the pages in these slots."""
         if self._map is None:
             return np.empty((0, PAGE), np.uint8)
-        whole = np.frombuffer(self._map, np.uint8).reshape(-1, PAGE)
-        taken = whole[slots]
-        del whole  # a live view would forbid resizing the map
+        with self._lock:
+            whole = np.frombuffer(self._map, np.uint8).reshape(-1, PAGE)
+            taken: Pages = whole[slots]
+            del whole  # a live view would forbid resizing the map
         return taken
 
     def close(self) -> None:

@@ -1,7 +1,7 @@
 /*
  * A guest made to expose every hole in determinism: as init of a machine of its own it keeps
- * threads, forks, signals, pipes, timers, sockets and page-cache pressure going for ever, and
- * folds what it sees of their interleaving into memory.
+ * threads, forks, signals, pipes, timers, sockets and page-cache pressure going for ever, with
+ * idle gaps between, and folds what it sees of their interleaving into memory.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,6 +31,7 @@ enum { WORKERS = 6, SHARED = 64 };
 
 static volatile uint64_t shared[SHARED * 512]; /* unlocked on purpose: races leave traces */
 static volatile sig_atomic_t alarms;
+static volatile bool calm; /* most of the time: the CPU then falls idle all the while */
 
 static uint64_t stamp(void)
 {
@@ -58,7 +60,9 @@ static void *write_memory(void *seed)
     for (;;) {
         x = x * 6364136223846793005u + 1442695040888963407u;
         shared[x >> 33 & (SHARED * 512 - 1)] += x;
-        if (!(x >> 50 & 1023))
+        if (calm)
+            usleep(100 + (x >> 50 & 511));
+        else if (!(x >> 50 & 4095))
             sched_yield();
     }
     return NULL;
@@ -89,7 +93,7 @@ static void *fork_children(void *unused)
         int status = 0;
         if (pid > 0 && waitpid(pid, &status, 0) == pid)
             fold(2, words[0] ^ status ^ got);
-        struct timespec pause = { 0, 300000 + i % 7 * 130000 };
+        struct timespec pause = { 0, (calm ? 3000000 : 300000) + i % 7 * 130000 };
         nanosleep(&pause, NULL);
     }
     return NULL;
@@ -119,7 +123,7 @@ static void *talk(void *unused)
         }
         close(client);
         close(peer);
-        usleep(900 + i % 5 * 700);
+        usleep((calm ? 2000 : 900) + i % 5 * 700);
     }
     return NULL;
 }
@@ -156,7 +160,7 @@ static void *churn_files(void *unused)
             memset(area, i, 1 << 21);
             munmap(area, 1 << 21);
         }
-        usleep(2000 + i % 3 * 4000);
+        usleep((calm ? 20000 : 2000) + i % 3 * 4000);
     }
     return NULL;
 }
@@ -188,6 +192,7 @@ int main(void)
         struct timespec pause = { 0, 10000000 };
         nanosleep(&pause, NULL);
         fold(6, stamp() ^ alarms);
+        calm = i % 8 != 0;
         if (i % 10 == 0)
             outb("0123456789"[i / 10 % 10], 0xe9);
     }

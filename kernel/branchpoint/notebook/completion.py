@@ -24,10 +24,13 @@ _CONTAINER = re.compile(
     + _TEXT,
     re.VERBOSE,
 )
+_QUERY = r"""(?: \bwait_until\(\s* | \buntil\s*[=:]\s* ) ["']"""
+_QUERIED_CONTAINER = re.compile(_QUERY + "(?:exit|log):" + _TEXT, re.VERBOSE)
 _TYPE = re.compile(
-    r"""(?: \btype\s*=\s*\[?\s*["'] | \.moments\(\s*["'] )""" + _TEXT,
+    rf"""(?: \btype\s*=\s*\[?\s*["'] | {_QUERY} event: )""" + _TEXT,
     re.VERBOSE,
 )
+_MOMENT = re.compile(r"""\.moments\(\s*["']""" + _TEXT)
 
 
 def install(shell: Any) -> None:
@@ -42,7 +45,7 @@ def install(shell: Any) -> None:
 
 def _complete(line: str, namespace: dict[str, Any]) -> SimpleMatcherResult:
     """Names that fit where ``line`` ends; inside such a string nothing else is offered."""
-    for pattern, source in ((_CONTAINER, _containers), (_TYPE, _types)):
+    for pattern, source in _SOURCES:
         match = pattern.search(line)
         if match:
             found = [name for name in source(namespace) if name.startswith(match[1])]
@@ -72,3 +75,16 @@ def _containers(namespace: dict[str, Any]) -> list[str]:
 def _types(namespace: dict[str, Any]) -> list[str]:
     columns = [run.events.columns for run in _recordings(namespace)]
     return sorted({c.names.known[code] for c in columns for code in set(c.type.tolist())})
+
+
+def _short_types(namespace: dict[str, Any]) -> list[str]:
+    """Types as ``run.moments`` takes them: "exit" stands for "container.exit"."""
+    return sorted(name.removeprefix("container.") for name in _types(namespace))
+
+
+_SOURCES = (
+    (_CONTAINER, _containers),
+    (_QUERIED_CONTAINER, _containers),
+    (_TYPE, _types),
+    (_MOMENT, _short_types),
+)

@@ -19,7 +19,7 @@ def install(shell: Any) -> None:
 
 
 def _show(shell: Any, kind: type, error: BaseException, trace: Any, tb_offset: Any = None) -> None:
-    if isinstance(error, BranchpointError) or notes(error):
+    if isinstance(error, BranchpointError) or notes(error) or _in_our_code(trace):
         shell._showtraceback(kind, error, describe(shell, error, trace))
     else:
         # The user stopped code of his own: where it was is what he wants to know.
@@ -36,8 +36,17 @@ def describe(shell: Any, error: BaseException, trace: TracebackType | None) -> l
     if isinstance(error, BranchpointError):
         head = f"{_RED}{type(error).__name__}{_PLAIN}: {error}"
     else:
-        head = f"{_BOLD}Stopped{_PLAIN}"
+        head = f"{_BOLD}Stopped{_PLAIN}: everything can be used, as far as it had come"
     return [head, *notes(error), *_cell_lines(shell, trace)]
+
+
+def _in_our_code(trace: TracebackType | None) -> bool:
+    """Whether the exception came through a frame of this package."""
+    while trace is not None:
+        if trace.tb_frame.f_globals.get("__name__", "").startswith("branchpoint."):
+            return True
+        trace = trace.tb_next
+    return False
 
 
 def _cell_lines(shell: Any, trace: TracebackType | None) -> list[str]:

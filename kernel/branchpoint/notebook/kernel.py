@@ -15,7 +15,7 @@ from traitlets import List, Type
 
 import branchpoint as bp
 from branchpoint import progress
-from branchpoint.notebook import completion, display, errors, magics, syntax
+from branchpoint.notebook import completion, errors, magics, printing, syntax
 from branchpoint.notebook.reporter import CellReporter
 from branchpoint.notebook.session import prepare_multiverse_debugging
 
@@ -29,6 +29,7 @@ NAMES: dict[str, Any] = {
     "bash": bp.bash,
     "Time": bp.Time,
     "prepare_multiverse_debugging": prepare_multiverse_debugging,
+    "print": printing.print,
     # So that `branch.wait_until({until: events})` and `branch.wait({duration: 5})` are Python.
     "until": "until",
     "duration": "duration",
@@ -72,8 +73,8 @@ class BranchpointKernel(IPythonKernel):
         super().__init__(**kwargs)
         shell: Any = self.shell
         shell.input_transformers_cleanup.append(syntax.transform)
-        display.install(shell)
         errors.install(shell)
+        printing.install(shell)
         magics.install(shell)
         completion.install(shell)
         progress.use(CellReporter(self))

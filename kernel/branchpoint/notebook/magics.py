@@ -9,6 +9,7 @@ from IPython.core.magic import Magics, cell_magic, line_magic, magics_class
 from IPython.core.magic_arguments import argument, magic_arguments, parse_argstring
 
 import branchpoint as bp
+from branchpoint.timeline.process import Host
 
 _OURS = {"--branch", "--container", "--background", "--timeout"}
 
@@ -69,8 +70,9 @@ class BranchpointMagics(Magics):
         return self.shell.ev(text.strip("'\""))
 
     def _name(self, text: str | None) -> Any:
-        """A container: the value of a variable of that name if there is one, else the text."""
+        """A container: what a variable of that name says, if there is one, else the text."""
         if text is None:
             return None
         text = text.strip("'\"")
-        return self.shell.user_ns.get(text, text)
+        value = self.shell.user_ns.get(text)
+        return value if isinstance(value, str | Host) else text

@@ -8,12 +8,14 @@ Recording and its moments.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 from typing import Any
 
 import branchpoint as bp
 from branchpoint.errors import BranchpointError, RecordingError
+from branchpoint.timeline.process import Host
 
 VARIABLE = "BRANCHPOINT_RECORDING"
 SUFFIX = ".branchpoint"
@@ -27,7 +29,10 @@ def prepare_multiverse_debugging(path: str | os.PathLike[str] | None = None) -> 
     is the recording's first failure, or its end when nothing failed.
     """
     run = bp.open(find_recording(path))
-    return [Environment(run), run.failure or run.end]
+    moment = run.end
+    with contextlib.suppress(BranchpointError):  # it simply ran for its time
+        moment = run.failure
+    return [Environment(run), moment]
 
 
 def find_recording(path: str | os.PathLike[str] | None = None) -> Path:
@@ -47,15 +52,15 @@ def find_recording(path: str | os.PathLike[str] | None = None) -> Path:
 class Environment:
     """The recorded system: its containers, files and events."""
 
-    host = None
-    """The guest itself, where a container is asked for: ``{branch, container}`` with this."""
+    host = Host()
+    """The guest itself, in place of a container."""
 
-    def __init__(self, run: Any) -> None:
+    def __init__(self, run: bp.Recording) -> None:
         self.run = run
         self.containers = Containers()
 
     @property
-    def events(self) -> Any:
+    def events(self) -> bp.EventSet:
         """Everything that happened in the recording."""
         return self.run.events
 
@@ -108,7 +113,7 @@ def _kind(element: Any) -> str:
         return "moment"
     if isinstance(element, os.PathLike) or (isinstance(element, str) and element.startswith("/")):
         return "path"
-    if element is None or isinstance(element, str):
+    if isinstance(element, str | Host):
         return "container"
     raise BranchpointError(
         f"{element!r} is neither a moment, a path nor a container",

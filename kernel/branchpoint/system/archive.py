@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import lzma
+import posixpath
 import re
 import tempfile
 import zlib
@@ -421,13 +422,14 @@ def _image_config(run: _Run, what: str) -> ImageConfig:
             disabled,
         )
     words = [*(run.env or []), *(run.entrypoint or []), *(run.cmd or []), *(run.volumes or {})]
+    words += [run.working_dir or "", *(run.shell or [])]
     if any("\0" in word for word in words):
         raise ImageError(f"{what}: the image's configuration contains NUL")
     return ImageConfig(
         environment=tuple(run.env or ()),
         entrypoint=tuple(run.entrypoint or ()),
         command=tuple(run.cmd or ()),
-        working_dir=run.working_dir or "/",
+        working_dir=posixpath.normpath("/" + (run.working_dir or "").lstrip("/")),
         user=run.user or "",
         stop_signal=run.stop_signal or "SIGTERM",
         volumes=tuple(sorted(run.volumes or ())),

@@ -73,8 +73,21 @@ def _find(path: Path) -> Path:
         return path.absolute()
     for name in FILE_NAMES:
         if (path / name).is_file():
+            _refuse_override(path, name)
             return (path / name).absolute()
     raise ComposeError("no compose file here", path, hint=f"looked for {', '.join(FILE_NAMES)}")
+
+
+def _refuse_override(folder: Path, name: str) -> None:
+    """docker compose would merge a second file when only the directory is named."""
+    stem, _, suffix = name.rpartition(".")
+    override = folder / f"{stem}.override.{suffix}"
+    if override.is_file():
+        raise ComposeError(
+            f"{override.name} would have to be merged, which is not supported",
+            folder / name,
+            hint=f"give the path of one file (docker compose config > FILE.{suffix} merges them)",
+        )
 
 
 def error_at(system: System, line: int, message: str, hint: str = "") -> ComposeError:
@@ -332,8 +345,8 @@ class _Reader:
         tmpfs_options(body, flags)
         size = default_size
         for flag in flags:
-            if flag.startswith("size=") and not flag.endswith("%"):
+            if flag.startswith("size="):
                 written = flag.removeprefix("size=")
-                size = fields.size(Scalar(self.file, body.line, written, "str"), "the size")
+                size = fields.size(Scalar(self.file, body.line, written, "str"), "a volume's size")
         rest = tuple(flag for flag in flags if not flag.startswith("size="))
         return Volume(name, line, size, rest)

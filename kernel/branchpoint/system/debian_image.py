@@ -47,12 +47,12 @@ class DebianImage:
         self.config = ImageConfig(environment=(f"PATH={PATH}",))
         self.commands = recipe.commands
         self._recipe = recipe
-        self._debs = debian.resolve([*BASE, *recipe.packages])
+        self._packages = (*BASE, *recipe.packages)
         self.id = self._digest()
 
     def _digest(self) -> str:
         record = {
-            "debs": [deb.sha256 for deb in self._debs],
+            "packages": debian.fingerprint(self._packages),
             "files": [
                 {k: v for k, v in asdict(entry).items() if k not in ("line", "source")}
                 | {"content": projectfiles.digest(Path(entry.source)) if entry.source else ""}
@@ -66,7 +66,7 @@ class DebianImage:
 
     def unpack(self) -> Tree:
         """The image's files."""
-        tree = debian.unpack(self._debs)
+        tree = debian.unpack(debian.resolve(self._packages))
         rootfs.complete(tree)
         self._add_users(tree)
         for entry in self._recipe.files:

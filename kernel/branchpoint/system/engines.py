@@ -57,6 +57,8 @@ class Engine:
                 dockerfile = str(Path(build.context, dockerfile))
             command = [self.program, "build", "--iidfile", str(id_file)]
             command += ["--platform", "linux/amd64"]
+            if self.program != "docker":  # else HEALTHCHECK is lost, and nothing is reused
+                command += ["--format", "docker", "--layers"]
             command += ["-f", dockerfile] if dockerfile else []
             command += ["--target", build.target] if build.target else []
             for key, value in build.args.items():

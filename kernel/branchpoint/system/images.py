@@ -64,7 +64,8 @@ def located(
     error: BranchpointError, system: System, service: Service, *keys: str
 ) -> BranchpointError:
     """The same error, led by file and line of the first of ``keys`` that the service has."""
-    line = next((service.lines[key] for key in keys if key in service.lines), service.line)
+    fallback = service.line if service.recipe is None else service.recipe.line
+    line = next((service.lines[key] for key in keys if key in service.lines), fallback)
     message = f'{system.file}:{line}: service "{service.name}": {error.message}'
     return type(error)(message, error.hint) if _plain(error) else ImageError(message, error.hint)
 

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
@@ -27,7 +27,7 @@ from blake3 import blake3
 
 from branchpoint import progress
 from branchpoint.cache import cache_dir
-from branchpoint.errors import BranchpointError
+from branchpoint.errors import BranchpointError, ImageError
 from branchpoint.guest import debian, erofs
 from branchpoint.guest.files import locked, publish
 from branchpoint.guest.tree import Tree
@@ -163,6 +163,12 @@ def system_tree(
         except BranchpointError as error:
             raise located(error, system, service, "user", "command", "image") from error
         mounted, tmpfs, rooting = _mounts(service, container, image, files, binds, filled)
+        if process.working_dir not in files:
+            made = _settled(files, process.working_dir)
+            if made is None:
+                missing = ImageError(f"{process.working_dir} is a link that leads nowhere")
+                raise located(missing, system, service, "working_dir", "image")
+            rooting = replace(rooting, made=made)
         parts.append((service, container, process, mounted))
         rootings.append(rooting)
         config = bundle_config(service, container, process, mounted, tmpfs)
@@ -235,15 +241,30 @@ def _mounts(
                 place = anonymous_path(container, len(directories))
                 directories.append(place)
             binds.append(Bind(place, mount.target, mount.read_only))
-            real = files.real_path(mount.target) or mount.target.lstrip("/")
-            node = files.get(real)
+            real = _settled(files, mount.target)
+            node = files.get(mount.target)
             has_content = bool(image.commands) or (node is not None and bool(node.children))
             wanted = has_content and not filled.get(place)
-            if mount.copy and (wanted or (node is not None and place not in filled)):
+            if mount.copy and real and (wanted or (node is not None and place not in filled)):
                 fills.append((real, place))
                 filled[place] = has_content
     rooting = Rooting(container, image.id[:12], image.commands, tuple(directories), tuple(fills))
     return binds, tmpfs, rooting
+
+
+def _settled(files: Tree, path: str) -> str | None:
+    """``path`` relative to the root, with every link followed; None where one leads nowhere.
+
+    In the guest's own file system a path that still had links could lead out of the image.
+    """
+    parts = [part for part in path.split("/") if part]
+    for length in range(len(parts), 0, -1):
+        real = files.real_path("/".join(parts[:length]))
+        if real is not None:
+            return "/".join([real, *parts[length:]])
+        if files.get("/".join(parts[:length]), follow=False) is not None:
+            return None
+    return "/".join(parts)
 
 
 def _check_health(

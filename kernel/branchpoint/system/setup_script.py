@@ -6,7 +6,7 @@ images are never copied.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from shlex import quote
 
 from branchpoint.system.model import Container, System
@@ -50,13 +50,17 @@ fill() {{ # FROM VOLUME
 
 @dataclass(frozen=True)
 class Rooting:
-    """How a container's file system comes about. ``fills``: (path in the image, volume)."""
+    """How a container's file system comes about.
+
+    ``fills``: (path in the image, volume); ``made``: a directory in it that is to exist.
+    """
 
     container: Container
     image: str  # name of the directory below /system/images
     commands: tuple[str, ...]
     directories: tuple[str, ...] = ()  # of anonymous volumes, absolute in the guest
-    fills: tuple[tuple[str, str], ...] = field(default=())
+    fills: tuple[tuple[str, str], ...] = ()
+    made: str = ""
 
 
 def volume_path(name: str) -> str:
@@ -120,5 +124,7 @@ def _root(rooting: Rooting, upper: int) -> list[str]:
     ]
     if rooting.directories:
         lines.append(f"mkdir -p {' '.join(quote(path) for path in rooting.directories)}")
+    if rooting.made:
+        lines.append(f'mkdir -p "{root}"/{quote(rooting.made)}')
     lines += [f'fill "{root}"/{quote(path)} {quote(to)}' for path, to in rooting.fills]
     return lines

@@ -134,7 +134,7 @@ class Branch:
         if isinstance(content, Path):
             content = content.read_bytes()
         data = content.encode() if isinstance(content, str) else content
-        answers = []
+        answers: list[Event] = []
         for command in wire.put(path, data, name, mode=mode):
             self._place(COMMAND, command, f"{name or 'guest'}: write {path}")
 

@@ -40,7 +40,8 @@ class Moment:
     @property
     def id(self) -> str:
         """A short name, valid wherever the recording is: ``run.at(id)`` gives this moment again."""
-        return f"{self.run.name_of(self._history, self._point)}@{format_vtime(self.at - self.run.origin)}"
+        name = self.run.name_of(self._history, self._point)
+        return f"{name}@{format_vtime(self.at - self.run.origin)}"
 
     def rewind(self, by: Any = None, **units: float) -> Moment:
         """The moment ``by`` earlier: ``rewind(1.5)``, ``rewind(Time.seconds(1))``, or
@@ -97,13 +98,10 @@ class Moment:
         return containers.at_the_end_of(self.events.columns, self.run.manifest.containers)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Moment) and (self._history, self._point) == (
-            other._history,
-            other._point,
-        )
+        return isinstance(other, Moment) and self.run is other.run and self.id == other.id
 
     def __hash__(self) -> int:
-        return hash((id(self._history), self._point))
+        return hash(self.at)
 
     def __repr__(self) -> str:
         return f"Moment({self.id!r})"

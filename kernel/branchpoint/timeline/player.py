@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from branchpoint.guest.mailbox import Mailbox
-from branchpoint.guest.snapshot import Snapshot
 from branchpoint.machine.computer import Computer
-from branchpoint.machine.pages import PagePool
 from branchpoint.machine.state import State
 from branchpoint.timeline.history import History, Point
 
@@ -13,8 +11,8 @@ from branchpoint.timeline.history import History, Point
 class Player:
     """One computer and the place in a history at which it is; None when it was just started."""
 
-    def __init__(self, snapshot: Snapshot, pool: PagePool) -> None:
-        self.computer = Computer(snapshot.spec, template=snapshot.template, pool=pool)
+    def __init__(self, computer: Computer) -> None:
+        self.computer = computer
         self.mailbox = Mailbox(self.computer)
         self.history: History | None = None
         self.place = Point(0, 0)

@@ -13,6 +13,7 @@ from branchpoint import progress
 from branchpoint.errors import DivergenceError, RecordingError
 from branchpoint.guest import wire
 from branchpoint.guest.snapshot import Snapshot
+from branchpoint.machine.computer import Computer
 from branchpoint.machine.pages import TEMPLATE, PagePool
 from branchpoint.machine.state import State
 from branchpoint.timeline.checkpoints import AS_BOOTED, Checkpoint
@@ -66,7 +67,11 @@ class Replayer:
         """Start an emulator before it is needed, which hides its start-up time."""
         with self.lock:
             if not self._players:
-                self._players.append(Player(self.snapshot, self.pool))
+                self._players.append(self._new_player())
+
+    def _new_player(self) -> Player:
+        start = self.snapshot
+        return Player(Computer(start.spec, template=start.template, pool=self.pool))
 
     # -- going somewhere
 
@@ -100,7 +105,7 @@ class Replayer:
 
     def _free_player(self) -> Player:
         if len(self._players) < _PLAYERS:
-            player = Player(self.snapshot, self.pool)
+            player = self._new_player()
             self._players.append(player)
             return player
         player = self._players[0]
@@ -214,7 +219,8 @@ class Replayer:
         with self.lock:
             player = self.bring(history, history.tip)
             start = history.tip.at
-            with progress.task("running", (until - start) / 1e9, "virtual s") as task:
+            total = None if stop else (until - start) / 1e9  # who waits does not know for how long
+            with progress.task("running", total, "virtual s") as task:
                 while history.tip.at < until:
                     # Steps lie on a fixed grid: where one starts must not decide where one stops.
                     grid = (player.place.at // step + 1) * step

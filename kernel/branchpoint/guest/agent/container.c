@@ -205,7 +205,7 @@ static void settle(struct container *c)
         char *what = format("ended with code %d", c->code);
         system_changed();
         setup_error(c, what);
-        if (!complete && !is_set_up(c))
+        if (!complete && c->ever_started && !is_set_up(c))
             error("setup", "container %s %s before it was healthy", c->name, what);
         free(what);
     }

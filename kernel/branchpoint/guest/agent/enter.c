@@ -103,9 +103,7 @@ static void enter_dead(const struct container *c)
 static const char *shell(bool in_container)
 {
     static const char *const own[] = {"/bin/bash", "/bin/sh"};
-    if (!in_container)
-        return "/usr/bin/bash";
-    for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+    for (size_t i = 0; in_container && i < sizeof own / sizeof *own; i++)
         if (!access(own[i], X_OK))
             return own[i];
     return TOOLBOX "/bin/bash";

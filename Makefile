@@ -1,0 +1,125 @@
+# Branchpoint: set-up, demo and checks. `make` alone lists the targets.
+
+PYTHON ?= python3
+DEMO_SEED ?= 4
+DEMO_SEEDS ?= 20
+DEMO_TIME ?= 120s
+LAB_ARGS ?=
+
+BIN := .venv/bin
+READY := .venv/ready
+SYSTEM := notebooks/systems/aria
+NOTEBOOK := tip-retransmitter
+RECORDING := build/aria.branchpoint
+UNFINISHED := build/.unfinished.branchpoint
+RECORDED := build/aria.recorded
+TESTS := $(wildcard tests/fast tests/machine tests/quality)
+
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+.PHONY: help setup packages images demo replayable notebook lab test lint bench soak clean
+
+help:
+	@echo 'make setup   install what is missing: packages (with root or sudo), .venv, guest image'
+	@echo 'make demo    setup, record the demo system until it fails, execute the notebook on it'
+	@echo 'make lab     open JupyterLab on the executed notebook'
+	@echo 'make test    setup, lint, and all tests'
+	@echo 'make lint    ruff and mypy'
+	@echo 'make bench   measure what the README states'
+	@echo 'make soak    thousands of replays, compared bit for bit'
+	@echo 'make clean   remove build/ and caches of tools; keeps .venv and the cache of images'
+	@echo
+	@echo 'Variables: PYTHON=python3.12, DEMO_SEED=n (first seed that is tried), LAB_ARGS=--no-browser'
+
+# -- set-up
+
+setup: packages $(READY) images
+
+packages:
+	@PYTHON=$(PYTHON) .ci/setup
+
+$(READY): pyproject.toml $(wildcard kernel/kernelspec/*)
+	@echo 'setup: Python environment in .venv'
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[notebook,dev]'
+	@touch $@
+
+images:
+	@$(BIN)/branchpoint image $(SYSTEM)
+
+# -- demo
+
+demo: setup replayable
+	@$(MAKE) $(RECORDED)
+	@$(MAKE) notebook
+	@echo
+	@echo 'The recording:          $(RECORDING)  ($(BIN)/branchpoint open $(RECORDING))'
+	@echo 'The executed notebook:  build/$(NOTEBOOK).ipynb'
+	@echo 'The same as a page:     build/$(NOTEBOOK).html'
+	@echo 'To go on in JupyterLab: make lab'
+
+# A recording made with another guest image or emulator is made again.
+replayable:
+	@if [ -e $(RECORDED) ] && ! $(BIN)/branchpoint run $(RECORDING) --at failure -- true; then \
+	    echo 'demo: $(RECORDING) cannot be replayed here and is recorded again'; \
+	    rm -f $(RECORDED); \
+	fi
+
+# Which seeds fail depends on the versions of the packages in the guest, so some are tried.
+$(RECORDED): $(shell find $(SYSTEM) -type f ! -path '*/__pycache__/*')
+	@mkdir -p build
+	@seed=$(DEMO_SEED); last=$$((seed + $(DEMO_SEEDS) - 1)); \
+	while :; do \
+	    echo "demo: recording $(SYSTEM), seed $$seed, until it fails, at most $(DEMO_TIME)"; \
+	    rm -rf $(UNFINISHED); \
+	    status=0; \
+	    $(BIN)/branchpoint record $(SYSTEM) --output $(UNFINISHED) --seed $$seed \
+	        --for $(DEMO_TIME) --until 'exit:*' >build/record.log || status=$$?; \
+	    case $$status in \
+	    0) break ;; \
+	    3) [ $$seed -lt $$last ] || { \
+	        echo "demo: no seed from $(DEMO_SEED) to $$last made it fail" >&2; exit 1; } ;; \
+	    *) exit $$status ;; \
+	    esac; \
+	    seed=$$((seed + 1)); \
+	done
+	@rm -rf $(RECORDING)
+	@mv $(UNFINISHED) $(RECORDING)
+	@touch $@
+
+notebook:
+	@echo 'demo: executing notebooks/$(NOTEBOOK).ipynb on $(RECORDING)'
+	@BRANCHPOINT_RECORDING='$(CURDIR)/$(RECORDING)' $(BIN)/jupyter nbconvert --log-level WARN \
+	    --to notebook --execute --ExecutePreprocessor.timeout=600 \
+	    --ExecutePreprocessor.store_widget_state=False \
+	    --output-dir build --output $(NOTEBOOK).ipynb notebooks/$(NOTEBOOK).ipynb
+	@$(BIN)/jupyter nbconvert --log-level WARN --to html build/$(NOTEBOOK).ipynb
+
+lab:
+	@[ -e build/$(NOTEBOOK).ipynb ] || { \
+	    echo 'lab: build/$(NOTEBOOK).ipynb is not there yet; run: make demo' >&2; exit 1; }
+	@$(BIN)/jupyter lab --ServerApp.root_dir='$(CURDIR)' $(LAB_ARGS) \
+	    $$([ "$$(id -u)" != 0 ] || echo --allow-root) build/$(NOTEBOOK).ipynb
+
+# -- checks
+
+# pytest comes last, so that its closing line is the last one.
+test: setup lint
+	@$(BIN)/pytest $(TESTS)
+
+lint: $(READY)
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+
+bench: setup
+	@$(BIN)/python tests/quality/bench.py
+
+soak: setup
+	@$(BIN)/python tests/quality/soak.py
+
+clean:
+	rm -rf build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +

@@ -1,0 +1,327 @@
+"""The commands themselves."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as version_of
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+
+import branchpoint as bp
+from branchpoint import progress
+from branchpoint.cache import cache_dir
+from branchpoint.cli import show
+from branchpoint.cli.words import DURATION, INSTANT, INSTANT_HELP, QUERY, Instant
+from branchpoint.errors import BranchpointError, ProcessTimeout, RecordingError
+from branchpoint.guest.image import ensure_image
+from branchpoint.guest.snapshot import ensure_snapshot
+from branchpoint.machine import engine
+from branchpoint.system import build, load
+from branchpoint.timeline.clock import Time
+from branchpoint.timeline.queries import Query
+
+_NOTHING_MATCHED = 3  # exit status of `record --until` when its time ran out first
+_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+
+
+class _Failure(click.ClickException):
+    """An error for the user's eyes: what happened, and the next step."""
+
+    def __init__(self, error: BranchpointError) -> None:
+        super().__init__(str(error))
+
+
+class _Commands(click.Group):
+    """Commands in the order in which one meets them; errors in words."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BranchpointError as error:
+            raise _Failure(error) from error
+        except KeyboardInterrupt:
+            _stop("stopped")
+
+
+def _stop(message: str) -> NoReturn:
+    click.echo(message, err=True)
+    sys.exit(_INTERRUPTED)
+
+
+@click.group(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Every command explains itself: branchpoint COMMAND --help. Completion in bash: "
+    'eval "$(_BRANCHPOINT_COMPLETE=bash_source branchpoint)" (zsh_source, fish_source likewise).',
+)
+def main() -> None:
+    """Record a whole distributed system, then visit any instant of it.
+
+    \b
+    branchpoint record compose.yaml --seed 7 --until 'exit:*'
+    branchpoint open system.branchpoint
+    branchpoint run system.branchpoint --at failure-1s --container db.1 -- 'ss -tnp'
+    """
+
+
+_RECORDING = click.argument("recording", type=click.Path(path_type=Path), metavar="RECORDING")
+
+
+@main.command(context_settings={"show_default": True})
+@click.argument("compose", type=click.Path(path_type=Path), metavar="COMPOSE")
+@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="DIRECTORY",
+              help="The recording to make.  [default: NAME.branchpoint]")  # fmt: skip
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0,
+              help="Equal seeds give equal runs.")  # fmt: skip
+@click.option("--for", "duration", type=DURATION, default="60s",
+              help="Virtual time to record, after everything is up.")  # fmt: skip
+@click.option("--until", type=QUERY,
+              help="End early, when this happens: exit:CONTAINER, log:CONTAINER:TEXT or "
+              "event:TYPE, with * for any.")  # fmt: skip
+@click.option("--after", type=DURATION, default="2s",
+              help="How much more to record then.")  # fmt: skip
+def record(
+    compose: Path, output: Path | None, seed: int, duration: Time, until: Query | None, after: Time
+) -> None:
+    """Run the system of a compose file and record it.
+
+    Times are virtual: 90, 90s, 250ms, 2m. Exits that the recorder itself causes (the faults that
+    the compose file declares) do not count for --until. Ctrl-C ends it; what was recorded so far
+    is good.
+
+    Exit status: 3 when --until was given and nothing matched, 130 after Ctrl-C.
+
+    \b
+    Examples:
+      branchpoint record compose.yaml
+      branchpoint record compose.yaml --seed 7 --for 2m --until 'exit:*'
+      branchpoint record compose.yaml --until 'log:api:Traceback' -o night.branchpoint
+    """
+    system = load(compose)
+    for note in system.notes:
+        click.echo(f"note: {system.file}:{note.line}: {note.text}", err=True)
+    path = output or Path(f"{system.name}.branchpoint")
+    if path.exists():
+        raise RecordingError(f"{path} exists already", "name another with -o, or remove it first")
+    try:
+        run = bp.record(compose, path, seed=seed, duration=duration, until=until, after=after)
+    except KeyboardInterrupt:
+        if path.exists():
+            _stop(f"stopped; what was recorded is in {path} and can be opened")
+        _stop("stopped; nothing was recorded yet")
+    with run:
+        click.echo(show.summary(run))
+        failed = show.failure(run) is not None
+    if until is not None and not failed:
+        click.echo("nothing that --until asks for happened in that time", err=True)
+        sys.exit(_NOTHING_MATCHED)
+
+
+@main.command("open")
+@_RECORDING
+def open_(recording: Path) -> None:
+    """Say what a recording is, how it ended, and how to go on.
+
+    \b
+    Example:
+      branchpoint open aria.branchpoint
+    """
+    with bp.open(recording) as run:
+        click.echo(show.summary(run))
+        for warning in [*run.warnings, *show.differences(run)]:
+            click.echo(f"warning: {warning}", err=True)
+
+
+@main.command(context_settings={"show_default": True})
+@_RECORDING
+@click.option("--at", type=INSTANT, required=True, help=f"When: {INSTANT_HELP}.")
+@click.option("-c", "--container", default="", show_default=False,
+              help="Where: a container, or a service with one container.  [default: the guest, "
+              "outside of all containers]")  # fmt: skip
+@click.option("--timeout", type=DURATION, default="60s",
+              help="Virtual time after which it is given up.")  # fmt: skip
+@click.option("--background-for", type=DURATION,
+              help="Let it run beside the system for this long, then show what it wrote, ended "
+              "or not.")  # fmt: skip
+@click.argument("command", nargs=-1, required=True, metavar="-- COMMAND...")
+def run(
+    recording: Path, at: Instant, container: str, timeout: Time, background_for: Time | None,
+    command: tuple[str, ...],
+) -> None:  # fmt: skip
+    """Run a shell command at an instant of a recording.
+
+    It runs in a branch of its own: the recording does not change, and the same command at the
+    same instant says the same again. Tools that the container's image lacks (tcpdump, strace,
+    gdb, ip, ss, ...) come from the guest's toolbox. One argument is a line for the shell, several
+    are a program and its arguments.
+
+    The output is that of the command, and so is the exit status (128 + n when signal n ended it);
+    1 can also be an error of ours. With --background-for, 0 when it was still running.
+
+    \b
+    Examples:
+      branchpoint run aria.branchpoint --at 12.5 -c standby.replicator.1 -- 'ss -tnp'
+      branchpoint run aria.branchpoint --at failure-1s -c standby.replicator.1 \\
+          --background-for 5s -- tcpdump -nn -X tcp and port 7400
+      branchpoint run aria.branchpoint --at end -- 'dmesg | tail'
+    """
+    script = command[0] if len(command) == 1 else shlex.join(command)
+    if not sys.stderr.isatty():  # then it belongs to the command
+        progress.use(lambda task, *, final: None)
+    with bp.open(recording) as opened:
+        moment = at.moment(opened)
+        branch = moment.branch()
+        process = branch.run_command(script, container, raw=True)
+        try:
+            if background_for is None:
+                process.wait(timeout)
+            else:
+                branch.wait(background_for)
+        except ProcessTimeout:
+            raise ProcessTimeout(
+                f"{script!r} was still running after {timeout} of virtual time",
+                "give it more with --timeout, or take what it wrote until then with "
+                "--background-for",
+            ) from None
+        finally:
+            for stream, file in (("out", sys.stdout.buffer), ("err", sys.stderr.buffer)):
+                file.write(process.raw(stream))
+                file.flush()
+            if process.dead_container:
+                click.echo(
+                    f"branchpoint: {process.container} was dead at {moment}; this ran in its "
+                    "files and network",
+                    err=True,
+                )
+        status = process.exit_code
+    sys.exit(status or 0)
+
+
+@main.command()
+@_RECORDING
+@click.option("-c", "--container", multiple=True, metavar="PATTERN",
+              help="Of these containers or services.")  # fmt: skip
+@click.option("--type", "types", multiple=True, metavar="PATTERN",
+              help="Of these types: log, exit, start, restart, health, error, ...")  # fmt: skip
+@click.option("--text", help="With this in the text.")
+@click.option("--start", type=INSTANT, help=f"From here on: {INSTANT_HELP}.")
+@click.option("--end", type=INSTANT, help="Up to here.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+def events(
+    recording: Path, container: tuple[str, ...], types: tuple[str, ...], text: str | None,
+    start: Instant | None, end: Instant | None, as_json: bool,
+) -> None:  # fmt: skip
+    """Show what happened, and when.
+
+    Output lines, the life cycle of containers, the kernel's log. Columns: virtual time in seconds
+    (good for --at), who, what, text. Options narrow it down; one given several times means any of
+    these.
+
+    \b
+    Examples:
+      branchpoint events aria.branchpoint --type exit
+      branchpoint events aria.branchpoint -c 'standby.*' --start failure-10s
+      branchpoint events aria.branchpoint --text Traceback --json | jq .text
+    """
+    with bp.open(recording) as opened:
+        found = opened.events.where(
+            container=container or None,
+            type=[name for given in types for name in (given, f"container.{given}")] or None,
+            text=text,
+            start=start and start.bound(opened),
+            end=end and end.bound(opened),
+        )
+        if as_json:
+            lines = (json.dumps(show.record(event)) for event in found)
+        else:
+            names = ["kernel", *(c.name for c in opened.manifest.containers)]
+            width = max(len(name) for name in names)
+            lines = (show.row(event, width) for event in found)
+        for line in lines:
+            click.echo(line)
+
+
+@main.command()
+@_RECORDING
+@click.option("--at", type=INSTANT, default="end", show_default=True,
+              help=f"When: {INSTANT_HELP}.")  # fmt: skip
+def containers(recording: Path, at: Instant) -> None:
+    """List the containers at an instant: state, address, image.
+
+    \b
+    Example:
+      branchpoint containers aria.branchpoint --at failure-1s
+    """
+    with bp.open(recording) as opened:
+        click.echo(show.container_table(at.moment(opened).containers()))
+
+
+@main.command()
+@click.argument("compose", type=click.Path(path_type=Path), nargs=-1, required=True,
+                metavar="COMPOSE...")  # fmt: skip
+def image(compose: tuple[Path, ...]) -> None:
+    """Build what a recording of these systems needs, ahead of time.
+
+    That is the guest image (kernel, toolbox, agent), the image of each system and the boot
+    snapshot. What is in the cache already is not built again. Prints their digests.
+
+    \b
+    Example:
+      branchpoint image compose.yaml
+    """
+    guest = ensure_image()
+    rows = [("guest image", guest.digest)]
+    for file in compose:
+        system = build(file)
+        rows.append((f"system image of {system.system.name}", system.digest))
+        snapshot = ensure_snapshot(guest, system.path, system.system.ram)
+        shape = f"{system.system.ram >> 20} + {system.size >> 20} MiB"
+        rows.append((f"boot snapshot, {shape}", snapshot.digest))
+    click.echo(show.table(dict.fromkeys(rows)))
+
+
+@main.command()
+@click.option("--minutes", type=click.FloatRange(0, min_open=True), default=2.0,
+              show_default=True, help="Wall time to spend.")  # fmt: skip
+def doctor(minutes: float) -> None:
+    """Find out whether replays are exact on this computer.
+
+    Runs a guest made to expose every source of chance many times over, from different
+    checkpoints and with looks in between, and compares all memory and registers; then does the
+    same with each of our cures off, which must be noticed. Exit status: 1 when a replay diverged.
+
+    \b
+    Example:
+      branchpoint doctor --minutes 10
+    """
+    from branchpoint.doctor import examine  # loads what no other command needs
+
+    found = examine(minutes * 60)
+    click.echo(found)
+    if not found.healthy:
+        sys.exit(1)
+
+
+@main.command()
+def version() -> None:
+    """Say the versions of Branchpoint and of what it runs on."""
+    try:
+        own = version_of("branchpoint")
+    except PackageNotFoundError:
+        own = "run from its source"
+    rows = [("branchpoint", own), ("python", sys.version.split()[0])]
+    try:
+        found = engine.find()
+        rows.append(("qemu", f"{found.version}, {found.qemu}, binary {found.binary_digest}"))
+        rows.append(("timekeeper", found.source_digest))
+    except BranchpointError as error:
+        rows.append(("qemu", error.message))
+    click.echo(show.table([*rows, ("cache", str(cache_dir()))]))

@@ -1,0 +1,134 @@
+"""What the commands print: plain, aligned text that is safe for a terminal."""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+from collections.abc import Iterable
+from typing import Any
+
+from branchpoint.errors import BranchpointError
+from branchpoint.machine import engine
+from branchpoint.timeline import listing
+from branchpoint.timeline.clock import SECOND
+from branchpoint.timeline.containers import Container
+from branchpoint.timeline.events import Event
+from branchpoint.timeline.moment import Moment
+from branchpoint.timeline.recording import Recording
+
+_LINE = 1 << 17  # characters of an event's text: more than the 64 KiB that the guest sends
+
+
+def table(rows: Iterable[Iterable[str]]) -> str:
+    cells = [list(row) for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in cells
+    )
+
+
+def container_table(found: Iterable[Container]) -> str:
+    rows = [(c.name, c.id, _state(c), c.address, c.image) for c in found]
+    return table([("CONTAINER", "ID", "STATE", "ADDRESS", "IMAGE"), *rows])
+
+
+def _state(container: Container) -> str:
+    parts = [container.state, container.health]
+    if container.state == "exited":
+        parts.append(
+            f"({container.exit_code})"
+            if container.signal is None
+            else f"(signal {container.signal})"
+        )
+    if container.restarts:
+        parts.append(f"restarts: {container.restarts}")
+    return " ".join(filter(None, parts))
+
+
+def _vtime(event: Event) -> str:
+    """Seconds to the nanosecond, so that columns align and nothing is lost."""
+    ns = event.at - event.origin
+    whole, rest = divmod(abs(ns), SECOND)
+    return f"{'-' if ns < 0 else ''}{whole}.{rest:09d}"
+
+
+def row(event: Event, width: int) -> str:
+    _, who, what, _ = listing.row(event)
+    text = listing.inert(event.text, _LINE)
+    return f"{_vtime(event):>15}  {who:<{width}}  {what:<16}  {text}".rstrip()
+
+
+def record(event: Event) -> dict[str, Any]:
+    return {
+        "vtime": event.vtime,
+        "at": event.at,
+        "source": event.source,
+        "container": event.container,
+        "stream": event.stream,
+        "type": event.type,
+        "text": event.text,
+        "fields": dict(event.fields),
+    }
+
+
+def failure(run: Recording) -> Moment | None:
+    """The moment that the recording was made for, if it came."""
+    with contextlib.suppress(BranchpointError):
+        return run.failure
+    return None
+
+
+def summary(run: Recording) -> str:
+    """What a recording is, how it ended, and how to go on."""
+    head, files = run.manifest, run.files
+    failed = failure(run)
+    suspect = head.containers[0].name if head.containers else ""
+    ended = head.ended
+    if failed is not None:
+        event = run.events.where(start=failed, end=failed, type="container.*").last
+        if event is not None:
+            suspect = event.container
+            ended = f"{event.container} {event.type} {event.text}"
+        ended = f"{failed}: {ended}"
+    about = [
+        ("recording", str(run.path)),
+        ("system", head.title),
+        ("length", f"{run.duration:.3f} virtual s"),
+        ("ended", listing.inert(ended, _LINE)),
+        ("seed", str(head.seed)),
+        ("events", str(len(run.events))),
+        ("on disk", f"{files.size / 1e6:.1f} MB, {files.size_without_pages / 1e6:.2f} MB without "
+                    "checkpoints"),
+        ("made with", str(head.engine)),
+    ]  # fmt: skip
+    path = shlex.quote(str(run.path))
+    when, before = ("end", "end") if failed is None else ("failure", "failure-1s")
+    return "\n".join(
+        [
+            table(about),
+            "",
+            container_table(run.containers()),
+            "",
+            "Go on with:",
+            f"  branchpoint events {path} --start {when}-5s",
+            f"  branchpoint run {path} --at {before} -c {suspect} -- 'ss -tnp'",
+            f"  make lab, and in a notebook: run = bp.open({str(run.path.resolve())!r})",
+        ]
+    )
+
+
+def differences(run: Recording) -> list[str]:
+    """Why a replay on this computer might not be exact."""
+    try:
+        found = engine.find()
+    except BranchpointError as error:
+        return [f"nothing can be replayed on this computer: {error.message}"]
+    made = run.manifest.engine
+    if (made.binary, made.plugin) != (found.binary_digest, found.source_digest):
+        return [
+            f"recorded with {made}, but this computer has QEMU {found.version}, binary "
+            f"{found.binary_digest[:12]}, timekeeper {found.source_digest[:12]}: a replay that "
+            "differs is noticed at the next checkpoint"
+        ]
+    return []

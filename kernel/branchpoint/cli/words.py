@@ -1,0 +1,86 @@
+"""What users type on the command line: lengths of time, instants, queries."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+from branchpoint.errors import BranchpointError, TimeError
+from branchpoint.timeline.clock import Time, to_ns
+from branchpoint.timeline.moment import Moment
+from branchpoint.timeline.queries import parse_query
+from branchpoint.timeline.recording import Recording
+
+INSTANT_HELP = "12.5 (virtual seconds), failure, failure-1s, start+250ms, end, or a moment's id"
+_ANCHORED = re.compile(r"(start|failure|end)\s*([+-].*)?")
+
+
+@dataclass(frozen=True)
+class Instant:
+    """An instant as typed; what it means depends on the recording."""
+
+    id: str = ""
+    """A moment's, if that was typed."""
+    anchor: str = ""
+    """A moment of the recording by its name: start, failure, end."""
+    time: Time = Time()  # noqa: RUF009 - it cannot be changed
+    """Since vtime 0, or since the anchor."""
+
+    @classmethod
+    def parse(cls, text: str) -> Instant:
+        try:
+            if "@" in text:
+                Time(text.partition("@")[2])
+                return cls(id=text)
+            match = _ANCHORED.fullmatch(text.strip())
+            if match:
+                return cls(anchor=match[1], time=Time(match[2] or 0))
+            return cls(time=Time(text))
+        except TimeError:
+            raise TimeError(f"{text!r} is not an instant", f"write {INSTANT_HELP}") from None
+
+    def moment(self, run: Recording) -> Moment:
+        """The moment of a recording that is meant; TimeError when there is none."""
+        return run.at(self.id or self._vtime(run))
+
+    def bound(self, run: Recording) -> Moment | Time:
+        """The same as a bound of a search, which may lie outside the recording."""
+        return run.at(self.id) if self.id else self._vtime(run)
+
+    def _vtime(self, run: Recording) -> Time:
+        if not self.anchor:
+            return self.time
+        anchor: Moment = getattr(run, self.anchor)
+        return Time.nanoseconds(anchor.at - run.origin) + self.time
+
+
+def _duration(text: str) -> Time:
+    ns = to_ns(text)
+    if ns <= 0:
+        raise TimeError(f"{text!r} is no length of time: it must be more than nothing")
+    return Time.nanoseconds(ns)
+
+
+class _Parsed(click.ParamType[Any]):
+    """A value that ``parse`` makes from a word; its complaint is a usage error."""
+
+    def __init__(self, name: str, parse: Callable[[str], Any]) -> None:
+        self.name = name
+        self._parse = parse
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not isinstance(value, str):
+            return value
+        try:
+            return self._parse(value)
+        except BranchpointError as error:
+            self.fail("; ".join(filter(None, (error.message, error.hint))), param, ctx)
+
+
+DURATION = _Parsed("time", _duration)
+INSTANT = _Parsed("instant", Instant.parse)
+QUERY = _Parsed("query", parse_query)

@@ -1,0 +1,127 @@
+"""Whether this computer can be trusted: the engine's parts, and a soak with its controls."""
+
+from __future__ import annotations
+
+import functools
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from branchpoint.errors import SetupError
+from branchpoint.guest import boot
+from branchpoint.guest.image import GuestImage, ensure_image
+from branchpoint.guest.initramfs import archive
+from branchpoint.guest.tree import Tree
+from branchpoint.machine import engine
+from branchpoint.machine.computer import Computer, Cures, Kernel, Spec
+from branchpoint.machine.pages import PAGE, PagePool, hash_pages
+from branchpoint.soak import Report, Subject, soak
+from branchpoint.timeline.events import EventLog
+from branchpoint.timeline.history import History, Point
+
+_SOURCE = Path(engine.__file__).with_name("torture.c")
+_RAM = 192 << 20
+_BEGIN = 3_000_000_000  # ns: the torture is in full swing
+_LENGTH = 500_000_000  # ns
+_CONTROL_SHARE = 0.15  # of the time, for each control
+
+
+@dataclass(frozen=True)
+class Examination:
+    """What the doctor found."""
+
+    engine: engine.Engine
+    soak: Report
+    without_idle_cure: Report
+    without_tlb_cure: Report
+
+    @property
+    def healthy(self) -> bool:
+        """Whether replays are exact here."""
+        return self.soak.replays > 0 and not self.soak.divergences
+
+    @property
+    def controls_diverged(self) -> bool:
+        """Whether the soak noticed both cures missing, so that its silence means something."""
+        return bool(self.without_idle_cure.divergences and self.without_tlb_cure.divergences)
+
+    def __str__(self) -> str:
+        found = [
+            f"engine: QEMU {self.engine.version}, {self.engine.qemu}",
+            f"        binary {self.engine.binary_digest}, timekeeper {self.engine.source_digest}",
+            str(self.soak),
+            f"control, {self.without_idle_cure}",
+            f"control, {self.without_tlb_cure}",
+        ]
+        if not self.healthy:
+            found.append("NOT HEALTHY: replays diverge on this computer; do not trust it")
+        elif not self.controls_diverged:
+            found.append(
+                "healthy as far as seen; a control did not diverge in the time given, so give "
+                "more (--minutes) for a stronger statement"
+            )
+        else:
+            found.append("healthy: replays are exact here, and a missing cure would be noticed")
+        return "\n".join(found)
+
+
+def examine(seconds: float = 120) -> Examination:
+    """Soak a guest made to expose every hole, for about ``seconds`` of wall time.
+
+    :raises SetupError: when something needed is missing.
+    """
+    found = engine.find()
+    image = ensure_image()
+    with tempfile.TemporaryDirectory(prefix="branchpoint-") as folder:
+        kernel = _kernel(image, Path(folder))
+
+        def run(cures: Cures, name: str, share: float) -> Report:
+            return soak(torture(image, kernel, cures, name), seconds=seconds * share)
+
+        return Examination(
+            found,
+            run(Cures(), "torture guest", 1 - 2 * _CONTROL_SHARE),
+            run(Cures(idle=False), "idle cure off", _CONTROL_SHARE),
+            run(Cures(tlb=False), "TLB cure off", _CONTROL_SHARE),
+        )
+
+
+def torture(image: GuestImage, kernel: Kernel, cures: Cures, name: str) -> Subject:
+    """The torture guest as the subject of a soak, from two virtual seconds after its start."""
+    spec = Spec(_RAM, switch_address=image.kallsyms["__switch_to_asm"])
+    empty = hash_pages(np.zeros((1, PAGE), np.uint8))
+    pool = PagePool(np.repeat(empty, _RAM // PAGE, axis=0))
+    start: Callable[[], Computer] = functools.partial(
+        Computer, spec, kernel=kernel, pool=pool, cures=cures
+    )
+    with start() as computer:
+        computer.run_to(_BEGIN)
+        begin = computer.capture()
+    end = _BEGIN + _LENGTH
+    history = History([], Point(end, 0), EventLog())
+    return Subject(name, history, pool, start, begin, end, boot=start)
+
+
+def _kernel(image: GuestImage, folder: Path) -> Kernel:
+    """A kernel whose init is the torture program."""
+    compiler = shutil.which("gcc") or shutil.which("cc")
+    if not compiler:
+        raise SetupError("no C compiler found to build the torture guest", "install gcc")
+    program = folder / "torture"
+    done = subprocess.run(
+        [compiler, "-static", "-O2", "-pthread", "-o", program, _SOURCE],
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode:
+        raise SetupError(f"the torture guest does not compile:\n{done.stderr[-2000:]}")
+    tree = Tree()
+    tree.add_file("init", program.read_bytes(), 0o755)
+    initrd = folder / "initrd"
+    initrd.write_bytes(archive(tree))
+    return Kernel(image.kernel, initrd, boot.command_line(_RAM))

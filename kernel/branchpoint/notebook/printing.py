@@ -1,0 +1,43 @@
+"""``print(process)`` of a command that still runs also shows what it writes later in the cell.
+
+So that one cell can start a capture, print it, and let time pass::
+
+    print(bash`tcpdump -nn -X tcp`.run_in_background({branch, container}))
+    branch.wait(5)
+"""
+
+from __future__ import annotations
+
+import builtins
+from typing import Any
+
+from branchpoint.timeline.process import Process
+
+_followed: dict[Process, int] = {}  # how many characters of its output were printed
+
+
+def install(shell: Any) -> None:
+    """Print what followed processes wrote, at the end of each cell."""
+    shell.events.register("post_run_cell", _finish)
+
+
+def print(
+    *values: Any, sep: str = " ", end: str = "\n", file: Any = None, flush: bool = False
+) -> None:
+    """Python's print. A process that is still running is followed to the end of the cell."""
+    process = values[0] if len(values) == 1 and file is None else None
+    if isinstance(process, Process):
+        _followed.pop(process, None)  # all of it is printed now
+        if process.running:
+            output = process.output
+            _followed[process] = len(output)
+            builtins.print(output, end="", flush=flush)
+            return
+    builtins.print(*values, sep=sep, end=end, file=file, flush=flush)
+
+
+def _finish(_: Any) -> None:
+    followed = dict(_followed)
+    _followed.clear()
+    for process, printed in followed.items():
+        builtins.print(process.output[printed:], end="")

@@ -1,0 +1,348 @@
+"""Network traffic of a container, captured at any moment, as a table or as a pcap file.
+
+Capturing is a command, so it is done on a branch made for it and thrown away. tcpdump runs in the
+guest and not in the container: it outlives the container's death and sees it started again.
+
+Packets are dated by the guest's wall clock, which is virtual time plus a constant of the boot (both
+count the instructions executed) until somebody in there sets it. So the difference is measured
+after each capture: a shell writes what the wall clock says, and the agent dates that line by
+virtual time.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import shlex
+import statistics
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
+
+import dpkt
+
+from branchpoint.errors import BranchpointError
+from branchpoint.timeline import containers
+from branchpoint.timeline.clock import SECOND, format_vtime
+from branchpoint.timeline.events import Event
+from branchpoint.timeline.files import branch_aside, has_ended, write_here
+from branchpoint.timeline.moment import duration
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from branchpoint.timeline.branch import Branch
+    from branchpoint.timeline.moment import Moment
+    from branchpoint.timeline.process import Process
+
+_START_TIME = 10 * SECOND  # ns in which tcpdump must be listening, and have ended after a signal
+_STEP = 10_000_000  # ns between looks at what it says
+_LARGEST = 256 << 20  # bytes of a capture, which is held in memory
+_SIGINT = 2
+_CLOCK = 'for i in 1 2 3 4 5 6 7 8 9; do echo "$EPOCHREALTIME"; done'
+_LATENCY = 15_900
+"""ns from that shell's look at the clock to the agent's, measured: always 15.4 to 16.4 µs."""
+
+_FILE_HEADER = struct.Struct("<IHHiIII")
+_NANOSECONDS = 0xA1B23C4D  # magic of a file whose times are in ns
+_COOKED = 276  # LINKTYPE_LINUX_SLL2: the interface "any"
+_RECORD = struct.Struct("<IIII")
+_FLAGS = ("FIN", "SYN", "RST", "PSH", "ACK", "URG", "ECE", "CWR")  # from the lowest bit on
+_SHOWN = 12  # packets in a printed table
+_PREVIEW = 32  # bytes of payload in it
+
+
+@dataclass(frozen=True)
+class Packet:
+    """One packet. ``run.at(packet)`` is the moment at which it was seen."""
+
+    at: int
+    """Absolute ns: since the machine was switched on."""
+    vtime: float
+    """Seconds of virtual time since set-up was complete."""
+    source: str = ""
+    """An IP address, or a hardware address for what is no IP."""
+    source_port: int | None = None
+    destination: str = ""
+    destination_port: int | None = None
+    protocol: str = ""
+    """TCP, UDP, ICMP, ARP, ...; a number when it is none of the common ones."""
+    length: int = 0
+    """Bytes on the wire, from the IP header on."""
+    flags: str = ""
+    """Of TCP, such as "SYN ACK"."""
+    payload: bytes = b""
+    """What TCP, UDP or whatever it is carries."""
+
+
+class Packets(Sequence[Packet]):
+    """Captured packets, in the order in which they were seen."""
+
+    def __init__(self, pcap: bytes, offset: int, origin: int, notes: Sequence[str] = ()) -> None:
+        """``offset``: the guest's wall clock (ns since 1970) less absolute ns."""
+        self.pcap = pcap
+        """The bytes of a pcap file, dated by the guest's wall clock."""
+        self.notes = list(notes)
+        """What is missing: packets that were dropped, an early end."""
+        self._offset = offset
+        self._origin = origin
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write a pcap file, for Wireshark and the like."""
+        return write_here(path, self.pcap)
+
+    @cached_property
+    def _all(self) -> list[Packet]:
+        return [
+            _decode(time - self._offset, self._origin, length, data)
+            for time, length, data in _records(self.pcap)
+        ]
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def __iter__(self) -> Iterator[Packet]:
+        return iter(self._all)
+
+    @overload
+    def __getitem__(self, which: int) -> Packet: ...
+    @overload
+    def __getitem__(self, which: slice) -> Sequence[Packet]: ...
+    def __getitem__(self, which: int | slice) -> Packet | Sequence[Packet]:
+        return self._all[which]
+
+    def frame(self) -> pd.DataFrame:
+        """A DataFrame with a row for each packet; columns as :class:`Packet`, without ``at``."""
+        import pandas as pd
+
+        names = [name for name in Packet.__dataclass_fields__ if name != "at"]
+        table = pd.DataFrame(
+            {name: [getattr(packet, name) for packet in self] for name in names}, columns=names
+        )
+        ports = {"source_port": "Int64", "destination_port": "Int64"}
+        return table.astype({"vtime": float, "length": int, **ports})
+
+    def _rows(self) -> list[tuple[str, ...]]:
+        rows = [("vtime", "source", "destination", "protocol", "flags", "length", "payload")]
+        for p in self._all[:_SHOWN]:
+            shown = "".join(chr(b) if 32 <= b < 127 else "." for b in p.payload[:_PREVIEW])
+            rows.append(
+                (
+                    format_vtime(p.at - self._origin),
+                    _place(p.source, p.source_port),
+                    _place(p.destination, p.destination_port),
+                    p.protocol,
+                    p.flags,
+                    str(p.length),
+                    shown,
+                )
+            )
+        return rows
+
+    def _remarks(self) -> list[str]:
+        count = f"{len(self)} packet{'' if len(self) == 1 else 's'}"
+        more = f", the first {_SHOWN} shown; .frame() has all" if len(self) > _SHOWN else ""
+        return [count + more, *self.notes]
+
+    def __repr__(self) -> str:
+        rows = self._rows()
+        widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+        lines = [
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+            for row in rows
+        ]
+        return "\n".join([*(lines if len(rows) > 1 else []), *self._remarks()])
+
+    def _repr_html_(self) -> str:
+        head, *rows = self._rows()
+        titles = "".join(f"<th>{title}</th>" for title in head)
+        body = "".join(
+            "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows
+        )
+        remarks = "<br>".join(escape(remark) for remark in self._remarks())
+        table = f"<table><thead><tr>{titles}</tr></thead><tbody>{body}</tbody></table>"
+        return f"{table if rows else ''}<small>{remarks}</small>"
+
+
+# -- capturing
+
+
+def capture(moment: Moment, container: str, time: Any, filter: str = "") -> Packets:
+    """The packets that a container sends and receives in ``time`` virtual seconds after a moment.
+
+    ``filter`` is in tcpdump's language: ``"tcp and host 10.89.5.61"``. All interfaces count, the
+    loopback too. It begins some 20 virtual milliseconds after the moment, when tcpdump listens.
+    In the guest itself (no container) it sees what all containers send, each packet once for every
+    interface that it comes in by.
+
+    :raises BranchpointError: when tcpdump does not understand the filter, or does not start.
+    """
+    span = duration(time, {})
+    branch = branch_aside(moment)
+    name = str(container) and containers.find(moment.run.manifest.containers, container).name
+    where = f"nsenter --net={shlex.quote(f'/run/netns/{name}')} " if name else ""
+    direction = "" if name else "-Q in "
+    process = branch.run_command(
+        f"exec {where}tcpdump -i any {direction}-Z root --immediate-mode -U "
+        f"--time-stamp-precision=nano -w - -- {shlex.quote(filter)}",
+        raw=True,
+    )
+    _wait_until_listening(process, filter, name)
+    notes = _let_pass(process, span)
+    if process.running:
+        process.kill(_SIGINT)
+        _play(process, _START_TIME)
+    notes += _losses(process)
+    return Packets(process.raw(), _wall_clock(branch), moment.run.origin, notes)
+
+
+def _play(process: Process, limit: int, text: bytes | None = None, most: int = 2**62) -> None:
+    """Let ``limit`` (ns) pass; less if it exits, says ``text``, or has written ``most`` bytes."""
+    history = process.branch._history
+    streams = history.raw.setdefault(process.number, {})
+
+    def enough(new: list[Event]) -> bool:
+        said = text is not None and text in streams.get("err", b"")
+        return said or len(streams.get("out", b"")) > most or has_ended(process, new)
+
+    process.branch.run.replayer.play(history, history.tip.at + limit, enough, _STEP)
+
+
+def _wait_until_listening(process: Process, filter: str, container: str) -> None:
+    listening = b"listening on"
+    _play(process, _START_TIME, listening)
+    errors = process.raw("err")
+    if listening in errors and not process.exit_code:
+        return
+    place = container or "the guest"
+    why = errors.decode(errors="replace").replace("tcpdump: ", "").strip()[:500]
+    if "filter" in why or "syntax" in why:
+        raise BranchpointError(
+            f"tcpdump does not understand the filter {filter!r}: {why}",
+            'write it like this: "tcp port 7400 and host 10.89.5.61"',
+        )
+    raise BranchpointError(f"tcpdump did not start in {place} at {process.start.id}: {why}")
+
+
+def _let_pass(process: Process, span: int) -> list[str]:
+    """Capture for ``span`` ns; what cut it short, if anything."""
+    begin = process.branch.end.at
+    if span:
+        _play(process, span, most=_LARGEST)
+    passed = process.branch.end.at - begin
+    if passed == span and not process.exit_code:
+        return []
+    why = f"reached {_LARGEST >> 20} MiB" if process.running else "tcpdump ended"
+    return [f"the capture ended after {format_vtime(passed)} virtual seconds: {why}"]
+
+
+def _losses(process: Process) -> list[str]:
+    """"3 packets dropped by kernel", from what tcpdump says at its end."""
+    lines = process.raw("err").decode(errors="replace").splitlines()
+    return [
+        line[:100]
+        for line in lines
+        if line.endswith(("dropped by kernel", "dropped by interface")) and line[:2] != "0 "
+    ]
+
+
+def _wall_clock(branch: Branch) -> int:
+    """The guest's wall clock (ns since 1970) less absolute ns, right to about a microsecond."""
+    process = branch.run_command(_CLOCK).wait()
+    differences = []
+    for line in process.events.where(type="log", stream="out"):
+        seconds, _, micros = line.text.partition(".")
+        if len(micros) != 6 or not (seconds + micros).isdecimal():
+            raise BranchpointError(f"the guest's shell says that the time is {line.text[:50]!r}")
+        differences.append(int(seconds + micros) * 1000 - (line.at - _LATENCY))
+    if not differences:
+        raise BranchpointError(f"the guest's shell did not tell the time: {process.output[:200]}")
+    return int(statistics.median(differences))
+
+
+# -- decoding: the bytes may have been written by anybody, and everything is possible in them
+
+
+def _records(pcap: bytes) -> Iterator[tuple[int, int, bytes]]:
+    """Time (ns since 1970), length on the wire and bytes of each packet of a pcap file.
+
+    It ends where the bytes end or make no sense.
+    """
+    if len(pcap) < _FILE_HEADER.size:
+        return
+    magic, _, _, _, _, _, link = _FILE_HEADER.unpack_from(pcap)
+    if magic != _NANOSECONDS or link & 0xFFFF != _COOKED:
+        return
+    position = _FILE_HEADER.size
+    while position + _RECORD.size <= len(pcap):
+        seconds, nanos, kept, length = _RECORD.unpack_from(pcap, position)
+        position += _RECORD.size
+        if position + kept > len(pcap):
+            return
+        yield seconds * SECOND + nanos, length, pcap[position : position + kept]
+        position += kept
+
+
+def _decode(at: int, origin: int, length: int, data: bytes) -> Packet:
+    known: dict[str, Any] = {"at": at, "vtime": (at - origin) / SECOND}
+    try:
+        cooked = dpkt.sll2.SLL2(data)
+        known["length"] = max(length - cooked.__hdr_len__, 0)
+        known["payload"] = bytes(cooked.data)
+        known["source"] = cooked.hdr[: min(cooked.hlen, 8)].hex(":")
+        known["protocol"] = f"ethertype {cooked.ethtype:#06x}"
+        known.update(_network(cooked.data))
+    except Exception:
+        # dpkt raises whatever it comes across in a malformed packet. What is known so far stands.
+        known.setdefault("length", length)
+        known.setdefault("payload", data)
+    return Packet(**known)
+
+
+def _network(layer: Any) -> dict[str, Any]:
+    """What a packet's part after the link header tells."""
+    if isinstance(layer, dpkt.arp.ARP):
+        return {
+            "source": str(ipaddress.ip_address(layer.spa)),
+            "destination": str(ipaddress.ip_address(layer.tpa)),
+            "protocol": "ARP",
+        }
+    if not isinstance(layer, dpkt.ip.IP | dpkt.ip6.IP6):
+        return {}
+    upper = layer.data
+    number = layer.p
+    known: dict[str, Any] = {
+        "source": str(ipaddress.ip_address(layer.src)),
+        "destination": str(ipaddress.ip_address(layer.dst)),
+        "protocol": _PROTOCOLS.get(number, f"IP protocol {number}"),
+        "payload": bytes(upper),
+    }
+    if isinstance(upper, dpkt.tcp.TCP | dpkt.udp.UDP):
+        known.update(
+            source_port=upper.sport, destination_port=upper.dport, payload=bytes(upper.data)
+        )
+    if isinstance(upper, dpkt.tcp.TCP):
+        known["flags"] = " ".join(
+            name for bit, name in enumerate(_FLAGS) if upper.flags >> bit & 1
+        )
+    return known
+
+
+_PROTOCOLS = {
+    1: "ICMP",
+    2: "IGMP",
+    6: "TCP",
+    17: "UDP",
+    58: "ICMPv6",
+    132: "SCTP",
+}
+
+
+def _place(address: str, port: int | None) -> str:
+    if port is None:
+        return address
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"

@@ -1,0 +1,68 @@
+"""Recordings made on the real machine, once for all tests here.
+
+``small`` and ``aria`` are shared: a test may branch off them and look, which changes nothing, but
+does not close them. A test that harms a recording works on a copy (``copy_of``).
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import branchpoint as bp
+
+HERE = Path(__file__).parent
+SMALL = HERE / "systems" / "small" / "compose.yaml"
+ARIA = HERE.parents[1] / "notebooks" / "systems" / "aria" / "compose.yaml"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "slow: takes more than some ten seconds")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Recording Aria takes its time, so everything that needs it counts as slow."""
+    for item in items:
+        if {"aria", "aria_path"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.slow)
+
+
+@pytest.fixture(scope="session")
+def small_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A recording of tests/machine/systems/small: 5 virtual seconds."""
+    path = tmp_path_factory.mktemp("recordings") / "small.branchpoint"
+    bp.record(SMALL, path, seed=1, duration=5).close()
+    return path
+
+
+@pytest.fixture(scope="session")
+def small(small_path: Path) -> Iterator[bp.Recording]:
+    with bp.open(small_path) as run:
+        yield run
+
+
+@pytest.fixture(scope="session")
+def aria_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A recording of the demo system: 30 virtual seconds."""
+    path = tmp_path_factory.mktemp("recordings") / "aria.branchpoint"
+    bp.record(ARIA, path, seed=1, duration=30).close()
+    return path
+
+
+@pytest.fixture(scope="session")
+def aria(aria_path: Path) -> Iterator[bp.Recording]:
+    with bp.open(aria_path) as run:
+        yield run
+
+
+@pytest.fixture
+def copy_of(tmp_path: Path) -> Callable[[Path], Path]:
+    """Copies a recording for a test that changes or harms it."""
+
+    def copy(path: Path) -> Path:
+        return Path(shutil.copytree(path, tmp_path / path.name))
+
+    return copy
