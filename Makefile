@@ -2,7 +2,7 @@
 
 PYTHON ?= python3
 DEMO_SEED ?= 4
-DEMO_SEEDS ?= 20
+DEMO_SEEDS ?= 40
 DEMO_TIME ?= 120s
 LAB_ARGS ?=
 
@@ -92,7 +92,7 @@ $(RECORDED): $(shell find $(SYSTEM) -type f ! -path '*/__pycache__/*')
 notebook:
 	@echo 'demo: executing notebooks/$(NOTEBOOK).ipynb on $(RECORDING)'
 	@BRANCHPOINT_RECORDING='$(CURDIR)/$(RECORDING)' $(BIN)/jupyter nbconvert --log-level WARN \
-	    --to notebook --execute --ExecutePreprocessor.timeout=600 \
+	    --to notebook --execute --ExecutePreprocessor.timeout=600 --KernelManager.transport=ipc \
 	    --ExecutePreprocessor.store_widget_state=False \
 	    --output-dir build --output $(NOTEBOOK).ipynb notebooks/$(NOTEBOOK).ipynb
 	@$(BIN)/jupyter nbconvert --log-level WARN --to html build/$(NOTEBOOK).ipynb

@@ -25,7 +25,7 @@ from branchpoint.timeline.clock import Time
 from branchpoint.timeline.events import Event, EventSet
 from branchpoint.timeline.moment import Moment
 from branchpoint.timeline.process import Process, bash
-from branchpoint.timeline.record import open_recording as open  # noqa: A004 - bp.open(...)
+from branchpoint.timeline.record import open_recording as open
 from branchpoint.timeline.record import record
 from branchpoint.timeline.recording import Recording
 

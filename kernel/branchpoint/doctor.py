@@ -28,7 +28,7 @@ _SOURCE = Path(engine.__file__).with_name("torture.c")
 _RAM = 192 << 20
 _BEGIN = 3_000_000_000  # ns: the torture is in full swing
 _LENGTH = 500_000_000  # ns
-_CONTROL_SHARE = 0.15  # of the time, for each control
+_CONTROL_SHARE = 0.25  # of the time, for each control, at most
 
 
 @dataclass(frozen=True)
@@ -78,17 +78,17 @@ def examine(seconds: float = 120) -> Examination:
     found = engine.find()
     image = ensure_image()
     with tempfile.TemporaryDirectory(prefix="branchpoint-") as folder:
-        kernel = _kernel(image, Path(folder))
+        kernel = torture_kernel(image, Path(folder))
 
-        def run(cures: Cures, name: str, share: float) -> Report:
-            return soak(torture(image, kernel, cures, name), seconds=seconds * share)
+        def control(cures: Cures, name: str) -> Report:
+            subject = torture(image, kernel, cures, name)
+            return soak(subject, seconds=seconds * _CONTROL_SHARE, until_divergence=True)
 
-        return Examination(
-            found,
-            run(Cures(), "torture guest", 1 - 2 * _CONTROL_SHARE),
-            run(Cures(idle=False), "idle cure off", _CONTROL_SHARE),
-            run(Cures(tlb=False), "TLB cure off", _CONTROL_SHARE),
-        )
+        idle = control(Cures(idle=False), "idle cure off")
+        tlb = control(Cures(tlb=False), "TLB cure off")
+        rest = seconds - idle.wall - tlb.wall
+        sound = soak(torture(image, kernel, Cures(), "torture guest"), seconds=rest)
+        return Examination(found, sound, idle, tlb)
 
 
 def torture(image: GuestImage, kernel: Kernel, cures: Cures, name: str) -> Subject:
@@ -107,7 +107,7 @@ def torture(image: GuestImage, kernel: Kernel, cures: Cures, name: str) -> Subje
     return Subject(name, history, pool, start, begin, end, boot=start)
 
 
-def _kernel(image: GuestImage, folder: Path) -> Kernel:
+def torture_kernel(image: GuestImage, folder: Path) -> Kernel:
     """A kernel whose init is the torture program."""
     compiler = shutil.which("gcc") or shutil.which("cc")
     if not compiler:

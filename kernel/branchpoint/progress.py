@@ -8,6 +8,7 @@ anything else gets nothing.
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,9 +25,19 @@ class Reporter(Protocol):
 
 
 class Task:
-    """One long operation: how far it is (``done`` of ``total`` ``unit``) and what it does now."""
+    """One long operation: how far it is (``done`` of ``total`` ``unit``) and what it does now.
 
-    def __init__(self, title: str, total: float | None, unit: str, reporter: Reporter) -> None:
+    A task within another one is not drawn; it only keeps the outer one's clock going.
+    """
+
+    def __init__(
+        self,
+        title: str,
+        total: float | None,
+        unit: str,
+        reporter: Reporter,
+        outer: Task | None = None,
+    ) -> None:
         self.title = title
         self.total = total
         self.unit = unit
@@ -35,6 +46,7 @@ class Task:
         self.started = time.monotonic()
         self._drawn = 0.0
         self._reporter = reporter
+        self._outer = outer
 
     @property
     def elapsed(self) -> float:
@@ -54,6 +66,9 @@ class Task:
             self.done = done
         if note is not None:
             self.note = note
+        if self._outer is not None:
+            self._outer.update()
+            return
         now = time.monotonic()
         if now - self.started >= _PATIENCE and now - self._drawn >= _REDRAW:
             self._drawn = now
@@ -87,6 +102,7 @@ def _terminal(task: Task, *, final: bool) -> None:
 
 
 _reporter: Reporter = _terminal
+_open = threading.local()  # .task: the innermost task of this thread
 
 
 def use(reporter: Reporter | None) -> Callable[[], None]:
@@ -104,8 +120,10 @@ def use(reporter: Reporter | None) -> Callable[[], None]:
 @contextmanager
 def task(title: str, total: float | None = None, unit: str = "") -> Iterator[Task]:
     """Open a task for the length of a ``with`` block; it is closed on errors too."""
-    current = Task(title, total, unit, _reporter)
+    outer: Task | None = getattr(_open, "task", None)
+    current = _open.task = Task(title, total, unit, _reporter, outer)
     try:
         yield current
     finally:
+        _open.task = outer
         current.finish()

@@ -8,6 +8,7 @@ registers, devices and the clock must be those of a run that nobody disturbed.
 
 from __future__ import annotations
 
+import functools
 import os
 import random
 import subprocess
@@ -21,11 +22,12 @@ from dataclasses import dataclass, field
 
 from branchpoint import progress
 from branchpoint.errors import BranchpointError
-from branchpoint.machine.computer import Computer
+from branchpoint.machine.computer import Computer, Cures
 from branchpoint.machine.pages import PagePool
 from branchpoint.machine.state import State
 from branchpoint.timeline.history import History
 from branchpoint.timeline.player import Player
+from branchpoint.timeline.recording import Recording
 
 _MARKS = 4  # states from which replays start
 _STOP_EVERY = 15  # stops in one replay, on average
@@ -49,6 +51,23 @@ class Subject:
     end: int
     boot: Callable[[], Computer] | None = None
     """A fresh computer that begins at power-on, where that is worth replaying."""
+
+
+def subject_of(run: Recording, seconds: float, cures: Cures = Cures()) -> Subject:  # noqa: B008
+    """The last virtual ``seconds`` of a recording."""
+    replayer = run.replayer
+    begin = max(run.earliest, run.manifest.end - round(seconds * 1e9))
+    player = replayer.bring(replayer.root, replayer.root.point(begin))
+    start = functools.partial(
+        Computer,
+        replayer.snapshot.spec,
+        template=replayer.snapshot.template,
+        pool=replayer.pool,
+        cures=cures,
+    )
+    state = player.computer.capture()
+    name = f"{run.manifest.title}, last {seconds:g} virtual s"
+    return Subject(name, replayer.root, replayer.pool, start, state, run.manifest.end)
 
 
 @dataclass
@@ -81,22 +100,25 @@ def soak(
     workers: int | None = None,
     busy: int | None = None,
     seed: int = 0,
+    until_divergence: bool = False,
 ) -> Report:
     """Replay ``count`` times, or for ``seconds`` of wall time, whichever comes first.
 
     ``workers`` replays run at once (default: as many as cores), beside ``busy`` processes (as
     many as cores) that do nothing but compute. ``seed`` chooses stops, looks and rewinds.
+    ``until_divergence`` ends it at the first one, which is all that a control has to show.
     """
-    return _Soak(subject, workers or os.cpu_count() or 2, seed).run(
+    return _Soak(subject, workers or os.cpu_count() or 2, seed, until_divergence).run(
         count, seconds, os.cpu_count() or 2 if busy is None else busy
     )
 
 
 class _Soak:
-    def __init__(self, subject: Subject, workers: int, seed: int) -> None:
+    def __init__(self, subject: Subject, workers: int, seed: int, until_divergence: bool) -> None:
         self.subject = subject
         self.workers = workers
         self.seed = seed
+        self.until_divergence = until_divergence
         self.report = Report(subject.name)
         self.lock = threading.Lock()
         self.resident = threading.local()
@@ -146,7 +168,7 @@ class _Soak:
         while time.monotonic() < deadline:
             with self.lock:
                 number = next(numbers, None)
-            if number is None:
+            if number is None or (self.until_divergence and self.report.divergences):
                 return
             self._replay(number)
             task.update(self.report.replays, f"{len(self.report.divergences)} diverged")

@@ -120,6 +120,17 @@ def test_a_printed_process_is_followed_to_the_end_of_the_cell(
     assert capsys.readouterr().out == ""
 
 
+def test_endless_output_is_cut_at_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    process = Written()
+    printing.print(process)
+    process.text = "0123456789\n" * 10_000
+    printing._finish(None)
+    lines = capsys.readouterr().out.split("\n")
+    assert len(lines) < 2000
+    assert lines[-2] == f"… and {10_000 - (len(lines) - 2)} more lines, in the process's .output"
+    assert set(lines[:-2]) == {"0123456789"}
+
+
 def test_nothing_is_printed_twice(capsys: pytest.CaptureFixture[str]) -> None:
     process = Written()
     process.text = "one\n"

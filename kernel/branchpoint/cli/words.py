@@ -38,7 +38,7 @@ class Instant:
                 return cls(id=text)
             match = _ANCHORED.fullmatch(text.strip())
             if match:
-                return cls(anchor=match[1], time=Time(match[2] or 0))
+                return cls(anchor=match[1], time=Time((match[2] or "0").replace(" ", "")))
             return cls(time=Time(text))
         except TimeError:
             raise TimeError(f"{text!r} is not an instant", f"write {INSTANT_HELP}") from None

@@ -36,7 +36,9 @@ def describe(shell: Any, error: BaseException, trace: TracebackType | None) -> l
     if isinstance(error, BranchpointError):
         head = f"{_RED}{type(error).__name__}{_PLAIN}: {error}"
     else:
-        head = f"{_BOLD}Stopped{_PLAIN}: everything can be used, as far as it had come"
+        head = f"{_BOLD}Stopped{_PLAIN}"
+        if not notes(error):
+            head += ": everything can be used, as far as it had come"
     return [head, *notes(error), *_cell_lines(shell, trace)]
 
 

@@ -13,6 +13,8 @@ from typing import Any
 
 from branchpoint.timeline.process import Process
 
+_SHOWN = 20_000  # characters that a process adds to a cell by itself
+
 _followed: dict[Process, int] = {}  # how many characters of its output were printed
 
 
@@ -40,4 +42,9 @@ def _finish(_: Any) -> None:
     followed = dict(_followed)
     _followed.clear()
     for process, printed in followed.items():
-        builtins.print(process.output[printed:], end="")
+        new = process.output[printed:]
+        shown = new if len(new) <= _SHOWN else new[: new.rfind("\n", 0, _SHOWN) + 1]
+        builtins.print(shown, end="")
+        if len(shown) < len(new):
+            lines = new.count("\n", len(shown))
+            builtins.print(f"… and {lines} more lines, in the process's .output")

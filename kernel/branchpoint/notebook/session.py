@@ -64,13 +64,13 @@ class Environment:
         """Everything that happened in the recording."""
         return self.run.events
 
-    def extract_file(self, given: Any = None, /, **named: Any) -> Any:
+    def extract_file(self, given: Any = None, /, **named: Any) -> bytes:
         """The bytes of a file: ``extract_file({moment, path, container})``.
 
         ``path`` is absolute; without ``container`` it is a path of the guest itself.
         """
         asked = _arguments(given, named, needed=("moment", "path"), possible=("container",))
-        return asked["moment"].extract_file(asked["path"], asked.get("container"))
+        return asked["moment"].extract_file(asked["path"], asked.get("container", ""))
 
     def __repr__(self) -> str:
         return f"Environment({self.run!r})"
@@ -104,7 +104,8 @@ def _arguments(
     for name in needed:
         if named.get(name) is None:
             raise BranchpointError(f"{name} is missing", f"give {{{names}}}")
-    return named
+    moment = named["moment"]
+    return {**named, "moment": moment.end if isinstance(moment, bp.Branch) else moment}
 
 
 def _kind(element: Any) -> str:

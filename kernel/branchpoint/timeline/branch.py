@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from branchpoint.timeline.moment import Moment, duration
 from branchpoint.timeline.queries import Query, parse_query
 
 if TYPE_CHECKING:
+    from branchpoint.timeline.packets import Packets
     from branchpoint.timeline.process import Process
     from branchpoint.timeline.recording import Recording
 
@@ -93,6 +95,31 @@ class Branch:
     def containers(self) -> containers.Containers:
         """The containers at its tip."""
         return self.end.containers()
+
+    def extract_file(
+        self,
+        path: str | PathLike[str],
+        container: str = HOST,
+        save: str | PathLike[str] | None = None,
+    ) -> bytes:
+        """The content of a file at its tip, see :meth:`Moment.extract_file`."""
+        return self.end.extract_file(path, container, save)
+
+    def extract_tree(
+        self,
+        path: str | PathLike[str],
+        container: str = HOST,
+        save: str | PathLike[str] | None = None,
+    ) -> bytes:
+        """A directory at its tip as a tar archive, see :meth:`Moment.extract_tree`."""
+        return self.end.extract_tree(path, container, save)
+
+    def extract_pcap(self, container: str, time: Any, filter: str = "") -> Packets:
+        """The packets of a container in the ``time`` after its tip, which does not move.
+
+        See :meth:`Moment.extract_pcap`.
+        """
+        return self.end.extract_pcap(container, time, filter)
 
     # -- acting
 

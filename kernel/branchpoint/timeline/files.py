@@ -79,9 +79,7 @@ def branch_aside(moment: Moment) -> Branch:
 
 def has_ended(process: Process, new: list[Event]) -> bool:
     """Whether one of these events is the exit of that command."""
-    return any(
-        e.type == "process.exit" and e.fields.get("id") == str(process.number) for e in new
-    )
+    return any(e.type == "process.exit" and e.fields.get("id") == str(process.number) for e in new)
 
 
 def write_here(path: str | os.PathLike[str], data: bytes) -> Path:

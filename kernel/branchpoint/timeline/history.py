@@ -69,6 +69,12 @@ class History:
         self.inputs.insert(self.tip.count, new)
         self.tip = Point(self.tip.at, self.tip.count + 1)
 
+    def forget_after_tip(self) -> None:
+        """Drop events that were collected just before an interrupt and are to come again."""
+        columns = self.log.columns()
+        if len(columns) and columns.at[-1] > self.tip.at:
+            self.log = self.log.fork(self.tip.at)
+
     def lineage(self, at: Point) -> Iterator[tuple[History, Point]]:
         """This history and its ancestors, each with the latest place shared with ``at``."""
         here: History | None = self

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from branchpoint.errors import BranchpointError, TimeError
@@ -12,6 +13,7 @@ from branchpoint.timeline.history import History, Point
 
 if TYPE_CHECKING:
     from branchpoint.timeline.branch import Branch
+    from branchpoint.timeline.packets import Packets
     from branchpoint.timeline.recording import Recording
 
 
@@ -96,6 +98,48 @@ class Moment:
     def containers(self) -> containers.Containers:
         """The containers at this moment: name, id, state, address, image."""
         return containers.at_the_end_of(self.events.columns, self.run.manifest.containers)
+
+    def extract_file(
+        self,
+        path: str | PathLike[str],
+        container: str = "",
+        save: str | PathLike[str] | None = None,
+    ) -> bytes:
+        """The content of a file in a container, dead or alive, or in the guest itself.
+
+        ``path`` is absolute; ``save`` also writes the content to a file here. The moment stays as
+        it is.
+
+        :raises ContainerError: when there is no such file, or it cannot be read.
+        """
+        from branchpoint.timeline import files
+
+        return files.extract_file(self, path, container, save)
+
+    def extract_tree(
+        self,
+        path: str | PathLike[str],
+        container: str = "",
+        save: str | PathLike[str] | None = None,
+    ) -> bytes:
+        """A directory as a tar archive; as :meth:`extract_file`. What is mounted below is left out.
+
+        Programs in the machine wrote it: unpack it with ``tarfile``'s filter ``"data"``.
+        """
+        from branchpoint.timeline import files
+
+        return files.extract_tree(self, path, container, save)
+
+    def extract_pcap(self, container: str, time: Any, filter: str = "") -> Packets:
+        """The packets that a container sends and receives in the ``time`` (virtual seconds, a
+        Time) after this moment, which stays as it is.
+
+        ``filter`` is in tcpdump's language: ``"tcp and host 10.89.5.61"``. Save the result as a
+        pcap file (``.save(path)``), or look at it as a table (``.frame()``).
+        """
+        from branchpoint.timeline import packets
+
+        return packets.capture(self, container, time, filter)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Moment) and self.run is other.run and self.id == other.id

@@ -39,7 +39,6 @@ class Recording:
         count = sum(i.at < head.end for i in head.inputs)
         self._root = History(list(head.inputs), Point(head.end, count), log)
         self.replayer = Replayer(snapshot, self._root, files)
-        self._branches: dict[str, History] = {}
 
     @property
     def path(self) -> Path:
@@ -156,10 +155,8 @@ class Recording:
         digest = blake3(str(fork.at).encode())
         digest.update(msgspec.msgpack.encode([(i.at, i.kind, i.data) for i in inputs]))
         name = digest.hexdigest()[:8]
-        if name not in self._branches:
-            self._branches[name] = history
-            if self.files.writable and name not in self.files.futures:
-                self.files.add_future(Future(id=name, parent=None, at=fork.at, inputs=inputs))
+        if self.files.writable and name not in self.files.futures:
+            self.files.add_future(Future(id=name, parent=None, at=fork.at, inputs=inputs))
         return name
 
     def _parting(self, history: History, point: Point) -> tuple[Point, bool]:

@@ -219,6 +219,7 @@ class Replayer:
         with self.lock:
             player = self.bring(history, history.tip)
             start = history.tip.at
+            history.forget_after_tip()
             total = None if stop else (until - start) / 1e9  # who waits does not know for how long
             with progress.task("running", total, "virtual s") as task:
                 while history.tip.at < until:

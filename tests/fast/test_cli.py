@@ -1,0 +1,361 @@
+"""The command line: what it prints, what it refuses, and with which exit status."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from recordings import ORIGIN, SECOND, event, head
+
+import branchpoint as bp
+from branchpoint.cli import main
+from branchpoint.cli.words import Instant
+from branchpoint.errors import ProcessTimeout
+from branchpoint.timeline.moment import Moment
+from branchpoint.timeline.store import RecordingFiles
+
+CRASH = ORIGIN + 8 * SECOND + 5
+
+
+def cli(*words: object) -> Result:
+    result = CliRunner().invoke(main, [str(word) for word in words], prog_name="branchpoint")
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A recording of ten seconds in which db.1 crashed at 8.000000005."""
+    path = tmp_path / "three.branchpoint"
+    ended = f"until at {CRASH} ns: db.1 container.exit"
+    with RecordingFiles.create(path, head()) as files:
+        files.events.add(
+            [
+                event(0.5, "", source="life", type="container.start", fields={"pid": "7"}),
+                event(1, "ready"),
+                event(2, "tick \x1b[31mred\x1b[0m\x07", stream="err"),
+                event(3, "veth0: up", source="kernel", container=""),
+                event(8.000000005, "code=1", source="life", type="container.exit",
+                      fields={"code": "1", "signal": "0"}),
+            ]
+        )  # fmt: skip
+        files.save(head(ended=ended))
+    return path
+
+
+# -- looking at a recording
+
+
+def test_open_says_what_it_is_how_it_ended_and_how_to_go_on(path: Path) -> None:
+    result = cli("open", path)
+    assert result.exit_code == 0
+    assert "three containers" in result.stdout
+    assert "main@8.000000005: db.1 container.exit code=1" in result.stdout
+    assert "exited (1)" in result.stdout
+    assert f"branchpoint run {path} --at failure-1s -c db.1" in result.stdout
+
+
+def test_open_warns_of_damage_and_goes_on(path: Path) -> None:
+    (path / "recording.json").write_text("spoilt")
+    result = cli("open", path)
+    assert result.exit_code == 0
+    assert "warning: " in result.stderr and "recording.json.bak" in result.stderr
+
+
+def test_what_is_no_recording_is_an_error_in_words(tmp_path: Path) -> None:
+    result = cli("open", tmp_path / "nothing")
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert result.stderr == f"Error: there is no recording at {tmp_path / 'nothing'}\n"
+
+
+def test_events_are_aligned_and_cannot_play_tricks_on_the_terminal(path: Path) -> None:
+    result = cli("events", path)
+    assert result.stdout.splitlines() == [
+        "    0.500000000  db.1    container.start",
+        "    1.000000000  db.1    out               ready",
+        "    2.000000000  db.1    err               tick red\\x07",
+        "    3.000000000  kernel  out               veth0: up",
+        "    8.000000005  db.1    container.exit    code=1",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "found"),
+    [
+        (["--type", "exit"], ["code=1"]),
+        (["--type", "container.*"], ["", "code=1"]),
+        (["--type", "log", "-c", "db"], ["ready", "tick \x1b[31mred\x1b[0m\x07"]),
+        (["--text", "tick"], ["tick \x1b[31mred\x1b[0m\x07"]),
+        (["--start", "failure-6s", "--end", "3500ms"], ["veth0: up"]),
+        (["--start", "end+1h"], []),
+        (["--end", "start-1h"], []),
+        (["--start", "main@8.000000005"], ["code=1"]),
+    ],
+)
+def test_events_are_narrowed_down(path: Path, options: list[str], found: list[str]) -> None:
+    result = cli("events", path, "--json", *options)
+    assert [json.loads(line)["text"] for line in result.stdout.splitlines()] == found
+
+
+def test_events_as_json_lose_nothing(path: Path) -> None:
+    last = json.loads(cli("events", path, "--json").stdout.splitlines()[-1])
+    assert last == {
+        "vtime": 8.000000005, "at": CRASH, "source": "life", "container": "db.1", "stream": "out",
+        "type": "container.exit", "text": "code=1", "fields": {"code": "1", "signal": "0"},
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(("at", "state"), [("0", "created"), ("1", "running"), ("end", "exited")])
+def test_containers_at_an_instant(path: Path, at: str, state: str) -> None:
+    row = cli("containers", path, "--at", at).stdout.splitlines()[1].split()
+    assert (row[0], row[2]) == ("db.1", state)
+
+
+@pytest.mark.parametrize(
+    ("typed", "ns"),
+    [
+        ("2.5", 2_500_000_000),
+        ("250ms", 250_000_000),
+        ("failure", 8_000_000_005),
+        ("failure-1s", 7_000_000_005),
+        ("failure - 5ns", 8_000_000_000),
+        ("start+1", 1_000_000_000),
+        ("end-1m", None),
+        ("end", 10_000_000_000),
+        ("main@1.5", 1_500_000_000),
+        ("10.001", None),
+    ],
+)
+def test_instants(path: Path, typed: str, ns: int | None) -> None:
+    with bp.open(path) as run:
+        if ns is None:
+            with pytest.raises(bp.TimeError, match="is outside"):
+                Instant.parse(typed).moment(run)
+        else:
+            assert Instant.parse(typed).moment(run).at == ORIGIN + ns
+
+
+# -- refusing
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["open"],
+        ["run", "x", "--at", "soon", "--", "ls"],
+        ["run", "x", "--at", "failure*2", "--", "ls"],
+        ["run", "x", "--at", "main@soon", "--", "ls"],
+        ["run", "x", "--at", "1"],
+        ["run", "x", "--", "ls"],
+        ["run", "x", "--at", "1", "--timeout", "0", "--", "ls"],
+        ["record", "x", "--for", "-1s"],
+        ["record", "x", "--for", "long"],
+        ["record", "x", "--seed", "-1"],
+        ["record", "x", "--until", "exit"],
+        ["doctor", "--minutes", "0"],
+        ["image"],
+        ["explode"],
+    ],
+)
+def test_what_cannot_be_understood_is_a_usage_error(words: list[str]) -> None:
+    result = cli(*words)
+    assert result.exit_code == 2
+    assert result.stdout == "" and result.stderr.startswith("Usage: branchpoint")
+
+
+@pytest.mark.parametrize("command", main.list_commands(None))  # type: ignore[arg-type]
+def test_every_command_explains_itself(command: str) -> None:
+    result = cli(command, "--help")
+    assert result.exit_code == 0
+    assert command == "version" or f"  branchpoint {command} " in result.stdout
+
+
+def test_errors_outside_the_recording_name_it(path: Path) -> None:
+    result = cli("run", path, "--at", "99", "--", "ls")
+    assert result.exit_code == 1
+    assert f"Error: 99.000 s is outside {path}" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_an_unknown_container_is_named(path: Path) -> None:
+    result = cli("run", path, "--at", "1", "-c", "dc.1", "--", "ls")
+    assert result.exit_code == 1
+    assert result.stderr == "Error: no container 'dc.1'\n  → there are: db.1\n"
+
+
+# -- running commands
+
+
+class FakeBranch:
+    """Stands for a branch; ``process`` is what its command turns out to be."""
+
+    def __init__(self, **process: Any) -> None:
+        out, err = process.pop("out", b""), process.pop("err", b"")
+        self.process = SimpleNamespace(
+            raw={"out": out, "err": err}.__getitem__,
+            wait=lambda timeout: None,
+            dead_container=False,
+            exit_code=0,
+            container="db.1",
+        )
+        vars(self.process).update(process)
+        self.waited: list[bp.Time] = []
+        self.wait = self.waited.append
+
+    def run_command(self, script: str, container: str, *, raw: bool) -> Any:
+        assert raw
+        self.asked = (script, container)
+        return self.process
+
+
+@pytest.fixture
+def branch(monkeypatch: pytest.MonkeyPatch) -> Callable[..., FakeBranch]:
+    def fake(**process: Any) -> FakeBranch:
+        made = FakeBranch(**process)
+        monkeypatch.setattr(Moment, "branch", lambda moment: made)
+        return made
+
+    return fake
+
+
+def test_output_and_exit_status_are_those_of_the_command(path: Path, branch: Any) -> None:
+    made = branch(out=b"\x00\xff no newline", err=b"oh\n", exit_code=7)
+    result = cli("run", path, "--at", "1", "-c", "db.1", "--", "a | b")
+    assert (result.stdout_bytes, result.stderr_bytes) == (b"\x00\xff no newline", b"oh\n")
+    assert result.exit_code == 7
+    assert made.asked == ("a | b", "db.1")
+
+
+def test_several_words_are_a_program_and_its_arguments(path: Path, branch: Any) -> None:
+    made = branch()
+    cli("run", path, "--at", "1", "--", "grep", "-n", "two words", "$HOME")
+    assert made.asked == ("grep -n 'two words' '$HOME'", "")
+
+
+def test_in_the_background_it_may_still_be_running(path: Path, branch: Any) -> None:
+    made = branch(out=b"so far\n", exit_code=None)
+    result = cli("run", path, "--at", "1", "--background-for", "5s", "--", "tcpdump")
+    assert (result.stdout, result.exit_code) == ("so far\n", 0)
+    assert made.waited == [bp.Time.seconds(5)]
+
+
+def test_a_timeout_keeps_the_output(path: Path, branch: Any) -> None:
+    def wait(timeout: bp.Time) -> None:
+        raise ProcessTimeout("still running", "in Python's words")
+
+    branch(out=b"so far\n", exit_code=None, wait=wait)
+    result = cli("run", path, "--at", "1", "--timeout", "2s", "--", "sleep 9")
+    assert (result.stdout, result.exit_code) == ("so far\n", 1)
+    assert "'sleep 9' was still running after 2.000 s" in result.stderr
+    assert "--timeout" in result.stderr
+
+
+def test_a_dead_container_is_marked_so(path: Path, branch: Any) -> None:
+    branch(dead_container=True)
+    result = cli("run", path, "--at", "9", "-c", "db.1", "--", "ls")
+    assert "db.1 was dead at main@9.000" in result.stderr
+
+
+# -- recording
+
+
+@pytest.fixture
+def compose(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    file = tmp_path / "compose.yaml"
+    file.write_text("name: shop\nservices:\n  db:\n    image: db:1\n    ports: ['80:80']\n")
+    monkeypatch.chdir(tmp_path)
+    return file
+
+
+def test_a_finished_recording_is_described(
+    compose: Path, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = {}
+
+    def record(compose: Path, target: Path, **options: Any) -> bp.Recording:
+        asked.update(options, target=target)
+        return bp.open(path)
+
+    monkeypatch.setattr(bp, "record", record)
+    result = cli("record", compose, "--seed", "7", "--for", "2m", "--until", "exit:*")
+    assert result.exit_code == 0
+    assert asked["target"] == Path("shop.branchpoint")
+    assert (asked["seed"], asked["duration"], asked["after"]) == (7, 120, 2)
+    assert "main@8.000000005" in result.stdout
+    assert f"note: {compose}:5: " in result.stderr
+
+
+def test_nothing_matched_has_a_status_of_its_own(
+    compose: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def record(compose: Path, target: Path, **options: Any) -> bp.Recording:
+        RecordingFiles.create(target, head(ended="ran for 60.000 s")).close()
+        return bp.open(target)
+
+    monkeypatch.setattr(bp, "record", record)
+    result = cli("record", compose, "--until", "exit:*")
+    assert result.exit_code == 3
+    assert "ran for 60.000 s" in result.stdout
+    assert "nothing that --until asks for" in result.stderr
+    assert cli("record", compose, "-o", "other.branchpoint").exit_code == 0
+
+
+@pytest.mark.parametrize("begun", [True, False])
+def test_interrupting_says_where_the_recording_is(
+    begun: bool, compose: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def record(compose: Path, target: Path, **options: Any) -> bp.Recording:
+        if begun:
+            target.mkdir()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(bp, "record", record)
+    result = cli("record", compose)
+    assert result.exit_code == 130
+    expected = "recorded is in shop.branchpoint and can be opened" if begun else "nothing was"
+    assert "stopped; " in result.stderr and expected in result.stderr
+
+
+def test_a_recording_is_never_overwritten(compose: Path, path: Path) -> None:
+    result = cli("record", compose, "-o", path)
+    assert result.exit_code == 1
+    assert f"{path} exists already" in result.stderr
+
+
+def test_a_malformed_compose_file_is_named_with_its_line(compose: Path) -> None:
+    compose.write_text("services:\n  db:\n    imag: db:1\n")
+    result = cli("record", compose)
+    assert result.exit_code == 1
+    assert f"Error: {compose}:3: " in result.stderr
+
+
+# -- the rest
+
+
+@pytest.mark.parametrize(("healthy", "status"), [(True, 0), (False, 1)])
+def test_doctor_passes_its_verdict_on(
+    healthy: bool, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from branchpoint import doctor
+
+    class Found(SimpleNamespace):
+        def __str__(self) -> str:
+            return f"{self.seconds} s"
+
+    monkeypatch.setattr(doctor, "examine", lambda seconds: Found(seconds=seconds, healthy=healthy))
+    result = cli("doctor", "--minutes", "0.5")
+    assert (result.stdout, result.exit_code) == ("30.0 s\n", status)
+
+
+def test_version_names_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BRANCHPOINT_CACHE", str(tmp_path / "cache"))
+    result = cli("version")
+    assert result.exit_code == 0
+    assert str(tmp_path / "cache") in result.stdout

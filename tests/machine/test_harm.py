@@ -1,0 +1,187 @@
+"""What harm does: damage, sudden death, wrong wishes. Nothing is lost, nothing stays behind."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import SMALL
+
+import branchpoint as bp
+from branchpoint.machine.computer import Computer
+
+KILLS = int(os.environ.get("BRANCHPOINT_TEST_KILLS", "4"))
+FLIPS = int(os.environ.get("BRANCHPOINT_TEST_FLIPS", "12"))
+
+RECORD = f"""
+import sys, branchpoint as bp
+bp.record({str(SMALL)!r}, sys.argv[1], seed=3, duration=60)
+"""
+SEEK = """
+import random, sys, branchpoint as bp
+run = bp.open(sys.argv[1])
+print("ready", flush=True)
+while True:
+    branch = run.at(random.uniform(0, run.duration)).branch()
+    bp.bash("echo x").run(branch, "server.1")
+"""
+
+
+def emulators_of(pid: int) -> list[int]:
+    """Emulators started by process ``pid``: their parent, or an orphan of their session."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            arguments = (entry / "cmdline").read_bytes().split(b"\0")
+            parent = int((entry / "stat").read_text().rpartition(") ")[2].split()[1])
+        except OSError:
+            continue
+        if arguments[0].endswith(b"qemu-system-x86_64") and parent == pid:
+            found.append(int(entry.name))
+    return found
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        os.sched_yield()
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def check_usable(path: Path) -> None:
+    """It opens, and every second of it can be visited."""
+    with bp.open(path) as run:
+        assert run.manifest.end > 0
+        if run.duration > 0.1:
+            branch = run.at(random.Random(1).uniform(0, run.duration)).branch()
+            assert bp.bash("echo fine").run(branch, "server.1").output == "fine\n"
+
+
+@pytest.mark.parametrize("round", range(KILLS))
+def test_python_killed_while_recording(tmp_path: Path, round: int) -> None:
+    path = tmp_path / "killed.branchpoint"
+    chance = random.Random(round)
+    process = subprocess.Popen([sys.executable, "-c", RECORD, path])
+    wait_for(lambda: (path / "recording.json").exists() and emulators_of(process.pid))
+    children = emulators_of(process.pid)
+    saved = chance.randrange(1, 14)
+    wait_for(lambda: len(list((path / "checkpoints").glob("*"))) >= saved)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    wait_for(lambda: not any(alive(child) for child in children))
+    check_usable(path)
+
+
+@pytest.mark.parametrize("round", range(KILLS))
+def test_python_killed_while_seeking(
+    small_path: Path, copy_of: Callable[[Path], Path], round: int
+) -> None:
+    path = copy_of(small_path)
+    process = subprocess.Popen(
+        [sys.executable, "-c", SEEK, path], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None and process.stdout.readline() == "ready\n"
+    wait_for(lambda: emulators_of(process.pid))
+    children = emulators_of(process.pid)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(random.Random(round).uniform(0.1, 3))
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    process.stdout.close()
+    wait_for(lambda: not any(alive(child) for child in children))
+    check_usable(path)
+
+
+def test_the_emulator_killed_in_the_middle(small: bp.Recording) -> None:
+    branch = small.at(1).branch()
+    bp.bash("echo kept > /srv/kept").run(branch, "server.1")
+    player = small.replayer.bring(branch._history, branch._history.tip)
+    os.kill(player.computer.pid, signal.SIGKILL)
+    with pytest.raises(bp.MachineError, match="the emulator"):
+        branch.wait(1)
+    assert bp.bash("cat /srv/kept").run(branch, "server.1").output == "kept\n"
+
+
+def test_the_emulator_is_confined(small: bp.Recording) -> None:
+    player = small.replayer.bring(small.end._history, small.end._point)
+    status = Path(f"/proc/{player.computer.pid}/status").read_text()
+    fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
+    assert fields["Seccomp"] == "2"
+    assert fields["Uid"].split()[1] != "0"
+    assert int(fields["CapEff"], 16) == 0
+    assert os.getsid(player.computer.pid) == player.computer.pid
+
+
+def test_no_emulator_outlives_its_object(small: bp.Recording) -> None:
+    start = small.replayer.snapshot
+    computer = Computer(start.spec, template=start.template, pool=small.replayer.pool)
+    pid = computer.pid
+    del computer
+    wait_for(lambda: not alive(pid), 10)
+
+
+def test_flipped_bits_and_cut_files_lose_nothing(
+    small_path: Path, small: bp.Recording, copy_of: Callable[[Path], Path]
+) -> None:
+    """Every file of a recording, damaged: a clear word, and all the rest still works."""
+    expected = small.at(3).events.map(str)
+    path = copy_of(small_path)
+    names = sorted(p.relative_to(path) for p in path.rglob("*") if p.is_file())
+    chance = random.Random(5)
+    for number in range(FLIPS):
+        target = path / names[number % len(names)]
+        genuine = target.read_bytes()
+        if not genuine:
+            continue
+        harmed = bytearray(genuine)
+        harmed[chance.randrange(len(harmed))] ^= 1 << chance.randrange(8)
+        target.write_bytes(harmed if number % 3 else harmed[: chance.randrange(len(harmed))])
+        try:
+            with bp.open(path) as run:
+                branch = run.at(3).branch()
+                assert bp.bash("cat /srv/greeting").run(branch, "server.1").exit_code == 0
+                if not run.gaps:
+                    assert run.at(3).events.map(str) == expected
+                said = run.warnings
+        except bp.BranchpointError as error:
+            said = [str(error)]
+        assert all(str(path) in line for line in said)
+        target.write_bytes(genuine)
+    check_usable(path)
+
+
+def test_a_recording_is_never_overwritten(small_path: Path) -> None:
+    with pytest.raises(bp.RecordingError, match="exists already"):
+        bp.record(SMALL, small_path, duration=1)
+
+
+def test_a_missing_system_image_is_named(
+    small_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BRANCHPOINT_CACHE", str(tmp_path / "empty"))
+    monkeypatch.setattr("branchpoint.guest.image.ensure_image", _other_image)
+    with bp.open(small_path) as run, pytest.raises(bp.RecordingError, match="is not on this"):
+        run.at(1).branch().wait(1)
+
+
+def _other_image() -> object:
+    class Other:
+        digest = "0" * 32
+
+    return Other()
