@@ -52,7 +52,7 @@ images:
 # -- demo
 
 demo: setup replayable
-	@$(MAKE) $(RECORDED)
+	@$(MAKE) --silent $(RECORDED)
 	@$(MAKE) notebook
 	@echo
 	@echo 'The recording:          $(RECORDING)  ($(BIN)/branchpoint open $(RECORDING))'
@@ -92,8 +92,9 @@ $(RECORDED): $(shell find $(SYSTEM) -type f ! -path '*/__pycache__/*')
 notebook:
 	@echo 'demo: executing notebooks/$(NOTEBOOK).ipynb on $(RECORDING)'
 	@BRANCHPOINT_RECORDING='$(CURDIR)/$(RECORDING)' $(BIN)/jupyter nbconvert --log-level WARN \
-	    --to notebook --execute --ExecutePreprocessor.timeout=600 --KernelManager.transport=ipc \
-	    --ExecutePreprocessor.store_widget_state=False \
+	    --to notebook --execute --ExecutePreprocessor.timeout=600 \
+	    --KernelManager.transport_encryption=auto \
+	    --ExecutePreprocessor.store_widget_state=False --ExecutePreprocessor.record_timing=False \
 	    --output-dir build --output $(NOTEBOOK).ipynb notebooks/$(NOTEBOOK).ipynb
 	@$(BIN)/jupyter nbconvert --log-level WARN --to html build/$(NOTEBOOK).ipynb
 

@@ -3,10 +3,10 @@
 Capturing is a command, so it is done on a branch made for it and thrown away. tcpdump runs in the
 guest and not in the container: it outlives the container's death and sees it started again.
 
-Packets are dated by the guest's wall clock, which is virtual time plus a constant of the boot (both
-count the instructions executed) until somebody in there sets it. So the difference is measured
-after each capture: a shell writes what the wall clock says, and the agent dates that line by
-virtual time.
+Packets are dated by the guest's wall clock. That is virtual time plus a constant of the boot, but it
+may run faster or slower by a millionth (see guest/boot.py), and somebody in there may set it. So
+the two are compared before and after each capture: a shell writes what the wall clock says, and
+the agent dates that line by virtual time.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 import dpkt
 
@@ -35,7 +35,6 @@ from branchpoint.timeline.moment import duration
 if TYPE_CHECKING:
     import pandas as pd
 
-    from branchpoint.timeline.branch import Branch
     from branchpoint.timeline.moment import Moment
     from branchpoint.timeline.process import Process
 
@@ -52,6 +51,7 @@ _CLOCK = 'for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16; do echo "$EPOCHREALTI
 _LATENCY = 14_930
 """ns from that shell's look at the clock to the agent's, when nothing else runs in between: a few
 thousand instructions, the same ones every time. Measured; to within 0.1 µs."""
+_INACCURACY = 1e-5  # of a clock's rate: ten times what Linux may get wrong when it calibrates
 
 _FILE_HEADER = struct.Struct("<IHHiIII")
 _NANOSECONDS = 0xA1B23C4D  # magic of a file whose times are in ns
@@ -86,16 +86,29 @@ class Packet:
     """What TCP, UDP or whatever it is carries."""
 
 
+class Clock(NamedTuple):
+    """The guest's wall clock (ns since 1970), from which absolute ns are told."""
+
+    wall: int
+    at: int
+    """Absolute ns when it said ``wall``."""
+    rate: float
+    """Absolute ns that pass while it counts one."""
+
+    def absolute(self, wall: int) -> int:
+        """Absolute ns when it said, or would have said, ``wall``."""
+        return self.at + round((wall - self.wall) * self.rate)
+
+
 class Packets(Sequence[Packet]):
     """Captured packets, in the order in which they were seen."""
 
-    def __init__(self, pcap: bytes, offset: int, origin: int, notes: Sequence[str] = ()) -> None:
-        """``offset``: the guest's wall clock (ns since 1970) less absolute ns."""
+    def __init__(self, pcap: bytes, clock: Clock, origin: int, notes: Sequence[str] = ()) -> None:
         self.pcap = pcap
         """The bytes of a pcap file, dated by the guest's wall clock."""
         self.notes = list(notes)
         """What is missing: packets that were dropped, an early end."""
-        self._offset = offset
+        self._clock = clock
         self._origin = origin
 
     def save(self, path: str | os.PathLike[str]) -> Path:
@@ -105,7 +118,7 @@ class Packets(Sequence[Packet]):
     @cached_property
     def _all(self) -> list[Packet]:
         return [
-            _decode(time - self._offset, self._origin, length, data)
+            _decode(self._clock.absolute(time), self._origin, length, data)
             for time, length, data in _records(self.pcap)
         ]
 
@@ -194,6 +207,7 @@ def capture(moment: Moment, container: str, time: Any, filter: str = "") -> Pack
     branch = branch_aside(moment)
     name = str(container) and containers.find(moment.run.manifest.containers, container).name
     tcpdump = f"nsenter --net=/run/netns/{name} {_TCPDUMP}" if name else f"{_TCPDUMP} -Q in"
+    clock = branch.run_command(_CLOCK)
     process = branch.run_command(f"exec {tcpdump} -w - -- {shlex.quote(filter)}", raw=True)
     _play(process, _START_TIME, _LISTENING)
     if _LISTENING not in process.raw("err") or process.exit_code:
@@ -208,7 +222,13 @@ def capture(moment: Moment, container: str, time: Any, filter: str = "") -> Pack
         process.kill(_SIGINT)
         _play(process, _START_TIME)
     notes += _losses(process)
-    return Packets(process.raw(), _wall_clock(branch), moment.run.origin, notes)
+    begin, end = _look(clock.wait()), _look(branch.run_command(_CLOCK).wait())
+    rate = (end.at - begin.at) / ((end.wall - begin.wall) or 1)
+    if abs(rate - 1) < _INACCURACY:
+        end = end._replace(rate=rate)
+    else:
+        notes.append("the guest's wall clock was set meanwhile: vtime is right only after that")
+    return Packets(process.raw(), end, moment.run.origin, notes)
 
 
 def _play(process: Process, limit: int, text: bytes | None = None, most: int = 2**62) -> None:
@@ -245,18 +265,18 @@ def _losses(process: Process) -> list[str]:
     ]
 
 
-def _wall_clock(branch: Branch) -> int:
-    """The guest's wall clock (ns since 1970) less absolute ns, right to about a microsecond."""
-    process = branch.run_command(_CLOCK).wait()
-    differences = []
+def _look(process: Process) -> Clock:
+    """What the guest's wall clock said, from the output of ``_CLOCK``; right to some 0.1 µs."""
+    seen = []
     for line in process.events.where(type="log", stream="out"):
         seconds, _, micros = line.text.partition(".")
         if len(micros) != 6 or not (seconds + micros).isdecimal():
             raise BranchpointError(f"the guest's shell says that the time is {line.text[:50]!r}")
-        differences.append(int(seconds + micros) * 1000 - line.at)
-    if not differences:
+        seen.append(Clock(int(seconds + micros) * 1000, line.at - _LATENCY, 1))
+    if not seen:
         raise BranchpointError(f"the guest's shell did not tell the time: {process.output[:200]}")
-    return max(differences) + _LATENCY  # all others were delayed, or cut off more of a microsecond
+    # All others were delayed on the way, or lost more of a microsecond.
+    return max(seen, key=lambda clock: clock.wall - clock.at)
 
 
 # -- decoding: the bytes may have been written by anybody, and everything is possible in them
