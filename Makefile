@@ -76,7 +76,7 @@ $(RECORDED): $(shell find $(SYSTEM) -type f ! -path '*/__pycache__/*')
 	    rm -rf $(UNFINISHED); \
 	    status=0; \
 	    $(BIN)/branchpoint record $(SYSTEM) --output $(UNFINISHED) --seed $$seed \
-	        --for $(DEMO_TIME) --until 'exit:*' >build/record.log || status=$$?; \
+	        --for $(DEMO_TIME) --until 'exit:*' >/dev/null || status=$$?; \
 	    case $$status in \
 	    0) break ;; \
 	    3) [ $$seed -lt $$last ] || { \
@@ -101,8 +101,9 @@ notebook:
 lab:
 	@[ -e build/$(NOTEBOOK).ipynb ] || { \
 	    echo 'lab: build/$(NOTEBOOK).ipynb is not there yet; run: make demo' >&2; exit 1; }
-	@$(BIN)/jupyter lab --ServerApp.root_dir='$(CURDIR)' $(LAB_ARGS) \
-	    $$([ "$$(id -u)" != 0 ] || echo --allow-root) build/$(NOTEBOOK).ipynb
+	@$(BIN)/jupyter lab --ServerApp.root_dir='$(CURDIR)' \
+	    --LabApp.default_url=/lab/tree/build/$(NOTEBOOK).ipynb \
+	    $$([ "$$(id -u)" != 0 ] || echo --allow-root) $(LAB_ARGS)
 
 # -- checks
 

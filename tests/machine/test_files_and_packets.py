@@ -140,6 +140,7 @@ def test_looking_changes_nothing(small: bp.Recording) -> None:
 
     branch, twin = act(), act()
     before = digest(branch.end), list(branch.events), list(small.events)
+    known = dict(small.files.futures)
     first = branch.extract_file("/acted", "client"), branch.extract_pcap("server", 0.7).pcap
     again = branch.extract_file("/acted", "client"), branch.extract_pcap("server", 0.7).pcap
     assert first == again
@@ -147,6 +148,7 @@ def test_looking_changes_nothing(small: bp.Recording) -> None:
     small.at(3.3).extract_tree("/srv", "server")
     assert (digest(branch.end), list(branch.events), list(small.events)) == before
     assert digest(twin.end) == before[0]
+    assert small.files.futures == known
     # What comes later is the same, too, in the branch and in the recording.
     branch.wait(1)
     twin.wait(1)
@@ -219,7 +221,7 @@ def test_what_cannot_be_captured(small: bp.Recording) -> None:
         moment.extract_pcap("server", 1, "-w /tmp/x")
     with pytest.raises(ContainerError, match="nobody"):
         moment.extract_pcap("nobody", 1)
-    with pytest.raises(BranchpointError, match="not a time"):
+    with pytest.raises(BranchpointError, match="not a length of time"):
         moment.extract_pcap("server", "soon")
 
 
@@ -259,7 +261,7 @@ def test_packets_are_dated_right(small: bp.Recording, tmp_path: Path) -> None:
         packets = branch.extract_pcap("client", seconds)
         ends = look(branch), look(branch.end.branch().wait(seconds))
         for at, wall in ends:
-            assert abs(packets._clock.absolute(wall) - at) < 1000
+            assert abs(packets.clock.absolute(wall) - at) < 1000
         return packets
 
     branch = small.at(0.1).branch()

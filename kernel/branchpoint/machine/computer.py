@@ -79,6 +79,7 @@ class Computer:
         self.now = 0
         self.base: State | None = None
         """The state that the memory was last known to be in."""
+        self._received = bytearray()
         self._exchange = os.memfd_create("branchpoint-exchange")
         self._console = os.memfd_create("branchpoint-console")
         self._process, self._socket = self._spawn(template, kernel, cures)
@@ -181,16 +182,29 @@ class Computer:
     # -- talking to the timekeeper
 
     def _call(self, op: int, a: int = 0, b: int = 0, payload: bytes = b"") -> tuple[int, bytes]:
+        """Ask and wait for the answer. The first interrupt waits for it too; a second does not."""
+        interrupt: KeyboardInterrupt | None = None
+        self._received.clear()
         try:
             self._socket.sendall(_REQUEST.pack(op, len(payload), a, b) + payload)
-            status, length, self.now, value = _REPLY.unpack(self._receive(_REPLY.size))
-            data = self._receive(length)
+            while True:
+                try:
+                    self._receive(_REPLY.size)
+                    status, length, self.now, value = _REPLY.unpack_from(self._received)
+                    data = self._receive(_REPLY.size + length)[_REPLY.size :]
+                    break
+                except KeyboardInterrupt as stop:
+                    if interrupt is not None:
+                        raise
+                    interrupt = stop
         except OSError as error:
             raise self._died() from error
         except BaseException:
-            # Interrupted between question and answer: this process can no longer be spoken to.
+            # Between question and answer: this process can no longer be spoken to.
             self.close()
             raise
+        if interrupt is not None:
+            raise interrupt
         if status == _ERROR:
             raise MachineError(f"at {self.now} ns: {data.decode(errors='replace')}")
         if status == _HALTED:
@@ -201,14 +215,13 @@ class Computer:
         return value, data
 
     def _receive(self, length: int) -> bytes:
-        data = bytearray(length)
-        view = memoryview(data)
-        while view:
-            got = self._socket.recv_into(view)
+        """The first ``length`` bytes of the answer; goes on where an interrupt left off."""
+        while len(self._received) < length:
+            got = self._socket.recv(length - len(self._received))
             if not got:
                 raise ConnectionResetError("the emulator closed its socket")
-            view = view[got:]
-        return bytes(data)
+            self._received += got
+        return bytes(self._received[:length])
 
     def _died(self) -> MachineError:
         with contextlib.suppress(subprocess.TimeoutExpired):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from branchpoint.errors import BranchpointError, ContainerError
 from branchpoint.guest import wire
 from branchpoint.timeline import containers
-from branchpoint.timeline.clock import format_vtime
+from branchpoint.timeline.clock import Time, format_vtime
 from branchpoint.timeline.events import Event, EventSet
 from branchpoint.timeline.history import COMMAND, FAULT, History
 from branchpoint.timeline.manifest import Input
@@ -70,10 +70,14 @@ class Branch:
         """Let time pass until such an event happens; at most ``cap`` (60 virtual seconds).
 
         ``events`` is an event set (its query counts), a query such as ``"exit:standby.*"``, or
-        ``{until: events}``. The event is returned, or None when the cap came first.
+        ``{until: events}``, ``{until: events, cap: 5}``. The event is returned, or None when the
+        cap came first.
         """
         if isinstance(events, dict):
-            (events,) = events.values()
+            cap = next((v for v in events.values() if isinstance(v, Time | int | float)), cap)
+            events = next(
+                (v for v in events.values() if not isinstance(v, Time | int | float)), None
+            )
         query = _query(events)
         limit = duration(None, units) if units else duration(cap, {})
         found: list[Event] = []

@@ -62,7 +62,7 @@ class Moment:
             at = self.run.origin + to_ns(vtime)
         if at > self.at:
             raise TimeError(
-                f"{self.run.path}: {format_vtime(at - self.run.origin)} s is after {self}",
+                f"{self.run.path.name}: {format_vtime(at - self.run.origin)} s is after {self}",
                 "let a branch run there: moment.branch(), branch.wait(...)",
             )
         return self._at(at)
@@ -71,7 +71,7 @@ class Moment:
         if at < self.run.earliest:
             begin = format_vtime(self.run.earliest - self.run.origin)
             raise TimeError(
-                f"{self.run.path} begins at {begin} s; "
+                f"{self.run.path.name} begins at {begin} s; "
                 f"{format_vtime(at - self.run.origin)} s is before that"
             )
         history, point = self._history, self._point
@@ -159,6 +159,8 @@ class Moment:
 
 def duration(given: Any, units: dict[str, float]) -> int:
     """ns of a duration given as seconds, a Time, or keywords such as ``seconds=1``."""
+    if isinstance(given, dict):
+        given = set(given.values())
     if isinstance(given, set | frozenset) and len(given) == 1:
         (given,) = given
     if (given is None) == (not units):

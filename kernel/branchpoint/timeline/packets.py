@@ -3,9 +3,9 @@
 Capturing is a command, so it is done on a branch made for it and thrown away. tcpdump runs in the
 guest and not in the container: it outlives the container's death and sees it started again.
 
-Packets are dated by the guest's wall clock. That is virtual time plus a constant of the boot, but it
-may run faster or slower by a millionth (see guest/boot.py), and somebody in there may set it. So
-the two are compared before and after each capture: a shell writes what the wall clock says, and
+Packets are dated by the guest's wall clock. That is virtual time plus a constant of the boot, but
+it may run faster or slower by a millionth (see guest/boot.py), and somebody in there may set it.
+So the two are compared before and after each capture: a shell writes what the wall clock says, and
 the agent dates that line by virtual time.
 """
 
@@ -52,6 +52,7 @@ _LATENCY = 14_930
 """ns from that shell's look at the clock to the agent's, when nothing else runs in between: a few
 thousand instructions, the same ones every time. Measured; to within 0.1 µs."""
 _INACCURACY = 1e-5  # of a clock's rate: ten times what Linux may get wrong when it calibrates
+_SET = 1_000_000  # ns by which a clock is off that somebody has set
 
 _FILE_HEADER = struct.Struct("<IHHiIII")
 _NANOSECONDS = 0xA1B23C4D  # magic of a file whose times are in ns
@@ -108,7 +109,8 @@ class Packets(Sequence[Packet]):
         """The bytes of a pcap file, dated by the guest's wall clock."""
         self.notes = list(notes)
         """What is missing: packets that were dropped, an early end."""
-        self._clock = clock
+        self.clock = clock
+        """Tells absolute ns from the dates in the file."""
         self._origin = origin
 
     def save(self, path: str | os.PathLike[str]) -> Path:
@@ -118,7 +120,7 @@ class Packets(Sequence[Packet]):
     @cached_property
     def _all(self) -> list[Packet]:
         return [
-            _decode(self._clock.absolute(time), self._origin, length, data)
+            _decode(self.clock.absolute(time), self._origin, length, data)
             for time, length, data in _records(self.pcap)
         ]
 
@@ -223,9 +225,9 @@ def capture(moment: Moment, container: str, time: Any, filter: str = "") -> Pack
         _play(process, _START_TIME)
     notes += _losses(process)
     begin, end = _look(clock.wait()), _look(branch.run_command(_CLOCK).wait())
-    rate = (end.at - begin.at) / ((end.wall - begin.wall) or 1)
-    if abs(rate - 1) < _INACCURACY:
-        end = end._replace(rate=rate)
+    passed, counted = end.at - begin.at, end.wall - begin.wall
+    if abs(counted - passed) <= _SET + passed * _INACCURACY:
+        end = end._replace(rate=passed / counted)
     else:
         notes.append("the guest's wall clock was set meanwhile: vtime is right only after that")
     return Packets(process.raw(), end, moment.run.origin, notes)

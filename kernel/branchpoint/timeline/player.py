@@ -27,17 +27,27 @@ class Player:
         """Give the machine the inputs that are due at this very instant."""
         assert self.history is not None
         while self.place.count < len(self.history.inputs):
-            due = self.history.inputs[self.place.count]
-            if due.at != self.place.at:
+            if self.history.inputs[self.place.count].at != self.place.at:
                 return
-            self.mailbox.send(due.data)
-            self.place = Point(self.place.at, self.place.count + 1)
+            self._take_input()
+
+    def _take_input(self) -> None:
+        assert self.history is not None
+        try:
+            self.mailbox.send(self.history.inputs[self.place.count].data)
+        except BaseException:
+            self.close()  # half an input may be in there
+            raise
+        self.place = Point(self.place.at, self.place.count + 1)
 
     def run_to(self, instant: int) -> None:
         """Run to ``instant`` (ns), before any input due then; no input may be due on the way."""
         self.take_inputs()
-        self.computer.run_to(instant)
-        self.place = Point(instant, self.place.count)
+        try:
+            self.computer.run_to(instant)
+        finally:  # an interrupt is raised when it has arrived there
+            if self.computer.now == instant:
+                self.place = Point(instant, self.place.count)
 
     def replay_to(self, goal: Point) -> None:
         """Go through what is already known of the history, up to ``goal``."""
@@ -45,8 +55,7 @@ class Player:
         while self.place.at < goal.at:
             self.run_to(min(goal.at, self.next_input()))
         while self.place.count < goal.count:
-            self.mailbox.send(self.history.inputs[self.place.count].data)
-            self.place = Point(self.place.at, self.place.count + 1)
+            self._take_input()
 
     def next_input(self) -> int:
         """The instant of the first input later than now; far away when there is none."""

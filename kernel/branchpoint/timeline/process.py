@@ -10,6 +10,7 @@ from branchpoint.errors import BranchpointError, ProcessTimeout
 from branchpoint.timeline.branch import HOST, Branch
 from branchpoint.timeline.clock import Time, format_vtime
 from branchpoint.timeline.events import Event, EventSet
+from branchpoint.timeline.listing import inert
 from branchpoint.timeline.moment import Moment, duration
 
 _PATIENCE = 60  # virtual seconds
@@ -180,7 +181,7 @@ class Process:
 
     @property
     def dead_container(self) -> bool:
-        """Whether its container was dead: then it ran in what is left of it, its files and network."""
+        """Whether its container was dead: it ran in what is left of it, its files and network."""
         begin = self.events.where(type="process.start").first
         return begin is not None and begin.fields.get("dead") == "1"
 
@@ -230,6 +231,6 @@ class Process:
         return f"<{self.script!r} in {where}: {state}{dead}>"
 
     def _repr_html_(self) -> str:
-        text = self.output
+        text = "\n".join(inert(line.expandtabs(), _SHOWN) for line in self.output.splitlines())
         cut = f"\n… {len(text) - _SHOWN} characters more in .output" if len(text) > _SHOWN else ""
         return f"<pre>{escape(text[:_SHOWN] + cut)}</pre><small>{escape(repr(self))}</small>"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
 from branchpoint import progress
 from branchpoint.errors import RecordingError
@@ -199,6 +200,9 @@ class _Recorder:
         self._save()
 
 
+_open: WeakValueDictionary[Path, Recording] = WeakValueDictionary()
+
+
 def _engine() -> manifest.Engine:
     found = engine.find()
     return manifest.Engine(
@@ -209,16 +213,23 @@ def _engine() -> manifest.Engine:
 def open_recording(path: Path | str) -> Recording:
     """Open a recording. Nothing runs until a moment of it is visited.
 
+    One that this process has open already is given again.
+
     :raises RecordingError: when it is not a recording, is damaged beyond use, or needs an image
         that is not on this computer.
     """
+    key = Path(path).resolve()
+    known = _open.get(key)
+    if known is not None and not known.closed:
+        return known
     try:
         files = RecordingFiles.open(path, write=True)
     except RecordingError as error:
         if "by another process" not in error.message:
             raise
         files = RecordingFiles.open(path)
-    return Recording(files, lambda: _snapshot_for(files))
+    run = _open[key] = Recording(files, lambda: _snapshot_for(files))
+    return run
 
 
 def _snapshot_for(files: RecordingFiles) -> Snapshot:
@@ -235,7 +246,7 @@ def _snapshot_for(files: RecordingFiles) -> Snapshot:
     system = layout.find(machine.system_image)
     if system is None:
         raise RecordingError(
-            f"{files.path} needs system image {machine.system_image}, which is not on this computer",
+            f"{files.path}: its system image {machine.system_image} is not on this computer",
             "build it from the same compose file: branchpoint image COMPOSE",
         )
     return ensure_snapshot(guest, system, machine.ram)

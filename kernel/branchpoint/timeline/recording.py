@@ -33,6 +33,7 @@ class Recording:
 
     def __init__(self, files: RecordingFiles, snapshot: Callable[[], Snapshot]) -> None:
         self.files = files
+        self._closed = False
         log, gaps = files.load_events()
         self.gaps = gaps
         head = files.manifest
@@ -114,7 +115,7 @@ class Recording:
         """The moment at an absolute instant (ns since power-on)."""
         if not self.earliest <= at <= self.manifest.end:
             raise TimeError(
-                f"{format_vtime(at - self.origin)} s is outside {self.path}, which goes from "
+                f"{format_vtime(at - self.origin)} s is outside {self.path.name}, which goes from "
                 f"{format_vtime(self.earliest - self.origin)} s to {self.duration:.3f} s",
                 "to see what comes after the end, branch off it: run.end.branch().wait(10)",
             )
@@ -199,8 +200,14 @@ class Recording:
 
     # -- ending
 
+    @property
+    def closed(self) -> bool:
+        """Whether :meth:`close` was called."""
+        return self._closed
+
     def close(self) -> None:
         """End the emulators and let go of the files."""
+        self._closed = True
         self.replayer.close()
         self.files.close()
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from branchpoint.timeline.store import RecordingFiles
 
 _PLAYERS = 2  # emulators kept; each has at most the machine's memory to itself
 _NEAR = 50_000_000  # ns of replay that cost about as much as restoring a state
+_NEVER = 2**62  # ns
 _STATES = 64  # states kept in memory for one history
 
 Stop = Callable[[list[Event]], bool]
@@ -172,6 +174,12 @@ class Replayer:
             and history.inputs[:count] == self.root.inputs[:count]
         )
 
+    def _next_mark(self, history: History) -> int:
+        """The next instant after the tip at which the machine must be in a recorded state."""
+        later = [at for at in self.files.digests if at > history.tip.at]
+        mark = min(later, default=_NEVER)
+        return mark if self._is_recorded(history, mark) else _NEVER
+
     def verify(self, player: Player) -> None:
         """Compare the machine with the recording's digest for this instant.
 
@@ -221,17 +229,29 @@ class Replayer:
             start = history.tip.at
             history.forget_after_tip()
             total = None if stop else (until - start) / 1e9  # who waits does not know for how long
-            with progress.task("running", total, "virtual s") as task:
+            with progress.task("running", total, "virtual s") as task, self._stoppable(history):
                 while history.tip.at < until:
                     # Steps lie on a fixed grid: where one starts must not decide where one stops.
                     grid = (player.place.at // step + 1) * step
-                    player.run_to(min(until, grid, player.next_input()))
-                    events = self._collect(player, history)
-                    history.tip = player.place
+                    mark = self._next_mark(history)
+                    try:
+                        player.run_to(min(until, grid, mark, player.next_input()))
+                    finally:  # an interrupt comes after the step
+                        events = self._collect(player, history) if player.alive else []
+                    if history.tip.at == mark:
+                        self.verify(player)
                     task.update((history.tip.at - start) / 1e9, self.vtime(history.tip.at))
                     if stop is not None and stop(events):
                         return True
             return False
+
+    @contextmanager
+    def _stoppable(self, history: History) -> Iterator[None]:
+        try:
+            yield
+        except KeyboardInterrupt as stop:
+            stop.add_note(f"stopped by user at {self.vtime(history.tip.at)}; everything is usable")
+            raise
 
     def _collect(self, player: Player, history: History) -> list[Event]:
         events: list[Event] = []
@@ -243,6 +263,7 @@ class Replayer:
             else:
                 events.append(from_guest(record))
         history.log.extend(events)
+        history.tip = player.place
         return events
 
     # -- to and from the store

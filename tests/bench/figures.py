@@ -1,0 +1,48 @@
+"""What a measure says: one figure each, with the bar it was held against."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One line of the table."""
+
+    name: str
+    """What was measured, with its circumstances."""
+    measured: str
+    bar: str = ""
+    """What was asked for; empty for figures that are only told."""
+    met: bool | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def at_most(name: str, value: float, bar: float, unit: str, note: str = "") -> Figure:
+    """A figure that must not be above ``bar``."""
+    measured = f"{amount(value, unit)}{f' ({note})' if note else ''}"
+    return Figure(name, measured, f"≤ {amount(bar, unit)}", value <= bar)
+
+
+def amount(value: float, unit: str) -> str:
+    """``value`` with three digits that mean something."""
+    if unit == "%":
+        return f"{value * 100:.1f} %"
+    digits = 0 if value == 0 else max(0, 2 - math.floor(math.log10(abs(value))))
+    text = f"{value:.{min(digits, 3)}f}"
+    return f"{text.rstrip('0').rstrip('.') if '.' in text else text} {unit}"
+
+
+def quantile(values: Sequence[float], share: float) -> float:
+    """The smallest value that at least ``share`` of all are not above."""
+    return sorted(values)[max(0, math.ceil(share * len(values)) - 1)]
+
+
+def median(values: Sequence[float]) -> float:
+    return statistics.median(values)

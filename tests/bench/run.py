@@ -1,0 +1,139 @@
+"""Measures what the README states, on this computer: `make bench`.
+
+Every measure runs in a Python process of its own, so none inherits memory, emulators or a warm
+cache from another. Recordings are made in build/bench and used again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import soaking
+import table
+from branching import branching
+from figures import Figure
+from idling import idling
+from opening import opening
+from rewinding import rewinding
+from scale import FULL, QUICK, Scale
+from sharing import sharing
+from states import states
+from storing import storing
+from subjects import SUBJECTS, recorded
+
+from branchpoint.errors import BranchpointError
+
+_WORK = Path(__file__).parents[2] / "build" / "bench"
+_BUSY = 0.5  # load average above which others are at work
+_LIMIT = 3600  # seconds for one measure
+
+
+def recordings(scale: Scale, work: Path) -> list[Figure]:
+    """Makes those that the others visit; says nothing."""
+    for subject in SUBJECTS:
+        recorded(subject, scale.recording, work)
+    return []
+
+
+_MEASURES: dict[str, Callable[[Scale, Path], list[Figure]]] = {
+    measure.__name__: measure
+    for measure in (
+        recordings, opening, rewinding, branching, idling, sharing, states, storing,
+    )
+}  # fmt: skip
+
+
+def main() -> int:
+    arguments = _arguments()
+    work: Path = arguments.work
+    work.mkdir(parents=True, exist_ok=True)
+    scale = QUICK if arguments.quick else FULL
+    if arguments.measure:
+        found = _MEASURES[arguments.measure](scale, work)
+        print(json.dumps([figure.as_dict() for figure in found]))
+        return 0
+    if arguments.soak is not None:
+        soaking.soak_all(work, {**soaking.COUNTS, **dict(arguments.soak)})
+    load = os.getloadavg()[0]
+    figures: list[Figure] = []
+    failed = False
+    for name in arguments.only if arguments.only is not None else _MEASURES:
+        found = _apart(name, arguments)
+        if found is None:
+            failed = True
+            found = [Figure(name, "could not be measured", met=False)]
+        figures += found
+    figures += soaking.figures(work)
+    caption = f"Measured on {table.machine()}, {table.today()}."
+    if arguments.quick:
+        caption += " A quick run: too few of everything to mean much."
+    if load > _BUSY:
+        caption += f" The machine was busy (load {load:.1f}): times are too long."
+    print(table.plain(figures, caption))
+    if arguments.readme:
+        table.put(table.markdown(figures, caption), arguments.readme)
+    return int(failed)
+
+
+def _apart(name: str, arguments: argparse.Namespace) -> list[Figure] | None:
+    """The figures of one measure, taken in a new process; None when it failed."""
+    print(f"bench: {name}", file=sys.stderr, flush=True)
+    started = time.monotonic()
+    command = [sys.executable, __file__, "--measure", name, "--work", arguments.work]
+    try:
+        done = subprocess.run(
+            command + ["--quick"] * arguments.quick, stdout=subprocess.PIPE, timeout=_LIMIT
+        )
+    except subprocess.TimeoutExpired:
+        print(f"bench: {name} did not end in {_LIMIT} s", file=sys.stderr)
+        return None
+    if done.returncode:
+        print(f"bench: {name} failed", file=sys.stderr)
+        return None
+    found = [Figure(**fields) for fields in json.loads(done.stdout)]
+    print(f"bench: {name} took {time.monotonic() - started:.0f} s", file=sys.stderr)
+    return found
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="a few minutes, to see that it works")
+    parser.add_argument("--only", nargs="*", choices=list(_MEASURES), help="these measures")
+    parser.add_argument("--readme", type=Path, help="put the table between this file's marks")
+    parser.add_argument("--work", type=Path, default=_WORK, help="where recordings are kept")
+    parser.add_argument(
+        "--soak",
+        nargs="*",
+        type=_soak,
+        metavar="WHAT=COUNT",
+        help="first go on with the soaks, which take hours; how many replays of what: "
+        + " ".join(f"{key}={count}" for key, count in soaking.COUNTS.items()),
+    )
+    parser.add_argument("--measure", choices=list(_MEASURES), help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.readme and arguments.only is not None:
+        parser.error("--readme needs all measures; leave out --only")
+    return arguments
+
+
+def _soak(text: str) -> tuple[str, int]:
+    key, _, count = text.partition("=")
+    if key not in soaking.COUNTS or not count.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} is not one of demo=N, etcd=N, torture=N")
+    return key, int(count)
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except BranchpointError as error:
+        sys.exit(str(error))
+    except KeyboardInterrupt:
+        sys.exit(130)

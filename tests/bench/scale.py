@@ -1,0 +1,49 @@
+"""How much is measured: the full bench, and a quick one to see that it works."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Lengths are in virtual seconds."""
+
+    recording: float
+    """Length of the recordings that are visited."""
+    openings: int
+    """New Python processes, for each system."""
+    sessions: int
+    """Times a recording is opened to rewind in it."""
+    rewinds: int
+    """In one session."""
+    branches: int
+    captures: int
+    idles: int
+    stretch: float
+    """How long the machine runs when the control plane's share is measured."""
+    stretches: int
+
+
+FULL = Scale(
+    recording=120,
+    openings=20,
+    sessions=10,
+    rewinds=10,
+    branches=50,
+    captures=50,
+    idles=5,
+    stretch=60,
+    stretches=3,
+)
+QUICK = Scale(
+    recording=20,
+    openings=2,
+    sessions=2,
+    rewinds=4,
+    branches=5,
+    captures=5,
+    idles=2,
+    stretch=10,
+    stretches=1,
+)

@@ -1,0 +1,147 @@
+"""Long soaks in slices, with their counts kept on disk: they can be interrupted and continued."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from figures import Figure, amount
+from subjects import ETCD, demo, recorded, sources
+
+import branchpoint as bp
+from branchpoint import doctor, soak
+from branchpoint.guest.image import ensure_image
+from branchpoint.machine import engine
+from branchpoint.machine.computer import Cures
+
+FILE = "soak.json"
+COUNTS = {"demo": 1000, "etcd": 200, "torture": 500}
+_SLICE = 50  # replays between two savings; memory is given back then, too
+_LAST = 20  # virtual seconds of a recording that are replayed
+_ETCD_LENGTH = 60  # virtual seconds
+_CONTROL_PATIENCE = 600  # wall seconds in which a control must diverge
+_NAMES = {
+    "demo": f"replays of the demo's last {_LAST} virtual s, both cores busy",
+    "etcd": f"replays of etcd's last {_LAST} virtual s, both cores busy",
+    "torture": "replays of the torture guest, both cores busy",
+    "idle": "control: torture guest without the idle cure",
+    "tlb": "control: torture guest without the TLB cure",
+}
+_CONTROLS = {"idle": Cures(idle=False), "tlb": Cures(tlb=False)}
+
+
+@dataclass
+class Count:
+    """What was soaked so far, and the code and emulator that it says something about."""
+
+    of: str
+    asked: int
+    """Replays; 0 for a control, which ends when it diverges."""
+    replays: int = 0
+    stops: int = 0
+    rewinds: int = 0
+    from_power_on: int = 0
+    divergences: int = 0
+    minutes: float = 0.0
+
+    def add(self, report: soak.Report) -> None:
+        self.replays += report.replays
+        self.stops += report.stops
+        self.rewinds += report.rewinds
+        self.from_power_on += report.from_power_on
+        self.divergences += len(report.divergences)
+        self.minutes += report.wall / 60
+
+    def figure(self, name: str) -> Figure:
+        if self.asked:
+            diverged = f"{self.divergences} diverged" if self.divergences else "all identical"
+            measured = (
+                f"{self.replays}: {diverged} ({self.stops} stops, {self.rewinds} rewinds, "
+                f"{self.from_power_on} from power-on; {amount(self.minutes, 'min')})"
+            )
+            met = self.replays >= self.asked and not self.divergences
+            return Figure(name, measured, f"{self.asked}, all identical", met)
+        measured = f"{self.divergences} of {self.replays} diverged"
+        return Figure(name, measured, "diverges", self.divergences > 0)
+
+
+def soak_all(work: Path, counts: dict[str, int]) -> None:
+    """Go on with all soaks up to ``counts`` replays each, then the controls."""
+    for key, asked in counts.items():
+        _go_on(work, key, asked)
+    for key in _CONTROLS:
+        _go_on(work, key, 0)
+
+
+def figures(work: Path) -> list[Figure]:
+    """What is known from soaks of this very code."""
+    known = _load(work)
+    return [known[key].figure(name) for key, name in _NAMES.items() if key in known]
+
+
+def _go_on(work: Path, key: str, asked: int) -> None:
+    known = _load(work)
+    count = known.setdefault(key, Count(_identity(), asked))
+    count.asked = asked
+    with _opener(work, key) as opened:
+        while count.replays < asked or (not asked and not count.replays):
+            with opened() as subject:
+                # The seed makes each slice choose other stops, looks and rewinds.
+                if asked:
+                    wanted = min(_SLICE, asked - count.replays)
+                    report = soak.soak(subject, wanted, seed=count.replays)
+                else:
+                    report = soak.soak(subject, None, _CONTROL_PATIENCE, until_divergence=True)
+            print(report, flush=True)
+            for line in report.divergences:
+                print(f"  {line}", flush=True)
+            count.add(report)
+            (work / FILE).write_text(json.dumps({k: asdict(c) for k, c in known.items()}, indent=1))
+
+
+_Opened = Callable[[], Any]
+
+
+@contextmanager
+def _opener(work: Path, key: str) -> Iterator[_Opened]:
+    """A function that opens the subject of a soak anew for each slice."""
+    if key in ("demo", "etcd"):
+        path = demo(work) if key == "demo" else recorded(ETCD, _ETCD_LENGTH, work)
+
+        @contextmanager
+        def of_recording() -> Iterator[soak.Subject]:
+            with bp.open(path) as run:
+                yield soak.subject_of(run, _LAST)
+                run.replayer.pool.close()
+
+        yield of_recording
+        return
+    image = ensure_image()
+    with tempfile.TemporaryDirectory(prefix="branchpoint-") as folder:
+        kernel = doctor.torture_kernel(image, Path(folder))
+
+        @contextmanager
+        def of_torture() -> Iterator[soak.Subject]:
+            subject = doctor.torture(image, kernel, _CONTROLS.get(key, Cures()), _NAMES[key])
+            yield subject
+            subject.pool.close()
+
+        yield of_torture
+
+
+def _identity() -> str:
+    return f"{sources()} {engine.find().fingerprint} {ensure_image().digest}"
+
+
+def _load(work: Path) -> dict[str, Count]:
+    try:
+        found = json.loads((work / FILE).read_text())
+    except FileNotFoundError:
+        return {}
+    counts = {key: Count(**fields) for key, fields in found.items()}
+    return {key: count for key, count in counts.items() if count.of == _identity()}

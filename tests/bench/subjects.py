@@ -1,0 +1,120 @@
+"""The recordings that are measured, made here from the systems in notebooks/systems.
+
+A recording is used again when code, images and emulator are those that made it: then another one
+would be the same, byte for byte, but for the time that making it takes.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from blake3 import blake3
+
+import branchpoint as bp
+from branchpoint import progress, system
+from branchpoint.errors import BranchpointError, RecordingError
+from branchpoint.guest.image import ensure_image
+from branchpoint.machine import engine
+
+_ROOT = Path(__file__).parents[2]
+_SYSTEMS = _ROOT / "notebooks" / "systems"
+_LAYERS = ("machine", "guest", "system", "timeline")
+_DEMO_SEEDS = range(4, 44)
+_DEMO_TIME = 120
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A system to record, and a container in which commands are run."""
+
+    name: str
+    container: str
+    seed: int = 1
+
+    @property
+    def compose(self) -> Path:
+        return _SYSTEMS / self.name / "compose.yaml"
+
+
+ARIA = Subject("aria", "primary.archive.1")
+ETCD = Subject("etcd", "node1.1")
+SUBJECTS = (ARIA, ETCD)
+
+
+def recorded(subject: Subject, seconds: float, work: Path) -> Path:
+    """A recording of ``seconds`` (virtual), whatever happens in it."""
+    path = work / f"{subject.name}-{seconds:g}s.branchpoint"
+    made_by = _circumstances(subject, seed=subject.seed, seconds=seconds)
+    if not _good(path, made_by):
+        _remove(path)
+        bp.record(subject.compose, path, seed=subject.seed, duration=seconds).close()
+        _mark(path).write_text(json.dumps(made_by))
+    return path
+
+
+def demo(work: Path) -> Path:
+    """The demo: Aria up to its failure, with the first seed that makes it fail."""
+    path = work / "demo.branchpoint"
+    made_by = _circumstances(ARIA, until="exit")
+    if _good(path, made_by):
+        return path
+    with progress.task("recording aria until it fails", len(_DEMO_SEEDS), "seeds") as task:
+        for number, seed in enumerate(_DEMO_SEEDS):
+            task.update(number)
+            _remove(path)
+            with bp.record(
+                ARIA.compose, path, seed=seed, duration=_DEMO_TIME, until="exit:*"
+            ) as run:
+                failed = run.manifest.ended.startswith("until")
+            if failed:
+                _mark(path).write_text(json.dumps(made_by))
+                return path
+    raise BranchpointError(f"no seed of {_DEMO_SEEDS} makes aria fail in {_DEMO_TIME} s")
+
+
+@functools.cache
+def sources() -> str:
+    """A digest of all code that makes and replays recordings."""
+    package = Path(bp.__file__).parent
+    digest = blake3()
+    for layer in _LAYERS:
+        for path in sorted((package / layer).rglob("*.[pch]*")):
+            if path.suffix in (".py", ".c", ".h"):
+                digest.update(str(path.relative_to(package)).encode() + path.read_bytes())
+    return digest.hexdigest(16)
+
+
+def _circumstances(subject: Subject, **how: Any) -> dict[str, Any]:
+    return {
+        **how,
+        "sources": sources(),
+        "engine": engine.find().fingerprint,
+        "guest": ensure_image().digest,
+        "system": system.build(subject.compose).digest,
+    }
+
+
+def _mark(path: Path) -> Path:
+    """The file that says what a finished recording was made by."""
+    return path.with_suffix(".made.json")
+
+
+def _good(path: Path, made_by: dict[str, Any]) -> bool:
+    try:
+        if json.loads(_mark(path).read_text()) != made_by:
+            return False
+        with bp.open(path) as run:
+            return not run.warnings
+    except (OSError, ValueError, RecordingError):
+        return False
+
+
+def _remove(path: Path) -> None:
+    _mark(path).unlink(missing_ok=True)
+    if path.exists():
+        shutil.rmtree(path)
