@@ -117,10 +117,10 @@ lint: $(READY)
 	@$(BIN)/mypy
 
 bench: setup
-	@$(BIN)/python tests/quality/bench.py
+	@$(BIN)/python tests/bench/run.py --readme README.md
 
 soak: setup
-	@$(BIN)/python tests/quality/soak.py
+	@$(BIN)/python tests/bench/run.py --only soak --soak
 
 clean:
 	rm -rf build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

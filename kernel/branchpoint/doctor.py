@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,31 +80,36 @@ def examine(seconds: float = 120) -> Examination:
     with tempfile.TemporaryDirectory(prefix="branchpoint-") as folder:
         kernel = torture_kernel(image, Path(folder))
 
+        sound = torture(image, kernel)
+
         def control(cures: Cures, name: str) -> Report:
-            subject = torture(image, kernel, cures, name)
+            subject = without_cure(sound, cures, name)
             return soak(subject, seconds=seconds * _CONTROL_SHARE, until_divergence=True)
 
         idle = control(Cures(idle=False), "idle cure off")
         tlb = control(Cures(tlb=False), "TLB cure off")
         rest = seconds - idle.wall - tlb.wall
-        sound = soak(torture(image, kernel, Cures(), "torture guest"), seconds=rest)
-        return Examination(found, sound, idle, tlb)
+        return Examination(found, soak(sound, seconds=rest), idle, tlb)
 
 
-def torture(image: GuestImage, kernel: Kernel, cures: Cures, name: str) -> Subject:
-    """The torture guest as the subject of a soak, from two virtual seconds after its start."""
+def torture(image: GuestImage, kernel: Kernel) -> Subject:
+    """The torture guest as the subject of a soak, from some virtual seconds after its start."""
     spec = Spec(_RAM, switch_address=image.kallsyms["__switch_to_asm"])
     empty = hash_pages(np.zeros((1, PAGE), np.uint8))
     pool = PagePool(np.repeat(empty, _RAM // PAGE, axis=0))
-    start: Callable[[], Computer] = functools.partial(
-        Computer, spec, kernel=kernel, pool=pool, cures=cures
-    )
+    start = functools.partial(Computer, spec, kernel=kernel, pool=pool)
     with start() as computer:
         computer.run_to(_BEGIN)
         begin = computer.capture()
     end = _BEGIN + _LENGTH
     history = History([], Point(end, 0), EventLog())
-    return Subject(name, history, pool, start, begin, end, boot=start)
+    return Subject("torture guest", history, pool, start, begin, end, boot=start)
+
+
+def without_cure(subject: Subject, cures: Cures, name: str) -> Subject:
+    """The same, but with emulators that lack a cure: a control, which must diverge."""
+    start = functools.partial(subject.start, cures=cures)
+    return dataclasses.replace(subject, name=name, start=start, boot=start)
 
 
 def torture_kernel(image: GuestImage, folder: Path) -> Kernel:

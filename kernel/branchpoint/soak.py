@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 
 from branchpoint import progress
 from branchpoint.errors import BranchpointError
-from branchpoint.machine.computer import Computer, Cures
+from branchpoint.machine.computer import Computer
 from branchpoint.machine.pages import PagePool
 from branchpoint.machine.state import State
 from branchpoint.timeline.history import History
@@ -45,15 +45,15 @@ class Subject:
     name: str
     history: History
     pool: PagePool
-    start: Callable[[], Computer]
-    """A fresh computer that can take on any state."""
+    start: Callable[..., Computer]
+    """A fresh computer that can take on any state; takes ``cures``."""
     begin: State
     end: int
-    boot: Callable[[], Computer] | None = None
+    boot: Callable[..., Computer] | None = None
     """A fresh computer that begins at power-on, where that is worth replaying."""
 
 
-def subject_of(run: Recording, seconds: float, cures: Cures = Cures()) -> Subject:  # noqa: B008
+def subject_of(run: Recording, seconds: float) -> Subject:
     """The last virtual ``seconds`` of a recording."""
     replayer = run.replayer
     begin = max(run.earliest, run.manifest.end - round(seconds * 1e9))
@@ -63,7 +63,6 @@ def subject_of(run: Recording, seconds: float, cures: Cures = Cures()) -> Subjec
         replayer.snapshot.spec,
         template=replayer.snapshot.template,
         pool=replayer.pool,
-        cures=cures,
     )
     state = player.computer.capture()
     name = f"{run.manifest.title}, last {seconds:g} virtual s"

@@ -10,15 +10,17 @@ from conftest import SMALL
 import branchpoint as bp
 from branchpoint import doctor
 from branchpoint.guest.image import ensure_image
-from branchpoint.machine.computer import Cures, Kernel
-from branchpoint.soak import soak, subject_of
+from branchpoint.machine.computer import Cures
+from branchpoint.soak import Subject, soak, subject_of
 
 CONTROL_SECONDS = 180  # wall; a control stops at its first divergence, long before
 
 
 @pytest.fixture(scope="module")
-def torture(tmp_path_factory: pytest.TempPathFactory) -> Kernel:
-    return doctor.torture_kernel(ensure_image(), tmp_path_factory.mktemp("torture"))
+def torture(tmp_path_factory: pytest.TempPathFactory) -> Subject:
+    image = ensure_image()
+    kernel = doctor.torture_kernel(image, tmp_path_factory.mktemp("torture"))
+    return doctor.torture(image, kernel)
 
 
 def test_a_recorded_system_replays_identically_under_disturbance(small: bp.Recording) -> None:
@@ -27,15 +29,15 @@ def test_a_recorded_system_replays_identically_under_disturbance(small: bp.Recor
     assert report.divergences == []
 
 
-def test_the_torture_guest_replays_identically_under_disturbance(torture: Kernel) -> None:
-    report = soak(doctor.torture(ensure_image(), torture, Cures(), "torture"), 12)
+def test_the_torture_guest_replays_identically_under_disturbance(torture: Subject) -> None:
+    report = soak(torture, 12)
     assert report.replays == 12
     assert report.divergences == []
 
 
 @pytest.mark.parametrize("cures", [Cures(idle=False), Cures(tlb=False)], ids=["idle", "tlb"])
-def test_the_soak_notices_that_a_cure_is_missing(torture: Kernel, cures: Cures) -> None:
-    subject = doctor.torture(ensure_image(), torture, cures, "control")
+def test_the_soak_notices_that_a_cure_is_missing(torture: Subject, cures: Cures) -> None:
+    subject = doctor.without_cure(torture, cures, "control")
     report = soak(subject, None, CONTROL_SECONDS, until_divergence=True)
     assert report.divergences
 

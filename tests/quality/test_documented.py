@@ -107,7 +107,7 @@ def _written_by_hand(cls: type) -> bool:
 
 def test_the_walk_reaches_what_users_meet() -> None:
     names = {name.rpartition(".")[2] for name in _reachable()}
-    assert {"Recording", "Moment", "Branch", "Process", "Packets", "Container", "Query"} <= names
+    assert {"Recording", "Moment", "Branch", "Process", "Packets", "Packet", "Container"} <= names
     assert {"open_recording", "record", "prepare_multiverse_debugging"} <= names
 
 

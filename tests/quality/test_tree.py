@@ -23,12 +23,12 @@ LONGER = {
 
 MACHINE_PATH = re.compile(r"(?<![\w$}*.~])/(?:work\b|(?:root|home|tmp)/[\w.])[\w./-]*")
 GUEST_PATHS = {
-    ("tests/fast/test_compose.py", "/home/x"),
-    ("tests/fast/test_images.py", "/tmp/through"),
-    ("tests/machine/test_files_and_packets.py", "/tmp/clocks"),
-    ("tests/machine/test_files_and_packets.py", "/tmp/x"),
+    ("tests/fast/test_compose.py", "home/x"),
+    ("tests/fast/test_images.py", "tmp/through"),
+    ("tests/machine/test_files_and_packets.py", "tmp/clocks"),
+    ("tests/machine/test_files_and_packets.py", "tmp/x"),
 }
-"""Paths that look like a computer's own, but are a container's or made up."""
+"""Paths (below /) that look like a computer's own, but are a container's or made up."""
 
 REGISTRY = re.compile(
     r"\b(?:[\w-]+\.)*(?:debian\.org|ubuntu\.com|pypi\.org|pythonhosted\.org|npmjs\.(?:org|com)"
@@ -78,7 +78,7 @@ def test_files_are_short() -> None:
 
 
 def test_no_path_of_a_computer_is_in_the_tree() -> None:
-    found = {(each, path) for each, text in texts() for path in MACHINE_PATH.findall(text)}
+    found = {(each, path[1:]) for each, text in texts() for path in MACHINE_PATH.findall(text)}
     assert found - GUEST_PATHS == set()
 
 
@@ -88,7 +88,7 @@ def test_no_registry_is_named_in_the_tree() -> None:
 
 
 def test_the_searches_would_find_something() -> None:
-    for path in ("/work" + "/main", "see /home" + "/me", '"/tmp' + '/x"', "/root" + "/.cache"):
+    for path in ("/" + "work/main", "see /home" + "/me", '"/tmp' + '/x"', "/root" + "/.cache"):
         assert MACHINE_PATH.search(path)
     for path in ("$run/i/root/x", "/tmp", "HOME=/root", "workdir=$2/work", "~/.cache"):
         assert not MACHINE_PATH.search(path)

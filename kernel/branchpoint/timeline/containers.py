@@ -33,6 +33,16 @@ class Container:
     restarts: int = 0
 
     @property
+    def status(self) -> str:
+        """State, health, and how it last ended, in words."""
+        words = [self.state, self.health]
+        if self.state == "exited":
+            words.append(f"signal {self.signal}" if self.signal else f"code {self.exit_code}")
+        if self.restarts:
+            words.append(f"{self.restarts} restart{'s' if self.restarts > 1 else ''}")
+        return " ".join(filter(None, words))
+
+    @property
     def id(self) -> str:
         """Twelve hex digits, the same in every run of the system."""
         return blake3(self.name.encode()).hexdigest()[:12]
@@ -55,31 +65,25 @@ class Containers(Sequence[Container]):
             return find(self._all, which)
         return self._all[which]
 
+    def _table(self) -> list[tuple[str, ...]]:
+        rows = [(c.name, c.id, c.status, c.address, c.image) for c in self._all]
+        return [("container", "id", "state", "address", "image"), *rows]
+
     def __repr__(self) -> str:
-        rows = [
-            (c.name, c.id, " ".join(filter(None, (c.state, c.health))), c.address, c.image)
-            for c in self._all
-        ]
-        table = [("container", "id", "state", "address", "image"), *rows]
-        widths = [max(len(row[i]) for row in table) for i in range(5)]
-        lines = [
+        table = self._table()
+        widths = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
+        return "\n".join(
             "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
             for row in table
-        ]
-        return "\n".join(lines)
+        )
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th>{t}</th>" for t in ("container", "id", "state", "address", "image"))
-        rows = "".join(
-            "<tr>"
-            + "".join(
-                f"<td>{escape(cell)}</td>"
-                for cell in (c.name, c.id, f"{c.state} {c.health}".strip(), c.address, c.image)
-            )
-            + "</tr>"
-            for c in self._all
+        head, *rows = (
+            "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in row)
+            for tag, row in zip(["th"] + ["td"] * len(self._all), self._table(), strict=True)
         )
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+        body = "".join(f"<tr>{row}</tr>" for row in rows)
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
 def find(containers: Sequence[Container | manifest.Container], name: str):  # type: ignore[no-untyped-def]

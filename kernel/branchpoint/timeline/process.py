@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from html import escape
 from typing import Any
 
-from branchpoint.errors import BranchpointError, ProcessTimeout
+from branchpoint.errors import BranchpointError, ContainerError, ProcessTimeout
 from branchpoint.timeline.branch import HOST, Branch
 from branchpoint.timeline.clock import Time, format_vtime
 from branchpoint.timeline.events import Event, EventSet
@@ -189,22 +189,19 @@ class Process:
         """Let time pass until it exits, at most ``timeout`` virtual seconds.
 
         :raises ProcessTimeout: when it was still running then; it goes on running.
+        :raises ContainerError: when it could not even be started.
         """
         history = self.branch._history
         limit = duration(timeout, {})
 
         def ended(new: list[Event]) -> bool:
-            return any(
-                e.type in ("process.exit", "error")
-                and e.fields.get("id", str(self.number)) == str(self.number)
-                for e in new
-            )
+            return any(e.type == "process.exit" and e.fields["id"] == str(self.number) for e in new)
 
         if self.running:
             self.branch.run.replayer.play(history, history.tip.at + limit, ended, _STEP)
-        failed = self.branch.events.where(type="error", id=str(self.number)).last
-        if self.running and failed is not None:
-            raise BranchpointError(
+        failed = self.branch.events.where(type="error", about=f"process/{self.number}").last
+        if failed is not None:
+            raise ContainerError(
                 f"{self.script!r} could not be run in {self.container or 'the guest'} at "
                 f"{self.start.id}: {failed.text}"
             )
