@@ -86,6 +86,18 @@ int qemu_load_device_state(QEMUFile *);
 int qemu_fflush(QEMUFile *);
 int qemu_fclose(QEMUFile *);
 
+/* The head of a VMStateField and the whole of a VMStateDescription, as in QEMU 10 and 11. */
+struct vmstate_field { const char *name; };
+struct vmstate {
+    const char *name;
+    bool unmigratable, early_setup;
+    int version, minimum_version, priority;
+    int (*pre_load)(void *), (*post_load)(void *, int), (*pre_save)(void *), (*post_save)(void *);
+    bool (*needed)(void *), (*dev_unplug_pending)(void *);
+    const struct vmstate_field *fields;
+};
+extern struct vmstate vmstate_cpu_common;
+
 /* ---- Linux 6.7: PAGEMAP_SCAN, absent from older headers ---- */
 struct scan_region { uint64_t start, end, categories; };
 struct scan_args {
@@ -406,6 +418,30 @@ static bool map_pool(uint64_t size)
 }
 
 /* ---- state ---- */
+
+/* Loading a CPU throws away all translated code, as QEMU cannot know what became of memory. We do
+ * know, and have invalidated what lay on changed pages (do_load); to translate everything else
+ * again would cost ten times what the load does. The TLB must still go. */
+static int on_cpu_loaded(void *cpu, int version)
+{
+    (void)version;
+    tlb_flush(cpu);
+    return 0;
+}
+
+static void keep_translations(void)
+{
+    struct vmstate *cpu = &vmstate_cpu_common;
+    bool known = !strcmp(cpu->name, "cpu_common") && cpu->version == 1 &&
+                 cpu->minimum_version == 1 && cpu->post_load && cpu->fields &&
+                 !strcmp(cpu->fields->name, "halted");
+    uintptr_t page = (uintptr_t)&cpu->post_load & -(uintptr_t)PAGE;
+    if (known && !mprotect((void *)page, PAGE, PROT_READ | PROT_WRITE)) {
+        cpu->post_load = on_cpu_loaded;
+        mprotect((void *)page, PAGE, PROT_READ);
+    }
+}
+
 static void do_save(void)
 {
     int fd = memfd_create("state", MFD_CLOEXEC);
@@ -559,6 +595,7 @@ static void on_request(void *unused)
 static void attach(void *unused)
 {
     (void)unused;
+    keep_translations();
     self.stop_timer = calloc(1, 256);
     timer_init_full(self.stop_timer, NULL, CLOCK_VIRTUAL, 1, 0, on_stop_time, NULL);
     qemu_add_vm_change_state_handler(on_state_change, NULL);

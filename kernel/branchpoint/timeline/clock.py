@@ -58,22 +58,27 @@ class Time:
 
     @classmethod
     def microseconds(cls, count: Any) -> Time:
+        """A duration of so many microseconds."""
         return cls._of(count, 1_000)
 
     @classmethod
     def milliseconds(cls, count: Any) -> Time:
+        """A duration of so many milliseconds."""
         return cls._of(count, 1_000_000)
 
     @classmethod
     def seconds(cls, count: Any) -> Time:
+        """A duration of so many seconds."""
         return cls._of(count, SECOND)
 
     @classmethod
     def minutes(cls, count: Any) -> Time:
+        """A duration of so many minutes."""
         return cls._of(count, 60 * SECOND)
 
     @classmethod
     def hours(cls, count: Any) -> Time:
+        """A duration of so many hours."""
         return cls._of(count, 3600 * SECOND)
 
     @property

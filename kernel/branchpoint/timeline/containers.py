@@ -5,12 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from html import escape
+from typing import Protocol, TypeVar, overload
 
 from blake3 import blake3
 
 from branchpoint.errors import ContainerError
 from branchpoint.timeline import manifest
 from branchpoint.timeline.events import Columns, EventSet
+
+
+class _Named(Protocol):
+    @property
+    def name(self) -> str: ...
+    @property
+    def service(self) -> str: ...
+
+
+C = TypeVar("C", bound=_Named)
 
 
 @dataclass(frozen=True)
@@ -60,7 +71,11 @@ class Containers(Sequence[Container]):
     def __iter__(self) -> Iterator[Container]:
         return iter(self._all)
 
-    def __getitem__(self, which):  # type: ignore[no-untyped-def]
+    @overload
+    def __getitem__(self, which: int | str) -> Container: ...
+    @overload
+    def __getitem__(self, which: slice) -> list[Container]: ...
+    def __getitem__(self, which: int | str | slice) -> Container | list[Container]:
         if isinstance(which, str):
             return find(self._all, which)
         return self._all[which]
@@ -86,11 +101,12 @@ class Containers(Sequence[Container]):
         return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
-def find(containers: Sequence[Container | manifest.Container], name: str):  # type: ignore[no-untyped-def]
+def find(containers: Iterable[C], name: str) -> C:
     """The container of that name, or the only one of the service of that name.
 
     :raises ContainerError: when there is none, or more than one.
     """
+    containers = list(containers)
     for container in containers:
         if container.name == name:
             return container

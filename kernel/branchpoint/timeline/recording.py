@@ -14,6 +14,7 @@ from blake3 import blake3
 from branchpoint.errors import BranchpointError, RecordingError, TimeError
 from branchpoint.guest.snapshot import Snapshot
 from branchpoint.timeline.clock import format_vtime, to_ns
+from branchpoint.timeline.containers import Containers
 from branchpoint.timeline.events import Columns, EventSet
 from branchpoint.timeline.history import History, Point
 from branchpoint.timeline.manifest import Manifest
@@ -43,6 +44,7 @@ class Recording:
 
     @property
     def path(self) -> Path:
+        """The directory it lies in."""
         return self.files.path
 
     @property
@@ -141,7 +143,7 @@ class Recording:
 
         return EventSet(columns, origin=self.origin, moment_of=moment_of)
 
-    def containers(self) -> Any:
+    def containers(self) -> Containers:
         """The containers at the end of the recording."""
         return self.end.containers()
 
