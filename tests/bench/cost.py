@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import time
@@ -47,6 +48,7 @@ def children_cpu() -> float:
     ticks = 0
     for listed in Path("/proc/self/task").glob("*/children"):
         for pid in listed.read_text().split():
-            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
-            ticks += int(fields[11]) + int(fields[12])
+            with contextlib.suppress(OSError):  # it ended meanwhile
+                fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
+                ticks += int(fields[11]) + int(fields[12])
     return ended.ru_utime + ended.ru_stime + ticks * _TICK

@@ -22,8 +22,8 @@ def storing(scale: Scale, work: Path) -> list[Figure]:
             pages = run.files.size - rest
             count = len(run.files.checkpoints)
             rate = pages / run.duration / 1e6
-            name = f"{subject.name}: checkpoints on disk, per virtual second"
-            note = f"{count} checkpoints, {amount(pages / 1e6, 'MB')}, set-up included"
+            name = f"{subject.name}: checkpoints on disk, per virtual second of {run.duration:g}"
+            note = f"{count} checkpoints, {amount(pages / 1e6, 'MB')}, those of set-up included"
             figures.append(at_most(name, rate, _RATE_BAR, "MB", note))
             name = f"{subject.name}: recording of {run.duration:g} virtual s without memory pages"
             figures.append(at_most(name, rest / 1e6, _REST_BAR, "MB"))

@@ -312,6 +312,9 @@ class Computer:
         self._call(_LOAD, self.pool.size, len(moves), moves.tobytes() + state.devices)
         if self.now != state.at:
             raise MachineError(f"restored to {self.now} ns instead of {state.at} ns")
+        if self.devices() != state.devices:
+            # A part that the state leaves out, as it had nothing to say, kept what it had before.
+            raise MachineError(f"the devices did not become those of {state.at} ns")
         self.base = state
 
     def _empty(self) -> Slots:

@@ -62,6 +62,7 @@ void timer_init_full(QEMUTimer *, void *group, int clock, int scale, int attribu
                      void (*)(void *), void *);
 void timer_mod_ns(QEMUTimer *, int64_t);
 void timer_del(QEMUTimer *);
+void cpu_reset(CPUState *);
 void tlb_flush(CPUState *);
 void tb_invalidate_phys_range(uint64_t start, uint64_t last);
 uint64_t qemu_ram_addr_from_host(void *);
@@ -515,6 +516,8 @@ static void do_load(uint64_t pool_size, uint64_t n, const uint8_t *data, size_t 
      * (KVM's vapic does, and is switched off for that), timers of the old present must not fire
      * in the new one. */
     qemu_clock_enable(CLOCK_VIRTUAL, false);
+    /* What a saved CPU leaves out because it is zero (x87 pointers, say) must become zero. */
+    cpu_reset(qemu_get_cpu(0));
     int error = qemu_load_device_state(file);
     qemu_clock_enable(CLOCK_VIRTUAL, true);
     qemu_fclose(file);

@@ -100,6 +100,8 @@ class Replayer:
         if player is None or player.place.at < place.at - _NEAR:
             player = self._free_player()
             player.restore(history, place, state)
+        elif player.history is not history:
+            self._keep_tip(player)
         player.history = history
         self._players.remove(player)
         self._players.append(player)  # the least recently used one is first
@@ -111,10 +113,14 @@ class Replayer:
             self._players.append(player)
             return player
         player = self._players[0]
+        self._keep_tip(player)
+        return player
+
+    def _keep_tip(self, player: Player) -> None:
+        """Before a player leaves the tip of a branch: only there its state is known."""
         history = player.history
         if history and history is not self.root and player.place == history.tip:
             self.remember(player)
-        return player
 
     def _known_state(self, history: History, goal: Point) -> tuple[Point, State]:
         found = history.nearest_state(goal)
