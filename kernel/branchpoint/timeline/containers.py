@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from html import escape
 from typing import Protocol, TypeVar, overload
 
 from blake3 import blake3
 
 from branchpoint.errors import ContainerError
-from branchpoint.timeline import manifest
+from branchpoint.timeline import manifest, tables
 from branchpoint.timeline.events import Columns, EventSet
 
 
@@ -93,12 +92,8 @@ class Containers(Sequence[Container]):
         )
 
     def _repr_html_(self) -> str:
-        head, *rows = (
-            "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in row)
-            for tag, row in zip(["th"] + ["td"] * len(self._all), self._table(), strict=True)
-        )
-        body = "".join(f"<tr>{row}</tr>" for row in rows)
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        titles, *rows = self._table()
+        return tables.html(titles, rows)
 
 
 def find(containers: Iterable[C], name: str) -> C:

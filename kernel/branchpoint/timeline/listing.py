@@ -7,9 +7,9 @@ characters that reorder text are made visible, and HTML is escaped.
 from __future__ import annotations
 
 import re
-from html import escape
 from typing import TYPE_CHECKING
 
+from branchpoint.timeline import tables
 from branchpoint.timeline.clock import format_vtime
 
 if TYPE_CHECKING:
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 _ROWS = 18  # events in a table; a head line and a foot line come to it
 _WIDTH = 100  # characters of text in a row
 _NAME_WIDTH = 32
+_TITLES = ("vtime", "who", "what", "text")
+Row = tuple[str, str, str, str]
 _TERMINAL = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-_])")
 _UNSEEN = re.compile(
     "[\x00-\x1f\x7f-\x9f\xad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]"
@@ -32,7 +34,7 @@ def inert(text: str, width: int) -> str:
     return cut if len(cut) <= width and len(text) <= 4 * width else cut[: width - 1] + "…"
 
 
-def row(event: Event) -> tuple[str, str, str, str]:
+def row(event: Event) -> Row:
     """Vtime, who, what and text of one event, inert."""
     who = event.container or event.source
     if event.source == "process" and "id" in event.fields:
@@ -46,7 +48,7 @@ def row(event: Event) -> tuple[str, str, str, str]:
     )
 
 
-def _shown(events: EventSet) -> tuple[list[tuple[str, str, str, str]], str]:
+def _shown(events: EventSet) -> tuple[list[Row], str]:
     count = len(events)
     rows = [row(event) for event in events[:_ROWS]]
     if count > _ROWS:
@@ -59,11 +61,7 @@ def plain(events: EventSet) -> str:
     rows, foot = _shown(events)
     if not rows:
         return "no events"
-    decimals = max(len(at.partition(".")[2]) for at, *_ in rows)
-    table = [("vtime", "who", "what", "text")]
-    for at, who, what, text in rows:
-        padding = "0" * (decimals - len(at.partition(".")[2]))
-        table.append((at + padding, who, what, text))
+    table = [_TITLES, *_padded(rows)]
     widths = [max(len(line[column]) for line in table) for column in range(3)]
     lines = [
         f"{at:>{widths[0]}}  {who:<{widths[1]}}  {what:<{widths[2]}}  {text}".rstrip()
@@ -77,13 +75,13 @@ def html(events: EventSet) -> str:
     rows, foot = _shown(events)
     if not rows:
         return "<p>no events</p>"
-    body = "".join(
-        f"<tr style='text-align:left'><td>{at}</td><td>{escape(who, quote=False)}</td>"
-        f"<td>{escape(what, quote=False)}</td>"
-        f"<td><code>{escape(text, quote=False)}</code></td></tr>"
+    return tables.html(_TITLES, _padded(rows), verbatim="text") + f"<p>{foot}</p>"
+
+
+def _padded(rows: list[Row]) -> list[Row]:
+    """The rows with as many decimals in each vtime."""
+    decimals = max(len(at.partition(".")[2]) for at, *_ in rows)
+    return [
+        (at + "0" * (decimals - len(at.partition(".")[2])), who, what, text)
         for at, who, what, text in rows
-    )
-    return (
-        "<table><thead><tr><th>vtime</th><th>who</th><th>what</th><th>text</th></tr></thead>"
-        f"<tbody>{body}</tbody></table><p>{foot}</p>"
-    )
+    ]

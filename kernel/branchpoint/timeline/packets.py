@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, overload
 import dpkt
 
 from branchpoint.errors import BranchpointError
-from branchpoint.timeline import containers
+from branchpoint.timeline import containers, tables
 from branchpoint.timeline.clock import SECOND, format_vtime
 from branchpoint.timeline.events import Event
 from branchpoint.timeline.files import branch_aside, has_ended, write_here
@@ -183,12 +183,8 @@ class Packets(Sequence[Packet]):
 
     def _repr_html_(self) -> str:
         head, *rows = self._rows()
-        titles = "".join(f"<th>{title}</th>" for title in head)
-        body = "".join(
-            "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows
-        )
         remarks = "<br>".join(escape(remark) for remark in self._remarks())
-        table = f"<table><thead><tr>{titles}</tr></thead><tbody>{body}</tbody></table>"
+        table = tables.html(head, rows, verbatim="payload")
         return f"{table if rows else ''}<small>{remarks}</small>"
 
 

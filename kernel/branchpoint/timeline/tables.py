@@ -1,0 +1,29 @@
+"""Small tables for notebooks: without script or style sheet, and nothing in them can act."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from html import escape
+
+_LEFT = " style='text-align:left'"
+_VERBATIM = " style='white-space:pre'"
+
+
+def html(titles: Sequence[str], rows: Iterable[Sequence[str]], *, verbatim: str = "") -> str:
+    """A table of texts; the column titled ``verbatim`` keeps its blanks, in fixed width."""
+    head = "".join(f"<th{_LEFT}>{escape(title)}</th>" for title in titles)
+    body = "".join(
+        "<tr>"
+        + "".join(
+            f"<td{_LEFT}>{_cell(cell, title == verbatim)}</td>"
+            for title, cell in zip(titles, row, strict=True)
+        )
+        + "</tr>"
+        for row in rows
+    )
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _cell(text: str, verbatim: bool) -> str:
+    inert = escape(text, quote=False)
+    return f"<code{_VERBATIM}>{inert}</code>" if verbatim else inert
