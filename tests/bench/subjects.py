@@ -70,7 +70,7 @@ def demo(work: Path) -> Path:
             with bp.record(
                 ARIA.compose, path, seed=seed, duration=_DEMO_TIME, until="exit:*"
             ) as run:
-                failed = run.manifest.ended.startswith("until")
+                failed = run.manifest.failure is not None
             if failed:
                 _mark(path).write_text(json.dumps(made_by))
                 return path

@@ -33,7 +33,6 @@ def cli(*words: object) -> Result:
 def path(tmp_path: Path) -> Path:
     """A recording of ten seconds in which db.1 crashed at 8.000000005."""
     path = tmp_path / "three.branchpoint"
-    ended = f"until at {CRASH} ns: db.1 container.exit"
     with RecordingFiles.create(path, head()) as files:
         files.events.add(
             [
@@ -45,7 +44,7 @@ def path(tmp_path: Path) -> Path:
                       fields={"code": "1", "signal": "0"}),
             ]
         )  # fmt: skip
-        files.save(head(ended=ended))
+        files.save(head(ended="db.1 container.exit", failure=CRASH))
     return path
 
 

@@ -91,6 +91,8 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The compose file as it was read."""
     ended: str = ""
     """Why the recording stops where it does."""
+    failure: Ns | None = None
+    """The instant of the event that was waited for; None when it did not come."""
     event_blocks: Annotated[int, Meta(ge=0, le=2**40)] = 0
     """How many blocks of events had been written when this was saved."""
     format: int = FORMAT

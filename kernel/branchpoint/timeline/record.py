@@ -159,7 +159,8 @@ class _Recorder:
         with progress.task(f"recording {self.system.name}", duration / 1e9, "virtual s") as task:
             self._play(end, wanted, task)
             if found:
-                self._save(ended=f"until at {found[0].at} ns: {found[0].container} {found[0].type}")
+                event = found[0]
+                self._save(ended=f"{event.container} {event.type}".strip(), failure=event.at)
                 self._play(self.root.tip.at + after, None, task)
             else:
                 self._save(ended=f"ran for {format_vtime(duration)} s")

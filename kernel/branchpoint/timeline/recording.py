@@ -90,17 +90,12 @@ class Recording:
 
         :raises BranchpointError: when it simply ran for its time.
         """
-        found = self._verdict()
-        if found is None:
+        if self.manifest.failure is None:
             raise BranchpointError(
-                f"{self.path} ended without a failure ({self.manifest.ended})",
+                f"{self.path.name} ended without a failure ({self.manifest.ended})",
                 'look for one: run.moments("exit"), run.events.where(...)',
             )
-        return self.at_ns(found)
-
-    def _verdict(self) -> int | None:
-        word, _, at = self.manifest.ended.partition(" at ")
-        return int(at.split()[0]) if word == "until" and at else None
+        return self.at_ns(self.manifest.failure)
 
     def at(self, when: Any) -> Moment:
         """The moment at ``when``: virtual seconds since set-up was complete (12.5, "12.5", a
