@@ -127,7 +127,9 @@ def _opener(work: Path, key: str) -> Iterator[_Opened]:
 
         @contextmanager
         def of_torture() -> Iterator[soak.Subject]:
-            subject = doctor.torture(image, kernel, _CONTROLS.get(key, Cures()), _NAMES[key])
+            subject = doctor.torture(image, kernel)
+            if key in _CONTROLS:
+                subject = doctor.without_cure(subject, _CONTROLS[key], _NAMES[key])
             yield subject
             subject.pool.close()
 
@@ -135,7 +137,8 @@ def _opener(work: Path, key: str) -> Iterator[_Opened]:
 
 
 def _identity() -> str:
-    return f"{sources()} {engine.find().fingerprint} {ensure_image().digest}"
+    """What makes a replay exact or not; changes elsewhere leave the counts valid."""
+    return f"{sources('machine')} {engine.find().fingerprint} {ensure_image().digest}"
 
 
 def _load(work: Path) -> dict[str, Count]:

@@ -78,21 +78,21 @@ def demo(work: Path) -> Path:
 
 
 @functools.cache
-def sources() -> str:
-    """A digest of all code that makes and replays recordings."""
+def sources(*layers: str) -> str:
+    """A digest of the code in these layers."""
     package = Path(bp.__file__).parent
     digest = blake3()
-    for layer in _LAYERS:
+    for layer in layers:
         for path in sorted((package / layer).rglob("*.[pch]*")):
             if path.suffix in (".py", ".c", ".h"):
-                digest.update(str(path.relative_to(package)).encode() + path.read_bytes())
+                digest.update(f"{path.relative_to(package)}\0".encode() + path.read_bytes())
     return digest.hexdigest(16)
 
 
 def _circumstances(subject: Subject, **how: Any) -> dict[str, Any]:
     return {
         **how,
-        "sources": sources(),
+        "sources": sources(*_LAYERS),
         "engine": engine.find().fingerprint,
         "guest": ensure_image().digest,
         "system": system.build(subject.compose).digest,

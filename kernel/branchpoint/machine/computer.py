@@ -62,7 +62,8 @@ class Computer:
     """A QEMU process, standing still except inside :meth:`run_to`.
 
     ``template`` is the memory at the boot snapshot (mapped copy-on-write); with ``kernel``
-    instead, memory starts empty and the kernel boots when first run.
+    instead, memory starts empty and the kernel boots when first run. Without ``track``, changed
+    pages are found by comparing, as on hosts before Linux 6.7, which cannot tell.
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class Computer:
         kernel: Kernel | None = None,
         pool: PagePool | None = None,
         cures: Cures = Cures(),
+        track: bool = True,
     ) -> None:
         self.spec = spec
         self.pool = pool
@@ -82,7 +84,7 @@ class Computer:
         self._received = bytearray()
         self._exchange = os.memfd_create("branchpoint-exchange")
         self._console = os.memfd_create("branchpoint-console")
-        self._process, self._socket = self._spawn(template, kernel, cures)
+        self._process, self._socket = self._spawn(template, kernel, cures, track)
         self._end = weakref.finalize(
             self, _end, self._process, self._socket, self._exchange, self._console
         )
@@ -96,7 +98,7 @@ class Computer:
             raise MachineError(f"the emulator has {ram} bytes of memory, not {spec.ram}")
 
     def _spawn(
-        self, template: Path | None, kernel: Kernel | None, cures: Cures
+        self, template: Path | None, kernel: Kernel | None, cures: Cures, track: bool
     ) -> tuple[subprocess.Popen[bytes], socket.socket]:
         found = engine.find()
         ours, theirs = socket.socketpair()
@@ -151,7 +153,8 @@ class Computer:
             plugin = (
                 f"file={file(found.plugin)},socket={theirs.fileno()},exchange={self._exchange},"
                 f"switch={self.spec.switch_address:#x},"
-                f"idle={'on' if cures.idle else 'off'},tlb={'on' if cures.tlb else 'off'}"
+                f"idle={'on' if cures.idle else 'off'},tlb={'on' if cures.tlb else 'off'},"
+                f"track={'on' if track else 'off'}"
             )
             if self.pool is not None:
                 fds.append(os.dup(self.pool.fd))

@@ -131,7 +131,7 @@ struct move { uint32_t page, slot; };
 static struct {
     int socket, pool, exchange;
     uint64_t switch_address;       /* guest address of __switch_to_asm; 0: not known yet */
-    bool cure_idle, cure_tlb;
+    bool cure_idle, cure_tlb, may_track;
     bool running;                  /* a RUN request waits for its answer */
     uint8_t *ram;
     uint64_t ram_size, ram_base;   /* bytes; ram address of the first byte */
@@ -142,7 +142,7 @@ static struct {
     struct scan_region *regions;
     uint32_t *pages;
     QEMUTimer *stop_timer;
-} self = { .cure_idle = true, .cure_tlb = true };
+} self = { .cure_idle = true, .cure_tlb = true, .may_track = true };
 
 /* ---- answering ---- */
 static void write_all(int fd, const void *data, size_t length)
@@ -321,7 +321,7 @@ static const char *find_memory(void)
         return "cannot open the page map of this process";
     self.regions = calloc(self.ram_size / PAGE, sizeof *self.regions);
     self.pages = calloc(self.ram_size / PAGE, sizeof *self.pages);
-    self.tracking = start_tracking();
+    self.tracking = self.may_track && start_tracking();
     return NULL;
 }
 
@@ -625,6 +625,8 @@ EXPORT int qemu_plugin_install(plugin_id id, const void *info, int argc, char **
             self.cure_idle = !strcmp(value, "on");
         else if (!strcmp(argv[i], "tlb"))
             self.cure_tlb = !strcmp(value, "on");
+        else if (!strcmp(argv[i], "track"))
+            self.may_track = !strcmp(value, "on");
         else
             return -1;
     }
