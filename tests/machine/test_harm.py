@@ -172,11 +172,15 @@ def test_a_recording_is_never_overwritten(small_path: Path) -> None:
 
 
 def test_a_missing_system_image_is_named(
-    small_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small_path: Path,
+    copy_of: Callable[[Path], Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("BRANCHPOINT_CACHE", str(tmp_path / "empty"))
     monkeypatch.setattr("branchpoint.guest.image.ensure_image", _other_image)
-    with bp.open(small_path) as run, pytest.raises(bp.RecordingError, match="is not on this"):
+    moved = copy_of(small_path)
+    with bp.open(moved) as run, pytest.raises(bp.RecordingError, match="is not on this"):
         run.at(1).branch().wait(1)
 
 
