@@ -27,7 +27,7 @@ from branchpoint.timeline.history import History, Point
 _SOURCE = Path(engine.__file__).with_name("torture.c")
 _RAM = 192 << 20
 _BEGIN = 3_000_000_000  # ns: the torture is in full swing
-_LENGTH = 500_000_000  # ns
+_LENGTH = 300_000_000  # ns
 _CONTROL_SHARE = 0.25  # of the time, for each control, at most
 
 

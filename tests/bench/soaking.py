@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from figures import Figure, amount
 from subjects import ETCD, demo, recorded, sources
@@ -40,8 +39,6 @@ class Count:
     """What was soaked so far, and the code and emulator that it says something about."""
 
     of: str
-    asked: int
-    """Replays; 0 for a control, which ends when it diverges."""
     replays: int = 0
     stops: int = 0
     rewinds: int = 0
@@ -57,46 +54,50 @@ class Count:
         self.divergences += len(report.divergences)
         self.minutes += report.wall / 60
 
-    def figure(self, name: str) -> Figure:
-        if self.asked:
-            diverged = f"{self.divergences} diverged" if self.divergences else "all identical"
-            measured = (
-                f"{self.replays}: {diverged} ({self.stops} stops, {self.rewinds} rewinds, "
-                f"{self.from_power_on} from power-on; {amount(self.minutes, 'min')})"
-            )
-            met = self.replays >= self.asked and not self.divergences
-            return Figure(name, measured, f"{self.asked}, all identical", met)
-        measured = f"{self.divergences} of {self.replays} diverged"
-        return Figure(name, measured, "diverges", self.divergences > 0)
+    def figure(self, key: str) -> Figure:
+        name = _NAMES[key]
+        if key in _CONTROLS:
+            measured = f"{self.divergences} of {self.replays} diverged"
+            return Figure(name, measured, "diverges", self.divergences > 0)
+        diverged = f"{self.divergences} diverged" if self.divergences else "all identical"
+        measured = (
+            f"{self.replays}: {diverged} ({self.stops} stops, {self.rewinds} rewinds, "
+            f"{self.from_power_on} from power-on; {amount(self.minutes, 'min')})"
+        )
+        met = self.replays >= COUNTS[key] and not self.divergences
+        return Figure(name, measured, f"{COUNTS[key]}, all identical", met)
 
 
 def soak_all(work: Path, counts: dict[str, int]) -> None:
     """Go on with all soaks up to ``counts`` replays each, then the controls."""
-    for key, asked in counts.items():
-        _go_on(work, key, asked)
-    for key in _CONTROLS:
-        _go_on(work, key, 0)
+    for key, asked in {**counts, **dict.fromkeys(_CONTROLS, 1)}.items():
+        known = _load(work)
+        count = known.setdefault(key, Count(_identity()))
+        if count.replays < asked:
+            _go_on(work, key, known, asked)
 
 
 def figures(work: Path) -> list[Figure]:
-    """What is known from soaks of this very code."""
+    """What is known from soaks of this very engine."""
     known = _load(work)
-    return [known[key].figure(name) for key, name in _NAMES.items() if key in known]
+    return [known[key].figure(key) for key in _NAMES if key in known]
 
 
-def _go_on(work: Path, key: str, asked: int) -> None:
-    known = _load(work)
-    count = known.setdefault(key, Count(_identity(), asked))
-    count.asked = asked
+def _go_on(work: Path, key: str, known: dict[str, Count], asked: int) -> None:
+    """Soak until ``known[key]`` has as many replays as asked, saving after each slice.
+
+    A control ends when it diverges, which is all that it has to show.
+    """
+    count = known[key]
     with _opener(work, key) as opened:
-        while count.replays < asked or (not asked and not count.replays):
+        while count.replays < asked:
             with opened() as subject:
-                # The seed makes each slice choose other stops, looks and rewinds.
-                if asked:
-                    wanted = min(_SLICE, asked - count.replays)
-                    report = soak.soak(subject, wanted, seed=count.replays)
-                else:
+                if key in _CONTROLS:
                     report = soak.soak(subject, None, _CONTROL_PATIENCE, until_divergence=True)
+                else:
+                    # The seed makes each slice choose other stops, looks and rewinds.
+                    slice_ = min(_SLICE, asked - count.replays)
+                    report = soak.soak(subject, slice_, seed=count.replays)
             print(report, flush=True)
             for line in report.divergences:
                 print(f"  {line}", flush=True)
@@ -104,7 +105,7 @@ def _go_on(work: Path, key: str, asked: int) -> None:
             (work / FILE).write_text(json.dumps({k: asdict(c) for k, c in known.items()}, indent=1))
 
 
-_Opened = Callable[[], Any]
+_Opened = Callable[[], AbstractContextManager[soak.Subject]]
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """The recordings that are measured, made here from the systems in notebooks/systems.
 
 A recording is used again when code, images and emulator are those that made it: then another one
-would be the same, byte for byte, but for the time that making it takes.
+would be the same, byte for byte.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ SUBJECTS = (ARIA, ETCD)
 def recorded(subject: Subject, seconds: float, work: Path) -> Path:
     """A recording of ``seconds`` (virtual), whatever happens in it."""
     path = work / f"{subject.name}-{seconds:g}s.branchpoint"
-    made_by = _circumstances(subject, seed=subject.seed, seconds=seconds)
+    made_by = _circumstances(subject, seed=subject.seed, seconds=seconds, sources=sources(*_LAYERS))
     if not _good(path, made_by):
         _remove(path)
         bp.record(subject.compose, path, seed=subject.seed, duration=seconds).close()
@@ -92,7 +92,6 @@ def sources(*layers: str) -> str:
 def _circumstances(subject: Subject, **how: Any) -> dict[str, Any]:
     return {
         **how,
-        "sources": sources(*_LAYERS),
         "engine": engine.find().fingerprint,
         "guest": ensure_image().digest,
         "system": system.build(subject.compose).digest,
