@@ -35,7 +35,13 @@ _LOOK, _REWIND = 0.2, 0.1  # chances at a stop
 _MOST_REWINDS = 2  # in one replay
 _FRESH, _BOOT = 0.3, 0.1  # chances that a replay has an emulator of its own; starts at power-on
 _NUDGE = 0.0003  # wall seconds between two wake-ups
-_BUSY = "while True: sum(range(100000))"
+# Computes for ever, but ends when its standard input does: it must not outlive whoever started it.
+_BUSY = """
+import os, threading
+threading.Thread(target=lambda: os._exit(len(os.read(0, 1))), daemon=True).start()
+while True:
+    sum(range(100000))
+"""
 
 
 @dataclass(frozen=True)
@@ -263,7 +269,9 @@ class _Soak:
 @contextmanager
 def _busy(count: int) -> Iterator[None]:
     processes = [
-        subprocess.Popen([sys.executable, "-c", _BUSY], start_new_session=True)
+        subprocess.Popen(
+            [sys.executable, "-c", _BUSY], stdin=subprocess.PIPE, start_new_session=True
+        )
         for _ in range(count)
     ]
     try:
@@ -271,4 +279,4 @@ def _busy(count: int) -> Iterator[None]:
     finally:
         for process in processes:
             process.kill()
-            process.wait()
+            process.communicate()
