@@ -15,7 +15,7 @@ from branchpoint.errors import DivergenceError, RecordingError
 from branchpoint.guest import wire
 from branchpoint.guest.snapshot import Snapshot
 from branchpoint.machine.computer import Computer
-from branchpoint.machine.pages import TEMPLATE, PagePool
+from branchpoint.machine.pages import TEMPLATE, PagePool, Slots
 from branchpoint.machine.state import State
 from branchpoint.timeline.checkpoints import AS_BOOTED, Checkpoint
 from branchpoint.timeline.clock import format_vtime
@@ -44,6 +44,8 @@ class Replayer:
         self.files = files
         self.lock = threading.RLock()
         self._players: list[Player] = []
+        self._stored: tuple[int, Slots] | None = None
+        """Instant and pages of the checkpoint that the next one is the difference to."""
 
     @cached_property
     def snapshot(self) -> Snapshot:
@@ -275,10 +277,9 @@ class Replayer:
     # -- to and from the store
 
     def checkpoint(self, player: Player) -> None:
-        """Store the player's state, which is the recording's."""
+        """Store the player's state, which is the recording's, after those stored before."""
         state = player.computer.capture()
-        parent = self.files.nearest(state.at - 1)
-        before = self.snapshot.state.slots if parent is None else self._stored_slots(parent)
+        parent, before = self._stored or (None, self.snapshot.state.slots)
         numbers = np.flatnonzero(before != state.slots).astype(np.uint32)
         slots = state.slots[numbers]
         booted = slots == TEMPLATE
@@ -290,9 +291,6 @@ class Replayer:
         self.files.add_checkpoint(
             Checkpoint(state.at, parent, digest, 0, state.devices, numbers, hashes), pages
         )
+        self._stored = state.at, state.slots
         self.root.states[player.place] = state
         self._forget(self.root)
-
-    def _stored_slots(self, at: int) -> np.ndarray:
-        state = self.root.states.get(self.root.point(at))
-        return (state or self._load(at)).slots
