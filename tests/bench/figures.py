@@ -31,9 +31,9 @@ def at_most(name: str, value: float, bar: float, unit: str, note: str = "") -> F
 
 
 def amount(value: float, unit: str) -> str:
-    """``value`` with three digits that mean something."""
+    """``value`` with three digits; a share is given in per cent."""
     if unit == "%":
-        return f"{value * 100:.1f} %"
+        return f"{value * 100:.3g} %"
     digits = 0 if value == 0 else max(0, 2 - math.floor(math.log10(abs(value))))
     text = f"{value:.{min(digits, 3)}f}"
     return f"{text.rstrip('0').rstrip('.') if '.' in text else text} {unit}"

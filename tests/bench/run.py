@@ -33,6 +33,7 @@ from branchpoint.errors import BranchpointError
 _WORK = Path(__file__).parents[2] / "build" / "bench"
 _BUSY = 0.5  # load average above which others are at work
 _LIMIT = 3600  # seconds for one measure
+_SOAK = "soak"
 
 
 def recordings(scale: Scale, work: Path) -> list[Figure]:
@@ -64,12 +65,10 @@ def main() -> int:
     load = os.getloadavg()[0]
     figures: list[Figure] = []
     failed = False
-    for name in arguments.only if arguments.only is not None else _MEASURES:
-        found = _apart(name, arguments)
-        if found is None:
-            failed = True
-            found = [Figure(name, "could not be measured", met=False)]
-        figures += found
+    for name in [name for name in arguments.only or _MEASURES if name != _SOAK]:
+        taken = _apart(name, arguments)
+        failed |= taken is None
+        figures += [Figure(name, "could not be measured", met=False)] if taken is None else taken
     figures += soaking.figures(work)
     caption = f"Measured on {table.machine()}, {table.today()}."
     if arguments.quick:
@@ -105,8 +104,13 @@ def _apart(name: str, arguments: argparse.Namespace) -> list[Figure] | None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a few minutes, to see that it works")
-    parser.add_argument("--only", nargs="*", choices=list(_MEASURES), help="these measures")
-    parser.add_argument("--readme", type=Path, help="put the table between this file's marks")
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        choices=[*_MEASURES, _SOAK],
+        help=f"these measures; {_SOAK}: the counts of soaks, which are always shown",
+    )
+    parser.add_argument("--readme", type=Path, help="put the table between this file's two marks")
     parser.add_argument("--work", type=Path, default=_WORK, help="where recordings are kept")
     parser.add_argument(
         "--soak",
@@ -118,7 +122,7 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--measure", choices=list(_MEASURES), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.readme and arguments.only is not None:
+    if arguments.readme and arguments.only:
         parser.error("--readme needs all measures; leave out --only")
     return arguments
 

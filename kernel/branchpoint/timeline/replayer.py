@@ -89,7 +89,6 @@ class Replayer:
 
     def _nearest(self, history: History, goal: Point) -> Player:
         """A player at the latest place before ``goal`` that is cheap to reach."""
-        place, state = self._known_state(history, goal)
         self._players = [player for player in self._players if player.alive]
         on_the_way = [
             player
@@ -99,10 +98,14 @@ class Replayer:
             and history.holds(player.history, player.place)
         ]
         player = max(on_the_way, key=lambda player: player.place, default=None)
-        if player is None or player.place.at < place.at - _NEAR:
+        known = None
+        if player is None or player.place.at < goal.at - _NEAR:
+            known = self._known_state(history, goal)
+        if known and (player is None or player.place.at < known[0].at - _NEAR):
             player = self._free_player()
-            player.restore(history, place, state)
-        elif player.history is not history:
+            player.restore(history, *known)
+        assert player is not None
+        if player.history is not history:
             self._keep_tip(player)
         player.history = history
         self._players.remove(player)
