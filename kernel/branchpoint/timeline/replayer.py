@@ -66,6 +66,8 @@ class Replayer:
         for player in self._players:
             player.close()
         self._players.clear()
+        if "pool" in vars(self):  # it was needed, so it exists
+            self.pool.close()
 
     def warm_up(self) -> None:
         """Start an emulator before it is needed, which hides its start-up time."""
