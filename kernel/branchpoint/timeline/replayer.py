@@ -69,12 +69,6 @@ class Replayer:
         if "pool" in vars(self):  # it was needed, so it exists
             self.pool.close()
 
-    def warm_up(self) -> None:
-        """Start an emulator before it is needed, which hides its start-up time."""
-        with self.lock:
-            if not self._players:
-                self._players.append(self._new_player())
-
     def _new_player(self) -> Player:
         start = self.snapshot
         return Player(Computer(start.spec, template=start.template, pool=self.pool))
@@ -241,18 +235,19 @@ class Replayer:
             player = self.bring(history, history.tip)
             start = history.tip.at
             history.forget_after_tip()
+            mark = self._next_mark(history)
             total = None if stop else (until - start) / 1e9  # who waits does not know for how long
             with progress.task("running", total, "virtual s") as task, self._stoppable(history):
                 while history.tip.at < until:
                     # Steps lie on a fixed grid: where one starts must not decide where one stops.
                     grid = (player.place.at // step + 1) * step
-                    mark = self._next_mark(history)
                     try:
                         player.run_to(min(until, grid, mark, player.next_input()))
                     finally:  # an interrupt comes after the step
                         events = self._collect(player, history) if player.alive else []
                     if history.tip.at == mark:
                         self.verify(player)
+                        mark = self._next_mark(history)
                     task.update((history.tip.at - start) / 1e9, self.vtime(history.tip.at))
                     if stop is not None and stop(events):
                         return True
