@@ -258,6 +258,13 @@ def seed(data: bytes) -> bytes:
     return _strings("seed") + data
 
 
+def noise(every: int, longest: int) -> bytes:
+    """Take the CPU away from everyone at random instants, ``every`` ns on average (0: no more),
+    each time for at most ``longest`` ns.
+    """
+    return _strings("noise", str(every), str(longest))
+
+
 def _strings(*texts: str) -> bytes:
     for text in texts:
         if "\0" in text:
