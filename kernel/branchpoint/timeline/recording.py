@@ -199,7 +199,7 @@ class Recording:
         if name == _MAIN:
             return self.at_ns(at)
         if _SEEDED in name:
-            return self._by_seed(id, *name.split(_SEEDED, 1), at)
+            return self._by_seed(id, name, at)
         future = self.files.futures.get(name)
         if future is None:
             raise RecordingError(
@@ -221,7 +221,8 @@ class Recording:
             history.tip = Point(at, history.tip.count + 1)
         return Moment(self, history, history.tip)
 
-    def _by_seed(self, id: str, start: str, seed: str, at: int) -> Moment:
+    def _by_seed(self, id: str, name: str, at: int) -> Moment:
+        start, _, seed = name.partition(_SEEDED)
         fork = self.at(start)
         if at < fork.at or not seed.removeprefix("-").isdecimal():
             raise TimeError(
