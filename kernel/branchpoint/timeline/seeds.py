@@ -72,7 +72,7 @@ def _noise(given: Any) -> tuple[int, int]:
     if given is True:
         return NOISE
     if given is None or given is False:
-        return 0, 0
+        return 0, wire.SHORTEST_NOISE
     try:
         every, longest = (to_ns(part) for part in given)
     except (TypeError, ValueError):
