@@ -28,17 +28,19 @@ _LONGEST = 512  # bytes of a seed that is given as bytes; what a command to the 
 def seeding(at: int, seed: int | bytes, noise: Any = True) -> list[Input]:
     """The inputs that seed a machine at ``at`` (absolute ns).
 
-    ``seed`` is a whole number, of which 32 bytes are derived, or the bytes themselves. ``noise``:
-    True for :data:`NOISE`, None or False for none, or a pair of durations.
+    ``seed`` is a whole number, of which and of ``at`` 32 bytes are derived, or the bytes
+    themselves. ``noise``: True for :data:`NOISE`, None or False for none, or a pair of durations.
     """
-    pair = _noise(noise)
+    pair = noise_of(noise)
     if isinstance(seed, bytes | bytearray | memoryview):
         data, note = bytes(seed), "seed of the user's bytes"
         if not 1 <= len(data) <= _LONGEST:
             raise BranchpointError(f"a seed has 1 to {_LONGEST} bytes, not {len(data)}")
     else:
         number = _whole(seed)
-        data, note = blake3(f"seed {number}".encode()).digest(length=_BYTES), f"seed {number}"
+        # With the instant, so that futures off different moments are independent of each other.
+        text, note = f"seed {number} at {at}", f"seed {number}"
+        data = blake3(text.encode()).digest(length=_BYTES)
     return [
         Input(at=at, kind=SEED, data=wire.seed(data), note=note),
         Input(at=at, kind=SEED, data=wire.noise(*pair), note="scheduling noise"),
@@ -68,7 +70,8 @@ def seed_of(inputs: list[Input]) -> int | None:
     return seed if word == "seed" and inputs[: len(usual)] == usual else None
 
 
-def _noise(given: Any) -> tuple[int, int]:
+def noise_of(given: Any) -> tuple[int, int]:
+    """Scheduling noise as users give it, see :func:`seeding`, in ns; off: two zeros."""
     if given is True:
         return NOISE
     if given is None or given is False:
