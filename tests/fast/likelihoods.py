@@ -42,7 +42,7 @@ def recording(path: Path, events: list[Event]) -> Recording:
 class Drawer:
     """A pool of one worker."""
 
-    size = 1
+    count = 1
 
     def __init__(self, system: Known, stop_after: int = 10**9) -> None:
         self.system = system

@@ -28,7 +28,7 @@ from branchpoint.timeline.judges import Judge, Stretch
 from branchpoint.timeline.manifest import Input, Ns
 from branchpoint.timeline.player import Player
 from branchpoint.timeline.recording import Recording
-from branchpoint.timeline.seeds import seeding
+from branchpoint.timeline.seeds import NOISE, seeding
 
 _FORKS = 64  # whose judges are kept
 _TRIES = 2  # of a future whose emulator dies
@@ -78,10 +78,10 @@ class Futures:
         run: Recording,
         failure: Failure,
         horizon: Callable[[int], int],
-        noise: Any = True,
+        noise: tuple[int, int] | None = NOISE,
     ) -> None:
         """``horizon`` gives the absolute ns up to which a future that forks at some ns has to
-        run; ``noise`` is the scheduling noise of seeded futures, see ``Moment.branch``.
+        run; ``noise`` is the scheduling noise of seeded futures, ns.
         """
         self.shares = Shares()
         self._recording = run

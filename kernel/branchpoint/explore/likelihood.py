@@ -14,8 +14,10 @@ from branchpoint.explore.allocation import Allocation, Job, Settings
 from branchpoint.explore.curve import Curve
 from branchpoint.explore.draws import Draw, Draws, Question
 from branchpoint.explore.live import Showing
+from branchpoint.explore.workers import Pool as Workers
 from branchpoint.timeline.clock import SECOND, format_vtime, to_ns
 from branchpoint.timeline.failures import Failure
+from branchpoint.timeline.failures import failure as failure_of
 from branchpoint.timeline.judges import Stretch
 from branchpoint.timeline.recording import Recording
 from branchpoint.timeline.seeds import noise_of
@@ -29,7 +31,7 @@ class Pool(Protocol):
     """What runs futures, several at a time."""
 
     @property
-    def size(self) -> int:
+    def count(self) -> int:
         """How many at a time."""
 
     def run(self, jobs: Iterable[Job]) -> Iterator[Draw]:
@@ -65,13 +67,12 @@ def ask(
             "give an earlier start=",
         )
     instant, relative = _horizon(run, horizon, happened)
-    pair = noise_of(noise)
     question = Question(
         failure=failure.name,
         failure_key=failure.key,
         horizon=instant,
         relative=relative,
-        noise=pair if any(pair) else None,
+        noise=noise_of(noise),
     )
     if question.horizon_of(last) <= last:
         raise BranchpointError(
@@ -143,7 +144,7 @@ def collect(
     try:
         if jobs := allocation.jobs():
             with open_pool() as pool, progress.task(question.failure, unit="futures") as task:
-                while jobs := allocation.jobs(_AHEAD * pool.size):
+                while jobs := allocation.jobs(_AHEAD * pool.count):
                     for draw in pool.run(jobs):
                         draws.add(draw)
                         done = task.done + 1
@@ -158,3 +159,21 @@ def collect(
         final = curve()
         showing.finish(final)
     return final
+
+
+def likelihood(run: Recording, what: Any, *, workers: int | None = None, **asked: Any) -> Curve:
+    """Draw the curve of ``run.likelihood(what)``; ``asked`` is as for :func:`ask`."""
+    failure = failure_of(what)
+    question, settings = ask(run, failure, **asked)
+
+    def open_pool() -> Workers:
+        return Workers(
+            run,
+            failure,
+            question.horizon,
+            relative=question.relative,
+            noise=question.noise,
+            workers=workers,
+        )
+
+    return collect(run, question, settings, open_pool)

@@ -28,6 +28,7 @@ NAMES: dict[str, Any] = {
     "bp": bp,
     "bash": bp.bash,
     "Time": bp.Time,
+    "failure": bp.failure,
     "prepare_multiverse_debugging": prepare_multiverse_debugging,
     "print": printing.print,
     # So that `branch.wait_until({until: events})` and `branch.wait({duration: 5})` are Python.
