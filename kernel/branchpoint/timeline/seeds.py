@@ -28,8 +28,8 @@ _LONGEST = 512  # bytes of a seed that is given as bytes; what a command to the 
 def seeding(at: int, seed: int | bytes, noise: tuple[int, int] | None = NOISE) -> list[Input]:
     """The inputs that seed a machine at ``at`` (absolute ns).
 
-    ``seed`` is a whole number, of which 32 bytes are derived, or the bytes themselves; ``noise``
-    is as :data:`NOISE`, or None for none.
+    ``seed`` is a whole number, of which and of ``at`` 32 bytes are derived, or the bytes
+    themselves; ``noise`` is as :data:`NOISE`, or None for none.
     """
     every, longest = noise or (0, wire.SHORTEST_NOISE)
     if isinstance(seed, bytes | bytearray | memoryview):
@@ -38,7 +38,9 @@ def seeding(at: int, seed: int | bytes, noise: tuple[int, int] | None = NOISE) -
             raise BranchpointError(f"a seed has 1 to {_LONGEST} bytes, not {len(data)}")
     else:
         number = _whole(seed)
-        data, note = blake3(f"seed {number}".encode()).digest(length=_BYTES), f"seed {number}"
+        # With the instant, so that futures off different moments are independent of each other.
+        text, note = f"seed {number} at {at}", f"seed {number}"
+        data = blake3(text.encode()).digest(length=_BYTES)
     return [
         Input(at=at, kind=SEED, data=wire.seed(data), note=note),
         Input(at=at, kind=SEED, data=wire.noise(every, longest), note="scheduling noise"),
