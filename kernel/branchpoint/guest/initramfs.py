@@ -41,7 +41,6 @@ MODULES = (
     "nft_reject_bridge",
     "nft_reject_inet",
     "sch_netem",  # delay and loss
-    "sch_plug",  # holds packets back
     "sch_prio",  # ... for some of the packets only
     "sch_plug",  # packets wait until they are let go
     "sch_ingress",
