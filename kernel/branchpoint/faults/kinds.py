@@ -305,7 +305,7 @@ KINDS = {
         ),
         Kind(
             "memory",
-            "A container may use less memory than it does, and waits while its memory is reclaimed.",
+            "A container may use less memory than it does; it waits while some is reclaimed.",
             "containers",
             _memory,
             (_share(60, 95, 100, "of what it uses at the begin that it may go on using"),),

@@ -11,19 +11,19 @@ from branchpoint.faults.network import LOCKED, STATE
 
 GROUPS = "/sys/fs/cgroup"
 
-LOWEST = f"""\
-lowest() {{ # in $d: what all faults come to, as `l` and what comes after it as `rest`
+LOWEST = """\
+lowest() { # in $d: what all faults come to, as `l` and what comes after it as `rest`
     read -r l rest < $d/own
     for f in $d/fault.*; do
         [ -e $f ] || continue
         read -r v < $f
         [ $l != max ] && [ $l -le $v ] || l=$v
     done
-}}
-forget() {{ # the fault; and all, if it was the last one
-    rm -f $d/fault.{{id}}
-    case $(echo $d/fault.*) in *'*') rm -r $d; rmdir -p ${{d%/*}} 2> /dev/null ;; esac
-}}
+}
+forget() { # the fault; and all, if it was the last one
+    rm -f $d/fault.{id}
+    case $(echo $d/fault.*) in *'*') rm -r $d; rmdir -p ${d%/*} 2> /dev/null ;; esac
+}
 """
 
 

@@ -13,6 +13,7 @@ from dataclasses import replace
 from branchpoint.errors import RecordingError
 from branchpoint.faults.kinds import GUEST, KINDS, Container, Target
 from branchpoint.faults.settings import Drawn, Settings
+from branchpoint.guest.wire import encoded
 
 
 def compile_plan(settings: Settings, containers: Sequence[Container]) -> str:
@@ -24,15 +25,13 @@ def compile_plan(settings: Settings, containers: Sequence[Container]) -> str:
             lines.append(f"kind {one.kind} {one.every} {shortest} {longest}")
         else:
             first, last = one.between
-            lines.append(
-                f"once {one.kind} {first} {last} {one.probability} {shortest} {longest}"
-            )
+            lines.append(f"once {one.kind} {first} {last} {one.probability} {shortest} {longest}")
         lines += [f"param {name} {low} {high}" for name, (low, high) in one.parameters.items()]
         for label in one.targets:
             target = aim(one, label, containers)
-            lines += [f"target {label}", f"begin {_escaped(target.begin)}"]
+            lines += [f"target {label}", f"begin {encoded(target.begin)}"]
             if target.end:
-                lines.append(f"end {_escaped(target.end)}")
+                lines.append(f"end {encoded(target.end)}")
     return "".join(f"{line}\n" for line in lines)
 
 
@@ -102,10 +101,6 @@ def _outside(label: str, action: str) -> str:
     """The script in an action of :func:`command`."""
     script = _unescaped(action).removeprefix("sh ")
     return script if label == GUEST else shlex.split(script)[-1]
-
-
-def _escaped(text: str) -> str:
-    return text.replace("%", "%25").replace("\n", "%0A")
 
 
 def _unescaped(text: str) -> str:

@@ -33,7 +33,7 @@ def read(
 
     :raises SettingsError: when something in them is unknown or out of its bounds.
     """
-    return _Reader(containers).read(written, path, once)
+    return Reader(containers).read(written, path, once)
 
 
 def near(name: str, known: Iterable[str]) -> str:
@@ -43,7 +43,9 @@ def near(name: str, known: Iterable[str]) -> str:
     return f'did you mean "{close[0]}"?' if close else f"there are: {', '.join(known[:20])}"
 
 
-class _Reader:
+class Reader:
+    """Reads settings, or parts of them, for a system of these containers."""
+
     def __init__(self, containers: Sequence[Container]) -> None:
         self.containers = containers
         self.excluded: set[str] = set()
@@ -92,10 +94,7 @@ class _Reader:
         self.keys(body, ["run", "heal", "every", "for", "containers"], path, "setting")
         if "run" not in body:
             raise SettingsError(f'the command "{name}" lacks "run"', path)
-        scripts = {key: body[key] or "" for key in ("run", "heal") if key in body}
-        for key, script in scripts.items():
-            if not isinstance(script, str) or "\0" in script:
-                raise SettingsError(f'"{key}" must be a shell script', (*path, key))
+        run, heal = (self.script(body, key, path) for key in ("run", "heal"))
         if "containers" in body:
             labels = self.names(body["containers"], (*path, "containers"))
         else:
@@ -103,9 +102,14 @@ class _Reader:
         lasts = (0, 0)
         if "for" in body:
             lasts = self.time_range(body["for"], (*path, "for"), '"for"')
-        return Drawn(
-            name, tuple(labels), lasts, self.every(body, path, 30 * 10**9), **scripts
-        )
+        every = self.every(body, path, 30 * 10**9)
+        return Drawn(name, tuple(labels), lasts, every, run=run, heal=heal)
+
+    def script(self, body: Mapping[str, Any], key: str, path: Path) -> str:
+        script = body.get(key) or ""
+        if not isinstance(script, str) or "\0" in script:
+            raise SettingsError(f'"{key}" must be a shell script', (*path, key))
+        return script
 
     def onces(self, written: Any, path: Path) -> list[Drawn]:
         if isinstance(written, list | tuple):
@@ -150,9 +154,7 @@ class _Reader:
             raise SettingsError('"every" must be at least 1ms', (*path, "every"))
         return found
 
-    def lasts(
-        self, kind: Kind, body: Mapping[str, Any], path: Path, once: bool = False
-    ) -> Range:
+    def lasts(self, kind: Kind, body: Mapping[str, Any], path: Path, once: bool = False) -> Range:
         if "for" not in body:
             return (0, 0) if once and kind.lasts != "must" else (kind.shortest, kind.longest)
         found = self.time_range(body["for"], (*path, "for"), '"for"')
@@ -212,8 +214,8 @@ class _Reader:
             found = -found if found and text.startswith("-") else found
         if found is None:
             bare = isinstance(written, str) and re.fullmatch(r"-?\d+(\.\d+)?", written.strip())
-            raise SettingsError(f'{what} must be a duration, not "{_shown(written)}"', path,
-                                f'write "{written}s"' if bare else 'write "1m30s" or "500ms"')  # fmt: skip
+            hint = f'write "{written}s"' if bare else 'write "1m30s" or "500ms"'
+            raise SettingsError(f'{what} must be a duration, not "{_shown(written)}"', path, hint)
         if abs(found) > _LONGEST:
             raise SettingsError(f"{what} is longer than a year", path)
         if found < 0 and not signed:
@@ -314,9 +316,9 @@ class _Reader:
         return "|".join(",".join(side) for side in named)
 
     def check_linked(self, kind: Kind, name: str, path: Path) -> None:
-        if kind.hits in ("links", "groups"):
-            if not next(c for c in self.containers if c.name == name).links:
-                raise SettingsError(f'"{name}" is in no network', path)
+        linked = any(c.links for c in self.containers if c.name == name)
+        if kind.hits in ("links", "groups") and not linked:
+            raise SettingsError(f'"{name}" is in no network', path)
 
     def names(self, written: Any, path: Path) -> list[str]:
         """Full names of the containers named: by their own name, their service's, or a pattern."""

@@ -120,6 +120,10 @@ class Settings:
         return "\n".join(lines) or "{}"
 
 
+NOTHING = Settings()
+"""No faults by themselves."""
+
+
 def words(parameter: Parameter, value: Range) -> Any:
     """A range of a parameter, in the words of a compose file."""
     if parameter.name == "one_way":

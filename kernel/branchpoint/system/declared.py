@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from branchpoint.faults.settings import Settings
+from branchpoint.faults.settings import NOTHING, Settings
 from branchpoint.system import fields
 from branchpoint.system.declared_faults import read_faults
 from branchpoint.system.model import SECOND, Container, Noise
@@ -38,7 +38,7 @@ class Declared:
 
     ram: int = 1 << 30
     upper: int = 256 << 20
-    faults: Settings = Settings()
+    faults: Settings = NOTHING
     noise: Noise | None = None
     images: dict[str, str] = field(default_factory=dict)
 
@@ -79,7 +79,7 @@ def _noise(value: Value) -> Noise | None:
         noise = replace(noise, longest=fields.duration(value.entries["longest"], '"longest"'))
     if noise.every < 100_000 or not 1_000 <= noise.longest <= SECOND:
         raise value.error(
-            'noise comes at most every 100us, and lasts between 1us and 1s',
+            "noise comes at most every 100us, and lasts between 1us and 1s",
             "for example {every: 5ms, longest: 1ms}",
         )
     return noise

@@ -1,4 +1,4 @@
-"""What a compose file comes to: services, containers, networks, volumes, and the faults that it asks for.
+"""What a compose file comes to: services, containers, networks, volumes, faults.
 
 All times are nanoseconds of virtual time, all sizes bytes. The classes hold plain values only, so
 that a recording can keep them (``msgspec.json.encode(system)``) and know its system without the
@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from branchpoint.faults.settings import Settings
+from branchpoint.faults.settings import NOTHING, Settings
 
 SECOND = 1_000_000_000
 
@@ -261,7 +261,7 @@ class System:
     containers: tuple[Container, ...]
     networks: dict[str, Network]
     volumes: dict[str, Volume]
-    faults: Settings = Settings()
+    faults: Settings = NOTHING
     noise: Noise | None = None
     ram: int = 1 << 30
     upper: int = 256 << 20  # of each container's writable layer
