@@ -33,11 +33,17 @@ MODULES = (
     "bridge",
     "nf_tables",
     "nft_ct",
+    "nft_dup_netdev",  # a packet twice
+    "nft_fwd_netdev",
+    "nft_limit",  # so many packets a second
     "nft_meta_bridge",
+    "nft_numgen",  # a share of the packets
     "nft_reject_bridge",
     "nft_reject_inet",
     "sch_netem",  # delay and loss
     "sch_prio",  # ... for some of the packets only
+    "sch_plug",  # packets wait until they are let go
+    "sch_ingress",
     "sch_tbf",
     "cls_u32",
     "inet_diag",  # the rest is for ss

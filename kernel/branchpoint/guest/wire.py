@@ -50,6 +50,10 @@ LONGEST_SCRIPT = (128 << 10) - 1
 """Bytes; the kernel's limit for one argument of a program."""
 LONGEST_PUT = 512 << 10
 """Bytes of a file in one command."""
+SHORTEST_NOISE = 1_000
+"""ns; the least time for which scheduling noise takes the CPU."""
+LATEST = 2**62 - 1
+"""ns; no instant and no duration that the agent is told is longer."""
 
 _HEADER = struct.Struct("<IIQ")
 _NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,200}"
@@ -57,7 +61,9 @@ _SOURCE = re.compile(rf"container/{_NAME}|process/[0-9]{{1,10}}|kernel|agent")
 _TYPE = re.compile(r"[a-z]{1,40}\.[a-z]{1,40}|error")
 _KEY = re.compile(r"[a-z]{1,40}")
 _LONGEST_PAYLOAD = LONGEST_LINE + 512
-_STREAMS = ("out", "err")
+_STREAMS = ("out", "err", "sdk")
+_WORD = re.compile(r"[!-~]{1,200}")
+_FAULT_ID = re.compile(r"[A-Za-z0-9._-]{1,40}")
 
 
 class Kind(IntEnum):
@@ -75,7 +81,7 @@ class Output(msgspec.Struct, frozen=True):
     source: str
     """``container/NAME``, ``process/ID``, ``kernel`` or ``agent``."""
     stream: str
-    """``out`` or ``err``."""
+    """``out`` or ``err``; ``sdk`` for what a container's program tells the tester."""
     data: bytes
 
 
@@ -252,10 +258,105 @@ def put(path: str, data: bytes, container: str = "", *, mode: int = 0o644) -> li
 
 
 def seed(data: bytes) -> bytes:
-    """Add bytes (1 to 512) to the kernel's random pool: from here on, other random numbers."""
+    """From here on, other random numbers, which follow from these bytes (1 to 512).
+
+    They go into the kernel's random pool; the injector draws all faults that have not begun anew,
+    and scheduling noise goes on with other numbers.
+    """
     if not 1 <= len(data) <= 512:
         raise BranchpointError(f"a seed has 1 to 512 bytes, not {len(data)}")
     return _strings("seed") + data
+
+
+def noise(every: int, longest: int) -> bytes:
+    """Scheduling noise: a process that takes the CPU from all others, now and then.
+
+    It sleeps for an exponentially distributed time with mean ``every`` (ns; 0: no more noise),
+    then holds the CPU for a time between :data:`SHORTEST_NOISE` and ``longest`` (ns) whose
+    logarithm is uniform. A machine makes none until it is told to.
+    """
+    if not (every == 0 or 10_000 <= every <= LATEST):
+        raise BranchpointError(f"noise comes every 10 µs or more, not every {every} ns")
+    if not SHORTEST_NOISE <= longest <= 1_000_000_000:
+        raise BranchpointError(f"noise holds the CPU for 1 µs to 1 s, not {longest} ns")
+    return _strings("noise", str(every), str(longest))
+
+
+def encoded(text: str) -> str:
+    """``text`` as it is written in a line of words: without newlines."""
+    return text.replace("%", "%25").replace("\n", "%0A")
+
+
+def plan(text: str) -> bytes:
+    """Which faults the injector draws from here on (from set-up complete, if that is to come).
+
+    ``text`` holds lines of words; times are ns, instants count from set-up complete, values with
+    a newline or a percent sign are :func:`encoded`:
+
+    =================================================  ==========================================
+    ``quiet FROM UNTIL``                               no fault begins in it; drawn ones that are
+                                                       active are ended at its begin
+    ``kind TYPE EVERY SHORTEST LONGEST``               a Poisson process: on average one ``EVERY``
+    ``once TYPE FROM UNTIL PPM SHORTEST LONGEST``      at most once, with this probability (parts
+                                                       per million), equally likely at any time
+    ``param NAME LOW HIGH``                            an integer drawn for each of its faults
+    ``target LABEL``                                   one thing that it may hit
+    ``begin ACTION``, ``end ACTION``                   what is done to that target
+    =================================================  ==========================================
+
+    Durations are uniform between ``SHORTEST`` and ``LONGEST``; both 0: instantaneous, and ``end``
+    is not done. A target is drawn among those that no active fault of the same type holds; when
+    there is none, the fault does not happen. In actions (see :func:`fault`) ``{NAME}`` stands for
+    the drawn value, and ``{id}`` for the fault's number. An unreadable plan is answered by an
+    ``error``, and the old one stays.
+    """
+    return _strings("faults", text)
+
+
+def fault(
+    identity: str, type_: str, target: str, params: str, duration: int, begin: str, end: str
+) -> bytes:
+    """Begin a fault now; undo it after ``duration`` ns (0: it is instantaneous, nothing to undo).
+
+    ``identity`` names it in its events ``fault.start`` and ``fault.end`` and for :func:`heal`;
+    numbers are the injector's own. ``params`` is text for the event. The actions are empty or
+
+    ============================  =========================================================
+    ``container VERB NAME [X]``   as :func:`container`
+    ``clock OFFSET``              steps the guest's clock (CLOCK_REALTIME) by so many ns
+    ``sh SCRIPT``                 runs a shell script in the guest, as root
+    ============================  =========================================================
+
+    A failing action is an ``error`` about ``fault/ID`` and ends the fault; after a script ``end``
+    is done all the same.
+    """
+    if not _FAULT_ID.fullmatch(identity) or identity.isdecimal():
+        raise BranchpointError(f"a fault cannot be called {identity!r}", 'use a name such as "b1"')
+    if not _WORD.fullmatch(type_):
+        raise BranchpointError(f"a fault's type is one short word, not {type_!r}")
+    if not 0 <= duration <= LATEST:
+        raise BranchpointError(f"a fault cannot last {duration} ns")
+    return _strings("fault", identity, type_, target, params, str(duration), begin, end)
+
+
+def heal(identity: str = "") -> bytes:
+    """End the active fault with this id or number now, or all of them."""
+    if identity and not _FAULT_ID.fullmatch(identity):
+        raise BranchpointError(f"there can be no fault called {identity!r}")
+    return _strings("heal", *([identity] if identity else []))
+
+
+def injector(verb: str, number: int = 0) -> bytes:
+    """``pause`` the injector (which ends all active faults), ``unpause`` it, or ``skip`` a fault.
+
+    While it is paused, faults are drawn as ever, but do not happen. ``skip`` takes the number of
+    one whose time has not come: it does not happen, and all others do as before.
+    """
+    if verb not in ("pause", "unpause", "skip"):
+        raise BranchpointError(f"the injector can pause, unpause or skip, not {verb!r}")
+    if (0 < number <= LATEST) != (verb == "skip"):
+        raise BranchpointError(f"{verb} cannot be about fault {number}")
+    return _strings("injector", verb, *([str(number)] if number else []))
 
 
 def _strings(*texts: str) -> bytes:

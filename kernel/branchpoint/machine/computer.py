@@ -17,8 +17,8 @@ import numpy as np
 
 from branchpoint.errors import MachineError, TimeError
 from branchpoint.machine import engine
-from branchpoint.machine.pages import PAGE, PagePool, Slots
-from branchpoint.machine.state import State, without_host_clocks
+from branchpoint.machine.pages import HASH, PAGE, TEMPLATE, PagePool, Slots, hash_pages
+from branchpoint.machine.state import State, digest_of, without_host_clocks
 
 EPOCH = "2025-11-28T21:57:45"
 """The guest's wall clock at power-on (UTC)."""
@@ -27,6 +27,7 @@ _REQUEST = struct.Struct("<IIQQ")
 _REPLY = struct.Struct("<IIqQ")
 _OK, _ERROR, _HALTED = range(3)
 _NOBODY = 65534
+_NO_PAGES = np.empty(0, np.uint32)
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,8 @@ class Computer:
         self.now = 0
         self.base: State | None = None
         """The state that the memory was last known to be in."""
+        self._looked_at = _NO_PAGES
+        """Pages that changed since then, up to the last look that kept nothing."""
         self._received = bytearray()
         self._exchange = os.memfd_create("branchpoint-exchange")
         self._console = os.memfd_create("branchpoint-console")
@@ -291,16 +294,30 @@ class Computer:
     def capture(self) -> State:
         """The state now. The machine is not touched by this."""
         assert self.pool is not None
-        numbers, pages = self._changed(everything=self.base is None)
-        slots = self._empty() if self.base is None else self.base.slots.copy()
+        everything = self.base is None or len(self._looked_at) > 0
+        numbers, pages = self._changed(everything=everything)
+        slots = self._empty() if everything or self.base is None else self.base.slots.copy()
         slots[numbers] = self.pool.intern(numbers, pages)
         self.base = State(self.now, self.devices(), slots)
+        self._looked_at = _NO_PAGES
         return self.base
 
     def capture_afresh(self) -> State:
         """As :meth:`capture`, but trusting no bookkeeping: every private page is read again."""
         self.base = None
         return self.capture()
+
+    def digest(self) -> bytes:
+        """The digest of the state now, as of one captured, but nothing of it is kept."""
+        assert self.pool is not None and self.base is not None
+        numbers, pages = self._changed(everything=False)
+        self._looked_at = np.union1d(self._looked_at, numbers)  # a look begins a new round
+        whole = np.zeros((len(self.base.slots), HASH), np.uint8)
+        private = self.base.slots != TEMPLATE
+        whole[private] = self.pool.hashes(self.base.slots[private])
+        whole[numbers] = hash_pages(pages)
+        private[numbers] = (whole[numbers] != self.pool.template_hashes[numbers]).any(axis=1)
+        return digest_of(self.now, private, whole[private], self.devices())
 
     def restore(self, state: State) -> None:
         """Become ``state``, in this same process."""
@@ -309,6 +326,7 @@ class Computer:
         before = self._empty() if self.base is None else self.base.slots
         differs = before != state.slots
         differs[touched] = True
+        differs[self._looked_at] = True
         numbers = np.flatnonzero(differs).astype(np.uint32)
         moves = np.stack([numbers, state.slots[numbers]], axis=1)
         self.base = None
@@ -319,6 +337,7 @@ class Computer:
             # A part that the state leaves out, as it had nothing to say, kept what it had before.
             raise MachineError(f"the devices did not become those of {state.at} ns")
         self.base = state
+        self._looked_at = _NO_PAGES
 
     def _empty(self) -> Slots:
         return np.full(self.spec.ram // PAGE, 0xFFFFFFFF, np.uint32)

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from blake3 import blake3
+from numpy.typing import NDArray
 
 from branchpoint.errors import MachineError
-from branchpoint.machine.pages import TEMPLATE, PagePool, Slots
+from branchpoint.machine.pages import TEMPLATE, Hashes, PagePool, Slots
 
 _TIMER_SECTION = b"\x05timer" + struct.pack(">II", 0, 2)
 _HOST_CLOCKS = 24  # bytes: cpu_ticks_offset, unused, cpu_clock_offset
@@ -38,9 +39,14 @@ class State:
 
     def digest(self, pool: PagePool) -> bytes:
         """32 bytes that are equal exactly when memory, registers, devices and clock are."""
-        numbers = np.flatnonzero(self.slots != TEMPLATE).astype(np.uint32)
-        digest = blake3(struct.pack("<qI", self.at, len(self.slots)))
-        digest.update(numbers.tobytes())
-        digest.update(pool.hashes(self.slots[numbers]).tobytes())
-        digest.update(self.devices)
-        return digest.digest()
+        private = self.slots != TEMPLATE
+        return digest_of(self.at, private, pool.hashes(self.slots[private]), self.devices)
+
+
+def digest_of(at: int, private: NDArray[np.bool_], hashes: Hashes, devices: bytes) -> bytes:
+    """32 bytes for a machine; ``hashes`` are those of the pages that are not as in the template."""
+    digest = blake3(struct.pack("<qI", at, len(private)))
+    digest.update(np.flatnonzero(private).astype(np.uint32).tobytes())
+    digest.update(hashes.tobytes())
+    digest.update(devices)
+    return digest.digest()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Set
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from branchpoint.timeline.history import COMMAND, FAULT, History
 from branchpoint.timeline.manifest import Input
 from branchpoint.timeline.moment import Moment, duration
 from branchpoint.timeline.queries import Query, parse_query
+from branchpoint.timeline.seeds import seeding
 
 if TYPE_CHECKING:
     from branchpoint.timeline.packets import Packets
@@ -153,6 +155,24 @@ class Branch:
         name = self._name(container)
         note = f"{verb} {name} {argument}".strip()
         self._place(FAULT, wire.container(verb, name, argument), note)
+
+    def send_input(self, input_bytes: Any, *, noise: Any = True) -> Branch:
+        """Draw everything random anew from the tip on; see :meth:`Moment.branch`.
+
+        ``input_bytes`` is the seed: 1 to 512 bytes or a whole number, or a mapping or a set that
+        holds it (``{input_bytes}``).
+        """
+        given = input_bytes
+        if isinstance(given, Mapping):
+            given = list(given.values())
+        if isinstance(given, Set | list | tuple):
+            if len(given) != 1:
+                raise BranchpointError(f"one seed is needed, not {len(given)}")
+            (given,) = given
+        with self.run.replayer.lock:
+            for new in seeding(self._history.tip.at, given, noise):
+                self._history.add(new)
+        return self
 
     def inject_file(
         self, path: str, content: bytes | str | Path, container: str = HOST, mode: int = 0o644

@@ -75,8 +75,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
         return "  ".join(listing.row(self))
 
 
-def from_guest(record: wire.Line | wire.Event) -> Event:
-    """The event for what the guest's agent reported.
+def from_guest(record: wire.Line | wire.Event, origin: int = 0) -> Event:
+    """The event for what the guest's agent reported; ``origin`` is the absolute ns of vtime 0.
 
     Bytes of a line that are not UTF-8 become ``\\xNN``, so that every text can be stored and
     printed. Lines and events of a process have the number of its command in the field ``id``.
@@ -90,6 +90,7 @@ def from_guest(record: wire.Line | wire.Event) -> Event:
             stream=record.stream,
             text=record.data.decode("utf-8", "backslashreplace"),
             fields={"id": name} if source == "process" else {},
+            origin=origin,
         )
     fields = dict(record.fields)
     kind = record.type.partition(".")[0]
@@ -102,6 +103,7 @@ def from_guest(record: wire.Line | wire.Event) -> Event:
         text=" ".join(f"{k}={v}" for k, v in fields.items()) if text is None else text,
         type=record.type,
         fields=fields,
+        origin=origin,
     )
 
 

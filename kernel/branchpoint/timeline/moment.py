@@ -10,6 +10,7 @@ from branchpoint.timeline import containers
 from branchpoint.timeline.clock import Time, format_vtime, to_ns
 from branchpoint.timeline.events import EventSet, cut
 from branchpoint.timeline.history import History, Point
+from branchpoint.timeline.seeds import seeding
 
 if TYPE_CHECKING:
     from branchpoint.timeline.branch import Branch
@@ -79,14 +80,24 @@ class Moment:
             history, point = history.parent, history.fork
         return Moment(self.run, history, point if at == point.at else history.point(at))
 
-    def branch(self) -> Branch:
+    def branch(self, seed: int | bytes | None = None, *, noise: Any = True) -> Branch:
         """A new timeline from here. It goes on exactly as recorded until something is done to it.
+
+        With a ``seed`` (a whole number, or 1 to 512 bytes) everything random is drawn anew from
+        here on: the kernel's random numbers, the faults, packet loss, and by scheduling
+        ``noise`` which thread runs when. The same seed gives the same future, bit for bit.
+        ``noise`` is None for none, or how often on average and how long at most:
+        ``("5ms", "1ms")``.
 
         Any number of branches may leave one moment; they know nothing of each other.
         """
         from branchpoint.timeline.branch import Branch
 
-        return Branch(self.run, self._history.branch(self._point))
+        history = self._history.branch(self._point)
+        if seed is not None:
+            for new in seeding(self.at, seed, noise):
+                history.add(new)
+        return Branch(self.run, history)
 
     @property
     def events(self) -> EventSet:

@@ -11,6 +11,7 @@ import fnmatch
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -46,6 +47,7 @@ class Query:
         return int(found[0]) if len(found) else None
 
     def __call__(self, event: Event) -> bool:
+        # Asked for every event of thousands of futures, so the common questions answer directly.
         return self.first(event.alone()) is not None
 
     def __or__(self, other: Query) -> Query:
@@ -67,6 +69,9 @@ class Everything(Query):
     def select(self, columns: Columns, among: Positions) -> Positions:
         return among
 
+    def __call__(self, event: Event) -> bool:
+        return True
+
 
 @dataclass(frozen=True)
 class Both(Query):
@@ -75,6 +80,9 @@ class Both(Query):
 
     def select(self, columns: Columns, among: Positions) -> Positions:
         return self.right.select(columns, self.left.select(columns, among))
+
+    def __call__(self, event: Event) -> bool:
+        return self.left(event) and self.right(event)
 
 
 @dataclass(frozen=True)
@@ -85,6 +93,9 @@ class Either(Query):
     def select(self, columns: Columns, among: Positions) -> Positions:
         return np.union1d(self.left.select(columns, among), self.right.select(columns, among))
 
+    def __call__(self, event: Event) -> bool:
+        return self.left(event) or self.right(event)
+
 
 @dataclass(frozen=True)
 class Except(Query):
@@ -92,6 +103,9 @@ class Except(Query):
 
     def select(self, columns: Columns, among: Positions) -> Positions:
         return np.setdiff1d(among, self.query.select(columns, among), assume_unique=True)
+
+    def __call__(self, event: Event) -> bool:
+        return not self.query(event)
 
 
 @dataclass(frozen=True)
@@ -171,8 +185,28 @@ class Where(Query):
             among = among[np.array(hits, bool)]
         return among
 
+    def __call__(self, event: Event) -> bool:
+        for name, patterns, is_container in (
+            (event.type, self.type, False),
+            (event.container, self.container, True),
+            (event.source, self.source, False),
+            (event.stream, self.stream, False),
+        ):
+            if patterns is not None and not _name_pattern(patterns, is_container).match(name):
+                return False
+        return (
+            self.fields.items() <= event.fields.items()
+            and (not self.text or self.text in event.text)
+            and (self.regex is None or re.compile(self.regex).search(event.text) is not None)
+        )
 
-def _name_pattern(patterns: str | Iterable[str], is_container: bool) -> re.Pattern[str]:
+
+def _name_pattern(patterns: Any, is_container: bool) -> re.Pattern[str]:
+    return _compiled(patterns, is_container)
+
+
+@lru_cache(maxsize=256)
+def _compiled(patterns: str | tuple[str, ...], is_container: bool) -> re.Pattern[str]:
     given = [patterns] if isinstance(patterns, str) else patterns
     tail = r"(?:\.[0-9]+)?" if is_container else ""
     return re.compile(
@@ -237,8 +271,8 @@ class Check(Query):
 
 
 _QUERY_HELP = (
-    'write "exit:CONTAINER", "log:CONTAINER:TEXT" or "event:TYPE", for example "exit:*", '
-    '"log:standby.replicator.1:Traceback" or "event:setup.complete"'
+    'write "exit:CONTAINER", "log:CONTAINER:TEXT", "event:TYPE" or "sdk:MESSAGE", for example '
+    '"exit:*", "log:standby.replicator.1:Traceback" or "event:setup.complete"'
 )
 
 
@@ -248,13 +282,16 @@ def parse_query(text: str) -> Query:
     ``exit:CONTAINER``          a container's first process ended
     ``log:CONTAINER:TEXT``      a line with TEXT in it
     ``event:TYPE[:CONTAINER]``  any other event
+    ``sdk:MESSAGE``             an SDK assertion that must hold and did not
 
-    CONTAINER and TYPE are patterns as in :class:`Where`.
+    CONTAINER, TYPE and MESSAGE are patterns as in :class:`Where`.
     """
     kind, colon, rest = text.partition(":")
     if colon and rest:
         if kind == "exit":
             return Where(type="container.exit", container=rest)
+        if kind == "sdk":
+            return violated(rest)
         if kind == "event":
             type_, _, container = rest.partition(":")
             if type_:
@@ -264,3 +301,22 @@ def parse_query(text: str) -> Query:
             if container and part:
                 return Where(type="log", container=container, text=part)
     raise BranchpointError(f"{text!r} is not a query for events", _QUERY_HELP)
+
+
+def violated(message: str = "*") -> Query:
+    """SDK assertions (``always``, ``unreachable``) that were reached and did not hold.
+
+    ``message`` is a pattern for what they say.
+    """
+    return _asserted(message, violated="1")
+
+
+def achieved(message: str = "*") -> Query:
+    """SDK assertions (``sometimes``, ``reachable``) that were reached and held."""
+    parts = [_asserted(message, type=t, hit="1", condition="1") for t in ("sometimes", "reachable")]
+    return parts[0] | parts[1]
+
+
+def _asserted(message: str, **fields: str) -> Query:
+    said = re.compile(fnmatch.translate(message)) if message != "*" else None
+    return Where(type="sdk.assert", regex=said, fields=fields)

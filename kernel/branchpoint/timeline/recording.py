@@ -17,12 +17,14 @@ from branchpoint.timeline.clock import format_vtime, to_ns
 from branchpoint.timeline.containers import Containers
 from branchpoint.timeline.events import Columns, EventSet
 from branchpoint.timeline.history import History, Point
-from branchpoint.timeline.manifest import Manifest
+from branchpoint.timeline.manifest import Input, Manifest
 from branchpoint.timeline.moment import Moment
 from branchpoint.timeline.replayer import Replayer
+from branchpoint.timeline.seeds import seed_of, seeding
 from branchpoint.timeline.store import Future, RecordingFiles
 
 _MAIN = "main"  # the recording itself, in ids
+_SEEDED = "~"  # between the fork and the seed of a branch, in ids
 
 
 class Recording:
@@ -150,12 +152,34 @@ class Recording:
         if not added and point.at <= self.manifest.end:
             return _MAIN
         inputs = history.inputs[fork.count : point.count]
+        seeded = self._seeded(fork, inputs)
+        if seeded:
+            return seeded
         digest = blake3(str(fork.at).encode())
         digest.update(msgspec.msgpack.encode([(i.at, i.kind, i.data) for i in inputs]))
         name = digest.hexdigest()[:8]
         if self.files.writable and name not in self.files.futures:
             self.files.add_future(Future(id=name, parent=None, at=fork.at, inputs=inputs))
         return name
+
+    def _seeded(self, fork: Point, inputs: list[Input]) -> str:
+        """The name of a branch off the recording to which nothing but a seed was given, or "".
+
+        It says all that is needed to make the branch again, in any copy of the recording.
+        """
+        recorded = self._root.inputs[fork.count :]
+        shared = 0
+        while shared < len(inputs) and inputs[shared : shared + 1] == recorded[shared : shared + 1]:
+            shared += 1
+        seed = seed_of(inputs[shared:])
+        if seed is None or not self.earliest <= inputs[shared].at <= self.manifest.end:
+            return ""
+        at = inputs[shared].at
+        again = self._root.branch(self._root.point(at))
+        expected = [*seeding(at, seed), *again.inputs[again.fork.count :]]
+        if inputs[shared:] != expected[: len(inputs) - shared]:
+            return ""
+        return f"{format_vtime(at - self.origin)}{_SEEDED}{seed}"
 
     def _parting(self, history: History, point: Point) -> tuple[Point, bool]:
         """Where a history leaves the recording, and whether anything was added after that."""
@@ -174,6 +198,8 @@ class Recording:
         at = self.origin + to_ns(vtime)
         if name == _MAIN:
             return self.at_ns(at)
+        if _SEEDED in name:
+            return self._by_seed(id, name, at)
         future = self.files.futures.get(name)
         if future is None:
             raise RecordingError(
@@ -193,6 +219,18 @@ class Recording:
         self.replayer.play(history, at)
         while history.tip.count < fork.count + len(given):
             history.tip = Point(at, history.tip.count + 1)
+        return Moment(self, history, history.tip)
+
+    def _by_seed(self, id: str, name: str, at: int) -> Moment:
+        start, _, seed = name.partition(_SEEDED)
+        fork = self.at(start)
+        if at < fork.at or not seed.removeprefix("-").isdecimal():
+            raise TimeError(
+                f"{id!r} is no moment: a branch with a seed is FORK{_SEEDED}SEED@TIME",
+                f"for example 44.5{_SEEDED}7@49.0",
+            )
+        history = fork.branch(int(seed))._history
+        self.replayer.play(history, at)
         return Moment(self, history, history.tip)
 
     # -- ending

@@ -109,6 +109,9 @@ class Replayer:
         return player
 
     def _free_player(self) -> Player:
+        for player in self._players:
+            if player.history is None:
+                return player
         if len(self._players) < _PLAYERS:
             player = self._new_player()
             self._players.append(player)
@@ -269,7 +272,7 @@ class Replayer:
                 history.raw.setdefault(number, {}).setdefault(record.stream, bytearray())
                 history.raw[number][record.stream] += record.data
             else:
-                events.append(from_guest(record))
+                events.append(from_guest(record, self.files.manifest.origin))
         history.log.extend(events)
         history.tip = player.place
         return events

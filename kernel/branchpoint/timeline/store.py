@@ -5,6 +5,7 @@
 ``futures.jsonl``       the branches that were made
 ``digests.jsonl``       digests of machine states, to notice a replay that goes another way
 ``events/``             what happened
+``curves/``             what became of futures (see :mod:`branchpoint.explore.draws`)
 ``checkpoints/<ns>``    machine states at instants, as differences to earlier ones
 ``pages/``              the memory pages that checkpoints need
 
@@ -72,6 +73,7 @@ class RecordingFiles:
         self._usable_now: dict[int, bool] = {}  # checkpoints that were looked at
         self._losses = 0  # pages lost when they were looked at
         self._decoded: dict[int, Checkpoint] = {}
+        self._folders: dict[str, int | None] = {}
         with contextlib.ExitStack() as undo:
             undo.callback(os.close, root)
             if writable and not disk.lock(root):
@@ -136,6 +138,19 @@ class RecordingFiles:
                 raise
             self._notes.append(problem.message)
             return None
+
+    def folder(self, name: str) -> int | None:
+        """A descriptor of the directory ``name`` in the recording, open as long as it is.
+
+        It is made when there is none and this is the writer; None: there is none.
+        """
+        if self._root is None:
+            raise RecordingError(f"{self.path} is closed")
+        if self._folders.get(name) is None:
+            fd = self._folders[name] = self._open_directory(self._root, name)
+            if fd is not None:
+                self._close.callback(os.close, fd)
+        return self._folders[name]
 
     def close(self) -> None:
         """Write what is waiting and let go of the directory; harmless when done already."""

@@ -15,7 +15,8 @@ typedef uint64_t ns_t;
 
 #define MS 1000000ULL
 #define SECOND (1000 * MS)
-#define TICK (10 * MS) /* the inbox is looked at, and timers fire, at multiples of this */
+#define TICK (10 * MS) /* the inbox is looked at, and most timers fire, at multiples of this */
+#define NEVER (1ULL << 62)
 #define PRINTF(a, b) __attribute__((format(printf, a, b)))
 
 static inline ns_t now(void)
@@ -41,6 +42,31 @@ struct strings { /* a growing, NULL-terminated list; `items` may be used as an a
 void strings_add(struct strings *list, char *text); /* takes over `text` */
 void strings_free(struct strings *list);
 
+/* ---- words.c */
+
+char *word(char **rest);                      /* cuts off the first; NULL when there is none */
+bool whole(char **rest, uint64_t *value);     /* likewise; false when it is no such number */
+bool integer(char **rest, int64_t *value);
+char *decoded(const char *text);              /* a copy with %0A and %25 replaced */
+
+/* ---- random.c */
+
+struct key { /* follows from a seed's bytes */
+    uint64_t words[4];
+};
+struct random { /* one stream of numbers */
+    uint64_t words[4];
+};
+enum purpose { FOR_FAULTS = 1, FOR_NOISE = 2 };
+struct key random_key(const void *bytes, size_t size);
+struct random random_stream(const struct key *key, enum purpose purpose, uint64_t number,
+                            uint64_t turn);
+uint64_t random_below(struct random *r, uint64_t limit);
+int64_t random_between(struct random *r, int64_t low, int64_t high); /* both included */
+double random_unit(struct random *r);                                /* 0 < result <= 1 */
+ns_t random_exponential(struct random *r, ns_t mean);
+ns_t random_log_uniform(struct random *r, ns_t low, ns_t high);
+
 /* ---- timer.c */
 
 struct timer {
@@ -50,8 +76,10 @@ struct timer {
     struct timer *next;
     bool armed;
 };
-void timer_set(struct timer *t, ns_t at, void (*fire)(void *), void *arg);
+void timer_set(struct timer *t, ns_t at, void (*fire)(void *), void *arg); /* at a tick */
+void timer_set_exactly(struct timer *t, ns_t at, void (*fire)(void *), void *arg);
 void timer_clear(struct timer *t);
+ns_t timers_due(void); /* the first one's instant; NEVER when there is none */
 void timers_run(void);
 
 /* ---- mailbox.c: the two rings shared with the host (layout: guest/wire.py) */
@@ -63,13 +91,14 @@ bool mailbox_is_open(void);
 char *mailbox_next(size_t *size);        /* next command's payload, to be freed; NULL when none */
 void mailbox_new_window(void);           /* a tick begins: output may flow again */
 bool mailbox_has_room(size_t payload);   /* may a record of that size be written in this window? */
-void mailbox_frame(enum kind kind, ...); /* then pairs (const void *, size_t), ended by NULL */
+ns_t mailbox_frame(enum kind kind, ...); /* then pairs (const void *, size_t), ended by NULL;
+                                            gives the frame's instant */
 
 /* ---- out.c: what the agent has to say */
 
 void say(const char *fmt, ...) PRINTF(1, 2);  /* to the console and the debug port */
 void fail(const char *fmt, ...) PRINTF(1, 2) __attribute__((noreturn)); /* ... and power off */
-void event(const char *type, ...); /* then strings "key", "value", ... ended by NULL */
+ns_t event(const char *type, ...); /* then strings "key", "value", ... ended by NULL */
 void error(const char *about, const char *fmt, ...) PRINTF(2, 3);
 const char *number(long long value); /* decimal, valid until sixteen calls later */
 
@@ -81,12 +110,12 @@ struct stream {
     int fd;             /* -1: ended */
     enum mode mode;
     const char *source; /* borrowed */
-    const char *name;   /* "out" or "err" */
+    const char *name;   /* "out", "err" or "sdk" */
     char *data;         /* read but not yet written to the outbox; MODE_KEEP: the first bytes */
     size_t length;
+    void (*said)(const char *line, size_t size); /* MODE_LINES: one was written; may be NULL */
     void (*ended)(void *arg); /* all was written; called at most once */
     void *arg;
-    struct stream *next;
 };
 void streams_open(void);
 int streams_fd(void);
@@ -145,12 +174,86 @@ void enter_and_exec(const struct launch *how, int pidfd) __attribute__((noreturn
 
 /* ---- command.c: what the host asks for */
 
+#define GUEST_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
 void command_run(char *payload, size_t size);
 
 /* ---- seed.c */
 
 int seed_add(const void *bytes, size_t size); /* 0 or -errno */
 void seed_first(void);
+
+/* ---- noise.c */
+
+void noise_open(void);
+void noise_set(ns_t every, ns_t longest); /* every = 0: silence */
+void noise_seed(const struct key *key);
+
+/* ---- plan.c: which faults the injector may draw */
+
+struct quiet {
+    ns_t from, until; /* since set-up was complete */
+};
+
+struct param {
+    char *name;
+    int64_t low, high;
+};
+
+struct target {
+    char *label, *begin, *end; /* actions, see fault.c */
+};
+
+struct draws { /* a `kind` or `once` of the plan, and where the injector is with it */
+    char *type;
+    bool once;
+    ns_t every;       /* a kind: mean time between two */
+    ns_t from, until; /* a once: since set-up was complete */
+    double chance;
+    ns_t shortest, longest;
+    struct param *params;
+    struct target *targets;
+    size_t param_count, target_count;
+    uint64_t turn;        /* how many were drawn so far */
+    struct random random; /* for what else is to be drawn for the next one */
+    ns_t at;              /* of the next one; NEVER: there is none */
+    bool over;            /* a once: it was drawn and its instant has come */
+};
+
+struct plan {
+    struct quiet *quiets;
+    struct draws *draws;
+    size_t quiet_count, draws_count;
+};
+struct plan *plan_read(char *text, char **wrong); /* cuts up `text`; NULL: see `wrong` */
+void plan_free(struct plan *plan);                /* may be NULL */
+
+/* ---- inject.c: draws faults by the plan */
+
+void inject_plan(struct plan *plan); /* takes it over */
+void inject_seed(const struct key *key);
+void inject_begin(ns_t origin); /* set-up was complete then */
+void inject_pause(bool paused);
+void inject_skip(uint64_t number);
+
+/* ---- fault.c: faults that have begun */
+
+struct order { /* a fault to begin */
+    const char *id, *type, *target, *params;
+    ns_t duration; /* 0: instantaneous */
+    const char *begin, *end;
+    bool drawn; /* by the injector */
+};
+void fault_begin(const struct order *order);
+bool fault_holds(const char *type, const char *target);
+void faults_end(const char *why, bool drawn_only);
+bool fault_heal(const char *id); /* false when no such fault is active */
+
+/* ---- sdk.c: what programs tell the tester */
+
+void sdk_open(const struct container *c); /* before its first start */
+bool sdk_is_awaited(void);                /* set-up is not complete without its word */
+void sdk_await(void);
 
 /* ---- boot.c, nvdimm.c: from the initramfs to the toolbox as root */
 
@@ -205,6 +308,7 @@ struct container {
     bool said;     /* ENDED: the exit event is written, after the last output */
     bool cleaning; /* ENDED: the runtime is removing what is left */
     bool ever_started, ever_healthy, oom;
+    bool asked; /* somebody wants this run of it to end */
     int code, signal; /* of the last run */
     int attempts;     /* restarts made by the policy */
     ns_t started_at, ended_at, backoff;
@@ -226,7 +330,8 @@ char *spec_read(const char *path); /* fills `containers`; what is wrong, or NULL
 void system_start(void);
 void system_changed(void);         /* something that others may wait for has happened */
 void setup_error(struct container *c, const char *what); /* if somebody waits for `c` in vain */
-void container_command(const char *verb, const char *name, const char *arg);
+char *container_command(const char *verb, const char *name, const char *arg); /* wrong, or NULL */
+bool container_need_not(const char *verb, const char *name); /* it is so already */
 void container_started(struct container *c, pid_t pid);
 void container_not_started(struct container *c, const char *why);
 void container_ended(struct container *c, int status); /* its first process is gone */

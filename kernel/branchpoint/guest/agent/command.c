@@ -13,7 +13,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define GUEST_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 #define TOOLBOX_PATH "/.branchpoint/bin"
 
 struct command {
@@ -225,6 +224,94 @@ static void put(char *at, const char *end)
     }
 }
 
+/* ---- chance and faults */
+
+static void seed(const char *bytes, const char *end)
+{
+    size_t size = bytes < end ? (size_t)(end - bytes) : 0;
+    int result = seed_add(bytes, size);
+    if (result) {
+        error("seed", "%s", strerror(-result));
+        return;
+    }
+    struct key key = random_key(bytes, size);
+    noise_seed(&key);
+    inject_seed(&key);
+}
+
+static void noise(char *at, const char *end)
+{
+    char *every = next_string(&at, end), *longest = next_string(&at, end);
+    ns_t values[2];
+    if (!whole(&every, &values[0]) || !whole(&longest, &values[1]))
+        error("noise", "two numbers are needed");
+    else
+        noise_set(values[0], values[1]);
+}
+
+static void plan(char *at, const char *end)
+{
+    char *text = next_string(&at, end), none[] = "", *wrong = NULL;
+    struct plan *plan = plan_read(text ? text : none, &wrong);
+    if (wrong)
+        error("faults", "%s", wrong);
+    else
+        inject_plan(plan);
+    free(wrong);
+}
+
+static void fault(char *at, const char *end)
+{
+    const char *id = next_string(&at, end), *type = next_string(&at, end);
+    const char *target = next_string(&at, end), *params = next_string(&at, end);
+    char *duration = next_string(&at, end);
+    const char *begin = next_string(&at, end), *last = next_string(&at, end);
+    struct order order = {.id = id, .type = type, .target = target, .params = params,
+                          .begin = begin, .end = last};
+    if (last && whole(&duration, &order.duration) && order.duration < NEVER)
+        fault_begin(&order);
+    else
+        error("faults", "fault: malformed");
+}
+
+static void heal(const char *id)
+{
+    if (!id) {
+        faults_end("healed", false);
+    } else if (!fault_heal(id)) {
+        char *about = format("fault/%s", id);
+        error(about, "heal: it is not active");
+        free(about);
+    }
+}
+
+static void injector(char *at, const char *end)
+{
+    const char *verb = next_string(&at, end);
+    char *which = next_string(&at, end);
+    uint64_t number;
+    if (verb && !strcmp(verb, "pause"))
+        inject_pause(true);
+    else if (verb && !strcmp(verb, "unpause"))
+        inject_pause(false);
+    else if (verb && !strcmp(verb, "skip") && whole(&which, &number))
+        inject_skip(number);
+    else
+        error("faults", "injector: it can be told to pause, unpause, or skip a number");
+}
+
+static void container(char *at, const char *end)
+{
+    const char *verb = next_string(&at, end), *name = next_string(&at, end);
+    char *wrong = container_command(verb ? verb : "", name ? name : "", next_string(&at, end));
+    if (wrong) {
+        char *about = format("container/%s", name ? name : "");
+        error(about, "%s", wrong);
+        free(about);
+    }
+    free(wrong);
+}
+
 /* ---- all of them */
 
 void command_run(char *payload, size_t size)
@@ -241,14 +328,21 @@ void command_run(char *payload, size_t size)
         const char *id = next_string(&at, end);
         signal_command(id, next_string(&at, end));
     } else if (!strcmp(verb, "container")) {
-        const char *what = next_string(&at, end), *name = next_string(&at, end);
-        container_command(what ? what : "", name ? name : "", next_string(&at, end));
+        container(at, end);
     } else if (!strcmp(verb, "put")) {
         put(at, end);
     } else if (!strcmp(verb, "seed")) {
-        int result = seed_add(at, at < end ? (size_t)(end - at) : 0);
-        if (result)
-            error("seed", "%s", strerror(-result));
+        seed(at, end);
+    } else if (!strcmp(verb, "noise")) {
+        noise(at, end);
+    } else if (!strcmp(verb, "faults")) {
+        plan(at, end);
+    } else if (!strcmp(verb, "fault")) {
+        fault(at, end);
+    } else if (!strcmp(verb, "heal")) {
+        heal(next_string(&at, end));
+    } else if (!strcmp(verb, "injector")) {
+        injector(at, end);
     } else {
         error("agent", "unknown command: %s", verb);
     }

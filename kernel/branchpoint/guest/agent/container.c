@@ -35,6 +35,8 @@ static void setup_gone(struct proc *p)
         free(wrong);
         return;
     }
+    for (struct container *c = containers; c; c = c->next)
+        sdk_open(c);
     system_changed();
 }
 
@@ -97,9 +99,9 @@ void system_changed(void)
         }
         all = all && is_set_up(c);
     }
-    if (all && !complete) {
+    if (all && !complete && !sdk_is_awaited()) {
         complete = true;
-        event("setup.complete", NULL);
+        inject_begin(event("setup.complete", NULL));
     }
 }
 
@@ -118,13 +120,13 @@ void container_started(struct container *c, pid_t pid)
     c->state = RUNNING;
     c->pid = pid;
     c->started_at = now();
-    c->said = c->oom = false;
+    c->said = c->oom = c->asked = false;
     c->ever_started = true;
     event("container.start", "name", c->name, "pid", number(pid), NULL);
     health_begin(c);
     if (!c->wanted) { /* stopped while it was being started */
         c->wanted = true;
-        container_command("stop", c->name, NULL);
+        free(container_command("stop", c->name, NULL));
     }
     system_changed();
 }
@@ -215,7 +217,7 @@ void container_silent(struct container *c)
 {
     c->said = true;
     event("container.exit", "name", c->name, "code", number(c->code), "signal", number(c->signal),
-          "oom", number(c->oom), NULL);
+          "oom", number(c->oom), "asked", number(c->asked), NULL);
     settle(c);
 }
 
@@ -235,8 +237,25 @@ static void grace_over(void *arg)
 
 static void stop(struct container *c)
 {
+    c->asked = true;
     kill(c->pid, c->spec.stop_signal);
-    timer_set(&c->timer, now() + c->spec.stop_grace, grace_over, c);
+    if (!c->timer.armed)
+        timer_set(&c->timer, now() + c->spec.stop_grace, grace_over, c);
+}
+
+/* Other signals may mean anything to a program, and usually not its end. */
+static bool is_meant_to_end(int signal)
+{
+    return signal == SIGKILL || signal == SIGTERM || signal == SIGINT || signal == SIGQUIT ||
+           signal == SIGABRT;
+}
+
+static char *send(struct container *c, int signal)
+{
+    if (kill(c->pid, signal))
+        return format("kill: signal %d: %s", signal, strerror(errno));
+    c->asked = c->asked || is_meant_to_end(signal);
+    return NULL;
 }
 
 static void start(struct container *c)
@@ -248,38 +267,47 @@ static void start(struct container *c)
     settle(c);
 }
 
-static void set_paused(struct container *c, bool paused)
+static char *set_paused(struct container *c, bool paused)
 {
     char *path = format("%s/cgroup.freeze", c->cgroup);
     int result = write_file(path, paused ? "1" : "0");
     free(path);
-    if (result) {
-        error(c->source, "cannot be %s: %s", paused ? "paused" : "unpaused", strerror(-result));
-        return;
-    }
+    if (result)
+        return format("cannot be %s: %s", paused ? "paused" : "unpaused", strerror(-result));
     c->paused = paused;
     if (paused)
         health_suspend(c);
     else
         health_resume(c);
     event(paused ? "container.pause" : "container.unpause", "name", c->name, NULL);
+    return NULL;
 }
 
-void container_command(const char *verb, const char *name, const char *arg)
+/* On the way to an end that was asked for, so that another start must wait for it. */
+static bool is_ending(const struct container *c)
+{
+    return c->state == RUNNING && c->asked;
+}
+
+bool container_need_not(const char *verb, const char *name)
+{
+    const struct container *c = container_find(name);
+    if (!c)
+        return false;
+    if (!strcmp(verb, "start"))
+        return c->state != ENDED && c->wanted && !is_ending(c);
+    return !strcmp(verb, "unpause") && !c->paused;
+}
+
+char *container_command(const char *verb, const char *name, const char *arg)
 {
     struct container *c = container_find(name);
-    if (!c) {
-        char *about = format("container/%s", name);
-        error(about, "%s: there is no such container", verb);
-        free(about);
-        return;
-    }
+    if (!c)
+        return format("%s: there is no such container", verb);
     static const char *const states[] = {"waiting for others", "being started", "running", "ended"};
     bool running = c->state == RUNNING, ended = c->state == ENDED;
     if (!strcmp(verb, "kill") && running) {
-        int signal = arg && *arg ? atoi(arg) : SIGKILL;
-        if (kill(c->pid, signal))
-            error(c->source, "kill: signal %d: %s", signal, strerror(errno));
+        return send(c, arg && *arg ? atoi(arg) : SIGKILL);
     } else if (!strcmp(verb, "stop") && running) {
         c->wanted = c->restart_now = false;
         stop(c);
@@ -291,14 +319,19 @@ void container_command(const char *verb, const char *name, const char *arg)
     } else if (!strcmp(verb, "restart") && running) {
         c->wanted = c->restart_now = true;
         stop(c);
+    } else if (!strcmp(verb, "start") && is_ending(c)) {
+        c->wanted = c->restart_now = true;
+    } else if (!strcmp(verb, "start") && c->state == STARTING && !c->wanted) {
+        c->wanted = true;
     } else if ((!strcmp(verb, "start") || !strcmp(verb, "restart")) && ended) {
         start(c);
     } else if (!strcmp(verb, "pause") && running && !c->paused) {
-        set_paused(c, true);
+        return set_paused(c, true);
     } else if (!strcmp(verb, "unpause") && running && c->paused) {
-        set_paused(c, false);
+        return set_paused(c, false);
     } else {
-        error(c->source, "%s: cannot be done to a container that is %s", verb,
-              c->paused ? "paused" : states[c->state]);
+        return format("%s: cannot be done to a container that is %s", verb,
+                      c->paused ? "paused" : states[c->state]);
     }
+    return NULL;
 }

@@ -148,7 +148,7 @@ static void outbox_write(const void *from, size_t size)
     written += size;
 }
 
-void mailbox_frame(enum kind kind, ...)
+ns_t mailbox_frame(enum kind kind, ...)
 {
     struct header h = {.kind = kind, .tsc = now()};
     va_list args, again;
@@ -166,4 +166,5 @@ void mailbox_frame(enum kind kind, ...)
     outbox_write("\0\0\0\0\0\0\0", ROUND8(whole) - whole);
     used += ROUND8(whole);
     __atomic_store_n(&heads->out_head, written, __ATOMIC_RELEASE);
+    return h.tsc;
 }

@@ -29,15 +29,22 @@ static void watch(int set, int fd, int operation, uint32_t events)
         fail("epoll_ctl: %s", strerror(errno));
 }
 
+static void run_timers(void)
+{
+    children_reap(); /* so that they see who is dead */
+    timers_run();
+}
+
 static void tick(void)
 {
     size_t size;
     char *payload;
     mailbox_new_window();
     streams_new_window();
-    timers_run();
+    if (timers_due() <= now())
+        run_timers();
     while ((payload = mailbox_next(&size))) {
-        children_reap(); /* so that commands see who is dead */
+        children_reap(); /* here, too */
         command_run(payload, size);
         free(payload);
     }
@@ -66,11 +73,16 @@ static void loop(void)
             next = (now() / TICK + 1) * TICK;
             continue;
         }
+        if (instant >= timers_due()) {
+            run_timers();
+            continue;
+        }
         if (listening == streams_throttled()) {
             listening = !listening;
             watch(set, streams_fd(), EPOLL_CTL_MOD, listening ? EPOLLIN : 0);
         }
-        struct timespec wait = {.tv_nsec = (long)(next - instant)};
+        ns_t wake = timers_due() < next ? timers_due() : next;
+        struct timespec wait = {.tv_nsec = (long)(wake - instant)};
         struct epoll_event ready;
         if (epoll_pwait2(set, &ready, 1, &wait, NULL) < 1)
             continue;
@@ -92,6 +104,7 @@ int main(void)
     say("booting");
     boot_modules();
     boot_root();
+    noise_open();
     mailbox_open();
     streams_open();
     become_punctual();

@@ -55,7 +55,7 @@ void fail(const char *fmt, ...)
     _exit(1);
 }
 
-void event(const char *type, ...)
+ns_t event(const char *type, ...)
 {
     char payload[8192];
     size_t length = (size_t)snprintf(payload, sizeof payload, "%s", type) + 1;
@@ -71,7 +71,7 @@ void event(const char *type, ...)
             break;
     }
     va_end(args);
-    mailbox_frame(KIND_EVENT, (const void *)payload, length, NULL);
+    return mailbox_frame(KIND_EVENT, (const void *)payload, length, NULL);
 }
 
 void error(const char *about, const char *fmt, ...)

@@ -1,4 +1,5 @@
-/* Reads system.conf: lines "key value...", a container's lines following its `container` line. */
+/* Reads system.conf: lines "key value...", a container's lines following its `container` line.
+ * Before the first of these, `setup sdk` makes set-up wait for a program's word (sdk.c). */
 #define _GNU_SOURCE
 #include "agent.h"
 
@@ -10,47 +11,6 @@
 #define LONGEST (1 << 20)
 
 struct container *containers;
-
-/* The only characters that cannot stand for themselves: %0A (newline) and %25 (percent). */
-static char *decoded(const char *text)
-{
-    char *result = copy(text), *to = result;
-    for (const char *from = text; *from; from++) {
-        if (!strncmp(from, "%0A", 3)) {
-            *to++ = '\n';
-            from += 2;
-        } else if (!strncmp(from, "%25", 3)) {
-            *to++ = '%';
-            from += 2;
-        } else {
-            *to++ = *from;
-        }
-    }
-    *to = 0;
-    return result;
-}
-
-/* Cuts the first word off `*rest`; NULL when there is none. */
-static char *word(char **rest)
-{
-    char *found = *rest;
-    if (!found || !*found)
-        return NULL;
-    char *space = strchr(found, ' ');
-    *rest = space ? space + 1 : NULL;
-    if (space)
-        *space = 0;
-    return found;
-}
-
-static bool whole(char **rest, uint64_t *value)
-{
-    char *text = word(rest), *end;
-    if (!text || *text < '0' || *text > '9')
-        return false;
-    *value = strtoull(text, &end, 10);
-    return !*end;
-}
 
 static bool choice(char **rest, const char *const *names, int *value)
 {
@@ -197,6 +157,8 @@ static char *read_lines(char *text, const char *path)
             continue;
         if (!strcmp(key, "container") && rest && *rest && !container_find(rest))
             c = add(rest);
+        else if (!c && !strcmp(key, "setup") && rest && !strcmp(rest, "sdk"))
+            sdk_await();
         else if (!c || !property(&c->spec, key, rest))
             return format("%s:%d: cannot be understood (%s)", path, number, key);
     }

@@ -82,6 +82,8 @@ static void write_lines(struct stream *s, bool all)
             break;
         if (!record(s, line, size))
             break;
+        if (s->said)
+            s->said(line, size);
         at += size + (newline ? 1 : 0);
     }
     s->length -= at;

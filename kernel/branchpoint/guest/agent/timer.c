@@ -16,6 +16,11 @@ void timer_clear(struct timer *t)
 
 void timer_set(struct timer *t, ns_t at, void (*fire)(void *), void *arg)
 {
+    timer_set_exactly(t, (at + TICK - 1) / TICK * TICK, fire, arg);
+}
+
+void timer_set_exactly(struct timer *t, ns_t at, void (*fire)(void *), void *arg)
+{
     timer_clear(t);
     *t = (struct timer){.at = at, .fire = fire, .arg = arg, .armed = true};
     struct timer **p = &first;
@@ -23,6 +28,11 @@ void timer_set(struct timer *t, ns_t at, void (*fire)(void *), void *arg)
         p = &(*p)->next;
     t->next = *p;
     *p = t;
+}
+
+ns_t timers_due(void)
+{
+    return first ? first->at : NEVER;
 }
 
 void timers_run(void)

@@ -1,0 +1,1 @@
+"""Many futures of one past: how likely a failure is from where, since when, and why."""

@@ -1,0 +1,162 @@
+"""What became of futures: the draws behind a curve, as they are kept with the recording.
+
+``curves/<key>.json``    the question: which failure, until when, with which noise
+``curves/<key>.jsonl``   its draws, one a line
+
+A draw belongs to a question and is good for every curve that asks it, whatever its points and
+precision. As everything in a recording, what is read here may have been written by a stranger.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Annotated, Literal
+
+import msgspec
+from blake3 import blake3
+from msgspec import Meta, Struct
+
+from branchpoint.errors import RecordingError
+from branchpoint.timeline import disk
+from branchpoint.timeline.clock import format_vtime
+from branchpoint.timeline.ledger import Ledger
+from branchpoint.timeline.manifest import Ns
+from branchpoint.timeline.store import RecordingFiles
+
+FOLDER = "curves"
+MOST_CAUSES = 256  # of one draw
+LONGEST_CAUSE = 200  # characters
+MOST_DRAWS = 1_000_000  # of one question
+_HEAD_LIMIT = 1 << 16  # bytes
+
+Verdict = Literal["failed", "passed", "censored"]
+Seed = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+Cause = Annotated[str, Meta(min_length=1, max_length=LONGEST_CAUSE)]
+Text = Annotated[str, Meta(max_length=4000)]
+Key = Annotated[str, Meta(pattern=r"^[0-9a-f]{1,128}\Z")]
+
+
+class Draw(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One future: where it began, with which seed, and what became of it."""
+
+    at: Ns
+    """The instant of the fork."""
+    seed: Seed
+    verdict: Verdict
+    """"censored": it ended before the horizon without the failure, so nobody knows."""
+    failed_at: Ns | None = None
+    end: Ns
+    """How far it ran."""
+    course: Annotated[str, Meta(pattern=r"^[0-9a-f]{0,64}\Z")] = ""
+    """Digest of what happened after the fork, without instants; equal ones took the same course."""
+    causes: Annotated[list[Cause], Meta(max_length=MOST_CAUSES)] = []
+    """What happened after the fork, as signatures: "fault kill db.1", "exit web.1 1"."""
+
+    def __post_init__(self) -> None:
+        if (self.failed_at is not None) != (self.verdict == "failed"):
+            raise ValueError("a failed draw, and no other, has an instant at which it failed")
+        if self.end < self.at or not self.at <= (self.failed_at or self.at) <= self.end:
+            raise ValueError("a draw ends before it begins, or fails outside its time")
+
+
+class Question(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What the draws of one ledger have in common: all that decides a verdict but fork and seed."""
+
+    failure: Text
+    """As people read it."""
+    failure_key: Key
+    horizon: Ns
+    """ns: see ``relative``."""
+    relative: bool = False
+    """Whether the horizon counts from the fork. Else it is an absolute instant for all futures."""
+    noise: tuple[Ns, Ns] | None = None
+    """Scheduling noise: mean pause and longest burst, ns; None: off."""
+
+    @property
+    def key(self) -> str:
+        """Name of its files: a digest of what decides, so not of how the failure is described."""
+        parts = (self.failure_key, self.horizon, self.relative, self.noise)
+        return blake3(msgspec.json.encode(parts)).hexdigest(12)
+
+    def horizon_of(self, fork: int) -> int:
+        """Absolute ns until which a future that begins at ``fork`` has to run."""
+        return fork + self.horizon if self.relative else self.horizon
+
+
+class Draws:
+    """The draws of one question: those stored with the recording, and those added since.
+
+    The same future drawn twice counts once. Where the recording may not be written, they are only
+    kept here. ``damage`` names what was found in the files and is left out.
+    """
+
+    def __init__(self, files: RecordingFiles, question: Question) -> None:
+        self.question = question
+        self.damage: list[str] = []
+        self._known: dict[tuple[int, int], Draw] = {}
+        self._ledger: Ledger[Draw] | None = None
+        folder = files.folder(FOLDER)
+        if folder is None:
+            return
+        name = f"{question.key}.jsonl"
+        shown = f"{files.path}/{FOLDER}/{name}"
+        ledger = Ledger(folder, name, Draw, shown)
+        for draw in ledger.read():
+            self._take(draw, files, shown)
+        self.damage = [*ledger.damage, *self.damage]
+        if files.writable:
+            self._ledger = ledger
+            head = f"{question.key}.json"
+            data = msgspec.json.encode(question) + b"\n"
+            disk.write_file(folder, head, data, f"{files.path}/{FOLDER}/{head}", sync=False)
+
+    def _take(self, draw: Draw, files: RecordingFiles, shown: str) -> None:
+        head = files.manifest
+        first = head.inputs[0].at if head.inputs else 0
+        if not first <= draw.at <= head.end:
+            self.damage.append(
+                f"{shown}: a future from {format_vtime(draw.at - head.origin)} s, outside the "
+                "recording, is left out"
+            )
+        elif len(self._known) >= MOST_DRAWS:
+            self.damage = [f"{shown}: more than {MOST_DRAWS} futures; the rest is left out"]
+        else:
+            self._known.setdefault((draw.at, draw.seed), draw)
+
+    def add(self, draw: Draw) -> None:
+        """Keep one more draw, on disk before anything else is done with it."""
+        if (draw.at, draw.seed) in self._known:
+            return
+        if self._ledger is not None:
+            self._ledger.append(draw)
+        self._known[draw.at, draw.seed] = draw
+
+    def get(self, at: int, seed: int) -> Draw | None:
+        """The draw of one future, when it is known."""
+        return self._known.get((at, seed))
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def __iter__(self) -> Iterator[Draw]:
+        return iter(self._known.values())
+
+
+def questions(files: RecordingFiles) -> list[Question]:
+    """All questions that this recording has draws for; damaged ones are left out."""
+    folder = files.folder(FOLDER)
+    if folder is None:
+        return []
+    found = []
+    for name in sorted(os.listdir(folder)):  # noqa: PTH208 - by descriptor
+        if not name.endswith(".json"):
+            continue
+        try:
+            data = disk.read_file(folder, name, f"{files.path}/{FOLDER}/{name}", _HEAD_LIMIT)
+            question = msgspec.json.decode(data, type=Question)
+        except (RecordingError, msgspec.MsgspecError, RecursionError):
+            continue
+        if name == f"{question.key}.json":
+            found.append(question)
+    return found

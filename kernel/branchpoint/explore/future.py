@@ -1,0 +1,269 @@
+"""One future after another, on one emulator: rewind, seed, run, judge.
+
+This is the inner loop of everything that counts futures, so it does little in Python: the machine
+at a fork is kept in memory and restored in process, events are judged as they come and are not
+kept, and a future ends as soon as its verdict is known.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from blake3 import blake3
+
+from branchpoint.errors import BranchpointError, MachineError
+from branchpoint.explore.draws import LONGEST_CAUSE, MOST_CAUSES, Draw
+from branchpoint.guest import wire
+from branchpoint.timeline.clock import format_vtime
+from branchpoint.timeline.events import LOG, Event, from_guest
+from branchpoint.timeline.failures import Failure
+from branchpoint.timeline.history import History, Point
+from branchpoint.timeline.judges import Judge, Stretch
+from branchpoint.timeline.manifest import Input, Ns
+from branchpoint.timeline.player import Player
+from branchpoint.timeline.recording import Recording
+from branchpoint.timeline.seeds import seeding
+
+_FORKS = 64  # whose judges are kept
+_TRIES = 2  # of a future whose emulator dies
+_CLOCK_TIMES = re.compile(
+    r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?|\d\d:\d\d:\d\d(?:[.,]\d+)?"
+)
+
+
+class Job(msgspec.Struct, frozen=True):
+    """A future to run."""
+
+    at: Ns
+    """The fork, absolute ns."""
+    seed: int | None
+    """None: the recorded future."""
+    inputs: list[Input] = []
+    """More of what reaches the machine, not before the fork, after the seed."""
+    digest: bool = False
+    """Whether a digest of the whole machine at the end is wanted."""
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What became of a job."""
+
+    draw: Draw
+    digest: str = ""
+    """Of the machine where the future ended, when it was asked for."""
+
+
+class Shares(msgspec.Struct):
+    """Wall seconds spent so far, by what for."""
+
+    rewind: float = 0.0
+    """Bringing the machine to the fork."""
+    run: float = 0.0
+    """The emulator, executing the guest."""
+    rest: float = 0.0
+    """Everything else: inputs, events, verdicts."""
+    futures: int = 0
+
+
+class Futures:
+    """Runs futures of one recording and judges them. Keeps nothing of a future but its draw."""
+
+    def __init__(
+        self,
+        run: Recording,
+        failure: Failure,
+        horizon: Callable[[int], int],
+        noise: Any = True,
+    ) -> None:
+        """``horizon`` gives the absolute ns up to which a future that forks at some ns has to
+        run; ``noise`` is the scheduling noise of seeded futures, see ``Moment.branch``.
+        """
+        self.shares = Shares()
+        self._recording = run
+        self._failure = failure
+        self._horizon = horizon
+        self._noise = noise
+        self._judges: OrderedDict[int, Judge] = OrderedDict()
+
+    def run(self, job: Job) -> Outcome:
+        """Run a future until its verdict is known.
+
+        A machine that stopped for good on the way makes it censored, and so does an emulator that
+        died twice.
+        """
+        started = time.perf_counter()
+        before = self.shares.rewind + self.shares.run
+        try:
+            for _ in range(_TRIES - 1):
+                outcome = self._tried(job, last=False)
+                if outcome is not None:
+                    return outcome
+            outcome = self._tried(job, last=True)
+            assert outcome is not None
+            return outcome
+        finally:
+            counted = self.shares.rewind + self.shares.run - before
+            self.shares.rest += time.perf_counter() - started - counted
+            self.shares.futures += 1
+
+    def _tried(self, job: Job, *, last: bool) -> Outcome | None:
+        replayer = self._recording.replayer
+        with replayer.lock:
+            player, point = self._stand(job.at)
+            future = _Future(job, self._judge(job.at).fresh())
+            player.history = self._history(job, point, future.judge)
+            try:
+                self._play(player, future)
+                digest = player.computer.digest().hex() if job.digest else ""
+            except MachineError as problem:
+                died = not player.alive
+                player.close()  # whatever is in it is of no use to anyone
+                if died and not last:
+                    return None
+                return Outcome(future.censored(player.place.at, problem))
+            finally:
+                player.history = None  # what it is now belongs to no timeline
+            return Outcome(future.draw(player.place.at), digest)
+
+    def _stand(self, at: int) -> tuple[Player, Point]:
+        """A player at the fork, whose state is kept for the next future from there."""
+        started = time.perf_counter()
+        replayer = self._recording.replayer
+        point = replayer.root.point(at)
+        player = replayer.bring(replayer.root, point)
+        replayer.remember(player)
+        self.shares.rewind += time.perf_counter() - started
+        return player, point
+
+    def _judge(self, at: int) -> Judge:
+        """A judge that knows what happened before the fork."""
+        judge = self._judges.get(at)
+        if judge is None:
+            run = self._recording
+            horizon = self._horizon(at)
+            if horizon <= at:
+                raise BranchpointError(
+                    f"a future from {format_vtime(at - run.origin)} s has to run until "
+                    f"{format_vtime(horizon - run.origin)} s, which is not after it"
+                )
+            past = run.at_ns(at).events.columns
+            judge = self._failure.judge(Stretch(at, horizon, run.origin, past))
+            self._judges[at] = judge
+            if len(self._judges) > _FORKS:
+                self._judges.popitem(last=False)
+        return judge
+
+    def _history(self, job: Job, point: Point, judge: Judge) -> History:
+        """The timeline of the future: the recording's inputs to come, the seed, and commands."""
+        history = self._recording.replayer.root.branch(point)
+        numbers = itertools.count(history.commands() + 1)
+        seeds = [] if job.seed is None else seeding(job.at, job.seed, self._noise)
+        later = [*history.inputs[point.count :], *job.inputs, *judge.probes(numbers)]
+        later.sort(key=lambda i: i.at)  # stable: what is due at the same instant keeps its order
+        history.inputs[point.count :] = seeds + later
+        return history
+
+    def _play(self, player: Player, future: _Future) -> None:
+        shares, mailbox = self.shares, player.mailbox
+        until = future.judge.stretch.horizon
+        while True:
+            while player.place.at < until:
+                grid = (player.place.at // wire.DRAIN + 1) * wire.DRAIN
+                player.take_inputs()
+                instant = min(until, grid, player.next_input())
+                started = time.perf_counter()
+                player.run_to(instant)
+                shares.run += time.perf_counter() - started
+                future.see(mailbox.drain())
+                if future.judge.failed_at is not None:
+                    return
+            if not future.judge.waiting or until >= future.judge.limit:
+                future.judge.finish()
+                return
+            until = min(future.judge.limit, until + wire.DRAIN)
+
+
+class _Future:
+    """What is remembered of a future while it runs."""
+
+    def __init__(self, job: Job, judge: Judge) -> None:
+        self.job = job
+        self.judge = judge
+        self.causes: list[str] = []
+        self._origin = judge.stretch.origin
+        self._courses: dict[str, Any] = {}
+
+    def see(self, records: list[wire.Record]) -> None:
+        """Take in what the guest said."""
+        if not records:
+            return
+        events = [from_guest(r, self._origin) for r in records if not isinstance(r, wire.Raw)]
+        self.judge.feed(events)
+        for event in events:
+            self._follow(event)
+
+    def _follow(self, event: Event) -> None:
+        who = f"{event.source} {event.container}"
+        course = self._courses.get(who)
+        if course is None:
+            course = self._courses[who] = blake3()
+        if event.type == LOG:
+            said = _CLOCK_TIMES.sub("", event.text) if ":" in event.text else event.text
+        else:
+            said = signature(event)
+            if said and said not in self.causes and len(self.causes) < MOST_CAUSES:
+                self.causes.append(said)
+        course.update(f"{event.type} {event.stream} {said}\n".encode())
+
+    def draw(self, end: int) -> Draw:
+        """The future, as it is kept."""
+        failed_at = self.judge.failed_at
+        verdict = "passed" if failed_at is None else "failed"
+        return self._draw(verdict, failed_at, end)
+
+    def censored(self, end: int, why: MachineError) -> Draw:
+        """The same for a future that did not get to its horizon."""
+        self.causes = [*self.causes[: MOST_CAUSES - 1], f"censored: {why.message}"[:LONGEST_CAUSE]]
+        return self._draw("censored", None, end)
+
+    def _draw(self, verdict: Any, failed_at: int | None, end: int) -> Draw:
+        whole = blake3()
+        for who in sorted(self._courses):
+            whole.update(f"{who}\0".encode() + self._courses[who].digest())
+        return Draw(
+            at=self.job.at,
+            seed=self.job.seed or 0,
+            verdict=verdict,
+            failed_at=failed_at,
+            end=max(end, failed_at or 0),
+            course=whole.hexdigest(16),
+            causes=self.causes,
+        )
+
+
+def signature(event: Event) -> str:
+    """An event as a cause, comparable between futures; "" for what can be none.
+
+    Causes are the life of containers, faults and violated assertions, with no instants in them.
+    """
+    fields = event.fields
+    match event.type:
+        case "fault.start":
+            parts = ["fault", fields.get("type", ""), fields.get("target", "")]
+        case "container.exit":
+            code, by = fields.get("code", ""), fields.get("signal", "0")
+            parts = ["exit", event.container, code if by == "0" else f"signal {by}"]
+        case "sdk.assert" if fields.get("violated") == "1":
+            parts = ["violated", event.container, event.text]
+        case "container.health":
+            parts = [fields.get("status", ""), event.container]
+        case kind if kind.startswith("container."):
+            parts = [kind.partition(".")[2], event.container]
+        case _:
+            return ""
+    return " ".join(part for part in parts if part)[:LONGEST_CAUSE]

@@ -1,0 +1,335 @@
+"""What counts as a failure: questions to the future of a moment, answered while it runs.
+
+A :class:`Failure` is a description, made by :func:`failure`; it can be sent to another process and
+compared by its ``key``. Its :class:`~branchpoint.timeline.judges.Judge` is fed the events of one
+future as they come and says at which instant it failed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import inspect
+import re
+import signal as signals
+import types
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from blake3 import blake3
+
+from branchpoint.errors import BranchpointError
+from branchpoint.timeline.clock import to_ns
+from branchpoint.timeline.events import Event, EventSet
+from branchpoint.timeline.judges import (
+    CheckJudge,
+    CombinedJudge,
+    CommandJudge,
+    Judge,
+    MissingJudge,
+    QueryJudge,
+    Stretch,
+)
+from branchpoint.timeline.queries import Query, Where, achieved, parse_query, violated
+
+_PATIENCE = 60  # virtual seconds that a command of a failure may take
+_DEEPEST = 12  # levels of things in things that a key covers
+
+
+class Failure:
+    """Something that may happen in a future and must not. Made by :func:`failure`.
+
+    ``a | b`` is the failure when any of the two happens, ``a & b`` when both do.
+    """
+
+    @property
+    def name(self) -> str:
+        """What it is, in one line."""
+        raise NotImplementedError
+
+    @property
+    def key(self) -> str:
+        """A digest that is equal for equal failures, in any process.
+
+        Of a Python function it covers name, code and the simple values it holds on to; another
+        version of Python may compile the same text to other code.
+        """
+        return blake3(_described(self).encode()).hexdigest(16)
+
+    def judge(self, stretch: Stretch, with_past: bool = False) -> Judge:
+        """A judge for one future; ``with_past``: what happened from vtime 0 on counts too."""
+        raise NotImplementedError
+
+    def __or__(self, other: Any) -> Failure:
+        return Combined((self, failure(other)), False)
+
+    def __ror__(self, other: Any) -> Failure:
+        return failure(other) | self
+
+    def __and__(self, other: Any) -> Failure:
+        return Combined((self, failure(other)), True)
+
+    def __rand__(self, other: Any) -> Failure:
+        return failure(other) & self
+
+    def __str__(self) -> str:
+        return self.name
+
+    def __repr__(self) -> str:
+        return f"<failure: {self.name}>"
+
+
+@dataclass(frozen=True, repr=False)
+class Happening(Failure):
+    """An event that a query means."""
+
+    query: Query
+    label: str
+
+    @property
+    def name(self) -> str:
+        return self.label
+
+    def judge(self, stretch: Stretch, with_past: bool = False) -> Judge:
+        return QueryJudge(stretch, self.query, with_past)
+
+
+@dataclass(frozen=True, repr=False)
+class Checked(Failure):
+    """An event of which a function says so, or an instance of a class made for each future."""
+
+    check: Any
+    label: str
+
+    @property
+    def name(self) -> str:
+        return self.label
+
+    def judge(self, stretch: Stretch, with_past: bool = False) -> Judge:
+        remembers = inspect.isclass(self.check)
+        return CheckJudge(stretch, self.check() if remembers else self.check, remembers, with_past)
+
+
+@dataclass(frozen=True, repr=False)
+class Missing(Failure):
+    """Something good that has not happened by the horizon."""
+
+    good: Failure
+    label: str
+
+    @property
+    def name(self) -> str:
+        return self.label
+
+    def judge(self, stretch: Stretch, with_past: bool = False) -> Judge:
+        return MissingJudge(stretch, self.good.judge(stretch, True))
+
+
+@dataclass(frozen=True, repr=False)
+class Command(Failure):
+    """A command that does not exit with 0. Instants and durations are in ns."""
+
+    script: str
+    container: str
+    at: int | None
+    """After vtime 0."""
+    after: int | None
+    """After the branch; neither: at the horizon."""
+    patience: int
+    label: str
+
+    @property
+    def name(self) -> str:
+        return self.label
+
+    def judge(self, stretch: Stretch, with_past: bool = False) -> Judge:
+        at = stretch.horizon
+        if self.at is not None:
+            at = stretch.origin + self.at
+        elif self.after is not None:
+            at = stretch.fork + self.after
+        return CommandJudge(stretch, self.script, self.container, at, self.patience)
+
+
+@dataclass(frozen=True, repr=False)
+class Combined(Failure):
+    """Any of several failures, or all of them."""
+
+    parts: tuple[Failure, ...]
+    needs_all: bool
+
+    @property
+    def name(self) -> str:
+        names = (f"({p.name})" if isinstance(p, Combined) else p.name for p in self.parts)
+        return (" and " if self.needs_all else " or ").join(names)
+
+    def judge(self, stretch: Stretch, with_past: bool = False) -> Judge:
+        past = with_past or self.needs_all
+        judges = [part.judge(stretch, past) for part in self.parts]
+        return CombinedJudge(stretch, judges, self.needs_all)
+
+
+def failure(
+    what: Failure | Query | EventSet | str | None = None,
+    *,
+    exit: str | None = None,
+    code: int | Iterable[int] | None = None,
+    signal: str | int | None = None,
+    asked: bool = False,
+    log: str | re.Pattern[str] | None = None,
+    container: str | None = None,
+    always: str | None = None,
+    sometimes: str | None = None,
+    check: Callable[[Event], Any] | None = None,
+    name: str = "",
+    eventually: Failure | Query | EventSet | str | None = None,
+    shell: str | None = None,
+    at: Any = None,
+    after: Any = None,
+    timeout: Any = _PATIENCE,
+) -> Failure:
+    """A failure: one of these, combined with others by ``|`` (any) and ``&`` (all).
+
+    ``failure(exit="standby.*", code=1, signal="SIGKILL")``
+        a container ends; ``code`` is one or several, ``range(1, 256)``. Ends that a fault or a
+        user asked for count only with ``asked=True``.
+    ``failure(log=r"panic|fatal", container="db.*")``
+        a line in which the regular expression is found.
+    ``failure(always="*")``
+        an SDK assertion with such a message that must hold (always, unreachable) and does not.
+    ``failure(sometimes="*recovered*")``
+        an SDK assertion with such a message has not held once by the horizon.
+    ``failure(check=function)``
+        ``function(event)`` is true for an event. A class is instantiated anew for each future, so
+        its ``__call__`` may remember the events it has got. ``name`` says what it looks for.
+    ``failure(eventually="log:client:recovered")``
+        this good thing has not happened by the horizon, counted from vtime 0.
+    ``failure(shell="redis-cli get x | grep -q 1", container="client", at=12)``
+        the command exits with another code than 0, or takes longer than ``timeout`` virtual
+        seconds. It runs at ``at`` (virtual time), or ``after`` so many seconds of the future, or,
+        with neither, at the horizon.
+    ``failure("exit:standby.*")``
+        the short forms of command lines, a query, an event set (its query), or a failure.
+
+    All but ``eventually``, ``sometimes`` and parts of ``&`` look only at what happens after the
+    branch.
+    """
+    kinds = [what, exit, log, always, sometimes, check, eventually, shell]
+    if sum(kind is not None for kind in kinds) != 1:
+        raise BranchpointError(
+            "a failure is one thing", 'combine several: failure(exit="a.*") | failure(log="fatal")'
+        )
+    for wrong, reason in (
+        (exit is None and (code is not None or signal is not None or asked), "exit="),
+        (log is None and shell is None and container is not None, "log= or shell="),
+        (shell is None and (at is not None or after is not None), "shell="),
+        (at is not None and after is not None, "one of at= and after="),
+    ):
+        if wrong:
+            raise BranchpointError(f"an argument is given that needs {reason}")
+    if exit is not None:
+        return _exit(exit, code, signal, asked)
+    if log is not None:
+        where = f" in {container}" if container else ""
+        pattern = log if isinstance(log, str) else log.pattern
+        query = Where(type="log", regex=log, container=container)
+        return Happening(query, name or f"log {pattern!r}{where}")
+    if always is not None:
+        return Happening(violated(always), name or f"assertion {always!r} violated")
+    if sometimes is not None:
+        good: Failure = Happening(achieved(sometimes), f"assertion {sometimes!r}")
+        return Missing(good, name or f"never {good.name}")
+    if check is not None:
+        return Checked(check, name or getattr(check, "__name__", type(check).__name__))
+    if eventually is not None:
+        good = failure(eventually)
+        return Missing(good, name or f"never {good.name}")
+    if shell is not None:
+        instant = None if at is None else to_ns(at)
+        later = None if after is None else to_ns(after)
+        return Command(
+            shell, container or "", instant, later, to_ns(timeout), name or f"command {shell!r}"
+        )
+    return _failure_of(what, name)
+
+
+def _failure_of(what: Any, name: str) -> Failure:
+    if isinstance(what, Failure):
+        return what
+    if isinstance(what, str):
+        kind, _, rest = what.partition(":")
+        query = parse_query(what)
+        return _exit(rest, None, None, False) if kind == "exit" else Happening(query, name or what)
+    if isinstance(what, EventSet):
+        return Happening(what.query, name or "an event of the set")
+    if isinstance(what, Query):
+        return Happening(what, name or "an event of the query")
+    raise BranchpointError(
+        f"{what!r} is no failure", 'give one: failure(exit="*"), failure(log="fatal"), "exit:db"'
+    )
+
+
+def _exit(pattern: str, code: Any, signal: str | int | None, asked: bool) -> Failure:
+    query: Query = Where(type="container.exit", container=pattern)
+    told = []
+    if code is not None:
+        codes = sorted({code} if isinstance(code, int) else {int(each) for each in code})
+        parts = [Where(fields={"code": str(each), "signal": "0"}) for each in codes]
+        any_of: Query = parts[0]
+        for part in parts[1:]:
+            any_of |= part
+        query &= any_of
+        told.append(f"code {codes[0]}" if len(codes) == 1 else f"code {codes[0]} to {codes[-1]}")
+    if signal is not None:
+        number = _signal(signal)
+        query &= Where(fields={"signal": str(number)})
+        told.append(signals.Signals(number).name)
+    if not asked:
+        query -= Where(fields={"asked": "1"})
+    return Happening(query, f"exit of {pattern}" + (f" ({', '.join(told)})" if told else ""))
+
+
+def _signal(given: str | int) -> int:
+    try:
+        if isinstance(given, str):
+            return signals.Signals[f"SIG{given.upper().removeprefix('SIG')}"].value
+        return signals.Signals(given).value
+    except (KeyError, ValueError):
+        raise BranchpointError(f"there is no signal {given!r}", 'for example "SIGKILL"') from None
+
+
+def _described(thing: Any, depth: int = 0) -> str:
+    """A text that is equal for equal failures: no addresses, no order of hashing."""
+    if thing is None or isinstance(thing, bool | int | float | str | bytes | range):
+        return repr(thing)
+    if depth > _DEEPEST:
+        return type(thing).__qualname__
+    deeper = functools.partial(_described, depth=depth + 1)
+    if isinstance(thing, re.Pattern):
+        return f"re({thing.pattern!r}, {thing.flags})"
+    if isinstance(thing, tuple | list):
+        return f"[{', '.join(map(deeper, thing))}]"
+    if isinstance(thing, set | frozenset):
+        return f"{{{', '.join(sorted(map(deeper, thing)))}}}"
+    if isinstance(thing, dict):
+        return f"{{{', '.join(sorted(f'{deeper(k)}: {deeper(v)}' for k, v in thing.items()))}}}"
+    if isinstance(thing, types.CodeType):
+        parts = (thing.co_code, thing.co_consts, thing.co_names, thing.co_varnames)
+        return f"code{deeper(parts)}"
+    if isinstance(thing, types.FunctionType):
+        held = inspect.getclosurevars(thing).nonlocals
+        return f"{thing.__name__}{deeper((thing.__code__, thing.__defaults__, held))}"
+    if isinstance(thing, types.MethodType):
+        return f"{deeper(thing.__func__)} of {deeper(thing.__self__)}"
+    if isinstance(thing, functools.partial):
+        return f"partial{deeper((thing.func, thing.args, thing.keywords))}"
+    if isinstance(thing, type):
+        members = {k: v for k, v in vars(thing).items() if isinstance(v, types.FunctionType)}
+        return f"class {thing.__qualname__}{deeper(members)}"
+    if dataclasses.is_dataclass(thing):
+        fields = {f.name: getattr(thing, f.name) for f in dataclasses.fields(thing)}
+        return f"{type(thing).__qualname__}{deeper(fields)}"
+    return (
+        f"{type(thing).__qualname__}{deeper(vars(thing) if hasattr(thing, '__dict__') else None)}"
+    )

@@ -1,0 +1,85 @@
+"""What a seed does to a machine: everything random is drawn anew from that instant on.
+
+The guest's agent gets bytes, which it mixes into the kernel's random pool and from which it
+re-seeds its own generators, and is told to disturb the scheduling of the whole system: which
+thread runs when is drawn too. Equal seeds at one moment give equal futures, bit for bit.
+"""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+from blake3 import blake3
+
+from branchpoint.errors import BranchpointError
+from branchpoint.guest import wire
+from branchpoint.timeline.clock import to_ns
+from branchpoint.timeline.manifest import Input
+
+SEED = "seed"
+"""The kind of the inputs made here."""
+NOISE = (5_000_000, 1_000_000)
+"""Scheduling noise unless told otherwise, ns: how often on average, and for how long at most."""
+_BYTES = 32  # of randomness for the guest
+_LONGEST = 512  # bytes of a seed that is given as bytes; what a command to the guest holds
+
+
+def seeding(at: int, seed: int | bytes, noise: Any = True) -> list[Input]:
+    """The inputs that seed a machine at ``at`` (absolute ns).
+
+    ``seed`` is a whole number, of which 32 bytes are derived, or the bytes themselves. ``noise``:
+    True for :data:`NOISE`, None or False for none, or a pair of durations.
+    """
+    pair = _noise(noise)
+    if isinstance(seed, bytes | bytearray | memoryview):
+        data, note = bytes(seed), "seed of the user's bytes"
+        if not 1 <= len(data) <= _LONGEST:
+            raise BranchpointError(f"a seed has 1 to {_LONGEST} bytes, not {len(data)}")
+    else:
+        number = _whole(seed)
+        data, note = blake3(f"seed {number}".encode()).digest(length=_BYTES), f"seed {number}"
+    return [
+        Input(at=at, kind=SEED, data=wire.seed(data), note=note),
+        Input(at=at, kind=SEED, data=wire.noise(*pair), note="scheduling noise"),
+    ]
+
+
+def _whole(seed: Any) -> int:
+    """A seed as a number, checked."""
+    try:
+        if isinstance(seed, bool):
+            raise TypeError
+        return operator.index(seed)
+    except TypeError:
+        raise BranchpointError(f"{seed!r} is not a seed", "give a whole number, or bytes") from None
+
+
+def seed_of(inputs: list[Input]) -> int | None:
+    """The number with which :func:`seeding`, with its usual noise, begins ``inputs``; or None."""
+    if not inputs or inputs[0].kind != SEED:
+        return None
+    word, _, number = inputs[0].note.partition(" ")
+    try:
+        seed = int(number)
+    except ValueError:
+        return None
+    usual = seeding(inputs[0].at, seed)
+    return seed if word == "seed" and inputs[: len(usual)] == usual else None
+
+
+def _noise(given: Any) -> tuple[int, int]:
+    if given is True:
+        return NOISE
+    if given is None or given is False:
+        return 0, wire.SHORTEST_NOISE
+    try:
+        every, longest = (to_ns(part) for part in given)
+    except (TypeError, ValueError):
+        raise BranchpointError(
+            f"noise={given!r} is not scheduling noise",
+            'say how often, and for how long at most: noise=("5ms", "1ms"), or None for none',
+        ) from None
+    if every <= 0 or longest <= 0:
+        raise BranchpointError(f"noise={given!r}: both durations must be positive")
+    return every, longest

@@ -1,0 +1,191 @@
+"""Where futures are drawn: enough, not more, and always the same ones."""
+
+from __future__ import annotations
+
+import random
+from itertools import pairwise
+
+import pytest
+from futures import LENGTH, SECOND, SYSTEMS, Known, Runner, drawn, future, settings
+
+from branchpoint.errors import BranchpointError
+from branchpoint.explore import turning
+from branchpoint.explore.allocation import SEEDS, Allocation, Job
+from branchpoint.explore.draws import Draw
+from branchpoint.explore.proportion import half_width, most_trials, wilson
+
+COINS = SYSTEMS[0]
+REPEATS = 40  # of a curve, with other seeds; `make bench` does a hundred, on machines
+
+
+def counted(allocation: Allocation) -> dict[int, tuple[int, int]]:
+    """For each point, how many of how many failed."""
+    found = dict.fromkeys(allocation.points, (0, 0))
+    for draw in allocation.used():
+        k, n = found[draw.at]
+        found[draw.at] = (k + (draw.verdict == "failed"), n + (draw.verdict != "censored"))
+    return found
+
+
+@pytest.mark.parametrize("system", SYSTEMS, ids=lambda system: system.name)
+def test_curves_hold_the_truth(system: Known) -> None:
+    """Coverage, turning point and cost of curves with different seeds."""
+    covered = points = near = futures = 0
+    for seed in range(REPEATS):
+        allocation, runner = drawn(system, settings(seed))
+        counts = counted(allocation)
+        for at, (k, n) in counts.items():
+            low, high = wilson(k, n)
+            assert high - low <= 0.2
+            covered += bool(low <= system.chance(at / SECOND) <= high)
+            points += 1
+        found = turning.find(list(counts), *zip(*counts.values(), strict=True)).turning
+        assert found is not None
+        near += abs(found.at / SECOND - system.cause) <= 0.5
+        futures += len(runner.draws)
+    assert covered >= 0.93 * points
+    assert near >= 0.95 * REPEATS
+    # The neighbours' way: 20 points, at each as many futures as the worst of them needs.
+    shares = [system.chance(LENGTH / SECOND * i / 19) for i in range(20)]
+    worst = max(next(n for n in range(1, 100) if half_width(p * n, n) <= 0.1) for p in shares)
+    assert futures / REPEATS <= 20 * worst / 2
+
+
+def test_the_curve_is_the_same_however_the_futures_come() -> None:
+    """With many workers or one, in any order, stopped and begun again."""
+    expected, _ = drawn(COINS, settings(3))
+    for attempt in range(5):
+        shuffle = random.Random(attempt)
+        runner = Runner(COINS)
+        allocation = Allocation(settings(3), runner.known)
+        while jobs := allocation.jobs(shuffle.choice([1, 16, 500])):
+            shuffle.shuffle(jobs)
+            for _ in runner.run(jobs[: shuffle.randint(1, len(jobs))]):
+                pass
+            if shuffle.random() < 0.3:
+                allocation = Allocation(settings(3), runner.known)
+        assert list(allocation.used()) == list(expected.used())
+        assert len(runner.draws) == len(list(expected.used()))
+
+
+def test_no_seed_is_used_twice_at_a_point_or_by_another_curve() -> None:
+    for seed in (0, 7):
+        _, runner = drawn(COINS, settings(seed))
+        assert {job.seed // SEEDS for job in runner.draws} == {seed}
+        assert len(runner.draws) == len(set(runner.draws))
+
+
+def test_it_begins_with_few_points_and_both_ends() -> None:
+    allocation = Allocation(settings(), lambda at, seed: None)
+    jobs = allocation.jobs()
+    assert (jobs[0].at, jobs[-1].at) == (0, LENGTH)
+    assert len(allocation.points) == 7
+    assert len(jobs) == 7 * 16
+    assert [job.at for job in jobs] == sorted(job.at for job in jobs)
+
+
+def test_points_gather_where_the_curve_turns() -> None:
+    allocation, _ = drawn(COINS, settings(1))
+    gaps = {gap: b - a for gap in pairwise(allocation.points) for a, b in [gap]}
+    (before, after), narrowest = min(gaps.items(), key=lambda item: item[1])
+    assert narrowest <= SECOND // 4
+    assert before / SECOND <= COINS.cause <= after / SECOND
+    assert max(gaps.values()) == LENGTH // 6
+
+
+def test_what_is_certain_gets_few_futures() -> None:
+    allocation, runner = drawn(SYSTEMS[3], settings())
+    assert {n for k, n in counted(allocation).values() if k == n} == {16}
+    assert len(runner.draws) < 400
+
+
+def test_jobs_fill_the_workers_with_what_is_needed_anyway() -> None:
+    runner = Runner(COINS)
+    allocation = Allocation(settings(), runner.known)
+    for _ in runner.run(allocation.jobs()):
+        pass
+    some, many = allocation.jobs(1), allocation.jobs(100)
+    assert len(many) >= 100 > len(some)
+    assert many[: len(some)] == some
+    for _ in runner.run(many):
+        pass
+    while jobs := allocation.jobs(100):
+        for _ in runner.run(jobs):
+            pass
+    assert set(runner.draws) == {Job(draw.at, draw.seed) for draw in allocation.used()}
+
+
+def test_a_finer_curve_uses_what_is_there() -> None:
+    _, runner = drawn(COINS, settings(precision=0.15))
+    before = len(runner.draws)
+    finer = Allocation(settings(precision=0.1), runner.known)
+    while jobs := finer.jobs():
+        for _ in runner.run(jobs):
+            pass
+    used = {Job(draw.at, draw.seed) for draw in finer.used()}
+    assert len(used & set(list(runner.draws)[:before])) > 0.8 * before
+    assert all(half_width(k, n) <= 0.1 for k, n in counted(finer).values())
+
+
+def test_the_expected_number_is_near_what_it_becomes() -> None:
+    runner = Runner(COINS)
+    allocation = Allocation(settings(), runner.known)
+    for _ in runner.run(allocation.jobs()):
+        pass
+    allocation.jobs()
+    early = allocation.expected()
+    while jobs := allocation.jobs():
+        for _ in runner.run(jobs):
+            pass
+    assert allocation.expected() == len(runner.draws)
+    assert 0.5 * len(runner.draws) <= early <= 1.5 * len(runner.draws)
+
+
+def test_a_flat_curve_needs_only_the_first_points() -> None:
+    flat = Known("flat", lambda t: 0.0, 0)
+    allocation, runner = drawn(flat, settings())
+    assert len(allocation.points) == 7
+    assert len(runner.draws) == 7 * 16
+
+
+def test_censored_futures_are_no_passes_and_do_not_go_on_for_ever() -> None:
+    def censored(job: Job) -> Draw:
+        return Draw(at=job.at, seed=job.seed, verdict="censored", end=job.at)
+
+    draws: dict[Job, Draw] = {}
+    allocation = Allocation(settings(points=4), lambda at, seed: draws.get(Job(at, seed)))
+    hopeless = allocation.points[0]
+    while jobs := allocation.jobs():
+        for job in jobs:
+            lost = job.at == hopeless or job.seed % 2
+            draws[job] = censored(job) if lost else future(SYSTEMS[3], job)
+    counts = counted(allocation)
+    assert counts[hopeless] == (0, 0)
+    assert sum(job.at == hopeless for job in draws) == 16
+    assert all(half_width(k, n) <= 0.1 for at, (k, n) in counts.items() if at != hopeless)
+    rare: dict[Job, Draw] = {}
+    allocation = Allocation(settings(points=2), lambda at, seed: rare.get(Job(at, seed)))
+    while jobs := allocation.jobs():
+        for job in jobs:
+            rare[job] = censored(job) if job.seed % 16 else future(COINS, job)
+    assert len(rare) <= 2 * 3 * most_trials(0.1)
+
+
+def test_a_short_span_has_no_point_twice() -> None:
+    allocation, _ = drawn(COINS, settings(start=20, end=22))
+    assert allocation.points == [20, 21, 22]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"start": 5, "end": 5}, "start must be before end"),
+        ({"points": 1}, "points"),
+        ({"precision": 0.6}, "precision"),
+        ({"resolution": 0}, "resolution"),
+        ({"seed": -1}, "seed"),
+    ],
+)
+def test_settings_that_make_no_curve_are_refused(wrong: dict[str, float], words: str) -> None:
+    with pytest.raises(BranchpointError, match=words):
+        settings(**wrong)
