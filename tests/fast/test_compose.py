@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from branchpoint.errors import BranchpointError, ComposeError
+from branchpoint.faults.settings import Drawn
 from branchpoint.system.compose import load
 from branchpoint.system.interpolation import Interpolator, read_env_file
 from branchpoint.system.model import (
     SECOND,
     Dependency,
-    Fault,
     Healthcheck,
     Restart,
     Service,
@@ -200,8 +200,14 @@ def test_mounts(full: System, tmp_path: Path) -> None:
 
 def test_what_the_recorder_is_told(full: System) -> None:
     assert (full.ram, full.upper, full.images) == (2 << 30, 64 << 20, {"web": "./web.tar"})
-    (fault,) = full.faults
-    assert fault == Fault("thedb", 20 * SECOND, 100 * SECOND, 0.5, 2 * SECOND, fault.line)
+    (once,) = full.faults.drawn
+    assert once == Drawn(
+        "kill",
+        ("thedb",),
+        (2 * SECOND, 2 * SECOND),
+        between=(20 * SECOND, 100 * SECOND),
+        probability=500_000,
+    )
 
 
 def test_notes(full: System) -> None:

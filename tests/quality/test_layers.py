@@ -9,12 +9,12 @@ import pytest
 from tree import imports, modules
 
 LAYERS = [
-    {"errors", "progress", "cache"},
+    {"errors", "progress", "cache", "units"},
     {"machine"},
     {"guest"},
+    {"faults"},  # knows nothing of compose files, which name its kinds
     {"system"},
     {"timeline"},
-    {"faults"},
     {"explore"},
     {""},  # branchpoint itself: the names that users import
     {"notebook"},

@@ -7,6 +7,6 @@ from __future__ import annotations
 
 from branchpoint.system.compose import load
 from branchpoint.system.layout import SystemImage, build
-from branchpoint.system.model import Container, Fault, Note, System
+from branchpoint.system.model import Container, Noise, Note, System
 
-__all__ = ["Container", "Fault", "Note", "System", "SystemImage", "build", "load"]
+__all__ = ["Container", "Noise", "Note", "System", "SystemImage", "build", "load"]

@@ -127,6 +127,7 @@ class _Reader:
             networks=networks,
             volumes=volumes,
             faults=options.faults,
+            noise=options.noise,
             ram=options.ram,
             upper=options.upper,
             images=options.images,
@@ -238,10 +239,19 @@ class _Reader:
         made: dict[str, Container] = {}
         for service in services:
             depends = self._dependencies(service, members, sleeping)
+            volumes = tuple(
+                dict.fromkeys(
+                    m.source
+                    for m in service.mounts
+                    if m.kind == "volume" and m.source and not m.read_only
+                )
+            )
             for number, name in enumerate(members[service.name], start=1):
                 hostname = service.hostname or name[:63].rstrip(".-_")
                 endpoints = addresses.endpoints(service, name, hostname, len(made))
-                made[name] = Container(name, service.name, number, hostname, endpoints, depends)
+                made[name] = Container(
+                    name, service.name, number, hostname, endpoints, depends, volumes
+                )
         return [made[name] for name in self._start_order(services, members)]
 
     def _dependencies(

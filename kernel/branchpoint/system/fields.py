@@ -8,21 +8,10 @@ import re
 import shlex
 from collections.abc import Iterable
 
+from branchpoint import units
 from branchpoint.errors import ComposeError
 from branchpoint.system.yamltree import Mapping, Scalar, Sequence, Value
 
-_UNITS = {
-    "ns": 1,
-    "us": 1_000,
-    "µs": 1_000,
-    "ms": 1_000_000,
-    "s": 1_000_000_000,
-    "m": 60 * 1_000_000_000,
-    "h": 3600 * 1_000_000_000,
-}
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)")
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?", re.IGNORECASE)
-_SIZES = {"": 0, "k": 10, "m": 20, "g": 30, "t": 40}
 _MAX_DURATION = 365 * 24 * 3600 * 1_000_000_000
 _TRUE = ("true", "yes", "on")
 _FALSE = ("false", "no", "off")
@@ -115,15 +104,12 @@ def integer(value: Value, what: str, low: int, high: int) -> int:
 def duration(value: Value, what: str) -> int:
     """Nanoseconds of "1m30s", "500ms", ..."""
     written = text(value, what).strip()
-    parts = _DURATION.findall(written)
-    if written == "0":
-        return 0
-    if not parts or "".join(n + u for n, u in parts) != written:
+    total = units.nanoseconds(written)
+    if total is None:
         hint = f'write "{written}s"' if re.fullmatch(r"\d+(\.\d+)?", written) else ""
         raise value.error(
             f'{what} must be a duration, not "{written}"', hint or 'write "1m30s" or "500ms"'
         )
-    total = sum(round(float(n) * _UNITS[u]) for n, u in parts)
     if total > _MAX_DURATION:
         raise value.error(f"{what} is longer than a year")
     return total
@@ -132,10 +118,9 @@ def duration(value: Value, what: str) -> int:
 def size(value: Value, what: str) -> int:
     """Bytes of "512m", "1gb", 1048576, ..."""
     written = text(value, what).strip()
-    match = _SIZE.fullmatch(written)
-    if match is None:
+    result = units.size(written)
+    if result is None:
         raise value.error(f'{what} must be a size, not "{written}"', 'write "256m" or "1g"')
-    result = int(float(match[1]) * (1 << _SIZES[match[2].lower()]))
     if result > 1 << 50:
         raise value.error(f"{what} is absurdly large")
     return result

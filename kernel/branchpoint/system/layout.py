@@ -103,7 +103,7 @@ def find(digest: str) -> Path | None:
 def _key(system: System, images: dict[str, Image]) -> str:
     """Names everything that goes into the image: the system, images, bound files, our own code."""
     record = msgspec.json.decode(msgspec.json.encode(system))
-    for useless in ("file", "notes", "faults", "ram"):
+    for useless in ("file", "notes", "faults", "noise", "ram"):
         del record[useless]
     key = blake3(json.dumps(_without_lines(record), sort_keys=True).encode())
     for name, image in sorted(images.items()):

@@ -1,4 +1,4 @@
-"""What a compose file comes to: services, containers, networks, volumes and declared faults.
+"""What a compose file comes to: services, containers, networks, volumes, faults.
 
 All times are nanoseconds of virtual time, all sizes bytes. The classes hold plain values only, so
 that a recording can keep them (``msgspec.json.encode(system)``) and know its system without the
@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Literal
+
+from branchpoint.faults.settings import NOTHING, Settings
 
 SECOND = 1_000_000_000
 
@@ -231,22 +233,22 @@ class Container:
     hostname: str
     endpoints: tuple[Endpoint, ...]
     depends: tuple[Dependency, ...]
+    volumes: tuple[str, ...]  # the named ones that it may write to
+
+    @property
+    def links(self) -> tuple[Endpoint, ...]:
+        """Its endpoints, as faults know them."""
+        return self.endpoints
 
 
 @dataclass(frozen=True)
-class Fault:
-    """A declared fault: kill ``container`` at a seeded instant within [earliest, latest].
-
-    Instants count from setup complete; with ``probability`` < 1 some seeds spare it;
-    ``restart_after`` (None: never) counts from the kill.
+class Noise:
+    """Scheduling noise: about every ``every`` ns something takes the processor for up to
+    ``longest`` ns.
     """
 
-    container: str
-    earliest: int
-    latest: int
-    probability: float
-    restart_after: int | None
-    line: int
+    every: int = 5_000_000
+    longest: int = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -259,7 +261,8 @@ class System:
     containers: tuple[Container, ...]
     networks: dict[str, Network]
     volumes: dict[str, Volume]
-    faults: tuple[Fault, ...] = ()
+    faults: Settings = NOTHING
+    noise: Noise | None = None
     ram: int = 1 << 30
     upper: int = 256 << 20  # of each container's writable layer
     images: dict[str, str] = field(default_factory=dict)  # archives that stand for image names

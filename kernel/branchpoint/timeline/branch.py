@@ -19,6 +19,7 @@ from branchpoint.timeline.queries import Query, parse_query
 from branchpoint.timeline.seeds import seeding
 
 if TYPE_CHECKING:
+    from branchpoint.timeline.faulting import Faults
     from branchpoint.timeline.packets import Packets
     from branchpoint.timeline.process import Process
     from branchpoint.timeline.recording import Recording
@@ -128,6 +129,13 @@ class Branch:
         return self.end.extract_pcap(container, time, filter)
 
     # -- acting
+
+    @property
+    def faults(self) -> Faults:
+        """What goes wrong in it: partitions, kills, full disks, ...; see :class:`Faults`."""
+        from branchpoint.timeline.faulting import Faults
+
+        return Faults(self)
 
     def run_command(
         self,

@@ -63,6 +63,22 @@ class Input(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     note: str = ""
 
 
+Device = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*\Z", max_length=15)]
+"""The name of a network interface: safe in the guest's commands."""
+
+
+class Link(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A container's place in one network."""
+
+    network: Name
+    veth: Device
+    """Its end of the link in the guest, where faults of the network act."""
+    interface: Device
+    """Its end in the container."""
+    address: Annotated[str, Meta(pattern=r"^[0-9.]{7,15}\Z")]
+    """IPv4."""
+
+
 class Container(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One container of the system."""
 
@@ -71,6 +87,9 @@ class Container(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     image: Annotated[str, Meta(max_length=1000)] = ""
     address: Annotated[str, Meta(max_length=1000)] = ""
     """IPv4 address; several, one a network, are separated by commas."""
+    links: Annotated[list[Link], Meta(max_length=100)] = []
+    volumes: Annotated[list[Name], Meta(max_length=100)] = []
+    """Those that it may write to; only named ones."""
 
 
 class Manifest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

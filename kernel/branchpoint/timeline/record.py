@@ -9,14 +9,15 @@ from weakref import WeakValueDictionary
 
 from branchpoint import progress
 from branchpoint.errors import RecordingError
+from branchpoint.faults.settings import NOTHING
 from branchpoint.guest import image, wire
 from branchpoint.guest.snapshot import Snapshot, ensure_snapshot
 from branchpoint.machine import engine
 from branchpoint.system import System, SystemImage, build, layout
-from branchpoint.timeline import manifest
+from branchpoint.timeline import faulting, manifest
 from branchpoint.timeline.clock import format_vtime, to_ns
 from branchpoint.timeline.events import Event
-from branchpoint.timeline.history import FAULT, SETUP
+from branchpoint.timeline.history import SETUP
 from branchpoint.timeline.manifest import Input, Manifest
 from branchpoint.timeline.queries import Query, parse_query
 from branchpoint.timeline.recording import Recording
@@ -25,7 +26,6 @@ from branchpoint.timeline.store import RecordingFiles
 _EVERY = 1_000_000_000  # ns between two checkpoints
 _SETUP_LIMIT = 600_000_000_000  # ns in which a system must be up
 _BEFORE_START = 10_000_000  # ns from the boot snapshot to the first input
-_AT_ONCE = 50_000_000  # ns within which an exit is the doing of a fault just placed
 
 
 def record(
@@ -67,12 +67,22 @@ class _Recorder:
     ) -> None:  # fmt: skip
         self.system: System = system.system
         self.until = until
-        self.random = random.Random(seed)
         begin = snapshot.state.at + _BEFORE_START
-        first = self.random.randbytes(32)
-        inputs = [
-            Input(at=begin, kind=SETUP, data=wire.seed(first), note="randomness"),
-            Input(at=begin, kind=SETUP, data=wire.start(), note="start the system"),
+        containers = [
+            manifest.Container(
+                name=c.name,
+                service=c.service,
+                image=system.images[c.service][0],
+                address=",".join(e.address for e in c.endpoints),
+                links=[
+                    manifest.Link(
+                        network=e.network, veth=e.veth, interface=e.interface, address=e.address
+                    )
+                    for e in c.endpoints
+                ],
+                volumes=list(c.volumes),
+            )
+            for c in self.system.containers
         ]
         head = Manifest(
             engine=_engine(),
@@ -85,16 +95,8 @@ class _Recorder:
             origin=begin,
             end=begin,
             seed=seed,
-            inputs=inputs,
-            containers=[
-                manifest.Container(
-                    name=c.name,
-                    service=c.service,
-                    image=system.images[c.service][0],
-                    address=",".join(e.address.partition("/")[0] for e in c.endpoints),
-                )
-                for c in self.system.containers
-            ],
+            inputs=self._inputs(begin, seed, containers),
+            containers=containers,
             title=self.system.name,
             compose=Path(self.system.file).read_text(),
             ended="interrupted",
@@ -123,27 +125,23 @@ class _Recorder:
                 f"{self.system.file}: the system was not set up: {what}; the last events:\n{tail}",
                 f"look at all of them: branchpoint.open({str(self.files.path)!r}).events",
             )
-        origin = done[0].at
-        self._save(origin=origin)
-        for at, data, note in self._faults(origin):
-            self.root.inputs.append(Input(at=at, kind=FAULT, data=data, note=note))
-        self.root.inputs.sort(key=lambda i: i.at)
-        self._save(inputs=list(self.root.inputs))
+        self._save(origin=done[0].at)
 
-    def _faults(self, origin: int) -> list[tuple[int, bytes, str]]:
-        """The declared faults at the instants that the seed chooses."""
-        placed = []
-        for fault in self.system.faults:
-            draw = self.random.random()
-            at = origin + self.random.randint(fault.earliest, fault.latest)
-            if draw >= fault.probability:
-                continue
-            name = fault.container
-            placed.append((at, wire.container("kill", name, "9"), f"kill {name}"))
-            if fault.restart_after is not None:
-                again = at + fault.restart_after
-                placed.append((again, wire.container("start", name), f"start {name}"))
-        return placed
+    def _inputs(self, at: int, seed: int, containers: list[manifest.Container]) -> list[Input]:
+        """What makes a system run: randomness, what may go wrong, the word to start."""
+        inputs = [
+            Input(
+                at=at, kind=SETUP, data=wire.seed(random.Random(seed).randbytes(32)),
+                note="randomness",
+            ),
+        ]  # fmt: skip
+        if noise := self.system.noise:
+            data = wire.noise(noise.every, noise.longest)
+            inputs.append(Input(at=at, kind=SETUP, data=data, note="scheduling noise"))
+        if self.system.faults != NOTHING:
+            inputs.append(faulting.plan(at, self.system.faults, containers))
+        inputs.append(Input(at=at, kind=SETUP, data=wire.start(), note="start the system"))
+        return inputs
 
     def run(self, duration: int, after: int) -> None:
         """Run for ``duration`` (ns) from set-up complete, or until the event that is waited for."""
@@ -153,7 +151,7 @@ class _Recorder:
 
         def wanted(new: list[Event]) -> bool:
             if self.until is not None:
-                found.extend(e for e in new if self.until(e) and not self._is_ours(e))
+                found.extend(e for e in new if self.until(e) and e.fields.get("asked") != "1")
             return bool(found)
 
         with progress.task(f"recording {self.system.name}", duration / 1e9, "virtual s") as task:
@@ -164,12 +162,6 @@ class _Recorder:
                 self._play(self.root.tip.at + after, None, task)
             else:
                 self._save(ended=f"ran for {format_vtime(duration)} s")
-
-    def _is_ours(self, event: Event) -> bool:
-        return event.type == "container.exit" and any(
-            i.kind == FAULT and event.container in i.note and 0 <= event.at - i.at < _AT_ONCE
-            for i in self.root.inputs
-        )
 
     def _play(self, end: int, stop: Any, task: progress.Task | None = None) -> None:
         """Play the recording on, with a checkpoint at every whole second."""

@@ -247,6 +247,7 @@ struct order { /* a fault to begin */
 void fault_begin(const struct order *order);
 bool fault_holds(const char *type, const char *target);
 void faults_end(const char *why, bool drawn_only);
+void faults_reseed(void);            /* after a seed, as far as faults under way need it */
 bool fault_heal(const char *id); /* false when no such fault is active */
 
 /* ---- sdk.c: what programs tell the tester */

@@ -237,6 +237,7 @@ static void seed(const char *bytes, const char *end)
     struct key key = random_key(bytes, size);
     noise_seed(&key);
     inject_seed(&key);
+    faults_reseed();
 }
 
 static void noise(char *at, const char *end)

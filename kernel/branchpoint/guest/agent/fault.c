@@ -15,7 +15,12 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/timex.h>
 #include <time.h>
+#include <unistd.h>
+
+/* A script that faults leave while they use randomness that a seed does not reach (netem's). */
+#define RESEED "/run/branchpoint/faults/reseed"
 
 enum phase { BEGINNING, ACTIVE, ENDING };
 
@@ -85,16 +90,19 @@ static void run_script(struct fault *f, char *text)
 
 static char *step_clock(char *rest)
 {
-    struct timespec time;
     int64_t offset;
     if (rest && !strncmp(rest, "--", 2)) /* the way back from a drawn step that was negative */
         rest += 2;
     if (!integer(&rest, &offset))
         return copy("clock: no such offset");
-    clock_gettime(CLOCK_REALTIME, &time);
-    int64_t instant = (int64_t)time.tv_sec * (int64_t)SECOND + time.tv_nsec + offset;
-    time = (struct timespec){instant / (int64_t)SECOND, instant % (int64_t)SECOND};
-    return clock_settime(CLOCK_REALTIME, &time) ? format("clock: %s", strerror(errno)) : NULL;
+    struct timex step = {.modes = ADJ_SETOFFSET | ADJ_NANO}; /* exact: two of them cancel out */
+    step.time.tv_sec = offset / (int64_t)SECOND;
+    step.time.tv_usec = offset % (int64_t)SECOND;
+    if (step.time.tv_usec < 0) {
+        step.time.tv_sec--;
+        step.time.tv_usec += (int64_t)SECOND;
+    }
+    return clock_adjtime(CLOCK_REALTIME, &step) < 0 ? format("clock: %s", strerror(errno)) : NULL;
 }
 
 static void act(struct fault *f, const char *action)
@@ -218,4 +226,25 @@ bool fault_heal(const char *id)
     if (f)
         end(f, "healed");
     return f;
+}
+
+static void reseeded(struct proc *p)
+{
+    proc_free(p);
+    free(p);
+}
+
+void faults_reseed(void)
+{
+    if (access(RESEED, F_OK))
+        return;
+    struct proc *p = grab(sizeof *p);
+    proc_init(p, "agent", MODE_LINES);
+    p->on_gone = reseeded;
+    char *argv[] = {"/bin/sh", RESEED, NULL};
+    char *env[] = {"PATH=" GUEST_PATH, NULL};
+    if (proc_start(p, &(struct launch){.argv = argv, .env = env, .workdir = "/"}))
+        proc_exited(p, 125 << 8);
+    else
+        proc_listen(p);
 }

@@ -1,0 +1,96 @@
+"""Faults of a container's disks, as shell scripts of the guest.
+
+Its disks are file systems in memory: its writable layer and the volumes that it may write to. They
+cannot be slow by themselves, so what a container asks of them is delayed on the way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from branchpoint.faults.limits import GROUPS, LOWEST
+from branchpoint.faults.network import LOCKED, STATE
+
+DELAYED = (
+    "openat,creat,fsync,fdatasync,sync_file_range,msync,pread64,preadv,pwrite64,pwritev,"
+    "truncate,ftruncate,fallocate,rename,renameat,renameat2,link,linkat,unlink,unlinkat,"
+    "mkdir,mkdirat,rmdir,getdents64"
+)
+"""System calls that wait for a disk and are about files only; read and write are also about pipes
+and sockets."""
+
+
+def fill(disks: Iterable[str], left: str) -> str:
+    """Begin to have no space on disks but ``left`` bytes, by making them as small as their content.
+
+    Nothing is written, which would cost memory. What a container removes can be used again.
+    """
+    return f"""\
+{_disks()}\
+for m in {" ".join(disks)}; do
+    disk $m
+    mkdir -p $d
+    set -- $(stat -f -c '%b %f %S' $m)
+    [ -e $d/own ] || echo $(($1 * $3)) > $d/own
+    echo $((($1 - $2) * $3 + {left})) > $d/fault.{{id}}
+    lowest
+    mount -o remount,size=$l $m || {{ forget; exit 1; }}
+done
+"""
+
+
+def unfill(disks: Iterable[str]) -> str:
+    """End it."""
+    return f"""\
+{_disks()}\
+for m in {" ".join(disks)}; do
+    disk $m
+    [ -e $d/fault.{{id}} ] || continue
+    rm $d/fault.{{id}}
+    lowest
+    mount -o remount,size=$l $m
+    forget
+done
+true
+"""
+
+
+def _disks() -> str:
+    names = "d=${1#/}; d=" + STATE + "/disk/$(echo $d | tr / :)"
+    return f"{LOCKED}{LOWEST}disk() {{ {names}; }}\n"
+
+
+def slow(name: str, delay: str) -> str:
+    """Begin to delay (µs) each of :data:`DELAYED` in a container's processes and their children."""
+    return f"""\
+{LOCKED}\
+s={STATE}/slow.{{id}}
+set -- $(cat {GROUPS}/branchpoint/{name}/cgroup.procs 2> /dev/null)
+[ $# != 0 ] || {{ echo "{name} is not running" >&2; exit 1; }}
+mkdir -p {STATE}
+c={DELAYED}
+setsid strace -f -qqq -o /dev/null -e signal=none -e trace=$c -e inject=$c:delay_enter={delay} \\
+    -p "$*" < /dev/null > $s.said 2>&1 9<&- &
+echo $! > $s
+until grep -q "^TracerPid:.*[1-9]" /proc/$1/status; do
+    kill -0 $! || {{ cat $s.said >&2; exit 1; }}
+    sleep 0.001
+done
+"""
+
+
+UNSLOW = f"""\
+{LOCKED}\
+s={STATE}/slow.{{id}}
+[ -e $s ] || exit 0
+kill -9 $(cat $s)
+while [ -e /proc/$(cat $s)/exe ]; do sleep 0.001; done
+rm -f $s $s.said
+rmdir {STATE} 2> /dev/null
+true
+"""
+
+
+def disks(name: str, volumes: Iterable[str]) -> list[str]:
+    """Where a container's writable layer and its volumes lie in the guest."""
+    return [f"/run/branchpoint/c/{name}/rw", *(f"/run/branchpoint/v/{v}" for v in volumes)]

@@ -1,0 +1,315 @@
+"""Every kind of fault: what it does, its parameters, what it can hit, its actions in the guest.
+
+An action is what the agent carries out: ``container VERB NAME``, ``clock NS`` or ``sh SCRIPT``. In
+it ``{id}`` stands for the fault's own name and ``{parameter}`` for a parameter's value, a whole
+number in the parameter's unit. The actions that end a fault may be carried out twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from branchpoint.faults import disk, limits, network
+
+GUEST = "guest"
+"""The label of the machine itself, for faults that hit no single container."""
+FOREVER = 1 << 61
+"""Length in ns of a fault that lasts until it is healed."""
+
+Unit = Literal["ns", "us", "ppm", "bytes", "choice"]
+
+
+class Link(Protocol):
+    """A container's place in a network."""
+
+    @property
+    def veth(self) -> str:
+        """Its end of the link in the guest."""
+
+
+class Container(Protocol):
+    """What a fault needs to know of a container."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def service(self) -> str: ...
+    @property
+    def links(self) -> Sequence[Link]: ...
+    @property
+    def volumes(self) -> Sequence[str]:
+        """Names of the volumes that it may write to."""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """How strong a fault is: ``low`` to ``high`` unless said, ``least`` to ``most`` at all."""
+
+    name: str
+    unit: Unit
+    low: int
+    high: int
+    least: int
+    most: int
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Target:
+    """One thing that a fault may hit: its label, and the actions for it."""
+
+    label: str
+    begin: str
+    end: str
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of fault.
+
+    ``every`` is the mean time between two, ``shortest`` and ``longest`` how long one lasts (ns)
+    unless said; ``lasts``: whether it must end, may end, or is over at once. ``aim`` makes the
+    target of a label.
+    """
+
+    name: str
+    sentence: str
+    hits: Literal["containers", "links", "groups", "guest"]
+    aim: Callable[[str, Sequence[Container]], Target]
+    parameters: tuple[Parameter, ...] = ()
+    lasts: Literal["must", "may", "never"] = "must"
+    every: int = 30 * 10**9
+    shortest: int = 10**9
+    longest: int = 10 * 10**9
+
+    def labels(self, containers: Iterable[Container]) -> list[str]:
+        """What it may hit in a system, if nothing is said."""
+        if self.hits == "guest":
+            return [GUEST]
+        linked = self.hits in ("links", "groups")
+        return [c.name for c in containers if c.links or not linked]
+
+
+def find(name: str, containers: Iterable[Container]) -> Container:
+    """The container of that full name, which is known to exist."""
+    return next(c for c in containers if c.name == name)
+
+
+def _veths(containers: Iterable[Container]) -> list[str]:
+    return [link.veth for container in containers for link in container.links]
+
+
+def _verb(begin: str, end: str = "") -> Callable[[str, Sequence[Container]], Target]:
+    def aim(label: str, containers: Sequence[Container]) -> Target:
+        return Target(label, f"container {begin.format(label)}",
+                      f"container {end.format(label)}" if end else "")  # fmt: skip
+
+    return aim
+
+
+def _shape(**settings: str) -> Callable[[str, Sequence[Container]], Target]:
+    def aim(label: str, containers: Sequence[Container]) -> Target:
+        veths = _veths([find(label, containers)])
+        begin, end = network.shape(veths, **settings), network.unshape(veths)
+        return Target(label, f"sh {begin}", f"sh {end}")
+
+    return aim
+
+
+def _loss(label: str, containers: Sequence[Container]) -> Target:
+    veths = _veths([find(label, containers)])
+    return Target(label, f"sh {network.lose(veths, '{share}')}", f"sh {network.UNTABLE}")
+
+
+def groups(label: str) -> tuple[list[str], list[str]]:
+    """The names on both sides of a partition ``a,b|c``; the second is empty for all others."""
+    ours, _, theirs = label.partition("|")
+    return ours.split(","), theirs.split(",") if theirs else []
+
+
+def _partition(label: str, containers: Sequence[Container]) -> Target:
+    ours, theirs = ([find(name, containers) for name in side] for side in groups(label))
+    begin = network.part(_veths(ours), _veths(theirs), "{one_way}")
+    return Target(label, f"sh {begin}", f"sh {network.UNTABLE}")
+
+
+def _throttle(label: str, containers: Sequence[Container]) -> Target:
+    begin, end = limits.throttle(label, "{share}"), limits.unlimit(label, "cpu.max")
+    return Target(label, f"sh {begin}", f"sh {end}")
+
+
+def _memory(label: str, containers: Sequence[Container]) -> Target:
+    begin, end = limits.squeeze(label, "{share}"), limits.unlimit(label, "memory.high")
+    return Target(label, f"sh {begin}", f"sh {end}")
+
+
+def _cpu(label: str, containers: Sequence[Container]) -> Target:
+    return Target(label, f"sh {limits.contend('{share}')}", f"sh {limits.UNCONTEND}")
+
+
+def _clock(label: str, containers: Sequence[Container]) -> Target:
+    return Target(label, "clock {step}", "clock -{step}")
+
+
+def _disk_full(label: str, containers: Sequence[Container]) -> Target:
+    disks = disk.disks(label, find(label, containers).volumes)
+    return Target(label, f"sh {disk.fill(disks, '{left}')}", f"sh {disk.unfill(disks)}")
+
+
+def _slow_disk(label: str, containers: Sequence[Container]) -> Target:
+    return Target(label, f"sh {disk.slow(label, '{delay}')}", f"sh {disk.UNSLOW}")
+
+
+_MS, _SECOND, _PERCENT = 1_000, 10**9, 10_000  # µs, ns, ppm
+_HOUR = 3600 * _SECOND
+
+
+def _time(name: str, low: int, high: int, sentence: str) -> Parameter:
+    return Parameter(name, "us", low, high, 0, 3600 * 1000 * _MS, sentence)
+
+
+def _share(low: int, high: int, most: int, sentence: str) -> Parameter:
+    return Parameter("share", "ppm", low * _PERCENT, high * _PERCENT, 1, most * _PERCENT, sentence)
+
+
+KINDS = {
+    kind.name: kind
+    for kind in (
+        Kind(
+            "partition",
+            "Two groups of containers cannot reach each other; packets between them vanish.",
+            "groups",
+            _partition,
+            (
+                Parameter(
+                    "one_way", "choice", 0, 0, 0, 2,
+                    "0: both ways; 1: nothing gets from the first group to the second; "
+                    "2: nothing gets back",
+                ),
+            ),
+        ),
+        Kind(
+            "latency",
+            "Packets to a container arrive late, so all that it asks and answers takes longer.",
+            "links",
+            _shape(delay="{delay}", jitter="{jitter}"),
+            (
+                _time("delay", 10 * _MS, 500 * _MS, "by how much packets are late"),
+                _time("jitter", 0, 50 * _MS, "more or less, for each packet; may reorder them"),
+            ),
+        ),
+        Kind(
+            "loss",
+            "Packets to and from a container are lost now and then.",
+            "links",
+            _loss,
+            (_share(1, 30, 100, "how many of them, each way"),),
+        ),
+        Kind(
+            "duplicate",
+            "Packets to a container arrive twice now and then.",
+            "links",
+            _shape(duplicate="{share}"),
+            (_share(1, 30, 100, "how many of them"),),
+        ),
+        Kind(
+            "reorder",
+            "Packets to a container are late, but some of them overtake the others.",
+            "links",
+            _shape(delay="{delay}", reorder="{share}"),
+            (
+                _share(5, 50, 100, "how many of them overtake"),
+                Parameter(
+                    "delay", "us", 5 * _MS, 50 * _MS, 1, 3600 * 1000 * _MS, "of all the others"
+                ),
+            ),
+        ),
+        Kind(
+            "clog",
+            "Packets to a container are held back, and all arrive at once at the end.",
+            "links",
+            _shape(clog="1"),
+        ),
+        Kind(
+            "kill",
+            "A container is killed; its restart policy decides, or it starts again at the end.",
+            "containers",
+            _verb("kill {0} 9", "start {0}"),
+            lasts="may",
+            shortest=0,
+            longest=0,
+        ),
+        Kind(
+            "stop",
+            "A container is stopped (it may end in order) and starts again at the end.",
+            "containers",
+            _verb("stop {0}", "start {0}"),
+        ),
+        Kind(
+            "restart",
+            "A container is stopped (it may end in order) and starts again at once.",
+            "containers",
+            _verb("restart {0}"),
+            lasts="never",
+            shortest=0,
+            longest=0,
+        ),
+        Kind(
+            "freeze",
+            "All processes of a container stand still, and then go on as if nothing had been.",
+            "containers",
+            _verb("pause {0}", "unpause {0}"),
+        ),
+        Kind(
+            "throttle",
+            "A container gets a small share of the processor only.",
+            "containers",
+            _throttle,
+            (_share(2, 20, 100, "of the one processor, in periods of 100 ms"),),
+        ),
+        Kind(
+            "clock",
+            "The wall clock of the whole machine jumps, and jumps back at the end.",
+            "guest",
+            _clock,
+            (
+                Parameter(
+                    "step", "ns", -60 * _SECOND, 60 * _SECOND, -24 * 365 * _HOUR, 24 * 365 * _HOUR,
+                    "how far ahead, or back when below zero",
+                ),
+            ),
+            lasts="may",
+        ),
+        Kind(
+            "disk_full",
+            "There is no space left on what a container can write to.",
+            "containers",
+            _disk_full,
+            (Parameter("left", "bytes", 0, 0, 0, 1 << 40, "bytes that are left"),),
+        ),
+        Kind(
+            "slow_disk",
+            "A container waits for each operation on its files.",
+            "containers",
+            _slow_disk,
+            (_time("delay", 5 * _MS, 100 * _MS, "how long"),),
+        ),
+        Kind(
+            "cpu",
+            "Something else keeps the processor busy, and all containers are slower.",
+            "guest",
+            _cpu,
+            (_share(50, 95, 99, "of the processor that it takes when containers want all of it"),),
+        ),
+        Kind(
+            "memory",
+            "A container may use less memory than it does; it waits while some is reclaimed.",
+            "containers",
+            _memory,
+            (_share(60, 95, 100, "of what it uses at the begin that it may go on using"),),
+        ),
+    )
+}  # fmt: skip
+"""By name, in the order in which they are shown."""

@@ -1,0 +1,91 @@
+"""Faults of a container's share of processor and memory, as shell scripts of the guest.
+
+A limit under faults is the lowest of the container's own and those that its faults set. The first
+fault keeps the container's own, the last one to end puts it back. A container that is started again
+meanwhile starts with its own limits.
+"""
+
+from __future__ import annotations
+
+from branchpoint.faults.network import LOCKED, STATE
+
+GROUPS = "/sys/fs/cgroup"
+
+LOWEST = """\
+lowest() { # in $d: what all faults come to, as `l` and what comes after it as `rest`
+    read -r l rest < $d/own
+    for f in $d/fault.*; do
+        [ -e $f ] || continue
+        read -r v < $f
+        [ $l != max ] && [ $l -le $v ] || l=$v
+    done
+}
+forget() { # the fault; and all, if it was the last one
+    rm -f $d/fault.{id}
+    case $(echo $d/fault.*) in *'*') rm -r $d; rmdir -p ${d%/*} 2> /dev/null ;; esac
+}
+"""
+
+
+def _group(name: str, file: str) -> str:
+    return f"""\
+{LOCKED}{LOWEST}\
+g={GROUPS}/branchpoint/{name}
+d={STATE}/{file}/{name}
+"""
+
+
+def _limit(name: str, file: str, value: str) -> str:
+    """Begin to limit; ``value`` is a shell expression of the container's own, ``$l`` ``$rest``."""
+    return f"""\
+{_group(name, file)}\
+[ -e $g/{file} ] || {{ echo "{name} is not running" >&2; exit 1; }}
+mkdir -p $d
+[ -e $d/own ] || cat $g/{file} > $d/own
+read -r l rest < $d/own
+echo {value} > $d/fault.{{id}}
+lowest
+echo "$l $rest" > $g/{file}
+"""
+
+
+def unlimit(name: str, file: str) -> str:
+    """End it; ``file`` is ``cpu.max`` or ``memory.high``."""
+    return f"""\
+{_group(name, file)}\
+[ -e $d/fault.{{id}} ] || exit 0
+rm $d/fault.{{id}}
+lowest
+[ ! -e $g/{file} ] || echo "$l $rest" > $g/{file}
+forget
+true
+"""
+
+
+def throttle(name: str, share: str) -> str:
+    """Begin to give a container a share (ppm) of the processor only."""
+    return _limit(name, "cpu.max", f"$(({share} * rest / 1000000))")
+
+
+def squeeze(name: str, share: str) -> str:
+    """Begin to reclaim what a container uses beyond a share (ppm) of its memory of now."""
+    return _limit(name, "memory.high", f"$(($(cat $g/memory.current) * {share} / 1000000))")
+
+
+def contend(share: str) -> str:
+    """Begin to keep the processor busy: a loop takes a share (ppm) from all containers."""
+    return f"""\
+set -e
+g={GROUPS}/fault-{{id}}
+mkdir $g
+echo $((({share} * 100 + 999999 - {share}) / (1000000 - {share}))) > $g/cpu.weight
+(echo $BASHPID > $g/cgroup.procs; while :; do :; done) < /dev/null > /dev/null 2>&1 &
+"""
+
+
+UNCONTEND = f"""\
+g={GROUPS}/fault-{{id}}
+[ -d $g ] || exit 0
+echo 1 > $g/cgroup.kill
+until rmdir $g 2> /dev/null; do sleep 0.001; done
+"""

@@ -1,0 +1,152 @@
+"""Faults of the network, as shell scripts of the guest.
+
+All act on the guest's side of a container's links (``veth0.0``, ...) and on its bridges, so that a
+container sees no more of them than of a bad network: packets that are late, lost or twice there.
+
+What is decided for each packet follows from the kernel's random pool: loss by nft, directly; the
+rest by netem, whose own generator is seeded from the pool with every change of its settings. The
+agent runs :data:`RESEED` after a new seed, which seeds it again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+STATE = "/run/branchpoint/faults"
+"""Where the faults under way keep what they need to end; empty when there are none."""
+RESEED = f"{STATE}/reseed"
+"""A script that exists while there is randomness in the guest that a seed does not reach."""
+
+LOCKED = "exec 9< /run/branchpoint; flock 9\n"
+"""Other faults' scripts wait from here on, until this one ends."""
+
+# A link's faults are files in a directory of its own, each with what it adds: delay and jitter
+# (µs), shares of doubled and overtaking packets (ppm), and 1 to hold all packets back. One netem
+# does what they come to; a plug inside it holds back. A link without any has no qdisc.
+_LINKS = f"""\
+r={STATE}/net
+total() {{ # LINK: what its faults come to, in a b c d e
+    a=0 b=0 c=0 d=0 e=0
+    for f in $r/$1/fault.*; do
+        [ -e $f ] || continue
+        read -r v w x y z < $f
+        a=$((a + v)) b=$((b + w)) c=$((c + x)) d=$((d + y)) e=$((e + z))
+    done
+}}
+share() {{ # PPM: as tc wants it
+    [ $1 -le 1000000 ] || set 1000000
+    printf %d.%04d%% $(($1 / 10000)) $(($1 % 10000))
+}}
+apply() {{ # LINK
+    total $1
+    o=
+    [ $d = 0 ] || o="reorder $(share $d)"
+    o="delay ${{a}}us ${{b}}us duplicate $(share $c) $o"
+    echo "qdisc replace dev $1 root handle 1: netem limit 100000 $o" > $r/$1/tc
+    tc $(cat $r/$1/tc) seed $SRANDOM
+    if [ $e != 0 ] && [ ! -e $r/$1/plug ]; then
+        : > $r/$1/plug
+        tc qdisc add dev $1 parent 1:1 handle 2: plug limit 1000000000
+    elif [ $e = 0 ] && [ -e $r/$1/plug ]; then
+        tc qdisc change dev $1 parent 1:1 handle 2: plug release_indefinite
+        drained $1
+        tc qdisc del dev $1 parent 1:1
+        rm $r/$1/plug
+    fi
+}}
+drained() {{ # LINK
+    while tc -s qdisc show dev $1 | grep -q 'backlog [1-9]*[0-9]b [1-9]'; do sleep 0.005; done
+}}
+"""
+_RESEED = f"for t in {STATE}/net/*/tc; do echo $(cat $t) seed $SRANDOM; done | tc -batch -"
+
+
+def shape(
+    links: Iterable[str],
+    delay: str = "0",
+    jitter: str = "0",
+    duplicate: str = "0",
+    reorder: str = "0",
+    clog: str = "0",
+) -> str:
+    """Begin to disturb what goes to a container: µs, µs, ppm, ppm, 0 or 1."""
+    return f"""\
+set -e
+{LOCKED}{_LINKS}\
+mkdir -p $r
+echo '{_RESEED}' > {RESEED}
+for l in {" ".join(links)}; do
+    mkdir -p $r/$l
+    echo {delay} {jitter} {duplicate} {reorder} {clog} > $r/$l/fault.{{id}}
+    apply $l
+done
+"""
+
+
+def unshape(links: Iterable[str]) -> str:
+    """End it. Packets that are on their way arrive; only then the link is as it was."""
+    names = " ".join(links)
+    return f"""\
+{LOCKED}{_LINKS}\
+t=0
+for l in {names}; do
+    [ -e $r/$l/fault.{{id}} ] || continue
+    total $l
+    [ $((a + b)) -le $t ] || t=$((a + b))
+    rm $r/$l/fault.{{id}}
+    apply $l
+done
+flock -u 9
+sleep $((t / 1000000)).$(printf %06d $((t % 1000000)))
+flock 9
+for l in {names}; do
+    [ -d $r/$l ] || continue
+    total $l
+    case $(echo $r/$l/fault.*) in *'*') ;; *) continue ;; esac
+    drained $l
+    tc qdisc del dev $l root
+    rm -r $r/$l
+done
+rmdir $r 2> /dev/null && rm -f {RESEED} && rmdir {STATE} 2> /dev/null
+true
+"""
+
+
+def lose(links: Iterable[str], share: str) -> str:
+    """Begin to lose a share (ppm) of the packets to and from a container."""
+    names = ", ".join(links)
+    less = f"meta random < $(({share} * 4294967295 / 1000000)) drop"
+    return _table(f"iifname {{ {names} }} {less}", f"oifname {{ {names} }} {less}")
+
+
+def part(ours: Iterable[str], theirs: Iterable[str], one_way: str) -> str:
+    """Begin to keep two groups of links apart; no links in ``theirs``: all others.
+
+    ``one_way``: 0 both ways, 1 nothing gets from ours to theirs, 2 nothing from theirs to ours.
+    """
+    a, b = ", ".join(ours), ", ".join(theirs)
+    there = f"iifname {{ {a} }}" + (f" oifname {{ {b} }}" if b else "")
+    back = (f"iifname {{ {b} }} " if b else "") + f"oifname {{ {a} }}"
+    return _table(
+        f"$([ {one_way} = 2 ] || echo '{there} drop')",
+        f"$([ {one_way} = 1 ] || echo '{back} drop')",
+    )
+
+
+def _table(*rules: str) -> str:
+    """A table of this fault's own on the bridges' way from link to link."""
+    lines = "\n".join(f"        {rule}" for rule in rules)
+    return f"""\
+nft -f - << END
+table bridge fault-{{id}} {{
+    chain forward {{
+        type filter hook forward priority 0
+{lines}
+    }}
+}}
+END
+"""
+
+
+UNTABLE = "nft delete table bridge fault-{id} 2> /dev/null; true\n"
+"""End what :func:`lose` or :func:`part` began."""
