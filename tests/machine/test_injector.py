@@ -164,6 +164,18 @@ def test_a_certain_fault_stays_certain_and_does_not_come_twice(idle: bp.Recordin
     assert 2 <= at <= 3.001
 
 
+def test_a_changed_plan_does_not_bring_back_what_has_happened(idle: bp.Recording) -> None:
+    plan = once("x", 1.5, 1.5, 1) + once("y", 1.5, 9, 1)
+    branch = future(idle, wire.plan(plan)).wait(1)
+    done = {type_ for _, _, type_, *_ in begun(branch)}
+    assert "x" in done
+    later = once("x", 1.5, 4, 1)
+    say(branch, wire.plan(plan + later + kind("z", 0.1))).wait(8)
+    types = [type_ for _, _, type_, *_ in begun(branch)]
+    assert (types.count("x"), types.count("y")) == (2, 1)
+    assert "z" in types
+
+
 # -- quiet, pause, skip, heal
 
 

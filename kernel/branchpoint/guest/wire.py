@@ -308,7 +308,8 @@ def plan(text: str) -> bytes:
     is not done. A target is drawn among those that no active fault of the same type holds; when
     there is none, the fault does not happen. Actions are those of :func:`fault`; in them
     ``{NAME}`` stands for the drawn value (``${NAME}`` does not: it is the shell's). An unreadable
-    plan is answered by an ``error``, and the old one stays.
+    plan is answered by an ``error``, and the old one stays. A new plan leaves active faults alone,
+    and a ``once`` of it that was in the old one and has happened does not happen again.
     """
     return _strings("faults", text)
 

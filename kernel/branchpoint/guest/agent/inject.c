@@ -11,6 +11,7 @@
 #include "agent.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 static struct plan *plan;
 static struct key key;
@@ -176,8 +177,27 @@ static void due(void *arg)
 
 /* ---- what the host asks for */
 
+static bool is_same(const struct draws *a, const struct draws *b)
+{
+    bool same = a->once == b->once && !strcmp(a->type, b->type) && a->from == b->from &&
+                a->until == b->until && a->target_count == b->target_count;
+    for (size_t i = 0; same && i < a->target_count; i++)
+        same = !strcmp(a->targets[i].label, b->targets[i].label);
+    return same;
+}
+
+/* What may happen only once and has, does not happen again because the plan was changed. */
+static void take_over(struct plan *new)
+{
+    for (size_t i = 0; plan && i < plan->draws_count; i++)
+        for (size_t k = 0; plan->draws[i].over && k < new->draws_count; k++)
+            if (is_same(&plan->draws[i], &new->draws[k]))
+                new->draws[k].over = true;
+}
+
 void inject_plan(struct plan *new)
 {
+    take_over(new);
     plan_free(plan);
     plan = new;
     plans++;
