@@ -224,8 +224,9 @@ class _Future:
             said = _CLOCK_TIMES.sub("", event.text) if ":" in event.text else event.text
         else:
             said = signature(event)
-            if said and said not in self.causes and len(self.causes) < MOST_CAUSES:
-                self.causes.append(said)
+            failed_at = self.judge.failed_at  # what happens then is the failure, not a cause of it
+            if said and said not in self.causes and (failed_at is None or event.at < failed_at):
+                self.causes = [*self.causes, said][:MOST_CAUSES]
         course.update(f"{event.type} {event.stream} {said}\n".encode())
 
     def draw(self, end: int) -> Draw:

@@ -40,6 +40,8 @@ class Spec:
     """Read-only memory modules (NVDIMM), in order; file sizes are the module sizes."""
     switch_address: int = 0
     """Guest address of the kernel's ``__switch_to_asm``; 0 while it is not known."""
+    idle_task: int = 0
+    """Guest address of the kernel's ``init_task``, the idle one; 0 while it is not known."""
 
 
 @dataclass(frozen=True)
@@ -155,7 +157,7 @@ class Computer:
                 arguments += ["-append", kernel.command_line]
             plugin = (
                 f"file={file(found.plugin)},socket={theirs.fileno()},exchange={self._exchange},"
-                f"switch={self.spec.switch_address:#x},"
+                f"switch={self.spec.switch_address:#x},idle_task={self.spec.idle_task:#x},"
                 f"idle={'on' if cures.idle else 'off'},tlb={'on' if cures.tlb else 'off'},"
                 f"track={'on' if track else 'off'}"
             )

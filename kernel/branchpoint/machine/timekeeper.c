@@ -46,8 +46,9 @@ typedef struct QEMUFile QEMUFile;
 typedef struct QIOChannel QIOChannel;
 typedef struct RAMBlock RAMBlock;
 typedef struct QEMUTimer QEMUTimer;
+typedef struct { uint8_t *data; unsigned length; } GByteArray;
 typedef union { int i; unsigned long l; void *p; uint64_t u; } run_on_cpu_data;
-enum { CLOCK_VIRTUAL = 1, ATTR_EXTERNAL = 1, RUN_PAUSED = 4 };
+enum { CLOCK_VIRTUAL = 1, ATTR_EXTERNAL = 1, RUN_PAUSED = 4, READS_REGISTERS = 1, RSI = 4 };
 
 CPUState *qemu_get_cpu(int index);
 void async_run_on_cpu(CPUState *, void (*)(CPUState *, run_on_cpu_data), run_on_cpu_data);
@@ -63,6 +64,7 @@ void timer_init_full(QEMUTimer *, void *group, int clock, int scale, int attribu
 void timer_mod_ns(QEMUTimer *, int64_t);
 void timer_del(QEMUTimer *);
 void cpu_reset(CPUState *);
+int gdb_read_register(CPUState *, GByteArray *, int number);
 void tlb_flush(CPUState *);
 void tb_invalidate_phys_range(uint64_t start, uint64_t last);
 uint64_t qemu_ram_addr_from_host(void *);
@@ -86,6 +88,8 @@ int qemu_save_device_state(QEMUFile *);
 int qemu_load_device_state(QEMUFile *);
 int qemu_fflush(QEMUFile *);
 int qemu_fclose(QEMUFile *);
+GByteArray *g_byte_array_new(void);
+GByteArray *g_byte_array_set_size(GByteArray *, unsigned);
 
 /* The head of a VMStateField and the whole of a VMStateDescription, as in QEMU 10 and 11. */
 struct vmstate_field { const char *name; };
@@ -131,6 +135,9 @@ struct move { uint32_t page, slot; };
 static struct {
     int socket, pool, exchange;
     uint64_t switch_address;       /* guest address of __switch_to_asm; 0: not known yet */
+    uint64_t idle_task;            /* guest address of init_task, the idle one; 0: not known */
+    uint64_t last_task;            /* the last other one that was switched to; 0: not known */
+    GByteArray *value;             /* of a register */
     bool cure_idle, cure_tlb, may_track;
     bool running;                  /* a RUN request waits for its answer */
     uint8_t *ram;
@@ -213,14 +220,28 @@ static void on_halt(unsigned index, void *unused)
     async_run_on_cpu(qemu_get_cpu(index), pass_idle_time, (run_on_cpu_data){ 0 });
 }
 
-/* ---- cure 2: the software TLB forgets at every context switch ----
+/* ---- cure 2: the software TLB forgets whenever another task gets the CPU ----
  * Which stale entries survive in it depends on host time and is in no snapshot; a thread could
  * otherwise write through an entry whose flush Linux legitimately deferred.
+ *
+ * The way to the idle task and back to the task before it is no change of tasks: in between run
+ * only the idle loop and interrupts, as they do inside one task, so that no one can meet an entry
+ * that the task itself could not have met without sleeping. (A task is never mistaken for a new
+ * one at the same address: whoever made the new one ran in between.) What was the last task is
+ * forgotten with the TLB when a state is loaded: that can only add a flush.
  */
 static void on_switch(unsigned index, void *unused)
 {
     (void)unused;
-    tlb_flush(qemu_get_cpu(index));
+    CPUState *cpu = qemu_get_cpu(index);
+    uint64_t next = 0;             /* the second argument of __switch_to_asm */
+    g_byte_array_set_size(self.value, 0);
+    if (gdb_read_register(cpu, self.value, RSI) == sizeof next)
+        memcpy(&next, self.value->data, sizeof next);
+    if (next && (next == self.idle_task || next == self.last_task))
+        return;
+    self.last_task = next;
+    tlb_flush(cpu);
 }
 
 static void on_translate(plugin_id id, struct plugin_tb *tb)
@@ -231,7 +252,8 @@ static void on_translate(plugin_id id, struct plugin_tb *tb)
         for (size_t i = 0; i < n; i++) {
             struct plugin_insn *insn = qemu_plugin_tb_get_insn(tb, i);
             if (qemu_plugin_insn_vaddr(insn) == self.switch_address)
-                qemu_plugin_register_vcpu_insn_exec_cb(insn, on_switch, 0, NULL);
+                qemu_plugin_register_vcpu_insn_exec_cb(insn, on_switch, READS_REGISTERS,
+                                                       NULL);
         }
     struct plugin_insn *last = qemu_plugin_tb_get_insn(tb, n - 1);
     uint8_t opcode[2];
@@ -518,6 +540,7 @@ static void do_load(uint64_t pool_size, uint64_t n, const uint8_t *data, size_t 
     qemu_clock_enable(CLOCK_VIRTUAL, false);
     /* What a saved CPU leaves out because it is zero (x87 pointers, say) must become zero. */
     cpu_reset(qemu_get_cpu(0));
+    self.last_task = 0;
     int error = qemu_load_device_state(file);
     qemu_clock_enable(CLOCK_VIRTUAL, true);
     qemu_fclose(file);
@@ -621,6 +644,8 @@ EXPORT int qemu_plugin_install(plugin_id id, const void *info, int argc, char **
             self.exchange = atoi(value);
         else if (!strcmp(argv[i], "switch"))
             self.switch_address = strtoull(value, NULL, 0);
+        else if (!strcmp(argv[i], "idle_task"))
+            self.idle_task = strtoull(value, NULL, 0);
         else if (!strcmp(argv[i], "idle"))
             self.cure_idle = !strcmp(value, "on");
         else if (!strcmp(argv[i], "tlb"))
@@ -630,6 +655,7 @@ EXPORT int qemu_plugin_install(plugin_id id, const void *info, int argc, char **
         else
             return -1;
     }
+    self.value = g_byte_array_new();
     qemu_plugin_register_vcpu_tb_trans_cb(id, on_translate);
     aio_bh_schedule_oneshot_full(qemu_get_aio_context(), attach, NULL, "timekeeper");
     return 0;
