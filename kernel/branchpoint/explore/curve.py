@@ -286,10 +286,7 @@ class Curve:
         if censored:
             lines.append(f"{_count(censored, 'future')} censored, and not counted")
         if self.identical > 0.5:
-            lines.append(
-                f"{self.identical:.0%} of the futures took the same course as another: "
-                "little is random there"
-            )
+            lines.append(f"{self.identical:.0%} of the futures took the same course as another")
         return lines
 
     def flat(self, evidence: float) -> str:
