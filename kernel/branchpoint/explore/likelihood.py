@@ -11,10 +11,10 @@ from weakref import WeakKeyDictionary
 from branchpoint import progress
 from branchpoint.errors import BranchpointError
 from branchpoint.explore.allocation import Allocation, Job, Settings
+from branchpoint.explore.cluster import open_pool
 from branchpoint.explore.curve import Curve
 from branchpoint.explore.draws import Draw, Draws, Question
 from branchpoint.explore.live import Showing
-from branchpoint.explore.workers import Pool as Workers
 from branchpoint.timeline.clock import SECOND, format_vtime, to_ns
 from branchpoint.timeline.failures import Failure
 from branchpoint.timeline.failures import failure as failure_of
@@ -126,11 +126,11 @@ def collect(
     run: Recording,
     question: Question,
     settings: Settings,
-    open_pool: Callable[[], AbstractContextManager[Pool]],
+    opened: Callable[[], AbstractContextManager[Pool]],
 ) -> Curve:
     """Draw what is still missing of a curve. What is drawn stays, whatever happens.
 
-    ``open_pool`` is only called when something is missing.
+    ``opened`` gives a pool; it is only called when something is missing.
     """
     draws = draws_of(run, question)
     allocation = Allocation(settings, draws.get)
@@ -143,7 +143,7 @@ def collect(
     showing = Showing()
     try:
         if jobs := allocation.jobs():
-            with open_pool() as pool, progress.task(question.failure, unit="futures") as task:
+            with opened() as pool, progress.task(question.failure, unit="futures") as task:
                 while jobs := allocation.jobs(_AHEAD * pool.count):
                     for draw in pool.run(jobs):
                         draws.add(draw)
@@ -161,13 +161,15 @@ def collect(
     return final
 
 
-def likelihood(run: Recording, what: Any, *, workers: int | None = None, **asked: Any) -> Curve:
+def likelihood(
+    run: Recording, what: Any, *, workers: int | str | None = None, **asked: Any
+) -> Curve:
     """Draw the curve of ``run.likelihood(what)``; ``asked`` is as for :func:`ask`."""
     failure = failure_of(what)
     question, settings = ask(run, failure, **asked)
 
-    def open_pool() -> Workers:
-        return Workers(
+    def opened() -> AbstractContextManager[Pool]:
+        return open_pool(
             run,
             failure,
             question.horizon,
@@ -176,4 +178,4 @@ def likelihood(run: Recording, what: Any, *, workers: int | None = None, **asked
             workers=workers,
         )
 
-    return collect(run, question, settings, open_pool)
+    return collect(run, question, settings, opened)

@@ -31,7 +31,7 @@ class Recording(timeline.Recording):
         precision: float = 0.1,
         resolution: Any = 0.25,
         horizon: Any = None,
-        workers: int | None = None,
+        workers: int | str | None = None,
         seed: int = 0,
         noise: Any = True,
     ) -> Curve:
@@ -47,8 +47,9 @@ class Recording(timeline.Recording):
         the failure happened here. ``noise`` is as for ``moment.branch``. Curves with different
         ``seed`` numbers share no future.
 
-        Futures run in ``workers`` processes, one a core. They are kept with the recording, so
-        that drawing the curve again takes no time, and one that was stopped goes on.
+        Futures run in ``workers`` processes, one a core, or on the cluster with that address
+        (``"tcp://..."``). They are kept with the recording, so that drawing the curve again takes
+        no time, and one that was stopped goes on.
         """
         return likelihood(
             self, failure, start=start, end=end, points=points, precision=precision,
