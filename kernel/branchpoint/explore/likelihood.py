@@ -11,10 +11,10 @@ from weakref import WeakKeyDictionary
 from branchpoint import progress
 from branchpoint.errors import BranchpointError
 from branchpoint.explore.allocation import Allocation, Job, Settings
+from branchpoint.explore.cluster import open_pool
 from branchpoint.explore.curve import Curve
 from branchpoint.explore.draws import Draw, Draws, Question
 from branchpoint.explore.live import Showing
-from branchpoint.explore.workers import Pool as Workers
 from branchpoint.timeline.clock import SECOND, format_vtime, to_ns
 from branchpoint.timeline.failures import Failure
 from branchpoint.timeline.failures import failure as failure_of
@@ -66,20 +66,32 @@ def ask(
             + (f": {failure.name} happens at {_s(run, happened)}" if happened else ""),
             "give an earlier start=",
         )
-    instant, relative = _horizon(run, horizon, happened)
+    question = _question(run, failure, last, _horizon(run, horizon, happened), noise)
+    return question, Settings(first, last, points, precision, to_ns(resolution), seed)
+
+
+def question_of(run: Recording, failure: Failure, at: int, horizon: Any, noise: Any) -> Question:
+    """The question about futures off one moment, at ``at`` (absolute ns)."""
+    happened = _happened(run, failure, at)
+    return _question(run, failure, at, _horizon(run, horizon, happened), noise)
+
+
+def _question(
+    run: Recording, failure: Failure, last: int, horizon: tuple[int, bool], noise: Any
+) -> Question:
     question = Question(
         failure=failure.name,
         failure_key=failure.key,
-        horizon=instant,
-        relative=relative,
+        horizon=horizon[0],
+        relative=horizon[1],
         noise=noise_of(noise),
     )
     if question.horizon_of(last) <= last:
         raise BranchpointError(
-            f"the horizon, {_s(run, instant)}, is not after the last point, {_s(run, last)}",
+            f"the horizon, {_s(run, horizon[0])}, is not after the last point, {_s(run, last)}",
             "give a later horizon=, or a length such as horizon=10",
         )
-    return question, Settings(first, last, points, precision, to_ns(resolution), seed)
+    return question
 
 
 def _s(run: Recording, at: int) -> str:
@@ -161,13 +173,15 @@ def collect(
     return final
 
 
-def likelihood(run: Recording, what: Any, *, workers: int | None = None, **asked: Any) -> Curve:
+def likelihood(
+    run: Recording, what: Any, *, workers: int | str | None = None, **asked: Any
+) -> Curve:
     """Draw the curve of ``run.likelihood(what)``; ``asked`` is as for :func:`ask`."""
     failure = failure_of(what)
     question, settings = ask(run, failure, **asked)
 
-    def open_pool() -> Workers:
-        return Workers(
+    def workers_for_it() -> Any:
+        return open_pool(
             run,
             failure,
             question.horizon,
@@ -176,4 +190,4 @@ def likelihood(run: Recording, what: Any, *, workers: int | None = None, **asked
             workers=workers,
         )
 
-    return collect(run, question, settings, open_pool)
+    return collect(run, question, settings, workers_for_it)
