@@ -57,6 +57,8 @@ class Subject:
     end: int
     boot: Callable[..., Computer] | None = None
     """A fresh computer that begins at power-on, where that is worth replaying."""
+    recorded: bytes | None = None
+    """The digest at ``end`` that was stored when the run was recorded, if it was."""
 
 
 def subject_of(run: Recording, seconds: float) -> Subject:
@@ -72,7 +74,9 @@ def subject_of(run: Recording, seconds: float) -> Subject:
     )
     state = player.computer.capture()
     name = f"{run.manifest.title}, last {seconds:g} virtual s"
-    return Subject(name, replayer.root, replayer.pool, start, state, run.manifest.end)
+    end = run.manifest.end
+    recorded = run.files.digests.get(end)
+    return Subject(name, replayer.root, replayer.pool, start, state, end, recorded=recorded)
 
 
 @dataclass
@@ -156,6 +160,8 @@ class _Soak:
             player = self._at(computer, subject.begin)
             player.replay_to(subject.history.point(subject.end))
             expected = computer.capture_afresh().digest(subject.pool)
+            if subject.recorded not in (None, expected):
+                self.report.divergences.append("undisturbed: not what the recording ended with")
             player = self._at(computer, subject.begin)
             marks = [subject.begin]
             step = (subject.end - subject.begin.at) // _MARKS

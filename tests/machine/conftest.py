@@ -1,7 +1,7 @@
 """Recordings made on the real machine, once for all tests here.
 
-``small``, ``aria`` and ``failing_aria`` are shared: a test may branch off them and look, which
-changes nothing, but does not close them. A test that harms a recording works on a copy
+``small``, ``idle``, ``aria`` and ``failing_aria`` are shared: a test may branch off them and look,
+which changes nothing, but does not close them. A test that harms a recording works on a copy
 (``copy_of``).
 """
 
@@ -19,6 +19,7 @@ import branchpoint as bp
 HERE = Path(__file__).parent
 SMALL = HERE / "systems" / "small" / "compose.yaml"
 FAULTY = HERE / "systems" / "faulty" / "compose.yaml"
+IDLE = HERE / "systems" / "idle" / "compose.yaml"
 ARIA = HERE.parents[1] / "notebooks" / "systems" / "aria" / "compose.yaml"
 
 LIKELY_SEEDS = (13, 1)
@@ -58,6 +59,11 @@ def faulty_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("recordings") / "faulty.branchpoint"
     bp.record(FAULTY, path, seed=1, duration=3).close()
     return path
+def idle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[bp.Recording]:
+    """A recording of tests/machine/systems/idle: 2 virtual seconds."""
+    path = tmp_path_factory.mktemp("recordings") / "idle.branchpoint"
+    with bp.record(IDLE, path, seed=1, duration=2) as run:
+        yield run
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -115,6 +116,43 @@ def test_the_emulator_killed_in_the_middle(small: bp.Recording) -> None:
     os.kill(player.computer.pid, signal.SIGKILL)
     with pytest.raises(bp.MachineError, match="the emulator"):
         branch.wait(1)
+    assert bp.bash("cat /srv/kept").run(branch, "server.1").output == "kept\n"
+
+
+@pytest.mark.parametrize("round", range(KILLS))
+def test_the_emulator_killed_while_recording(tmp_path: Path, round: int) -> None:
+    path = tmp_path / "killed.branchpoint"
+    chance = random.Random(100 + round)
+    process = subprocess.Popen(
+        [sys.executable, "-c", RECORD, path], stderr=subprocess.PIPE, text=True
+    )
+    assert process.stderr is not None
+    wait_for(lambda: (path / "recording.json").exists() and emulators_of(process.pid))
+    saved = chance.randrange(1, 14)
+    wait_for(lambda: len(list((path / "checkpoints").glob("*"))) >= saved)
+    for child in emulators_of(process.pid):
+        os.kill(child, signal.SIGKILL)
+    said = process.stderr.read()
+    assert process.wait() != 0
+    assert "MachineError: the emulator" in said
+    process.stderr.close()
+    check_usable(path)
+
+
+@pytest.mark.parametrize("round", range(KILLS))
+def test_the_emulator_killed_while_seeking(small: bp.Recording, round: int) -> None:
+    """At an instant that the host chooses, somewhere in a seek or a run."""
+    chance = random.Random(200 + round)
+    branch = small.at(chance.uniform(0, small.duration)).branch()
+    bp.bash("echo kept > /srv/kept").run(branch, "server.1")
+    here = branch.vtime
+    player = small.replayer.bring(branch._history, branch._history.tip)
+    killer = threading.Timer(chance.uniform(0, 0.5), os.kill, (player.computer.pid, signal.SIGKILL))
+    killer.start()
+    with pytest.raises(bp.MachineError, match="the emulator"):
+        branch.wait(600)
+    killer.join()
+    assert branch.vtime >= here
     assert bp.bash("cat /srv/kept").run(branch, "server.1").output == "kept\n"
 
 
