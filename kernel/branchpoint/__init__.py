@@ -20,14 +20,14 @@ from branchpoint.errors import (
     SetupError,
     TimeError,
 )
+from branchpoint.explore.recording import Recording, record
+from branchpoint.explore.recording import open_recording as open
 from branchpoint.timeline.branch import Branch
 from branchpoint.timeline.clock import Time
 from branchpoint.timeline.events import Event, EventSet
+from branchpoint.timeline.failures import Failure, failure
 from branchpoint.timeline.moment import Moment
 from branchpoint.timeline.process import Process, bash
-from branchpoint.timeline.record import open_recording as open
-from branchpoint.timeline.record import record
-from branchpoint.timeline.recording import Recording
 
 __all__ = [
     "Branch",
@@ -37,6 +37,7 @@ __all__ = [
     "DivergenceError",
     "Event",
     "EventSet",
+    "Failure",
     "ImageError",
     "MachineError",
     "Moment",
@@ -48,6 +49,7 @@ __all__ = [
     "Time",
     "TimeError",
     "bash",
+    "failure",
     "open",
     "record",
 ]

@@ -94,7 +94,8 @@ def examine(seconds: float = 120) -> Examination:
 
 def torture(image: GuestImage, kernel: Kernel) -> Subject:
     """The torture guest as the subject of a soak, from some virtual seconds after its start."""
-    spec = Spec(_RAM, switch_address=image.kallsyms["__switch_to_asm"])
+    symbols = image.kallsyms
+    spec = Spec(_RAM, (), symbols["__switch_to_asm"], symbols["init_task"])
     empty = hash_pages(np.zeros((1, PAGE), np.uint8))
     pool = PagePool(np.repeat(empty, _RAM // PAGE, axis=0))
     start = functools.partial(Computer, spec, kernel=kernel, pool=pool)

@@ -51,8 +51,8 @@ def future(system: Known, job: Job) -> Draw:
         at=job.at,
         seed=job.seed,
         verdict="failed" if failed else "passed",
-        failed_at=LENGTH if failed else None,
-        end=LENGTH + SECOND,
+        failed_at=job.at + SECOND if failed else None,
+        end=job.at + 2 * SECOND,
         course="f0" if failed else "0f",
         causes=["exit db.1 1"] if failed else [],
     )

@@ -8,12 +8,12 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from conftest import SMALL
+from processes import alive, emulators_of, wait_for
 
 import branchpoint as bp
 from branchpoint.machine.computer import Computer
@@ -33,36 +33,6 @@ while True:
     branch = run.at(random.uniform(0, run.duration)).branch()
     bp.bash("echo x").run(branch, "server.1")
 """
-
-
-def emulators_of(pid: int) -> list[int]:
-    """Emulators started by process ``pid``: their parent, or an orphan of their session."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
-        try:
-            arguments = (entry / "cmdline").read_bytes().split(b"\0")
-            parent = int((entry / "stat").read_text().rpartition(") ")[2].split()[1])
-        except OSError:
-            continue
-        if arguments[0].endswith(b"qemu-system-x86_64") and parent == pid:
-            found.append(int(entry.name))
-    return found
-
-
-def wait_for(condition: Callable[[], object], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        os.sched_yield()
-
-
-def alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 def check_usable(path: Path) -> None:

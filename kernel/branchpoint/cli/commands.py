@@ -16,14 +16,14 @@ import branchpoint as bp
 from branchpoint import progress
 from branchpoint.cache import cache_dir
 from branchpoint.cli import show
-from branchpoint.cli.words import DURATION, INSTANT, INSTANT_HELP, QUERY, Instant
+from branchpoint.cli.words import DURATION, FAILURE, INSTANT, INSTANT_HELP, Instant
 from branchpoint.errors import BranchpointError, ProcessTimeout, RecordingError
 from branchpoint.guest.image import ensure_image
 from branchpoint.guest.snapshot import ensure_snapshot
 from branchpoint.machine import engine
 from branchpoint.system import build, load
 from branchpoint.timeline.clock import Time
-from branchpoint.timeline.queries import Query
+from branchpoint.timeline.failures import Failure
 
 _NOTHING_MATCHED = 3  # exit status of `record --until` when its time ran out first
 _INTERRUPTED = 130  # 128 + SIGINT, as shells have it
@@ -83,13 +83,18 @@ _RECORDING = click.argument("recording", type=click.Path(path_type=Path), metava
               help="Equal seeds give equal runs.")  # fmt: skip
 @click.option("--for", "duration", type=DURATION, default="60s",
               help="Virtual time to record, after everything is up.")  # fmt: skip
-@click.option("--until", type=QUERY,
+@click.option("--until", type=FAILURE,
               help="End early, when this happens: exit:CONTAINER, log:CONTAINER:TEXT or "
               "event:TYPE, with * for any.")  # fmt: skip
 @click.option("--after", type=DURATION, default="2s",
               help="How much more to record then.")  # fmt: skip
 def record(
-    compose: Path, output: Path | None, seed: int, duration: Time, until: Query | None, after: Time
+    compose: Path,
+    output: Path | None,
+    seed: int,
+    duration: Time,
+    until: Failure | None,
+    after: Time,
 ) -> None:
     """Run the system of a compose file and record it.
 

@@ -11,8 +11,8 @@ import click
 
 from branchpoint.errors import BranchpointError, TimeError
 from branchpoint.timeline.clock import Time, to_ns
+from branchpoint.timeline.failures import failure
 from branchpoint.timeline.moment import Moment
-from branchpoint.timeline.queries import parse_query
 from branchpoint.timeline.recording import Recording
 
 INSTANT_HELP = "12.5 (virtual seconds), failure, failure-1s, start+250ms, end, or a moment's id"
@@ -83,4 +83,4 @@ class _Parsed(click.ParamType[Any]):
 
 DURATION = _Parsed("time", _duration)
 INSTANT = _Parsed("instant", Instant.parse)
-QUERY = _Parsed("query", parse_query)
+FAILURE = _Parsed("failure", failure)

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import NamedTuple
 
 from branchpoint.errors import BranchpointError
@@ -99,13 +100,21 @@ class Allocation:
         return []
 
     def used(self) -> Iterator[Draw]:
-        """The draws that this curve is made of, by point and seed."""
+        """The draws that this curve is made of so far, by point and seed."""
         for row in self._in_order():
+            row.extend(self._known)
             yield from row.draws
+            yield from row.ahead(self._known)
 
-    def expected(self) -> int:
-        """How many futures the curve will have in the end, as things look now."""
-        return sum(row.expected() for row in self._in_order())
+    def missing(self) -> int:
+        """How many futures are still to be drawn, as things look now; 0: the curve is done."""
+        if self._done:
+            return 0
+        count = 0
+        for row in self._in_order():
+            row.extend(self._known)
+            count += row.expected() - len(row.draws)
+        return max(count, 1)
 
     def _in_order(self) -> list[_Row]:
         return [self._rows[at] for at in self.points]
@@ -197,6 +206,13 @@ class _Row:
         more = fewest_more(self._failed, self._counted, self._precision)
         return min(length + more, self._most)
 
+    def ahead(self, known: Callable[[int, int], Draw | None]) -> Iterator[Draw]:
+        """Draws that came before others with lower seeds."""
+        for seed in range(self._seed + len(self.draws), self._seed + self._length(refine=True)):
+            draw = known(self.at, seed)
+            if draw is not None:
+                yield draw
+
     def counts(self, length: int | None) -> tuple[int, int]:
         """How many failed, of how many that are not censored, among the first ``length`` draws."""
         if length is None:
@@ -208,15 +224,21 @@ class _Row:
         """The length that the row will have in the end if it goes on as it began."""
         if not self._counted:
             return max(len(self.draws), self.first)
-        share = self._failed / self._counted
-        few, many = self._counted, max(most_trials(self._precision), self._counted)
-        while few < many:  # the half width falls with the length
-            middle = (few + many) // 2
-            if half_width(share * middle, middle) <= self._precision:
-                many = middle
-            else:
-                few = middle + 1
-        return max(len(self.draws), min(len(self.draws) - self._counted + few, self._most))
+        needed = _needed(self._failed, self._counted, self._precision)
+        return max(len(self.draws), min(len(self.draws) - self._counted + needed, self._most))
+
+
+@cache
+def _needed(failed: int, counted: int, precision: float) -> int:
+    """How many trials it takes if the share of failures stays as it is."""
+    few, many = counted, max(most_trials(precision), counted)
+    while few < many:  # the half width falls as their number grows
+        middle = (few + many) // 2
+        if half_width(failed * middle / counted, middle) <= precision:
+            many = middle
+        else:
+            few = middle + 1
+    return many
 
 
 def _spread(settings: Settings) -> list[int]:

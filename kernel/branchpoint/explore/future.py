@@ -7,6 +7,7 @@ kept, and a future ends as soon as its verdict is known.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import re
 import time
@@ -28,7 +29,7 @@ from branchpoint.timeline.judges import Judge, Stretch
 from branchpoint.timeline.manifest import Input, Ns
 from branchpoint.timeline.player import Player
 from branchpoint.timeline.recording import Recording
-from branchpoint.timeline.seeds import seeding
+from branchpoint.timeline.seeds import NOISE, seeding
 
 _FORKS = 64  # whose judges are kept
 _TRIES = 2  # of a future whose emulator dies
@@ -78,10 +79,10 @@ class Futures:
         run: Recording,
         failure: Failure,
         horizon: Callable[[int], int],
-        noise: Any = True,
+        noise: tuple[int, int] | None = NOISE,
     ) -> None:
         """``horizon`` gives the absolute ns up to which a future that forks at some ns has to
-        run; ``noise`` is the scheduling noise of seeded futures, see ``Moment.branch``.
+        run; ``noise`` is the scheduling noise of seeded futures, ns.
         """
         self.shares = Shares()
         self._recording = run
@@ -100,23 +101,26 @@ class Futures:
         before = self.shares.rewind + self.shares.run
         try:
             for _ in range(_TRIES - 1):
-                outcome = self._tried(job, last=False)
-                if outcome is not None:
-                    return outcome
-            outcome = self._tried(job, last=True)
-            assert outcome is not None
-            return outcome
+                with contextlib.suppress(_Died):
+                    return self._tried(job)
+            return self._tried(job, last=True)
         finally:
             counted = self.shares.rewind + self.shares.run - before
             self.shares.rest += time.perf_counter() - started - counted
             self.shares.futures += 1
 
-    def _tried(self, job: Job, *, last: bool) -> Outcome | None:
+    def _tried(self, job: Job, *, last: bool = False) -> Outcome:
         replayer = self._recording.replayer
         with replayer.lock:
-            player, point = self._stand(job.at)
-            future = _Future(job, self._judge(job.at).fresh())
-            player.history = self._history(job, point, future.judge)
+            judge = self._judge(job.at).fresh()
+            try:
+                player, point = self._stand(job.at)
+            except MachineError:
+                if last:
+                    raise
+                raise _Died from None
+            future = _Future(job, judge)
+            player.history = self._history(job, point, judge)
             try:
                 self._play(player, future)
                 digest = player.computer.digest().hex() if job.digest else ""
@@ -124,7 +128,7 @@ class Futures:
                 died = not player.alive
                 player.close()  # whatever is in it is of no use to anyone
                 if died and not last:
-                    return None
+                    raise _Died from None
                 return Outcome(future.censored(player.place.at, problem))
             finally:
                 player.history = None  # what it is now belongs to no timeline
@@ -188,6 +192,10 @@ class Futures:
             until = min(future.judge.limit, until + wire.DRAIN)
 
 
+class _Died(Exception):
+    """The emulator died, which says nothing about the future."""
+
+
 class _Future:
     """What is remembered of a future while it runs."""
 
@@ -216,8 +224,9 @@ class _Future:
             said = _CLOCK_TIMES.sub("", event.text) if ":" in event.text else event.text
         else:
             said = signature(event)
-            if said and said not in self.causes and len(self.causes) < MOST_CAUSES:
-                self.causes.append(said)
+            failed_at = self.judge.failed_at  # what happens then is the failure, not a cause of it
+            if said and said not in self.causes and (failed_at is None or event.at < failed_at):
+                self.causes = [*self.causes, said][:MOST_CAUSES]
         course.update(f"{event.type} {event.stream} {said}\n".encode())
 
     def draw(self, end: int) -> Draw:

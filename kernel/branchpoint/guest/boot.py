@@ -73,7 +73,7 @@ def command_line(ram: int) -> str:
 
 
 def kernel_symbols(kernel: Path, busybox: bytes, names: tuple[str, ...]) -> dict[str, int]:
-    """Addresses of kernel functions, read from ``/proc/kallsyms`` of a kernel booted for it.
+    """Addresses of kernel symbols, read from ``/proc/kallsyms`` of a kernel booted for it.
 
     Debian's packages hold no symbol table, and the one inside the kernel has a form that changes
     between versions; the running kernel is the one sure source. ``busybox`` is a static one.

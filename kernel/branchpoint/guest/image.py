@@ -20,7 +20,7 @@ from branchpoint.guest.toolbox import PACKAGES, toolbox
 from branchpoint.guest.tree import Tree
 
 _KERNEL_PACKAGE = "linux-image-cloud-amd64"
-_SYMBOLS = ("__switch_to_asm",)
+_SYMBOLS = ("__switch_to_asm", "init_task")
 _TOOLBOX_SMALLEST = 64 << 20  # bytes
 _SPACE = 1 << 30  # bytes of disk that a build from nothing may take, packages included
 _HERE = Path(__file__).parent
@@ -41,7 +41,7 @@ class GuestImage:
     """NVDIMM file for the first memory slot."""
     digest: str
     kallsyms: dict[str, int]
-    """Addresses of kernel functions, at least ``__switch_to_asm``."""
+    """Addresses in the kernel: of ``__switch_to_asm`` and ``init_task``."""
 
 
 def ensure_image() -> GuestImage:
@@ -63,7 +63,7 @@ def find(digest: str) -> GuestImage | None:
     """The image with this digest, if it is in the cache."""
     for facts in sorted((cache_dir() / "guest").glob("*/image.json")):
         image = load(facts.parent)
-        if image.digest == digest:
+        if image.digest == digest and image.kallsyms.keys() >= set(_SYMBOLS):
             return image
     return None
 
@@ -156,7 +156,7 @@ def _key() -> str:
 
 def _symbols(kernel: Path, tools: Tree) -> dict[str, int]:
     """The kernel's symbols, from the cache when this kernel was asked before."""
-    digest = blake3().update_mmap(kernel).hexdigest(16)
+    digest = blake3(" ".join(_SYMBOLS).encode()).update_mmap(kernel).hexdigest(16)
     kept = cache_dir() / "guest" / f"kallsyms-{digest}.json"
     if not kept.exists():
         busybox = tools.read("bin/busybox")

@@ -43,7 +43,9 @@ def ensure_snapshot(image: GuestImage, system: Path, ram: int) -> Snapshot:
 
     From the cache, or booted now (some seconds).
     """
-    spec = Spec(ram, (image.toolbox, system), image.kallsyms["__switch_to_asm"])
+    symbols = image.kallsyms
+    modules = (image.toolbox, system)
+    spec = Spec(ram, modules, symbols["__switch_to_asm"], symbols["init_task"])
     shape = [image.digest, ram, system.stat().st_size, EPOCH, engine.find().fingerprint]
     folder = cache_dir() / "boot" / blake3(json.dumps(shape).encode()).hexdigest(16)
     with files.locked("boot"):

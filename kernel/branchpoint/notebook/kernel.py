@@ -15,7 +15,7 @@ from traitlets import List, Type
 
 import branchpoint as bp
 from branchpoint import progress
-from branchpoint.notebook import completion, errors, magics, printing, syntax
+from branchpoint.notebook import completion, curves, errors, magics, printing, syntax
 from branchpoint.notebook.reporter import CellReporter
 from branchpoint.notebook.session import prepare_multiverse_debugging
 
@@ -28,6 +28,7 @@ NAMES: dict[str, Any] = {
     "bp": bp,
     "bash": bp.bash,
     "Time": bp.Time,
+    "failure": bp.failure,
     "prepare_multiverse_debugging": prepare_multiverse_debugging,
     "print": printing.print,
     # So that `branch.wait_until({until: events})` and `branch.wait({duration: 5})` are Python.
@@ -77,6 +78,7 @@ class BranchpointKernel(IPythonKernel):
         printing.install(shell)
         magics.install(shell)
         completion.install(shell)
+        curves.install(shell)
         progress.use(CellReporter(self))
 
     def start(self) -> None:

@@ -48,7 +48,9 @@ class _Output:
                 previous["text"] += content["text"]
             else:
                 self.messages.append((kind, dict(content)))
-            self.size += len(content.get("text", "")) or len(json.dumps(content.get("data", "")))
+            # A picture that an object gives is bytes, which the session encodes later.
+            data = content.get("data", "")
+            self.size += len(content.get("text", "")) or len(json.dumps(data, default=repr))
             if self.size > _BUDGET:
                 self.messages.clear()
 

@@ -16,7 +16,7 @@ from branchpoint.timeline.history import COMMAND, FAULT, History
 from branchpoint.timeline.manifest import Input
 from branchpoint.timeline.moment import Moment, duration
 from branchpoint.timeline.queries import Query, parse_query
-from branchpoint.timeline.seeds import seeding
+from branchpoint.timeline.seeds import noise_of, seeding
 
 if TYPE_CHECKING:
     from branchpoint.timeline.faulting import Faults
@@ -178,7 +178,7 @@ class Branch:
                 raise BranchpointError(f"one seed is needed, not {len(given)}")
             (given,) = given
         with self.run.replayer.lock:
-            for new in seeding(self._history.tip.at, given, noise):
+            for new in seeding(self._history.tip.at, given, noise_of(noise)):
                 self._history.add(new)
         return self
 

@@ -328,8 +328,6 @@ def _described(thing: Any, depth: int = 0) -> str:
         members = {k: v for k, v in vars(thing).items() if isinstance(v, types.FunctionType)}
         return f"class {thing.__qualname__}{deeper(members)}"
     if dataclasses.is_dataclass(thing):
-        fields = {f.name: getattr(thing, f.name) for f in dataclasses.fields(thing)}
-        return f"{type(thing).__qualname__}{deeper(fields)}"
-    return (
-        f"{type(thing).__qualname__}{deeper(vars(thing) if hasattr(thing, '__dict__') else None)}"
-    )
+        names = (f.name for f in dataclasses.fields(thing) if f.name != "label")
+        return f"{type(thing).__qualname__}{deeper({n: getattr(thing, n) for n in names})}"
+    return f"{type(thing).__qualname__}{deeper(getattr(thing, '__dict__', None))}"

@@ -10,7 +10,7 @@ from branchpoint.timeline import containers
 from branchpoint.timeline.clock import Time, format_vtime, to_ns
 from branchpoint.timeline.events import EventSet, cut
 from branchpoint.timeline.history import History, Point
-from branchpoint.timeline.seeds import seeding
+from branchpoint.timeline.seeds import noise_of, seeding
 
 if TYPE_CHECKING:
     from branchpoint.timeline.branch import Branch
@@ -95,7 +95,7 @@ class Moment:
 
         history = self._history.branch(self._point)
         if seed is not None:
-            for new in seeding(self.at, seed, noise):
+            for new in seeding(self.at, seed, noise_of(noise)):
                 history.add(new)
         return Branch(self.run, history)
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 from weakref import WeakValueDictionary
 
 from branchpoint import progress
-from branchpoint.errors import RecordingError
+from branchpoint.errors import BranchpointError, RecordingError
 from branchpoint.faults.settings import NOTHING
 from branchpoint.guest import image, wire
 from branchpoint.guest.snapshot import Snapshot, ensure_snapshot
@@ -17,15 +17,19 @@ from branchpoint.system import System, SystemImage, build, layout
 from branchpoint.timeline import faulting, manifest
 from branchpoint.timeline.clock import format_vtime, to_ns
 from branchpoint.timeline.events import Event
+from branchpoint.timeline.failures import Failure, failure
 from branchpoint.timeline.history import SETUP
+from branchpoint.timeline.judges import Judge, Stretch
 from branchpoint.timeline.manifest import Input, Manifest
-from branchpoint.timeline.queries import Query, parse_query
+from branchpoint.timeline.queries import Query
 from branchpoint.timeline.recording import Recording
 from branchpoint.timeline.store import RecordingFiles
 
 _EVERY = 1_000_000_000  # ns between two checkpoints
 _SETUP_LIMIT = 600_000_000_000  # ns in which a system must be up
 _BEFORE_START = 10_000_000  # ns from the boot snapshot to the first input
+
+R = TypeVar("R", bound=Recording)
 
 
 def record(
@@ -34,22 +38,20 @@ def record(
     *,
     seed: int = 0,
     duration: Any = 60,
-    until: Query | str | None = None,
+    until: Failure | Query | str | None = None,
     after: Any = 2,
-) -> Recording:
-    """Run the system of a compose file from power-on and record it.
+    kind: type[R],
+) -> R:
+    """Run the system of a compose file from power-on and record it, as a recording of ``kind``.
 
-    It runs for ``duration`` virtual seconds after set-up is complete, or ``after`` seconds more
-    than the first event that matches ``until`` (such as ``"exit:*"``; exits that the recorder
-    itself caused do not count). Equal seeds give equal runs. ``path`` is the directory to make
-    (default: ``<name of the system>.branchpoint``). Interrupting keeps what was recorded.
+    See :func:`branchpoint.record`.
     """
     system = build(compose)
     target = Path(path) if path is not None else Path(f"{system.system.name}.branchpoint")
-    query = parse_query(until) if isinstance(until, str) else until
+    wanted = None if until is None else failure(until)
     guest = image.ensure_image()
     snapshot = ensure_snapshot(guest, system.path, system.system.ram)
-    recorder = _Recorder(target, system, guest, snapshot, seed, query)
+    recorder = _Recorder(target, system, guest, snapshot, seed, wanted, kind)
     try:
         recorder.set_up()
         recorder.run(to_ns(duration), to_ns(after))
@@ -60,10 +62,10 @@ def record(
     return recorder.recording
 
 
-class _Recorder:
+class _Recorder(Generic[R]):
     def __init__(
         self, path: Path, system: SystemImage, guest: image.GuestImage, snapshot: Snapshot,
-        seed: int, until: Query | None,
+        seed: int, until: Failure | None, kind: type[R],
     ) -> None:  # fmt: skip
         self.system: System = system.system
         self.until = until
@@ -102,7 +104,7 @@ class _Recorder:
             ended="interrupted",
         )
         self.files = RecordingFiles.create(path, head)
-        self.recording = Recording(self.files, lambda: snapshot)
+        self.recording = kind(self.files, lambda: snapshot)
         self.replayer = self.recording.replayer
         self.root = self.replayer.root
         self._written = 0
@@ -147,21 +149,32 @@ class _Recorder:
         """Run for ``duration`` (ns) from set-up complete, or until the event that is waited for."""
         origin = self.files.manifest.origin
         end = origin + duration
-        found: list[Event] = []
+        judge = self._judge(end)
 
-        def wanted(new: list[Event]) -> bool:
-            if self.until is not None:
-                found.extend(e for e in new if self.until(e) and e.fields.get("asked") != "1")
-            return bool(found)
+        def failed(new: list[Event]) -> bool:
+            return judge is not None and judge.feed(new) is not None
 
         with progress.task(f"recording {self.system.name}", duration / 1e9, "virtual s") as task:
-            self._play(end, wanted, task)
-            if found:
-                event = found[0]
-                self._save(ended=f"{event.container} {event.type}".strip(), failure=event.at)
+            self._play(end, failed, task)
+            at = None if judge is None else judge.finish()
+            if self.until is not None and at is not None:
+                self._save(ended=self.until.name, failure=at)
                 self._play(self.root.tip.at + after, None, task)
             else:
                 self._save(ended=f"ran for {format_vtime(duration)} s")
+
+    def _judge(self, end: int) -> Judge | None:
+        """Who says when what is waited for has happened."""
+        if self.until is None:
+            return None
+        origin = self.files.manifest.origin
+        judge = self.until.judge(Stretch(origin, end, origin, self.root.log.columns()))
+        if judge.waiting:
+            raise BranchpointError(
+                f"a recording cannot wait for {self.until.name!r}: the command would be part of it",
+                "record for some time, and run it in branches",
+            )
+        return judge
 
     def _play(self, end: int, stop: Any, task: progress.Task | None = None) -> None:
         """Play the recording on, with a checkpoint at every whole second."""
@@ -203,25 +216,27 @@ def _engine() -> manifest.Engine:
     )
 
 
-def open_recording(path: Path | str) -> Recording:
-    """Open a recording. Nothing runs until a moment of it is visited.
+def open_recording(path: Path | str, kind: type[R], *, write: bool = True) -> R:
+    """Open a recording as one of ``kind``. Nothing runs until a moment of it is visited.
 
-    One that this process has open already is given again.
+    One that this process has open already is given again. With ``write``, what is found out
+    about it is kept in it, unless another process is its writer.
 
     :raises RecordingError: when it is not a recording, is damaged beyond use, or needs an image
         that is not on this computer.
     """
     key = Path(path).resolve()
     known = _open.get(key)
-    if known is not None and not known.closed:
+    if isinstance(known, kind) and not known.closed:
         return known
     try:
-        files = RecordingFiles.open(path, write=True)
+        files = RecordingFiles.open(path, write=write)
     except RecordingError as error:
         if "by another process" not in error.message:
             raise
         files = RecordingFiles.open(path)
-    run = _open[key] = Recording(files, lambda: _snapshot_for(files))
+    run = kind(files, lambda: _snapshot_for(files))
+    _open[key] = run
     return run
 
 

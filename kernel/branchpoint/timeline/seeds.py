@@ -25,23 +25,25 @@ _BYTES = 32  # of randomness for the guest
 _LONGEST = 512  # bytes of a seed that is given as bytes; what a command to the guest holds
 
 
-def seeding(at: int, seed: int | bytes, noise: Any = True) -> list[Input]:
+def seeding(at: int, seed: int | bytes, noise: tuple[int, int] | None = NOISE) -> list[Input]:
     """The inputs that seed a machine at ``at`` (absolute ns).
 
-    ``seed`` is a whole number, of which 32 bytes are derived, or the bytes themselves. ``noise``:
-    True for :data:`NOISE`, None or False for none, or a pair of durations.
+    ``seed`` is a whole number, of which and of ``at`` 32 bytes are derived, or the bytes
+    themselves; ``noise`` is as :data:`NOISE`, or None for none.
     """
-    pair = _noise(noise)
+    every, longest = noise or (0, wire.SHORTEST_NOISE)
     if isinstance(seed, bytes | bytearray | memoryview):
         data, note = bytes(seed), "seed of the user's bytes"
         if not 1 <= len(data) <= _LONGEST:
             raise BranchpointError(f"a seed has 1 to {_LONGEST} bytes, not {len(data)}")
     else:
         number = _whole(seed)
-        data, note = blake3(f"seed {number}".encode()).digest(length=_BYTES), f"seed {number}"
+        # With the instant, so that futures off different moments are independent of each other.
+        text, note = f"seed {number} at {at}", f"seed {number}"
+        data = blake3(text.encode()).digest(length=_BYTES)
     return [
         Input(at=at, kind=SEED, data=wire.seed(data), note=note),
-        Input(at=at, kind=SEED, data=wire.noise(*pair), note="scheduling noise"),
+        Input(at=at, kind=SEED, data=wire.noise(every, longest), note="scheduling noise"),
     ]
 
 
@@ -68,11 +70,14 @@ def seed_of(inputs: list[Input]) -> int | None:
     return seed if word == "seed" and inputs[: len(usual)] == usual else None
 
 
-def _noise(given: Any) -> tuple[int, int]:
+def noise_of(given: Any) -> tuple[int, int] | None:
+    """Scheduling noise as users ask for it, in ns: True for :data:`NOISE`, None or False for none,
+    or a pair of durations.
+    """
     if given is True:
         return NOISE
     if given is None or given is False:
-        return 0, wire.SHORTEST_NOISE
+        return None
     try:
         every, longest = (to_ns(part) for part in given)
     except (TypeError, ValueError):

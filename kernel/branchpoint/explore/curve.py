@@ -1,0 +1,351 @@
+"""A curve: how likely a failure was from each instant of a recording, and what that says."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections import Counter
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from branchpoint.errors import BranchpointError
+from branchpoint.explore import turning
+from branchpoint.explore.contrast import Contrast, contrast
+from branchpoint.explore.draws import Draw, Question
+from branchpoint.explore.proportion import wilson
+from branchpoint.timeline.branch import Branch
+from branchpoint.timeline.clock import SECOND, format_vtime, to_ns
+from branchpoint.timeline.events import EventSet
+from branchpoint.timeline.moment import Moment
+from branchpoint.timeline.recording import Recording
+from branchpoint.timeline.seeds import NOISE
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+_ROWS = 20  # points in a printed curve
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """The futures off one moment."""
+
+    at: int
+    """Absolute ns."""
+    failed: int
+    trials: int
+    """Futures that failed or passed."""
+    censored: int
+    """Futures that ended before the horizon without the failure; they are not counted."""
+    identical: float
+    """Share of all futures here whose course is that of another one."""
+
+    @property
+    def p(self) -> float:
+        """Share of the futures that failed; not a number when none is counted."""
+        return self.failed / self.trials if self.trials else float("nan")
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Wilson's 95 % interval of P(failure)."""
+        low, high = wilson(self.failed, self.trials)
+        return float(low), float(high)
+
+
+class TurningPoint:
+    """Where P(failure) changes most, as far as that is known. False when it does not change."""
+
+    def __init__(self, curve: Curve, step: turning.Step | None, evidence: float) -> None:
+        self._curve = curve
+        self._step = step
+        self.evidence = evidence
+        """Bayes factor: how much more probable steps make the draws than a flat curve does."""
+
+    def __bool__(self) -> bool:
+        return self._step is not None
+
+    def _found(self) -> turning.Step:
+        if self._step is None:
+            raise BranchpointError(f"there is {self}", "curve.frame has P(failure) at each point")
+        return self._step
+
+    @property
+    def vtime(self) -> float:
+        """Virtual seconds: the posterior's median, as likely too early as too late.
+
+        :raises BranchpointError: when the curve does not change; so do the others here.
+        """
+        return (self._found().at - self._curve.origin) / SECOND
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The shortest stretch between points, virtual seconds, that holds it with 95 %."""
+        step, origin = self._found(), self._curve.origin
+        return (step.low - origin) / SECOND, (step.high - origin) / SECOND
+
+    @property
+    def moment(self) -> Moment:
+        """Its moment, to branch from."""
+        return self._curve.run.at_ns(self._found().at)
+
+    @property
+    def before(self) -> float:
+        """P(failure) before it."""
+        return self._found().before
+
+    @property
+    def after(self) -> float:
+        """P(failure) after it."""
+        return self._found().after
+
+    @property
+    def events(self) -> EventSet:
+        """What happened in its interval."""
+        step = self._found()
+        return self._curve.between(step.low, step.high)
+
+    def __repr__(self) -> str:
+        if self._step is None:
+            return f"no turning point: {self._curve.flat(self.evidence)}"
+        low, high = self.interval
+        return (
+            f"turning point at {self.vtime:.3f} s (95 %: {low:.3f} to {high:.3f} s): "
+            f"P(failure) {self.before:.2f} → {self.after:.2f}"
+        )
+
+
+class Curve:
+    """P(failure) against virtual time, from futures drawn off moments of a recording.
+
+    Made by ``run.likelihood(failure)``. Shows itself as a picture in a notebook and as a table
+    in a terminal.
+    """
+
+    def __init__(
+        self,
+        run: Recording,
+        question: Question,
+        span: tuple[int, int],
+        draws: list[Draw],
+        missing: int = 0,
+    ) -> None:
+        """``span``: first and last instant, absolute ns; ``missing``: futures still to be drawn."""
+        self.run = run
+        self.question = question
+        self.span = span
+        self.missing = missing
+        """About how many futures are to come before every point is known as well as was asked;
+        0: the curve is complete."""
+        self.draws = sorted(draws, key=lambda draw: (draw.at, draw.seed))
+
+    @property
+    def origin(self) -> int:
+        """Absolute ns of vtime 0."""
+        return self.run.origin
+
+    @cached_property
+    def points(self) -> list[CurvePoint]:
+        """The moments that futures were drawn off, in the order of time."""
+        at: dict[int, list[Draw]] = {}
+        for draw in self.draws:
+            at.setdefault(draw.at, []).append(draw)
+        return [_point(instant, draws) for instant, draws in at.items()]
+
+    @cached_property
+    def _turning(self) -> turning.Turning:
+        counted = [point for point in self.points if point.trials]
+        return turning.find(
+            [point.at for point in counted],
+            [point.failed for point in counted],
+            [point.trials for point in counted],
+        )
+
+    @property
+    def turning_point(self) -> TurningPoint:
+        """Where P(failure) changes most. It is false when a flat curve explains the futures."""
+        return TurningPoint(self, self._turning.turning, self._turning.evidence)
+
+    @property
+    def steps(self) -> list[TurningPoint]:
+        """All changes of P(failure) in the best explanation of the futures, in order."""
+        return [TurningPoint(self, step, self._turning.evidence) for step in self._turning.steps]
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """One row a point: vtime (s), n, failed, p, low, high, censored, identical.
+
+        ``n`` counts the futures that failed or passed, ``low`` and ``high`` are Wilson's 95 %
+        interval, ``identical`` is the share of futures that took the same course as another.
+        """
+        import pandas as pd
+
+        rows = [
+            ((p.at - self.origin) / SECOND, p.trials, p.failed, p.p, *p.interval, p.censored,
+             p.identical)
+            for p in self.points
+        ]  # fmt: skip
+        titles = ["vtime", "n", "failed", "p", "low", "high", "censored", "identical"]
+        return pd.DataFrame(rows, columns=titles)
+
+    @property
+    def branches(self) -> pd.DataFrame:
+        """One row a future: id, vtime (s) and seed of its fork, verdict, after (s), causes.
+
+        ``after`` is how long after the fork it failed. ``run.at(id)`` is the end of that future;
+        where futures were drawn with another scheduling noise than usual, they have no id, and
+        :meth:`branch` makes them again.
+        """
+        import pandas as pd
+
+        rows = [
+            (self._id(draw), (draw.at - self.origin) / SECOND, draw.seed, draw.verdict,
+             (draw.failed_at - draw.at) / SECOND if draw.failed_at is not None else float("nan"),
+             list(draw.causes))
+            for draw in self.draws
+        ]  # fmt: skip
+        return pd.DataFrame(rows, columns=["id", "vtime", "seed", "verdict", "after", "causes"])
+
+    def branch(self, number: int) -> Branch:
+        """The future in row ``number`` of :attr:`branches`, run again to where it ended."""
+        draw = self.draws[number]
+        noise = self.question.noise
+        given = None if noise is None else tuple(f"{ns}ns" for ns in noise)
+        branch = self.run.at_ns(draw.at).branch(draw.seed, noise=given)
+        branch.wait(f"{draw.end - draw.at}ns")
+        return branch
+
+    def around(self, seconds: Any = 1) -> EventSet:
+        """The recording's events from ``seconds`` before the turning point's interval to as long
+        after it; from the whole span when there is no turning point.
+        """
+        step, margin = self._turning.turning, to_ns(seconds)
+        if step is None:
+            return self.between(*self.span)
+        return self.between(step.low - margin, step.high + margin)
+
+    def contrast(self, at: Any = None) -> Contrast:
+        """What the failing futures off one moment have that the passing ones have not.
+
+        ``at`` is anything that ``run.at`` takes; its nearest point is looked at. Without it: the
+        last point before the turning point at which some futures failed and some passed, or that
+        with the most of both.
+        """
+        if not self.points:
+            raise BranchpointError("this curve has no futures yet")
+        if at is not None:
+            instant = self.run.at(at).at
+            point = min(self.points, key=lambda p: abs(p.at - instant))
+        else:
+            point = self._mixed()
+        draws = [draw for draw in self.draws if draw.at == point.at]
+        return contrast(draws, f"futures from {format_vtime(point.at - self.origin)} s")
+
+    def _mixed(self) -> CurvePoint:
+        step = self._turning.turning
+        for point in reversed(self.points):
+            if step and point.at <= step.low and 0 < point.failed < point.trials:
+                return point
+        return max(self.points, key=lambda p: min(p.failed, p.trials - p.failed))
+
+    @property
+    def identical(self) -> float:
+        """Share of all futures that took the same course as another off the same moment."""
+        alike = sum(p.identical * (p.trials + p.censored) for p in self.points)
+        return alike / max(len(self.draws), 1)
+
+    def between(self, start: int, end: int) -> EventSet:
+        """The recording's events from ``start`` to ``end``, absolute ns, both included."""
+        run = self.run
+        first, last = max(start, run.earliest), min(end, run.manifest.end)
+        return run.events.where(start=run.at_ns(first), end=run.at_ns(last))
+
+    def plot(self, ax: Any = None) -> Figure:
+        """P(failure) against virtual time, with the recording's faults and exits, in matplotlib.
+
+        Into ``ax`` (an Axes) or a picture of its own. The picture is a matplotlib Figure:
+        ``curve.plot().savefig("curve.pdf")``.
+        """
+        from branchpoint.explore import plot
+
+        return plot.draw(self, ax)
+
+    # -- showing itself
+
+    @property
+    def summary(self) -> list[str]:
+        """What it tells, in a few lines."""
+        trials, censored = len(self.draws), sum(point.censored for point in self.points)
+        lines = [
+            f"P({self.question.failure}) from {_count(trials, 'future')} at "
+            f"{_count(len(self.points), 'point')}",
+            str(self.turning_point),
+        ]
+        if self.missing:
+            lines.append(f"unfinished: about {_count(self.missing, 'future')} to come")
+        if censored:
+            lines.append(f"{_count(censored, 'future')} censored, and not counted")
+        if self.identical > 0.5:
+            lines.append(
+                f"{self.identical:.0%} of the futures took the same course as another: "
+                "little is random there"
+            )
+        return lines
+
+    def flat(self, evidence: float) -> str:
+        """Words for a curve that shows no step."""
+        failed, trials = sum(p.failed for p in self.points), sum(p.trials for p in self.points)
+        if not trials:
+            return "nothing is known yet"
+        low, high = wilson(failed, trials)
+        return (
+            f"P(failure) may be the same all along, {low:.2f} to {high:.2f} "
+            f"(Bayes factor {evidence:.2g})"
+        )
+
+    def __repr__(self) -> str:
+        step = max(-(-len(self.points) // _ROWS), 1)
+        rows = [
+            f"{(p.at - self.origin) / SECOND:>10.3f}  {p.failed:>5}/{p.trials:<5}  "
+            f"{p.p:>4.2f}  {p.interval[0]:.2f} to {p.interval[1]:.2f}"
+            for p in self.points[::step]
+        ]
+        head = f"{'vtime (s)':>10}  {'failed':>5}/{'n':<5} {'P':>4}  95 % interval"
+        return "\n".join([*self.summary, *([head, *rows] if rows else [])])
+
+    def _repr_mimebundle_(
+        self, include: Any = None, exclude: Any = None
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """A picture, and words where pictures cannot be shown. No HTML, which would hide it."""
+        from branchpoint.explore import plot
+
+        picture, size = plot.png(self)
+        data = {"image/png": b64encode(picture).decode(), "text/plain": repr(self)}
+        return data, {"image/png": size}
+
+    def _repr_png_(self) -> bytes:
+        from branchpoint.explore import plot
+
+        return plot.png(self)[0]
+
+    def _id(self, draw: Draw) -> str:
+        if self.question.noise != NOISE:
+            return ""
+        fork, end = (format_vtime(ns - self.origin) for ns in (draw.at, draw.end))
+        return f"{fork}~{draw.seed}@{end}"
+
+
+def _point(at: int, draws: list[Draw]) -> CurvePoint:
+    verdicts = Counter(draw.verdict for draw in draws)
+    courses = Counter(draw.course for draw in draws if draw.course)
+    return CurvePoint(
+        at=at,
+        failed=verdicts["failed"],
+        trials=verdicts["failed"] + verdicts["passed"],
+        censored=verdicts["censored"],
+        identical=sum(count for count in courses.values() if count > 1) / len(draws),
+    )
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"

@@ -1,0 +1,179 @@
+"""The loop that draws a curve: decide which futures, run them, keep them, show them."""
+
+from __future__ import annotations
+
+from asyncio import CancelledError
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
+from weakref import WeakKeyDictionary
+
+from branchpoint import progress
+from branchpoint.errors import BranchpointError
+from branchpoint.explore.allocation import Allocation, Job, Settings
+from branchpoint.explore.curve import Curve
+from branchpoint.explore.draws import Draw, Draws, Question
+from branchpoint.explore.live import Showing
+from branchpoint.explore.workers import Pool as Workers
+from branchpoint.timeline.clock import SECOND, format_vtime, to_ns
+from branchpoint.timeline.failures import Failure
+from branchpoint.timeline.failures import failure as failure_of
+from branchpoint.timeline.judges import Stretch
+from branchpoint.timeline.recording import Recording
+from branchpoint.timeline.seeds import noise_of
+
+_BEFORE = 1_000_000  # ns that the last point lies before the failure, which must still be to come
+_AHEAD = 16  # futures that each worker gets at once, where so many are needed anyway
+_SLACK = (SECOND, 10 * SECOND)  # bounds of how much later than recorded a failure may come
+
+
+class Pool(Protocol):
+    """What runs futures, several at a time."""
+
+    @property
+    def count(self) -> int:
+        """How many at a time."""
+
+    def run(self, jobs: Iterable[Job]) -> Iterator[Draw]:
+        """Run futures; each draw is given when it is there, in any order."""
+
+
+def ask(
+    run: Recording,
+    failure: Failure,
+    *,
+    start: Any = None,
+    end: Any = None,
+    points: int = 20,
+    precision: float = 0.1,
+    resolution: Any = 0.25,
+    horizon: Any = None,
+    seed: int = 0,
+    noise: Any = True,
+) -> tuple[Question, Settings]:
+    """The question that a call of ``run.likelihood`` means, and the curve that it wants.
+
+    :raises BranchpointError: when no curve can be drawn so.
+    """
+    first = (run.start if start is None else run.at(start)).at
+    last = (run.end if end is None else run.at(end)).at
+    happened = _happened(run, failure, first)
+    if happened is not None:
+        last = min(last, happened - _BEFORE)
+    if first >= last:
+        raise BranchpointError(
+            f"no curve from {_s(run, first)} to {_s(run, last)}"
+            + (f": {failure.name} happens at {_s(run, happened)}" if happened else ""),
+            "give an earlier start=",
+        )
+    instant, relative = _horizon(run, horizon, happened)
+    question = Question(
+        failure=failure.name,
+        failure_key=failure.key,
+        horizon=instant,
+        relative=relative,
+        noise=noise_of(noise),
+    )
+    if question.horizon_of(last) <= last:
+        raise BranchpointError(
+            f"the horizon, {_s(run, instant)}, is not after the last point, {_s(run, last)}",
+            "give a later horizon=, or a length such as horizon=10",
+        )
+    return question, Settings(first, last, points, precision, to_ns(resolution), seed)
+
+
+def _s(run: Recording, at: int) -> str:
+    return f"{format_vtime(at - run.origin)} s"
+
+
+def _happened(run: Recording, failure: Failure, start: int) -> int | None:
+    """The instant after ``start`` at which the failure happened in the recording."""
+    past = run.at_ns(start).events.columns
+    judge = failure.judge(Stretch(start, run.manifest.end, run.origin, past))
+    return judge.feed(run.events.where(start=run.at_ns(start)).after(run.at_ns(start)))
+
+
+def _horizon(run: Recording, horizon: Any, happened: int | None) -> tuple[int, bool]:
+    """Absolute ns, or ns from the fork and True.
+
+    One instant for all futures makes the curve a martingale: it moves where something is decided,
+    and nowhere else.
+    """
+    if horizon is None:
+        end = run.manifest.end if happened is None else happened
+        return end + min(max((end - run.origin) // 10, _SLACK[0]), _SLACK[1]), False
+    at = getattr(horizon, "at", None)
+    if isinstance(at, int):
+        return at, False
+    length = to_ns(horizon)
+    if length <= 0:
+        raise BranchpointError(f"horizon={horizon!r} is not a length of time")
+    return length, True
+
+
+_kept: WeakKeyDictionary[Recording, dict[str, Draws]] = WeakKeyDictionary()
+
+
+def draws_of(run: Recording, question: Question) -> Draws:
+    """The draws of a question so far, also of a recording that may not be written."""
+    known = _kept.setdefault(run, {})
+    if question.key not in known:
+        known[question.key] = Draws(run.files, question)
+    return known[question.key]
+
+
+def collect(
+    run: Recording,
+    question: Question,
+    settings: Settings,
+    open_pool: Callable[[], AbstractContextManager[Pool]],
+) -> Curve:
+    """Draw what is still missing of a curve. What is drawn stays, whatever happens.
+
+    ``open_pool`` is only called when something is missing.
+    """
+    draws = draws_of(run, question)
+    allocation = Allocation(settings, draws.get)
+
+    def curve() -> Curve:
+        used = list(allocation.used())
+        span = (settings.start, settings.end)
+        return Curve(run, question, span, used, allocation.missing())
+
+    showing = Showing()
+    try:
+        if jobs := allocation.jobs():
+            with open_pool() as pool, progress.task(question.failure, unit="futures") as task:
+                while jobs := allocation.jobs(_AHEAD * pool.count):
+                    for draw in pool.run(jobs):
+                        draws.add(draw)
+                        done = task.done + 1
+                        task.total = done + allocation.missing()
+                        task.update(done, f"{done / max(task.elapsed, 1e-3):.1f}/s")
+                        showing.offer(curve)
+                task.total = task.done
+    except (KeyboardInterrupt, CancelledError) as stop:
+        stop.add_note(f"stopped with {len(draws)} futures known; calling it again goes on")
+        raise
+    finally:
+        final = curve()
+        showing.finish(final)
+    return final
+
+
+def likelihood(run: Recording, what: Any, *, workers: int | None = None, **asked: Any) -> Curve:
+    """Draw the curve of ``run.likelihood(what)``; ``asked`` is as for :func:`ask`."""
+    failure = failure_of(what)
+    question, settings = ask(run, failure, **asked)
+
+    def open_pool() -> Workers:
+        return Workers(
+            run,
+            failure,
+            question.horizon,
+            relative=question.relative,
+            noise=question.noise,
+            workers=workers,
+        )
+
+    return collect(run, question, settings, open_pool)

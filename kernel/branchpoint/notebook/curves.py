@@ -1,0 +1,55 @@
+"""Curves in a notebook: one picture, redrawn in its place while futures come in."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+from branchpoint.explore import live
+from branchpoint.explore.curve import Curve
+
+
+class CurveDisplay:
+    """Shows the curves that cells draw.
+
+    A cell whose last line is a curve that it has drawn shows it once, not twice.
+    """
+
+    def __init__(self, shell: Any) -> None:
+        self._shell = shell
+        self._numbers = itertools.count(1)
+        self._shown: dict[int, Any] = {}  # curves of the cell that runs: which, and the object
+
+    def begin(self) -> live.Screen:
+        """A new picture below what the cell has put out so far; see :func:`live.use`."""
+        name = f"curve-{id(self)}-{next(self._numbers)}"  # of this kernel; not stored in notebooks
+        first = True
+
+        def show(curve: Curve) -> None:
+            nonlocal first
+            self._publish(curve, {"display_id": name}, update=not first)
+            first = False
+            self._shown[id(curve)] = curve
+
+        return show
+
+    def show(self, curve: Curve) -> None:
+        """Show a curve that a cell ends with, or displays, unless it is on the screen already."""
+        if self._shown.get(id(curve)) is not curve:
+            self._publish(curve, {}, update=False)
+
+    def forget(self, *_: Any) -> None:
+        """A cell begins: nothing is on its screen."""
+        self._shown.clear()
+
+    def _publish(self, curve: Curve, transient: dict[str, str], *, update: bool) -> None:
+        data, metadata = curve._repr_mimebundle_()
+        self._shell.display_pub.publish(data, metadata, transient=transient, update=update)
+
+
+def install(shell: Any) -> None:
+    """Show curves while they are drawn, in the cells of this shell."""
+    display = CurveDisplay(shell)
+    shell.display_formatter.ipython_display_formatter.for_type(Curve, display.show)
+    shell.events.register("pre_run_cell", display.forget)
+    live.use(display.begin)

@@ -1,0 +1,90 @@
+"""Systems of which one can calculate how likely their failure is: tests/machine/systems/known.
+
+Each has a recording that failed; ``probability`` says how likely the failure is when everything
+random is drawn anew from an instant of that recording on.
+"""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+from bisect import bisect_right
+from dataclasses import dataclass
+from pathlib import Path
+
+import branchpoint as bp
+from branchpoint.errors import BranchpointError
+
+DRAWN_WITHIN = 0.003
+"""Seconds after its nominal instant within which a number is drawn."""
+SEEDS = 300
+"""Seeds that are tried for a recording that fails, at most; the rarest failure has p = 0.064."""
+_SYSTEMS = Path(__file__).parents[1] / "machine" / "systems" / "known"
+
+
+@dataclass(frozen=True)
+class Known:
+    """A system with a known answer."""
+
+    name: str
+    """Of the compose file and the service."""
+    steps: tuple[tuple[float, float], ...]
+    """(vtime, probability from there on), in order; the first at 0."""
+    cause: float
+    """The vtime at which the most is decided: where the turning point belongs."""
+    horizon: float
+    """The vtime by which a future that fails has failed (all but one of 20 000, in ``race``)."""
+
+    @property
+    def compose(self) -> Path:
+        return _SYSTEMS / f"{self.name}.yaml"
+
+    @property
+    def container(self) -> str:
+        return f"{self.name}.1"
+
+    @property
+    def failure(self) -> str:
+        """The failure, as :func:`branchpoint.record` and ``run.likelihood`` take it."""
+        return f"exit:{self.container}"
+
+    def probability(self, vtime: float) -> float:
+        """P(failure) in a future that leaves the recording at ``vtime``.
+
+        Unknown, as drawn or not drawn yet, within :data:`DRAWN_WITHIN` after a step.
+        """
+        index = bisect_right(self.steps, vtime, key=lambda step: step[0])
+        return self.steps[index - 1][1]
+
+    def record(self, path: Path) -> int:
+        """Record it at ``path`` with the first seed from 1 on that makes it fail; the seed."""
+        for seed in itertools.islice(itertools.count(1), SEEDS):
+            with bp.record(
+                self.compose, path, seed=seed, duration=self.horizon, until=self.failure
+            ) as run:
+                if run.manifest.failure is not None:
+                    return seed
+            shutil.rmtree(path)
+        raise BranchpointError(f"{self.name} fails with none of {SEEDS} seeds")
+
+
+TWO_COINS = Known("two-coins", ((0, 0.25), (10, 0.5), (20, 1)), cause=20, horizon=31)
+"""Heads twice. Both tosses decide equally much as a factor, the second one more as a difference."""
+
+_FAILS = 0.4  # of one try
+RETRY = Known(
+    "retry",
+    tuple((5.0 * done, _FAILS ** (3 - done)) for done in range(4)),
+    cause=15,
+    horizon=21,
+)
+"""Three tries in vain."""
+
+_RATES = 0.2, 0.6  # a second
+RACE = Known("race", ((0, _RATES[0] / sum(_RATES)), (10, 1)), cause=10, horizon=10 + 12.5)
+"""The first of two exponential timers rings first."""
+
+BAKED = Known("baked", ((0, 0.5), (10, 1)), cause=10, horizon=41)
+"""Decided long before it shows."""
+
+ALL = (TWO_COINS, RETRY, RACE, BAKED)

@@ -1,0 +1,74 @@
+"""Recordings of nothing but time, and pools that draw futures of known systems for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from futures import Known, future
+from recordings import ORIGIN, SECOND, event, head
+
+from branchpoint.explore.allocation import Job
+from branchpoint.explore.draws import Draw
+from branchpoint.timeline.events import Event
+from branchpoint.timeline.recording import Recording
+from branchpoint.timeline.store import RecordingFiles
+
+END = ORIGIN + 30 * SECOND
+
+
+def exit_of(second: float, name: str = "db.1", **fields: str) -> Event:
+    """An exit of a container."""
+    fields = {"code": "1", "signal": "0"} | fields
+    return event(second, type="container.exit", source="life", container=name, fields=fields)
+
+
+def _no_machine() -> Any:
+    raise AssertionError("a curve is looked at without a machine")
+
+
+def recording(path: Path, events: list[Event]) -> Recording:
+    """A recording of 30 seconds that can only be looked at; made when it is not there."""
+    if not path.exists():
+        with RecordingFiles.create(path, head(end=END)) as files:
+            files.events.add(events)
+            files.save(head(end=END))
+    return Recording(RecordingFiles.open(path, write=True), _no_machine)
+
+
+class Drawer:
+    """A pool of one worker."""
+
+    count = 1
+
+    def __init__(self, system: Known, stop_after: int = 10**9) -> None:
+        self.system = system
+        self.left = stop_after
+        self.opened = 0
+        self.jobs: list[Job] = []
+
+    def run(self, jobs: Iterable[Job]) -> Iterator[Draw]:
+        for job in jobs:
+            if not self.left:
+                raise KeyboardInterrupt
+            self.left -= 1
+            self.jobs.append(job)
+            yield moved(future(self.system, Job(job.at - ORIGIN, job.seed)))
+
+    @contextmanager
+    def open(self) -> Iterator[Drawer]:
+        self.opened += 1
+        yield self
+
+
+def moved(draw: Draw) -> Draw:
+    """A draw of a system that began at power-on, for one that began at ORIGIN."""
+    return msgspec.structs.replace(
+        draw,
+        at=draw.at + ORIGIN,
+        end=draw.end + ORIGIN,
+        failed_at=None if draw.failed_at is None else draw.failed_at + ORIGIN,
+    )

@@ -1,0 +1,50 @@
+"""Looking at processes: which there are, and whether they are gone."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+
+def children_of(pid: int) -> dict[int, bytes]:
+    """The processes whose parent is ``pid``, with their command lines."""
+    found = {}
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            line = (entry / "cmdline").read_bytes()
+            parent = int((entry / "stat").read_text().rpartition(") ")[2].split()[1])
+        except OSError:
+            continue
+        if parent == pid:
+            found[int(entry.name)] = line
+    return found
+
+
+def emulators_of(pid: int) -> list[int]:
+    """Emulators started by process ``pid``."""
+    lines = children_of(pid)
+    return [each for each in lines if lines[each].split(b"\0")[0].endswith(b"qemu-system-x86_64")]
+
+
+def workers_of(pid: int) -> list[int]:
+    """Worker processes started by process ``pid``."""
+    lines = children_of(pid)
+    return [each for each in lines if b"branchpoint.explore.worker" in lines[each]]
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        os.sched_yield()
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()[0] != "Z"
+    except OSError:
+        return False

@@ -1,0 +1,15 @@
+#!/bin/bash
+# Something is tried three times; never to succeed is the failure.
+. /usr/local/lib/instants.sh
+
+for second in 5 10 15; do
+  until_second "$second"
+  if ((SRANDOM % 10 < 6)); then
+    echo 'try: done'
+    forever
+  fi
+  echo 'try: no answer'
+done
+until_second 20
+echo 'giving up'
+exit 1
