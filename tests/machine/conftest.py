@@ -59,6 +59,9 @@ def faulty_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("recordings") / "faulty.branchpoint"
     bp.record(FAULTY, path, seed=1, duration=3).close()
     return path
+
+
+@pytest.fixture(scope="session")
 def idle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[bp.Recording]:
     """A recording of tests/machine/systems/idle: 2 virtual seconds."""
     path = tmp_path_factory.mktemp("recordings") / "idle.branchpoint"
