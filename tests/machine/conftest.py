@@ -18,6 +18,7 @@ import branchpoint as bp
 
 HERE = Path(__file__).parent
 SMALL = HERE / "systems" / "small" / "compose.yaml"
+FAULTY = HERE / "systems" / "faulty" / "compose.yaml"
 IDLE = HERE / "systems" / "idle" / "compose.yaml"
 ARIA = HERE.parents[1] / "notebooks" / "systems" / "aria" / "compose.yaml"
 
@@ -50,6 +51,14 @@ def small_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def small(small_path: Path) -> Iterator[bp.Recording]:
     with bp.open(small_path) as run:
         yield run
+
+
+@pytest.fixture(scope="session")
+def faulty_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A recording of tests/machine/systems/faulty: 3 virtual seconds."""
+    path = tmp_path_factory.mktemp("recordings") / "faulty.branchpoint"
+    bp.record(FAULTY, path, seed=1, duration=3).close()
+    return path
 
 
 @pytest.fixture(scope="session")
