@@ -53,7 +53,7 @@ def before(run: bp.Recording) -> list[str]:
 def traffic(branch: bp.Branch) -> None:
     """Something for the faults to hit."""
     for source, host in (("b.1", "a"), ("a.1", "c"), ("c.1", "b.2")):
-        bash(f"timeout 8 ping -q -i 0.01 {host}").run_in_background(branch, source)
+        bash(f"timeout 3 ping -q -i 0.01 {host}").run_in_background(branch, source)
 
 
 def test_every_kind_is_here() -> None:
@@ -73,7 +73,7 @@ def test_alone(run: bp.Recording, before: list[str], kind: str) -> None:
     assert left(branch) == before
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(6))
 def test_together(run: bp.Recording, before: list[str], seed: int) -> None:
     """Faults of all kinds overlap at random; one half ends by itself, then all are healed."""
     chance = random.Random(seed)
@@ -90,7 +90,7 @@ def test_together(run: bp.Recording, before: list[str], seed: int) -> None:
     assert left(branch) == before
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(3))
 def test_drawn(run: bp.Recording, before: list[str], seed: int) -> None:
     """The same for faults that the guest draws, of all kinds at once, many a second."""
     branch = run.at(1).branch(seed)
@@ -108,7 +108,7 @@ def test_drawn(run: bp.Recording, before: list[str], seed: int) -> None:
 
 def settle(branch: bp.Branch) -> None:
     """Wait until faults and traffic have ended, and those that were killed run again."""
-    branch.wait(10)
+    branch.wait(4)
     assert branch.faults.active == []
     for name in WHOM:
         if branch.containers()[name].state != "running":

@@ -57,7 +57,7 @@ def test_it_sleeps(recorded: tuple[Known, bp.Recording]) -> None:
 
 
 def test_futures_fail_as_often_as_calculated(recorded: tuple[Known, bp.Recording]) -> None:
-    """Within four standard deviations where it is a matter of chance, and else without exception."""
+    """Within four standard deviations where chance decides, and else without exception."""
     known, run = recorded
     begins = [vtime for vtime, _ in known.steps]
     looked_at = [vtime - BEFORE for vtime in begins[1:]] + [vtime + 0.1 for vtime in begins]

@@ -49,6 +49,8 @@ class Job(msgspec.Struct, frozen=True):
     """More of what reaches the machine, not before the fork, after the seed."""
     digest: bool = False
     """Whether a digest of the whole machine at the end is wanted."""
+    number: int = 0
+    """The caller's own; the outcome has it, too."""
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -57,6 +59,8 @@ class Outcome(msgspec.Struct, frozen=True):
     draw: Draw
     digest: str = ""
     """Of the machine where the future ended, when it was asked for."""
+    number: int = 0
+    """The job's."""
 
 
 class Shares(msgspec.Struct):
@@ -119,8 +123,8 @@ class Futures:
                 if last:
                     raise
                 raise _Died from None
-            future = _Future(job, judge)
-            player.history = history = self._history(job, point, judge)
+            future = _Future(job, judge, self._history(job, point, judge))
+            player.history = future.history
             try:
                 self._play(player, future)
                 digest = player.computer.digest().hex() if job.digest else ""
@@ -129,11 +133,11 @@ class Futures:
                 player.close()  # whatever is in it is of no use to anyone
                 if died and not last:
                     raise _Died from None
-                return Outcome(future.censored(player.place.at, problem))
+                censored = future.censored(player.place.at, problem)
+                return Outcome(censored, number=job.number)
             finally:
-                del history  # what the player is now belongs to no timeline
-                player.history = None
-            return Outcome(future.draw(player.place.at), digest)
+                player.history = None  # what it is now belongs to no timeline
+            return Outcome(future.draw(player.place.at), digest, job.number)
 
     def _stand(self, at: int) -> tuple[Player, Point]:
         """A player at the fork, whose state is kept for the next future from there."""
@@ -200,9 +204,10 @@ class _Died(Exception):
 class _Future:
     """What is remembered of a future while it runs."""
 
-    def __init__(self, job: Job, judge: Judge) -> None:
+    def __init__(self, job: Job, judge: Judge, history: History) -> None:
         self.job = job
         self.judge = judge
+        self.history = history
         self.causes: list[str] = []
         self._origin = judge.stretch.origin
         self._courses: dict[str, Any] = {}

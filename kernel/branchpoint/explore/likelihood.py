@@ -66,20 +66,32 @@ def ask(
             + (f": {failure.name} happens at {_s(run, happened)}" if happened else ""),
             "give an earlier start=",
         )
-    instant, relative = _horizon(run, horizon, happened)
+    question = _question(run, failure, last, _horizon(run, horizon, happened), noise)
+    return question, Settings(first, last, points, precision, to_ns(resolution), seed)
+
+
+def question_of(run: Recording, failure: Failure, at: int, horizon: Any, noise: Any) -> Question:
+    """The question about futures off one moment, at ``at`` (absolute ns)."""
+    happened = _happened(run, failure, at)
+    return _question(run, failure, at, _horizon(run, horizon, happened), noise)
+
+
+def _question(
+    run: Recording, failure: Failure, last: int, horizon: tuple[int, bool], noise: Any
+) -> Question:
     question = Question(
         failure=failure.name,
         failure_key=failure.key,
-        horizon=instant,
-        relative=relative,
+        horizon=horizon[0],
+        relative=horizon[1],
         noise=noise_of(noise),
     )
     if question.horizon_of(last) <= last:
         raise BranchpointError(
-            f"the horizon, {_s(run, instant)}, is not after the last point, {_s(run, last)}",
+            f"the horizon, {_s(run, horizon[0])}, is not after the last point, {_s(run, last)}",
             "give a later horizon=, or a length such as horizon=10",
         )
-    return question, Settings(first, last, points, precision, to_ns(resolution), seed)
+    return question
 
 
 def _s(run: Recording, at: int) -> str:
@@ -126,11 +138,11 @@ def collect(
     run: Recording,
     question: Question,
     settings: Settings,
-    opened: Callable[[], AbstractContextManager[Pool]],
+    open_pool: Callable[[], AbstractContextManager[Pool]],
 ) -> Curve:
     """Draw what is still missing of a curve. What is drawn stays, whatever happens.
 
-    ``opened`` gives a pool; it is only called when something is missing.
+    ``open_pool`` is only called when something is missing.
     """
     draws = draws_of(run, question)
     allocation = Allocation(settings, draws.get)
@@ -143,7 +155,7 @@ def collect(
     showing = Showing()
     try:
         if jobs := allocation.jobs():
-            with opened() as pool, progress.task(question.failure, unit="futures") as task:
+            with open_pool() as pool, progress.task(question.failure, unit="futures") as task:
                 while jobs := allocation.jobs(_AHEAD * pool.count):
                     for draw in pool.run(jobs):
                         draws.add(draw)
@@ -168,7 +180,7 @@ def likelihood(
     failure = failure_of(what)
     question, settings = ask(run, failure, **asked)
 
-    def opened() -> AbstractContextManager[Pool]:
+    def workers_for_it() -> Any:
         return open_pool(
             run,
             failure,
@@ -178,4 +190,4 @@ def likelihood(
             workers=workers,
         )
 
-    return collect(run, question, settings, opened)
+    return collect(run, question, settings, workers_for_it)

@@ -5,12 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from branchpoint.explore.contrast import Contrast, contrast
 from branchpoint.explore.curve import Curve
+from branchpoint.explore.interventions import Attribution, attribution, minimise
 from branchpoint.explore.likelihood import likelihood
+from branchpoint.explore.sample import sample
 from branchpoint.timeline import record as recorder
 from branchpoint.timeline import recording as timeline
 from branchpoint.timeline.events import EventSet
 from branchpoint.timeline.failures import Failure
+from branchpoint.timeline.failures import failure as failure_of
 from branchpoint.timeline.queries import Query
 
 
@@ -47,14 +51,74 @@ class Recording(timeline.Recording):
         the failure happened here. ``noise`` is as for ``moment.branch``. Curves with different
         ``seed`` numbers share no future.
 
-        Futures run in ``workers`` processes, one a core, or on the cluster with that address
-        (``"tcp://..."``). They are kept with the recording, so that drawing the curve again takes
-        no time, and one that was stopped goes on.
+        Futures run in ``workers`` processes, one a core, or on the dask.distributed cluster whose
+        scheduler has that address (``"tcp://10.0.0.1:8786"``). They are kept with the recording,
+        so that drawing the curve again takes no time, and one that was stopped goes on.
         """
         return likelihood(
             self, failure, start=start, end=end, points=points, precision=precision,
             resolution=resolution, horizon=horizon, workers=workers, seed=seed, noise=noise,
         )  # fmt: skip
+
+    def contrast(
+        self,
+        moment: Any,
+        failure: Failure | Query | EventSet | str,
+        *,
+        futures: int = 100,
+        only: str = "*",
+        horizon: Any = None,
+        workers: int | str | None = None,
+        seed: int = 0,
+        noise: Any = True,
+    ) -> Contrast:
+        """What failing futures off one moment have that passing ones have not.
+
+        So many ``futures`` are drawn (those of a curve are used again) and their events compared:
+        faults, ends and starts of containers, violated assertions, each with the difference of
+        its shares and an interval. ``only`` is a pattern for what to look at: ``"fault *"``. The
+        rest is as for :meth:`likelihood`.
+        """
+        what, here = failure_of(failure), self.at(moment)
+        draws = sample(
+            self, here, what, futures,
+            horizon=horizon, workers=workers, seed=seed, noise=noise,
+        )  # fmt: skip
+        return contrast(draws, f"{what.name}: futures from {here}", only)
+
+    def attribution(
+        self,
+        failure: Failure | Query | EventSet | str,
+        *,
+        variants: int = 20,
+        horizon: Any = None,
+        workers: int | str | None = None,
+    ) -> Attribution:
+        """Which of the recorded faults decide that it fails: each is removed in turn.
+
+        For each fault, the future from just before it is run in so many ``variants``, with it and
+        without it, all other faults as recorded; variants differ by scheduling noise alone.
+        ``horizon`` and ``workers`` are as for :meth:`likelihood`.
+        """
+        return attribution(self, failure_of(failure), variants, horizon, workers)
+
+    def minimise(
+        self,
+        failure: Failure | Query | EventSet | str,
+        path: Path | str,
+        *,
+        horizon: Any = None,
+        workers: int | str | None = None,
+    ) -> Recording:
+        """The smallest set of the recorded faults that still fails, as a new recording at ``path``.
+
+        All else is as recorded, so each set of faults has one future. Sets are tried from the
+        smallest on; where these are too many, faults are taken away one by one until each that is
+        left is needed.
+
+        :raises BranchpointError: when the failure does not happen, or there are no faults.
+        """
+        return minimise(self, failure_of(failure), path, horizon, workers, Recording)
 
 
 def open_recording(path: Path | str) -> Recording:

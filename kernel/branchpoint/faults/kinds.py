@@ -13,8 +13,8 @@ from typing import Literal, Protocol
 
 from branchpoint.faults import disk, limits, network
 
-GUEST = "guest"
-"""The label of the machine itself, for faults that hit no single container."""
+GUEST = "(guest)"
+"""The label of the machine itself, for faults that hit no single container; none is called so."""
 FOREVER = 1 << 61
 """Length in ns of a fault that lasts until it is healed."""
 

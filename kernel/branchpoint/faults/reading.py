@@ -182,7 +182,7 @@ class Reader:
         ends = written if isinstance(written, list | tuple) else [written, written]
         if len(ends) != 2:
             raise SettingsError(f'"{parameter.name}" must be one value or two', path)
-        low, high = (self.amount(parameter, end, path) for end in ends)
+        low, high = (self.amount(parameter, end, (*path, n)) for n, end in enumerate(ends))
         if low > high:
             raise SettingsError(f'"{parameter.name}" ends before it begins', path)
         return low, high
@@ -259,7 +259,7 @@ class Reader:
     def window(self, written: Any, path: Path, what: str) -> Range:
         if not isinstance(written, list | tuple) or len(written) != 2:
             raise SettingsError(f"{what} needs two durations", path, "for example [20s, 100s]")
-        first, last = (self.time(end, path, what) for end in written)
+        first, last = (self.time(end, (*path, n), what) for n, end in enumerate(written))
         if first > last:
             raise SettingsError(f"{what} ends before it begins", path)
         return first, last
@@ -323,9 +323,11 @@ class Reader:
     def names(self, written: Any, path: Path) -> list[str]:
         """Full names of the containers named: by their own name, their service's, or a pattern."""
         found: dict[str, None] = {}
-        for name in [written] if isinstance(written, str) else self.sequence(written, path):
+        listed = [written] if isinstance(written, str) else self.sequence(written, path)
+        for number, name in enumerate(listed):
+            where = (*path, number)
             if not isinstance(name, str):
-                raise SettingsError(f'"{_shown(name)}" is no name of a container', path)
+                raise SettingsError(f'"{_shown(name)}" is no name of a container', where)
             here = [c.name for c in self.containers if c.name == name]
             here = here or [
                 c.name
@@ -334,7 +336,7 @@ class Reader:
             ]
             if not here:
                 known = [n for c in self.containers for n in (c.name, c.service)]
-                raise SettingsError(f'there is no container "{name}"', path, near(name, known))
+                raise SettingsError(f'there is no container "{name}"', where, near(name, known))
             found.update(dict.fromkeys(here))
         return list(found)
 

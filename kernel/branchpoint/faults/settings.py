@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from branchpoint.errors import BranchpointError
-from branchpoint.faults.kinds import KINDS, Parameter, groups
+from branchpoint.faults.kinds import GUEST, KINDS, Parameter, groups
 from branchpoint.units import size_text, time_text
 
 Range = tuple[int, int]
@@ -44,7 +44,7 @@ class Drawn:
     ``every``: mean time (ns) between two; 0 when it happens at most once, with ``probability``
     (ppm), at an instant in ``between`` (ns since set-up was complete). ``lasts``: how long (ns).
     ``parameters`` are drawn from these ranges, in the units of the kind. ``targets`` are full
-    names of containers, ``guest``, or groups such as ``a,b|c``. ``run`` and ``heal`` are the
+    names of containers, ``(guest)``, or groups such as ``a,b|c``. ``run`` and ``heal`` are the
     scripts of a command from the settings.
     """
 
@@ -98,7 +98,7 @@ class Settings:
                 continue
             if one.kind == "partition":
                 body["groups"] = [_target(one.kind, label) for label in one.targets]
-            elif one.kind not in KINDS or KINDS[one.kind].hits != "guest":
+            elif one.targets != (GUEST,):
                 body["containers"] = list(one.targets)
             if one.kind in KINDS:
                 said[one.kind] = body
@@ -171,7 +171,7 @@ def _target(kind: str, label: str) -> Any:
     if kind != "partition":
         return label
     sides = [side[0] if len(side) == 1 else side for side in groups(label) if side]
-    return sides[0] if len(sides) == 1 else sides
+    return sides[0] if len(sides) == 1 and isinstance(sides[0], str) else sides
 
 
 def _flow(value: Any) -> str:

@@ -4,32 +4,29 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any
 from weakref import WeakValueDictionary
 
 from branchpoint import progress
-from branchpoint.errors import BranchpointError, RecordingError
+from branchpoint.errors import RecordingError
 from branchpoint.faults.settings import NOTHING
 from branchpoint.guest import image, wire
 from branchpoint.guest.snapshot import Snapshot, ensure_snapshot
 from branchpoint.machine import engine
 from branchpoint.system import System, SystemImage, build, layout
 from branchpoint.timeline import faulting, manifest
-from branchpoint.timeline.clock import format_vtime, to_ns
+from branchpoint.timeline.clock import to_ns
 from branchpoint.timeline.events import Event
 from branchpoint.timeline.failures import Failure, failure
 from branchpoint.timeline.history import SETUP
-from branchpoint.timeline.judges import Judge, Stretch
 from branchpoint.timeline.manifest import Input, Manifest
 from branchpoint.timeline.queries import Query
 from branchpoint.timeline.recording import Recording
 from branchpoint.timeline.store import RecordingFiles
+from branchpoint.timeline.writing import R, Writer
 
-_EVERY = 1_000_000_000  # ns between two checkpoints
 _SETUP_LIMIT = 600_000_000_000  # ns in which a system must be up
 _BEFORE_START = 10_000_000  # ns from the boot snapshot to the first input
-
-R = TypeVar("R", bound=Recording)
 
 
 def record(
@@ -62,13 +59,12 @@ def record(
     return recorder.recording
 
 
-class _Recorder(Generic[R]):
+class _Recorder(Writer[R]):
     def __init__(
         self, path: Path, system: SystemImage, guest: image.GuestImage, snapshot: Snapshot,
         seed: int, until: Failure | None, kind: type[R],
     ) -> None:  # fmt: skip
         self.system: System = system.system
-        self.until = until
         begin = snapshot.state.at + _BEFORE_START
         containers = [
             manifest.Container(
@@ -103,11 +99,8 @@ class _Recorder(Generic[R]):
             compose=Path(self.system.file).read_text(),
             ended="interrupted",
         )
-        self.files = RecordingFiles.create(path, head)
-        self.recording = kind(self.files, lambda: snapshot)
-        self.replayer = self.recording.replayer
-        self.root = self.replayer.root
-        self._written = 0
+        files = RecordingFiles.create(path, head)
+        super().__init__(kind(files, lambda: snapshot), until)
 
     def set_up(self) -> None:
         """Run until the agent says that every container is up and healthy."""
@@ -119,7 +112,7 @@ class _Recorder(Generic[R]):
 
         limit = self.root.tip.at + _SETUP_LIMIT
         with progress.task(f"setting up {self.system.name}"):
-            self._play(limit, complete)
+            self.play(limit, complete)
         if not done or done[0].type == "error":
             what = done[0].text if done else f"it did not happen in {_SETUP_LIMIT // 10**9} s"
             tail = "\n".join(str(event) for event in self.recording.events.tail(15))
@@ -127,7 +120,7 @@ class _Recorder(Generic[R]):
                 f"{self.system.file}: the system was not set up: {what}; the last events:\n{tail}",
                 f"look at all of them: branchpoint.open({str(self.files.path)!r}).events",
             )
-        self._save(origin=done[0].at)
+        self.save(origin=done[0].at)
 
     def _inputs(self, at: int, seed: int, containers: list[manifest.Container]) -> list[Input]:
         """What makes a system run: randomness, what may go wrong, the word to start."""
@@ -144,66 +137,6 @@ class _Recorder(Generic[R]):
             inputs.append(faulting.plan(at, self.system.faults, containers))
         inputs.append(Input(at=at, kind=SETUP, data=wire.start(), note="start the system"))
         return inputs
-
-    def run(self, duration: int, after: int) -> None:
-        """Run for ``duration`` (ns) from set-up complete, or until the event that is waited for."""
-        origin = self.files.manifest.origin
-        end = origin + duration
-        judge = self._judge(end)
-
-        def failed(new: list[Event]) -> bool:
-            return judge is not None and judge.feed(new) is not None
-
-        with progress.task(f"recording {self.system.name}", duration / 1e9, "virtual s") as task:
-            self._play(end, failed, task)
-            at = None if judge is None else judge.finish()
-            if self.until is not None and at is not None:
-                self._save(ended=self.until.name, failure=at)
-                self._play(self.root.tip.at + after, None, task)
-            else:
-                self._save(ended=f"ran for {format_vtime(duration)} s")
-
-    def _judge(self, end: int) -> Judge | None:
-        """Who says when what is waited for has happened."""
-        if self.until is None:
-            return None
-        origin = self.files.manifest.origin
-        judge = self.until.judge(Stretch(origin, end, origin, self.root.log.columns()))
-        if judge.waiting:
-            raise BranchpointError(
-                f"a recording cannot wait for {self.until.name!r}: the command would be part of it",
-                "record for some time, and run it in branches",
-            )
-        return judge
-
-    def _play(self, end: int, stop: Any, task: progress.Task | None = None) -> None:
-        """Play the recording on, with a checkpoint at every whole second."""
-        origin = self.files.manifest.origin
-        while self.root.tip.at < end:
-            mark = (self.root.tip.at // _EVERY + 1) * _EVERY
-            stopped = self.replayer.play(self.root, min(mark, end), stop)
-            if self.root.tip.at == mark or stopped or self.root.tip.at == end:
-                self._checkpoint()
-            if task is not None:
-                task.update((self.root.tip.at - origin) / 1e9)
-            if stopped:
-                return
-
-    def _checkpoint(self) -> None:
-        player = self.replayer.bring(self.root, self.root.tip)
-        self.replayer.checkpoint(player)
-        self._save()
-
-    def _save(self, **changes: Any) -> None:
-        columns = self.root.log.columns()
-        new = [columns.event(i) for i in range(self._written, len(columns))]
-        self.files.events.add(new)
-        self._written = len(columns)
-        self.files.save(self.files.manifest.with_(end=self.root.tip.at, **changes))
-
-    def keep(self) -> None:
-        """Whatever happened: what was recorded so far is good."""
-        self._save()
 
 
 _open: WeakValueDictionary[Path, Recording] = WeakValueDictionary()

@@ -1,0 +1,93 @@
+"""Writing a recording while its machine runs."""
+
+from __future__ import annotations
+
+from typing import Any, Generic, TypeVar
+
+from branchpoint import progress
+from branchpoint.errors import BranchpointError
+from branchpoint.timeline.clock import format_vtime
+from branchpoint.timeline.events import Event
+from branchpoint.timeline.failures import Failure
+from branchpoint.timeline.judges import Judge, Stretch
+from branchpoint.timeline.recording import Recording
+
+_EVERY = 1_000_000_000  # ns between two checkpoints
+
+R = TypeVar("R", bound=Recording)
+
+
+class Writer(Generic[R]):
+    """Plays a recording that is being made on, and stores it as it goes."""
+
+    def __init__(self, recording: R, until: Failure | None) -> None:
+        """``until`` is the failure that ends it."""
+        self.recording = recording
+        self.until = until
+        self.files = recording.files
+        self.replayer = recording.replayer
+        self.root = self.replayer.root
+        self._written = 0
+
+    def run(self, duration: int, after: int) -> None:
+        """Run for ``duration`` (ns) from set-up complete, or until the event that is waited for."""
+        origin = self.files.manifest.origin
+        end = origin + duration
+        judge = self._judge_of(end)
+
+        def failed(new: list[Event]) -> bool:
+            return judge is not None and judge.feed(new) is not None
+
+        with progress.task(
+            f"recording {self.files.manifest.title}", duration / 1e9, "virtual s"
+        ) as task:
+            self.play(end, failed, task)
+            at = None if judge is None else judge.finish()
+            if self.until is not None and at is not None:
+                self.save(ended=self.until.name, failure=at)
+                self.play(self.root.tip.at + after, None, task)
+            else:
+                self.save(ended=f"ran for {format_vtime(duration)} s")
+
+    def _judge_of(self, end: int) -> Judge | None:
+        """Who says when what is waited for has happened."""
+        if self.until is None:
+            return None
+        origin = self.files.manifest.origin
+        judge = self.until.judge(Stretch(origin, end, origin, self.root.log.columns()))
+        if judge.waiting:
+            raise BranchpointError(
+                f"a recording cannot wait for {self.until.name!r}: the command would be part of it",
+                "record for some time, and run it in branches",
+            )
+        return judge
+
+    def play(self, end: int, stop: Any, task: progress.Task | None = None) -> None:
+        """Play the recording on, with a checkpoint at every whole second."""
+        origin = self.files.manifest.origin
+        while self.root.tip.at < end:
+            mark = (self.root.tip.at // _EVERY + 1) * _EVERY
+            stopped = self.replayer.play(self.root, min(mark, end), stop)
+            if self.root.tip.at == mark or stopped or self.root.tip.at == end:
+                self._checkpoint()
+            if task is not None:
+                task.update((self.root.tip.at - origin) / 1e9)
+            if stopped:
+                return
+
+    def _checkpoint(self) -> None:
+        player = self.replayer.bring(self.root, self.root.tip)
+        self.replayer.checkpoint(player)
+        self.save()
+
+    def save(self, **changes: Any) -> None:
+        """Store what happened so far; ``changes`` are those of the manifest."""
+        columns = self.root.log.columns()
+        new = [columns.event(i) for i in range(self._written, len(columns))]
+        self.files.events.add(new)
+        self._written = len(columns)
+        self.files.save(self.files.manifest.with_(end=self.root.tip.at, **changes))
+
+    def keep(self) -> None:
+        """Whatever happened: what was recorded so far is good."""
+        self.save()
