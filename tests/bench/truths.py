@@ -15,8 +15,9 @@ from pathlib import Path
 import branchpoint as bp
 from branchpoint.errors import BranchpointError
 
-DRAWN_WITHIN = 0.003
-"""Seconds after its nominal instant within which a number is drawn."""
+UNKNOWN = -0.010, 0.003
+"""Seconds around the nominal instant of a draw between which no probability is stated: the guest
+takes notice of a seed within the first, and the number is drawn within the second."""
 SEEDS = 300
 """Seeds that are tried for a recording that fails, at most; the rarest failure has p = 0.064."""
 _SYSTEMS = Path(__file__).parents[1] / "machine" / "systems" / "known"
@@ -49,10 +50,7 @@ class Known:
         return f"exit:{self.container}"
 
     def probability(self, vtime: float) -> float:
-        """P(failure) in a future that leaves the recording at ``vtime``.
-
-        Unknown, as drawn or not drawn yet, within :data:`DRAWN_WITHIN` after a step.
-        """
+        """P(failure) in a future that leaves the recording at ``vtime``, but for UNKNOWN."""
         index = bisect_right(self.steps, vtime, key=lambda step: step[0])
         return self.steps[index - 1][1]
 
@@ -74,17 +72,17 @@ TWO_COINS = Known("two-coins", ((0, 0.25), (10, 0.5), (20, 1)), cause=20, horizo
 _FAILS = 0.4  # of one try
 RETRY = Known(
     "retry",
-    tuple((5.0 * done, _FAILS ** (3 - done)) for done in range(4)),
-    cause=15,
-    horizon=21,
+    tuple((2.0 * done, _FAILS ** (3 - done)) for done in range(4)),
+    cause=6,
+    horizon=9,
 )
 """Three tries in vain."""
 
-_RATES = 0.2, 0.6  # a second
-RACE = Known("race", ((0, _RATES[0] / sum(_RATES)), (10, 1)), cause=10, horizon=10 + 12.5)
+_RATES = 0.5, 1.5  # a second
+RACE = Known("race", ((0, _RATES[0] / sum(_RATES)), (4, 1)), cause=4, horizon=4 + 5)
 """The first of two exponential timers rings first."""
 
-BAKED = Known("baked", ((0, 0.5), (10, 1)), cause=10, horizon=41)
+BAKED = Known("baked", ((0, 0.5), (4, 1)), cause=4, horizon=35)
 """Decided long before it shows."""
 
 ALL = (TWO_COINS, RETRY, RACE, BAKED)

@@ -120,7 +120,7 @@ class Futures:
                     raise
                 raise _Died from None
             future = _Future(job, judge)
-            player.history = self._history(job, point, judge)
+            player.history = history = self._history(job, point, judge)
             try:
                 self._play(player, future)
                 digest = player.computer.digest().hex() if job.digest else ""
@@ -131,7 +131,8 @@ class Futures:
                     raise _Died from None
                 return Outcome(future.censored(player.place.at, problem))
             finally:
-                player.history = None  # what it is now belongs to no timeline
+                del history  # what the player is now belongs to no timeline
+                player.history = None
             return Outcome(future.draw(player.place.at), digest)
 
     def _stand(self, at: int) -> tuple[Player, Point]:

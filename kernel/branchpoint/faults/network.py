@@ -124,9 +124,9 @@ def part(ours: Iterable[str], theirs: Iterable[str], one_way: str) -> str:
 
     ``one_way``: 0 both ways, 1 nothing gets from ours to theirs, 2 nothing from theirs to ours.
     """
-    a, b = ", ".join(ours), ", ".join(theirs)
-    there = f"iifname {{ {a} }}" + (f" oifname {{ {b} }}" if b else "")
-    back = (f"iifname {{ {b} }} " if b else "") + f"oifname {{ {a} }}"
+    a, others = f"{{ {', '.join(ours)} }}", ", ".join(theirs)
+    b = f"{{ {others} }}" if others else f"!= {a}"
+    there, back = f"iifname {a} oifname {b}", f"iifname {b} oifname {a}"
     return _table(
         f"$([ {one_way} = 2 ] || echo '{there} drop')",
         f"$([ {one_way} = 1 ] || echo '{back} drop')",

@@ -331,12 +331,15 @@ class Computer:
 
     def digest(self) -> bytes:
         """The digest of the state now, as of one captured, but nothing of it is kept."""
-        assert self.pool is not None and self.base is not None
-        numbers, pages = self._changed(everything=False)
-        self._looked_at = np.union1d(self._looked_at, numbers)  # a look begins a new round
-        whole = np.zeros((len(self.base.slots), HASH), np.uint8)
-        private = self.base.slots != TEMPLATE
-        whole[private] = self.pool.hashes(self.base.slots[private])
+        assert self.pool is not None
+        everything = self.base is None or len(self._looked_at) > 0
+        numbers, pages = self._changed(everything=everything)
+        slots = self._empty() if everything or self.base is None else self.base.slots
+        if not everything:
+            self._looked_at = numbers  # the look began a new round
+        whole = np.zeros((len(slots), HASH), np.uint8)
+        private = slots != TEMPLATE
+        whole[private] = self.pool.hashes(slots[private])
         whole[numbers] = hash_pages(pages)
         private[numbers] = (whole[numbers] != self.pool.template_hashes[numbers]).any(axis=1)
         return digest_of(self.now, private, whole[private], self.devices())

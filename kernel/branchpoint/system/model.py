@@ -247,7 +247,7 @@ class Noise:
     ``longest`` ns.
     """
 
-    every: int = 5_000_000
+    every: int = 10_000_000
     longest: int = 1_000_000
 
 

@@ -19,7 +19,7 @@ from branchpoint.timeline.manifest import Input
 
 SEED = "seed"
 """The kind of the inputs made here."""
-NOISE = (5_000_000, 1_000_000)
+NOISE = (10_000_000, 1_000_000)
 """Scheduling noise unless told otherwise, ns: how often on average, and for how long at most."""
 _BYTES = 32  # of randomness for the guest
 _LONGEST = 512  # bytes of a seed that is given as bytes; what a command to the guest holds

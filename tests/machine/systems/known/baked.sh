@@ -3,9 +3,9 @@
 . /usr/local/lib/instants.sh
 
 echo good > /decision/now
-until_second 10
+until_second 4
 ((SRANDOM % 2)) && echo bad > /decision/now
-until_second 40
+until_second 34
 read -r decision < /decision/now
 echo "the decision was $decision"
 [[ $decision == bad ]] && exit 1

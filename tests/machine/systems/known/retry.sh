@@ -2,7 +2,7 @@
 # Something is tried three times; never to succeed is the failure.
 . /usr/local/lib/instants.sh
 
-for second in 5 10 15; do
+for second in 2 4 6; do
   until_second "$second"
   if ((SRANDOM % 10 < 6)); then
     echo 'try: done'
@@ -10,6 +10,6 @@ for second in 5 10 15; do
   fi
   echo 'try: no answer'
 done
-until_second 20
+until_second 8
 echo 'giving up'
 exit 1

@@ -1,0 +1,90 @@
+"""Redis with sentinels: what it is, and that it loses acknowledged writes under a partition."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import branchpoint as bp
+from branchpoint import bash
+from branchpoint.timeline.branch import Branch
+
+REDIS = Path(__file__).parents[2] / "notebooks" / "systems" / "redis" / "compose.yaml"
+OLD, WRITER = "rack1.redis.1", "rack1.writer.1"
+CUT = 3.0  # vtime of the partition
+LONG = 5  # virtual seconds: enough for the sentinels to act
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[bp.Recording]:
+    """Whatever faults this recording has come after those of the tests."""
+    path = tmp_path_factory.mktemp("recordings") / "redis.branchpoint"
+    with bp.record(REDIS, path, seed=1, duration=CUT) as run:
+        yield run
+
+
+def quiet(run: bp.Recording) -> Branch:
+    """A branch off the end without any faults but those that are asked for."""
+    branch = run.end.branch()
+    branch.faults.pause()
+    branch.wait(0.1)
+    return branch
+
+
+def lines(branch: Branch, container: str, text: str) -> list[str]:
+    found = branch.events.where(container=container, type="log", text=text)
+    return [event.text for event in found]
+
+
+def test_a_primary_with_two_replicas(redis: bp.Recording) -> None:
+    branch = quiet(redis)
+    info = bash("redis-cli info replication").run(branch, OLD).output
+    assert "role:master" in info and "connected_slaves:2" in info
+    masters = bash("redis-cli -p 26379 sentinel masters").run(branch, "rack2.sentinel.1").output
+    known = masters.split()
+    assert known[known.index("num-other-sentinels") + 1] == "2"
+    assert known[known.index("num-slaves") + 1] == "2"
+
+
+def test_acknowledged_writes_are_lost_when_the_primary_is_cut_off(redis: bp.Recording) -> None:
+    branch = quiet(redis)
+    cut = branch.vtime
+    branch.faults.partition("rack1.*", for_=LONG)
+    exit_ = branch.wait_until("exit:*", cap=LONG + 4)
+    assert exit_ is not None and exit_.container == WRITER and exit_.fields["code"] == "1"
+    lost = [text.split()[1].strip(",") for text in lines(branch, WRITER, "lost one:")]
+    said = branch.events.where(container=WRITER, type="log", text="acknowledged by 10.89.7.11")
+    acknowledged = {e.text.split()[0]: e.vtime for e in said if e.text.startswith("one:")}
+    assert len(lost) > 4 * (LONG - 1)
+    assert all(acknowledged[key] > cut - 0.1 for key in lost)
+    # They are nowhere: the old primary has become a replica of the new one, or will.
+    branch.faults.pause()
+    branch.wait(15)
+    for rack in (1, 2, 3):
+        keys = " ".join(lost)
+        there = bash(f"redis-cli exists {keys}").run(branch, f"rack{rack}.redis.1").output
+        assert there == "0\n"
+
+
+@pytest.mark.parametrize(
+    ("racks", "length"), [("rack1.*", 1), ("rack2.*", LONG), ("rack3.*", LONG)]
+)
+def test_nothing_is_lost_otherwise(redis: bp.Recording, racks: str, length: int) -> None:
+    branch = quiet(redis)
+    branch.faults.partition(racks, for_=length)
+    assert branch.wait_until("exit:*", cap=length + 4) is None
+
+
+def test_a_primary_that_asks_for_a_replica_loses_little(redis: bp.Recording) -> None:
+    """Redis looks once a second whether its replicas were heard of in the last second."""
+    branch = quiet(redis)
+    setting = "min-replicas-to-write 1 min-replicas-max-lag 1"
+    assert bash(f"redis-cli config set {setting}").run(branch, OLD).output == "OK\n"
+    branch.faults.partition("rack1.*", for_=LONG)
+    branch.wait(LONG + 4)
+    assert lines(branch, WRITER, "NOREPLICAS")
+    assert len(lines(branch, WRITER, "lost one:")) <= 4 * 3
