@@ -14,7 +14,8 @@ from branchpoint.errors import ComposeError, RecordingError
 from branchpoint.faults.kinds import GUEST, KINDS
 from branchpoint.faults.plan import compile_plan, read_plan
 from branchpoint.faults.reading import Reader, read
-from branchpoint.faults.settings import Drawn, Settings, SettingsError, describe
+from branchpoint.faults.settings import Drawn, Settings, SettingsError
+from branchpoint.faults.telling import describe, told
 from branchpoint.system.compose import load
 from branchpoint.timeline.clock import Time
 
@@ -265,6 +266,19 @@ def test_parameters_of_an_event_in_words() -> None:
     assert describe("clock", "step=-5000000000") == "step -5s"
     assert describe("other", "a=1 <b> delay=9") == "a=1, <b>, delay=9"
     assert describe("latency", "delay=9x delay=" + "9" * 99) == "delay=9x, delay=" + "9" * 99
+
+
+def test_an_event_in_words() -> None:
+    begin = {"type": "latency", "target": "a.1", "params": "delay=5000", "for": "1500000000"}
+    assert told(begin) == ("a.1", "latency a.1: delay 5ms, for 1.5s")
+    assert told({"type": "kill", "target": "a.1", "params": "", "for": "0"}) == ("a.1", "kill a.1")
+    cut = {"type": "partition", "target": "a.1|b.1", "params": "one_way=2", "for": str(1 << 61)}
+    assert told(cut) == ("", "partition a.1|b.1: in only")
+    assert told({"type": "clock", "target": GUEST, "why": "healed"}) == (
+        "",
+        "clock (guest): healed",
+    )
+    assert told({"for": "9" * 99}) == ("", " ")
 
 
 def test_one_target() -> None:

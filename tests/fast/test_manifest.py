@@ -11,7 +11,7 @@ from recordings import ORIGIN, head
 
 from branchpoint.errors import RecordingError
 from branchpoint.timeline import manifest
-from branchpoint.timeline.manifest import Container, Input
+from branchpoint.timeline.manifest import Container, Input, Link
 
 DATA = manifest.encode(head())
 
@@ -35,6 +35,17 @@ def test_any_cut_is_noticed(length: int) -> None:
         manifest.decode(DATA[:length])
 
 
+def link(**changes: str) -> Link:
+    """A place in a network, but for these changes."""
+    good = {"network": "n", "veth": "veth0.0", "interface": "eth0", "address": "10.0.0.2"}
+    return Link(**(good | changes))
+
+
+def test_links_survive() -> None:
+    one = Container(name="x", service="x", links=[link()], volumes=["data"])
+    assert manifest.decode(manifest.encode(head(containers=[one]))).containers == [one]
+
+
 @pytest.mark.parametrize(
     "changes",
     [
@@ -45,6 +56,12 @@ def test_any_cut_is_noticed(length: int) -> None:
         {"containers": [Container(name="../x", service="x")]},
         {"containers": [Container(name="x\n", service="x")]},
         {"containers": [Container(name="x", service="x")] * 2},
+        {"containers": [Container(name="x", service="x", links=[link(veth="v;reboot")])]},
+        {"containers": [Container(name="x", service="x", links=[link(veth="v" * 16)])]},
+        {"containers": [Container(name="x", service="x", links=[link(network="../n")])]},
+        {"containers": [Container(name="x", service="x", links=[link(address="<b>")])]},
+        {"containers": [Container(name="x", service="x", links=[link()] * 101)]},
+        {"containers": [Container(name="x", service="x", volumes=["v w"])]},
         {"machine": manifest.Machine(ram=1 << 50, guest_image="", system_image="", nvdimm=0)},
     ],
 )

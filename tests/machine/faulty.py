@@ -20,10 +20,9 @@ for g in $(find . -type d | sort); do
     done
 done
 echo "== processes"
-ps --ppid 2 -p 2 -N -o cgroup:80,comm > /root/processes
-grep -v branchpoint/ /root/processes | sort | uniq -c
-grep branchpoint/ /root/processes | sort -u
-rm /root/processes
+found=$(ps --ppid 2 -p 2 -N -o cgroup:80,comm)
+echo "$found" | grep -v branchpoint/ | sort | uniq -c
+echo "$found" | grep branchpoint/ | sort -u
 grep -hs TracerPid /proc/[0-9]*/status | sort -u
 echo "== files"
 find /run/branchpoint -maxdepth 3 -not -path '*/crun/*' | sort

@@ -128,10 +128,11 @@ def words(parameter: Parameter, value: Range) -> Any:
     """A range of a parameter, in the words of a compose file."""
     if parameter.name == "one_way":
         return ONE_WAY.get(value, value)
-    return _range([_amount(parameter, number) for number in value])
+    return _range([amount(parameter, number) for number in value])
 
 
-def _amount(parameter: Parameter, value: int) -> str:
+def amount(parameter: Parameter, value: int) -> str:
+    """A value of a parameter, as people write it."""
     match parameter.unit:
         case "ns":
             return time_text(value)
@@ -143,24 +144,6 @@ def _amount(parameter: Parameter, value: int) -> str:
             return size_text(value)
         case "choice":
             return str(value)
-
-
-def describe(kind: str, params: str) -> str:
-    """The parameters of an event (``delay=137000 jitter=0``), as people read them.
-
-    Whatever is no parameter of such a kind stays as it is.
-    """
-    known = {p.name: p for p in KINDS[kind].parameters} if kind in KINDS else {}
-    said = []
-    for pair in params.split():
-        name, _, value = pair.partition("=")
-        if name not in known or not value.removeprefix("-").isdecimal() or len(value) > 18:
-            said.append(pair)
-        elif name != "one_way":
-            said.append(f"{name} {_amount(known[name], int(value))}")
-        elif value != "0":
-            said.append("out only" if value == "1" else "in only")
-    return ", ".join(said)
 
 
 def _range(ends: list[str]) -> Any:

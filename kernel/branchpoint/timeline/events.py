@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from branchpoint.errors import BranchpointError
+from branchpoint.faults import telling
 from branchpoint.guest import wire
 from branchpoint.timeline import listing, sdk
 from branchpoint.timeline.clock import SECOND, to_ns
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 
 LOG = "log"
 """The type of an output line."""
-_SOURCES = {"container": "life", "setup": "life", "process": "process"}
+_SOURCES = {"container": "life", "setup": "life", "process": "process", "fault": "fault"}
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,7 +49,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     at: int
     """Absolute ns: since the machine was switched on."""
     source: str
-    """Who tells: "container", "process", "kernel", "agent" for lines, "life" for containers."""
+    """Who tells: "container", "process", "kernel", "agent" for lines, "life" of containers,
+    "fault"."""
     container: str = ""
     stream: str = ""
     """"out" or "err" for lines, "sdk" for what a program told the tester."""
@@ -104,6 +106,8 @@ def from_guest(record: wire.Line | wire.Event, origin: int = 0) -> Event:
     kind = record.type.partition(".")[0]
     container = fields.pop("name", "") if kind == "container" else ""
     text = fields.pop("text", None)
+    if kind == "fault":
+        container, text = telling.told(fields)
     return Event(
         at=record.at,
         source=_SOURCES.get(kind, "agent"),
