@@ -36,7 +36,9 @@ def futures(run: bp.Recording, seeds: range, noise: tuple[int, int] | None) -> l
 
 def test_unperturbed_nothing_is_lost(bank: bp.Recording) -> None:
     assert bank.manifest.failure is None
-    assert "400 deposits, all there" in bank.events.where(container="bank.1", type="log").map(str)[0]
+    assert (
+        "400 deposits, all there" in bank.events.where(container="bank.1", type="log").map(str)[0]
+    )
     assert {draw.verdict for draw in futures(bank, range(8), noise=None)} == {"passed"}
 
 
