@@ -37,7 +37,7 @@ def fault(id: str, start: float, end: float, type: str = "kill", target: str = "
 
 
 START, HEALED = fault("1", 20.1, 21)
-EVENTS = [START, exit_of(20.2, "a.1", asked="1"), HEALED, event(25), exit_of(29.5)]
+EVENTS = [START, exit_of(20.2, "db.1", asked="1"), HEALED, event(25), exit_of(29.5, "a.1")]
 
 
 @pytest.fixture
@@ -192,7 +192,15 @@ def labels(figure: Figure) -> dict[str, Any]:
 
 
 def test_faults_and_exits_stand_on_the_time_axis(run: Recording) -> None:
-    assert list(labels(curve_of(run).plot())) == ["exit db.1 (1)", "kill db.1"]
+    assert list(labels(curve_of(run).plot())) == ["exit a.1 (1)", "kill db.1"]
+
+
+def test_the_failure_itself_is_on_the_plot(tmp_path: Path) -> None:
+    """A curve ends just before it."""
+    asked = exit_of(4, "db.1", asked="1", code="137", signal="9")
+    with recording(tmp_path / "run.branchpoint", [asked, exit_of(20)]) as run:
+        curve = Curve(run, QUESTION, (ORIGIN, ORIGIN + 20 * SECOND - 1), draws_of(SYSTEMS[0]))
+        assert list(labels(curve.plot())) == ["exit db.1 (1)", "exit db.1 (signal 9)"]
 
 
 def test_labels_do_not_overlap_and_stay_inside(run: Recording, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ sources = st.one_of(
     st.from_regex(r"container/[a-z][a-z0-9_.-]{0,30}", fullmatch=True),
     st.integers(0, 2**32 - 1).map(lambda number: f"process/{number}"),
 )
-streams = st.sampled_from(["out", "err"])
+streams = st.sampled_from(["out", "err", "sdk"])
 texts = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=60)
 events = st.builds(
     wire.Event,
@@ -176,6 +176,21 @@ def test_verbs() -> None:
     assert wire.container("kill", "db", "9") == with_nuls("container|kill|db|9|")
     assert wire.put("/etc/x", b"a\0b", "db", mode=0o600) == [with_nuls("put|db|/etc/x|600|0|a|b")]
     assert wire.seed(b"\0\1") == with_nuls("seed||\1")
+    assert wire.noise(5_000_000, 1000) == with_nuls("noise|5000000|1000|")
+    assert wire.plan("quiet 0 1\n") == with_nuls("faults|quiet 0 1\n|")
+    assert wire.fault("b1", "kill", "db", "", 5, "container kill db", "") == with_nuls(
+        "fault|b1|kill|db||5|container kill db||"
+    )
+    assert (wire.heal(), wire.heal("b1")) == (with_nuls("heal|"), with_nuls("heal|b1|"))
+    assert wire.injector("pause") == with_nuls("injector|pause|")
+    assert wire.injector("skip", 12) == with_nuls("injector|skip|12|")
+
+
+@given(st.text())
+def test_a_value_in_a_line_of_words_keeps_its_meaning(text: str) -> None:
+    encoded = wire.encoded(text)
+    assert "\n" not in encoded
+    assert encoded.replace("%0A", "\n").replace("%25", "%") == text
 
 
 def test_a_long_file_is_put_in_pieces() -> None:
@@ -196,6 +211,21 @@ def test_a_long_file_is_put_in_pieces() -> None:
         lambda: wire.put("/a\0b", b""),
         lambda: wire.seed(b""),
         lambda: wire.seed(bytes(513)),
+        lambda: wire.noise(9_999, 1_000_000),
+        lambda: wire.noise(-1, 1_000_000),
+        lambda: wire.noise(5_000_000, 999),
+        lambda: wire.noise(5_000_000, 1_000_000_001),
+        lambda: wire.plan("kind\0"),
+        lambda: wire.fault("7", "kill", "db", "", 0, "", ""),
+        lambda: wire.fault("a b", "kill", "db", "", 0, "", ""),
+        lambda: wire.fault("b1", "two words", "db", "", 0, "", ""),
+        lambda: wire.fault("b1", "kill", "db", "", -1, "", ""),
+        lambda: wire.fault("b1", "kill", "d\0b", "", 1, "", ""),
+        lambda: wire.heal("a b"),
+        lambda: wire.injector("skip"),
+        lambda: wire.injector("skip", -1),
+        lambda: wire.injector("pause", 1),
+        lambda: wire.injector("stop"),
     ],
 )
 def test_impossible_commands_are_refused(make) -> None:

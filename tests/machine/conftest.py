@@ -1,7 +1,7 @@
 """Recordings made on the real machine, once for all tests here.
 
-``small``, ``aria`` and ``failing_aria`` are shared: a test may branch off them and look, which
-changes nothing, but does not close them. A test that harms a recording works on a copy
+``small``, ``idle``, ``aria`` and ``failing_aria`` are shared: a test may branch off them and look,
+which changes nothing, but does not close them. A test that harms a recording works on a copy
 (``copy_of``).
 """
 
@@ -18,6 +18,8 @@ import branchpoint as bp
 
 HERE = Path(__file__).parent
 SMALL = HERE / "systems" / "small" / "compose.yaml"
+IDLE = HERE / "systems" / "idle" / "compose.yaml"
+FAULTY = HERE / "systems" / "faulty" / "compose.yaml"
 ARIA = HERE.parents[1] / "notebooks" / "systems" / "aria" / "compose.yaml"
 
 LIKELY_SEEDS = (13, 1)
@@ -49,6 +51,22 @@ def small_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def small(small_path: Path) -> Iterator[bp.Recording]:
     with bp.open(small_path) as run:
         yield run
+
+
+@pytest.fixture(scope="session")
+def idle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[bp.Recording]:
+    """A recording of tests/machine/systems/idle: 2 virtual seconds."""
+    path = tmp_path_factory.mktemp("recordings") / "idle.branchpoint"
+    with bp.record(IDLE, path, seed=1, duration=2) as run:
+        yield run
+
+
+@pytest.fixture(scope="session")
+def faulty_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A recording of tests/machine/systems/faulty: 3 virtual seconds."""
+    path = tmp_path_factory.mktemp("recordings") / "faulty.branchpoint"
+    bp.record(FAULTY, path, seed=1, duration=3).close()
+    return path
 
 
 @pytest.fixture(scope="session")

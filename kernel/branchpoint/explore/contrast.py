@@ -57,8 +57,8 @@ class Contrast:
     """Causes by how much more frequent they are in failing than in passing futures, or less.
 
     Each of ``compared`` intervals has a level so much higher that all of them together hold the
-    truth with 95 % (Bonferroni). A future ends with its failure, so what comes after it is not
-    seen in failing ones. A failure tends to come with itself: its own event stands here too.
+    truth with 95 % (Bonferroni). A future ends with its failure: what would come after it is not
+    seen in failing futures, but is in passing ones.
     """
 
     def __init__(self, rows: list[Compared], compared: int, level: float, about: str) -> None:

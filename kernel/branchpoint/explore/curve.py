@@ -300,7 +300,7 @@ class Curve:
         low, high = wilson(failed, trials)
         return (
             f"P(failure) may be the same all along, {low:.2f} to {high:.2f} "
-            f"(Bayes factor for a step: {evidence:.2g})"
+            f"(Bayes factor {evidence:.2g})"
         )
 
     def __repr__(self) -> str:

@@ -51,7 +51,7 @@ class Draw(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     course: Annotated[str, Meta(pattern=r"^[0-9a-f]{0,64}\Z")] = ""
     """Digest of what happened after the fork, without instants; equal ones took the same course."""
     causes: Annotated[list[Cause], Meta(max_length=MOST_CAUSES)] = []
-    """What happened after the fork, as signatures: "fault kill db.1", "exit web.1 1"."""
+    """What happened after the fork and before the failure: "fault kill db.1", "exit web.1 1"."""
 
     def __post_init__(self) -> None:
         if (self.failed_at is not None) != (self.verdict == "failed"):

@@ -120,7 +120,7 @@ class Futures:
                     raise
                 raise _Died from None
             future = _Future(job, judge)
-            player.history = self._history(job, point, judge)
+            player.history = history = self._history(job, point, judge)
             try:
                 self._play(player, future)
                 digest = player.computer.digest().hex() if job.digest else ""
@@ -131,7 +131,8 @@ class Futures:
                     raise _Died from None
                 return Outcome(future.censored(player.place.at, problem))
             finally:
-                player.history = None  # what it is now belongs to no timeline
+                del history  # what the player is now belongs to no timeline
+                player.history = None
             return Outcome(future.draw(player.place.at), digest)
 
     def _stand(self, at: int) -> tuple[Player, Point]:
@@ -224,8 +225,9 @@ class _Future:
             said = _CLOCK_TIMES.sub("", event.text) if ":" in event.text else event.text
         else:
             said = signature(event)
-            if said and said not in self.causes and len(self.causes) < MOST_CAUSES:
-                self.causes.append(said)
+            failed_at = self.judge.failed_at  # what happens then is the failure, not a cause of it
+            if said and said not in self.causes and (failed_at is None or event.at < failed_at):
+                self.causes = [*self.causes, said][:MOST_CAUSES]
         course.update(f"{event.type} {event.stream} {said}\n".encode())
 
     def draw(self, end: int) -> Draw:

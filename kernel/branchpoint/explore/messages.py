@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import socket
 import struct
+import sys
 from typing import Any
 
 import cloudpickle
@@ -15,6 +16,7 @@ import msgspec
 
 from branchpoint.explore.future import Job, Outcome, Shares
 from branchpoint.timeline.failures import Failure
+from branchpoint.timeline.recording import Recording
 
 _LENGTH = struct.Struct("<I")
 
@@ -83,6 +85,14 @@ def unpacked(data: bytes) -> Failure:
     if not isinstance(found, Failure):
         raise TypeError(f"{type(found).__name__} is no failure")
     return found
+
+
+def setup_for(
+    run: Recording, failure: Failure, horizon: int, relative: bool, noise: tuple[int, int] | None
+) -> Setup:
+    """What workers on this computer need to know."""
+    path = str(run.path.resolve())
+    return Setup(path, packed(failure), horizon, relative, noise, list(sys.path))
 
 
 class Link:

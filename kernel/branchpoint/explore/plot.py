@@ -123,13 +123,13 @@ def _draw_events(curve: Curve, ax: Axes) -> int:
     """Put faults and exits under the curve, as many as there is room for, by what matters most:
     exits, then what is near the turning point. How many rows of labels it took.
     """
-    start, end = curve.span
-    marks = _marks(curve.between(start, end), end)
+    left, right = ax.get_xlim()
+    bounds = (curve.origin + round(second * SECOND) for second in (left, right))
+    marks = _marks(curve.between(*bounds), right)
     turning = curve.turning_point
-    centre = turning.vtime if turning else (end - curve.origin) / SECOND
+    centre = turning.vtime if turning else right
     marks.sort(key=lambda mark: (mark.is_fault, abs(mark.start - centre), mark.start, mark.label))
     box, pixel = ax.get_window_extent(), ax.figure.dpi / 72
-    left, right = ax.get_xlim()
     scale = box.width / (right - left)
     renderer = RendererAgg(1, 1, ax.figure.dpi)
     font = FontProperties(size=_TEXT - 1)
@@ -174,16 +174,22 @@ def _is_free(taken: Iterable[tuple[float, float]], begin: float, stop: float) ->
     return all(stop <= low or begin >= high for low, high in taken)
 
 
-def _marks(events: EventSet, end: int) -> list[_Mark]:
-    """Faults, from start to end, and exits of containers that nobody asked for."""
+def _marks(events: EventSet, end: float) -> list[_Mark]:
+    """Faults, from start to end, and exits of containers but those that are a fault's doing.
+
+    A fault that is still active lasts to ``end``, seconds.
+    """
     marks: list[_Mark] = []
     healed = {e.fields.get("id"): e.vtime for e in events.where(type="fault.end")}
+    hit = set()  # targets of the faults so far
     for event in events.where(type=["fault.start", "container.exit"]):
         if event.type == "fault.start":
-            until = healed.get(event.fields.get("id"), (end - event.origin) / SECOND)
-            label = f"{event.fields.get('type', 'fault')} {event.fields.get('target', '')}"
+            target = event.fields.get("target", "")
+            hit.add(target)
+            label = f"{event.fields.get('type', 'fault')} {target}"
+            until = healed.get(event.fields.get("id"), end)
             marks.append(_Mark(event.vtime, until, _plain(label, _LABEL), True))
-        elif event.fields.get("asked") != "1":
+        elif event.fields.get("asked") != "1" or event.container not in hit:
             label = f"exit {event.container}{_manner(event)}"
             marks.append(_Mark(event.vtime, event.vtime, _plain(label, _LABEL), False))
     return marks

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import queue
 import socket
@@ -19,13 +18,14 @@ import branchpoint.errors
 from branchpoint.errors import BranchpointError, MachineError
 from branchpoint.explore.draws import Draw
 from branchpoint.explore.future import Job, Outcome, Shares
-from branchpoint.explore.messages import Answer, Ask, Link, Problem, Setup, packed
+from branchpoint.explore.messages import Answer, Ask, Link, Problem, setup_for
+from branchpoint.explore.waiting import Waiting
 from branchpoint.timeline.clock import format_vtime
 from branchpoint.timeline.failures import Failure
 from branchpoint.timeline.recording import Recording
 from branchpoint.timeline.seeds import NOISE
 
-_AHEAD = 2  # jobs that a worker holds beside the one it runs, so that it need not wait for us
+_AHEAD = 1  # jobs that a worker holds beside the one it runs, so that it need not wait for us
 _TRIES = 2  # of a job whose worker died
 _SAID = 2000  # bytes of a dead worker's last words
 
@@ -53,8 +53,7 @@ class Pool:
         """
         if workers is not None and workers < 1:
             raise BranchpointError(f"{workers} workers can do nothing", "give at least one")
-        path = str(run.path.resolve())
-        self.setup = Setup(path, packed(failure), horizon, relative, noise, sys.path)
+        self.setup = setup_for(run, failure, horizon, relative, noise)
         self._origin = run.origin
         self._count = workers or len(os.sched_getaffinity(0))
         self._workers: list[_Worker] = []
@@ -125,10 +124,10 @@ class Pool:
         if self._closed:
             raise BranchpointError("these workers were ended")
         self._workers = [worker for worker in self._workers if worker.is_alive()]
-        while this.waiting < enough and (job := next(source, None)) is not None:
+        while len(this.waiting) < enough and (job := next(source, None)) is not None:
             this.open += 1
             with self._change:
-                this.add(_Given(job, this))
+                this.waiting.add(job.at, _Given(job, this))
                 self._change.notify_all()
         while len(self._workers) < min(self._count, this.open):
             worker = _Worker(self, f"branchpoint worker {len(self._workers)}")
@@ -145,30 +144,17 @@ class Pool:
         with self._change:
             while not self._closed:
                 if self._round.waiting:
-                    at = self._fork_for(worker, self._round)
-                    worker.forks.add(at)
-                    return self._round.remove(at)
+                    taken = set().union(*(each.forks for each in self._workers))
+                    return self._round.waiting.take(worker.forks, taken)
                 if worker.running:
                     break
                 self._change.wait()
         return None
 
-    def _fork_for(self, worker: _Worker, this: _Round) -> int:
-        """Rewinding to a fork that one knows is cheap, so forks stay with workers."""
-        forks = this.forks
-        known_to_others = set().union(*(each.forks for each in self._workers))
-        return next(
-            itertools.chain(
-                (at for at in forks if at in worker.forks),
-                (at for at in forks if at not in known_to_others),
-                forks,
-            )
-        )
-
     def again(self, given: _Given) -> None:
         """Put back a job that a worker could not do."""
         with self._change:
-            given.round.add(given)
+            given.round.waiting.add(given.job.at, given)
             self._change.notify_all()
 
     def fail(self, error: BaseException) -> None:
@@ -192,6 +178,7 @@ class Pool:
         """End the workers and their emulators. What they were doing is lost."""
         with self._change:
             self._closed = True
+            self._round.results.put(BranchpointError("these workers were ended"))
             self._change.notify_all()
         for worker in self._workers:
             worker.end()
@@ -209,23 +196,10 @@ class _Round:
     """The jobs of one call of :meth:`Pool.outcomes`, and what came of them."""
 
     def __init__(self) -> None:
-        self.forks: dict[int, deque[_Given]] = {}
-        """Jobs that wait for a worker, by their fork."""
-        self.waiting = 0
+        self.waiting: Waiting[_Given] = Waiting()
         self.open = 0
         """Jobs taken from the caller and not answered yet."""
         self.results: queue.SimpleQueue[Outcome | BaseException] = queue.SimpleQueue()
-
-    def add(self, given: _Given) -> None:
-        self.forks.setdefault(given.job.at, deque()).append(given)
-        self.waiting += 1
-
-    def remove(self, at: int) -> _Given:
-        given = self.forks[at].popleft()
-        if not self.forks[at]:
-            del self.forks[at]
-        self.waiting -= 1
-        return given
 
 
 @dataclass(eq=False)

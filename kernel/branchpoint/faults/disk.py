@@ -23,7 +23,8 @@ and sockets."""
 def fill(disks: Iterable[str], left: str) -> str:
     """Begin to have no space on disks but ``left`` bytes, by making them as small as their content.
 
-    Nothing is written, which would cost memory. What a container removes can be used again.
+    Nothing is written, which would cost memory. What a container removes can be used again. An
+    empty disk keeps one block, as a size of 0 would mean that there is no limit.
     """
     return f"""\
 {_disks()}\
@@ -32,7 +33,8 @@ for m in {" ".join(disks)}; do
     mkdir -p $d
     set -- $(stat -f -c '%b %f %S' $m)
     [ -e $d/own ] || echo $(($1 * $3)) > $d/own
-    echo $((($1 - $2) * $3 + {left})) > $d/fault.{{id}}
+    s=$((($1 - $2) * $3 + {left}))
+    echo $((s > $3 ? s : $3)) > $d/fault.{{id}}
     lowest
     mount -o remount,size=$l $m || {{ forget; exit 1; }}
 done

@@ -9,6 +9,8 @@ from branchpoint.guest import wire
 from branchpoint.guest.boot import mailbox_address
 from branchpoint.machine.computer import Computer
 
+_POSITIONS = struct.Struct("<QQ")  # of the inbox: its head, then its tail
+
 
 class Mailbox:
     """Commands into a computer and records out of it.
@@ -21,20 +23,18 @@ class Mailbox:
         self.computer = computer
         self._base = mailbox_address(computer.spec.ram)
         self._seen = 0
+        computer.watch(self._base + wire.OUT_HEAD)
 
     @property
     def ready(self) -> bool:
         """Whether the agent has begun to listen."""
         return self.computer.read(self._base, len(wire.MAGIC)) == wire.MAGIC
 
-    def _counter(self, offset: int) -> int:
-        return int(struct.unpack("<Q", self.computer.read(self._base + offset, 8))[0])
-
     def send(self, command: bytes) -> None:
         """Put a command (see :mod:`wire`) into the inbox now; the agent sees it within a tick."""
         frame = wire.frame(command)
-        head = self._counter(wire.IN_HEAD)
-        if len(frame) > wire.room(head, self._counter(wire.IN_TAIL)):
+        head, tail = _POSITIONS.unpack(self.computer.read(self._base + wire.IN_HEAD, 16))
+        if len(frame) > wire.room(head, tail):
             raise MachineError(
                 f"the guest's inbox is full at {self.computer.now} ns",
                 "let some virtual time pass before the next command",
@@ -44,11 +44,11 @@ class Mailbox:
 
     def skip(self) -> None:
         """Take everything that the guest has said so far as read."""
-        self._seen = self._counter(wire.OUT_HEAD)
+        self._seen = self.computer.watched
 
     def drain(self) -> list[wire.Record]:
         """What the guest has said since the last :meth:`drain` or :meth:`skip`."""
-        head = self._counter(wire.OUT_HEAD)
+        head = self.computer.watched
         if head == self._seen:
             return []
         data = b"".join(

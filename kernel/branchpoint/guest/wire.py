@@ -306,9 +306,10 @@ def plan(text: str) -> bytes:
 
     Durations are uniform between ``SHORTEST`` and ``LONGEST``; both 0: instantaneous, and ``end``
     is not done. A target is drawn among those that no active fault of the same type holds; when
-    there is none, the fault does not happen. In actions (see :func:`fault`) ``{NAME}`` stands for
-    the drawn value, and ``{id}`` for the fault's number. An unreadable plan is answered by an
-    ``error``, and the old one stays.
+    there is none, the fault does not happen. Actions are those of :func:`fault`; in them
+    ``{NAME}`` stands for the drawn value (``${NAME}`` does not: it is the shell's). An unreadable
+    plan is answered by an ``error``, and the old one stays. A new plan leaves active faults alone,
+    and a ``once`` of it that was in the old one and has happened does not happen again.
     """
     return _strings("faults", text)
 
@@ -327,8 +328,8 @@ def fault(
     ``sh SCRIPT``                 runs a shell script in the guest, as root
     ============================  =========================================================
 
-    A failing action is an ``error`` about ``fault/ID`` and ends the fault; after a script ``end``
-    is done all the same.
+    In actions ``{id}`` stands for the fault's id. An action that fails is an ``error`` about
+    ``fault/ID`` and ends the fault; after a script ``end`` is done all the same.
     """
     if not _FAULT_ID.fullmatch(identity) or identity.isdecimal():
         raise BranchpointError(f"a fault cannot be called {identity!r}", 'use a name such as "b1"')

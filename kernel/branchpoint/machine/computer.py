@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import mmap
 import os
 import signal
 import socket
@@ -22,12 +21,13 @@ from branchpoint.machine.state import State, digest_of, without_host_clocks
 
 EPOCH = "2025-11-28T21:57:45"
 """The guest's wall clock at power-on (UTC)."""
-_HELLO, _RUN, _READ, _WRITE, _DIRTY, _SAVE, _LOAD, _NUDGE = range(1, 9)
+_HELLO, _RUN, _READ, _WRITE, _DIRTY, _SAVE, _LOAD, _NUDGE, _WATCH = range(1, 10)
 _REQUEST = struct.Struct("<IIQQ")
-_REPLY = struct.Struct("<IIqQ")
+_REPLY = struct.Struct("<IIqQQ")
 _OK, _ERROR, _HALTED = range(3)
 _NOBODY = 65534
 _NO_PAGES = np.empty(0, np.uint32)
+_MOST_PAGES = 8192  # for whose contents memory is kept
 
 
 @dataclass(frozen=True)
@@ -82,11 +82,14 @@ class Computer:
         self.spec = spec
         self.pool = pool
         self.now = 0
+        self.watched = 0
+        """The number at the address given to :meth:`watch`."""
         self.base: State | None = None
         """The state that the memory was last known to be in."""
         self._looked_at = _NO_PAGES
         """Pages that changed since then, up to the last look that kept nothing."""
         self._received = bytearray()
+        self._pages = np.empty((0, PAGE), np.uint8)
         self._exchange = os.memfd_create("branchpoint-exchange")
         self._console = os.memfd_create("branchpoint-console")
         self._process, self._socket = self._spawn(template, kernel, cures, track)
@@ -198,7 +201,8 @@ class Computer:
             while True:
                 try:
                     self._receive(_REPLY.size)
-                    status, length, self.now, value = _REPLY.unpack_from(self._received)
+                    head = _REPLY.unpack_from(self._received)
+                    status, length, self.now, value, self.watched = head
                     data = self._receive(_REPLY.size + length)[_REPLY.size :]
                     break
                 except KeyboardInterrupt as stop:
@@ -268,6 +272,13 @@ class Computer:
         with contextlib.suppress(OSError):
             self._socket.send(_REQUEST.pack(_NUDGE, 0, 0, 0), socket.MSG_DONTWAIT)
 
+    def watch(self, address: int) -> None:
+        """Keep :attr:`watched` equal to the 8 bytes of guest memory at physical ``address``.
+
+        It comes with every answer of the emulator, so that asking for it costs nothing.
+        """
+        self._call(_WATCH, address, 8)
+
     def read(self, address: int, length: int) -> bytes:
         """``length`` bytes of guest memory at physical ``address``."""
         return self._call(_READ, address, length)[1]
@@ -278,15 +289,24 @@ class Computer:
 
     def private_pages(self) -> tuple[Slots, np.ndarray]:
         """All pages that this process does not share with its template: numbers, contents."""
-        return self._changed(everything=True)
+        numbers, pages = self._changed(everything=True)
+        return numbers, pages.copy()
 
     def _changed(self, *, everything: bool) -> tuple[Slots, np.ndarray]:
+        """Numbers and contents of pages; the contents are good until the next call."""
         _, data = self._call(_DIRTY, int(everything), 1)
         numbers = np.frombuffer(data, np.uint32)
         if not len(numbers):
             return numbers, np.empty((0, PAGE), np.uint8)
-        with mmap.mmap(self._exchange, len(numbers) * PAGE, prot=mmap.PROT_READ) as view:
-            pages = np.frombuffer(view, np.uint8).reshape(-1, PAGE).copy()
+        # Read into memory that is there already: fresh memory would cost as much again. But a
+        # whole machine's worth is not held on to.
+        if len(self._pages) < len(numbers):
+            self._pages = np.empty((len(numbers), PAGE), np.uint8)
+        pages = self._pages[: len(numbers)]
+        if len(numbers) > _MOST_PAGES:
+            self._pages = self._pages[:0].copy()
+        if os.preadv(self._exchange, [pages.data], 0) != pages.nbytes:
+            raise MachineError("the emulator handed over too few pages")
         return numbers, pages
 
     def devices(self) -> bytes:
@@ -311,12 +331,15 @@ class Computer:
 
     def digest(self) -> bytes:
         """The digest of the state now, as of one captured, but nothing of it is kept."""
-        assert self.pool is not None and self.base is not None
-        numbers, pages = self._changed(everything=False)
-        self._looked_at = np.union1d(self._looked_at, numbers)  # a look begins a new round
-        whole = np.zeros((len(self.base.slots), HASH), np.uint8)
-        private = self.base.slots != TEMPLATE
-        whole[private] = self.pool.hashes(self.base.slots[private])
+        assert self.pool is not None
+        everything = self.base is None or len(self._looked_at) > 0
+        numbers, pages = self._changed(everything=everything)
+        slots = self._empty() if everything or self.base is None else self.base.slots
+        if not everything:
+            self._looked_at = numbers  # the look began a new round
+        whole = np.zeros((len(slots), HASH), np.uint8)
+        private = slots != TEMPLATE
+        whole[private] = self.pool.hashes(slots[private])
         whole[numbers] = hash_pages(pages)
         private[numbers] = (whole[numbers] != self.pool.template_hashes[numbers]).any(axis=1)
         return digest_of(self.now, private, whole[private], self.devices())
@@ -332,10 +355,11 @@ class Computer:
         numbers = np.flatnonzero(differs).astype(np.uint32)
         moves = np.stack([numbers, state.slots[numbers]], axis=1)
         self.base = None
-        self._call(_LOAD, self.pool.size, len(moves), moves.tobytes() + state.devices)
+        payload = moves.tobytes() + state.devices
+        _, devices = self._call(_LOAD, self.pool.size, len(moves), payload)
         if self.now != state.at:
             raise MachineError(f"restored to {self.now} ns instead of {state.at} ns")
-        if self.devices() != state.devices:
+        if without_host_clocks(devices) != state.devices:
             # A part that the state leaves out, as it had nothing to say, kept what it had before.
             raise MachineError(f"the devices did not become those of {state.at} ns")
         self.base = state

@@ -16,6 +16,7 @@ HASH = 16
 TEMPLATE = np.uint32(0xFFFFFFFF)
 """The slot that stands for "as in the boot snapshot"."""
 _GROW = 4096  # slots added at once
+_WRITE = 4096  # pages written at once
 
 Slots = NDArray[np.uint32]
 Hashes = NDArray[np.uint8]  # shape (n, 16)
@@ -83,16 +84,24 @@ class PagePool:
 
     def _add(self, which: NDArray[np.intp], pages: Pages, hashes: Hashes, slots: Slots) -> None:
         keys = hashes.tobytes()
+        new: dict[bytes, int] = {}
+        rows: list[int] = []
         for i in which.tolist():
             key = keys[i * HASH : (i + 1) * HASH]
             slot = self._slot_of.get(key)
             if slot is None:
-                assert self._map is not None
-                slot = self._slot_of[key] = self._used
-                self._map[slot * PAGE : (slot + 1) * PAGE] = pages[i].data
-                self._hashes[slot] = hashes[i]
-                self._used += 1
+                slot = new.get(key)
+            if slot is None:
+                slot = new[key] = self._used + len(rows)
+                rows.append(i)
             slots[i] = slot
+        # Not through the mapping, where every page that is new would be a fault of its own.
+        for start in range(0, len(rows), _WRITE):
+            part = np.ascontiguousarray(pages[rows[start : start + _WRITE]])
+            os.pwrite(self.fd, part.data, (self._used + start) * PAGE)
+        self._hashes[self._used : self._used + len(rows)] = hashes[rows]
+        self._slot_of.update(new)
+        self._used += len(rows)
 
     def known(self, hashes: Hashes) -> NDArray[np.bool_]:
         """Which of these pages the pool holds already."""

@@ -14,12 +14,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/userfaultfd.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -76,6 +78,8 @@ void *qemu_get_aio_context(void);
 void aio_bh_schedule_oneshot_full(void *ctx, void (*)(void *), void *, const char *name);
 void qemu_set_fd_handler(int fd, void (*read)(void *), void (*write)(void *), void *);
 void *qemu_add_vm_change_state_handler(void (*)(void *, bool, int), void *);
+void bql_lock_impl(const char *file, int line);
+void bql_unlock(void);
 void vm_start(void);
 int vm_stop(int state);
 bool runstate_is_running(void);
@@ -123,14 +127,16 @@ struct scan_args {
 #define FEATURE_WP_ASYNC (1 << 15)
 
 /* ---- The protocol (machine/computer.py is the other end; little endian) ---- */
-enum op { OP_HELLO = 1, OP_RUN, OP_READ, OP_WRITE, OP_DIRTY, OP_SAVE, OP_LOAD, OP_NUDGE };
+enum op { OP_HELLO = 1, OP_RUN, OP_READ, OP_WRITE, OP_DIRTY, OP_SAVE, OP_LOAD, OP_NUDGE,
+          OP_WATCH };
 enum status { ST_OK = 0, ST_ERROR = 1, ST_HALTED = 2 };
 struct request { uint32_t op, length; uint64_t a, b; };
-struct reply { uint32_t status, length; int64_t now; uint64_t value; };
+struct reply { uint32_t status, length; int64_t now; uint64_t value, watched; };
 struct move { uint32_t page, slot; };
 #define PAGE 4096u
 #define FROM_TEMPLATE UINT32_MAX
 #define MAX_REQUEST (64u << 20)
+#define MAIN_LOOP_ROUND 50         /* host ms */
 
 static struct {
     int socket, pool, exchange;
@@ -142,6 +148,7 @@ static struct {
     bool running;                  /* a RUN request waits for its answer */
     uint8_t *ram;
     uint64_t ram_size, ram_base;   /* bytes; ram address of the first byte */
+    const uint8_t *watch;          /* in ram: 8 bytes that go with every answer */
     uint8_t *pool_map;
     size_t pool_size;
     int pagemap;
@@ -149,6 +156,7 @@ static struct {
     struct scan_region *regions;
     uint32_t *pages;
     QEMUTimer *stop_timer;
+    int stop_event;                /* written when it fires */
 } self = { .cure_idle = true, .cure_tlb = true, .may_track = true };
 
 /* ---- answering ---- */
@@ -181,7 +189,9 @@ static bool read_all(int fd, void *data, size_t length)
 
 static void answer(int status, uint64_t value, const void *data, size_t length)
 {
-    struct reply r = { status, length, icount_get(), value };
+    struct reply r = { status, length, icount_get(), value, 0 };
+    if (self.watch)
+        memcpy(&r.watched, self.watch, sizeof r.watched);
     write_all(self.socket, &r, sizeof r);
     if (length)
         write_all(self.socket, data, length);
@@ -263,8 +273,13 @@ static void on_translate(plugin_id id, struct plugin_tb *tb)
 
 /* ---- exact stop ----
  * The timer fires on the vCPU thread at the exact instant. vm_stop() from there would only post
- * a request, and the main loop would let the clock run on first; so the stop is done by a bottom
- * half, and the CPU held meanwhile.
+ * a request, and the main loop would let the clock run on first; so the main loop is told to stop
+ * the machine, and the CPU held meanwhile.
+ *
+ * While time runs, the main loop waits here without QEMU's lock, not in its own poll: every time
+ * the guest idles, QEMU would wake it there and fight with it for the lock, for nothing. Now and
+ * then, and when something was said to us, it does its round all the same. (Without cure 1 it is
+ * needed for idle time, so it stays where it is.)
  */
 static void stop_machine(void *unused)
 {
@@ -272,10 +287,32 @@ static void stop_machine(void *unused)
     vm_stop(RUN_PAUSED);
 }
 
+static void stand_by(void *unused)
+{
+    (void)unused;
+    struct pollfd fds[] = { { .fd = self.stop_event, .events = POLLIN },
+                            { .fd = self.socket, .events = POLLIN } };
+    eventfd_t fired;
+    if (!self.running)
+        return;
+    bql_unlock();
+    poll(fds, 2, MAIN_LOOP_ROUND);
+    bql_lock_impl(__FILE__, __LINE__);
+    /* Not what poll() saw: until the lock was ours, it may have fired; and before the end of this
+     * round the machine must be stopped then, or the main loop lets the clock run on. */
+    if (!eventfd_read(self.stop_event, &fired))
+        stop_machine(NULL);
+    else
+        aio_bh_schedule_oneshot_full(qemu_get_aio_context(), stand_by, NULL, "timekeeper");
+}
+
 static void on_stop_time(void *unused)
 {
     (void)unused;
-    aio_bh_schedule_oneshot_full(qemu_get_aio_context(), stop_machine, NULL, "timekeeper");
+    if (self.cure_idle)
+        eventfd_write(self.stop_event, 1);
+    else
+        aio_bh_schedule_oneshot_full(qemu_get_aio_context(), stop_machine, NULL, "timekeeper");
     cpu_stop_current();
 }
 
@@ -296,9 +333,15 @@ static void do_run(int64_t until)
              (long long)icount_get());
         return;
     }
+    eventfd_t old;
+    eventfd_read(self.stop_event, &old);   /* from a run that ended otherwise at that instant */
     timer_mod_ns(self.stop_timer, until);
     self.running = true;
     vm_start();
+    if (self.cure_idle) {
+        on_halt(0, NULL);          /* the guest may be idle already */
+        stand_by(NULL);
+    }
 }
 
 /* ---- memory ---- */
@@ -490,7 +533,8 @@ static void do_save(void)
 }
 
 /* a: bytes of the pool in use; b: number of moves. The payload is the moves, then the device
- * state. Pages are compared before they are copied: most agree already. */
+ * state. Pages are compared before they are copied: most agree already. The answer is what the
+ * devices are now, as from do_save. */
 static void do_load(uint64_t pool_size, uint64_t n, const uint8_t *data, size_t length)
 {
     if (n > self.ram_size / PAGE || n * sizeof(struct move) + 8 > length) {
@@ -549,7 +593,7 @@ static void do_load(uint64_t pool_size, uint64_t n, const uint8_t *data, size_t 
     else if (private_pages(true) < 0)
         fail("cannot read the page map: %s", strerror(errno));
     else
-        answer(ST_OK, self.tracking, NULL, 0);
+        do_save();
 }
 
 /* ---- requests, in QEMU's main loop with its lock held ---- */
@@ -579,6 +623,14 @@ static void serve(const struct request *r, uint8_t *payload)
             answer(ST_OK, 0, self.ram + r->a, r->b);
         else
             fail("memory 0x%llx is outside the machine", (unsigned long long)r->a);
+        break;
+    case OP_WATCH:
+        if (inside && r->b == sizeof(uint64_t)) {
+            self.watch = self.ram + r->a;
+            answer(ST_OK, 0, NULL, 0);
+        } else {
+            fail("memory 0x%llx is outside the machine", (unsigned long long)r->a);
+        }
         break;
     case OP_WRITE:
         if (inside && r->b == r->length) {
@@ -622,6 +674,7 @@ static void attach(void *unused)
 {
     (void)unused;
     keep_translations();
+    self.stop_event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     self.stop_timer = calloc(1, 256);
     timer_init_full(self.stop_timer, NULL, CLOCK_VIRTUAL, 1, 0, on_stop_time, NULL);
     qemu_add_vm_change_state_handler(on_state_change, NULL);

@@ -128,6 +128,7 @@ class _Reader:
             volumes=volumes,
             faults=options.faults,
             noise=options.noise,
+            setup=options.setup,
             ram=options.ram,
             upper=options.upper,
             images=options.images,

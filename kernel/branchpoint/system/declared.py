@@ -16,6 +16,7 @@
         latency: {every: 30s, for: [1s, 10s], delay: [50ms, 500ms]}
         exclude: [client]
       noise: {every: 5ms, longest: 1ms}     # or true: something else takes the processor
+      setup: sdk          # not complete before a program says so through an Antithesis SDK
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ class Declared:
     upper: int = 256 << 20
     faults: Settings = NOTHING
     noise: Noise | None = None
+    setup: str = "healthy"
     images: dict[str, str] = field(default_factory=dict)
 
 
@@ -48,7 +50,7 @@ def read_declared(value: Value | None, containers: list[Container]) -> Declared:
     if value is None:
         return Declared()
     body = fields.mapping(value, f'"{KEY}"')
-    known = ["ram", "upper", "fault", "faults", "noise", "images"]
+    known = ["ram", "upper", "fault", "faults", "noise", "setup", "images"]
     fields.check_keys(body, known, f'"{KEY}"')
     entries = body.entries
     ram, upper = Declared.ram, Declared.upper
@@ -62,10 +64,13 @@ def read_declared(value: Value | None, containers: list[Container]) -> Declared:
             raise entries["upper"].error('"upper" must be between 1m and the size of "ram"')
     faults = read_faults(body, containers)
     noise = _noise(entries["noise"]) if "noise" in entries else None
+    setup = Declared.setup
+    if "setup" in entries:
+        setup = fields.choice(entries["setup"], '"setup"', ["healthy", "sdk"])
     images: dict[str, str] = {}
     for name, archive in fields.items(entries["images"], '"images"') if "images" in entries else []:
         images[name] = fields.text(archive, f'the archive of "{name}"')
-    return Declared(ram, upper, faults, noise, images)
+    return Declared(ram, upper, faults, noise, setup, images)
 
 
 def _noise(value: Value) -> Noise | None:

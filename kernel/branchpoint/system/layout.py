@@ -31,7 +31,7 @@ from branchpoint.errors import BranchpointError, ImageError
 from branchpoint.guest import debian, erofs
 from branchpoint.guest.files import locked, publish
 from branchpoint.guest.tree import Tree
-from branchpoint.system import compose, projectfiles, runtime_files, setup_script
+from branchpoint.system import compose, projectfiles, runtime_files, sdk, setup_script
 from branchpoint.system.images import Image, find_images, located
 from branchpoint.system.model import Container, Mount, Service, System
 from branchpoint.system.oci import INIT_PATH, Bind, Process, bundle_config, process_of
@@ -162,7 +162,9 @@ def system_tree(
             process = process_of(service, container, image.config, files)
         except BranchpointError as error:
             raise located(error, system, service, "user", "command", "image") from error
+        process, pipes = sdk.connect(process, container, system.setup == "sdk")
         mounted, tmpfs, rooting = _mounts(service, container, image, files, binds, filled)
+        mounted += pipes
         if process.working_dir not in files:
             made = _settled(files, process.working_dir)
             if made is None:
@@ -184,7 +186,7 @@ def system_tree(
         )
     _check_health(system, parts)
     _text(tree, "branchpoint/network/host", runtime_files.host_network(system))
-    _text(tree, "branchpoint/system.conf", runtime_files.configuration(parts))
+    _text(tree, "branchpoint/system.conf", runtime_files.configuration(system, parts))
     _text(tree, "branchpoint/setup.sh", setup_script.script(system, rootings), 0o755)
     return tree
 

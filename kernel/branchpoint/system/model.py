@@ -263,6 +263,7 @@ class System:
     volumes: dict[str, Volume]
     faults: Settings = NOTHING
     noise: Noise | None = None
+    setup: str = "healthy"  # or "sdk": what completes it, besides
     ram: int = 1 << 30
     upper: int = 256 << 20  # of each container's writable layer
     images: dict[str, str] = field(default_factory=dict)  # archives that stand for image names

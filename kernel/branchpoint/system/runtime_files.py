@@ -91,9 +91,11 @@ def container_network(system: System, container: Container) -> str:
     return "\n".join([*lines, default] if default else lines) + "\n"
 
 
-def configuration(parts: list[tuple[Service, Container, Process, list[Bind]]]) -> str:
+def configuration(
+    system: System, parts: list[tuple[Service, Container, Process, list[Bind]]]
+) -> str:
     """system.conf, which the agent supervises by."""
-    lines: list[str] = []
+    lines = ["setup sdk"] if system.setup == "sdk" else []
     for service, container, process, binds in parts:
         name = container.name
         lines += [

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from branchpoint.errors import BranchpointError
 from branchpoint.guest import wire
-from branchpoint.timeline import listing
+from branchpoint.timeline import listing, sdk
 from branchpoint.timeline.clock import SECOND, to_ns
 from branchpoint.timeline.queries import (
     Between,
@@ -51,7 +51,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     """Who tells: "container", "process", "kernel", "agent" for lines, "life" for containers."""
     container: str = ""
     stream: str = ""
-    """"out" or "err" for lines."""
+    """"out" or "err" for lines, "sdk" for what a program told the tester."""
     text: str = ""
     """A line as it was written, terminal control sequences included."""
     type: str = LOG
@@ -83,10 +83,18 @@ def from_guest(record: wire.Line | wire.Event, origin: int = 0) -> Event:
     """
     if isinstance(record, wire.Line):
         source, _, name = record.source.partition("/")
+        container = name if source == "container" else ""
+        told = sdk.read(record.data) if record.stream == sdk.STREAM else None
+        if told is not None:
+            type_, said, about = told
+            return Event(
+                at=record.at, source=source, container=container, stream=sdk.STREAM, text=said,
+                type=type_, fields=about, origin=origin,
+            )  # fmt: skip
         return Event(
             at=record.at,
             source=source,
-            container=name if source == "container" else "",
+            container=container,
             stream=record.stream,
             text=record.data.decode("utf-8", "backslashreplace"),
             fields={"id": name} if source == "process" else {},

@@ -142,8 +142,8 @@ class Faults:
         """A container's disks are full but for ``left`` (bytes, ``"64k"``): its writes get ENOSPC.
 
         Its disks are its writable layer and the named volumes that it may write to, for others
-        who share these, too. They become as small as their content, so what it removes can be used
-        again, and ``df`` shows a smaller disk.
+        who share these, too. They become as small as their content (but 4 KiB when empty), so what
+        it removes can be used again, and ``df`` shows a smaller disk.
         """
         return self._begin("disk_full", container, for_, left=left)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+
 from branchpoint.guest.mailbox import Mailbox
 from branchpoint.machine.computer import Computer
 from branchpoint.machine.state import State
@@ -14,8 +16,17 @@ class Player:
     def __init__(self, computer: Computer) -> None:
         self.computer = computer
         self.mailbox = Mailbox(self.computer)
-        self.history: History | None = None
+        self._history: weakref.ref[History] | None = None
         self.place = Point(0, 0)
+
+    @property
+    def history(self) -> History | None:
+        """The history that it is in; None also when nobody else has that any more."""
+        return self._history() if self._history else None
+
+    @history.setter
+    def history(self, history: History | None) -> None:
+        self._history = weakref.ref(history) if history is not None else None
 
     def restore(self, history: History, place: Point, state: State) -> None:
         """Become the machine at ``place`` of ``history``, of which ``state`` is known."""

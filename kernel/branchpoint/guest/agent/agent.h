@@ -48,6 +48,8 @@ char *word(char **rest);                      /* cuts off the first; NULL when t
 bool whole(char **rest, uint64_t *value);     /* likewise; false when it is no such number */
 bool integer(char **rest, int64_t *value);
 char *decoded(const char *text);              /* a copy with %0A and %25 replaced */
+/* A copy with "{name}" replaced, for names and values in turns. "${name}" is the shell's. */
+char *filled(const char *text, const struct strings *values);
 
 /* ---- random.c */
 
@@ -241,8 +243,9 @@ void inject_skip(uint64_t number);
 struct order { /* a fault to begin */
     const char *id, *type, *target, *params;
     ns_t duration; /* 0: instantaneous */
-    const char *begin, *end;
-    bool drawn; /* by the injector */
+    const char *begin, *end;      /* in which "{id}" stands for the id */
+    const struct strings *values; /* ... and other names for these; may be NULL */
+    bool drawn;                   /* by the injector */
 };
 void fault_begin(const struct order *order);
 bool fault_holds(const char *type, const char *target);

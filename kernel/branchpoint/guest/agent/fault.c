@@ -181,24 +181,39 @@ static void time_over(void *arg)
     end(arg, "over");
 }
 
+/* What "{id}" and the names of parameters stand for. */
+static struct strings meanings(const struct order *order)
+{
+    struct strings all = {0};
+    for (size_t i = 0; order->values && i < order->values->count; i++)
+        strings_add(&all, copy(order->values->items[i]));
+    strings_add(&all, copy("id"));
+    strings_add(&all, copy(order->id));
+    return all;
+}
+
 void fault_begin(const struct order *order)
 {
     struct fault *f = grab(sizeof *f), **last = &faults;
+    struct strings names = meanings(order);
+    char *first = filled(order->begin, &names);
     while (*last)
         last = &(*last)->next;
     *last = f;
+    f->last = filled(order->end, &names);
+    strings_free(&names);
     f->id = copy(order->id);
     f->about = format("fault/%s", order->id);
     f->type = copy(order->type);
     f->target = copy(order->target);
-    f->last = copy(order->end);
     f->drawn = order->drawn;
     f->instantaneous = !order->duration;
     ns_t begin = event("fault.start", "id", f->id, "type", f->type, "target", f->target, "params",
                        order->params, "for", number((long long)order->duration), NULL);
     if (!f->instantaneous)
         timer_set_exactly(&f->timer, begin + order->duration, time_over, f);
-    act(f, order->begin);
+    act(f, first);
+    free(first);
 }
 
 bool fault_holds(const char *type, const char *target)

@@ -10,7 +10,6 @@
 #define _GNU_SOURCE
 #include "agent.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -112,50 +111,24 @@ static bool is_skipped(uint64_t number)
     return false;
 }
 
-/* What stands for "{name}" at the start of `text`, and how long that is; 0: nothing does. */
-static size_t meaning(const char *text, const struct draws *d, const int64_t *values,
-                      const char *id, const char **value)
+/* Draws the parameters: name, value, name, value ... */
+static struct strings draw_params(struct draws *d)
 {
-    for (size_t i = 0; i <= d->param_count; i++) {
-        const char *name = i < d->param_count ? d->params[i].name : "id";
-        size_t length = strlen(name);
-        if (*text == '{' && !strncmp(text + 1, name, length) && text[length + 1] == '}') {
-            *value = i < d->param_count ? number(values[i]) : id;
-            return length + 2;
-        }
+    struct strings values = {0};
+    for (size_t i = 0; i < d->param_count; i++) {
+        const struct param *p = &d->params[i];
+        strings_add(&values, copy(p->name));
+        strings_add(&values, copy(number(random_between(&d->random, p->low, p->high))));
     }
-    return 0;
+    return values;
 }
 
-/* Each "{name}" of a parameter becomes its value, "{id}" the fault's number. "${name}" stays: it
- * is the shell's. */
-static char *filled(const char *text, const struct draws *d, const int64_t *values,
-                    const char *id)
-{
-    char *result;
-    const char *value;
-    size_t size, length;
-    FILE *to = open_memstream(&result, &size);
-    if (!to)
-        fail("out of memory");
-    for (const char *at = text; *at; at += length) {
-        bool shell = at > text && at[-1] == '$';
-        length = shell ? 0 : meaning(at, d, values, id, &value);
-        if (length)
-            fputs(value, to);
-        else
-            fputc(at[length++], to);
-    }
-    fclose(to);
-    return result;
-}
-
-static char *described(const struct draws *d, const int64_t *values)
+static char *described(const struct strings *values)
 {
     char *text = copy("");
-    for (size_t i = 0; i < d->param_count; i++) {
-        char *longer = format("%s%s%s=%lld", text, i ? " " : "", d->params[i].name,
-                              (long long)values[i]);
+    for (size_t i = 0; i < values->count; i += 2) {
+        char *longer = format("%s%s%s=%s", text, i ? " " : "", values->items[i],
+                              values->items[i + 1]);
         free(text);
         text = longer;
     }
@@ -175,21 +148,17 @@ static const struct target *choose(struct draws *d)
 static void begin(struct draws *d)
 {
     ns_t duration = d->shortest + random_below(&d->random, d->longest - d->shortest + 1);
-    int64_t values[d->param_count + 1];
-    for (size_t i = 0; i < d->param_count; i++)
-        values[i] = random_between(&d->random, d->params[i].low, d->params[i].high);
+    struct strings values = draw_params(d);
     const struct target *target = choose(d);
-    if (!target)
-        return;
-    char *id = copy(number((long long)drawn)), *params = described(d, values);
-    char *first = filled(target->begin, d, values, id), *last = filled(target->end, d, values, id);
-    fault_begin(&(struct order){.id = id, .type = d->type, .target = target->label,
-                                .params = params, .duration = duration, .begin = first,
-                                .end = last, .drawn = true});
-    free(id);
-    free(params);
-    free(first);
-    free(last);
+    if (target) {
+        char *params = described(&values);
+        fault_begin(&(struct order){.id = number((long long)drawn), .type = d->type,
+                                    .target = target->label, .params = params,
+                                    .duration = duration, .begin = target->begin,
+                                    .end = target->end, .values = &values, .drawn = true});
+        free(params);
+    }
+    strings_free(&values);
 }
 
 /* One at a time: other timers, such as those of faults that end, may come before the next one. */
@@ -208,8 +177,27 @@ static void due(void *arg)
 
 /* ---- what the host asks for */
 
+static bool is_same(const struct draws *a, const struct draws *b)
+{
+    bool same = a->once == b->once && !strcmp(a->type, b->type) && a->from == b->from &&
+                a->until == b->until && a->target_count == b->target_count;
+    for (size_t i = 0; same && i < a->target_count; i++)
+        same = !strcmp(a->targets[i].label, b->targets[i].label);
+    return same;
+}
+
+/* What may happen only once and has, does not happen again because the plan was changed. */
+static void take_over(struct plan *new)
+{
+    for (size_t i = 0; plan && i < plan->draws_count; i++)
+        for (size_t k = 0; plan->draws[i].over && k < new->draws_count; k++)
+            if (is_same(&plan->draws[i], &new->draws[k]))
+                new->draws[k].over = true;
+}
+
 void inject_plan(struct plan *new)
 {
+    take_over(new);
     plan_free(plan);
     plan = new;
     plans++;

@@ -3,6 +3,7 @@
 #include "agent.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -55,4 +56,36 @@ bool integer(char **rest, int64_t *value)
     errno = 0;
     *value = strtoll(text, &end, 10);
     return end != text && !*end && !errno;
+}
+
+/* The value for the "{name}" at the start of `text`; NULL when nothing of that kind is there. */
+static const char *meaning(const char *text, const struct strings *values)
+{
+    for (size_t i = 0; *text == '{' && i < values->count; i += 2) {
+        size_t length = strlen(values->items[i]);
+        if (!strncmp(text + 1, values->items[i], length) && text[length + 1] == '}')
+            return values->items[i + 1];
+    }
+    return NULL;
+}
+
+char *filled(const char *text, const struct strings *values)
+{
+    char *result;
+    size_t size;
+    FILE *to = open_memstream(&result, &size);
+    if (!to)
+        fail("out of memory");
+    for (const char *at = text; *at; at++) {
+        bool shell = at > text && at[-1] == '$';
+        const char *value = shell ? NULL : meaning(at, values);
+        if (value) {
+            fputs(value, to);
+            at = strchr(at, '}');
+        } else {
+            fputc(*at, to);
+        }
+    }
+    fclose(to);
+    return result;
 }

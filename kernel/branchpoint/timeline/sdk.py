@@ -1,0 +1,86 @@
+"""What programs tell the tester through an Antithesis SDK: assertions, events, set-up.
+
+The SDKs write one JSON object a line; a container's arrive here as lines of the stream ``sdk``.
+
+==============  ====================================================================
+type            fields
+==============  ====================================================================
+``sdk.setup``   ``status`` ("complete"), ``details``
+``sdk.assert``  ``id``, ``message``, ``type`` (always, always_or_unreachable, sometimes, reachable,
+                unreachable), ``hit``, ``condition``, ``violated`` (1 or 0), ``location``,
+                ``details``
+``sdk.event``   ``name``, ``details``
+``sdk.info``    the same, of what an SDK says of itself
+==============  ====================================================================
+
+``details`` is JSON, cut off after :data:`LONGEST` characters.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+STREAM = "sdk"
+LONGEST = 8192
+"""Characters of a text that is kept of an event."""
+_OWN = "antithesis_"
+_KINDS = {
+    ("always", True): "always",
+    ("always", False): "always_or_unreachable",
+    ("sometimes", True): "sometimes",
+    ("sometimes", False): "sometimes",
+    ("reachability", True): "reachable",
+    ("reachability", False): "unreachable",
+}
+"""By the type of an assertion, and whether it must be reached."""
+_MUST_HOLD = ("always", "always_or_unreachable", "unreachable")
+
+
+def read(line: bytes) -> tuple[str, str, dict[str, str]] | None:
+    """Type, text and fields of the event that a line stands for; None when it is something else."""
+    try:
+        given = msgspec.json.decode(line)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return None
+    if not isinstance(given, dict) or len(given) != 1:
+        return None
+    ((name, body),) = given.items()
+    if name == f"{_OWN}assert" and isinstance(body, dict):
+        return _assertion(body)
+    if name == f"{_OWN}setup" and isinstance(body, dict):
+        status = _text(body.get("status"))
+        return "sdk.setup", status, {"status": status, "details": _json(body.get("details"))}
+    kind = "sdk.info" if name.startswith(_OWN) else "sdk.event"
+    fields = {"name": name[:LONGEST], "details": _json(body)}
+    return kind, f"{fields['name']} {fields['details']}".strip(), fields
+
+
+def _assertion(body: dict[str, Any]) -> tuple[str, str, dict[str, str]] | None:
+    kind = _KINDS.get((_text(body.get("assert_type")), body.get("must_hit") is True))
+    if kind is None:
+        return None
+    hit, condition = body.get("hit") is True, body.get("condition") is True
+    place = body.get("location")
+    where = place if isinstance(place, dict) else {}
+    message = _text(body.get("message"))
+    fields = {
+        "id": _text(body.get("id")),
+        "message": message,
+        "type": kind,
+        "hit": str(int(hit)),
+        "condition": str(int(condition)),
+        "violated": str(int(hit and not condition and kind in _MUST_HOLD)),
+        "location": f"{_text(where.get('file'))}:{_text(where.get('begin_line'))}".strip(":"),
+        "details": _json(body.get("details")),
+    }
+    return "sdk.assert", message, fields
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else str(value)[:LONGEST]
+
+
+def _json(value: Any) -> str:
+    return "" if value is None else msgspec.json.encode(value).decode()[:LONGEST]

@@ -1,0 +1,158 @@
+"""Lines of an SDK as events, and the pipes by which they come."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from imagefiles import TestImage, layer, member
+
+from branchpoint.errors import ComposeError
+from branchpoint.guest import wire
+from branchpoint.guest.tree import Tree
+from branchpoint.system import compose
+from branchpoint.system.images import find_images
+from branchpoint.system.layout import system_tree
+from branchpoint.timeline import sdk
+from branchpoint.timeline.events import Event, from_guest
+
+ASSERTION = {
+    "hit": True, "must_hit": True, "assert_type": "always", "display_type": "Always",
+    "message": "counts add up", "condition": True, "id": "counts add up",
+    "location": {"file": "bank.py", "begin_line": 12, "function": "check"},
+    "details": {"left": 1, "right": 2},
+}  # fmt: skip
+
+
+def told(line: object) -> Event:
+    """The event that a program's line becomes; anything but bytes is written as JSON."""
+    data = line if isinstance(line, bytes) else json.dumps(line).encode()
+    return from_guest(wire.Line(7, "container/bank.1", "sdk", data), 5)
+
+
+def asserted(**changes: object) -> Event:
+    return told({"antithesis_assert": {**ASSERTION, **changes}})
+
+
+def test_an_assertion() -> None:
+    event = asserted()
+    assert (event.type, event.container, event.at, event.origin) == ("sdk.assert", "bank.1", 7, 5)
+    assert event.text == "counts add up"
+    assert event.fields == {
+        "id": "counts add up", "message": "counts add up", "type": "always", "hit": "1",
+        "condition": "1", "violated": "0", "location": "bank.py:12",
+        "details": '{"left":1,"right":2}',
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind", "violated"),
+    [
+        ({"condition": False}, "always", "1"),
+        ({"condition": False, "hit": False}, "always", "0"),
+        ({"condition": False, "must_hit": False}, "always_or_unreachable", "1"),
+        ({"condition": False, "assert_type": "sometimes"}, "sometimes", "0"),
+        ({"assert_type": "reachability"}, "reachable", "0"),
+        (
+            {"assert_type": "reachability", "must_hit": False, "condition": False},
+            "unreachable",
+            "1",
+        ),
+    ],
+)  # fmt: skip
+def test_which_assertions_are_violated(changes: dict, kind: str, violated: str) -> None:
+    fields = asserted(**changes).fields
+    assert (fields["type"], fields["violated"]) == (kind, violated)
+
+
+def test_set_up_and_events() -> None:
+    event = told({"antithesis_setup": {"status": "complete", "details": {"nodes": 3}}})
+    assert (event.type, event.text) == ("sdk.setup", "complete")
+    assert event.fields == {"status": "complete", "details": '{"nodes":3}'}
+    event = told({"leader elected": {"term": 4}})
+    assert (event.type, event.text) == ("sdk.event", 'leader elected {"term":4}')
+    assert event.fields == {"name": "leader elected", "details": '{"term":4}'}
+    assert told({"antithesis_sdk": {"sdk_version": "0.4.0"}}).type == "sdk.info"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b"", b"no JSON", b"[1]", b"{}", b'{"a": 1, "b": 2}', b'{"antithesis_assert": {}}',
+     b"[" * 100_000, b'{"a": "\xff"}'],
+)  # fmt: skip
+def test_other_lines_stay_lines(line: bytes) -> None:
+    event = told(line)
+    assert (event.type, event.stream) == ("log", "sdk")
+    assert event.text == line.decode("utf-8", "backslashreplace")
+
+
+@given(st.binary(max_size=200) | st.from_type(dict).map(lambda d: json.dumps(str(d)).encode()))
+def test_no_line_is_too_strange(line: bytes) -> None:
+    assert told(line).container == "bank.1"
+
+
+def test_what_is_kept_is_bounded() -> None:
+    event = asserted(message="m" * 30_000, details={"x": "y" * 30_000})
+    assert max(map(len, event.fields.values())) == sdk.LONGEST
+
+
+def test_lines_of_other_streams_are_only_lines() -> None:
+    line = wire.Line(7, "container/bank.1", "out", json.dumps({"x": {}}).encode())
+    assert from_guest(line).type == "log"
+
+
+# -- pipes
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BRANCHPOINT_CACHE", str(tmp_path / "cache"))
+
+
+def tree_of(folder: Path, text: str) -> Tree:
+    TestImage([layer(member("bin"))], {"Cmd": ["/bin/x"]}).docker(folder / "a.tar")
+    (folder / "compose.yaml").write_text(text.replace("IMAGE", '"docker-archive:./a.tar"'))
+    system = compose.load(folder / "compose.yaml", environ={})
+    return system_tree(system, find_images(system))
+
+
+def pipes(tree: Tree, name: str) -> tuple[dict[str, str], list[str]]:
+    """Where a container's pipe is mounted, and what its environment says of it."""
+    config = json.loads(tree.read(f"branchpoint/containers/{name}/config.json"))
+    mounts = {m["destination"]: m["source"] for m in config["mounts"] if "/sdk/" in m["source"]}
+    return mounts, [e for e in config["process"]["env"] if e.startswith("ANTITHESIS")]
+
+
+def test_services_get_the_pipe_where_they_look_for_it(tmp_path: Path) -> None:
+    tree = tree_of(tmp_path, """
+services:
+  a: {image: IMAGE, environment: {ANTITHESIS_SDK_LOCAL_OUTPUT: /var/log/x.jsonl}}
+  b: {image: IMAGE, working_dir: /srv, environment: {ANTITHESIS_OUTPUT_DIR: out}}
+  c: {image: IMAGE}
+""")  # fmt: skip
+    pipe = "/run/branchpoint/sdk"
+    assert pipes(tree, "a.1")[0] == {"/var/log/x.jsonl": f"{pipe}/a.1"}
+    assert pipes(tree, "b.1")[0] == {"/srv/out/sdk.jsonl": f"{pipe}/b.1"}
+    assert pipes(tree, "c.1") == ({}, [])
+    assert not tree.read("branchpoint/system.conf").startswith(b"setup")
+
+
+def test_everyone_has_it_when_set_up_waits_for_it(tmp_path: Path) -> None:
+    tree = tree_of(tmp_path, """
+x-branchpoint: {setup: sdk}
+services:
+  a: {image: IMAGE}
+""")  # fmt: skip
+    assert pipes(tree, "a.1") == (
+        {"/.branchpoint-sdk": "/run/branchpoint/sdk/a.1"},
+        ["ANTITHESIS_SDK_LOCAL_OUTPUT=/.branchpoint-sdk"],
+    )
+    assert tree.read("branchpoint/system.conf").startswith(b"setup sdk\ncontainer a.1\n")
+
+
+def test_other_ways_of_set_up_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ComposeError, match='"setup"'):
+        tree_of(tmp_path, "x-branchpoint: {setup: never}\nservices: {a: {image: IMAGE}}\n")

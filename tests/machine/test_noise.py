@@ -1,0 +1,68 @@
+"""Scheduling noise: threads interleave otherwise, and one seed always gives one interleaving."""
+
+from __future__ import annotations
+
+import functools
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from agent import MIXED, MS, NOISE, future, say
+from conftest import HERE
+
+import branchpoint as bp
+from branchpoint import bash
+from branchpoint.guest import wire
+from branchpoint.machine.computer import Computer
+from branchpoint.soak import Subject, soak
+
+
+@pytest.fixture(scope="module")
+def racing(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A program with a race between two threads, see its source."""
+    compiler = shutil.which("gcc") or shutil.which("cc")
+    assert compiler, "gcc is needed for everything here; run: make setup"
+    program = tmp_path_factory.mktemp("programs") / "lost_updates"
+    source = HERE / "programs" / "lost_updates.c"
+    subprocess.run([compiler, "-O2", "-static", "-pthread", "-o", program, source], check=True)
+    return program
+
+
+def race(run: bp.Recording, program: Path, *commands: bytes) -> tuple[int, int]:
+    """How many updates were lost, and ns of the longest one."""
+    branch = run.at(1).branch()
+    branch.inject_file("/race", program, "a.1", mode=0o755)
+    lost, longest = bash("/race").run(say(branch, *commands), "a.1").output.split()
+    return int(lost), int(longest)
+
+
+def test_noise_makes_threads_interleave(idle: bp.Recording, racing: Path) -> None:
+    for seed in (b"1", b"2", b"3"):
+        lost, longest = race(idle, racing, wire.seed(seed))
+        assert lost == 0 and longest < 200_000
+    noisy = [race(idle, racing, wire.seed(b"%d" % n), NOISE) for n in range(6)]
+    assert all(lost > 0 and 300_000 < longest < 3 * MS for lost, longest in noisy)
+    assert len(set(noisy)) == len(noisy)
+    assert race(idle, racing, wire.seed(b"4"), NOISE) == noisy[4]
+    assert race(idle, racing, wire.seed(b"4"), NOISE, wire.noise(0, MS))[0] == 0
+
+
+# -- determinism
+
+
+def test_a_future_full_of_faults_replays_identically_under_disturbance(idle: bp.Recording) -> None:
+    branch = future(idle, MIXED, NOISE).wait(4)
+    replayer = idle.replayer
+    state = replayer.bring(
+        branch._history, branch._history.point(branch.start.at)
+    ).computer.capture()
+    start = functools.partial(
+        Computer, replayer.snapshot.spec, template=replayer.snapshot.template, pool=replayer.pool
+    )
+    subject = Subject(
+        "faults and noise", branch._history, replayer.pool, start, state, branch.end.at
+    )
+    report = soak(subject, 20)
+    assert report.replays == 20
+    assert report.divergences == []
