@@ -23,6 +23,10 @@ class Scale:
     stretch: float
     """How long the machine runs when the control plane's share is measured."""
     stretches: int
+    curves: int
+    """Of each system with a known answer."""
+    futures: int
+    """In which a lost update is waited for."""
 
 
 FULL = Scale(
@@ -35,6 +39,8 @@ FULL = Scale(
     idles=5,
     stretch=60,
     stretches=3,
+    curves=100,
+    futures=200,
 )
 QUICK = Scale(
     recording=20,
@@ -46,4 +52,6 @@ QUICK = Scale(
     idles=2,
     stretch=10,
     stretches=1,
+    curves=2,
+    futures=10,
 )

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from blake3 import blake3
+from truths import Known
 
 import branchpoint as bp
 from branchpoint import progress, system
@@ -35,15 +36,17 @@ class Subject:
     name: str
     container: str
     seed: int = 1
+    folder: Path = _SYSTEMS
 
     @property
     def compose(self) -> Path:
-        return _SYSTEMS / self.name / "compose.yaml"
+        return self.folder / self.name / "compose.yaml"
 
 
 ARIA = Subject("aria", "primary.archive.1")
 ETCD = Subject("etcd", "node1.1")
 SUBJECTS = (ARIA, ETCD)
+LOST_UPDATE = Subject("lost-update", "bank.1", folder=_ROOT / "tests" / "machine" / "systems")
 
 
 def recorded(subject: Subject, seconds: float, work: Path) -> Path:
@@ -53,6 +56,17 @@ def recorded(subject: Subject, seconds: float, work: Path) -> Path:
     if not _good(path, made_by):
         _remove(path)
         bp.record(subject.compose, path, seed=subject.seed, duration=seconds).close()
+        _mark(path).write_text(json.dumps(made_by))
+    return path
+
+
+def known_recording(known: Known, work: Path) -> Path:
+    """A recording that failed of a system with a known answer."""
+    path = work / f"{known.name}.branchpoint"
+    made_by = _circumstances(known, sources=sources(*_LAYERS))
+    if not _good(path, made_by):
+        _remove(path)
+        known.record(path)
         _mark(path).write_text(json.dumps(made_by))
     return path
 
@@ -89,7 +103,7 @@ def sources(*layers: str) -> str:
     return digest.hexdigest(16)
 
 
-def _circumstances(subject: Subject, **how: Any) -> dict[str, Any]:
+def _circumstances(subject: Subject | Known, **how: Any) -> dict[str, Any]:
     return {
         **how,
         "engine": engine.find().fingerprint,

@@ -16,8 +16,8 @@ import branchpoint as bp
 from branchpoint.errors import BranchpointError
 
 UNKNOWN = -0.010, 0.003
-"""Seconds around the nominal instant of a draw between which no probability is stated: the guest
-takes notice of a seed within the first, and the number is drawn within the second."""
+"""Seconds around the nominal instant of a draw for which no probability is stated: within the first
+the guest takes notice of a seed, within the second the number is drawn."""
 SEEDS = 300
 """Seeds that are tried for a recording that fails, at most; the rarest failure has p = 0.064."""
 _SYSTEMS = Path(__file__).parents[1] / "machine" / "systems" / "known"
@@ -49,16 +49,29 @@ class Known:
         """The failure, as :func:`branchpoint.record` and ``run.likelihood`` take it."""
         return f"exit:{self.container}"
 
+    def decides(self, vtime: float) -> bool:
+        """Whether it is not known if the draw at this instant still counts as to come."""
+        return any(UNKNOWN[0] < vtime - step < UNKNOWN[1] for step, _ in self.steps[1:])
+
     def probability(self, vtime: float) -> float:
-        """P(failure) in a future that leaves the recording at ``vtime``, but for UNKNOWN."""
+        """P(failure) in a future that leaves the recording at ``vtime``, unless it decides."""
         index = bisect_right(self.steps, vtime, key=lambda step: step[0])
         return self.steps[index - 1][1]
 
     def record(self, path: Path) -> int:
-        """Record it at ``path`` with the first seed from 1 on that makes it fail; the seed."""
+        """Record it at ``path`` with the first seed from 1 on that makes it fail; the seed.
+
+        The recording goes on until after the horizon.
+        """
+        after = self.horizon - self.steps[-1][0]
         for seed in itertools.islice(itertools.count(1), SEEDS):
             with bp.record(
-                self.compose, path, seed=seed, duration=self.horizon, until=self.failure
+                self.compose,
+                path,
+                seed=seed,
+                duration=self.horizon,
+                until=self.failure,
+                after=after,
             ) as run:
                 if run.manifest.failure is not None:
                     return seed

@@ -63,8 +63,9 @@ def test_futures_fail_as_often_as_calculated(recorded: tuple[Known, bp.Recording
     looked_at = [vtime - BEFORE for vtime in begins[1:]] + [vtime + 0.1 for vtime in begins]
     points = {run.at(vtime).at: known.probability(vtime) for vtime in looked_at}
     verdicts: dict[int, list[str]] = {at: [] for at in points}
-    horizon = run.origin + round(known.horizon * 1e9)
-    with Pool(run, bp.failure(known.failure), horizon, noise=None, workers=2) as pool:
+    with Pool(
+        run, bp.failure(known.failure), run.at(known.horizon).at, noise=None, workers=2
+    ) as pool:
         for draw in pool.run((at, seed) for at in points for seed in range(FUTURES)):
             verdicts[draw.at].append(draw.verdict)
     for at, truth in points.items():
