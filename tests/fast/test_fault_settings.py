@@ -340,7 +340,7 @@ def test_both_places_in_a_compose_file(tmp_path: Path) -> None:
 def test_noise_is_off_unless_said(tmp_path: Path) -> None:
     assert load_faults(tmp_path, "  noise: false\n").noise is None
     assert load_faults(tmp_path, "  ram: 1g\n").noise is None
-    assert load_faults(tmp_path, "  noise: true\n").noise.every == 5_000_000
+    assert load_faults(tmp_path, "  noise: true\n").noise.every == 10_000_000
 
 
 @pytest.mark.parametrize(
