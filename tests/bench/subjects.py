@@ -25,7 +25,7 @@ from branchpoint.machine import engine
 _ROOT = Path(__file__).parents[2]
 _SYSTEMS = _ROOT / "notebooks" / "systems"
 _LAYERS = ("machine", "guest", "system", "timeline")
-_DEMO_SEEDS = (13, *range(1, 41))  # 13 failed with the image of November 2026
+_DEMO_SEEDS = (5, *range(1, 41))  # 5 failed with the image of November 2026
 _DEMO_TIME = 120
 
 
