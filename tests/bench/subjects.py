@@ -63,7 +63,7 @@ def recorded(subject: Subject, seconds: float, work: Path) -> Path:
 def known_recording(known: Known, work: Path) -> Path:
     """A recording that failed of a system with a known answer."""
     path = work / f"{known.name}.branchpoint"
-    made_by = _circumstances(known, sources=sources(*_LAYERS))
+    made_by = _circumstances(known, until=known.horizon, sources=sources(*_LAYERS))
     if not _good(path, made_by):
         _remove(path)
         known.record(path)
