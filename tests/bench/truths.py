@@ -20,6 +20,8 @@ UNKNOWN = -0.010, 0.003
 the guest takes notice of a seed, within the second the number is drawn."""
 SEEDS = 300
 """Seeds that are tried for a recording that fails, at most; the rarest failure has p = 0.064."""
+AFTER = 5
+"""Seconds that a recording goes on after its failure: until after the horizon."""
 _SYSTEMS = Path(__file__).parents[1] / "machine" / "systems" / "known"
 
 
@@ -63,7 +65,6 @@ class Known:
 
         The recording goes on until after the horizon.
         """
-        after = self.horizon - self.steps[-1][0]
         for seed in itertools.islice(itertools.count(1), SEEDS):
             with bp.record(
                 self.compose,

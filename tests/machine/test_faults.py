@@ -77,6 +77,14 @@ def test_partition_of_one_from_all(branch: bp.Branch) -> None:
     assert answered(ping(branch, A, "b.1", 3)) == 3
 
 
+def test_a_group_cut_off_keeps_its_own_links(branch: bp.Branch) -> None:
+    branch.faults.partition(["a", "c"])
+    branch.wait(0.05)
+    assert answered(ping(branch, A, "c", 3)) == 3
+    assert answered(ping(branch, A, "b.1", 3)) == 0
+    assert answered(ping(branch, B, "b.2", 3)) == 3
+
+
 def test_partition_one_way(branch: bp.Branch) -> None:
     answered(ping(branch, A, "b.1", 1))  # they know each other's hardware addresses from now on
     here, there = asked(branch, A), asked(branch, B)

@@ -73,6 +73,7 @@ def test_alone(run: bp.Recording, before: list[str], kind: str) -> None:
     assert left(branch) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(6))
 def test_together(run: bp.Recording, before: list[str], seed: int) -> None:
     """Faults of all kinds overlap at random; one half ends by itself, then all are healed."""
@@ -90,6 +91,7 @@ def test_together(run: bp.Recording, before: list[str], seed: int) -> None:
     assert left(branch) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_drawn(run: bp.Recording, before: list[str], seed: int) -> None:
     """The same for faults that the guest draws, of all kinds at once, many a second."""
