@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -199,8 +200,18 @@ def test_lines_that_only_failing_futures_have_are_found(race: bp.Recording) -> N
     assert "log race.1: timers: # #" not in [row.cause for row in found.rows]  # all have it
     without = race.contrast(3.5, "exit:race", futures=24, lines=False, workers=1)
     assert without.about == found.about and without.rows == []
-    curve = race.likelihood("exit:race", start=3.5, points=1, precision=0.2, workers=1)
-    assert len(curve.draws) >= 24
+    (ledger,) = (race.path / "curves").glob("*.jsonl")  # where a curve finds them
+    assert len(ledger.read_text().splitlines()) == 24
+
+
+def test_futures_off_a_branch_are_contrasted_too(race: bp.Recording) -> None:
+    branch = race.at(3).branch()
+    branch.faults.freeze("race", for_=0.2)
+    branch.wait(0.5)
+    found = race.contrast(branch, "exit:race", futures=6, lines=False, workers=1)
+    assert found.about.startswith(f"exit of race: futures from {branch.end}: ")
+    assert sum(int(n) for n in re.findall(r"(\d+) (?:failing|passing)", found.about)) == 6
+    assert found.rows == []  # all were frozen, and no container but the one that ends
 
 
 def test_what_was_done_before_an_interrupt_is_known(pairs: bp.Recording) -> None:
