@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import branchpoint as bp
-from branchpoint import failure
+from branchpoint import failure, progress
 
 COMPOSE = """
 name: pairs
@@ -42,6 +43,7 @@ services:
         done
     depends_on: [left, right]
 """
+KNOWN = Path(__file__).parent / "systems" / "known"
 GONE = failure(log="both are gone")
 
 
@@ -51,6 +53,13 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[bp.Recording]:
     (folder / "compose.yaml").write_text(COMPOSE)
     path = folder / "pairs.branchpoint"
     with bp.record(folder, path, seed=1, duration=20, until=GONE, after=0.5) as run:
+        yield run
+
+
+@pytest.fixture(scope="module")
+def race(tmp_path_factory: pytest.TempPathFactory) -> Iterator[bp.Recording]:
+    path = tmp_path_factory.mktemp("race") / "race.branchpoint"
+    with bp.record(KNOWN / "race.yaml", path, seed=1, duration=7) as run:
         yield run
 
 
@@ -179,6 +188,56 @@ def test_futures_off_one_moment_are_contrasted(pairs: bp.Recording) -> None:
     again = pairs.contrast(2.7, GONE, futures=8, horizon=3, workers=1)
     assert repr(found) == repr(again)
     assert "8 failing, 0 passing" in found.about
+
+
+def test_lines_that_only_failing_futures_have_are_found(race: bp.Recording) -> None:
+    """The first timer says so before the container ends; both are set in any case."""
+    found = race.contrast(3.5, "exit:race", futures=24, workers=1)
+    assert found.rows[0].cause == "log race.#: the first timer".replace("#", "1")
+    failing, failed = found.rows[0].failing, found.rows[0].failed
+    assert found.rows[0] in found.decisive and failing == failed and found.rows[0].passing == 0
+    assert f"{failed} failing, {24 - failed} passing" in repr(found)
+    assert "log race.1: timers: # #" not in [row.cause for row in found.rows]  # all have it
+    without = race.contrast(3.5, "exit:race", futures=24, lines=False, workers=1)
+    assert without.about == found.about and without.rows == []
+    (ledger,) = (race.path / "curves").glob("*.jsonl")  # where a curve finds them
+    assert len(ledger.read_text().splitlines()) == 24
+
+
+def test_futures_off_a_branch_are_contrasted_too(race: bp.Recording) -> None:
+    branch = race.at(3).branch()
+    branch.faults.freeze("race", for_=0.2)
+    branch.wait(0.5)
+    found = race.contrast(branch, "exit:race", futures=6, lines=False, workers=1)
+    assert found.about.startswith(f"exit of race: futures from {branch.end}: ")
+    assert sum(int(n) for n in re.findall(r"(\d+) (?:failing|passing)", found.about)) == 6
+    assert found.rows == []  # all were frozen, and no container but the one that ends
+
+
+def test_what_was_done_before_an_interrupt_is_known(pairs: bp.Recording) -> None:
+    totals: list[float | None] = []
+
+    def interrupt(task: progress.Task, *, final: bool) -> None:
+        if task.done >= 2 and not final:
+            raise KeyboardInterrupt
+
+    def look(task: progress.Task, *, final: bool) -> None:
+        if task.unit == "futures":
+            totals.append(task.total)
+
+    def asked() -> object:
+        return pairs.attribute(GONE, horizon=1.5, workers=1)  # a question of its own
+
+    undo = progress.use(interrupt)
+    try:
+        with pytest.raises(KeyboardInterrupt) as caught:
+            asked()
+        assert "futures known; calling it again goes on" in caught.value.__notes__[0]
+        progress.use(look)
+        assert "the failure does not happen" in repr(asked())
+    finally:
+        undo()
+    assert totals and max(total or 0 for total in totals) <= 4  # of 6
 
 
 @pytest.mark.parametrize("call", ["attribute", "minimise"])

@@ -26,6 +26,7 @@ from branchpoint.timeline.seeds import seeding
 
 _EARLY = 5 * wire.TICK  # ns before a fault at which the guest is told to skip it
 _IDLE = wire.LATEST  # the number of a fault that never comes
+_MOST_DRAWN = 10_000  # faults after one that is taken away
 _WIDTH = 60  # characters of a fault that are shown
 
 
@@ -83,7 +84,10 @@ class Timeline:
         """The instant (absolute ns) up to which a timeline without this fault is the same."""
         if fault.drawn:
             return max(fault.at - _EARLY, self.run.earliest)
-        return min(i.at for i in self.inputs if named(i) == fault.id)
+        placed = [i.at for i in self.inputs if named(i) == fault.id]
+        if not placed:
+            raise BranchpointError(f"nothing that reached the machine asked for {fault}")
+        return min(placed)
 
     def without(self, removed: Collection[Happened]) -> list[Input]:
         """All inputs, changed so that these faults do not happen.
@@ -94,7 +98,10 @@ class Timeline:
         drawn = [fault for fault in removed if fault.drawn]
         if drawn:
             first = min(drawn, key=lambda fault: int(fault.id))
-            lost = set(range(int(first.id) + 1, max(self._numbers))) - self._numbers
+            last = max(self._numbers)
+            if last - int(first.id) > _MOST_DRAWN:
+                raise BranchpointError(f"more than {_MOST_DRAWN} faults were drawn after {first}")
+            lost = set(range(int(first.id) + 1, last)) - self._numbers
             at = self.begin(first)
             changed += [_skip(at, number, "a fault that was lost") for number in sorted(lost)]
         return _sorted(changed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from asyncio import CancelledError
 from collections.abc import Sequence
 from typing import Self
 from weakref import WeakKeyDictionary
@@ -58,9 +59,16 @@ class Trials:
                 msgspec.structs.replace(job, number=number)
                 for number, job in enumerate(missing.values())
             ]
-            for outcome in pool.outcomes(numbered):
-                self._outcomes[names[outcome.number]] = outcome
-                task.update(task.done + 1)
+            try:
+                for outcome in pool.outcomes(numbered):
+                    self._outcomes[names[outcome.number]] = outcome
+                    task.update(task.done + 1)
+            except (KeyboardInterrupt, CancelledError) as stop:
+                known = sum(name in self._outcomes for name in names)
+                stop.add_note(
+                    f"stopped with {known} of {len(names)} futures known; calling it again goes on"
+                )
+                raise
         return [self._outcomes[key] for key in keys]
 
     @property

@@ -29,7 +29,7 @@ _PLAN, _DIRECT = b"faults\0", b"fault\0b"
 def named(given: Input) -> str:
     """The id of the fault that an input begins, or heals by its id; "" for all others."""
     word, _, rest = given.data.partition(b"\0")
-    return rest.partition(b"\0")[0].decode() if word in (b"fault", b"heal") else ""
+    return rest.partition(b"\0")[0].decode(errors="replace") if word in (b"fault", b"heal") else ""
 
 
 def plan(at: int, settings: Settings, containers: Sequence[Container], kind: str = SETUP) -> Input:
