@@ -20,7 +20,9 @@ for g in $(find . -type d | sort); do
     done
 done
 echo "== processes"
-found=$(ps --ppid 2 -p 2 -N -o cgroup:80,comm)
+# Containers' own children may be dead at this very instant; they are in no group then.
+found=$(ps --ppid 2 -p 2 -N -o stat,cgroup:80,comm |
+    awk '!($1 ~ /^Z/ && $3 == "busybox") { print $2, $3 }')
 echo "$found" | grep -v branchpoint/ | sort | uniq -c
 echo "$found" | grep branchpoint/ | sort -u
 grep -hs TracerPid /proc/[0-9]*/status | sort -u
