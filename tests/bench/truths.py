@@ -72,7 +72,7 @@ class Known:
                 seed=seed,
                 duration=self.horizon,
                 until=self.failure,
-                after=after,
+                after=AFTER,
             ) as run:
                 if run.manifest.failure is not None:
                     return seed
