@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
-from branchpoint.explore.contrast import contrast
-from branchpoint.explore.draws import Draw
+from branchpoint.explore.contrast import compare, contrast
+from branchpoint.explore.draws import LONGEST_CAUSE, Draw
+from branchpoint.explore.future import Outcome, line_signature
 from branchpoint.explore.proportion import difference
+from branchpoint.explore.sample import looked_at
+from branchpoint.timeline.events import Event
 
 KILL = "fault kill primary.tip-retransmitter.1"
 
@@ -95,3 +100,98 @@ def test_names_of_strangers_are_inert() -> None:
     assert "<script>" not in found._repr_html_()
     assert "\x1b" not in repr(found)
     assert len(contrast(draws(True, *[[f"{n:0200}"] for n in range(200)]))._repr_html_()) < 20_000
+
+
+# -- many causes
+
+
+def test_rare_causes_do_not_widen_the_intervals_of_others() -> None:
+    """Each future has a line of its own, which cannot tell anything."""
+    futures = [
+        (failed, ["cause"] * failed + [f"line {n}"]) for n in range(40) for failed in [n < 20]
+    ]
+    found = compare(futures, "", many=True)
+    assert [row.cause for row in found.rows] == ["cause"]
+    assert found.level == pytest.approx(0.95)
+    widened = compare(futures, "")
+    assert (widened.compared, widened.level) == (41, pytest.approx(1 - 0.05 / 41))
+    assert widened.rows[0].low < found.rows[0].low
+
+
+def test_no_cause_that_differs_is_left_out_as_too_rare() -> None:
+    chance = random.Random(1)
+    for _ in range(50):
+        futures = [
+            (
+                chance.random() < 0.4,
+                [f"c{n}" for n in range(30) if chance.random() < 0.07 * (n % 6)],
+            )
+            for _ in range(chance.randint(4, 40))
+        ]
+        all_of_them = {row.cause for row in compare(futures, "").decisive}
+        assert all_of_them <= {row.cause for row in compare(futures, "", many=True).decisive}
+
+
+def test_few_differ_by_chance_alone() -> None:
+    """In 200 samples without any difference, at most some 5 % may show one."""
+    chance, wrong = random.Random(2), 0
+    for _ in range(200):
+        futures = [
+            (n % 2 == 0, [f"c{i}" for i in range(20) if chance.random() < i / 20])
+            for n in range(40)
+        ]
+        wrong += bool(compare(futures, "", many=True).decisive)
+    assert wrong <= 20
+
+
+# -- lines
+
+
+def line(text: str, **changes: str) -> str:
+    given = {"source": "container", "container": "db.1", "stream": "out"} | changes
+    return line_signature(Event(at=1, text=text, **given))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("text", "signature"),
+    [
+        ("got 17 of 20 in 1.25s", "got # of # in #s"),
+        ("2025-11-28T16:59:51.362900555-05:00 start", "# start"),
+        ("[12:00:01,250] 10.89.5.61:8080 refused", "[#] # refused"),
+        ("at 0xdeadBEEF, block 7f3a99c0", "at #, block #"),
+        ("id 123e4567-e89b-12d3-a456-426614174000", "id #"),
+        ("a defaced facade", "a defaced facade"),
+        ("v8 engine x86_64", "v# engine x#_#"),
+    ],
+)
+def test_lines_are_alike_whatever_the_numbers(text: str, signature: str) -> None:
+    assert line(text) == f"log db.1: {signature}"
+
+
+def test_lines_of_the_kernel_count_and_those_of_commands_do_not() -> None:
+    assert line("oom: 5", source="kernel", container="") == "log kernel: oom: #"
+    assert line("hello", source="process", container="") == ""
+    assert line("   ") == ""
+    assert len(line("x" * 70_000)) == LONGEST_CAUSE
+
+
+def outcome(failed_at: int | None, **seen: int) -> Outcome:
+    verdict = "passed" if failed_at is None else "failed"
+    draw = Draw(at=0, seed=0, verdict=verdict, failed_at=failed_at, end=100)  # type: ignore[arg-type]
+    return Outcome(draw, seen=seen)
+
+
+def test_all_futures_are_looked_at_for_as_long() -> None:
+    """What comes later than the failures does not seem to prevent them."""
+    failing = [outcome(at, early=5) for at in (20, 40)]
+    passing = [outcome(None, early=5, middle=30, late=90) for _ in range(4)]
+    found = list(looked_at([*passing, *failing]))
+    assert found == [
+        (False, ["early"]),
+        (False, ["early"]),
+        (False, ["early", "middle"]),
+        (False, ["early", "middle"]),
+        (True, ["early"]),
+        (True, ["early"]),
+    ]
+    assert list(looked_at(passing[:1])) == [(False, ["early", "middle", "late"])]

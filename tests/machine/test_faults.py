@@ -168,6 +168,26 @@ def test_clog(branch: bp.Branch) -> None:
     assert held == sorted(held, reverse=True)  # whoever waited longest comes first, all at once
 
 
+def test_a_clog_ends_while_other_packets_are_late(branch: bp.Branch) -> None:
+    branch.faults.latency("a", 0.2)
+    branch.faults.clog("a", for_=0.3)
+    said = bash("ping -c 60 -i 0.02 -W 2 a").run_in_background(branch, B)
+    branch.wait(1)
+    assert branch.faults.active == ["b1"]  # though there are always some on their way
+    assert answered(said.wait().output) == 60
+
+
+def test_faults_end_in_time_whoever_keeps_the_processor_busy(branch: bp.Branch) -> None:
+    branch.faults.cpu("95%", for_=2)
+    bash("while :; do :; done").run_in_background(branch, B)
+    branch.wait(0.1)
+    for begin in (branch.faults.loss, branch.faults.duplicate, branch.faults.throttle):
+        begin("a", for_=0.1)
+    branch.faults.slow_disk("c", for_=0.1)
+    branch.wait(0.4)
+    assert branch.faults.active == ["b1"]
+
+
 def test_kill(branch: bp.Branch) -> None:
     branch.faults.kill(B, for_=0.5)
     branch.wait(0.3)

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from html import escape
 from typing import TYPE_CHECKING
 
 from branchpoint.explore.draws import Draw
@@ -103,28 +104,47 @@ class Contrast:
         titles = ("cause", "failing", "passing", "difference", "interval")
         more = len(self.rows) - _ROWS
         rest = f"... and {more} more; " if more > 0 else ""
-        return f"<p>{self.about}</p>{tables.html(titles, rows)}<p>{rest}{self._foot()}</p>"
+        return f"<p>{escape(self.about)}</p>{tables.html(titles, rows)}<p>{rest}{self._foot()}</p>"
 
 
 def contrast(draws: Iterable[Draw], about: str = "futures", only: str = "*") -> Contrast:
-    """Compare the failing draws with the passing ones, cause by cause.
+    """Compare the failing draws with the passing ones, cause by cause; see :func:`compare`."""
+    counted = (draw for draw in draws if draw.verdict != "censored")
+    return compare(((draw.verdict == "failed", draw.causes) for draw in counted), about, only)
+
+
+def compare(
+    futures: Iterable[tuple[bool, Iterable[str]]],
+    about: str,
+    only: str = "*",
+    *,
+    many: bool = False,
+) -> Contrast:
+    """Compare failing futures with passing ones, cause by cause; of each, whether it failed and
+    its causes are given.
 
     ``only`` is a pattern for the causes to look at: ``"fault *"``. Those that happened in all
-    draws, failing and passing, tell nothing and are left out.
+    futures, failing and passing, tell nothing and are left out. When there are ``many``, so are
+    those too rare (or too common) to differ, whichever futures they happened in: they cannot be
+    found by mistake, so the others need no wider intervals because of them.
+
+    R. E. Tarone, A modified Bonferroni method for discrete data, Biometrics 46 (1990) 515-522.
     """
     given: dict[bool, Counter[str]] = {True: Counter(), False: Counter()}
     total: Counter[bool] = Counter()
-    for draw in draws:
-        if draw.verdict != "censored":
-            failed = draw.verdict == "failed"
-            total[failed] += 1
-            given[failed].update({cause for cause in draw.causes if fnmatchcase(cause, only)})
+    for failed, causes in futures:
+        total[failed] += 1
+        given[failed].update({cause for cause in causes if fnmatchcase(cause, only)})
     names = [
         name
         for name in sorted(given[True] | given[False])
         if given[True][name] + given[False][name] < total.total()
     ]
-    level = 1 - (1 - LEVEL) / max(len(names), 1)
+    if many:
+        counts = [given[True][name] + given[False][name] for name in names]
+        worth = _worth(counts, total[True], total[False])
+        names = [name for name, count in zip(names, counts, strict=True) if count in worth]
+    level = _level(len(names))
     rows = []
     for name in names:
         failing, passing = given[True][name], given[False][name]
@@ -135,6 +155,30 @@ def contrast(draws: Iterable[Draw], about: str = "futures", only: str = "*") -> 
     rows.sort(key=lambda row: (-row.strength, -abs(row.effect), row.cause))
     words = f"{about}: {total[True]} failing, {total[False]} passing"
     return Contrast(rows, len(rows), level, words)
+
+
+def _level(compared: int) -> float:
+    return 1 - (1 - LEVEL) / max(compared, 1)
+
+
+def _worth(counts: list[int], failed: int, passed: int) -> set[int]:
+    """In how many futures a cause must have happened for its interval to have a chance not to
+    hold 0, when only such causes are compared.
+    """
+    for compared in range(1, len(counts) + 1):
+        level = _level(compared)
+        worth = {count for count in set(counts) if _may_differ(count, failed, passed, level)}
+        if sum(count in worth for count in counts) <= compared:
+            return worth
+    return set()
+
+
+def _may_differ(count: int, failed: int, passed: int, level: float) -> bool:
+    """Whether the interval of the difference misses 0 in one of the two most extreme cases."""
+    most, least = min(count, failed), max(count - passed, 0)
+    low, _ = difference(most, failed, count - most, passed, level)
+    _, high = difference(least, failed, count - least, passed, level)
+    return bool(low > 0 or high < 0)
 
 
 def _share(count: int, total: int) -> float:

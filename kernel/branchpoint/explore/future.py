@@ -24,7 +24,7 @@ from branchpoint.guest import wire
 from branchpoint.timeline.clock import format_vtime
 from branchpoint.timeline.events import LOG, Event, from_guest
 from branchpoint.timeline.failures import Failure
-from branchpoint.timeline.history import History, Point
+from branchpoint.timeline.history import COMMAND, History, Point
 from branchpoint.timeline.judges import Judge, Stretch
 from branchpoint.timeline.manifest import Input, Ns
 from branchpoint.timeline.player import Player
@@ -36,6 +36,16 @@ _TRIES = 2  # of a future whose emulator dies
 _CLOCK_TIMES = re.compile(
     r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?|\d\d:\d\d:\d\d(?:[.,]\d+)?"
 )
+_NUMBERS = re.compile(
+    r"0[xX][0-9a-fA-F]+"
+    r"|(?<![0-9A-Za-z])(?=[a-f-]*[0-9])[0-9a-f]{6,}(?:-[0-9a-f]{4,})*(?![0-9A-Za-z])"
+    r"|[0-9]+(?:[.,:T/-]+[0-9]+)*(?:Z|[+-][0-9]{2}:?[0-9]{2}\b)?"
+)
+"""In a line: hexadecimal numbers, digests and identifiers, decimals, dates, times, addresses."""
+LINE = "log "
+"""What the signatures of lines begin with."""
+MOST_SEEN = 2000
+"""Signatures of one future; with more of them, life cycle, faults and the first lines count."""
 
 
 class Job(msgspec.Struct, frozen=True):
@@ -47,6 +57,10 @@ class Job(msgspec.Struct, frozen=True):
     """None: the recorded future."""
     inputs: list[Input] = []
     """More of what reaches the machine, not before the fork, after the seed."""
+    recorded: bool = True
+    """Whether what the recording has after the fork reaches it, too; else ``inputs`` are all."""
+    lines: bool = False
+    """Whether log lines are to be among what was seen, and instants are wanted."""
     digest: bool = False
     """Whether a digest of the whole machine at the end is wanted."""
     number: int = 0
@@ -61,6 +75,9 @@ class Outcome(msgspec.Struct, frozen=True):
     """Of the machine where the future ended, when it was asked for."""
     number: int = 0
     """The job's."""
+    seen: dict[str, int] = {}
+    """When ``lines`` were asked for: signatures of what happened after the fork and before the
+    failure, with the absolute ns of the first time."""
 
 
 class Shares(msgspec.Struct):
@@ -137,7 +154,7 @@ class Futures:
                 return Outcome(censored, number=job.number)
             finally:
                 player.history = None  # what it is now belongs to no timeline
-            return Outcome(future.draw(player.place.at), digest, job.number)
+            return Outcome(future.draw(player.place.at), digest, job.number, future.seen)
 
     def _stand(self, at: int) -> tuple[Player, Point]:
         """A player at the fork, whose state is kept for the next future from there."""
@@ -170,9 +187,10 @@ class Futures:
     def _history(self, job: Job, point: Point, judge: Judge) -> History:
         """The timeline of the future: the recording's inputs to come, the seed, and commands."""
         history = self._recording.replayer.root.branch(point)
-        numbers = itertools.count(history.commands() + 1)
+        given = history.commands() + sum(i.kind == COMMAND for i in job.inputs)
         seeds = [] if job.seed is None else seeding(job.at, job.seed, self._noise)
-        later = [*history.inputs[point.count :], *job.inputs, *judge.probes(numbers)]
+        recorded = history.inputs[point.count :] if job.recorded else []
+        later = [*recorded, *job.inputs, *judge.probes(itertools.count(given + 1))]
         later.sort(key=lambda i: i.at)  # stable: what is due at the same instant keeps its order
         history.inputs[point.count :] = seeds + later
         return history
@@ -209,6 +227,7 @@ class _Future:
         self.judge = judge
         self.history = history
         self.causes: list[str] = []
+        self.seen: dict[str, int] = {}
         self._origin = judge.stretch.origin
         self._courses: dict[str, Any] = {}
 
@@ -230,10 +249,21 @@ class _Future:
             said = _CLOCK_TIMES.sub("", event.text) if ":" in event.text else event.text
         else:
             said = signature(event)
-            failed_at = self.judge.failed_at  # what happens then is the failure, not a cause of it
-            if said and said not in self.causes and (failed_at is None or event.at < failed_at):
-                self.causes = [*self.causes, said][:MOST_CAUSES]
+        failed_at = self.judge.failed_at  # what happens then is the failure, not a cause of it
+        if failed_at is None or event.at < failed_at:
+            self._note(event, said)
         course.update(f"{event.type} {event.stream} {said}\n".encode())
+
+    def _note(self, event: Event, said: str) -> None:
+        """Something that may be a cause of the failure."""
+        if event.type == LOG:
+            if self.job.lines and len(self.seen) < MOST_SEEN and (line := line_signature(event)):
+                self.seen.setdefault(line, event.at)
+        elif said:
+            if said not in self.causes:
+                self.causes = [*self.causes, said][:MOST_CAUSES]
+            if self.job.lines:
+                self.seen.setdefault(said, event.at)
 
     def draw(self, end: int) -> Draw:
         """The future, as it is kept."""
@@ -261,6 +291,17 @@ class _Future:
         )
 
 
+def line_signature(event: Event) -> str:
+    """A line of a container's or the kernel's log, comparable between futures: numbers are "#".
+
+    Lines of commands that a user ran are "": they are no part of the system.
+    """
+    if event.source == "process":
+        return ""
+    text = _NUMBERS.sub("#", event.text[: 2 * LONGEST_CAUSE]).strip()
+    return f"{LINE}{event.container or event.source}: {text}"[:LONGEST_CAUSE] if text else ""
+
+
 def signature(event: Event) -> str:
     """An event as a cause, comparable between futures; "" for what can be none.
 
@@ -277,6 +318,8 @@ def signature(event: Event) -> str:
             parts = ["violated", event.container, event.text]
         case "container.health":
             parts = [fields.get("status", ""), event.container]
+        case "error" if fields.get("about", "").startswith("fault/"):
+            parts = ["error", fields["about"], event.text]
         case kind if kind.startswith("container."):
             parts = [kind.partition(".")[2], event.container]
         case _:

@@ -19,6 +19,7 @@ from branchpoint.timeline.clock import SECOND, format_vtime, to_ns
 from branchpoint.timeline.failures import Failure
 from branchpoint.timeline.failures import failure as failure_of
 from branchpoint.timeline.judges import Stretch
+from branchpoint.timeline.moment import Moment
 from branchpoint.timeline.recording import Recording
 from branchpoint.timeline.seeds import noise_of
 
@@ -57,7 +58,7 @@ def ask(
     """
     first = (run.start if start is None else run.at(start)).at
     last = (run.end if end is None else run.at(end)).at
-    happened = _happened(run, failure, first)
+    happened = _happened(run.end, failure, first)
     if happened is not None:
         last = min(last, happened - _BEFORE)
     if first >= last:
@@ -66,14 +67,20 @@ def ask(
             + (f": {failure.name} happens at {_s(run, happened)}" if happened else ""),
             "give an earlier start=",
         )
-    question = _question(run, failure, last, _horizon(run, horizon, happened), noise)
+    question = _question(run, failure, last, _horizon(run.end, horizon, happened), noise)
     return question, Settings(first, last, points, precision, to_ns(resolution), seed)
 
 
-def question_of(run: Recording, failure: Failure, at: int, horizon: Any, noise: Any) -> Question:
-    """The question about futures off one moment, at ``at`` (absolute ns)."""
-    happened = _happened(run, failure, at)
-    return _question(run, failure, at, _horizon(run, horizon, happened), noise)
+def question_of(
+    until: Moment, failure: Failure, at: int, horizon: Any, noise: Any
+) -> tuple[Question, int | None]:
+    """The question about futures from ``at`` (absolute ns) on, off the timeline up to ``until``.
+
+    And the instant after ``at`` at which the failure happened in it.
+    """
+    happened = _happened(until, failure, at)
+    question = _question(until.run, failure, at, _horizon(until, horizon, happened), noise)
+    return question, happened
 
 
 def _question(
@@ -98,22 +105,22 @@ def _s(run: Recording, at: int) -> str:
     return f"{format_vtime(at - run.origin)} s"
 
 
-def _happened(run: Recording, failure: Failure, start: int) -> int | None:
-    """The instant after ``start`` at which the failure happened in the recording."""
-    past = run.at_ns(start).events.columns
-    judge = failure.judge(Stretch(start, run.manifest.end, run.origin, past))
-    return judge.feed(run.events.where(start=run.at_ns(start)).after(run.at_ns(start)))
+def _happened(until: Moment, failure: Failure, start: int) -> int | None:
+    """The instant after ``start`` at which the failure happened in the timeline of ``until``."""
+    begin, origin = until.rewind(nanoseconds=until.at - start), until.run.origin
+    judge = failure.judge(Stretch(start, until.at, origin, begin.events.columns))
+    return judge.feed(until.events.after(begin))
 
 
-def _horizon(run: Recording, horizon: Any, happened: int | None) -> tuple[int, bool]:
+def _horizon(until: Moment, horizon: Any, happened: int | None) -> tuple[int, bool]:
     """Absolute ns, or ns from the fork and True.
 
     One instant for all futures makes the curve a martingale: it moves where something is decided,
     and nowhere else.
     """
     if horizon is None:
-        end = run.manifest.end if happened is None else happened
-        return end + min(max((end - run.origin) // 10, _SLACK[0]), _SLACK[1]), False
+        end = until.at if happened is None else happened
+        return end + min(max((end - until.run.origin) // 10, _SLACK[0]), _SLACK[1]), False
     at = getattr(horizon, "at", None)
     if isinstance(at, int):
         return at, False

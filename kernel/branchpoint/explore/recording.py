@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from branchpoint.explore.contrast import Contrast, contrast
+from branchpoint.explore.attribution import Attribution, attribute
+from branchpoint.explore.contrast import Contrast
 from branchpoint.explore.curve import Curve
-from branchpoint.explore.interventions import Attribution, attribution, minimise
 from branchpoint.explore.likelihood import likelihood
-from branchpoint.explore.sample import sample
+from branchpoint.explore.minimise import minimise
+from branchpoint.explore.sample import contrast_off
 from branchpoint.timeline import record as recorder
 from branchpoint.timeline import recording as timeline
 from branchpoint.timeline.events import EventSet
@@ -65,8 +66,9 @@ class Recording(timeline.Recording):
         moment: Any,
         failure: Failure | Query | EventSet | str,
         *,
-        futures: int = 100,
+        futures: int = 40,
         only: str = "*",
+        lines: bool = True,
         horizon: Any = None,
         workers: int | str | None = None,
         seed: int = 0,
@@ -74,51 +76,74 @@ class Recording(timeline.Recording):
     ) -> Contrast:
         """What failing futures off one moment have that passing ones have not.
 
-        So many ``futures`` are drawn (those of a curve are used again) and their events compared:
-        faults, ends and starts of containers, violated assertions, each with the difference of
-        its shares and an interval. ``only`` is a pattern for what to look at: ``"fault *"``. The
-        rest is as for :meth:`likelihood`.
+        So many ``futures`` are drawn off the ``moment`` (of the recording or of a branch, or
+        anything that :meth:`at` takes), and what happened in them before the failure is compared:
+        faults, ends and starts of containers, violated assertions and, unless ``lines`` is False,
+        lines of the logs, with all numbers in them replaced by "#". Each gets the difference of
+        its shares and an interval. ``only`` is a pattern for what to look at: ``"fault *"``,
+        ``"log db.1:*"``. The rest is as for :meth:`likelihood`.
         """
-        what, here = failure_of(failure), self.at(moment)
-        draws = sample(
-            self, here, what, futures,
+        return contrast_off(
+            self, moment, failure_of(failure), futures, only=only, lines=lines,
             horizon=horizon, workers=workers, seed=seed, noise=noise,
         )  # fmt: skip
-        return contrast(draws, f"{what.name}: futures from {here}", only)
 
-    def attribution(
+    def attribute(
         self,
         failure: Failure | Query | EventSet | str,
         *,
-        variants: int = 20,
+        of: Any = None,
+        seeds: int = 0,
         horizon: Any = None,
         workers: int | str | None = None,
+        noise: Any = True,
     ) -> Attribution:
-        """Which of the recorded faults decide that it fails: each is removed in turn.
+        """Which of the faults that happened decide that it fails: each is taken away in turn.
 
-        For each fault, the future from just before it is run in so many ``variants``, with it and
-        without it, all other faults as recorded; variants differ by scheduling noise alone.
-        ``horizon`` and ``workers`` are as for :meth:`likelihood`.
+        All else stays as recorded, and the future without the fault is judged up to the
+        ``horizon``: an instant (a moment, an event), or how long after the failure (seconds, a
+        Time); without it, a bit later than the failure. One fault that did not happen may leave
+        the target of a later one of its kind to another draw; such a fault happens all the same,
+        but may hit something else.
+
+        With ``seeds``, so many futures are drawn from just after each fault, with it and without
+        it, everything random drawn anew there: that gives how often it fails with either, and an
+        interval of the difference. ``noise`` is as for ``moment.branch``.
+
+        ``of`` is the moment or the branch whose past is looked at: with faults asked for there,
+        for example. Without it, the recording. Futures run in ``workers`` processes, as for
+        :meth:`likelihood`; interrupted, it goes on where it was when called again.
+
+        :raises BranchpointError: when the failure does not happen, or there were no faults.
         """
-        return attribution(self, failure_of(failure), variants, horizon, workers)
+        return attribute(
+            self, failure_of(failure), of=of, seeds=seeds, horizon=horizon, workers=workers,
+            noise=noise,
+        )  # fmt: skip
 
     def minimise(
         self,
         failure: Failure | Query | EventSet | str,
-        path: Path | str,
+        path: Path | str | None = None,
         *,
+        of: Any = None,
         horizon: Any = None,
         workers: int | str | None = None,
     ) -> Recording:
-        """The smallest set of the recorded faults that still fails, as a new recording at ``path``.
+        """A smallest set of the faults that still fails, as a new recording at ``path``.
 
-        All else is as recorded, so each set of faults has one future. Sets are tried from the
-        smallest on; where these are too many, faults are taken away one by one until each that is
-        left is needed.
+        All else is as recorded, so each set of faults has one future. Faults are taken away,
+        many at a time and then fewer (delta debugging), until each that is left is needed. The
+        new recording (default: next to this one, ``<name>-minimal.branchpoint``) runs from
+        power-on to 2 s after the failure; the faults that do not happen in it are inputs that
+        tell the guest so. The rest is as for :meth:`attribute`.
 
-        :raises BranchpointError: when the failure does not happen, or there are no faults.
+        :raises BranchpointError: when the failure does not happen, or there were no faults.
         """
-        return minimise(self, failure_of(failure), path, horizon, workers, Recording)
+        return minimise(
+            self, failure_of(failure), path, of=of, horizon=horizon, workers=workers,
+            kind=Recording,
+        )  # fmt: skip
 
 
 def open_recording(path: Path | str) -> Recording:

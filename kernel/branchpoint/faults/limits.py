@@ -22,7 +22,8 @@ lowest() { # in $d: what all faults come to, as `l` and what comes after it as `
 }
 forget() { # the fault; and all, if it was the last one
     rm -f $d/fault.{id}
-    case $(echo $d/fault.*) in *'*') rm -r $d; rmdir -p ${d%/*} 2> /dev/null ;; esac
+    set -- $d/fault.*
+    [ -e $1 ] || { rm -r $d; rmdir -p ${d%/*} 2> /dev/null; }
 }
 """
 
@@ -79,7 +80,8 @@ set -e
 g={GROUPS}/fault-{{id}}
 mkdir $g
 echo $((({share} * 100 + 999999 - {share}) / (1000000 - {share}))) > $g/cpu.weight
-(echo $BASHPID > $g/cgroup.procs; while :; do :; done) < /dev/null > /dev/null 2>&1 &
+echo $$ > $g/cgroup.procs
+exec chrt -o 0 setsid -f sh -c 'while :; do :; done' < /dev/null > /dev/null 2>&1
 """
 
 

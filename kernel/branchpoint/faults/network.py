@@ -43,22 +43,24 @@ apply() {{ # LINK
     [ $d = 0 ] || o="reorder $(share $d)"
     o="delay ${{a}}us ${{b}}us duplicate $(share $c) $o"
     echo "qdisc replace dev $1 root handle 1: netem limit 100000 $o" > $r/$1/tc
-    tc $(cat $r/$1/tc) seed $SRANDOM
+    tc $(< $r/$1/tc) seed $SRANDOM
     if [ $e != 0 ] && [ ! -e $r/$1/plug ]; then
         : > $r/$1/plug
         tc qdisc add dev $1 parent 1:1 handle 2: plug limit 1000000000
     elif [ $e = 0 ] && [ -e $r/$1/plug ]; then
         tc qdisc change dev $1 parent 1:1 handle 2: plug release_indefinite
-        drained $1
+        drained $1 plug
         tc qdisc del dev $1 parent 1:1
         rm $r/$1/plug
     fi
 }}
-drained() {{ # LINK
-    while tc -s qdisc show dev $1 | grep -q 'backlog [1-9]*[0-9]b [1-9]'; do sleep 0.005; done
+drained() {{ # LINK KIND: wait until that qdisc holds nothing back
+    while tc -s qdisc show dev $1 | grep -A 2 "^qdisc $2 " | grep -q 'backlog [0-9]*b [1-9]'; do
+        sleep 0.005
+    done
 }}
 """
-_RESEED = f"for t in {STATE}/net/*/tc; do echo $(cat $t) seed $SRANDOM; done | tc -batch -"
+_RESEED = f"for t in {STATE}/net/*/tc; do echo $(< $t) seed $SRANDOM; done | tc -batch -"
 
 
 def shape(
@@ -101,9 +103,9 @@ sleep $((t / 1000000)).$(printf %06d $((t % 1000000)))
 flock 9
 for l in {names}; do
     [ -d $r/$l ] || continue
-    total $l
-    case $(echo $r/$l/fault.*) in *'*') ;; *) continue ;; esac
-    drained $l
+    set -- $r/$l/fault.*
+    [ ! -e $1 ] || continue
+    drained $l netem
     tc qdisc del dev $l root
     rm -r $r/$l
 done

@@ -48,9 +48,9 @@ def command(label: str, run: str, heal: str) -> Target:
 
 
 def _inside(label: str, script: str) -> str:
-    if label == GUEST:
-        return script
-    return f"exec crun exec {label} /bin/sh -c {shlex.quote(script)}"
+    """A script of the user's, as one of all processes that want the CPU."""
+    where = "" if label == GUEST else f"crun exec {label} "
+    return f"exec chrt -o 0 {where}/bin/sh -c {shlex.quote(script)}"
 
 
 def read_plan(text: str) -> Settings:
@@ -89,18 +89,17 @@ def _with(drawn: Drawn, key: str, words: list[str], rest: str) -> Drawn:
         case "target":
             return replace(drawn, targets=(*drawn.targets, rest))
         case "begin" if drawn.kind not in KINDS:
-            return replace(drawn, run=_outside(drawn.targets[-1], rest))
+            return replace(drawn, run=_outside(rest))
         case "end" if drawn.kind not in KINDS:
-            return replace(drawn, heal=_outside(drawn.targets[-1], rest))
+            return replace(drawn, heal=_outside(rest))
         case "begin" | "end":
             return drawn
     raise ValueError(key)
 
 
-def _outside(label: str, action: str) -> str:
+def _outside(action: str) -> str:
     """The script in an action of :func:`command`."""
-    script = _unescaped(action).removeprefix("sh ")
-    return script if label == GUEST else shlex.split(script)[-1]
+    return shlex.split(_unescaped(action))[-1]
 
 
 def _unescaped(text: str) -> str:

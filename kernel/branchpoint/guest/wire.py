@@ -328,6 +328,9 @@ def fault(
     ``sh SCRIPT``                 runs a shell script in the guest, as root
     ============================  =========================================================
 
+    A script runs ahead of all other processes, so that a fault ends in time whoever keeps the CPU
+    busy; what it leaves behind should not (``chrt -o 0``).
+
     In actions ``{id}`` stands for the fault's id. An action that fails is an ``error`` about
     ``fault/ID`` and ends the fault; after a script ``end`` is done all the same.
     """

@@ -26,6 +26,12 @@ if TYPE_CHECKING:
 _PLAN, _DIRECT = b"faults\0", b"fault\0b"
 
 
+def named(given: Input) -> str:
+    """The id of the fault that an input begins, or heals by its id; "" for all others."""
+    word, _, rest = given.data.partition(b"\0")
+    return rest.partition(b"\0")[0].decode(errors="replace") if word in (b"fault", b"heal") else ""
+
+
 def plan(at: int, settings: Settings, containers: Sequence[Container], kind: str = SETUP) -> Input:
     """The input that has the guest draw faults by these settings."""
     names = ", ".join(dict.fromkeys(one.kind for one in settings.drawn)) or "none"

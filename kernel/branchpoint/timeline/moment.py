@@ -14,6 +14,7 @@ from branchpoint.timeline.seeds import noise_of, seeding
 
 if TYPE_CHECKING:
     from branchpoint.timeline.branch import Branch
+    from branchpoint.timeline.manifest import Input
     from branchpoint.timeline.packets import Packets
     from branchpoint.timeline.recording import Recording
 
@@ -98,6 +99,11 @@ class Moment:
             for new in seeding(self.at, seed, noise_of(noise)):
                 history.add(new)
         return Branch(self.run, history)
+
+    @property
+    def inputs(self) -> list[Input]:
+        """What reaches the machine, from power-on, in a branch from here that is left alone."""
+        return self._history.branch(self._point).inputs
 
     @property
     def events(self) -> EventSet:

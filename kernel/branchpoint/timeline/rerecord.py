@@ -1,10 +1,13 @@
-"""A recording made again, with something more reaching the machine."""
+"""A recording made again, with something else reaching the machine."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import zip_longest
 from pathlib import Path
 
+from branchpoint.errors import DivergenceError
+from branchpoint.timeline.clock import format_vtime
 from branchpoint.timeline.failures import Failure
 from branchpoint.timeline.manifest import Input
 from branchpoint.timeline.recording import Recording
@@ -15,22 +18,25 @@ from branchpoint.timeline.writing import R, Writer
 def rerecord(
     run: Recording,
     path: Path | str,
-    added: Sequence[Input],
+    inputs: Sequence[Input],
     until: Failure,
     *,
     horizon: int,
     after: int,
     kind: type[R],
 ) -> R:
-    """Make a new recording of the same system, from power-on, with the inputs ``added``.
+    """Make a new recording of the same system, from power-on, in which ``inputs`` are all inputs.
 
-    It ends ``after`` (ns) the failure, or at ``horizon`` (absolute ns). Up to the first added
-    input it is the old one.
+    It ends ``after`` (ns) the failure, or at ``horizon`` (absolute ns). Up to the first input that
+    differs from the old one's it is the same run.
+
+    :raises DivergenceError: when it is not, at one of the instants at which the old one's state is
+        known; what was recorded is kept.
     """
     old = run.manifest
-    inputs = sorted([*old.inputs, *added], key=lambda i: i.at)
-    begin = old.inputs[0].at if old.inputs else 0
-    head = old.with_(inputs=inputs, end=begin, ended="interrupted", failure=None, event_blocks=0)
+    head = old.with_(
+        inputs=list(inputs), end=run.earliest, ended="interrupted", failure=None, event_blocks=0
+    )
     files = RecordingFiles.create(path, head)
     writer = Writer(kind(files, lambda: run.replayer.snapshot), until)
     try:
@@ -38,4 +44,17 @@ def rerecord(
         writer.run(horizon - old.origin, after)
     finally:
         writer.keep()
+    _compare(run, writer.recording)
     return writer.recording
+
+
+def _compare(old: Recording, new: Recording) -> None:
+    pairs = zip_longest(old.manifest.inputs, new.manifest.inputs)
+    parting = next((min(i.at for i in pair if i) for pair in pairs if pair[0] != pair[1]), None)
+    for at, digest in new.files.digests.items():
+        if (parting is None or at < parting) and old.files.digests.get(at, digest) != digest:
+            raise DivergenceError(
+                f"{new.path} is at {format_vtime(at - new.origin)} s in another state than "
+                f"{old.path} was, before anything differs between them",
+                "run `branchpoint doctor`; if this engine is sound, report this as a bug",
+            )

@@ -140,6 +140,7 @@ struct launch { /* how to start a child */
     const char *workdir;
     unsigned uid, gid;
     struct container *where; /* NULL: the guest itself */
+    bool ahead; /* of all other processes but the agent, whoever keeps the CPU busy */
 };
 
 struct proc {

@@ -120,6 +120,8 @@ static void run_script(const struct launch *how)
 
 void enter_and_exec(const struct launch *how, int pidfd)
 {
+    if (how->ahead && sched_setscheduler(0, SCHED_FIFO, &(struct sched_param){1}))
+        give_up(125, "cannot go ahead");
     if (how->where && pidfd >= 0)
         enter_live(pidfd, how->script);
     else if (how->where)

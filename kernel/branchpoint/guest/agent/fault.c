@@ -4,7 +4,7 @@
  *
  *   container VERB NAME [ARGUMENT]   as the host's `container` command
  *   clock OFFSET                     steps the clock by that many ns
- *   sh SCRIPT                        a shell script in the guest, as root
+ *   sh SCRIPT                        a shell script in the guest, as root, ahead of all others
  *
  * A script takes its time: the end's action waits for the begin's script. A container that cannot
  * take the begin's action has nothing to be undone, so then there is no end's action.
@@ -82,7 +82,7 @@ static void run_script(struct fault *f, char *text)
     p->on_gone = script_gone;
     p->arg = script;
     char *env[] = {"PATH=" GUEST_PATH, "HOME=/root", NULL};
-    if (proc_start(p, &(struct launch){.script = text, .env = env, .workdir = "/"}))
+    if (proc_start(p, &(struct launch){.script = text, .env = env, .workdir = "/", .ahead = true}))
         proc_exited(p, 125 << 8);
     else
         proc_listen(p);
@@ -258,7 +258,7 @@ void faults_reseed(void)
     p->on_gone = reseeded;
     char *argv[] = {"/bin/sh", RESEED, NULL};
     char *env[] = {"PATH=" GUEST_PATH, NULL};
-    if (proc_start(p, &(struct launch){.argv = argv, .env = env, .workdir = "/"}))
+    if (proc_start(p, &(struct launch){.argv = argv, .env = env, .workdir = "/", .ahead = true}))
         proc_exited(p, 125 << 8);
     else
         proc_listen(p);

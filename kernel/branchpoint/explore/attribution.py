@@ -1,0 +1,346 @@
+"""Which fault decides that a timeline fails: each is taken away, all else as it was."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from branchpoint.errors import BranchpointError
+from branchpoint.explore.draws import Draw
+from branchpoint.explore.future import Job, Outcome
+from branchpoint.explore.interventions import Happened, Timeline
+from branchpoint.explore.likelihood import question_of
+from branchpoint.explore.proportion import LEVEL, difference, wilson
+from branchpoint.explore.trials import Trials
+from branchpoint.timeline import tables
+from branchpoint.timeline.branch import Branch
+from branchpoint.timeline.clock import SECOND, format_vtime
+from branchpoint.timeline.failures import Failure
+from branchpoint.timeline.listing import inert
+from branchpoint.timeline.recording import Recording
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_ROWS = 20  # faults that are shown
+_WIDTH = 200  # characters of a failure that are shown
+
+
+@dataclass(frozen=True)
+class Rate:
+    """How many futures failed."""
+
+    failed: int
+    trials: int
+    """Futures that failed or passed."""
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Wilson's 95 % interval of the share."""
+        low, high = wilson(self.failed, self.trials)
+        return float(low), float(high)
+
+    def __str__(self) -> str:
+        return f"{self.failed}/{self.trials}"
+
+
+@dataclass(frozen=True)
+class Rates:
+    """How often it fails from just after a fault, with everything random drawn anew."""
+
+    present: Rate
+    """With the fault."""
+    absent: Rate
+    """Without it."""
+    low: float
+    high: float
+    """Interval of the difference: share without it minus share with it."""
+
+    @property
+    def effect(self) -> float:
+        """By how much taking the fault away changes P(failure); -1: it alone decides."""
+        return self.absent.failed / max(self.absent.trials, 1) - (
+            self.present.failed / max(self.present.trials, 1)
+        )
+
+    def __str__(self) -> str:
+        return (
+            f"{self.present} fail with it, {self.absent} without it "
+            f"({self.effect:+.2f}, {self.low:+.2f} to {self.high:+.2f})"
+        )
+
+
+@dataclass(frozen=True)
+class Removal:
+    """What became of the timeline without one fault."""
+
+    fault: Happened
+    draw: Draw
+    """The future without it."""
+    job: Job
+    id: str
+    """Of the moment at which that future ended, for ``run.at``; "" when no id tells it."""
+    rates: Rates | None = None
+
+    @property
+    def prevents(self) -> bool:
+        """Whether the failure does not happen without this fault."""
+        return self.draw.verdict == "passed"
+
+
+class Attribution:
+    """Which faults of a timeline decide that it fails. Made by ``run.attribute(failure)``."""
+
+    def __init__(
+        self,
+        timeline: Timeline,
+        failure: str,
+        control: Draw,
+        rows: list[Removal],
+        bare: Draw | None = None,
+    ) -> None:
+        self.failure = failure
+        """What the failure is."""
+        self.rows = rows
+        """One a fault, in the order of time."""
+        self.control = control
+        """The timeline with all its faults, in which the guest was told something that changes
+        nothing: a failure that does not survive this says nothing about faults."""
+        self.bare = bare
+        """The timeline without any of them; None where there is only one."""
+        self._timeline = timeline
+
+    @property
+    def stable(self) -> bool:
+        """Whether the failure happens in :attr:`control`, so that the verdicts mean something."""
+        return self.control.verdict == "failed"
+
+    @property
+    def decisive(self) -> list[Removal]:
+        """The faults that decide: those without which the failure does not happen; with rates,
+        those without which it happens less often, as far as the intervals tell.
+        """
+        return [
+            row
+            for row in self.rows
+            if (row.rates.high < 0 if row.rates else self.stable and row.prevents)
+        ]
+
+    def branch(self, number: int) -> Branch:
+        """The timeline without the fault of row ``number``, to where it was judged."""
+        row = self.rows[number]
+        return self._timeline.branch(row.job, row.draw.end)
+
+    @property
+    def conclusion(self) -> list[str]:
+        """What it tells, in a few lines."""
+        count = len(self.rows)
+        if not self.stable:
+            words = [
+                "the failure does not survive the least disturbance, so one future without a fault "
+                "says nothing"
+            ]
+            if self.rows[0].rates is None:
+                return [*words, "ask for rates: seeds=20"]
+        else:
+            words = [
+                f"without {row.fault} the failure does not happen"
+                for row in self.rows
+                if row.prevents
+            ]
+            if not words:
+                ones = "its one fault" if count == 1 else f"any single one of its {count} faults"
+                words = [f"without {ones} the failure happens all the same"]
+            if self.bare is not None and not any(row.prevents for row in self.rows):
+                words.append(
+                    "without all of them, too"
+                    if self.bare.verdict == "failed"
+                    else "without all of them it does not: run.minimise finds a set that is enough"
+                )
+        words += [f"{row.fault}: {row.rates}" for row in self.decisive if row.rates]
+        return words
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """One row a fault: id, fault, target, params, vtime (s), without, failed_at (s), branch.
+
+        ``without`` is the verdict of the future without it (failed, passed, censored),
+        ``failed_at`` when it failed, and ``run.at(branch)`` its end. With seeds there are also
+        ``present``, ``present_n``, ``present_low``, ``present_high`` (futures that failed with the
+        fault, of how many, Wilson's 95 % interval), the same for ``absent``, and ``effect``,
+        ``low``, ``high``: the difference and its interval.
+        """
+        import pandas as pd
+
+        titles = ["id", "fault", "target", "params", "vtime", "without", "failed_at", "branch"]
+        more = [
+            f"{arm}{end}" for arm in ("present", "absent") for end in ("", "_n", "_low", "_high")
+        ]
+        rows: list[list[Any]] = []
+        for row in self.rows:
+            fault, failed_at = row.fault, row.draw.failed_at
+            after = float("nan") if failed_at is None else self._seconds(failed_at)
+            cells: list[Any] = [
+                fault.id, fault.kind, fault.target, fault.params, fault.vtime,
+                row.draw.verdict, after, row.id,
+            ]  # fmt: skip
+            if row.rates is not None:
+                for arm in (row.rates.present, row.rates.absent):
+                    cells += [arm.failed, arm.trials, *arm.interval]
+                cells += [row.rates.effect, row.rates.low, row.rates.high]
+            rows.append(cells)
+        if any(row.rates for row in self.rows):
+            titles += [*more, "effect", "low", "high"]
+        return pd.DataFrame(rows, columns=titles)
+
+    def _seconds(self, at: int) -> float:
+        return (at - self._timeline.run.origin) / SECOND
+
+    def _verdict(self, draw: Draw) -> str:
+        if draw.failed_at is None:
+            return "does not happen" if draw.verdict == "passed" else "not known: it ended early"
+        return f"happens at {self._seconds(draw.failed_at):.3f} s"
+
+    def _table(self) -> tuple[list[str], list[list[str]]]:
+        titles = ["without", "the failure"]
+        rows = [[str(row.fault), self._verdict(row.draw)] for row in self.rows[:_ROWS]]
+        if len(self.rows) > _ROWS:
+            rows.append([f"... and {len(self.rows) - _ROWS} more faults", ""])
+        if self.bare is not None:
+            rows.append(["all of them", self._verdict(self.bare)])
+        rows.append(["none of them", self._verdict(self.control)])
+        if any(row.rates for row in self.rows):
+            titles += ["fail with it", "without it", "difference", "interval"]
+            for cells, row in zip(rows, self.rows[:_ROWS], strict=False):
+                if rates := row.rates:
+                    cells += [
+                        str(rates.present), str(rates.absent), f"{rates.effect:+.2f}",
+                        f"{rates.low:+.2f} to {rates.high:+.2f}",
+                    ]  # fmt: skip
+            rows = [cells + [""] * (len(titles) - len(cells)) for cells in rows]
+        return titles, rows
+
+    def __repr__(self) -> str:
+        titles, rows = self._table()
+        widths = [max(map(len, column)) for column in zip(titles, *rows, strict=True)]
+        lines = [
+            "  ".join(
+                f"{cell:<{width}}" for cell, width in zip(cells, widths, strict=True)
+            ).rstrip()
+            for cells in (titles, *rows)
+        ]
+        return "\n".join([inert(self.failure, _WIDTH), *lines, *self.conclusion])
+
+    def _repr_html_(self) -> str:
+        found = "".join(f"<p>{escape(line)}</p>" for line in self.conclusion)
+        return f"<p>{escape(inert(self.failure, _WIDTH))}</p>{tables.html(*self._table())}{found}"
+
+
+def attribute(
+    run: Recording,
+    failure: Failure,
+    *,
+    of: Any,
+    seeds: int,
+    horizon: Any,
+    workers: int | str | None,
+    noise: Any,
+) -> Attribution:
+    """See ``Recording.attribute``."""
+    if seeds < 0:
+        raise BranchpointError(f"seeds={seeds}: there cannot be less than none")
+    case = Case(run, failure, of, horizon, noise)
+    timeline, faults = case.timeline, case.faults
+    first = min(timeline.begin(fault) for fault in faults)
+    control = timeline.job(timeline.disturbed(first), first)
+    removals = [timeline.job(timeline.without([f]), timeline.begin(f)) for f in faults]
+    bare = [timeline.job(timeline.without(faults), first)] if len(faults) > 1 else []
+    noisy = case.question.noise
+    seeded = [
+        timeline.job(timeline.seeded(f, seed, noisy, removed=removed), timeline.begin(f))
+        for f in faults
+        for removed in (False, True)
+        for seed in range(seeds)
+    ]
+    title = f"which faults decide {failure.name}"
+    with Trials(run, failure, case.question, workers, title) as trials:
+        found = trials.run([control, *removals, *bare, *seeded])
+    draws = [outcome.draw for outcome in found]
+    case.check(draws[0])
+    for fault, outcome in zip(faults, found[1:], strict=False):
+        check_skipped(fault, outcome)
+    arms = draws[1 + len(removals) + len(bare) :]
+    level = 1 - (1 - LEVEL) / len(faults)
+    rows = []
+    for index, (fault, job) in enumerate(zip(faults, removals, strict=True)):
+        draw = draws[1 + index]
+        mine = arms[2 * seeds * index : 2 * seeds * (index + 1)]
+        rates = _rates(mine[:seeds], mine[seeds:], level) if mine else None
+        rows.append(Removal(fault, draw, job, timeline.id(job, draw.end), rates))
+    return Attribution(
+        timeline, failure.name, draws[0], rows, draws[1 + len(removals)] if bare else None
+    )
+
+
+class Case:
+    """A failure of a timeline, and the faults that came before it."""
+
+    def __init__(
+        self, run: Recording, failure: Failure, of: Any, horizon: Any, noise: Any = None
+    ) -> None:
+        """:raises BranchpointError: when there are no faults."""
+        self.timeline = Timeline(run, of)
+        self.failure = failure
+        until = self.timeline.moment
+        self.question, self.happened = question_of(until, failure, run.origin, horizon, noise)
+        if self.question.relative:
+            since = until.at if self.happened is None else self.happened
+            self.question = msgspec.structs.replace(
+                self.question, horizon=since + self.question.horizon, relative=False
+            )
+        end = self.question.horizon if self.happened is None else self.happened
+        self.faults = [fault for fault in self.timeline.faults if fault.at < end]
+        """Those that are not later than the failure."""
+        if not self.faults:
+            raise BranchpointError(
+                f"{run.path.name} has no faults before {format_vtime(end - run.origin)} s",
+                "without faults, look at what chance decides: run.likelihood, run.contrast",
+            )
+
+    def check(self, control: Draw) -> None:
+        """:raises BranchpointError: when the timeline does not fail at all."""
+        if self.happened is None and control.verdict != "failed":
+            run = self.timeline.run
+            raise BranchpointError(
+                f"{self.failure.name} does not happen in {run.path.name} by "
+                f"{format_vtime(self.question.horizon - run.origin)} s",
+                "give the failure that it ended with, or a horizon=",
+            )
+
+
+def _rates(present: list[Draw], absent: list[Draw], level: float) -> Rates:
+    with_it, without_it = _rate(present), _rate(absent)
+    low, high = difference(
+        without_it.failed, without_it.trials, with_it.failed, with_it.trials, level
+    )
+    return Rates(with_it, without_it, float(low), float(high))
+
+
+def _rate(draws: list[Draw]) -> Rate:
+    known = [draw.verdict for draw in draws if draw.verdict != "censored"]
+    return Rate(known.count("failed"), len(known))
+
+
+def check_skipped(fault: Happened, outcome: Outcome) -> None:
+    """:raises BranchpointError: when the guest could not take a fault away any more."""
+    missed = [
+        cause for cause in outcome.draw.causes if cause.startswith(f"error fault/{fault.id} ")
+    ]
+    if any("cannot be skipped" in cause for cause in missed):
+        raise BranchpointError(
+            f"the guest was told too late to skip {fault}",
+            "this is a bug of ours: please report it",
+        )

@@ -1,0 +1,104 @@
+"""Futures that are told apart by what reaches the machine in them, run once each."""
+
+from __future__ import annotations
+
+import contextlib
+from asyncio import CancelledError
+from collections.abc import Sequence
+from typing import Self
+from weakref import WeakKeyDictionary
+
+import msgspec
+from blake3 import blake3
+
+from branchpoint import progress
+from branchpoint.explore.cluster import Cluster, open_pool
+from branchpoint.explore.draws import Question
+from branchpoint.explore.future import Job, Outcome
+from branchpoint.explore.workers import Pool
+from branchpoint.timeline.failures import Failure
+from branchpoint.timeline.recording import Recording
+
+_known: WeakKeyDictionary[Recording, dict[bytes, Outcome]] = WeakKeyDictionary()
+
+
+class Trials:
+    """Runs futures of a recording for one question and knows those that it has run.
+
+    What is known stays while the recording is open, so an interrupted investigation goes on where
+    it was. Workers are started when something has to be run, and end with the ``with`` block.
+    """
+
+    def __init__(
+        self,
+        run: Recording,
+        failure: Failure,
+        question: Question,
+        workers: int | str | None,
+        title: str,
+    ) -> None:
+        """``workers`` is as for :func:`open_pool`, ``title`` what is shown meanwhile."""
+        self._run, self._failure, self._question = run, failure, question
+        self._workers = workers
+        self._title = title
+        self._outcomes = _known.setdefault(run, {})
+        self._pool: Pool | Cluster | None = None
+        self._task: progress.Task | None = None
+
+    def run(self, jobs: Sequence[Job]) -> list[Outcome]:
+        """What becomes of these futures, in their order. Jobs need no numbers."""
+        keys = [self._key(job) for job in jobs]
+        missing = {
+            key: job for key, job in zip(keys, jobs, strict=True) if key not in self._outcomes
+        }
+        if missing:
+            pool, task = self._start()
+            task.total = task.done + len(missing)
+            names = list(missing)
+            numbered = [
+                msgspec.structs.replace(job, number=number)
+                for number, job in enumerate(missing.values())
+            ]
+            try:
+                for outcome in pool.outcomes(numbered):
+                    self._outcomes[names[outcome.number]] = outcome
+                    task.update(task.done + 1)
+            except (KeyboardInterrupt, CancelledError) as stop:
+                known = sum(name in self._outcomes for name in names)
+                stop.add_note(
+                    f"stopped with {known} of {len(names)} futures known; calling it again goes on"
+                )
+                raise
+        return [self._outcomes[key] for key in keys]
+
+    @property
+    def count(self) -> int:
+        """How many futures run at a time."""
+        return self._start()[0].count
+
+    def _start(self) -> tuple[Pool | Cluster, progress.Task]:
+        if self._pool is None or self._task is None:
+            question = self._question
+            self._pool = open_pool(
+                self._run,
+                self._failure,
+                question.horizon,
+                relative=question.relative,
+                noise=question.noise,
+                workers=self._workers,
+            )
+            self._ending.callback(self._pool.close)
+            self._task = self._ending.enter_context(progress.task(self._title, unit="futures"))
+        return self._pool, self._task
+
+    def _key(self, job: Job) -> bytes:
+        parts = self._question.key, msgspec.structs.replace(job, number=0)
+        return blake3(msgspec.msgpack.encode(parts)).digest()
+
+    def __enter__(self) -> Self:
+        self._ending = contextlib.ExitStack()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ending.close()
+        self._pool = self._task = None
