@@ -78,6 +78,13 @@ def test_what_is_always_there_tells_nothing() -> None:
     assert [row.cause for row in found.rows] == ["b"]
 
 
+def test_of_equals_what_came_first_comes_first() -> None:
+    """A traceback is no cause of the crash that it tells of."""
+    story = [KILL, "exit db.1", "a traceback"]
+    found = contrast([*draws(False, *[["b", "a"]] * 9), *draws(True, *[story] * 9)])
+    assert [row.cause for row in found.rows] == [*story, "b", "a"]
+
+
 def test_censored_futures_are_left_out() -> None:
     lost = Draw(at=1, seed=99, verdict="censored", end=3, causes=[KILL])
     assert repr(contrast([*SOME, lost])) == repr(contrast(SOME))

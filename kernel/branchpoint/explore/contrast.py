@@ -121,7 +121,8 @@ def compare(
     many: bool = False,
 ) -> Contrast:
     """Compare failing futures with passing ones, cause by cause; of each, whether it failed and
-    its causes are given.
+    its causes are given, the earliest first. Of causes that differ as much, those come first that
+    came first.
 
     ``only`` is a pattern for the causes to look at: ``"fault *"``. Those that happened in all
     futures, failing and passing, tell nothing and are left out. When there are ``many``, so are
@@ -132,9 +133,13 @@ def compare(
     """
     given: dict[bool, Counter[str]] = {True: Counter(), False: Counter()}
     total: Counter[bool] = Counter()
+    order: dict[tuple[bool, str], int] = {}
     for failed, causes in futures:
         total[failed] += 1
-        given[failed].update({cause for cause in causes if fnmatchcase(cause, only)})
+        mine = dict.fromkeys(cause for cause in causes if fnmatchcase(cause, only))
+        given[failed].update(mine.keys())
+        for cause in mine:
+            order.setdefault((failed, cause), len(order))
     names = [
         name
         for name in sorted(given[True] | given[False])
@@ -152,7 +157,12 @@ def compare(
         rows.append(
             Compared(name, failing, passing, total[True], total[False], float(low), float(high))
         )
-    rows.sort(key=lambda row: (-row.strength, -abs(row.effect), row.cause))
+
+    def place(row: Compared) -> tuple[float, float, bool, int]:
+        failing = (True, row.cause) in order
+        return -row.strength, -abs(row.effect), not failing, order[failing, row.cause]
+
+    rows.sort(key=place)
     words = f"{about}: {total[True]} failing, {total[False]} passing"
     return Contrast(rows, len(rows), level, words)
 

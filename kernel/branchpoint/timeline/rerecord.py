@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from itertools import zip_longest
 from pathlib import Path
 
+from branchpoint import progress
 from branchpoint.errors import DivergenceError
 from branchpoint.timeline.clock import format_vtime
 from branchpoint.timeline.failures import Failure
@@ -40,7 +41,8 @@ def rerecord(
     files = RecordingFiles.create(path, head)
     writer = Writer(kind(files, lambda: run.replayer.snapshot), until)
     try:
-        writer.play(old.origin, None)
+        with progress.task(f"setting up {old.title}"):
+            writer.play(old.origin, None)
         writer.run(horizon - old.origin, after)
     finally:
         writer.keep()
