@@ -22,7 +22,7 @@ class Cost:
     python: float = 0.0
     """CPU time of this process, all threads."""
     emulator: float = 0.0
-    """CPU time of the processes it started, dead or alive."""
+    """CPU time of the processes it started, dead or alive, and of theirs."""
 
     @property
     def cpu(self) -> float:
@@ -43,12 +43,17 @@ def cost() -> Iterator[Cost]:
 
 
 def children_cpu() -> float:
-    """CPU seconds of all processes that this one ever started."""
+    """CPU seconds of all processes that this one ever started, and of those that they did."""
     ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return ended.ru_utime + ended.ru_stime + _ticks("self") * _TICK
+
+
+def _ticks(pid: str) -> int:
+    """Clock ticks of the living processes under one, and of the dead ones under those."""
     ticks = 0
-    for listed in Path("/proc/self/task").glob("*/children"):
-        for pid in listed.read_text().split():
-            with contextlib.suppress(OSError):  # it ended meanwhile
-                fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
-                ticks += int(fields[11]) + int(fields[12])
-    return ended.ru_utime + ended.ru_stime + ticks * _TICK
+    with contextlib.suppress(OSError):  # it ended meanwhile
+        for listed in Path(f"/proc/{pid}/task").glob("*/children"):
+            for child in listed.read_text().split():
+                fields = Path(f"/proc/{child}/stat").read_text().rpartition(") ")[2].split()
+                ticks += sum(map(int, fields[11:15])) + _ticks(child)
+    return ticks

@@ -19,6 +19,7 @@ import soaking
 import table
 from branching import branching
 from figures import Figure
+from futures import futures
 from idling import idling
 from interleaving import interleaving
 from known_answers import known_answers
@@ -49,7 +50,7 @@ _MEASURES: dict[str, Callable[[Scale, Path], list[Figure]]] = {
     measure.__name__: measure
     for measure in (
         recordings, opening, rewinding, branching, idling, sharing, states, storing,
-        interleaving, known_answers,
+        interleaving, futures, known_answers,
     )
 }  # fmt: skip
 

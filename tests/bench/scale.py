@@ -23,6 +23,8 @@ class Scale:
     stretch: float
     """How long the machine runs when the control plane's share is measured."""
     stretches: int
+    seconds: int
+    """Futures of one virtual second of idle etcd."""
     curves: int
     """Of each system with a known answer."""
     futures: int
@@ -39,6 +41,7 @@ FULL = Scale(
     idles=5,
     stretch=60,
     stretches=3,
+    seconds=400,
     curves=100,
     futures=200,
 )
@@ -52,6 +55,7 @@ QUICK = Scale(
     idles=2,
     stretch=10,
     stretches=1,
+    seconds=40,
     curves=2,
     futures=10,
 )

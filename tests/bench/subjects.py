@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from blake3 import blake3
+from ruamel.yaml import YAML
 from truths import Known
 
 import branchpoint as bp
@@ -58,6 +59,17 @@ def recorded(subject: Subject, seconds: float, work: Path) -> Path:
         bp.record(subject.compose, path, seed=subject.seed, duration=seconds).close()
         _mark(path).write_text(json.dumps(made_by))
     return path
+
+
+def idle_etcd(work: Path) -> Subject:
+    """Three etcd nodes as in notebooks/systems, and nobody who asks them anything."""
+    document = YAML(typ="safe").load(ETCD.compose)
+    del document["services"]["client"]
+    subject = Subject("idle-etcd", ETCD.container, folder=work)
+    subject.compose.parent.mkdir(exist_ok=True)
+    with subject.compose.open("w") as file:
+        YAML(typ="safe").dump(document, file)
+    return subject
 
 
 def known_recording(known: Known, work: Path) -> Path:

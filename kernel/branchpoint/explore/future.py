@@ -200,11 +200,10 @@ class Futures:
         until = future.judge.stretch.horizon
         while True:
             while player.place.at < until:
-                grid = (player.place.at // wire.DRAIN + 1) * wire.DRAIN
                 player.take_inputs()
-                instant = min(until, grid, player.next_input())
+                instant = min(until, player.next_input())
                 started = time.perf_counter()
-                player.run_to(instant)
+                player.run_to(instant, wire.DRAIN)
                 shares.run += time.perf_counter() - started
                 future.see(mailbox.drain())
                 if future.judge.failed_at is not None:

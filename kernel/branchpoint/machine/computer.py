@@ -257,12 +257,16 @@ class Computer:
 
     # -- time and memory
 
-    def run_to(self, instant: int) -> None:
-        """Run until exactly ``instant`` (ns). Not later by a single instruction."""
+    def run_to(self, instant: int, step: int = 0) -> None:
+        """Run until exactly ``instant`` (ns). Not later by a single instruction.
+
+        With ``step`` (ns), :attr:`watched` is looked at whenever that much time has passed since
+        power-on once more, and the run ends there if it has changed.
+        """
         if instant < self.now:
             raise TimeError(f"a machine at {self.now} ns cannot run back to {instant} ns")
         if instant > self.now:
-            self._call(_RUN, instant)
+            self._call(_RUN, instant, step)
 
     def nudge(self) -> None:
         """Wake the emulator's main loop for nothing, from any thread, also while time runs.

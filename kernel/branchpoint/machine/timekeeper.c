@@ -156,7 +156,10 @@ static struct {
     struct scan_region *regions;
     uint32_t *pages;
     QEMUTimer *stop_timer;
-    int stop_event;                /* written when it fires */
+    int stop_event;                /* written when the machine has to stop */
+    int64_t timer_at, until;       /* ns: when the timer fires next, and where the run ends */
+    int64_t step;                  /* ns; 0: only there */
+    uint64_t heard;                /* the watched bytes when the run began */
 } self = { .cure_idle = true, .cure_tlb = true, .may_track = true };
 
 /* ---- answering ---- */
@@ -306,9 +309,27 @@ static void stand_by(void *unused)
         aio_bh_schedule_oneshot_full(qemu_get_aio_context(), stand_by, NULL, "timekeeper");
 }
 
+static void set_timer(int64_t instant)
+{
+    self.timer_at = instant;
+    timer_mod_ns(self.stop_timer, instant);
+}
+
+static int64_t next_look(int64_t now)
+{
+    int64_t grid = self.step ? (now / self.step + 1) * self.step : self.until;
+    return grid < self.until ? grid : self.until;
+}
+
+/* Between the steps of a run there is nothing to stop for while the watched bytes stay what they
+ * were: the host would learn nothing. */
 static void on_stop_time(void *unused)
 {
     (void)unused;
+    if (self.timer_at < self.until && !memcmp(self.watch, &self.heard, sizeof self.heard)) {
+        set_timer(next_look(self.timer_at));
+        return;
+    }
     if (self.cure_idle)
         eventfd_write(self.stop_event, 1);
     else
@@ -326,16 +347,21 @@ static void on_state_change(void *unused, bool running, int state)
     answer(state == RUN_PAUSED ? ST_OK : ST_HALTED, state, NULL, 0);
 }
 
-static void do_run(int64_t until)
+static void do_run(int64_t until, uint64_t step)
 {
-    if (until <= icount_get()) {
+    int64_t now = icount_get();
+    if (until <= now || step > INT64_MAX / 2) {
         fail("asked to run to %lld ns, but it is %lld ns already", (long long)until,
-             (long long)icount_get());
+             (long long)now);
         return;
     }
     eventfd_t old;
     eventfd_read(self.stop_event, &old);   /* from a run that ended otherwise at that instant */
-    timer_mod_ns(self.stop_timer, until);
+    self.until = until;
+    self.step = self.watch ? step : 0;
+    if (self.step)
+        memcpy(&self.heard, self.watch, sizeof self.heard);
+    set_timer(next_look(now));
     self.running = true;
     vm_start();
     if (self.cure_idle) {
@@ -616,7 +642,7 @@ static void serve(const struct request *r, uint8_t *payload)
         answer(ST_OK, self.ram_size, NULL, 0);
         break;
     case OP_RUN:
-        do_run(r->a);
+        do_run(r->a, r->b);
         break;
     case OP_READ:
         if (inside)

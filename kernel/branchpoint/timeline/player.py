@@ -51,14 +51,17 @@ class Player:
             raise
         self.place = Point(self.place.at, self.place.count + 1)
 
-    def run_to(self, instant: int) -> None:
-        """Run to ``instant`` (ns), before any input due then; no input may be due on the way."""
+    def run_to(self, instant: int, step: int = 0) -> None:
+        """Run to ``instant`` (ns), before any input due then; no input may be due on the way.
+
+        With ``step`` (ns), only to the first multiple of it at which the guest has said something.
+        """
         self.take_inputs()
         try:
-            self.computer.run_to(instant)
+            self.computer.run_to(instant, step)
         finally:  # an interrupt is raised when it has arrived there
-            if self.computer.now == instant:
-                self.place = Point(instant, self.place.count)
+            if self.computer.now > self.place.at:
+                self.place = Point(self.computer.now, self.place.count)
 
     def replay_to(self, goal: Point) -> None:
         """Go through what is already known of the history, up to ``goal``."""

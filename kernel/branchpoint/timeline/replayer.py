@@ -27,6 +27,7 @@ from branchpoint.timeline.store import RecordingFiles
 _PLAYERS = 2  # emulators kept; each has at most the machine's memory to itself
 _NEAR = 50_000_000  # ns of replay that cost about as much as restoring a state
 _NEVER = 2**62  # ns
+_QUIET = 500_000_000  # ns without a word from the guest, after which an interrupt is noticed
 _STATES = 64  # states kept in memory for one history
 
 Stop = Callable[[list[Event]], bool]
@@ -231,8 +232,8 @@ class Replayer:
     ) -> bool:
         """Let time pass at the tip of ``history``, up to ``until`` (ns), collecting events.
 
-        ``stop`` is asked after every ``step`` (ns) whether what just happened is enough; True is
-        returned then. Interrupting leaves the history at the last step.
+        After every ``step`` (ns) in which something was said ``stop`` is asked whether that is
+        enough; True is returned then. Interrupting leaves the history at the last step.
         """
         with self.lock:
             player = self.bring(history, history.tip)
@@ -243,9 +244,9 @@ class Replayer:
             with progress.task("running", total, "virtual s") as task, self._stoppable(history):
                 while history.tip.at < until:
                     # Steps lie on a fixed grid: where one starts must not decide where one stops.
-                    grid = (player.place.at // step + 1) * step
+                    quiet = (player.place.at // _QUIET + 1) * _QUIET
                     try:
-                        player.run_to(min(until, grid, mark, player.next_input()))
+                        player.run_to(min(until, quiet, mark, player.next_input()), step)
                     finally:  # an interrupt comes after the step
                         events = self._collect(player, history) if player.alive else []
                     if history.tip.at == mark:
