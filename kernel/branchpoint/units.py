@@ -38,12 +38,12 @@ def time_text(ns: int) -> str:
     """A length of time, exactly, as it is read best: ``2m``, ``1.5s``, ``250ms``, ``-3s``."""
     if ns < 0:
         return f"-{time_text(-ns)}"
-    if ns > _TIMES["s"] and ns % _TIMES["s"]:
-        whole, rest = divmod(ns, _TIMES["s"])
-        return f"{whole}.{rest:09d}".rstrip("0") + "s"
     for unit in ("h", "m", "s", "ms", "us"):
-        if ns and ns % _TIMES[unit] == 0:
-            return f"{ns // _TIMES[unit]}{unit}"
+        whole, rest = divmod(ns, _TIMES[unit])
+        if whole and not rest:
+            return f"{whole}{unit}"
+        if whole and unit in ("s", "ms"):
+            return f"{whole}.{str(_TIMES[unit] + rest)[1:].rstrip('0')}{unit}"
     return f"{ns}ns" if ns else "0s"
 
 
