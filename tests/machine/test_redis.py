@@ -10,7 +10,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from test_notebook import KERNELSPEC, execute
+from nbclient import NotebookClient
 
 import branchpoint as bp
 from branchpoint import bash
@@ -19,6 +19,7 @@ from branchpoint.timeline.branch import Branch
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 REDIS = NOTEBOOKS / "systems" / "redis" / "compose.yaml"
 NOTEBOOK = NOTEBOOKS / "redis-failover.ipynb"
+KERNELSPEC = NOTEBOOKS.parent / "kernel" / "kernelspec"
 OLD, WRITER = "rack1.redis.1", "rack1.writer.1"
 CUT = 3.0  # vtime of the partition
 LONG = 5  # virtual seconds: enough for the sentinels to act
@@ -102,6 +103,7 @@ def test_a_primary_that_asks_for_a_replica_loses_little(redis: bp.Recording) -> 
 LIKELY_SEEDS = (9,)
 """Seeds whose recording failed before; which ones do depends on the packages in the image."""
 SEEDS = 60  # that are tried before giving up
+PATIENCE = 1200  # wall seconds for one cell, on a busy computer
 
 
 def tells_the_story(run: bp.Recording) -> bool:
@@ -140,13 +142,20 @@ def test_the_notebook(failing_redis: Path, tmp_path: Path, monkeypatch: pytest.M
     for copy in ("first", "second"):  # the curve is drawn anew in each
         path = Path(shutil.copytree(failing_redis, tmp_path / f"{copy}.branchpoint"))
         monkeypatch.setenv("BRANCHPOINT_RECORDING", str(path))
-        notebook = execute(nbformat.read(NOTEBOOK, as_version=4))
+        notebook = nbformat.read(NOTEBOOK, as_version=4)
+        NotebookClient(
+            notebook,
+            kernel_name="branchpoint",
+            timeout=PATIENCE,
+            coalesce_streams=True,
+            record_timing=False,
+        ).execute()
         outputs.append([cell.get("outputs") for cell in notebook.cells])
     assert outputs[0] == outputs[1]
     said = "\n".join(text(output) for cell in outputs[0] if cell for output in cell)
     assert re.search(r"turning point at .* → (0\.[89]|1)", said)
     assert "fault.start of rack1.redis.1,rack1.sentinel.1,rack1.writer.1" in said
-    assert "decisive: partition rack1.redis.1" in said
+    assert re.search(r"without partition rack1\.\S+ .* the failure does not happen", said)
     assert {line for line in said.splitlines() if "redis says master" in line} >= {
         "rack1: redis says master, the sentinel names 10.89.7.11"
     }
