@@ -100,7 +100,7 @@ def test_a_primary_that_asks_for_a_replica_loses_little(redis: bp.Recording) -> 
 
 # -- the notebook
 
-LIKELY_SEEDS = (9,)
+LIKELY_SEEDS = (17, 31)
 """Seeds whose recording failed before; which ones do depends on the packages in the image."""
 SEEDS = 60  # that are tried before giving up
 PATIENCE = 1200  # wall seconds for one cell, on a busy computer
@@ -114,7 +114,7 @@ def tells_the_story(run: bp.Recording) -> bool:
         run.manifest.failure is not None
         and len(faults) == 2
         and promoted is not None
-        and promoted.vtime + 0.3 < faults[1].vtime
+        and promoted.vtime + 1.2 < faults[1].vtime
     )
 
 
@@ -155,7 +155,7 @@ def test_the_notebook(failing_redis: Path, tmp_path: Path, monkeypatch: pytest.M
     said = "\n".join(text(output) for cell in outputs[0] if cell for output in cell)
     assert re.search(r"turning point at .* → (0\.[89]|1)", said)
     assert "fault.start of rack1.redis.1,rack1.sentinel.1,rack1.writer.1" in said
-    assert re.search(r"without partition rack1\.\S+ .* the failure does not happen", said)
+    assert re.search(r"without partition of rack1\.\S+ .* the failure does not happen", said)
     assert {line for line in said.splitlines() if "redis says master" in line} >= {
         "rack1: redis says master, the sentinel names 10.89.7.11"
     }
