@@ -43,7 +43,7 @@ packages:
 $(READY): pyproject.toml $(wildcard kernel/kernelspec/*)
 	@echo 'setup: Python environment in .venv'
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[notebook,dev]'
+	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[notebook,cluster,dev]'
 	@touch $@
 
 images:
