@@ -165,8 +165,8 @@ def test_an_interrupt_leaves_everything_usable(small: bp.Recording) -> None:
     player = small.replayer.bring(branch._history, branch._history.tip)
     genuine = player.run_to
 
-    def run_to(instant: int) -> None:
-        genuine(instant)
+    def run_to(instant: int, step: int = 0) -> None:
+        genuine(instant, step)
         if instant - small.origin > 10_000_000_000:
             reached.set()
             raise KeyboardInterrupt

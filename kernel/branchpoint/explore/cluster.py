@@ -29,6 +29,7 @@ from branchpoint.timeline.recording import Recording
 from branchpoint.timeline.seeds import NOISE
 
 _AHEAD = 1  # jobs that each thread of a worker has waiting
+_PATIENCE = 20  # seconds in which a scheduler must answer
 
 
 def open_pool(
@@ -74,7 +75,7 @@ class Cluster:
                 "pip install 'branchpoint[cluster]'",
             ) from None
         try:
-            self._client: Any = distributed.Client(address, set_as_default=False)
+            self._client: Any = distributed.Client(address, timeout=_PATIENCE, set_as_default=False)
         except (OSError, ValueError) as problem:
             raise BranchpointError(f"there is no cluster at {address}: {problem}") from None
         self._closed = False
