@@ -19,11 +19,12 @@ TESTS := $(wildcard tests/fast tests/machine tests/quality)
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help setup packages images demo replayable notebook lab test lint bench soak clean
+.PHONY: help setup packages images demo demo-redis replayable notebook lab test lint bench soak clean
 
 help:
 	@echo 'make setup   install what is missing: packages (with root or sudo), .venv, guest image'
 	@echo 'make demo    setup, record the demo system until it fails, execute the notebook on it'
+	@echo 'make demo-redis  the same with Redis, which loses acknowledged writes'
 	@echo 'make lab     open JupyterLab on the executed notebook'
 	@echo 'make test    setup, lint, and all tests'
 	@echo 'make lint    ruff and mypy'
@@ -59,6 +60,10 @@ demo: setup replayable
 	@echo 'The executed notebook:  build/$(NOTEBOOK).ipynb'
 	@echo 'The same as a page:     build/$(NOTEBOOK).html'
 	@echo 'To go on in JupyterLab: make lab'
+
+demo-redis:
+	@$(MAKE) demo SYSTEM=notebooks/systems/redis NOTEBOOK=redis-failover DEMO_SEED=17 DEMO_TIME=60s \
+	    RECORDING=build/redis.branchpoint RECORDED=build/redis.recorded
 
 # A recording made with another guest image or emulator is made again.
 replayable:
