@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -20,6 +21,9 @@ from branchpoint.machine.computer import Cures
 
 FILE = "soak.json"
 COUNTS = {"demo": 1000, "etcd": 200, "torture": 500}
+_CORES = os.cpu_count() or 2
+_AT_ONCE, _BUSY = 2 * _CORES - 1, 1
+"""Replays at once, and processes that do nothing but compute: two that want each core."""
 _SLICE = 50  # replays between two savings; memory is given back then, too
 _LAST = 20  # virtual seconds of a recording that are replayed
 _ETCD_LENGTH = 60  # virtual seconds
@@ -97,7 +101,9 @@ def _go_on(work: Path, key: str, known: dict[str, Count], asked: int) -> None:
                 else:
                     # The seed makes each slice choose other stops, looks and rewinds.
                     slice_ = min(_SLICE, asked - count.replays)
-                    report = soak.soak(subject, slice_, seed=count.replays)
+                    report = soak.soak(
+                        subject, slice_, seed=count.replays, workers=_AT_ONCE, busy=_BUSY
+                    )
             print(report, flush=True)
             for line in report.divergences:
                 print(f"  {line}", flush=True)
