@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import shutil
-import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from branchpoint.errors import SetupError
 from branchpoint.guest import boot
+from branchpoint.guest.compiler import static_program
 from branchpoint.guest.image import GuestImage, ensure_image
 from branchpoint.guest.initramfs import archive
 from branchpoint.guest.tree import Tree
@@ -115,19 +113,8 @@ def without_cure(subject: Subject, cures: Cures, name: str) -> Subject:
 
 def torture_kernel(image: GuestImage, folder: Path) -> Kernel:
     """A kernel whose init is the torture program."""
-    compiler = shutil.which("gcc") or shutil.which("cc")
-    if not compiler:
-        raise SetupError("no C compiler found to build the torture guest", "install gcc")
-    program = folder / "torture"
-    done = subprocess.run(
-        [compiler, "-static", "-O2", "-pthread", "-o", program, _SOURCE],
-        capture_output=True,
-        text=True,
-    )
-    if done.returncode:
-        raise SetupError(f"the torture guest does not compile:\n{done.stderr[-2000:]}")
     tree = Tree()
-    tree.add_file("init", program.read_bytes(), 0o755)
+    tree.add_file("init", static_program([_SOURCE]), 0o755)
     initrd = folder / "initrd"
     initrd.write_bytes(archive(tree))
     return Kernel(image.kernel, initrd, boot.command_line(_RAM))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import random
 import struct
-import subprocess
 import tarfile
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -19,6 +18,7 @@ from hypothesis import strategies as st
 
 import branchpoint as bp
 from branchpoint.errors import BranchpointError, ContainerError
+from branchpoint.guest.compiler import static_program
 from branchpoint.machine.computer import EPOCH
 from branchpoint.notebook.session import Environment
 from branchpoint.timeline.packets import Clock, Packets
@@ -248,7 +248,7 @@ def test_packets_are_dated_right(small: bp.Recording, tmp_path: Path) -> None:
     The two go alike up to a millionth (see guest/boot.py), until somebody sets the wall clock.
     """
     (tmp_path / "clocks.c").write_text(CLOCKS)
-    subprocess.run(["cc", "-O2", "-static", "-o", "clocks", "clocks.c"], cwd=tmp_path, check=True)
+    (tmp_path / "clocks").write_bytes(static_program([tmp_path / "clocks.c"]))
 
     def look(branch: bp.Branch) -> tuple[int, int]:
         branch.inject_file("/tmp/clocks", tmp_path / "clocks", mode=0o755)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import functools
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -14,6 +12,7 @@ from conftest import HERE
 import branchpoint as bp
 from branchpoint import bash
 from branchpoint.guest import wire
+from branchpoint.guest.compiler import static_program
 from branchpoint.machine.computer import Computer
 from branchpoint.soak import Subject, soak
 
@@ -21,11 +20,8 @@ from branchpoint.soak import Subject, soak
 @pytest.fixture(scope="module")
 def racing(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A program with a race between two threads, see its source."""
-    compiler = shutil.which("gcc") or shutil.which("cc")
-    assert compiler, "gcc is needed for everything here; run: make setup"
     program = tmp_path_factory.mktemp("programs") / "lost_updates"
-    source = HERE / "programs" / "lost_updates.c"
-    subprocess.run([compiler, "-O2", "-static", "-pthread", "-o", program, source], check=True)
+    program.write_bytes(static_program([HERE / "programs" / "lost_updates.c"]))
     return program
 
 

@@ -13,8 +13,8 @@ its end … file size   a hole
 ====================  ============================================================
 
 The file's size is a power of two, so that few sizes exist: a booted guest that has not yet looked
-into the file system fits every file of that size. mkfs.erofs is Debian's, unpacked into the cache
-with its libraries, since hosts with an older one could not read tar streams.
+into the file system fits every file of that size. mkfs.erofs is that of the guest's Debian release:
+hosts with an older one could not read tar streams.
 """
 
 from __future__ import annotations
@@ -24,10 +24,9 @@ import struct
 import subprocess
 from pathlib import Path
 
-from branchpoint.cache import cache_dir
 from branchpoint.errors import ImageError
-from branchpoint.guest import debian
-from branchpoint.guest.files import locked, publish
+from branchpoint.guest.files import publish
+from branchpoint.guest.hosttools import unpacked
 from branchpoint.guest.tree import EPOCH, Tree
 
 PACKAGES = ("erofs-utils",)
@@ -41,8 +40,6 @@ _PAGE_STRUCT = 64  # bytes of the kernel's struct page
 _MODE_RAM = 1  # struct pages lie in guest RAM, not in the file
 _VERSION = (1, 4)
 _UUID = bytes.fromhex("b2a9c6f0d1e34c5a8f7b6a5d4e3c2b10")
-_LIBRARIES = "usr/lib/x86_64-linux-gnu"
-_LOADER = "ld-linux-x86-64.so.2"
 
 
 def write_nvdimm(tree: Tree, path: Path, smallest: int = SMALLEST) -> None:
@@ -92,9 +89,8 @@ def _fletcher64(data: bytes) -> int:
 
 
 def _make_file_system(tree: Tree, path: Path) -> None:
-    tools = _erofs_utils()
-    command: list[str | Path] = [
-        tools / _LOADER, "--library-path", tools, tools / "mkfs.erofs",
+    command = [
+        *unpacked("erofs-utils", PACKAGES).command("usr/bin/mkfs.erofs"),
         "--quiet", "--tar=f", "-Enoinline_data", f"-T{EPOCH}", "--mkfs-time",
         "-U00000000-0000-0000-0000-000000000000", path,
     ]  # fmt: skip
@@ -110,24 +106,3 @@ def _make_file_system(tree: Tree, path: Path) -> None:
         output = process.stdout.read().decode(errors="replace").strip()
     if process.returncode:
         raise ImageError(f"mkfs.erofs failed on {path}: {output or process.returncode}")
-
-
-def _erofs_utils() -> Path:
-    """The directory with mkfs.erofs, its loader and its libraries."""
-    with locked("erofs-utils"):
-        debs = debian.resolve(PACKAGES)
-        version = next(deb.version for deb in debs if deb.name == "erofs-utils")
-        folder = cache_dir() / "tools" / f"erofs-utils-{version}"
-        if not folder.exists():
-            tree = debian.unpack(debs)
-            libraries = tree.get(_LIBRARIES)
-            assert libraries is not None
-            with publish(folder) as unfinished:
-                unfinished.mkdir()
-                for name in libraries.children:
-                    if ".so" in name:
-                        (unfinished / name).write_bytes(tree.read(f"{_LIBRARIES}/{name}"))
-                (unfinished / "mkfs.erofs").write_bytes(tree.read("usr/bin/mkfs.erofs"))
-                for name in ("mkfs.erofs", _LOADER):
-                    (unfinished / name).chmod(0o755)
-    return folder
