@@ -13,7 +13,11 @@ NOTEBOOK := tip-retransmitter
 RECORDING := build/aria.branchpoint
 UNFINISHED := build/.unfinished.branchpoint
 RECORDED := build/aria.recorded
-TESTS := $(wildcard tests/fast tests/machine tests/quality)
+TESTS := $(wildcard tests/fast tests/machine tests/quality tests/browser)
+NPM := .ci/node npm --prefix extension --silent
+LIBRARIES := extension/node_modules/.package-lock.json
+EXTENSION := extension/labextension/install.json
+LABEXTENSIONS := .venv/share/jupyter/labextensions
 
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
@@ -27,7 +31,7 @@ help:
 	@echo 'make demo-redis  the same with Redis, which loses acknowledged writes'
 	@echo 'make lab     open JupyterLab on the executed notebook'
 	@echo 'make test    setup, lint, and all tests'
-	@echo 'make lint    ruff and mypy'
+	@echo 'make lint    ruff, mypy, eslint and tsc'
 	@echo 'make bench   measure what the README states'
 	@echo 'make soak    thousands of replays, compared bit for bit'
 	@echo 'make clean   remove build/ and caches of tools; keeps .venv and the cache of images'
@@ -36,7 +40,7 @@ help:
 
 # -- set-up
 
-setup: packages $(READY) images
+setup: packages $(READY) $(EXTENSION) images
 
 packages:
 	@PYTHON=$(PYTHON) .ci/setup
@@ -44,8 +48,22 @@ packages:
 $(READY): pyproject.toml $(wildcard kernel/kernelspec/*)
 	@echo 'setup: Python environment in .venv'
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[notebook,cluster,dev]'
+	@SKIP_JUPYTER_BUILDER=1 $(BIN)/pip install --quiet --disable-pip-version-check \
+	    --editable '.[notebook,cluster,dev]'
 	@touch $@
+
+$(LIBRARIES): $(READY) extension/package.json extension/package-lock.json
+	@echo 'setup: libraries of the JupyterLab extension'
+	@$(NPM) ci
+	@touch $@
+
+# JupyterLab finds what is built here by a link, so a change needs no installation.
+$(EXTENSION): $(LIBRARIES) $(shell find extension/src extension/style extension/scripts -type f)
+	@echo 'setup: JupyterLab extension and views'
+	@$(NPM) run build:prod
+	@mkdir -p $(LABEXTENSIONS)
+	@rm -rf $(LABEXTENSIONS)/branchpoint-lab
+	@ln -s '$(CURDIR)/extension/labextension' $(LABEXTENSIONS)/branchpoint-lab
 
 images:
 	@$(BIN)/branchpoint image $(SYSTEM)
@@ -116,10 +134,11 @@ lab:
 test: setup lint
 	@$(BIN)/pytest $(TESTS)
 
-lint: $(READY)
+lint: $(READY) $(LIBRARIES)
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
+	@$(NPM) run lint
 
 bench: setup
 	@$(BIN)/python tests/bench/run.py --readme README.md
@@ -128,5 +147,5 @@ soak: setup
 	@$(BIN)/python tests/bench/run.py --only soak --soak
 
 clean:
-	rm -rf build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
-	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
+	rm -rf build dist extension/build .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -not -path './.venv/*' -not -path './extension/node_modules/*' -prune -exec rm -rf {} +
