@@ -75,7 +75,7 @@ def idle_etcd(work: Path) -> Subject:
 def known_recording(known: Known, work: Path) -> Path:
     """A recording that failed of a system with a known answer."""
     path = work / f"{known.name}.branchpoint"
-    made_by = _circumstances(known, until=known.horizon, sources=sources(*_LAYERS))
+    made_by = _circumstances(known, until=known.horizon)  # its futures are kept with it
     if not _good(path, made_by):
         _remove(path)
         known.record(path)
