@@ -8,6 +8,7 @@ print(bp.bash("ss -tnp").run(branch, "server.1"))
 
 from __future__ import annotations
 
+from branchpoint import views
 from branchpoint.errors import (
     BranchpointError,
     ComposeError,
@@ -53,3 +54,5 @@ __all__ = [
     "open",
     "record",
 ]
+
+views.install()

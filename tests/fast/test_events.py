@@ -14,8 +14,9 @@ from recordings import ORIGIN, SECOND, event
 from branchpoint.errors import BranchpointError
 from branchpoint.guest import wire
 from branchpoint.timeline.clock import Time
-from branchpoint.timeline.events import Event, EventLog, EventSet, from_guest
+from branchpoint.timeline.events import Event, EventLog, EventSet
 from branchpoint.timeline.queries import Where, parse_query
+from branchpoint.timeline.reports import from_guest
 
 EVENTS = [
     event(0, "ready"),

@@ -17,7 +17,8 @@ from branchpoint.system import compose
 from branchpoint.system.images import find_images
 from branchpoint.system.layout import system_tree
 from branchpoint.timeline import sdk
-from branchpoint.timeline.events import Event, from_guest
+from branchpoint.timeline.events import Event
+from branchpoint.timeline.reports import from_guest
 
 ASSERTION = {
     "hit": True, "must_hit": True, "assert_type": "always", "display_type": "Always",

@@ -22,13 +22,14 @@ from branchpoint.errors import BranchpointError, MachineError
 from branchpoint.explore.draws import LONGEST_CAUSE, MOST_CAUSES, Draw
 from branchpoint.guest import wire
 from branchpoint.timeline.clock import format_vtime
-from branchpoint.timeline.events import LOG, Event, from_guest
+from branchpoint.timeline.events import LOG, Event
 from branchpoint.timeline.failures import Failure
 from branchpoint.timeline.history import COMMAND, History, Point
 from branchpoint.timeline.judges import Judge, Stretch
 from branchpoint.timeline.manifest import Input, Ns
 from branchpoint.timeline.player import Player
 from branchpoint.timeline.recording import Recording
+from branchpoint.timeline.reports import from_guest
 from branchpoint.timeline.seeds import NOISE, seeding
 
 _FORKS = 64  # whose judges are kept

@@ -15,7 +15,7 @@ from traitlets import List, Type
 
 import branchpoint as bp
 from branchpoint import progress
-from branchpoint.notebook import completion, curves, errors, magics, printing, syntax
+from branchpoint.notebook import cells, completion, curves, errors, magics, printing, syntax
 from branchpoint.notebook.reporter import CellReporter
 from branchpoint.notebook.session import prepare_multiverse_debugging
 
@@ -79,6 +79,7 @@ class BranchpointKernel(IPythonKernel):
         magics.install(shell)
         completion.install(shell)
         curves.install(shell)
+        cells.install(self)
         progress.use(CellReporter(self))
 
     def start(self) -> None:

@@ -17,10 +17,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from branchpoint import showing
 from branchpoint.errors import BranchpointError
-from branchpoint.faults import telling
-from branchpoint.guest import wire
-from branchpoint.timeline import listing, sdk
+from branchpoint.timeline import listing
 from branchpoint.timeline.clock import SECOND, to_ns
 from branchpoint.timeline.queries import (
     Between,
@@ -33,6 +32,7 @@ from branchpoint.timeline.queries import (
     Positions,
     Query,
     Where,
+    parse_query,
 )
 
 if TYPE_CHECKING:
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
 
 LOG = "log"
 """The type of an output line."""
-_SOURCES = {"container": "life", "setup": "life", "process": "process", "fault": "fault"}
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,48 +74,6 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
 
     def __str__(self) -> str:
         return "  ".join(listing.row(self))
-
-
-def from_guest(record: wire.Line | wire.Event, origin: int = 0) -> Event:
-    """The event for what the guest's agent reported; ``origin`` is the absolute ns of vtime 0.
-
-    Bytes of a line that are not UTF-8 become ``\\xNN``, so that every text can be stored and
-    printed. Lines and events of a process have the number of its command in the field ``id``.
-    """
-    if isinstance(record, wire.Line):
-        source, _, name = record.source.partition("/")
-        container = name if source == "container" else ""
-        told = sdk.read(record.data) if record.stream == sdk.STREAM else None
-        if told is not None:
-            type_, said, about = told
-            return Event(
-                at=record.at, source=source, container=container, stream=sdk.STREAM, text=said,
-                type=type_, fields=about, origin=origin,
-            )  # fmt: skip
-        return Event(
-            at=record.at,
-            source=source,
-            container=container,
-            stream=record.stream,
-            text=record.data.decode("utf-8", "backslashreplace"),
-            fields={"id": name} if source == "process" else {},
-            origin=origin,
-        )
-    fields = dict(record.fields)
-    kind = record.type.partition(".")[0]
-    container = fields.pop("name", "") if kind == "container" else ""
-    text = fields.pop("text", None)
-    if kind == "fault":
-        container, text = telling.told(fields)
-    return Event(
-        at=record.at,
-        source=_SOURCES.get(kind, "agent"),
-        container=container,
-        text=" ".join(f"{k}={v}" for k, v in fields.items()) if text is None else text,
-        type=record.type,
-        fields=fields,
-        origin=origin,
-    )
 
 
 class Names:
@@ -296,12 +253,16 @@ class EventSet:
         *,
         origin: int = 0,
         moment_of: Callable[[int], Any] | None = None,
+        history: Any = None,
     ) -> None:
-        """``origin`` is the absolute ns of vtime 0; ``moment_of`` makes a moment of absolute ns."""
+        """``origin`` is the absolute ns of vtime 0; ``moment_of`` makes a moment of absolute ns;
+        ``history`` is the timeline that they come from, which may go on.
+        """
         self.columns = columns
         self.query = query or Everything()
         self.origin = origin
         self.moment_of = moment_of
+        self.history = history
 
     @cached_property
     def positions(self) -> Positions:
@@ -351,19 +312,22 @@ class EventSet:
         at = self._instant(instant)
         return self._with(self.query & Between(None if at is None else at + 1, None))
 
-    def preceded_by(self, other: EventSet | Query, within: Any = None) -> EventSet:
-        """The events with one of ``other`` before them, at most ``within`` seconds earlier."""
+    def preceded_by(self, other: EventSet | Query | str, within: Any = None) -> EventSet:
+        """The events with one of ``other`` before them, at most ``within`` seconds earlier.
+
+        ``other`` is a set of events, a query, or its short form, such as ``"exit:db.*"``.
+        """
         return self._near(other, within, before=True, wanted=True)
 
-    def not_preceded_by(self, other: EventSet | Query, within: Any = None) -> EventSet:
+    def not_preceded_by(self, other: EventSet | Query | str, within: Any = None) -> EventSet:
         """The events without one of ``other`` in the ``within`` seconds before them."""
         return self._near(other, within, before=True, wanted=False)
 
-    def followed_by(self, other: EventSet | Query, within: Any = None) -> EventSet:
+    def followed_by(self, other: EventSet | Query | str, within: Any = None) -> EventSet:
         """The events with one of ``other`` after them, at most ``within`` seconds later."""
         return self._near(other, within, before=False, wanted=True)
 
-    def not_followed_by(self, other: EventSet | Query, within: Any = None) -> EventSet:
+    def not_followed_by(self, other: EventSet | Query | str, within: Any = None) -> EventSet:
         """The events without one of ``other`` in the ``within`` seconds after them."""
         return self._near(other, within, before=False, wanted=False)
 
@@ -389,22 +353,28 @@ class EventSet:
 
     def on(self, columns: Columns) -> EventSet:
         """The same question, asked of another timeline or of a later state of this one."""
-        return EventSet(columns, self.query, origin=self.origin, moment_of=self.moment_of)
+        return EventSet(
+            columns, self.query, origin=self.origin, moment_of=self.moment_of, history=self.history
+        )
 
     def _with(self, query: Query) -> EventSet:
-        return EventSet(self.columns, query, origin=self.origin, moment_of=self.moment_of)
+        return EventSet(
+            self.columns, query, origin=self.origin, moment_of=self.moment_of, history=self.history
+        )
 
     def _near(
-        self, other: EventSet | Query, within: Any, *, before: bool, wanted: bool
+        self, other: EventSet | Query | str, within: Any, *, before: bool, wanted: bool
     ) -> EventSet:
         span = None if within is None else to_ns(within)
         if span is not None and span < 0:
             raise BranchpointError(f"within={within!r} is negative")
         return self._with(Near(self.query, self._query_of(other), span, before, wanted))
 
-    def _query_of(self, other: EventSet | Query) -> Query:
+    def _query_of(self, other: EventSet | Query | str) -> Query:
         if isinstance(other, Query):
             return other
+        if isinstance(other, str):
+            return parse_query(other)
         if not isinstance(other, EventSet):
             raise TypeError(f"{other!r} is not a set of events")
         if other.columns.texts is not self.columns.texts:
@@ -491,6 +461,15 @@ class EventSet:
                 raise BranchpointError(f"there is a column {name!r} already")
             data[name] = [row.get(name, "") for row in table]
         return pd.DataFrame(data)
+
+    def explore(self, **filters: Any) -> Any:
+        """The log explorer, for a notebook: these events as a table to scroll and search in.
+
+        Any row gives its moment (``view.moment``). ``filters`` are what it shows at first, as in
+        its ``filter`` method: ``text``, ``regex``, ``container``, ``stream``, ``type``, ``start``,
+        ``end``, ``preceded_by``, ...
+        """
+        return showing.show("log", self, **filters)
 
     def __repr__(self) -> str:
         return listing.plain(self)

@@ -8,7 +8,7 @@ and of the parent's future it keeps what belongs to the world (faults), not what
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from branchpoint.machine.state import State
@@ -51,6 +51,9 @@ class History:
     """Machine states kept in memory."""
     raw: dict[int, dict[str, bytearray]] = field(default_factory=dict)
     """Bytes written by commands in raw mode: number -> stream -> bytes."""
+    watchers: list[Callable[[bool], None]] = field(default_factory=list)
+    """Called whenever time has passed at the tip, in the thread that lets it pass; with True when
+    it stands again."""
 
     def branch(self, at: Point) -> History:
         """A new history that leaves this one at ``at``."""

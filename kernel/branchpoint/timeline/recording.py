@@ -138,7 +138,7 @@ class Recording:
         def moment_of(at: int) -> Moment:
             return Moment(self, history, history.tip)._at(at)
 
-        return EventSet(columns, origin=self.origin, moment_of=moment_of)
+        return EventSet(columns, origin=self.origin, moment_of=moment_of, history=history)
 
     def containers(self) -> Containers:
         """The containers at the end of the recording."""

@@ -19,9 +19,10 @@ from branchpoint.machine.pages import TEMPLATE, PagePool, Slots
 from branchpoint.machine.state import State
 from branchpoint.timeline.checkpoints import AS_BOOTED, Checkpoint
 from branchpoint.timeline.clock import format_vtime
-from branchpoint.timeline.events import Event, from_guest
+from branchpoint.timeline.events import Event
 from branchpoint.timeline.history import History, Point
 from branchpoint.timeline.player import Player
+from branchpoint.timeline.reports import from_guest
 from branchpoint.timeline.store import RecordingFiles
 
 _PLAYERS = 2  # emulators kept; each has at most the machine's memory to itself
@@ -264,6 +265,8 @@ class Replayer:
         except KeyboardInterrupt as stop:
             stop.add_note(f"stopped by user at {self.vtime(history.tip.at)}; everything is usable")
             raise
+        finally:
+            self._tell(history, standing=True)
 
     def _collect(self, player: Player, history: History) -> list[Event]:
         events: list[Event] = []
@@ -276,7 +279,12 @@ class Replayer:
                 events.append(from_guest(record, self.files.manifest.origin))
         history.log.extend(events)
         history.tip = player.place
+        self._tell(history, standing=False)
         return events
+
+    def _tell(self, history: History, *, standing: bool) -> None:
+        for watcher in list(history.watchers):
+            watcher(standing)
 
     # -- to and from the store
 

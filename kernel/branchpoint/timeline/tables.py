@@ -27,3 +27,8 @@ def html(titles: Sequence[str], rows: Iterable[Sequence[str]], *, verbatim: str 
 def _cell(text: str, verbatim: bool) -> str:
     inert = escape(text, quote=False)
     return f"<code{_VERBATIM}>{inert}</code>" if verbatim else inert
+
+
+def note(text: str) -> str:
+    """A line below a table."""
+    return f"<p><small>{escape(text)}</small></p>"

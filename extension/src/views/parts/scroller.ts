@@ -1,0 +1,309 @@
+// A table of any length: rows are drawn where one looks, and asked for when they are missing.
+import { h } from './dom';
+
+const TALLEST = 15_000_000; // px; browsers cut higher elements off
+const ASKED = 200; // rows of one request
+const AHEAD = 60; // rows beyond the visible ones that should be there
+const KEPT = 40_000; // rows kept
+
+export interface Column {
+  title: string;
+  name: string;
+}
+
+interface Options<T> {
+  label: string;
+  columns: Column[];
+  rowHeight: number;
+  /** Fill the cells of a row; `item` is undefined while it is being fetched. */
+  fill(cells: HTMLElement[], item: T | undefined, row: HTMLElement): void;
+  /** Get some rows; to be answered by `put`. */
+  ask(start: number, count: number): void;
+  /** A row was chosen by click or key. */
+  choose(item: T, index: number): void;
+  /** The user scrolled; whether the last row is in sight. */
+  moved?(atEnd: boolean): void;
+}
+
+interface Line {
+  el: HTMLElement;
+  cells: HTMLElement[];
+  index: number;
+  version: number;
+}
+
+export class Scroller<T> {
+  readonly el: HTMLElement;
+  private spacer: HTMLElement;
+  private layer: HTMLElement;
+  private head: HTMLElement;
+  private lines: Line[] = [];
+  private items = new Map<number, T>();
+  private count = 0;
+  private version = 0;
+  private chosen = -1;
+  private pending = false; // the chosen row is yet to come
+  private waiting = false;
+  private scheduled = false;
+  private exact: number | null = null; // px; where the scroll bar is too coarse to tell
+  private observer: ResizeObserver;
+
+  constructor(private options: Options<T>) {
+    const cells = options.columns.map(column =>
+      h('div', { role: 'columnheader', class: `bpv-${column.name}` }, column.title)
+    );
+    this.head = h('div', { class: 'bpv-row bpv-head', role: 'row', 'aria-rowindex': 1 }, ...cells);
+    this.layer = h('div', { class: 'bpv-layer', role: 'presentation' });
+    this.spacer = h('div', { class: 'bpv-spacer', role: 'presentation' }, this.layer);
+    this.el = h(
+      'div',
+      { class: 'bpv-table', role: 'grid', tabindex: 0, 'aria-label': options.label },
+      this.head,
+      this.spacer
+    );
+    this.el.style.setProperty('--bpv-row', `${options.rowHeight}px`);
+    this.el.addEventListener('scroll', () => this.scrolled(), { passive: true });
+    this.el.addEventListener('wheel', event => this.wheeled(event), { passive: false });
+    this.el.addEventListener('keydown', event => this.pressed(event));
+    this.el.addEventListener('click', event => this.clicked(event));
+    this.observer = new ResizeObserver(() => this.resized());
+    this.observer.observe(this.el);
+  }
+
+  dispose(): void {
+    this.observer.disconnect();
+  }
+
+  /** Show other rows. */
+  reset(count: number, first: T[] = [], start = 0): void {
+    this.items.clear();
+    this.version++;
+    this.waiting = false;
+    this.chosen = -1;
+    first.forEach((item, i) => this.items.set(start + i, item));
+    this.exact = null;
+    this.el.scrollTop = 0;
+    this.resize(count);
+  }
+
+  /** There are more rows, or fewer, behind those that are known. */
+  resize(count: number): void {
+    this.count = count;
+    this.el.setAttribute('aria-rowcount', String(count + 1));
+    this.resized();
+  }
+
+  /** Rows that were asked for, or came by themselves. */
+  put(start: number, items: T[], asked = true): void {
+    if (asked) this.waiting = false;
+    if (this.items.size > KEPT) {
+      const [first, last] = this.span();
+      for (const index of this.items.keys()) {
+        if (index < first - KEPT / 4 || index > last + KEPT / 4) this.items.delete(index);
+      }
+    }
+    items.forEach((item, i) => this.items.set(start + i, item));
+    if (this.pending && this.items.has(this.chosen)) this.select(this.chosen);
+    this.schedule();
+  }
+
+  /** Draw all rows anew, without fetching them. */
+  repaint(): void {
+    this.version++;
+    this.schedule();
+  }
+
+  /** Mark a row and bring it into sight. */
+  mark(index: number, reveal = true): void {
+    this.chosen = index;
+    this.pending = false;
+    this.version++;
+    if (reveal && index >= 0) this.reveal(index);
+    this.schedule();
+  }
+
+  /** Bring a row into sight, in the middle when it is far away. */
+  reveal(index: number): void {
+    const [first, last] = this.span();
+    if (index > first && index < last - 1) return;
+    const middle = (index - (last - first) / 2 + 0.5) * this.options.rowHeight;
+    const near = index <= first ? index : index + 2 - (last - first);
+    const isNear = Math.abs(index - (index <= first ? first : last)) < 3;
+    this.go(isNear ? near * this.options.rowHeight : middle);
+  }
+
+  toEnd(): void {
+    this.go(this.count * this.options.rowHeight);
+  }
+
+  get atEnd(): boolean {
+    return this.offset() >= this.furthest() - this.options.rowHeight;
+  }
+
+  // -- geometry, in px of a table as high as all its rows
+
+  private get view(): number {
+    return Math.max(this.el.clientHeight - this.head.offsetHeight, 0);
+  }
+
+  private furthest(): number {
+    return Math.max(this.count * this.options.rowHeight - this.view, 0);
+  }
+
+  /** How many px of the table one px of the scroll bar is. */
+  private scale(): number {
+    const high = this.count * this.options.rowHeight;
+    return high <= TALLEST ? 1 : (high - this.view) / (TALLEST - this.view);
+  }
+
+  private offset(): number {
+    return Math.min(this.exact ?? this.el.scrollTop * this.scale(), this.furthest());
+  }
+
+  private span(): [number, number] {
+    const first = Math.floor(this.offset() / this.options.rowHeight);
+    return [first, Math.min(first + Math.ceil(this.view / this.options.rowHeight) + 1, this.count)];
+  }
+
+  private go(px: number): void {
+    const target = Math.min(Math.max(px, 0), this.furthest());
+    const scale = this.scale();
+    this.exact = scale > 1 ? target : null;
+    this.el.scrollTop = target / scale;
+    this.schedule();
+  }
+
+  private resized(): void {
+    const height = Math.min(this.count * this.options.rowHeight, TALLEST);
+    this.spacer.style.height = `${height}px`;
+    this.layer.style.height = `${Math.min(this.view, height)}px`;
+    this.schedule();
+  }
+
+  // -- what the user does
+
+  private scrolled(): void {
+    if (this.exact !== null && Math.abs(this.exact / this.scale() - this.el.scrollTop) > 1) {
+      this.exact = null; // by the scroll bar, not by us
+    }
+    this.options.moved?.(this.atEnd);
+    this.schedule();
+  }
+
+  private wheeled(event: WheelEvent): void {
+    if (this.scale() === 1 || event.ctrlKey || event.deltaMode !== 0) return;
+    const before = this.offset();
+    this.go(before + event.deltaY);
+    if (this.offset() !== before) event.preventDefault();
+  }
+
+  private pressed(event: KeyboardEvent): void {
+    if (event.target !== this.el || event.ctrlKey || event.metaKey || event.altKey) return;
+    const [first, last] = this.span();
+    const page = Math.max(last - first - 3, 1);
+    const at = this.chosen < 0 ? first - 1 : this.chosen;
+    const goals: Record<string, number> = {
+      ArrowDown: at + 1,
+      ArrowUp: at - 1,
+      PageDown: at + page,
+      PageUp: at - page,
+      Home: 0,
+      End: this.count - 1
+    };
+    const goal = goals[event.key];
+    if (goal === undefined || !this.count) return;
+    event.preventDefault();
+    this.select(Math.min(Math.max(goal, 0), this.count - 1));
+  }
+
+  private clicked(event: MouseEvent): void {
+    const el = (event.target as Element).closest('.bpv-line');
+    const line = this.lines.find(each => each.el === el);
+    if (line && line.index >= 0) this.select(line.index);
+  }
+
+  private select(index: number): void {
+    this.mark(index);
+    const item = this.items.get(index);
+    this.pending = item === undefined;
+    if (item !== undefined) this.options.choose(item, index);
+  }
+
+  // -- drawing
+
+  private schedule(): void {
+    if (this.scheduled) return;
+    this.scheduled = true;
+    requestAnimationFrame(() => {
+      this.scheduled = false;
+      this.draw();
+    });
+  }
+
+  private draw(): void {
+    const [first, last] = this.span();
+    const wanted = last - first + 1;
+    while (this.lines.length < wanted) this.lines.push(this.line());
+    const total = this.lines.length;
+    const shift = this.offset();
+    for (let i = 0; i < total; i++) {
+      // Each index has its line, so a row that stays in sight is not drawn again.
+      const index = first + ((((i - first) % total) + total) % total);
+      const line = this.lines[i]!;
+      const seen = index < last;
+      line.el.style.display = seen ? '' : 'none';
+      if (!seen) continue;
+      line.el.style.transform = `translateY(${index * this.options.rowHeight - shift}px)`;
+      const item = this.items.get(index);
+      const version = item === undefined ? -1 : this.version;
+      if (line.index !== index || line.version !== version) {
+        line.index = index;
+        line.version = version;
+        line.el.setAttribute('aria-rowindex', String(index + 2));
+        line.el.setAttribute('aria-selected', String(index === this.chosen));
+        line.el.id = index === this.chosen ? `${this.name}-chosen` : '';
+        line.el.className = 'bpv-row bpv-line';
+        line.el.classList.toggle('bpv-chosen', index === this.chosen);
+        line.el.classList.toggle('bpv-odd', index % 2 === 1);
+        this.options.fill(line.cells, item, line.el);
+      }
+    }
+    if (this.chosen >= first && this.chosen < last) {
+      this.el.setAttribute('aria-activedescendant', `${this.name}-chosen`);
+    } else {
+      this.el.removeAttribute('aria-activedescendant');
+    }
+    this.fetch(first, last);
+  }
+
+  private readonly name = `bpv-${Math.random().toString(36).slice(2)}`;
+
+  private line(): Line {
+    const cells = this.options.columns.map(column =>
+      h('div', { role: 'gridcell', class: `bpv-${column.name}` })
+    );
+    const el = h('div', { class: 'bpv-row bpv-line', role: 'row' }, ...cells);
+    this.layer.append(el);
+    return { el, cells, index: -1, version: -1 };
+  }
+
+  /** Ask for what is missing here; one request at a time, for wherever one looks by then. */
+  private fetch(first: number, last: number): void {
+    if (this.waiting) return;
+    const gap = this.missing(first, last) ?? this.missing(last, last + AHEAD);
+    const before = gap === null ? this.missing(first - AHEAD, first) : null;
+    let start = gap;
+    if (before !== null) start = Math.max(first - ASKED, 0);
+    else if (gap !== null && gap === first) start = Math.max(first - AHEAD, 0);
+    if (start === null) return;
+    this.waiting = true;
+    this.options.ask(start, ASKED);
+  }
+
+  private missing(from: number, to: number): number | null {
+    for (let index = Math.max(from, 0); index < Math.min(to, this.count); index++) {
+      if (!this.items.has(index)) return index;
+    }
+    return null;
+  }
+}

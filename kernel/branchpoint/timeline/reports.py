@@ -1,0 +1,52 @@
+"""Events out of what the guest's agent reports."""
+
+from __future__ import annotations
+
+from branchpoint.faults import telling
+from branchpoint.guest import wire
+from branchpoint.timeline import sdk
+from branchpoint.timeline.events import Event
+
+_SOURCES = {"container": "life", "setup": "life", "process": "process", "fault": "fault"}
+
+
+def from_guest(record: wire.Line | wire.Event, origin: int = 0) -> Event:
+    """The event for what the guest's agent reported; ``origin`` is the absolute ns of vtime 0.
+
+    Bytes of a line that are not UTF-8 become ``\\xNN``, so that every text can be stored and
+    printed. Lines and events of a process have the number of its command in the field ``id``.
+    """
+    if isinstance(record, wire.Line):
+        source, _, name = record.source.partition("/")
+        container = name if source == "container" else ""
+        told = sdk.read(record.data) if record.stream == sdk.STREAM else None
+        if told is not None:
+            type_, said, about = told
+            return Event(
+                at=record.at, source=source, container=container, stream=sdk.STREAM, text=said,
+                type=type_, fields=about, origin=origin,
+            )  # fmt: skip
+        return Event(
+            at=record.at,
+            source=source,
+            container=container,
+            stream=record.stream,
+            text=record.data.decode("utf-8", "backslashreplace"),
+            fields={"id": name} if source == "process" else {},
+            origin=origin,
+        )
+    fields = dict(record.fields)
+    kind = record.type.partition(".")[0]
+    container = fields.pop("name", "") if kind == "container" else ""
+    text = fields.pop("text", None)
+    if kind == "fault":
+        container, text = telling.told(fields)
+    return Event(
+        at=record.at,
+        source=_SOURCES.get(kind, "agent"),
+        container=container,
+        text=" ".join(f"{k}={v}" for k, v in fields.items()) if text is None else text,
+        type=record.type,
+        fields=fields,
+        origin=origin,
+    )

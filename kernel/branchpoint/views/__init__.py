@@ -1,0 +1,30 @@
+"""Views: what a cell shows of a recording and lets people click in.
+
+Each is a widget with a static picture of itself for where no kernel runs. Widgets are loaded when
+the first one is made; a script that makes none loads nothing of Jupyter.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from branchpoint import showing
+from branchpoint.timeline.events import EventSet
+
+if TYPE_CHECKING:
+    from branchpoint.views.log import LogView
+
+
+def log(events: EventSet, **filters: Any) -> LogView:
+    """The log explorer: ``events`` as a table to scroll, search and pick moments in.
+
+    ``filters`` are those of :meth:`LogView.filter`.
+    """
+    from branchpoint.views.log import LogView
+
+    return LogView(events, **filters)
+
+
+def install() -> None:
+    """Draw what things that can be looked at ask for."""
+    showing.use("log", log)

@@ -1,0 +1,313 @@
+"""The log explorer: events as a table to scroll, search, follow, and pick moments in.
+
+The browser gets a window of rows at a time, so a million events cost it no more than a hundred.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from typing import Any
+
+import traitlets
+
+from branchpoint.errors import BranchpointError
+from branchpoint.timeline import tables
+from branchpoint.timeline.clock import format_vtime
+from branchpoint.timeline.events import LOG, Event, EventSet
+from branchpoint.timeline.listing import inert
+from branchpoint.timeline.moment import Moment
+from branchpoint.views.selection import HOW, Filter, Lowered, Nearby, Selection, facets
+from branchpoint.views.view import View, bundle
+
+_SLICE = 0.2  # wall seconds of searching between two answers
+_EVERY = 0.2  # wall seconds between two looks at a branch that runs
+_FIRST = 100  # rows that come unasked
+_MOST = 1000  # rows of one answer
+_TEXT = 2000  # characters of a text in a row; a chosen row has it all
+_STATIC = 20  # rows at the beginning and at the end of a static view
+_WIDTH = 200  # characters of text in those
+_TITLES = ("vtime", "container", "stream", "text")
+
+
+class LogView(View):
+    """A log explorer, made by ``events.explore()``.
+
+    ``view.moment`` is the moment of the row that was chosen in it, ``view.events`` what it shows.
+    """
+
+    kind = "log"
+    _esm = bundle("log.js")
+    state = traitlets.Dict().tag(sync=True)
+    chosen = traitlets.Dict().tag(sync=True)
+    following = traitlets.Bool().tag(sync=True)
+
+    def __init__(self, events: EventSet, *, follow: bool = True, **filters: Any) -> None:
+        """``filters`` are those of :meth:`filter`; ``follow`` keeps the newest events of a branch
+        in sight while it runs.
+        """
+        self._events = events
+        self._lowered = Lowered()
+        self._generation = 0
+        self._looked = 0.0
+        self._position: int | None = None
+        self._filter = _filter_of(filters)
+        self._selection = Selection(events, self._filter, self._lowered)
+        history = events.history
+        self._live = history is not None and len(history.log) == len(events.columns)
+        super().__init__(following=follow and self._live)
+        self._begin(self._filter)
+        if self._live:
+            history.watchers.append(self._grew)
+            self.when_closed(lambda: history.watchers.remove(self._grew))
+
+    # -- for Python
+
+    def filter(
+        self,
+        text: str | None = None,
+        *,
+        regex: str | None = None,
+        case: bool = False,
+        container: str | Iterable[str] = (),
+        stream: str | Iterable[str] = (),
+        type: str | Iterable[str] = (),
+        start: Any = "",
+        end: Any = "",
+        preceded_by: Any = None,
+        not_preceded_by: Any = None,
+        followed_by: Any = None,
+        not_followed_by: Any = None,
+    ) -> LogView:
+        """Show only what fits all of this; with nothing given, everything.
+
+        ``text`` is a part of the text, ``regex`` is searched in it; capitals only count with
+        ``case``. ``container``, ``stream`` and ``type`` are names or patterns; ``"(kernel)"``
+        means lines that come from the kernel and no container. ``start`` and ``end`` are virtual
+        seconds. The others are queries as in ``"exit:db.*"``, or pairs of a query and how many
+        virtual seconds it may be away.
+        """
+        self._begin(
+            _filter_of(
+                {
+                    "text": text, "regex": regex, "case": case, "container": container,
+                    "stream": stream, "type": type, "start": start, "end": end,
+                    "preceded_by": preceded_by, "not_preceded_by": not_preceded_by,
+                    "followed_by": followed_by, "not_followed_by": not_followed_by,
+                }
+            )
+        )  # fmt: skip
+        return self
+
+    @property
+    def events(self) -> EventSet:
+        """The events that are shown."""
+        return self._filter.applied(self._events)
+
+    @property
+    def moment(self) -> Moment | None:
+        """The moment of the row that was chosen last."""
+        if self._position is None or self._events.moment_of is None:
+            return None
+        found: Moment = self._events.moment_of(int(self._events.columns.at[self._position]))
+        return found
+
+    @property
+    def event(self) -> Event | None:
+        """The event of the row that was chosen last."""
+        if self._position is None:
+            return None
+        return self._events.columns.event(self._position, self._events.origin)
+
+    def select(self, instant: Any) -> LogView:
+        """Choose the first shown event that is not before ``instant``: virtual seconds, an event,
+        a moment.
+        """
+        found = self.events.where(start=instant)
+        if not found:
+            raise BranchpointError(f"nothing is shown at {instant} or later")
+        self._choose(int(found.positions[0]))
+        return self
+
+    # -- what it shows
+
+    def _begin(self, filter: Filter) -> None:
+        """Show what fits a filter, as far as it is found at once."""
+        self._selection = Selection(self._events, filter, self._lowered)
+        self._filter = filter
+        self._generation += 1
+        self._selection.work(_SLICE)
+        known = facets(self._events.columns, self._events.positions)
+        self._show(first=self._rows(0, _FIRST), facets=known)
+
+    def _show(self, **more: Any) -> None:
+        selection, count = self._selection, len(self._selection)
+        tail = max(count - _FIRST, 0)
+        self.state = {
+            "generation": self._generation,
+            "count": count,
+            "total": len(self._events),
+            "scanned": 1.0 if selection.done else selection.scanned,
+            "filter": self._filter.state(),
+            "code": self._filter.code(),
+            "live": self._live,
+            "tail": [tail, self._rows(tail, _FIRST)] if self._live else None,
+            "facets": self.state.get("facets", {}),
+            **more,
+        }
+
+    def _rows(self, start: int, count: int) -> list[list[Any]]:
+        """Rows for the browser: position, ns since vtime 0, container, stream, type, text."""
+        columns, origin = self._events.columns, self._events.origin
+        known = columns.names.known
+        rows = []
+        for position in self._selection.positions[start : start + count].tolist():
+            name = known[columns.container[position]]
+            rows.append(
+                [
+                    position,
+                    int(columns.at[position]) - origin,
+                    name or f"({known[columns.source[position]]})",
+                    known[columns.stream[position]],
+                    known[columns.type[position]],
+                    columns.texts[position][:_TEXT],
+                ]
+            )
+        return rows
+
+    def _grew(self, standing: bool) -> None:
+        """Time has passed in the branch."""
+        now = time.monotonic()
+        if not standing and now - self._looked < _EVERY:
+            return
+        self._looked = now
+        log = self._events.history.log
+        if len(log) == len(self._events.columns):
+            return
+        self._events = self._events.on(log.columns())
+        self._selection = self._selection.grown(self._events)
+        self._selection.work(_SLICE)
+        self._show(facets=facets(self._events.columns, self._events.positions))
+
+    def _choose(self, position: int) -> None:
+        self._position = position
+        event = self.event
+        assert event is not None
+        moment = self.moment
+        self.chosen = {
+            "position": position,
+            "row": int(self._selection.positions.searchsorted(position)),
+            "vtime": format_vtime(event.at - event.origin),
+            "id": moment.id if moment is not None else "",
+            "text": event.text,
+            "fields": {key: str(value) for key, value in event.fields.items()},
+        }
+
+    # -- what the browser asks
+
+    def _on_rows(self, message: dict[str, Any]) -> None:
+        start, count = int(message["start"]), int(message["count"])
+        if message["generation"] == self._generation and start >= 0:
+            rows = self._rows(start, min(max(count, 0), _MOST))
+            answer = {"answer": "rows", "generation": self._generation, "start": start}
+            self.send({**answer, "rows": rows})
+
+    def _on_more(self, message: dict[str, Any]) -> None:
+        if message["generation"] == self._generation:
+            self._selection.work(_SLICE)
+            self._show()
+
+    def _on_filter(self, message: dict[str, Any]) -> None:
+        self._begin(Filter.of(message["filter"]))
+
+    def _on_select(self, message: dict[str, Any]) -> None:
+        position = int(message["position"])
+        if 0 <= position < len(self._events.columns):
+            self._choose(position)
+
+    def _on_seek(self, message: dict[str, Any]) -> None:
+        at = self._events._instant(str(message["vtime"]))
+        assert at is not None
+        self.send({"answer": "seek", "row": self._selection.first_at(at)})
+
+    # -- static
+
+    def _table(self) -> tuple[list[tuple[str, ...]], str]:
+        """Rows of the static view, and what it says of the others."""
+        shown = self.events
+        count = len(shown)
+        if count <= 2 * _STATIC:
+            return [_row(event) for event in shown], _number(count)
+        rows = [_row(event) for event in shown[:_STATIC]]
+        left = count - 2 * _STATIC
+        rows.append(("…", "", "", f"… {left} more …"))
+        rows += [_row(event) for event in shown[-_STATIC:]]
+        return rows, _number(count)
+
+    def _foot(self, count: str) -> str:
+        code = self._filter.code("events")
+        return f"{count}: {inert(code, _WIDTH)}" if code != "events" else count
+
+    def _fallback_html(self) -> str:
+        rows, count = self._table()
+        return tables.html(_TITLES, rows, verbatim="text") + tables.note(self._foot(count))
+
+    def __repr__(self) -> str:
+        rows, count = self._table()
+        table = [_TITLES, *rows]
+        widths = [max(len(row[column]) for row in table) for column in range(3)]
+        lines = [
+            f"{at:>{widths[0]}}  {who:<{widths[1]}}  {what:<{widths[2]}}  {text}".rstrip()
+            for at, who, what, text in table
+        ]
+        return "\n".join([*lines, self._foot(count)])
+
+
+def _row(event: Event) -> tuple[str, ...]:
+    return (
+        f"{event.vtime:.6f}",
+        inert(event.container or f"({event.source})", 40),
+        inert(event.stream if event.type == LOG else event.type, 30),
+        inert(event.text, _WIDTH),
+    )
+
+
+def _number(count: int) -> str:
+    return f"{count} event{'' if count == 1 else 's'}"
+
+
+def _filter_of(given: dict[str, Any]) -> Filter:
+    """A filter from keywords as people give them."""
+    text, regex = given.pop("text", None), given.pop("regex", None)
+    if text and regex:
+        raise BranchpointError("text and regex cannot both be given", "regex can hold the text")
+    near = []
+    for how in HOW:
+        asked = given.pop(how, None)
+        if asked is not None:
+            query, within = (asked, "") if isinstance(asked, str) else asked
+            near.append(Nearby(how, query, str(within)))
+    found = Filter(
+        text=text or regex or "",
+        is_regex=bool(regex),
+        case=bool(given.pop("case", False)),
+        container=_names(given.pop("container", ())),
+        stream=_names(given.pop("stream", ())),
+        type=_names(given.pop("type", ())),
+        start=_seconds(given.pop("start", "")),
+        end=_seconds(given.pop("end", "")),
+        near=tuple(near),
+    )
+    if given:
+        raise BranchpointError(f"{next(iter(given))} is no filter of a log")
+    return found
+
+
+def _names(given: str | Iterable[str]) -> tuple[str, ...]:
+    return (given,) if isinstance(given, str) else tuple(given)
+
+
+def _seconds(given: Any) -> str:
+    """Virtual seconds of what names an instant."""
+    vtime = getattr(getattr(given, "end", given), "vtime", given)
+    return "" if given is None else str(vtime)

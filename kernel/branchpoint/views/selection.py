@@ -1,0 +1,295 @@
+"""Which events a log explorer shows: a filter as people set it, and the search for what fits it.
+
+The search is cut into short steps, so that the first finds are on the screen while a slow regular
+expression still works through a million lines.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from branchpoint.errors import BranchpointError
+from branchpoint.timeline.events import Columns, EventSet
+from branchpoint.timeline.queries import Positions, Where, parse_query
+
+_BLOCK = 16_384  # events between two looks at the clock
+_KINDS = ("exit", "log", "event", "sdk")  # that parse_query knows
+How = Literal["preceded_by", "not_preceded_by", "followed_by", "not_followed_by"]
+HOW: tuple[How, ...] = ("preceded_by", "not_preceded_by", "followed_by", "not_followed_by")
+
+
+@dataclass(frozen=True)
+class Nearby:
+    """A condition on what happens around an event."""
+
+    how: How
+    query: str
+    """As for :func:`parse_query`; without one of its kinds in front: a part of the text."""
+    within: str = ""
+    """Virtual seconds; empty: at any distance."""
+
+    def __post_init__(self) -> None:
+        if self.how not in HOW:
+            raise BranchpointError(f"{self.how!r} is none of {', '.join(HOW)}")
+        if not self.query:
+            raise BranchpointError(f"{self.how.replace('_', ' ')} what? A query is missing")
+
+    @property
+    def words(self) -> str:
+        """The query as :func:`parse_query` takes it."""
+        kind, colon, _ = self.query.partition(":")
+        return self.query if colon and kind in _KINDS else f"log:*:{self.query}"
+
+    def narrowed(self, events: EventSet) -> EventSet:
+        """Those of ``events`` for which it holds."""
+        narrow = getattr(events, self.how)
+        return narrow(parse_query(self.words), self.within or None)
+
+    @property
+    def code(self) -> str:
+        """The call that does the same."""
+        within = f", within={self.within}" if self.within else ""
+        return f".{self.how}({self.words!r}{within})"
+
+
+@dataclass(frozen=True)
+class Filter:
+    """What is shown. Everything empty: all events."""
+
+    text: str = ""
+    """A part of the text, or a regular expression."""
+    is_regex: bool = False
+    case: bool = False
+    """Whether capitals count."""
+    container: tuple[str, ...] = ()
+    """Names; a name in brackets is the source of what comes from no container: "(kernel)"."""
+    stream: tuple[str, ...] = ()
+    type: tuple[str, ...] = ()
+    start: str = ""
+    """Virtual seconds, included, as is the end."""
+    end: str = ""
+    near: tuple[Nearby, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        for name in ("container", "stream", "type"):
+            given = getattr(self, name)
+            given = (given,) if isinstance(given, str) else tuple(given)
+            if not all(isinstance(each, str) for each in given):
+                raise BranchpointError(f"{name}={given!r} is not a name")
+            object.__setattr__(self, name, given)
+        for name in ("start", "end"):
+            object.__setattr__(self, name, str(getattr(self, name)).strip())
+        near = tuple(n if isinstance(n, Nearby) else Nearby(**n) for n in self.near)
+        object.__setattr__(self, "near", near)
+
+    @classmethod
+    def of(cls, given: dict[str, Any]) -> Filter:
+        """The filter that a browser sent."""
+        known = {f.name for f in fields(cls)}
+        return cls(**{name: value for name, value in given.items() if name in known})
+
+    def state(self) -> dict[str, Any]:
+        """The same for a browser."""
+        return asdict(self)
+
+    @property
+    def search(self) -> re.Pattern[str] | None:
+        """The regular expression to be found in the text, if it is one.
+
+        :raises BranchpointError: when it is none.
+        """
+        if not self.text or not self.is_regex:
+            return None
+        Where(regex=self.text)  # explains what is wrong with it
+        return re.compile(self.text, 0 if self.case else re.IGNORECASE)
+
+    def narrowed(self, events: EventSet) -> EventSet:
+        """``events`` that fit everything but the text."""
+        if self.container:
+            query = Where(container=self._named) | Where(container="", source=self._sources)
+            events = events.where(query)
+        if self.stream:
+            events = events.where(stream=self.stream)
+        if self.type:
+            events = events.where(type=self.type)
+        if self.start or self.end:
+            events = events.where(start=self.start or None, end=self.end or None)
+        for near in self.near:
+            events = near.narrowed(events)
+        return events
+
+    def applied(self, events: EventSet) -> EventSet:
+        """``events`` that fit, as a set of events of its own."""
+        events = self.narrowed(events)
+        if not self.text:
+            return events
+        if self.is_regex:
+            return events.where(regex=self.search)
+        if self.case:
+            return events.where(text=self.text)
+        return events.where(regex=f"(?i){re.escape(self.text)}")
+
+    def code(self, events: str = "run.events") -> str:
+        """The Python expression for what is shown of ``events``."""
+        named, sources = self._named, self._sources
+        asked = {}
+        if self.text:
+            if self.case and not self.is_regex:
+                asked["text"] = repr(self.text)
+            else:
+                pattern = self.text if self.is_regex else re.escape(self.text)
+                asked["regex"] = repr(pattern if self.case else f"(?i){pattern}")
+        if named and not sources:
+            asked["container"] = _listed(named)
+        elif named:
+            one, other = _listed(named), _listed(sources)
+            where = f"{events}.where(container='', source={other})"
+            events = f"({events}.where(container={one}) | {where})"
+        elif sources:
+            asked.update(container="''", source=_listed(sources))
+        asked.update({n: _listed(getattr(self, n)) for n in ("stream", "type") if getattr(self, n)})
+        asked.update({n: getattr(self, n) for n in ("start", "end") if getattr(self, n)})
+        words = ", ".join(f"{name}={value}" for name, value in asked.items())
+        where = f".where({words})" if words else ""
+        return events + where + "".join(near.code for near in self.near)
+
+    @property
+    def _named(self) -> list[str]:
+        return [name for name in self.container if not name.startswith("(")]
+
+    @property
+    def _sources(self) -> list[str]:
+        return [name[1:-1] for name in self.container if name.startswith("(")]
+
+
+class Lowered:
+    """The texts of a timeline without capitals, made once, block by block."""
+
+    def __init__(self) -> None:
+        self._texts: list[str] | None = None
+        self._lower: list[str] = []
+
+    def upto(self, texts: list[str], end: int) -> list[str]:
+        """At least the first ``end`` of ``texts`` in small letters."""
+        if self._texts is not texts:
+            self._texts, self._lower = texts, []
+        if len(self._lower) < end:
+            self._lower.extend(text.lower() for text in texts[len(self._lower) : end])
+        return self._lower
+
+
+class Selection:
+    """The positions of the events that fit a filter, found step by step."""
+
+    def __init__(self, events: EventSet, filter: Filter, lowered: Lowered) -> None:
+        self.filter = filter
+        self._lowered = lowered
+        self._columns = events.columns
+        self._texts = events.columns.texts
+        self._check = _checking(filter)
+        self._among: Positions = filter.narrowed(events).positions
+        self._scanned = 0
+        self._found: Positions = np.empty(len(self._among), np.intp)
+        self._count = 0
+        if self._check is None:
+            self._found, self._count = self._among, len(self._among)
+            self._scanned = len(self._among)
+
+    def __len__(self) -> int:
+        return self._count
+
+    @property
+    def positions(self) -> Positions:
+        """Where the events lie that were found so far."""
+        return self._found[: self._count]
+
+    @property
+    def scanned(self) -> float:
+        """How much was looked at, 0 to 1."""
+        return self._scanned / len(self._among) if len(self._among) else 1.0
+
+    @property
+    def done(self) -> bool:
+        """Whether everything was looked at."""
+        return self._scanned >= len(self._among)
+
+    def work(self, seconds: float) -> bool:
+        """Go on for about so many wall seconds; whether that was enough."""
+        stop = time.monotonic() + seconds
+        while not self.done and time.monotonic() < stop:
+            assert self._check is not None
+            block = self._among[self._scanned : self._scanned + _BLOCK]
+            texts = self._texts
+            if not self.filter.is_regex and not self.filter.case:
+                texts = self._lowered.upto(texts, int(block[-1]) + 1)
+            hits = block[self._check(texts, block)]
+            self._found[self._count : self._count + len(hits)] = hits
+            self._count += len(hits)
+            self._scanned += len(block)
+        return self.done
+
+    def grown(self, events: EventSet) -> Selection:
+        """The selection in a later state of the timeline; what was found stays found if it can.
+
+        What is near an event may be yet to come, so conditions on it are asked anew.
+        """
+        new = Selection(events, self.filter, self._lowered)
+        same = not self.filter.near and self._check is not None
+        if same and np.array_equal(new._among[: len(self._among)], self._among):
+            new._found[: self._count] = self.positions
+            new._count, new._scanned = self._count, self._scanned
+        return new
+
+    def first_at(self, at: int) -> int:
+        """The number of the first event found that is not before ``at`` (absolute ns)."""
+        return int(np.searchsorted(self._columns.at[self.positions], at, "left"))
+
+
+_Check = Callable[[list[str], Positions], NDArray[np.bool_]]
+
+
+def _checking(filter: Filter) -> _Check | None:
+    """What says of some positions whether the text there fits; None: every text does."""
+    if not filter.text:
+        return None
+    pattern = filter.search
+    if pattern is not None:
+        search = pattern.search
+        return lambda texts, block: np.array(
+            [search(texts[p]) is not None for p in block.tolist()], bool
+        )
+    part = filter.text if filter.case else filter.text.lower()
+    return lambda texts, block: np.array([part in texts[p] for p in block.tolist()], bool)
+
+
+def facets(columns: Columns, positions: Positions) -> dict[str, list[list[Any]]]:
+    """What occurs and how often, most frequent first: containers, streams and types."""
+    known = columns.names.known
+    containers = columns.container[positions]
+    nowhere = {code for code, name in enumerate(known) if not name}
+    found: dict[str, list[list[Any]]] = {}
+    for name, codes in (("stream", columns.stream), ("type", columns.type)):
+        found[name] = _counted(known, codes[positions])
+    found["container"] = _counted(known, containers)
+    outside = np.isin(containers, list(nowhere))
+    sources = _counted(known, columns.source[positions][outside])
+    found["container"] += [[f"({name})", count] for name, count in sources]
+    return {name: [entry for entry in entries if entry[0]] for name, entries in found.items()}
+
+
+def _counted(known: list[str], codes: NDArray[np.int32]) -> list[list[Any]]:
+    counts = np.bincount(codes, minlength=len(known)).tolist()
+    return sorted(
+        ([known[code], count] for code, count in enumerate(counts) if count), key=lambda e: e[0]
+    )
+
+
+def _listed(names: Sequence[str]) -> str:
+    return repr(names[0] if len(names) == 1 else list(names))
