@@ -22,7 +22,8 @@ from branchpoint.errors import (
     TimeError,
 )
 from branchpoint.explore.recording import Recording, record
-from branchpoint.explore.recording import open_recording as open
+from branchpoint.sharing.opening import open_recording as open
+from branchpoint.sharing.share import share
 from branchpoint.timeline.branch import Branch
 from branchpoint.timeline.clock import Time
 from branchpoint.timeline.events import Event, EventSet
@@ -53,6 +54,7 @@ __all__ = [
     "failure",
     "open",
     "record",
+    "share",
 ]
 
 views.install()

@@ -16,6 +16,7 @@ LAYERS = [
     {"system"},
     {"timeline"},
     {"explore"},
+    {"sharing"},
     {"views"},
     {""},  # branchpoint itself: the names that users import
     {"notebook"},

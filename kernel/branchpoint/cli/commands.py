@@ -21,6 +21,8 @@ from branchpoint.errors import BranchpointError, ProcessTimeout, RecordingError
 from branchpoint.guest.image import ensure_image
 from branchpoint.guest.snapshot import ensure_snapshot
 from branchpoint.machine import engine
+from branchpoint.sharing.differences import differences
+from branchpoint.sharing.opening import unpack
 from branchpoint.system import build, load
 from branchpoint.timeline.clock import Time
 from branchpoint.timeline.failures import Failure
@@ -132,16 +134,25 @@ def record(
 
 @main.command("open")
 @_RECORDING
-def open_(recording: Path) -> None:
+@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="DIRECTORY",
+              help="The recording that a bundle becomes.  [default: NAME.branchpoint, next to "
+              "it]")  # fmt: skip
+def open_(recording: Path, output: Path | None) -> None:
     """Say what a recording is, how it ended, and how to go on.
 
+    A bundle (see branchpoint share) is checked and unpacked before, and its notebook with it;
+    nothing that exists is changed.
+
     \b
-    Example:
+    Examples:
       branchpoint open aria.branchpoint
+      branchpoint open triage.bpz
     """
+    if output is not None:
+        recording = unpack(recording, output).path
     with bp.open(recording) as run:
         click.echo(show.summary(run))
-        for warning in [*run.warnings, *show.differences(run)]:
+        for warning in dict.fromkeys([*run.warnings, *differences(run)]):
             click.echo(f"warning: {warning}", err=True)
 
 
@@ -291,6 +302,36 @@ def image(compose: tuple[Path, ...]) -> None:
         shape = f"{system.system.ram >> 20} + {system.size >> 20} MiB"
         rows.append((f"boot snapshot, {shape}", snapshot.digest))
     click.echo(show.table(dict.fromkeys(rows)))
+
+
+@main.command()
+@_RECORDING
+@click.option("--notebook", type=click.Path(path_type=Path), metavar="NOTEBOOK",
+              help="To go with it.")  # fmt: skip
+@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="BUNDLE",
+              help="The file to make.  [default: the recording's name with .bpz]")  # fmt: skip
+@click.option(
+    "--whole",
+    is_flag=True,
+    help="With the images of its machine and its boot snapshot: some 100 MB.",
+)
+def share(recording: Path, notebook: Path | None, output: Path | None, whole: bool) -> None:
+    """Put a recording and its notebook into one file, for others to open.
+
+    It has the inputs, events, curves and digests, but no checkpoints: a replay makes them again.
+    To replay, others need the same images, or a --whole bundle, and the same QEMU.
+
+    \b
+    Examples:
+      branchpoint share aria.branchpoint --notebook triage.ipynb -o triage.bpz
+      branchpoint share aria.branchpoint --whole
+    """
+    with bp.open(recording) as run:
+        path = bp.share(run, output, notebook=notebook, whole=whole)
+        for warning in run.warnings:
+            click.echo(f"warning: {warning}", err=True)
+    click.echo(f"{path}: {path.stat().st_size / 1e6:.2f} MB; open it with: "
+               f"branchpoint open {shlex.quote(str(path))}")  # fmt: skip
 
 
 @main.command()

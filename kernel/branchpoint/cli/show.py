@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from typing import Any
 
 from branchpoint.errors import BranchpointError
-from branchpoint.machine import engine
 from branchpoint.timeline import listing
 from branchpoint.timeline.clock import SECOND
 from branchpoint.timeline.containers import Container
@@ -116,19 +115,3 @@ def summary(run: Recording) -> str:
             f"  make lab, and in a notebook: run = bp.open({str(run.path.resolve())!r})",
         ]
     )
-
-
-def differences(run: Recording) -> list[str]:
-    """Why a replay on this computer might not be exact."""
-    try:
-        found = engine.find()
-    except BranchpointError as error:
-        return [f"nothing can be replayed on this computer: {error.message}"]
-    made = run.manifest.engine
-    if (made.binary, made.plugin) != (found.binary_digest, found.source_digest):
-        return [
-            f"recorded with {made}, but this computer has QEMU {found.version}, binary "
-            f"{found.binary_digest[:12]}, timekeeper {found.source_digest[:12]}: a replay that "
-            "differs is noticed at the next checkpoint"
-        ]
-    return []

@@ -17,7 +17,9 @@ from branchpoint.guest.toolbox import PACKAGES, toolbox
 from branchpoint.guest.tree import Tree
 
 _KERNEL_PACKAGE = "linux-image-cloud-amd64"
-_SYMBOLS = ("__switch_to_asm", "init_task")
+FILES = ("vmlinuz", "initrd", "toolbox")
+"""What an image consists of, in the order of its digest."""
+SYMBOLS = ("__switch_to_asm", "init_task")
 _TOOLBOX_SMALLEST = 64 << 20  # bytes
 _SPACE = 1 << 30  # bytes of disk that a build from nothing may take, packages included
 _HERE = Path(__file__).parent
@@ -62,7 +64,7 @@ def find(digest: str) -> GuestImage | None:
     """The image with this digest, if it is in the cache."""
     for facts in sorted((cache_dir() / "guest").glob("*/image.json")):
         image = load(facts.parent)
-        if image.digest == digest and image.kallsyms.keys() >= set(_SYMBOLS):
+        if image.digest == digest and image.kallsyms.keys() >= set(SYMBOLS):
             return image
     return None
 
@@ -99,12 +101,22 @@ def build(folder: Path, task: progress.Task) -> None:
     (folder / "initrd").write_bytes(initramfs(agent, kernel))
     task.update(4, "kernel symbols")
     symbols = _symbols(folder / "vmlinuz", tools)
-    digest = blake3(_start().encode())
-    for name in ("vmlinuz", "initrd", "toolbox"):
-        digest.update(blake3().update_mmap(folder / name).digest())
-    facts = {"digest": digest.hexdigest(16), "kallsyms": symbols}
-    (folder / "image.json").write_text(json.dumps(facts, indent=1))
+    describe(folder, digest_of(folder), symbols)
     task.update(5, "done")
+
+
+def digest_of(folder: Path) -> str:
+    """The digest of the image whose files lie in ``folder``."""
+    digest = blake3(_start().encode())
+    for name in FILES:
+        digest.update(blake3().update_mmap(folder / name).digest())
+    return digest.hexdigest(16)
+
+
+def describe(folder: Path, digest: str, symbols: dict[str, int]) -> None:
+    """Write what makes the files in ``folder`` an image that :func:`find` finds."""
+    facts = {"digest": digest, "kallsyms": symbols}
+    (folder / "image.json").write_text(json.dumps(facts, indent=1))
 
 
 def compile_agent() -> bytes:
@@ -139,11 +151,11 @@ def _key() -> str:
 
 def _symbols(kernel: Path, tools: Tree) -> dict[str, int]:
     """The kernel's symbols, from the cache when this kernel was asked before."""
-    digest = blake3(" ".join(_SYMBOLS).encode()).update_mmap(kernel).hexdigest(16)
+    digest = blake3(" ".join(SYMBOLS).encode()).update_mmap(kernel).hexdigest(16)
     kept = cache_dir() / "guest" / f"kallsyms-{digest}.json"
     if not kept.exists():
         busybox = tools.read("bin/busybox")
         with files.publish(kept) as path:
-            path.write_text(json.dumps(boot.kernel_symbols(kernel, busybox, _SYMBOLS)))
+            path.write_text(json.dumps(boot.kernel_symbols(kernel, busybox, SYMBOLS)))
     symbols: dict[str, int] = json.loads(kept.read_text())
     return symbols

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,10 +19,11 @@ from branchpoint.guest.image import GuestImage
 from branchpoint.guest.mailbox import Mailbox
 from branchpoint.machine import engine
 from branchpoint.machine.computer import EPOCH, Computer, Kernel, Spec
-from branchpoint.machine.pages import HASH, PAGE, TEMPLATE, Hashes, PagePool, hash_pages
+from branchpoint.machine.pages import HASH, PAGE, TEMPLATE, Hashes, PagePool, Pages, hash_pages
 from branchpoint.machine.state import State
 
 _STEP = 50_000_000  # ns of virtual time between looks whether the agent is there
+_PIECE = 64 << 20  # bytes of memory that are hashed at once
 _LIMIT = 120_000_000_000  # ns after which a boot has failed
 
 
@@ -43,9 +46,7 @@ def ensure_snapshot(image: GuestImage, system: Path, ram: int) -> Snapshot:
 
     From the cache, or booted now (some seconds).
     """
-    symbols = image.kallsyms
-    modules = (image.toolbox, system)
-    spec = Spec(ram, modules, symbols["__switch_to_asm"], symbols["init_task"])
+    spec = _spec(image, system, ram)
     shape = [image.digest, ram, system.stat().st_size, EPOCH, engine.find().fingerprint]
     folder = cache_dir() / "boot" / blake3(json.dumps(shape).encode()).hexdigest(16)
     with files.locked("boot"):
@@ -54,6 +55,70 @@ def ensure_snapshot(image: GuestImage, system: Path, ram: int) -> Snapshot:
             with progress.task("booting the guest") as task, files.publish(folder) as new:
                 new.mkdir()
                 _boot(image, spec, new, task)
+    return _load(folder, spec)
+
+
+def received(name: str, image: GuestImage, system: Path, ram: int) -> Snapshot | None:
+    """The boot snapshot ``name`` that came with a recording (:func:`receive`).
+
+    None when it is not in the cache, or of another engine than this computer's.
+    """
+    folder = _place(name)
+    try:
+        made_by = (folder / "engine").read_text()
+    except OSError:
+        return None
+    return (
+        _load(folder, _spec(image, system, ram)) if made_by == engine.find().fingerprint else None
+    )
+
+
+def is_received(name: str) -> bool:
+    """Whether the boot snapshot ``name`` came with a recording before and is still here."""
+    return (_place(name) / "snapshot.json").exists()
+
+
+@contextmanager
+def receive(name: str, ram: int, at: int, fingerprint: str) -> Iterator[Path]:
+    """Yield a folder for the ``memory`` and ``devices`` of a snapshot that somebody else made.
+
+    ``name`` is a digest of them, and only recordings that name it use it: a snapshot that was not
+    made here never takes the place of one that was. ``at`` (ns) and ``fingerprint`` (of the
+    engine) say when and by whom it was made.
+    """
+    with files.publish(_place(name)) as folder:
+        folder.mkdir()
+        yield folder
+        hashes = np.concatenate([hash_pages(pages) for pages in _pages_of(folder / "memory", ram)])
+        np.save(folder / "hashes.npy", hashes)
+        digest = _digest(hashes, (folder / "devices").read_bytes())
+        (folder / "engine").write_text(fingerprint)
+        (folder / "snapshot.json").write_text(json.dumps({"at": at, "digest": digest}))
+
+
+def _place(name: str) -> Path:
+    return cache_dir() / "boot" / f"received-{name}"
+
+
+def _pages_of(memory: Path, ram: int) -> Iterator[Pages]:
+    with memory.open("rb") as file:
+        for _ in range(0, ram, _PIECE):
+            data = np.frombuffer(file.read(_PIECE), np.uint8)
+            yield data.reshape(-1, PAGE)
+
+
+def _digest(hashes: Hashes, devices: bytes) -> str:
+    return blake3(hashes.tobytes()).update(devices).hexdigest(16)
+
+
+def _spec(image: GuestImage, system: Path, ram: int) -> Spec:
+    symbols = image.kallsyms
+    modules = (image.toolbox, system)
+    return Spec(ram, modules, symbols["__switch_to_asm"], symbols["init_task"])
+
+
+def _load(folder: Path, spec: Spec) -> Snapshot:
+    ram = spec.ram
     try:
         facts = json.loads((folder / "snapshot.json").read_text())
         hashes = np.load(folder / "hashes.npy", allow_pickle=False)
@@ -95,6 +160,5 @@ def _boot(image: GuestImage, spec: Spec, folder: Path, task: progress.Task) -> N
                     file.write(page.data)
         np.save(folder / "hashes.npy", hashes)
         (folder / "devices").write_bytes(devices)
-        digest = blake3(hashes.tobytes()).update(devices).hexdigest(16)
-        facts = {"at": computer.now, "digest": digest}
+        facts = {"at": computer.now, "digest": _digest(hashes, devices)}
         (folder / "snapshot.json").write_text(json.dumps(facts))

@@ -22,6 +22,7 @@ from branchpoint.timeline.frames import Damage, Frame, FrameFiles
 BLOCK_EVENTS = 16_384
 BLOCK_TEXT = 1 << 20  # characters of text after which a block is written
 _BLOCK_LIMIT = 64 << 20  # bytes of one block, uncompressed: more is refused before it is unpacked
+_LIMIT = 4 << 30  # bytes of all blocks, uncompressed: a few kilobytes on disk can claim that
 _FILE_LIMIT = 64 << 20  # bytes in one file
 _LEVEL = 3  # of zstd
 _NUMBERS = 1 << 40  # block numbers beyond this are refused
@@ -188,13 +189,15 @@ class EventFile:
         """
         log = EventLog()
         gaps: list[Gap] = []
+        room = _LIMIT
         reached, last = 0, 0  # the next block's number, and the latest instant so far
         for number in sorted(self._blocks):
             frame = self._blocks[number]
             if number < reached:  # lies in a stretch that a replay has filled
                 continue
             try:
-                columns = self._read(frame, last)
+                columns, size = self._read(frame, last, room)
+                room -= size
             except Damage as problem:
                 if problem.message not in self.damage:
                     self.damage.append(problem.message)
@@ -208,7 +211,8 @@ class EventFile:
             gaps.append(Gap(reached, max(self.count, expected) - 1, last, None))
         return log, gaps
 
-    def _read(self, frame: Frame, earliest: int) -> Columns:
+    def _read(self, frame: Frame, earliest: int, room: int) -> tuple[Columns, int]:
+        """A block and its size, uncompressed; ``earliest`` (ns) and ``room`` (bytes) bound it."""
         _, _, first, last, count = _HEAD.unpack(frame.head)
         name = self._files.file_name(frame.file)
         body = self._files.body(frame)
@@ -216,7 +220,9 @@ class EventFile:
             size = zstandard.get_frame_parameters(body).content_size
             if count > BLOCK_EVENTS or size > _BLOCK_LIMIT or (count and first < earliest):
                 raise ValueError("it is not a block of events")
+            if size > room:
+                raise ValueError(f"events of more than {_LIMIT >> 30} GiB are not read")
             data = zstandard.ZstdDecompressor().decompress(body, max_output_size=_BLOCK_LIMIT)
-            return _unpack(data, count, first, last)
+            return _unpack(data, count, first, last), size
         except (ValueError, RecursionError, msgspec.MsgspecError, zstandard.ZstdError) as problem:
             raise Damage(name, frame.offset, str(problem)) from None

@@ -11,7 +11,7 @@ from branchpoint import progress
 from branchpoint.errors import RecordingError
 from branchpoint.faults.settings import NOTHING
 from branchpoint.guest import image, wire
-from branchpoint.guest.snapshot import Snapshot, ensure_snapshot
+from branchpoint.guest.snapshot import Snapshot, ensure_snapshot, received
 from branchpoint.machine import engine
 from branchpoint.system import System, SystemImage, build, layout
 from branchpoint.timeline import faulting, manifest
@@ -83,7 +83,7 @@ class _Recorder(Writer[R]):
             for c in self.system.containers
         ]
         head = Manifest(
-            engine=_engine(),
+            engine=this_engine(),
             machine=manifest.Machine(
                 ram=self.system.ram,
                 guest_image=guest.digest,
@@ -142,7 +142,8 @@ class _Recorder(Writer[R]):
 _open: WeakValueDictionary[Path, Recording] = WeakValueDictionary()
 
 
-def _engine() -> manifest.Engine:
+def this_engine() -> manifest.Engine:
+    """The engine of this computer, as recordings note it."""
     found = engine.find()
     return manifest.Engine(
         qemu=found.version, binary=found.binary_digest, plugin=found.source_digest
@@ -190,4 +191,5 @@ def _snapshot_for(files: RecordingFiles) -> Snapshot:
             f"{files.path}: its system image {machine.system_image} is not on this computer",
             "build it from the same compose file: branchpoint image COMPOSE",
         )
-    return ensure_snapshot(guest, system, machine.ram)
+    came_with_it = received(files.boot, guest, system, machine.ram) if files.boot else None
+    return came_with_it or ensure_snapshot(guest, system, machine.ram)

@@ -8,6 +8,7 @@
 ``curves/``             what became of futures (see :mod:`branchpoint.explore.draws`)
 ``checkpoints/<ns>``    machine states at instants, as differences to earlier ones
 ``pages/``              the memory pages that checkpoints need
+``boot``                which boot snapshot came with a recording that somebody else made
 
 One process writes, any number read. A process killed at any instant leaves a directory that opens
 with everything that was written. What is damaged is named in ``warnings`` and left out; only a
@@ -40,6 +41,7 @@ from branchpoint.timeline.pagestore import PageStore
 _HEAD = "recording.json"
 _COPY = "recording.json.bak"
 _INSTANT = re.compile(r"(0|[1-9][0-9]{0,18})")
+_BOOT = re.compile(r"[0-9a-f]{32}")
 Id = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*\Z", max_length=64)]
 
 
@@ -178,6 +180,10 @@ class RecordingFiles:
         """What was found damaged so far and is left out, in words that name the file."""
         return list(dict.fromkeys([*self._notes, *self._futures.damage, *self._marks.damage]))
 
+    def warn(self, note: str) -> None:
+        """Add to ``warnings`` what somebody else found out about this recording."""
+        self._notes.append(note)
+
     @property
     def size(self) -> int:
         """Bytes on disk."""
@@ -203,6 +209,17 @@ class RecordingFiles:
         if not self.writable:
             raise RecordingError(f"{self.path} is open for reading only")
         return self._root
+
+    @property
+    def boot(self) -> str:
+        """The name of the boot snapshot that came with this recording, or ""."""
+        assert self._root is not None
+        try:
+            data = disk.read_file(self._root, "boot", f"{self.path}/boot", 128)
+        except RecordingError:
+            return ""
+        name = data.decode("ascii", "replace").strip()
+        return name if _BOOT.fullmatch(name) else ""
 
     # recording.json
 

@@ -1,0 +1,1 @@
+"""Recordings on their way to others: bundles, proofs that they replay, reports."""

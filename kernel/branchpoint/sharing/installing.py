@@ -1,0 +1,94 @@
+"""The images of a whole bundle, put into the cache under names of their own.
+
+What was made on this computer is looked for first and is never replaced: images are known by their
+content, and the boot snapshot of a bundle is used by the recording that came with it alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from blake3 import blake3
+
+from branchpoint.cache import cache_dir
+from branchpoint.guest import files, image, snapshot
+from branchpoint.sharing.contents import Contents
+from branchpoint.system import layout
+from branchpoint.timeline.manifest import Engine
+
+
+class Installation:
+    """Which of a bundle's images are not on this computer yet."""
+
+    def __init__(self, table: Contents) -> None:
+        self._table = table
+        self.wanted: list[str] = []
+        """Of "guest", "system", "boot"."""
+        if table.boot is None:
+            return
+        machine = table.machine
+        if image.find(machine.guest_image) is None:
+            self.wanted.append("guest")
+        if layout.find(machine.system_image) is None:
+            self.wanted.append("system")
+        if not snapshot.is_received(table.boot_name):
+            self.wanted.append("boot")
+
+    def need_space(self) -> None:
+        """Raise SetupError unless the disk has room for what is wanted."""
+        kinds = tuple(f"{kind}/" for kind in self.wanted)
+        size = sum(part.size for part in self._table.parts if part.name.startswith(kinds))
+        if size:
+            files.need_space(cache_dir(), size)
+
+    @contextlib.contextmanager
+    def folders(self) -> Iterator[dict[str, Path]]:
+        """Yield a folder for each kind that is wanted.
+
+        What is put there is in the cache afterwards, all of it or, after an error, nothing.
+        A ValueError says what is not what it should be.
+        """
+        makers = {"guest": self._guest, "system": self._system, "boot": self._boot}
+        with contextlib.ExitStack() as stack:
+            yield {kind: stack.enter_context(makers[kind]()) for kind in self.wanted}
+
+    @contextlib.contextmanager
+    def _guest(self) -> Iterator[Path]:
+        digest, symbols = self._table.machine.guest_image, self._table.symbols
+        assert symbols is not None
+        with files.publish(cache_dir() / "guest" / f"received-{digest}") as folder:
+            folder.mkdir()
+            yield folder
+            if image.digest_of(folder) != digest:
+                raise ValueError(
+                    "its guest image is not the one that was recorded with, or is for another "
+                    "version of Branchpoint"
+                )
+            addresses = dict(zip(image.SYMBOLS, (symbols.switch, symbols.task), strict=True))
+            image.describe(folder, digest, addresses)
+
+    @contextlib.contextmanager
+    def _system(self) -> Iterator[Path]:
+        digest = self._table.machine.system_image
+        with files.publish(cache_dir() / "systems" / f"received-{digest}") as folder:
+            folder.mkdir()
+            yield folder
+            if blake3().update_mmap(folder / "system").hexdigest(16) != digest:
+                raise ValueError("its system image is not the one that was recorded with")
+            (folder / "digest").write_text(digest)
+
+    @contextlib.contextmanager
+    def _boot(self) -> Iterator[Path]:
+        table = self._table
+        assert table.boot is not None
+        made_by = fingerprint(table.boot.engine)
+        name, ram = table.boot_name, table.machine.ram
+        with snapshot.receive(name, ram, table.boot.at, made_by) as folder:
+            yield folder
+
+
+def fingerprint(engine: Engine) -> str:
+    """An engine of a recording in the form of that of this computer."""
+    return f"{engine.qemu} {engine.binary} {engine.plugin}"
