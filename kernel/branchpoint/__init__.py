@@ -9,6 +9,7 @@ print(bp.bash("ss -tnp").run(branch, "server.1"))
 from __future__ import annotations
 
 from branchpoint import views
+from branchpoint.background import jobs
 from branchpoint.errors import (
     BranchpointError,
     ComposeError,
@@ -52,6 +53,7 @@ __all__ = [
     "TimeError",
     "bash",
     "failure",
+    "jobs",
     "open",
     "record",
     "share",

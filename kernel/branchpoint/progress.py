@@ -61,7 +61,11 @@ class Task:
         return self.elapsed * max(self.total - self.done, 0) / self.done
 
     def update(self, done: float | None = None, note: str | None = None) -> None:
-        """Say how far the task is (absolute) and, optionally, what it is doing."""
+        """Say how far the task is (absolute) and, optionally, what it is doing.
+
+        :raises KeyboardInterrupt: when this thread's work is no longer wanted, see
+            :func:`stoppable`.
+        """
         if done is not None:
             self.done = done
         if note is not None:
@@ -69,12 +73,16 @@ class Task:
         if self._outer is not None:
             self._outer.update()
             return
+        stop = getattr(_open, "stop", None)
+        if stop is not None and stop.is_set():
+            raise KeyboardInterrupt
         now = time.monotonic()
         if now - self.started >= _PATIENCE and now - self._drawn >= _REDRAW:
             self._drawn = now
             self._reporter(self, final=False)
 
     def finish(self) -> None:
+        """Say that it has ended, so that what shows it goes."""
         if self._drawn:
             self._reporter(self, final=True)
 
@@ -102,7 +110,8 @@ def _terminal(task: Task, *, final: bool) -> None:
 
 
 _reporter: Reporter = _terminal
-_open = threading.local()  # .task: the innermost task of this thread
+_open = threading.local()  # .task: the innermost task of this thread; .stop: see stoppable
+_outermost: dict[int, Task] = {}  # by thread
 
 
 def use(reporter: Reporter | None) -> Callable[[], None]:
@@ -121,9 +130,28 @@ def use(reporter: Reporter | None) -> Callable[[], None]:
 def task(title: str, total: float | None = None, unit: str = "") -> Iterator[Task]:
     """Open a task for the length of a ``with`` block; it is closed on errors too."""
     outer: Task | None = getattr(_open, "task", None)
-    current = _open.task = Task(title, total, unit, _reporter, outer)
+    new = _open.task = Task(title, total, unit, _reporter, outer)
+    if outer is None:
+        _outermost[threading.get_ident()] = new
     try:
-        yield current
+        yield new
     finally:
         _open.task = outer
-        current.finish()
+        if outer is None:
+            _outermost.pop(threading.get_ident(), None)
+        new.finish()
+
+
+def current(thread: int) -> Task | None:
+    """What the thread with that ident is doing now: the outermost task that it has open."""
+    return _outermost.get(thread)
+
+
+@contextmanager
+def stoppable(stop: threading.Event) -> Iterator[None]:
+    """Once ``stop`` is set, tasks of this thread end like a call that the user interrupts."""
+    _open.stop = stop
+    try:
+        yield
+    finally:
+        del _open.stop

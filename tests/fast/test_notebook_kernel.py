@@ -3,32 +3,22 @@
 from __future__ import annotations
 
 import json
-import os
 import queue
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import jupyter_kernel_test
 import nbformat
 import pytest
-from jupyter_client.manager import start_new_kernel
 from nbclient import NotebookClient
-
-KERNELSPEC = Path(__file__).parents[2] / "kernel" / "kernelspec"
-TIMEOUT = 60  # wall seconds for any one answer, on a busy computer
+from talking import KERNELSPEC, TIMEOUT, Talk, kernels
 
 
 @pytest.fixture(scope="module", autouse=True)
 def kernelspec(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Make Jupyter find this tree's kernelspec first, installed or not."""
-    folder = tmp_path_factory.mktemp("jupyter")
-    (folder / "kernels").mkdir()
-    (folder / "kernels" / "branchpoint").symlink_to(KERNELSPEC)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("JUPYTER_PATH", f"{folder}{os.pathsep}{os.environ.get('JUPYTER_PATH', '')}")
-        patch.setenv("IPYTHONDIR", str(folder / "ipython"))
+    with kernels(tmp_path_factory.mktemp("jupyter")):
         yield
 
 
@@ -65,49 +55,6 @@ class ProtocolTest(jupyter_kernel_test.KernelTests):
     complete_code_samples: ClassVar = ["1", "print('x')", "bash`ls`", "x = bash`ls\n`"]
     incomplete_code_samples: ClassVar = ["print('''x", "def f(x):\n  x", "bash`ls", "bash`ls\n${x"]
     invalid_code_samples: ClassVar = ["import = 7q", "bash`${x y}`"]
-
-
-class Talk:
-    """A running kernel and what it says."""
-
-    def __init__(self) -> None:
-        self.manager, self.client = start_new_kernel(
-            kernel_name="branchpoint", startup_timeout=TIMEOUT
-        )
-
-    def send(self, code: str) -> str:
-        return self.client.execute(code)
-
-    def next_output(self, request: str) -> tuple[str, dict[str, Any]] | None:
-        """The next output message of that cell; None at its end."""
-        while True:
-            message = self.client.get_iopub_msg(timeout=TIMEOUT)
-            kind, content = message["msg_type"], message["content"]
-            if message["parent_header"].get("msg_id") != request or kind == "execute_input":
-                continue
-            if kind != "status":
-                return kind, content
-            if content["execution_state"] == "idle":
-                return None
-
-    def outputs(self, request: str) -> list[tuple[str, dict[str, Any]]]:
-        return list(iter(lambda: self.next_output(request), None))
-
-    def __call__(self, code: str) -> list[tuple[str, dict[str, Any]]]:
-        return self.outputs(self.send(code))
-
-    def text(self, code: str) -> str:
-        """Everything the cell printed, returned or failed with, as plain text."""
-        return "".join(
-            content.get("text")
-            or content.get("data", {}).get("text/plain", "")
-            or "\n".join(content.get("traceback", ()))
-            for _, content in self(code)
-        )
-
-    def close(self) -> None:
-        self.client.stop_channels()
-        self.manager.shutdown_kernel(now=True)
 
 
 @pytest.fixture(scope="module")

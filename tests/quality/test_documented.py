@@ -67,7 +67,8 @@ def _members(cls: type) -> Iterator[tuple[str, Any]]:
 def _reachable() -> dict[str, Any]:
     """Functions and classes that users import, and all classes that their results lead to."""
     found: dict[str, Any] = {}
-    waiting = [getattr(bp, name) for name in bp.__all__]
+    named = [getattr(bp, name) for name in bp.__all__]
+    waiting = [thing if callable(thing) else type(thing) for thing in named]
     waiting += [Environment, *(value for value in NAMES.values() if callable(value))]
     while waiting:
         thing = waiting.pop()

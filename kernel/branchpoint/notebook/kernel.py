@@ -15,8 +15,11 @@ from traitlets import List, Type
 
 import branchpoint as bp
 from branchpoint import progress
+from branchpoint.background import Job
 from branchpoint.notebook import cells, completion, curves, errors, magics, printing, syntax
+from branchpoint.notebook.jobs import CellJobs
 from branchpoint.notebook.reporter import CellReporter
+from branchpoint.notebook.requests import REQUEST, Requests
 from branchpoint.notebook.session import prepare_multiverse_debugging
 
 try:
@@ -29,6 +32,7 @@ NAMES: dict[str, Any] = {
     "bash": bp.bash,
     "Time": bp.Time,
     "failure": bp.failure,
+    "jobs": bp.jobs,
     "prepare_multiverse_debugging": prepare_multiverse_debugging,
     "print": printing.print,
     # So that `branch.wait_until({until: events})` and `branch.wait({duration: 5})` are Python.
@@ -80,7 +84,29 @@ class BranchpointKernel(IPythonKernel):
         completion.install(shell)
         curves.install(shell)
         cells.install(self)
-        progress.use(CellReporter(self))
+        self._cells = CellJobs(shell)
+        self._requests = Requests(self)
+        self._reporter = CellReporter(self, self._drawn)
+        progress.use(self._reporter)
+        bp.jobs.when_changed(self._job_changed)
+
+    def _drawn(self) -> None:
+        self._cells.drawn()
+        self._requests.progress()
+
+    def _job_changed(self, job: Job) -> None:
+        output = self._reporter.output()
+        if output is not None and job.running:
+            self._cells.keep(job, output)
+
+    def _publish_status(self, status: str, channel: str, parent: Any = None) -> None:
+        # The front end and the server take a status for that of the cells, whichever channel it
+        # is about: a question to a busy kernel must not make it look idle.
+        if channel == "control":
+            asked = parent or self.get_parent("control") or {}
+            if asked.get("header", {}).get("msg_type") == REQUEST:
+                return
+        super()._publish_status(status, channel, parent)
 
     def start(self) -> None:
         super().start()

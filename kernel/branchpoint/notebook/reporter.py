@@ -10,16 +10,18 @@ from __future__ import annotations
 import json
 import sys
 import threading
+from collections.abc import Callable
 from html import escape
 from typing import Any
 
+from branchpoint.background import Job
 from branchpoint.progress import Task
 
 _REPEATED = {"stream", "display_data", "execute_result"}  # message types that make up an output
 _BUDGET = 1 << 20  # characters of a cell's output that are kept to be sent again
 
 
-class _Output:
+class Output:
     """What one cell has put out so far, and the display of its progress."""
 
     def __init__(self, parent: Any) -> None:
@@ -28,6 +30,7 @@ class _Output:
         self.size = 0
         self.clear_next = False
         self.tasks: list[Task] = []
+        self.jobs: list[Job] = []
         self.shown = False
 
     def record(self, kind: str, content: dict[str, Any]) -> None:
@@ -55,6 +58,11 @@ class _Output:
                 self.messages.clear()
 
     @property
+    def alive(self) -> bool:
+        """Whether more may come after the cell has ended."""
+        return bool(self.tasks) or any(job.running for job in self.jobs)
+
+    @property
     def repeatable(self) -> bool:
         return self.size <= _BUDGET
 
@@ -66,10 +74,12 @@ def _display_id(content: dict[str, Any]) -> Any:
 class CellReporter:
     """A :class:`branchpoint.progress.Reporter` for the cell that runs."""
 
-    def __init__(self, kernel: Any) -> None:
+    def __init__(self, kernel: Any, drawn: Callable[[], None]) -> None:
+        """``drawn()`` is called with each progress, in the thread that makes it."""
         self._kernel = kernel
+        self._drawn = drawn
         self._lock = threading.RLock()
-        self._outputs: dict[str, _Output] = {}
+        self._outputs: dict[str, Output] = {}
         # Streams, displays and results all leave through this one method of the session.
         self._send = kernel.session.send
         kernel.session.send = self._send_and_record
@@ -81,8 +91,8 @@ class CellReporter:
             if message and message.get("parent_header"):
                 kind, parent = message["msg_type"], message["parent_header"]
                 if kind == "execute_input":
-                    self._outputs = {k: v for k, v in self._outputs.items() if v.tasks}
-                    self._outputs[parent["msg_id"]] = _Output(parent)
+                    self._outputs = {k: v for k, v in self._outputs.items() if v.alive}
+                    self._outputs[parent["msg_id"]] = Output(parent)
                 elif parent.get("msg_id") in self._outputs:
                     self._outputs[parent["msg_id"]].record(kind, message["content"])
         return message
@@ -91,8 +101,7 @@ class CellReporter:
         publisher = self._kernel.shell.display_pub
         with self._lock:
             owner = next((o for o in self._outputs.values() if task in o.tasks), None)
-            parent = getattr(publisher, "parent_header", None) or {}
-            output = owner or self._outputs.get(parent.get("msg_id", ""))
+            output = owner or self.output()
             # Captured output (%%capture) and endless output show no progress.
             if output is None or not hasattr(publisher, "pub_socket"):
                 return
@@ -101,12 +110,18 @@ class CellReporter:
                     output.tasks.remove(task)
             elif task not in output.tasks:
                 output.tasks.append(task)
+        self._drawn()
         if output.tasks:
             self._draw(output)
         elif output.shown:
             self._remove(output)
 
-    def _publish(self, output: _Output, kind: str, content: dict[str, Any]) -> None:
+    def output(self) -> Output | None:
+        """What the cell has put out to which this thread's output belongs."""
+        parent = getattr(self._kernel.shell.display_pub, "parent_header", None) or {}
+        return self._outputs.get(parent.get("msg_id", ""))
+
+    def _publish(self, output: Output, kind: str, content: dict[str, Any]) -> None:
         self._send(
             self._kernel.iopub_socket,
             kind,
@@ -115,7 +130,7 @@ class CellReporter:
             ident=self._kernel._topic(kind),
         )
 
-    def _bundle(self, output: _Output, tasks: list[Task]) -> dict[str, Any]:
+    def _bundle(self, output: Output, tasks: list[Task]) -> dict[str, Any]:
         plain = "\n".join(str(task) for task in tasks)
         html = "".join(
             f'<div><progress value="{min(task.done, task.total):g}" max="{task.total:g}">'
@@ -130,7 +145,7 @@ class CellReporter:
             "transient": {"display_id": f"progress-{output.parent['msg_id']}"},
         }
 
-    def _draw(self, output: _Output) -> None:
+    def _draw(self, output: Output) -> None:
         if not output.shown and not output.repeatable:
             return
         _flush()
@@ -142,7 +157,7 @@ class CellReporter:
                 output.clear_next = False
             self._publish(output, kind, self._bundle(output, output.tasks))
 
-    def _remove(self, output: _Output) -> None:
+    def _remove(self, output: Output) -> None:
         _flush()
         with self._lock:
             output.shown = False

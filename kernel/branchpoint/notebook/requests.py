@@ -1,0 +1,94 @@
+"""What the Lab extension asks the kernel, and is told, also while a cell blocks it.
+
+A request is a message ``branchpoint_request`` on the control channel; its content is
+
+    {"ask": "state"}              the reply has :func:`branchpoint.notebook.state.state`
+    {"ask": "subscribe"}          the same; from now on changes are told in ``branchpoint_state``
+    {"ask": "cancel", "job": 3}   what ``jobs.cancel(3)`` does
+
+The reply, ``branchpoint_reply``, has the status "ok", or "error" with ``ename`` and ``evalue``.
+Nobody who does not subscribe is told anything, so that programs that execute notebooks get the
+messages they know.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+from branchpoint.background import Job, jobs
+from branchpoint.errors import BranchpointError
+from branchpoint.notebook.state import Watch
+
+REQUEST, REPLY, PUSH = "branchpoint_request", "branchpoint_reply", "branchpoint_state"
+_EVERY = 0.5  # wall seconds between two pushes while something goes on
+
+
+class Requests:
+    """Answers for one kernel. Works in the control thread, beside whatever runs."""
+
+    def __init__(self, kernel: Any) -> None:
+        self._kernel = kernel
+        self._watch = Watch(kernel.shell)
+        self._subscribed = False
+        self._pushed = 0.0
+        self._lock = threading.Lock()
+        kernel.control_handlers[REQUEST] = self.answer
+        kernel.shell.events.register("pre_run_cell", self._begin)
+        kernel.shell.events.register("post_run_cell", self._end)
+        jobs.when_changed(self._changed)
+
+    async def answer(self, stream: Any, ident: Any, parent: dict[str, Any]) -> None:
+        """Answer one request."""
+        try:
+            content = self._do(parent.get("content") or {})
+        except Exception as problem:  # whatever it was, the page must not wait for an answer
+            content = {"status": "error", "ename": type(problem).__name__, "evalue": str(problem)}
+        self._kernel.session.send(stream, REPLY, content, parent, ident=ident)
+
+    def _do(self, asked: dict[str, Any]) -> dict[str, Any]:
+        match asked.get("ask"):
+            case "state":
+                pass
+            case "subscribe":
+                self._subscribed = True
+            case "cancel":
+                number = asked.get("job")
+                if not isinstance(number, int):
+                    raise BranchpointError("the number of the job is missing")
+                jobs.cancel(number)
+            case other:
+                raise BranchpointError(f"this kernel cannot be asked {other!r}")
+        return {"status": "ok", "state": self._watch.state()}
+
+    def push(self) -> None:
+        """Tell whoever subscribed how things are now."""
+        if not self._subscribed:
+            return
+        self._kernel.session.send(
+            self._kernel.iopub_socket,
+            PUSH,
+            self._watch.state(),
+            ident=self._kernel._topic(PUSH),
+        )
+
+    def progress(self) -> None:
+        """Something goes on: tell it, if the last time is long enough ago."""
+        now = time.monotonic()
+        with self._lock:
+            if now - self._pushed < _EVERY:
+                return
+            self._pushed = now
+        self.push()
+
+    def _begin(self, _: Any) -> None:
+        self._watch.busy = True
+
+    def _end(self, _: Any) -> None:
+        self._watch.busy = False
+        self._watch.look()
+        self.push()
+
+    def _changed(self, _: Job) -> None:
+        self.push()

@@ -1,0 +1,146 @@
+"""What the Lab extension shows of a kernel: recordings, moments, branches and jobs in it.
+
+All of it is small and quick to tell, for it is told while cells run; texts are those of the
+recorded system and are only ever shown as text.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import branchpoint as bp
+from branchpoint.background import Job, jobs
+
+_MARKS = 200  # of one recording
+_BRANCHES = 50  # noted with one recording
+_TEXT = 120  # characters of an event
+_MARKED = ("container.exit", "container.start", "fault.start", "fault.stop")
+
+
+class Watch:
+    """Looks at the names of a notebook."""
+
+    def __init__(self, shell: Any) -> None:
+        self.busy = False
+        self._shell = shell
+        self._latest: dict[str, str] = {}  # kind: name of the one that changed last
+        self._seen: dict[str, Any] = {}
+        self._summaries: WeakKeyDictionary[bp.Recording, dict[str, Any]] = WeakKeyDictionary()
+        self._speed: float | None = None
+
+    def _named(self, kind: type) -> dict[str, Any]:
+        hidden = self._shell.user_ns_hidden
+        names = list(self._shell.user_ns.items())
+        return {
+            name: value
+            for name, value in names
+            if isinstance(value, kind) and not name.startswith("_") and name not in hidden
+        }
+
+    def look(self) -> None:
+        """Find out what the last cell changed."""
+        for kind in (bp.Recording, bp.Moment, bp.Branch):
+            for name, value in self._named(kind).items():
+                now = (id(value), value.end.at if isinstance(value, bp.Branch) else 0)
+                if self._seen.get(name) != now:
+                    self._latest[kind.__name__] = name
+                self._seen[name] = now
+
+    def state(self) -> dict[str, Any]:
+        """Everything, as JSON."""
+        runs = {n: r for n, r in self._named(bp.Recording).items() if not r.closed}
+        moments = {n: m for n, m in self._named(bp.Moment).items() if not m.run.closed}
+        branches = {n: b for n, b in self._named(bp.Branch).items() if not b.run.closed}
+        for value in (*moments.values(), *branches.values()):
+            if value.run not in runs.values():
+                runs[""] = value.run  # reached only through what came of it
+        names = {id(run): name for name, run in runs.items()}
+        return {
+            "format": 1,
+            "busy": self.busy,
+            "folder": str(Path.cwd()),
+            "recordings": [self._recording(name, run) for name, run in runs.items()],
+            "moments": [
+                {"name": name, "run": names.get(id(m.run), ""), "vtime": m.vtime}
+                for name, m in moments.items()
+            ],
+            "branches": [self._branch(name, b, branches, names) for name, b in branches.items()],
+            "latest": self._latest,
+            "jobs": [_job(job) for job in jobs],
+            "speed": self._measured(),
+        }
+
+    def _recording(self, name: str, run: bp.Recording) -> dict[str, Any]:
+        if run not in self._summaries:
+            self._summaries[run] = _summary(run)
+        futures = list(run.files.futures.values())[-_BRANCHES:]
+        return {
+            "name": name,
+            **self._summaries[run],
+            "futures": [{"id": f.id, "vtime": (f.at - run.origin) / 1e9} for f in futures],
+        }
+
+    def _branch(
+        self, name: str, branch: bp.Branch, branches: dict[str, bp.Branch], names: dict[int, str]
+    ) -> dict[str, Any]:
+        parent = branch._history.parent
+        above = (n for n, other in branches.items() if other._history is parent)
+        return {
+            "name": name,
+            "run": names.get(id(branch.run), ""),
+            "parent": next(above, None),
+            "start": branch.start.vtime,
+            "end": branch.end.vtime,
+        }
+
+    def _measured(self) -> float | None:
+        """Virtual seconds a second of what runs, or of what ran last."""
+        for job in jobs:
+            task = job.task
+            if task is not None and task.unit == "virtual s" and task.elapsed > 0 and task.done:
+                self._speed = task.done / task.elapsed
+        return self._speed
+
+
+def _job(job: Job) -> dict[str, Any]:
+    task = job.task
+    return {
+        "number": job.number,
+        "name": job.name,
+        "state": job.state,
+        "background": job.background,
+        "elapsed": round(job.elapsed, 1),
+        "task": task.title if task else "",
+        "note": task.note if task else "",
+        "fraction": min(task.done / task.total, 1.0) if task and task.total else None,
+        "remaining": task.remaining if task else None,
+    }
+
+
+def _summary(run: bp.Recording) -> dict[str, Any]:
+    """What does not change about a recording."""
+    events = run.events.where(type=list(_MARKED), start=0)
+    marks = [
+        {
+            "vtime": event.vtime,
+            "type": event.type,
+            "container": event.container,
+            "text": event.text[:_TEXT],
+        }
+        for event in events[-_MARKS:]
+    ]
+    failure = run.manifest.failure
+    return {
+        "path": os.path.relpath(run.path),
+        "title": run.manifest.title,
+        "duration": run.duration,
+        "seed": run.manifest.seed,
+        "events": len(run.events),
+        "failure": None if failure is None else (failure - run.origin) / 1e9,
+        "ended": run.manifest.ended[:_TEXT],
+        "containers": [container.name for container in run.manifest.containers],
+        "marks": marks,
+    }

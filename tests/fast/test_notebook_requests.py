@@ -1,0 +1,133 @@
+"""What the Lab extension asks the kernel over the control channel, while cells run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from recordings import fill, head
+from talking import Talk, kernels
+
+from branchpoint.timeline.store import RecordingFiles
+
+ANSWER = 1.0  # wall seconds within which a blocked kernel must answer
+
+BLOCKING = """
+import threading
+from branchpoint import progress
+go = threading.Event()
+def work():
+    print("begun")
+    with progress.task("counting", 1000, "things") as task:
+        for i in range(1000):
+            task.update(i)
+            if go.wait(0.05):
+                return i >= 0
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def kernelspec(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with kernels(tmp_path_factory.mktemp("jupyter")):
+        yield
+
+
+@pytest.fixture
+def kernel() -> Iterator[Talk]:
+    talk = Talk()
+    talk(BLOCKING)
+    yield talk
+    talk.close()
+
+
+def running(kernel: Talk) -> tuple[str, dict[str, Any]]:
+    """Start a cell that blocks, and wait until it is a job."""
+    request = kernel.send("value = work()\nvalue")
+    deadline = time.monotonic() + 60
+    while not (found := kernel.ask("state")["state"]["jobs"]):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return request, found[-1]
+
+
+def test_a_blocked_kernel_answers_within_a_second(kernel: Talk) -> None:
+    _, job = running(kernel)
+    started = time.monotonic()
+    state = kernel.ask("state")["state"]
+    assert time.monotonic() - started < ANSWER
+    assert state["busy"] is True
+    assert (job["name"], job["state"], job["background"]) == ("value = work()", "running", False)
+    assert state["jobs"][-1]["task"] == "counting" and 0 < state["jobs"][-1]["fraction"] < 1
+
+
+def test_a_question_does_not_make_a_busy_kernel_look_idle(kernel: Talk) -> None:
+    request, _ = running(kernel)
+    kernel.ask("state")
+    kernel.ask("cancel", job=1)
+    kernel.outputs(request)
+    asked = [m for m in kernel.seen if m["parent_header"].get("msg_type") == "branchpoint_request"]
+    assert [m for m in asked if m["msg_type"] == "status"] == []
+
+
+def test_a_blocking_cell_is_cancelled_from_the_page(kernel: Talk) -> None:
+    request, job = running(kernel)
+    assert kernel.ask("cancel", job=job["number"])["status"] == "ok"
+    assert [content["ename"] for kind, content in kernel.outputs(request) if kind == "error"]
+    assert kernel.ask("state")["state"]["jobs"][-1]["state"] == "stopped"
+
+
+def test_what_a_cell_put_out_while_nobody_looked_is_shown_to_who_attaches(kernel: Talk) -> None:
+    kernel("import threading; threading.Timer(2.5, go.set).start()")
+    kernel("value = work()\nvalue")  # its outputs went to a tab that was closed
+    kernel("del value")
+    outputs = kernel("again = jobs.attach(1)\nagain")
+    assert [content["text"] for kind, content in outputs if kind == "stream"] == ["begun\n"]
+    assert outputs[-1][1]["data"]["text/plain"] == "True"
+
+
+def test_a_job_in_the_background_leaves_the_kernel_free(kernel: Talk) -> None:
+    assert "Job(1, 'work')" in kernel.text("jobs.start(work)")
+    assert kernel.text("6 * 7") == "42"
+    assert kernel.ask("state")["state"]["jobs"][0]["background"] is True
+    kernel("go.set()")
+    shown = kernel("jobs.attach(1)")
+    assert [content["text"] for kind, content in shown if kind == "stream"] == ["begun\n"]
+    assert shown[-1][1]["data"]["text/plain"] == "True"
+
+
+def test_only_who_subscribes_is_told_of_changes(kernel: Talk) -> None:
+    kernel("1")
+    assert not kernel.pushes
+    kernel.ask("subscribe")
+    kernel("x = 1")
+    assert kernel.pushes
+    assert kernel.pushes[-1]["busy"] is False
+
+
+@pytest.mark.parametrize(
+    "asked", [{"what": "dance"}, {"what": "cancel"}, {"what": "cancel", "job": 9}]
+)
+def test_a_request_that_cannot_be_met_is_answered_with_the_reason(
+    kernel: Talk, asked: dict[str, Any]
+) -> None:
+    answer = kernel.ask(**asked)
+    assert answer["status"] == "error" and answer["evalue"]
+
+
+def test_the_state_tells_what_the_notebook_holds(kernel: Talk, tmp_path: Path) -> None:
+    path = tmp_path / "three.branchpoint"
+    with RecordingFiles.create(path, head()) as files:
+        fill(files)
+    kernel(f"run = bp.open({str(path)!r})\nhere = run.at(5)\nbranch = here.branch()")
+    state = kernel.ask("state")["state"]
+    (run,) = state["recordings"]
+    assert (run["name"], run["title"], run["containers"]) == ("run", "three containers", ["db.1"])
+    assert state["moments"] == [{"name": "here", "run": "run", "vtime": 5.0}]
+    (branch,) = state["branches"]
+    assert (branch["name"], branch["start"], branch["end"]) == ("branch", 5.0, 5.0)
+    assert state["latest"] == {"Recording": "run", "Moment": "here", "Branch": "branch"}
+    kernel("run.close()")
+    assert kernel.ask("state")["state"]["recordings"] == []
