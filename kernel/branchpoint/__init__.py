@@ -31,6 +31,7 @@ from branchpoint.timeline.events import Event, EventSet
 from branchpoint.timeline.failures import Failure, failure
 from branchpoint.timeline.moment import Moment
 from branchpoint.timeline.process import Process, bash
+from branchpoint.timeline.terminal import Terminal
 
 __all__ = [
     "Branch",
@@ -49,6 +50,7 @@ __all__ = [
     "Recording",
     "RecordingError",
     "SetupError",
+    "Terminal",
     "Time",
     "TimeError",
     "bash",

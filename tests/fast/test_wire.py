@@ -18,7 +18,7 @@ sources = st.one_of(
     st.from_regex(r"container/[a-z][a-z0-9_.-]{0,30}", fullmatch=True),
     st.integers(0, 2**32 - 1).map(lambda number: f"process/{number}"),
 )
-streams = st.sampled_from(["out", "err", "sdk"])
+streams = st.sampled_from(["out", "err", "sdk", wire.TTY])
 texts = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=60)
 events = st.builds(
     wire.Event,

@@ -44,6 +44,10 @@ TICK = 10_000_000
 """Period of the agent's look into the inbox, ns; the looks are at its multiples."""
 DRAIN = 100_000_000
 """Longest virtual time, ns, between two readings of the outbox."""
+TTY = "tty"
+"""The stream of what was written to a terminal, always :class:`Raw`."""
+LARGEST_TERMINAL = 1000
+"""Rows or columns."""
 LONGEST_LINE = 64 << 10
 """Bytes; the agent cuts longer lines into several records of this length."""
 LONGEST_SCRIPT = (128 << 10) - 1
@@ -61,7 +65,7 @@ _SOURCE = re.compile(rf"container/{_NAME}|process/[0-9]{{1,10}}|kernel|agent")
 _TYPE = re.compile(r"[a-z]{1,40}\.[a-z]{1,40}|error")
 _KEY = re.compile(r"[a-z]{1,40}")
 _LONGEST_PAYLOAD = LONGEST_LINE + 512
-_STREAMS = ("out", "err", "sdk")
+_STREAMS = ("out", "err", "sdk", TTY)
 _WORD = re.compile(r"[!-~]{1,200}")
 _FAULT_ID = re.compile(r"[A-Za-z0-9._-]{1,40}")
 
@@ -81,7 +85,7 @@ class Output(msgspec.Struct, frozen=True):
     source: str
     """``container/NAME``, ``process/ID``, ``kernel`` or ``agent``."""
     stream: str
-    """``out`` or ``err``; ``sdk`` for what a container's program tells the tester."""
+    """``out`` or ``err``; ``sdk`` for what a container's program tells the tester; or ``tty``."""
     data: bytes
 
 
@@ -90,7 +94,7 @@ class Line(Output, frozen=True):
 
 
 class Raw(Output, frozen=True):
-    """A piece of the output of a command run in raw mode."""
+    """A piece of the output of a command run in raw mode, or of what a terminal shows."""
 
 
 class Event(msgspec.Struct, frozen=True):
@@ -231,9 +235,44 @@ def exec(
             f"a command of {len(script.encode())} bytes is too long for Linux",
             "write it to a file in the machine and run that",
         )
-    pairs = [f"{key}={value}" for key, value in (environment or {}).items()]
     mode = "raw" if raw else "lines"
-    return _strings("exec", str(number), container, mode, str(len(pairs)), *pairs, script)
+    return _strings("exec", str(number), container, mode, *_counted(environment), script)
+
+
+def terminal(
+    number: int,
+    container: str = "",
+    *,
+    rows: int = 24,
+    columns: int = 80,
+    environment: Mapping[str, str] | None = None,
+) -> bytes:
+    """Start a shell at a terminal (an ``xterm-256color``) in a container, as command ``number``.
+
+    It is the shell that :func:`exec` takes. What it and its programs write are :class:`Raw` pieces
+    of stream :data:`TTY`; they may end within a character.
+    """
+    size = _size(rows, columns)
+    return _strings("terminal", str(number), container, *size, *_counted(environment))
+
+
+def typed(number: int, data: bytes) -> bytes:
+    """Type ``data`` (1 to :data:`LONGEST_PUT` bytes) at the terminal of command ``number``."""
+    if not 1 <= len(data) <= LONGEST_PUT:
+        raise BranchpointError(
+            f"{len(data)} bytes cannot be typed at once", f"1 to {LONGEST_PUT} can"
+        )
+    return _strings("type", str(number)) + data
+
+
+def resize(number: int, rows: int, columns: int) -> bytes:
+    """Give the terminal of command ``number`` another size; its programs get SIGWINCH."""
+    return _strings("resize", str(number), *_size(rows, columns))
+
+
+def hangup(number: int) -> bytes:
+    """Take the terminal of command ``number`` away; its programs get SIGHUP."""
+    return _strings("hangup", str(number))
 
 
 def signal(number: int, signal_number: int) -> bytes:
@@ -361,6 +400,20 @@ def injector(verb: str, number: int = 0) -> bytes:
     if (0 < number <= LATEST) != (verb == "skip"):
         raise BranchpointError(f"{verb} cannot be about fault {number}")
     return _strings("injector", verb, *([str(number)] if number else []))
+
+
+def _size(rows: int, columns: int) -> tuple[str, str]:
+    if not (1 <= rows <= LARGEST_TERMINAL and 1 <= columns <= LARGEST_TERMINAL):
+        raise BranchpointError(
+            f"a terminal cannot have {rows} rows and {columns} columns",
+            f"1 to {LARGEST_TERMINAL} of each",
+        )
+    return str(rows), str(columns)
+
+
+def _counted(environment: Mapping[str, str] | None) -> list[str]:
+    pairs = [f"{key}={value}" for key, value in (environment or {}).items()]
+    return [str(len(pairs)), *pairs]
 
 
 def _strings(*texts: str) -> bytes:

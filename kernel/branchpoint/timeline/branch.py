@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from branchpoint.timeline.packets import Packets
     from branchpoint.timeline.process import Process
     from branchpoint.timeline.recording import Recording
+    from branchpoint.timeline.terminal import Terminal
 
 HOST = ""
 """In place of a container's name: the guest itself."""
@@ -153,6 +154,26 @@ class Branch:
         data = wire.exec(number, script, name, raw=raw, environment=environment)
         self._place(COMMAND, data, f"{name or 'guest'}: {script[:200]}")
         return Process(self, number, script, name)
+
+    def terminal(self, container: str = HOST, rows: int = 24, columns: int = 80) -> Terminal:
+        """Open a shell at a terminal in a container (or the guest), dead or alive.
+
+        Type, and let time pass: see :class:`Terminal`.
+        """
+        from branchpoint.timeline.terminal import Terminal
+
+        name = self._name(container)
+        number = self._history.commands() + 1
+        data = wire.terminal(number, name, rows=rows, columns=columns)
+        self._place(COMMAND, data, f"{name or 'guest'}: terminal")
+        return Terminal(self, number, name)
+
+    @property
+    def terminals(self) -> list[Terminal]:
+        """Those opened in it and, before it began, in its parents; the oldest first."""
+        from branchpoint.timeline import terminal
+
+        return terminal.opened(self)
 
     def signal_command(self, number: int, signal: int) -> None:
         """Send a signal to the process group of a command."""

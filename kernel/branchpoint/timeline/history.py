@@ -54,11 +54,16 @@ class History:
     watchers: list[Callable[[bool], None]] = field(default_factory=list)
     """Called whenever time has passed at the tip, in the thread that lets it pass; with True when
     it stands again."""
+    shown: dict[int, list[tuple[int, bytes]]] = field(default_factory=dict)
+    """What was written to the terminals of commands, the parent's past included: number -> instant
+    (absolute ns) and bytes."""
 
     def branch(self, at: Point) -> History:
         """A new history that leaves this one at ``at``."""
         future = [i for i in self.inputs[at.count :] if i.kind in _OF_THE_WORLD]
-        return History(self.inputs[: at.count] + future, at, self.log.fork(at.at), self, at)
+        shown = _until(self.shown, at.at)
+        log = self.log.fork(at.at)
+        return History(self.inputs[: at.count] + future, at, log, self, at, shown=shown)
 
     def point(self, at: int) -> Point:
         """The place at an instant, before any input at that very instant."""
@@ -77,6 +82,8 @@ class History:
         columns = self.log.columns()
         if len(columns) and columns.at[-1] > self.tip.at:
             self.log = self.log.fork(self.tip.at)
+        if any(pieces[-1][0] > self.tip.at for pieces in self.shown.values() if pieces):
+            self.shown = _until(self.shown, self.tip.at)
 
     def lineage(self, at: Point) -> Iterator[tuple[History, Point]]:
         """This history and its ancestors, each with the latest place shared with ``at``."""
@@ -104,3 +111,12 @@ class History:
             if index and (best is None or points[index - 1] > best[0]):
                 best = points[index - 1], history.states[points[index - 1]]
         return best
+
+
+def _until(
+    shown: dict[int, list[tuple[int, bytes]]], at: int
+) -> dict[int, list[tuple[int, bytes]]]:
+    return {
+        number: [(instant, data) for instant, data in pieces if instant <= at]
+        for number, pieces in shown.items()
+    }

@@ -273,6 +273,9 @@ class Replayer:
         for record in player.mailbox.drain():
             if isinstance(record, wire.Raw):
                 number = int(record.source.partition("/")[2])
+                if record.stream == wire.TTY:
+                    history.shown.setdefault(number, []).append((record.at, record.data))
+                    continue
                 history.raw.setdefault(number, {}).setdefault(record.stream, bytearray())
                 history.raw[number][record.stream] += record.data
             else:

@@ -112,7 +112,7 @@ struct stream {
     int fd;             /* -1: ended */
     enum mode mode;
     const char *source; /* borrowed */
-    const char *name;   /* "out", "err" or "sdk" */
+    const char *name;   /* "out", "err", "sdk" or "tty" */
     char *data;         /* read but not yet written to the outbox; MODE_KEEP: the first bytes */
     size_t length;
     void (*said)(const char *line, size_t size); /* MODE_LINES: one was written; may be NULL */
@@ -127,6 +127,7 @@ void streams_new_window(void);
 void stream_begin(struct stream *s, int fd);
 void stream_flush(struct stream *s); /* also the unfinished last line */
 bool stream_pending(const struct stream *s); /* is there output that was not yet written? */
+void stream_end(struct stream *s);  /* stop reading, as if the writers had closed it */
 void stream_drop(struct stream *s); /* stop reading, forget what was not written */
 
 /* ---- proc.c: child processes */
@@ -136,6 +137,7 @@ struct container;
 struct launch { /* how to start a child */
     char *const *argv;
     char *script; /* instead of argv: run by a shell, with the toolbox at /.branchpoint */
+    bool terminal; /* instead of both: such a shell, at the terminal that is p->out_writer */
     char *const *env;
     const char *workdir;
     unsigned uid, gid;
@@ -180,6 +182,24 @@ void enter_and_exec(const struct launch *how, int pidfd) __attribute__((noreturn
 #define GUEST_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 void command_run(char *payload, size_t size);
+/* The next string of a payload, which always has a NUL behind it; NULL at the end. */
+char *next_string(char **at, const char *end);
+
+/* ---- exec.c: ... to run */
+
+void exec_run(char *at, const char *end);
+void exec_terminal(char *at, const char *end);
+void exec_tell(const char *verb, char *at, const char *end); /* signal, type, resize, hangup */
+
+/* ---- terminal.c */
+
+int terminal_open(struct proc *p, const struct container *c); /* 0 or -errno */
+int terminal_resize(struct proc *p, uint64_t rows, uint64_t columns); /* likewise */
+
+/* ---- put.c: files of containers (NULL: of the guest itself) */
+
+int file_open(const struct container *c, const char *path, int flags, mode_t mode); /* or -errno */
+void file_put(char *at, const char *end);
 
 /* ---- seed.c */
 

@@ -109,21 +109,22 @@ static const char *shell(bool in_container)
     return TOOLBOX "/bin/bash";
 }
 
-static void run_script(const struct launch *how) __attribute__((noreturn));
-static void run_script(const struct launch *how)
+static void run_shell(const struct launch *how) __attribute__((noreturn));
+static void run_shell(const struct launch *how)
 {
     const char *path = shell(how->where);
-    char *argv[] = {strrchr(path, '/') + 1, "-c", how->script, NULL};
+    char *argv[] = {strrchr(path, '/') + 1, how->script ? "-c" : NULL, how->script, NULL};
     execv(path, argv);
     give_up(126, path);
 }
 
 void enter_and_exec(const struct launch *how, int pidfd)
 {
+    bool in_shell = how->script || how->terminal;
     if (how->ahead && sched_setscheduler(0, SCHED_FIFO, &(struct sched_param){1}))
         give_up(125, "cannot go ahead");
     if (how->where && pidfd >= 0)
-        enter_live(pidfd, how->script);
+        enter_live(pidfd, in_shell);
     else if (how->where)
         enter_dead(how->where);
     if (chdir(how->workdir ? how->workdir : "/") && chdir("/"))
@@ -134,8 +135,8 @@ void enter_and_exec(const struct launch *how, int pidfd)
             give_up(125, "cannot become the container's user");
     }
     environ = (char **)how->env;
-    if (how->script)
-        run_script(how);
+    if (in_shell)
+        run_shell(how);
     execvp(how->argv[0], how->argv);
     give_up(errno == ENOENT ? 127 : 126, how->argv[0]);
 }

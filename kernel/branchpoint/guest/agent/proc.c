@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -85,11 +86,15 @@ static void lingered(void *arg)
 
 void proc_listen(struct proc *p)
 {
-    p->open_streams = 2;
-    p->out.ended = p->err.ended = stream_ended;
-    p->out.arg = p->err.arg = p;
-    stream_begin(&p->out, p->out.fd);
-    stream_begin(&p->err, p->err.fd);
+    struct stream *const streams[] = {&p->out, &p->err};
+    for (size_t i = 0; i < 2; i++) {
+        if (streams[i]->fd < 0) /* a terminal is all in one */
+            continue;
+        p->open_streams++;
+        streams[i]->ended = stream_ended;
+        streams[i]->arg = p;
+        stream_begin(streams[i], streams[i]->fd);
+    }
 }
 
 void proc_adopt(struct proc *p, pid_t pid)
@@ -159,11 +164,17 @@ static void child(struct proc *p, const struct launch *how, int pidfd)
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
-    setpgid(0, 0);
-    int null = open("/dev/null", O_RDONLY);
-    dup2(null, 0);
-    dup2(p->out_writer, 1);
-    dup2(p->err_writer, 2);
+    if (how->terminal) {
+        setsid();
+        for (int fd = 0; fd < 3; fd++)
+            dup2(p->out_writer, fd);
+        ioctl(0, TIOCSCTTY, 0);
+    } else {
+        setpgid(0, 0);
+        dup2(open("/dev/null", O_RDONLY), 0);
+        dup2(p->out_writer, 1);
+        dup2(p->err_writer, 2);
+    }
     close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);
     enter_and_exec(how, pidfd);
 }
@@ -194,7 +205,8 @@ static int start(struct proc *p, const struct launch *how, bool alive)
         if (pid < 0) {
             result = -errno;
         } else {
-            setpgid(pid, pid); /* here too: a signal for the group may come before it has run */
+            if (!how->terminal) /* here too: a signal for the group may come before it has run */
+                setpgid(pid, pid);
             p->pid = p->group = pid;
         }
     }
@@ -220,7 +232,7 @@ int proc_start(struct proc *p, const struct launch *how)
     if (!result)
         result = start(p, how, alive);
     /* Just dying, not reaped yet. A healthcheck is not for the dead. */
-    if (alive && how->script && (result == -ESRCH || result == -ENOMEM))
+    if (alive && (how->script || how->terminal) && (result == -ESRCH || result == -ENOMEM))
         result = start(p, how, false);
     close_writers(p);
     return result;

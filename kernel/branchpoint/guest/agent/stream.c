@@ -174,6 +174,14 @@ void stream_flush(struct stream *s)
         advance(s, true);
 }
 
+void stream_end(struct stream *s)
+{
+    if (s->fd < 0)
+        return;
+    close_pipe(s);
+    advance(s, true);
+}
+
 bool stream_pending(const struct stream *s)
 {
     int waiting = 0;

@@ -1,0 +1,232 @@
+"""A terminal in a branch: a shell to type to, at a moment of one's choice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from html import escape
+from typing import Any
+
+from branchpoint.errors import BranchpointError, ContainerError
+from branchpoint.guest import wire
+from branchpoint.timeline.branch import Branch
+from branchpoint.timeline.history import COMMAND
+from branchpoint.timeline.listing import inert
+from branchpoint.timeline.moment import duration
+from branchpoint.timeline.process import Process
+from branchpoint.timeline.screen import Screen
+
+_STEP = 10_000_000  # ns between looks whether the shell has ended
+_PATIENCE = 10  # virtual seconds in which things come to rest
+_QUIET = 0.25  # virtual seconds without a word, after which a program is taken to have finished
+_SHOWN = 20_000  # characters of the transcript in a notebook's saved cell, at most
+
+
+class Terminal:
+    """A shell at an ``xterm-256color`` in a container. Made by ``branch.terminal(container)``.
+
+    What is typed goes to the branch's tip as an input, so a session is replayed with the branch:
+    in ``run.at(branch.id).branch()`` it is found in ``terminals``, with the same output. Nothing
+    happens without time: :meth:`settle` and :meth:`advance` let it pass, as does the branch's
+    own ``wait``. Prints as its transcript.
+    """
+
+    def __init__(self, branch: Branch, number: int, container: str) -> None:
+        self.branch = branch
+        self.number = number
+        """Its number among the commands of the branch."""
+        self.container = container
+        """Where its shell runs; empty: in the guest itself."""
+        self._shell = Process(branch, number, "terminal", container)
+        self._screen: Screen | None = None
+        self._fed = 0  # pieces of output that are on the screen
+        self._resized = 0  # sizes that the screen has had
+
+    # -- acting
+
+    def type(self, keys: str | bytes) -> Terminal:
+        """Press keys at the branch's tip. In text a newline is the Enter key; bytes go as they are.
+
+        ``"\\x03"`` is Ctrl-C, ``"\\x1b[A"`` the arrow up, as in any terminal.
+
+        :raises BranchpointError: when the shell has ended.
+        """
+        data = keys.replace("\n", "\r").encode() if isinstance(keys, str) else bytes(keys)
+        self._open()
+        self.branch._place(COMMAND, wire.typed(self.number, data), f"type {_named(data)}")
+        return self
+
+    def resize(self, rows: int, columns: int) -> Terminal:
+        """Give it another size at the branch's tip; full-screen programs draw themselves anew."""
+        self._open()
+        data = wire.resize(self.number, rows, columns)
+        self.branch._place(COMMAND, data, f"resize to {rows} rows, {columns} columns")
+        return self
+
+    def advance(self, time: Any = None, **units: float) -> bytes:
+        """Let the branch's time pass, as :meth:`Branch.wait`; gives what was shown meanwhile."""
+        before = len(self._pieces)
+        self.branch.wait(time, **units)
+        self._check()
+        return b"".join(data for _, data in self._pieces[before:])
+
+    def settle(self, quiet: Any = _QUIET, cap: Any = _PATIENCE) -> Terminal:
+        """Let time pass until nothing was shown for ``quiet`` virtual seconds, or it has ended.
+
+        At most ``cap`` virtual seconds pass.
+        """
+        history = self.branch._history
+        rest = duration(quiet, {})
+        limit = history.tip.at + duration(cap, {})
+        until = history.tip.at + rest
+        while history.tip.at < min(until, limit) and self.running:
+            self.branch.run.replayer.play(history, min(until, limit))
+            if self._pieces:
+                until = max(until, self._pieces[-1][0] + rest)
+        self._check()
+        return self
+
+    def close(self) -> Terminal:
+        """Hang up: its programs get SIGHUP, and time passes until the shell has ended.
+
+        At most 10 virtual seconds pass; a program that ignores the signal goes on.
+        """
+        if self.running:
+            self.branch._place(COMMAND, wire.hangup(self.number), "hang up")
+            history = self.branch._history
+            self.branch.run.replayer.play(
+                history,
+                history.tip.at + duration(_PATIENCE, {}),
+                lambda new: not self.running,
+                _STEP,
+            )
+        return self
+
+    # -- looking
+
+    @property
+    def output(self) -> bytes:
+        """All that was written to it so far, control sequences included."""
+        return b"".join(data for _, data in self._pieces)
+
+    @property
+    def screen(self) -> list[str]:
+        """What it shows at the branch's tip: a text for each row."""
+        return self._drawn().lines
+
+    @property
+    def transcript(self) -> str:
+        """The session as text: all lines it has shown, without control sequences.
+
+        Of full-screen programs on the alternate screen (editors, pagers) nothing stays.
+        """
+        return self._drawn().text
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Its rows and columns at the branch's tip."""
+        return self._sizes()[-1][1]
+
+    @property
+    def running(self) -> bool:
+        """Whether its shell has not ended by the branch's tip."""
+        return self._shell.running
+
+    @property
+    def exit_code(self) -> int | None:
+        """That of its shell, as :attr:`Process.exit_code`; None while it runs."""
+        return self._shell.exit_code
+
+    @property
+    def dead_container(self) -> bool:
+        """Whether its container was dead: the shell sees what is left, its files and network."""
+        return self._shell.dead_container
+
+    @property
+    def _pieces(self) -> list[tuple[int, bytes]]:
+        return self.branch._history.shown.get(self.number, [])
+
+    def _sizes(self) -> list[tuple[int, tuple[int, int]]]:
+        """The instants (ns) from which on it had a size."""
+        sizes = []
+        for at, verb, fields in _told(self.branch, self.number):
+            if verb in ("terminal", "resize"):
+                rows, columns = fields[1:3] if verb == "terminal" else fields[:2]
+                sizes.append((at, (int(rows), int(columns))))
+        return sizes
+
+    def _drawn(self) -> Screen:
+        """The screen, with all on it that was shown by now."""
+        sizes, pieces = self._sizes(), self._pieces
+        if self._screen is None:
+            self._screen = Screen(*sizes[0][1])
+            self._resized = 1
+        while self._fed < len(pieces) or self._resized < len(sizes):
+            at, data = pieces[self._fed] if self._fed < len(pieces) else (2**63, b"")
+            if self._resized < len(sizes) and sizes[self._resized][0] <= at:
+                self._screen.resize(*sizes[self._resized][1])
+                self._resized += 1
+            else:
+                self._screen.feed(data)
+                self._fed += 1
+        return self._screen
+
+    def _check(self) -> None:
+        """Raise ContainerError when there was no terminal, or no shell, in the first place."""
+        failed = self.branch.events.where(type="error", about=f"process/{self.number}").first
+        if failed is not None and not self._pieces:
+            raise ContainerError(
+                f"no terminal in {self.container or 'the guest'} at {self._shell.start.id}: "
+                f"{failed.text}"
+            )
+
+    def _open(self) -> None:
+        if not self.running:
+            raise BranchpointError(
+                f"the shell of this terminal has ended (exit code {self.exit_code})",
+                "open another one: branch.terminal(container), or branch from an earlier moment",
+            )
+
+    def __str__(self) -> str:
+        return self.transcript.removesuffix("\n")
+
+    def __repr__(self) -> str:
+        where = self.container or "guest"
+        rows, columns = self.size
+        state = "running" if self.running else f"exit {self.exit_code}"
+        dead = ", container dead" if self.dead_container else ""
+        return f"<terminal in {where}, {rows} rows, {columns} columns: {state}{dead}>"
+
+    def _repr_html_(self) -> str:
+        text = "\n".join(inert(line, _SHOWN) for line in self.transcript.splitlines())
+        cut = f"{len(text) - _SHOWN} characters before this\n" if len(text) > _SHOWN else ""
+        return f"<pre>{escape(cut + text[-_SHOWN:])}</pre><small>{escape(repr(self))}</small>"
+
+
+def opened(branch: Branch) -> list[Terminal]:
+    """The terminals of a branch and of its past."""
+    return [
+        Terminal(branch, int(number), fields[0])
+        for _, verb, number, fields in _commands(branch)
+        if verb == "terminal"
+    ]
+
+
+def _told(branch: Branch, number: int) -> Iterator[tuple[int, str, list[str]]]:
+    """Instant (ns), verb and the rest of all that terminal ``number`` was told up to the tip."""
+    for at, verb, told, fields in _commands(branch):
+        if told == str(number):
+            yield at, verb, fields
+
+
+def _commands(branch: Branch) -> Iterator[tuple[int, str, str, list[str]]]:
+    history = branch._history
+    for given in history.inputs[: history.tip.count]:
+        if given.kind == COMMAND and given.data.startswith((b"terminal\0", b"resize\0")):
+            verb, number, *fields = given.data.decode().split("\0")
+            yield given.at, verb, number, fields
+
+
+def _named(data: bytes) -> str:
+    """Keys as a short printable text."""
+    text = data.decode("utf-8", "backslashreplace")
+    return repr(text if len(text) <= 60 else text[:60] + "…")
