@@ -36,6 +36,7 @@ interface State {
   filter: Filter;
   code: string;
   live: boolean;
+  last: number;
   first?: Row[];
   tail: [number, Row[]] | null;
   facets: Record<'container' | 'stream' | 'type', Entry[]>;
@@ -55,7 +56,7 @@ type Answer =
   | { answer: 'seek'; row: number }
   | { answer: 'error'; text: string };
 
-const TYPING = 120; // ms of rest after which a text is searched for
+const TYPING = 80; // ms of rest after which a text is searched for
 const EMPTY: Filter = {
   text: '', is_regex: false, case: false, container: [], stream: [], type: [], start: '', end: '',
   near: []
@@ -66,7 +67,7 @@ const HOW = {
   followed_by: 'followed by',
   not_followed_by: 'not followed by'
 };
-const HUES = [4, 5, 6, 2, 3, 1];
+const HUES = [4, 5, 6, 2, 3]; // red is for what went wrong
 const INSTANT = 1e9;
 
 class LogView {
@@ -236,9 +237,10 @@ class LogView {
     const widest = (list: string[], least: number, most: number) =>
       Math.min(Math.max(least, ...list.map(name => name.length)), most);
     const types = state.facets.type.map(([name]) => name).filter(name => name !== 'log');
+    const digits = Math.max((state.last / INSTANT).toFixed(6).length, 10);
     this.scroller.el.style.setProperty(
       '--columns',
-      `12ch ${widest(names, 9, 28)}ch ${widest(types, 6, 17)}ch minmax(0, 1fr)`
+      `${digits}ch ${widest(names, 9, 28)}ch ${widest(types, 6, 17)}ch minmax(0, 1fr)`
     );
   }
 

@@ -51,10 +51,12 @@ class LogView(View):
         self._generation = 0
         self._looked = 0.0
         self._position: int | None = None
+        self._facets = facets(events.columns, events.positions)
         self._filter = _filter_of(filters)
         self._selection = Selection(events, self._filter, self._lowered)
         history = events.history
-        self._live = history is not None and len(history.log) == len(events.columns)
+        goes_on = history is not None and history.parent is not None  # a branch, not a recording
+        self._live = goes_on and len(history.log) == len(events.columns)
         super().__init__(following=follow and self._live)
         self._begin(self._filter)
         if self._live:
@@ -137,11 +139,11 @@ class LogView(View):
         self._filter = filter
         self._generation += 1
         self._selection.work(_SLICE)
-        known = facets(self._events.columns, self._events.positions)
-        self._show(first=self._rows(0, _FIRST), facets=known)
+        self._show(first=self._rows(0, _FIRST))
 
     def _show(self, **more: Any) -> None:
         selection, count = self._selection, len(self._selection)
+        columns = self._events.columns
         tail = max(count - _FIRST, 0)
         self.state = {
             "generation": self._generation,
@@ -151,8 +153,9 @@ class LogView(View):
             "filter": self._filter.state(),
             "code": self._filter.code(),
             "live": self._live,
+            "last": int(columns.at[-1]) - self._events.origin if len(columns) else 0,
             "tail": [tail, self._rows(tail, _FIRST)] if self._live else None,
-            "facets": self.state.get("facets", {}),
+            "facets": self._facets,
             **more,
         }
 
@@ -187,7 +190,8 @@ class LogView(View):
         self._events = self._events.on(log.columns())
         self._selection = self._selection.grown(self._events)
         self._selection.work(_SLICE)
-        self._show(facets=facets(self._events.columns, self._events.positions))
+        self._facets = facets(self._events.columns, self._events.positions)
+        self._show()
 
     def _choose(self, position: int) -> None:
         self._position = position

@@ -43,26 +43,26 @@ class View(anywidget.AnyWidget):
     """
 
     kind: ClassVar[str] = ""
+    _releases: tuple[Callable[[], None], ...] = ()
 
     def __init__(self, **traits: Any) -> None:
         name = identity.next_name(self.kind)
         old = _open.pop(name, None)
         if old is not None:
             old.close()
-        self._released: list[Callable[[], None]] = []
         super().__init__(model_id=name, **traits)
         _open[name] = self
         self.on_msg(self._asked)
 
     def when_closed(self, release: Callable[[], None]) -> None:
         """Have ``release()`` called when this view is closed."""
-        self._released.append(release)
+        self._releases = (*self._releases, release)
 
     def close(self) -> None:
         """Let go of the browser's part; what was displayed stays as a static picture."""
-        for release in self._released:
+        releases, self._releases = self._releases, ()
+        for release in releases:
             release()
-        self._released.clear()
         super().close()
 
     def _asked(self, _: Any, message: Any, __: Any) -> None:
@@ -76,7 +76,7 @@ class View(anywidget.AnyWidget):
             answer(message)
         except BranchpointError as error:
             self.send({"answer": "error", "text": str(error)})
-        except (TypeError, ValueError, KeyError, OverflowError):
+        except (TypeError, ValueError, LookupError, AttributeError, OverflowError):
             self.send({"answer": "error", "text": "this request cannot be understood"})
 
     # -- static

@@ -2,8 +2,8 @@
 import { h } from './dom';
 
 const TALLEST = 15_000_000; // px; browsers cut higher elements off
-const ASKED = 200; // rows of one request
-const AHEAD = 60; // rows beyond the visible ones that should be there
+const ASKED = 500; // rows of one request
+const AHEAD = 250; // rows beyond the visible ones that should be there
 const KEPT = 40_000; // rows kept
 
 export interface Column {
