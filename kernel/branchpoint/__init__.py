@@ -24,7 +24,9 @@ from branchpoint.errors import (
 )
 from branchpoint.explore.recording import Recording, record
 from branchpoint.sharing.opening import open_recording as open
+from branchpoint.sharing.rerun import verify_notebook
 from branchpoint.sharing.share import share
+from branchpoint.sharing.verify import verify
 from branchpoint.timeline.branch import Branch
 from branchpoint.timeline.clock import Time
 from branchpoint.timeline.events import Event, EventSet
@@ -59,6 +61,8 @@ __all__ = [
     "open",
     "record",
     "share",
+    "verify",
+    "verify_notebook",
 ]
 
 views.install()

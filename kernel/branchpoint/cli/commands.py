@@ -335,6 +335,42 @@ def share(recording: Path, notebook: Path | None, output: Path | None, whole: bo
 
 
 @main.command()
+@click.argument("recording", type=click.Path(path_type=Path), metavar="[RECORDING]",
+                required=False)  # fmt: skip
+@click.option("--notebook", type=click.Path(path_type=Path), metavar="NOTEBOOK",
+              help="Run this again and compare its outputs.")  # fmt: skip
+def verify(recording: Path | None, notebook: Path | None) -> None:
+    """Prove that a recording replays, and that a notebook says the same again.
+
+    A recording, or the one in a bundle, is replayed from its beginning to its end. Every known
+    state of the machine (memory, registers, devices) is compared, and every event and checkpoint.
+    A notebook is run again in a copy; each output must come out byte for byte as it was saved.
+    With both, the notebook runs on that recording.
+
+    Exit status: 1 when anything differs.
+
+    \b
+    Examples:
+      branchpoint verify triage.bpz
+      branchpoint verify aria.branchpoint --notebook triage.ipynb
+      branchpoint verify --notebook triage.ipynb
+    """
+    if recording is None and notebook is None:
+        raise click.UsageError("name a recording, a bundle or, with --notebook, a notebook")
+    sound = True
+    if recording is not None:
+        verified = bp.verify(recording)
+        click.echo(verified)
+        sound = bool(verified)
+    if notebook is not None:
+        rerun = bp.verify_notebook(notebook, recording)
+        click.echo(rerun)
+        sound = sound and bool(rerun)
+    if not sound:
+        sys.exit(1)
+
+
+@main.command()
 @click.option("--minutes", type=click.FloatRange(0, min_open=True), default=2.0,
               show_default=True, help="Wall time to spend.")  # fmt: skip
 def doctor(minutes: float) -> None:

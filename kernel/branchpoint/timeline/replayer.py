@@ -135,15 +135,18 @@ class Replayer:
         if stored is not None and (found is None or stored > found[0].at):
             place = self.root.point(stored)
             if place <= limit:
-                state = self.root.states[place] = self._load(stored)
+                state = self.root.states[place] = self.load(stored)
                 self._forget(self.root)
                 return place, state
         if found is not None:
             return found
         return Point(self.snapshot.state.at, 0), self.snapshot.state
 
-    def _load(self, at: int) -> State:
-        """The state of a stored checkpoint."""
+    def load(self, at: int) -> State:
+        """The state of a stored checkpoint.
+
+        :raises RecordingError: when it is damaged, or of another machine.
+        """
         checkpoint = self.files.checkpoint(at)
         numbers, hashes = self.files.pages_at(at)
         fresh = ~self.pool.known(hashes)
