@@ -50,43 +50,47 @@ class Installation:
         What is put there is in the cache afterwards, all of it or, after an error, nothing.
         A ValueError says what is not what it should be.
         """
-        makers = {"guest": self._guest, "system": self._system, "boot": self._boot}
         with contextlib.ExitStack() as stack:
-            yield {kind: stack.enter_context(makers[kind]()) for kind in self.wanted}
+            found = {kind: stack.enter_context(self._place(kind)) for kind in self.wanted}
+            yield found
+            if "guest" in found:
+                self._finish_guest(found["guest"])
+            if "system" in found:
+                self._finish_system(found["system"])
 
     @contextlib.contextmanager
-    def _guest(self) -> Iterator[Path]:
+    def _place(self, kind: str) -> Iterator[Path]:
+        table = self._table
+        if kind == "boot":
+            assert table.boot is not None
+            at, made_by = table.boot.at, fingerprint(table.boot.engine)
+            with snapshot.receive(table.boot_name, table.machine.ram, at, made_by) as folder:
+                yield folder
+            return
+        place = {
+            "guest": f"guest/received-{table.machine.guest_image}",
+            "system": f"systems/received-{table.machine.system_image}",
+        }[kind]
+        with files.publish(cache_dir() / place) as folder:
+            folder.mkdir()
+            yield folder
+
+    def _finish_guest(self, folder: Path) -> None:
         digest, symbols = self._table.machine.guest_image, self._table.symbols
         assert symbols is not None
-        with files.publish(cache_dir() / "guest" / f"received-{digest}") as folder:
-            folder.mkdir()
-            yield folder
-            if image.digest_of(folder) != digest:
-                raise ValueError(
-                    "its guest image is not the one that was recorded with, or is for another "
-                    "version of Branchpoint"
-                )
-            addresses = dict(zip(image.SYMBOLS, (symbols.switch, symbols.task), strict=True))
-            image.describe(folder, digest, addresses)
+        if image.digest_of(folder) != digest:
+            raise ValueError(
+                "its guest image is not the one that was recorded with, or is for another "
+                "version of Branchpoint"
+            )
+        addresses = dict(zip(image.SYMBOLS, (symbols.switch, symbols.task), strict=True))
+        image.describe(folder, digest, addresses)
 
-    @contextlib.contextmanager
-    def _system(self) -> Iterator[Path]:
+    def _finish_system(self, folder: Path) -> None:
         digest = self._table.machine.system_image
-        with files.publish(cache_dir() / "systems" / f"received-{digest}") as folder:
-            folder.mkdir()
-            yield folder
-            if blake3().update_mmap(folder / "system").hexdigest(16) != digest:
-                raise ValueError("its system image is not the one that was recorded with")
-            (folder / "digest").write_text(digest)
-
-    @contextlib.contextmanager
-    def _boot(self) -> Iterator[Path]:
-        table = self._table
-        assert table.boot is not None
-        made_by = fingerprint(table.boot.engine)
-        name, ram = table.boot_name, table.machine.ram
-        with snapshot.receive(name, ram, table.boot.at, made_by) as folder:
-            yield folder
+        if blake3().update_mmap(folder / "system").hexdigest(16) != digest:
+            raise ValueError("its system image is not the one that was recorded with")
+        (folder / "digest").write_text(digest)
 
 
 def fingerprint(engine: Engine) -> str:

@@ -144,6 +144,8 @@ def compare(saved: Notebook, again: Notebook) -> Iterator[str]:
                     yield f"{where} is new: {_short(_flat(other))}"
                 elif other is None:
                     yield f"{where} did not come again: {_short(_flat(one))}"
+                elif one.get("output_type") != other.get("output_type"):
+                    yield f"{where}: saved {_short(_flat(one))}, now {_short(_flat(other))}"
                 else:
                     yield f"{where}, {_difference(one, other)}"
 
