@@ -17,6 +17,7 @@ export default ts.config(
       '@typescript-eslint/no-confusing-void-expression': 'off',
       '@typescript-eslint/no-non-null-assertion': 'off',
       '@typescript-eslint/no-unnecessary-condition': 'off',
+      '@typescript-eslint/unbound-method': 'off', // signals take (method, this)
       '@typescript-eslint/restrict-template-expressions': ['error', { allowNumber: true }]
     }
   },

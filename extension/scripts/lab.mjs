@@ -17,7 +17,7 @@ await esbuild.build({
   packages: 'external',
   format: 'esm',
   target: 'es2022',
-  loader: { '.svg': 'text' },
+  loader: { '.css': 'text', '.ipynb': 'json' },
   logLevel: 'warning'
 });
 

@@ -7,3 +7,7 @@ declare module '*.svg' {
   const text: string;
   export default text;
 }
+declare module '*.ipynb' {
+  const notebook: { cells: { source: string[]; [key: string]: unknown }[]; [key: string]: unknown };
+  export default notebook;
+}

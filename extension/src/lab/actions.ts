@@ -1,0 +1,83 @@
+/** The cells behind everything that can be clicked. Here is all the Python that this extension writes. */
+import type { Job, Mark, Recording } from './state';
+import { quoted, seconds } from './state';
+import type { Model } from './model';
+
+export interface Action {
+  /** What the button or the menu says. */
+  label: string;
+  code: string;
+}
+
+export function open(path: string): Action {
+  return { label: 'Open in this notebook', code: `run = bp.open(${quoted(path)})\nrun` };
+}
+
+/** Take the chosen instant as the moment; without one, the moment that is there. */
+export function rewindHere(model: Model): Action | null {
+  const here = model.hereCode;
+  return here ? { label: 'Rewind here', code: `moment = ${here}\nmoment` } : null;
+}
+
+export function rewind(model: Model, by: number): Action | null {
+  const moment = model.moment;
+  const from = moment ? moment.name : model.hereCode;
+  if (!from) return null;
+  return { label: `Rewind ${by} s`, code: `moment = ${from}.rewind(seconds=${by})\nmoment` };
+}
+
+export function branchHere(model: Model): Action | null {
+  const here = model.hereCode;
+  return here ? { label: 'Branch here', code: `branch = ${here}.branch()\nbranch` } : null;
+}
+
+/** At the chosen instant; without one, at the tip of the branch that was used last. */
+export function terminalHere(model: Model, container: string): Action | null {
+  const where = quoted(container);
+  if (model.branch && !model.chosen) {
+    return { label: 'Terminal', code: `${model.branch.name}.terminal(${where})` };
+  }
+  const here = model.hereCode;
+  if (!here) return null;
+  return { label: 'Terminal', code: `branch = ${here}.branch()\nbranch.terminal(${where})` };
+}
+
+export function timeline(model: Model): Action | null {
+  return model.run && { label: 'Timeline', code: `${model.runCode}.timeline()` };
+}
+
+export function log(model: Model): Action | null {
+  return model.run && { label: 'Log', code: `${model.runCode}.events.explore()` };
+}
+
+export function map(model: Model): Action | null {
+  return model.run && { label: 'Map', code: `${model.runCode}.map()` };
+}
+
+/** How likely the recorded failure was, in the seconds before it. */
+export function curve(model: Model): Action | null {
+  const crash = model.run && lastExit(model.run);
+  if (!crash) return null;
+  const start = seconds(Math.max(0, Math.floor(crash.vtime - 12)));
+  return {
+    label: 'Likelihood',
+    code:
+      `crash = failure(exit=${quoted(crash.container)})\n` +
+      `curve = ${model.runCode}.likelihood(crash, start=${start}, points=12)\n` +
+      'curve'
+  };
+}
+
+/** The end of a container that is the recorded failure, or else the last one. */
+function lastExit(run: Recording): Mark | null {
+  const exits = run.marks.filter(mark => mark.type === 'container.exit');
+  return exits.find(mark => mark.vtime === run.failure) ?? exits.at(-1) ?? null;
+}
+
+export function reopen(model: Model, id: string): Action {
+  return { label: 'Reopen', code: `branch = ${model.runCode}.at(${quoted(id)}).branch()\nbranch` };
+}
+
+export function attach(job: Job): Action {
+  return { label: 'Attach', code: `jobs.attach(${job.number})` };
+}

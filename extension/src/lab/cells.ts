@@ -1,0 +1,17 @@
+/** Cells that do what was clicked. */
+import { NotebookActions, type NotebookPanel } from '@jupyterlab/notebook';
+
+/** Put `code` into a cell below the active one (or into that one, if it is empty), and show it. */
+export async function insert(panel: NotebookPanel, code: string, run: boolean): Promise<void> {
+  const notebook = panel.content;
+  const active = notebook.activeCell;
+  const empty = active?.model.type === 'code' && !active.model.sharedModel.getSource().trim();
+  if (!empty) NotebookActions.insertBelow(notebook);
+  const cell = notebook.activeCell;
+  if (!cell) return;
+  cell.model.sharedModel.setSource(code);
+  notebook.mode = 'command';
+  await notebook.scrollToCell(cell);
+  if (run) await NotebookActions.run(notebook, panel.sessionContext);
+  else notebook.mode = 'edit';
+}

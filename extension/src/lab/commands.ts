@@ -1,0 +1,264 @@
+/** Commands: all that the panel, the palette, the menus and the keys can do. */
+import type { JupyterFrontEnd } from '@jupyterlab/application';
+import { InputDialog, Notification, type ICommandPalette } from '@jupyterlab/apputils';
+import type { NotebookPanel } from '@jupyterlab/notebook';
+import * as actions from './actions';
+import type { Action } from './actions';
+import { insert } from './cells';
+import { branchIcon, recordingIcon } from './icons';
+import type { Model } from './model';
+import type { Panel } from './panel';
+import { runAll, writeTriage, type Folder } from './recordings';
+
+export const Command = {
+  open: 'branchpoint:open',
+  rewind: 'branchpoint:rewind',
+  here: 'branchpoint:rewind-here',
+  branch: 'branchpoint:branch',
+  terminal: 'branchpoint:terminal',
+  timeline: 'branchpoint:timeline',
+  log: 'branchpoint:log',
+  map: 'branchpoint:map',
+  curve: 'branchpoint:curve',
+  attach: 'branchpoint:attach',
+  cancel: 'branchpoint:cancel',
+  insert: 'branchpoint:insert',
+  panel: 'branchpoint:panel'
+} as const;
+
+const CATEGORY = 'Branchpoint';
+const ROW = '[data-vtime]'; // of the log explorer
+const IS_OPEN = 'Open a recording first: double click it in the file browser.';
+
+/** Does what was asked; problems become a message that says what to do. */
+export class Doer {
+  private latest: Action | null = null;
+  panel: Panel | null = null;
+
+  constructor(
+    private app: JupyterFrontEnd,
+    private model: Model,
+    private folder: Folder
+  ) {}
+
+  cell(action: Action | null, run: boolean): void {
+    const notebook = this.model.notebook;
+    if (!notebook || !action) {
+      const { trouble } = this.model;
+      Notification.warning(trouble ? `${trouble.what} ${trouble.remedy}` : IS_OPEN);
+      return;
+    }
+    this.latest = action;
+    if (this.model.state?.busy && run) {
+      Notification.info('The kernel is busy: the cell runs when the one before it has ended.', {
+        autoClose: 3000
+      });
+    }
+    this.app.shell.activateById(notebook.id);
+    void insert(notebook, action.code, run);
+  }
+
+  /** What was done last, or what the chosen button of the panel would do, as a cell. */
+  again(): void {
+    const focus = this.panel?.node.contains(document.activeElement) ? this.panel.focused : null;
+    this.cell(focus ?? this.latest ?? actions.rewindHere(this.model), false);
+  }
+
+  openRecording(path: string): void {
+    void this.triage(path).catch((problem: unknown) => {
+      Notification.error(`${path} cannot be opened: ${String(problem)}`);
+    });
+  }
+
+  private async triage(path: string): Promise<void> {
+    const notebook = await writeTriage(this.app.serviceManager.contents, path);
+    const panel = (await this.app.commands.execute('docmanager:open', {
+      path: notebook,
+      factory: 'Notebook',
+      kernel: { name: 'branchpoint' }
+    })) as NotebookPanel;
+    await runAll(panel);
+  }
+
+  async pickRecording(): Promise<void> {
+    const found = this.folder.recordings;
+    if (!found.length) {
+      Notification.warning(
+        `There is no recording in ${this.folder.path || 'this folder'}. Go to another folder in ` +
+          'the file browser, or record one: branchpoint record compose.yaml'
+      );
+      return;
+    }
+    const items = found.map(path => path.split('/').pop() ?? path);
+    const { value } =
+      items.length === 1
+        ? { value: items[0] }
+        : await InputDialog.getItem({ title: 'Open which recording?', items });
+    const path = found[items.indexOf(value ?? '')];
+    if (path) this.openRecording(path);
+  }
+
+  async rewind(given: unknown): Promise<void> {
+    const by =
+      typeof given === 'number'
+        ? given
+        : (
+            await InputDialog.getNumber({
+              title: 'Rewind by how many virtual seconds?',
+              value: 1,
+              okLabel: 'Rewind'
+            })
+          ).value;
+    if (by) this.cell(actions.rewind(this.model, by), true);
+  }
+
+  async terminal(given?: unknown): Promise<void> {
+    const { run, chosen } = this.model;
+    if (!run) {
+      this.cell(null, true);
+      return;
+    }
+    const current = chosen?.container ? run.containers.indexOf(chosen.container) : 0;
+    const container =
+      typeof given === 'string'
+        ? given
+        : (
+            await InputDialog.getItem({
+              title: 'A terminal in which container?',
+              items: run.containers,
+              current: Math.max(current, 0),
+              okLabel: 'Open'
+            })
+          ).value;
+    if (container) this.cell(actions.terminalHere(this.model, container), true);
+  }
+
+  attach(given: unknown): void {
+    const job = this.model.state?.jobs.filter(each => given === undefined || each.number === given);
+    const newest = job?.at(-1);
+    if (newest) this.cell(actions.attach(newest), true);
+    else Notification.warning('There is no job to attach to.');
+  }
+
+  cancel(job: { number: number }): void {
+    this.model.cancel(job.number).catch((problem: unknown) => {
+      Notification.error(`The job was not cancelled: ${String(problem)}`);
+    });
+  }
+}
+
+export function addCommands(
+  app: JupyterFrontEnd,
+  model: Model,
+  doer: Doer,
+  panel: Panel,
+  palette: ICommandPalette | null
+): void {
+  const { commands } = app;
+  const has = () => model.run !== null;
+  const simple = (make: (model: Model) => Action | null) => ({
+    isEnabled: () => make(model) !== null,
+    execute: () => doer.cell(make(model), true)
+  });
+  commands.addCommand(Command.open, {
+    label: args => (args['isLauncher'] ? 'Open Recording' : 'Open Recording…'),
+    caption: 'Open a recording in a fresh triage notebook',
+    icon: recordingIcon,
+    execute: args =>
+      typeof args['path'] === 'string' ? doer.openRecording(args['path']) : doer.pickRecording()
+  });
+  commands.addCommand(Command.rewind, {
+    label: ({ seconds }) => (typeof seconds === 'number' ? `Rewind by ${seconds} s` : 'Rewind…'),
+    isEnabled: has,
+    execute: ({ seconds }) => doer.rewind(seconds)
+  });
+  commands.addCommand(Command.here, { label: 'Rewind Here', ...simple(actions.rewindHere) });
+  commands.addCommand(Command.branch, {
+    label: 'Branch Here',
+    icon: branchIcon,
+    ...simple(actions.branchHere)
+  });
+  commands.addCommand(Command.terminal, {
+    label: 'Terminal Here…',
+    isEnabled: has,
+    execute: args => doer.terminal(args['container'])
+  });
+  commands.addCommand(Command.timeline, { label: 'Timeline', ...simple(actions.timeline) });
+  commands.addCommand(Command.log, { label: 'Log Explorer', ...simple(actions.log) });
+  commands.addCommand(Command.map, { label: 'Map of Branches', ...simple(actions.map) });
+  commands.addCommand(Command.curve, {
+    label: 'Likelihood of the Failure',
+    ...simple(actions.curve)
+  });
+  commands.addCommand(Command.attach, {
+    label: 'Attach to the Newest Job',
+    isEnabled: () => Boolean(model.state?.jobs.length),
+    execute: args => doer.attach(args['job'])
+  });
+  commands.addCommand(Command.cancel, {
+    label: 'Cancel the Running Job',
+    isEnabled: () => running() !== undefined,
+    execute: () => {
+      const job = running();
+      if (job) doer.cancel(job);
+    }
+  });
+  const running = () => model.state?.jobs.filter(job => job.state === 'running').at(-1);
+  commands.addCommand(Command.insert, {
+    label: 'Insert the Cell That Does This',
+    caption: 'Insert, without running it, the cell of the button with the focus or of the last action',
+    isEnabled: () => model.notebook !== null,
+    execute: () => doer.again()
+  });
+  commands.addCommand(Command.panel, {
+    label: 'Show the Panel',
+    icon: branchIcon,
+    execute: () => app.shell.activateById(panel.id)
+  });
+  model.changed.connect(() => {
+    for (const command of Object.values(Command)) commands.notifyCommandChanged(command);
+  });
+  for (const command of Object.values(Command)) {
+    palette?.addItem({ command, category: CATEGORY });
+  }
+  palette?.addItem({ command: Command.rewind, category: CATEGORY, args: { seconds: 1 } });
+  addRowCommands(app, model, doer);
+  app.contextMenu.addItem({
+    command: 'branchpoint:open-selected',
+    selector: '.jp-DirListing-item',
+    rank: 0
+  });
+}
+
+/** The same for the line of a log under the pointer. */
+function addRowCommands(app: JupyterFrontEnd, model: Model, doer: Doer): void {
+  const onRow = (id: string, label: string, act: () => void) => {
+    app.commands.addCommand(id, {
+      label,
+      isEnabled: () => model.run !== null,
+      execute: () => {
+        const row = app.contextMenuHitTest(node => node.matches(ROW));
+        if (!row || !model.run) return;
+        model.choose({
+          run: model.run.name,
+          vtime: Number(row.dataset['vtime']),
+          container: row.dataset['container'] ?? ''
+        });
+        act();
+      }
+    });
+    app.contextMenu.addItem({ command: id, selector: ROW, rank: 0 });
+  };
+  onRow('branchpoint:row-rewind', 'Rewind to This Line', () =>
+    doer.cell(actions.rewindHere(model), true)
+  );
+  onRow('branchpoint:row-branch', 'Branch at This Line', () =>
+    doer.cell(actions.branchHere(model), true)
+  );
+  onRow('branchpoint:row-terminal', 'Terminal at This Line', () =>
+    void doer.terminal(model.chosen?.container || undefined)
+  );
+  onRow('branchpoint:row-insert', 'Insert the Cell of This Moment', () =>
+    doer.cell(actions.rewindHere(model), false)
+  );
+}

@@ -1,0 +1,183 @@
+/** What is known of the notebook in front: its kernel's state, and what is chosen of it. */
+import type { INotebookTracker, NotebookPanel } from '@jupyterlab/notebook';
+import { PathExt } from '@jupyterlab/coreutils';
+import { Signal, type ISignal } from '@lumino/signaling';
+import { Connection } from './connection';
+import { seconds, type Branch, type Moment, type Recording, type State } from './state';
+
+export const KERNEL = 'branchpoint';
+
+/** Why there is nothing to show, in words that say what to do. */
+export type Trouble = { what: string; remedy: string } | null;
+
+/** An instant that was picked in the panel or in a view. */
+export interface Chosen {
+  run: string;
+  vtime: number;
+  container: string;
+}
+
+export class Model {
+  private connection: Connection | null = null;
+  private panel: NotebookPanel | null = null;
+  private _state: State | null = null;
+  private _trouble: Trouble = NOTHING_OPEN;
+  private _chosen: Chosen | null = null;
+  private _changed = new Signal<this, void>(this);
+
+  constructor(tracker: INotebookTracker) {
+    tracker.currentChanged.connect((_, panel) => this.follow(panel));
+    this.follow(tracker.currentWidget);
+  }
+
+  get changed(): ISignal<this, void> {
+    return this._changed;
+  }
+
+  get state(): State | null {
+    return this._state;
+  }
+
+  get trouble(): Trouble {
+    return this._trouble;
+  }
+
+  /** The notebook in front, if its kernel is ours. */
+  get notebook(): NotebookPanel | null {
+    return this._state ? this.panel : null;
+  }
+
+  /** The folder that the kernel's relative paths start from, in the server's terms. */
+  get folder(): string {
+    return this.panel ? PathExt.dirname(this.panel.context.path) : '';
+  }
+
+  /** The recording that was opened or used last. */
+  get run(): Recording | null {
+    const state = this._state;
+    if (!state) return null;
+    const latest = state.recordings.find(run => run.name === state.latest.Recording);
+    return latest ?? state.recordings[0] ?? null;
+  }
+
+  get moment(): Moment | null {
+    const state = this._state;
+    return state?.moments.find(each => each.name === state.latest.Moment) ?? null;
+  }
+
+  get branch(): Branch | null {
+    const state = this._state;
+    return state?.branches.find(each => each.name === state.latest.Branch) ?? null;
+  }
+
+  get chosen(): Chosen | null {
+    return this._chosen;
+  }
+
+  choose(chosen: Chosen | null): void {
+    this._chosen = chosen;
+    this._changed.emit();
+  }
+
+  /** The Python expression of the recording. */
+  get runCode(): string {
+    const run = this.run;
+    return run?.name ? run.name : `bp.open(${JSON.stringify(run?.path ?? '')})`;
+  }
+
+  /** The Python expression of the instant that commands are about, or "" when there is none. */
+  get hereCode(): string {
+    if (this._chosen) {
+      return `${this._chosen.run || this.runCode}.at(${seconds(this._chosen.vtime)})`;
+    }
+    if (this.moment) return this.moment.name;
+    if (!this.run) return '';
+    return this.run.failure === null ? `${this.runCode}.end` : `${this.runCode}.failure`;
+  }
+
+  /** Ask the kernel to end a job, as `jobs.cancel(number)` does. */
+  async cancel(number: number): Promise<void> {
+    await this.connection?.ask({ ask: 'cancel', job: number });
+  }
+
+  // -- following the notebook in front
+
+  private follow(panel: NotebookPanel | null): void {
+    if (panel === this.panel) return;
+    this.panel?.sessionContext.kernelChanged.disconnect(this.connect, this);
+    this.panel?.sessionContext.statusChanged.disconnect(this.status, this);
+    this.panel = panel;
+    panel?.sessionContext.kernelChanged.connect(this.connect, this);
+    panel?.sessionContext.statusChanged.connect(this.status, this);
+    this.connect();
+  }
+
+  private status(): void {
+    const status = this.panel?.sessionContext.kernelDisplayStatus;
+    // After a restart the kernel has forgotten that it was asked to tell.
+    if (status === 'idle' && !this._state) this.connect();
+    if (status === 'restarting' || status === 'autorestarting') this.lose(STARTING);
+    if (status === 'dead' || status === 'terminating') this.lose(DEAD);
+  }
+
+  private connect(): void {
+    this.connection?.dispose();
+    this.connection = null;
+    const session = this.panel?.sessionContext;
+    const kernel = session?.session?.kernel;
+    if (!session) return this.lose(NOTHING_OPEN);
+    if (!kernel) return this.lose(session.isReady ? NO_KERNEL : STARTING);
+    if (kernel.name !== KERNEL) return this.lose(otherKernel(session.kernelDisplayName));
+    this.lose(STARTING);
+    const connection = new Connection(kernel, state => this.told(connection, state));
+    this.connection = connection;
+    connection.ask({ ask: 'subscribe' }).catch((problem: unknown) => {
+      if (connection === this.connection) this.lose(silent(problem));
+    });
+  }
+
+  private told(connection: Connection, state: State): void {
+    if (connection !== this.connection) return;
+    this._state = state;
+    this._trouble = null;
+    if (this._chosen && !state.recordings.some(run => run.name === this._chosen?.run)) {
+      this._chosen = null;
+    }
+    this._changed.emit();
+  }
+
+  private lose(trouble: Trouble): void {
+    this._state = null;
+    this._chosen = null;
+    this._trouble = trouble;
+    this._changed.emit();
+  }
+}
+
+const NOTHING_OPEN: Trouble = {
+  what: 'No notebook is open.',
+  remedy: 'Open a recording above, or a notebook whose kernel is Branchpoint.'
+};
+const NO_KERNEL: Trouble = {
+  what: 'This notebook has no kernel.',
+  remedy: 'Choose Branchpoint in the Kernel menu: Change Kernel…'
+};
+const STARTING: Trouble = { what: 'The kernel is starting.', remedy: '' };
+const DEAD: Trouble = {
+  what: 'The kernel is not running.',
+  remedy: 'Restart it: Kernel menu, Restart Kernel… Then run the cells again from the top.'
+};
+
+function otherKernel(name: string): Trouble {
+  return {
+    what: `The kernel of this notebook is ${name}.`,
+    remedy: 'Choose Branchpoint in the Kernel menu: Change Kernel…'
+  };
+}
+
+function silent(problem: unknown): Trouble {
+  return {
+    what: problem instanceof Error ? problem.message : String(problem),
+    remedy: 'Is its Branchpoint older than this extension? Restart the kernel after an update.'
+  };
+}

@@ -1,0 +1,304 @@
+/** The side panel: recordings of the folder, the open one, its branches, and jobs. */
+import { Widget } from '@lumino/widgets';
+import { h } from '../views/parts/dom';
+import * as actions from './actions';
+import type { Action } from './actions';
+import { branchIcon } from './icons';
+import type { Model } from './model';
+import type { Folder } from './recordings';
+import { shown, type Job, type Recording } from './state';
+import { strip } from './strip';
+
+/** What the panel can have done for it. */
+export interface Doing {
+  /** Put a cell into the notebook in front; run it, or only show it. */
+  cell(action: Action, run: boolean): void;
+  openRecording(path: string): void;
+  terminal(): void;
+  cancel(job: Job): void;
+}
+
+export class Panel extends Widget {
+  private recordings = h('div');
+  private opened = h('div');
+  private jobs = h('div');
+  private drawn = '';
+  /** What the element with the focus would do, for "insert the cell that does this". */
+  focused: Action | null = null;
+
+  constructor(
+    private model: Model,
+    private folder: Folder,
+    private doing: Doing
+  ) {
+    super();
+    this.id = 'branchpoint-panel';
+    this.title.icon = branchIcon;
+    this.title.caption = 'Branchpoint';
+    this.addClass('bpl-panel');
+    this.node.setAttribute('role', 'region');
+    this.node.setAttribute('aria-label', 'Branchpoint');
+    this.node.append(
+      h('h2', {}, 'Branchpoint'),
+      section('Recordings', this.recordings),
+      this.opened,
+      section('Jobs', this.jobs)
+    );
+    model.changed.connect(() => this.draw());
+    folder.changed.connect(() => this.drawRecordings());
+    this.drawRecordings();
+    this.draw();
+  }
+
+  // -- recordings
+
+  private drawRecordings(): void {
+    const found = this.folder.recordings;
+    if (!found.length) {
+      this.recordings.replaceChildren(
+        empty(
+          `No recording in ${this.folder.path || 'this folder'}.`,
+          'Go to another folder in the file browser, or record one: ',
+          'branchpoint record compose.yaml'
+        )
+      );
+      return;
+    }
+    this.recordings.replaceChildren(
+      h(
+        'ul',
+        { class: 'bpl-list' },
+        ...found.map(path =>
+          h(
+            'li',
+            {},
+            h(
+              'button',
+              {
+                class: 'bpl-item',
+                title: `Open ${path} in a fresh triage notebook`,
+                click: () => this.doing.openRecording(path)
+              },
+              path.split('/').pop()
+            )
+          )
+        )
+      )
+    );
+  }
+
+  // -- the rest, from the kernel
+
+  private draw(): void {
+    const { state, trouble, chosen } = this.model;
+    // Jobs move all the time; the rest keeps its elements, and with them the focus.
+    const now = JSON.stringify([{ ...state, jobs: 0, speed: 0, busy: 0 }, trouble, chosen]);
+    if (now !== this.drawn) {
+      this.drawn = now;
+      const focus = this.node.ownerDocument.activeElement?.getAttribute('data-key');
+      this.opened.replaceChildren(...this.openedParts());
+      if (focus) {
+        this.opened.querySelector<HTMLElement>(`[data-key=${CSS.escape(focus)}]`)?.focus();
+      }
+    }
+    this.drawJobs();
+  }
+
+  private openedParts(): HTMLElement[] {
+    const { trouble, run } = this.model;
+    if (trouble) {
+      return [section('Open recording', empty(trouble.what, trouble.remedy))];
+    }
+    if (!run) {
+      return [
+        section(
+          'Open recording',
+          empty(
+            'No recording is open in this notebook.',
+            'Choose one above, or in a cell: ',
+            'run = bp.open("name.branchpoint")'
+          )
+        )
+      ];
+    }
+    return [section(run.title || run.path, ...this.runParts(run)), this.branches(run)];
+  }
+
+  private runParts(run: Recording): HTMLElement[] {
+    const failure = run.failure === null ? 'no failure' : `failure at ${shown(run.failure)}`;
+    const facts =
+      `${run.path} · ${shown(run.duration)} · ${run.containers.length} containers · ` +
+      `${run.events} events · seed ${run.seed} · ${failure}`;
+    const here = this.model.chosen
+      ? `chosen: ${shown(this.model.chosen.vtime)}`
+      : this.model.moment
+        ? `${this.model.moment.name}: ${shown(this.model.moment.vtime)}`
+        : '';
+    return [
+      h('p', { class: 'bpl-facts' }, facts),
+      h(
+        'div',
+        { class: 'bpl-buttons' },
+        this.button(actions.timeline(this.model)),
+        this.button(actions.log(this.model)),
+        this.button(actions.map(this.model)),
+        this.button(actions.curve(this.model))
+      ),
+      strip(run, this.model, vtime => this.choose(run, vtime)),
+      this.marks(run),
+      h(
+        'div',
+        { class: 'bpl-buttons' },
+        h('span', { class: 'bpl-here', role: 'status' }, here),
+        this.button(actions.rewindHere(this.model)),
+        this.button(actions.branchHere(this.model)),
+        h(
+          'button',
+          { class: 'bpl-button', 'data-key': 'terminal', click: () => this.doing.terminal() },
+          'Terminal…'
+        )
+      )
+    ];
+  }
+
+  private choose(run: Recording, vtime: number, container = ''): void {
+    this.model.choose({ run: run.name, vtime, container });
+  }
+
+  private marks(run: Recording): HTMLElement {
+    const list = h('ul', { class: 'bpl-list bpl-marks', 'aria-label': 'What happened' });
+    for (const mark of [...run.marks].reverse()) {
+      const key = `${mark.vtime}${mark.type}${mark.container}`;
+      const chosen = this.model.chosen?.vtime === mark.vtime;
+      const failed = mark.vtime === run.failure && mark.type === 'container.exit';
+      list.append(
+        h(
+          'li',
+          {},
+          h(
+            'button',
+            {
+              class: `bpl-item bpl-mark ${failed ? 'bpl-failed' : ''}`,
+              'data-key': key,
+              'aria-pressed': String(chosen),
+              title: mark.text,
+              click: () => this.choose(run, mark.vtime, mark.container)
+            },
+            h('span', { class: 'bpl-time' }, shown(mark.vtime)),
+            h('span', {}, failed ? 'failure' : mark.type.replace('container.', '')),
+            h('span', { class: 'bpl-who' }, mark.container)
+          )
+        )
+      );
+    }
+    return list;
+  }
+
+  private branches(run: Recording): HTMLElement {
+    const mine = (this.model.state?.branches ?? []).filter(branch => branch.run === run.name);
+    const depth = (name: string | null): number => {
+      const parent = mine.find(branch => branch.name === name);
+      return parent ? 1 + depth(parent.parent) : 0;
+    };
+    const items = mine.map(branch =>
+      h(
+        'li',
+        { style: `padding-left: ${depth(branch.parent)}em` },
+        h('code', {}, branch.name),
+        ` ${shown(branch.start)} → ${shown(branch.end)}`
+      )
+    );
+    const noted = [...run.futures].reverse().map(future =>
+      h(
+        'li',
+        {},
+        this.button({
+          ...actions.reopen(this.model, `${future.id}@${future.vtime.toFixed(9)}`),
+          label: `${future.id} from ${shown(future.vtime)}`
+        })
+      )
+    );
+    const body =
+      items.length || noted.length
+        ? h('ul', { class: 'bpl-list' }, ...items, ...noted)
+        : empty('No branches yet.', 'Choose an instant above and press Branch here.');
+    return section('Branches', body);
+  }
+
+  // -- jobs
+
+  private drawJobs(): void {
+    const jobs = [...(this.model.state?.jobs ?? [])].reverse();
+    if (!jobs.length) {
+      this.jobs.replaceChildren(
+        empty('Nothing runs.', 'Cells that take more than a second are listed here.')
+      );
+      return;
+    }
+    // Elements of jobs that are still there are kept: their buttons may have the focus.
+    const rows = new Map(
+      [...this.jobs.querySelectorAll<HTMLElement>('[data-job]')].map(row => [row.dataset.job, row])
+    );
+    const list = jobs.map(job => {
+      const key = `${job.number} ${job.state}`;
+      const row = rows.get(key) ?? this.jobRow(job, key);
+      showProgress(row, job);
+      return row;
+    });
+    const current = [...this.jobs.children];
+    if (current.length !== list.length || current.some((row, place) => row !== list[place])) {
+      this.jobs.replaceChildren(...list);
+    }
+  }
+
+  private jobRow(job: Job, key: string): HTMLElement {
+    return h(
+      'div',
+      { class: 'bpl-job', 'data-job': key, role: 'group', 'aria-label': `Job ${job.number}` },
+      h('div', {}, `${job.number} `, h('code', {}, job.name)),
+      h('progress', { max: 1, hidden: job.state !== 'running', 'aria-label': 'Progress' }),
+      h('div', { class: 'bpl-facts' }),
+      h(
+        'div',
+        { class: 'bpl-buttons' },
+        this.button(actions.attach(job)),
+        job.state === 'running' &&
+          h('button', { class: 'bpl-button', click: () => this.doing.cancel(job) }, 'Cancel')
+      )
+    );
+  }
+
+  /** A button that runs a cell; with Shift it only inserts it. */
+  private button(action: Action | null): HTMLElement | null {
+    if (!action) return null;
+    return h(
+      'button',
+      {
+        class: 'bpl-button',
+        'data-key': action.label,
+        title: `${action.code}\n\nShift: insert this cell without running it`,
+        focus: () => (this.focused = action),
+        click: (event: MouseEvent) => this.doing.cell(action, !event.shiftKey)
+      },
+      action.label
+    );
+  }
+}
+
+function section(title: string, ...children: HTMLElement[]): HTMLElement {
+  return h('section', { 'aria-label': title }, h('h3', {}, title), ...children);
+}
+
+function empty(what: string, remedy: string, code = ''): HTMLElement {
+  return h('p', { class: 'bpl-empty' }, `${what} ${remedy}`, code ? h('code', {}, code) : null);
+}
+
+function showProgress(row: HTMLElement, job: Job): void {
+  const bar = row.querySelector('progress')!;
+  if (job.fraction === null) bar.removeAttribute('value');
+  else bar.value = job.fraction;
+  const parts = [job.state === 'running' ? job.task || 'running' : job.state, job.note];
+  parts.push(`${job.elapsed.toFixed(0)} s`);
+  if (job.remaining !== null) parts.push(`about ${job.remaining.toFixed(0)} s left`);
+  row.querySelector('.bpl-facts')!.textContent = parts.filter(part => part).join(' · ');
+}

@@ -1,0 +1,138 @@
+/** Recordings in the file browser: what they look like there, and what opening one does. */
+import type { DocumentRegistry } from '@jupyterlab/docregistry';
+import type { FileBrowser } from '@jupyterlab/filebrowser';
+import { NotebookActions, type NotebookPanel } from '@jupyterlab/notebook';
+import type { Contents } from '@jupyterlab/services';
+import { PathExt } from '@jupyterlab/coreutils';
+import { Signal, type ISignal } from '@lumino/signaling';
+import template from '../../../kernel/branchpoint/notebook/triage.ipynb';
+import { recordingIcon } from './icons';
+import { KERNEL } from './model';
+
+const DIRECTORY = '.branchpoint';
+const BUNDLE = '.bpz';
+const PLACEHOLDER = 'RECORDING';
+
+export function isRecording(item: { type: string; name: string }): boolean {
+  return item.type === 'directory'
+    ? item.name.endsWith(DIRECTORY) && !item.name.startsWith('.')
+    : item.name.endsWith(BUNDLE);
+}
+
+export function addFileTypes(registry: DocumentRegistry): void {
+  registry.addFileType({
+    name: 'branchpoint-recording',
+    displayName: 'Recording',
+    contentType: 'directory',
+    pattern: '\\.branchpoint$',
+    icon: recordingIcon
+  });
+  registry.addFileType({
+    name: 'branchpoint-bundle',
+    displayName: 'Shared recording',
+    contentType: 'file',
+    fileFormat: 'base64',
+    extensions: [BUNDLE],
+    icon: recordingIcon
+  });
+}
+
+/** The recordings in the folder that a file browser shows. */
+export class Folder {
+  private _changed = new Signal<this, void>(this);
+
+  constructor(private browser: FileBrowser | null) {
+    browser?.model.refreshed.connect(() => this._changed.emit());
+    browser?.model.pathChanged.connect(() => this._changed.emit());
+  }
+
+  get changed(): ISignal<this, void> {
+    return this._changed;
+  }
+
+  get path(): string {
+    return this.browser?.model.path ?? '';
+  }
+
+  /** Their paths, as the server has them. */
+  get recordings(): string[] {
+    return [...(this.browser?.model.items() ?? [])].filter(isRecording).map(item => item.path);
+  }
+}
+
+/**
+ * Opening a recording in a file browser, by double click or Enter, is `open(path)`.
+ *
+ * To the file browser a recording is a directory, which it would enter; it asks nobody before.
+ * (Its context menu still has Open, for those who want to look inside.)
+ */
+export function hookOpening(browser: FileBrowser, open: (path: string) => void): void {
+  const take = (event: Event, item: Contents.IModel | undefined) => {
+    if (!item || !isRecording(item)) return;
+    event.preventDefault();
+    event.stopImmediatePropagation();
+    open(item.path);
+  };
+  browser.node.addEventListener(
+    'dblclick',
+    event => {
+      const on = (event.target as Element).closest('.jp-DirListing-item');
+      if (on) take(event, browser.modelForClick(event));
+    },
+    true
+  );
+  browser.node.addEventListener(
+    'keydown',
+    event => {
+      const inList = (event.target as Element).closest('.jp-DirListing-content');
+      const renaming = (event.target as Element).tagName === 'INPUT' && !isCheckbox(event.target);
+      const selected = [...browser.selectedItems()];
+      if (event.key === 'Enter' && inList && !renaming && selected.length === 1) {
+        take(event, selected[0]);
+      }
+    },
+    true
+  );
+}
+
+function isCheckbox(target: EventTarget | null): boolean {
+  return target instanceof HTMLInputElement && target.type === 'checkbox';
+}
+
+/** A fresh notebook on the recording at `path`, next to it; gives the notebook's path. */
+export async function writeTriage(contents: Contents.IManager, path: string): Promise<string> {
+  const name = PathExt.basename(path);
+  const stem = PathExt.join(PathExt.dirname(path), name.replace(/\.(branchpoint|bpz)$/, ''));
+  let target = `${stem}-triage.ipynb`;
+  for (let number = 2; await exists(contents, target); number++) {
+    target = `${stem}-triage-${number}.ipynb`;
+  }
+  const cells = template.cells.map(cell => ({
+    ...cell,
+    source: cell.source.map(line => line.replaceAll(PLACEHOLDER, name))
+  }));
+  await contents.save(target, {
+    type: 'notebook',
+    format: 'json',
+    content: { ...template, cells }
+  });
+  return target;
+}
+
+async function exists(contents: Contents.IManager, path: string): Promise<boolean> {
+  try {
+    await contents.get(path, { content: false });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Run all cells of a notebook as soon as its kernel can. */
+export async function runAll(panel: NotebookPanel): Promise<void> {
+  await panel.context.ready;
+  await panel.sessionContext.ready;
+  if (panel.sessionContext.session?.kernel?.name === KERNEL) {
+    await NotebookActions.runAll(panel.content, panel.sessionContext);
+  }
+}
