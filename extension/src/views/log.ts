@@ -383,9 +383,13 @@ class LogView {
       row.classList.add('bpv-missing');
       vtime.textContent = container.textContent = stream.textContent = '';
       text.textContent = '…';
+      delete row.dataset['vtime'];
       return;
     }
     const [, at, who, out, type, said] = item;
+    // For JupyterLab's context menu.
+    row.dataset['vtime'] = (at / INSTANT).toFixed(9);
+    row.dataset['container'] = who.startsWith('(') ? '' : who;
     vtime.textContent = (at / INSTANT).toFixed(6);
     container.textContent = plain(who);
     const hue = this.hues.get(who);
