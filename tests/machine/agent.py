@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from conftest import IDLE
+from places import IDLE
 
 import branchpoint as bp
 from branchpoint import bash

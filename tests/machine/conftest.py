@@ -1,31 +1,20 @@
 """Recordings made on the real machine, once for all tests here.
 
-``small``, ``idle``, ``aria`` and ``failing_aria`` are shared: a test may branch off them and look,
-which changes nothing, but does not close them. A test that harms a recording works on a copy
-(``copy_of``).
+``small``, ``idle``, ``aria`` and (for other folders too, in tests/conftest.py) ``failing_aria``
+are shared: a test may branch off them and look, which changes nothing, but does not close them.
+A test that harms a recording works on a copy (``copy_of``).
 """
 
 from __future__ import annotations
 
-import itertools
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from places import ARIA, FAULTY, IDLE, SMALL
 
 import branchpoint as bp
-
-HERE = Path(__file__).parent
-SMALL = HERE / "systems" / "small" / "compose.yaml"
-FAULTY = HERE / "systems" / "faulty" / "compose.yaml"
-IDLE = HERE / "systems" / "idle" / "compose.yaml"
-ARIA = HERE.parents[1] / "notebooks" / "systems" / "aria" / "compose.yaml"
-
-LIKELY_SEEDS = (5,)
-"""Seeds with which Aria failed before; which ones do depends on the packages in its image."""
-SEEDS = 100  # that are tried before giving up
-STORY = 2  # seconds that must lie between the kill and the crash, to have something to look at
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -81,20 +70,6 @@ def aria_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def aria(aria_path: Path) -> Iterator[bp.Recording]:
     with bp.open(aria_path) as run:
         yield run
-
-
-@pytest.fixture(scope="session")
-def failing_aria(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The path of a recording of the demo system in which its bug shows: the replicator crashes."""
-    folder = tmp_path_factory.mktemp("recordings")
-    for seed in itertools.islice(itertools.chain(LIKELY_SEEDS, itertools.count(1)), SEEDS):
-        path = folder / f"aria-{seed}.branchpoint"
-        with bp.record(ARIA, path, seed=seed, duration=60, until="exit:*") as run:
-            exits = run.events.where(type="container.exit")
-            if len(exits) == 2 and exits[1].vtime - exits[0].vtime > STORY:
-                return path
-        shutil.rmtree(path)
-    pytest.fail(f"Aria failed with none of {SEEDS} seeds")
 
 
 @pytest.fixture

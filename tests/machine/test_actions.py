@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from agent import LATE, MS, SECOND, Machine, begun, contents, future, kind, of, say, state
-from conftest import IDLE
+from places import IDLE
 
 import branchpoint as bp
 from branchpoint import bash

@@ -7,7 +7,7 @@ import functools
 from pathlib import Path
 
 import pytest
-from conftest import SMALL
+from places import SMALL
 
 import branchpoint as bp
 from branchpoint import doctor

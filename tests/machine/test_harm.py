@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import SMALL
+from places import SMALL
 from processes import alive, emulators_of, wait_for
 
 import branchpoint as bp

@@ -22,7 +22,7 @@ from agent import (
     once,
     say,
 )
-from conftest import IDLE
+from places import IDLE
 
 import branchpoint as bp
 from branchpoint import bash

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from agent import MIXED, MS, NOISE, future, say
-from conftest import HERE
+from places import HERE
 
 import branchpoint as bp
 from branchpoint import bash

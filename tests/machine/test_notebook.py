@@ -13,10 +13,10 @@ from typing import Any
 
 import nbformat
 import pytest
-from conftest import ARIA
 from jupyter_client.manager import start_new_kernel
 from nbclient import NotebookClient
 from nbconvert import HTMLExporter
+from places import ARIA
 from test_harm import alive, emulators_of, wait_for
 
 NOTEBOOK = ARIA.parents[2] / "tip-retransmitter.ipynb"
