@@ -59,6 +59,7 @@ services:
       timeout: 500ms
       retries: 5
       start_period: 2s
+      start_interval: 250ms
     stop_signal: SIGINT
     stop_grace_period: 1.5s
     shm_size: 128m
@@ -158,9 +159,9 @@ def test_life(full: System) -> None:
     db, web = full.services["db"], full.services["web"]
     assert db.restart == Restart("on-failure", 3)
     assert web.restart == Restart("always", 0)
-    assert db.healthcheck == Healthcheck(
-        ("CMD-SHELL", "pg_isready || exit 1"), 90 * SECOND, SECOND // 2, 5, 2 * SECOND
-    )
+    test = ("CMD-SHELL", "pg_isready || exit 1")
+    often = SECOND // 4
+    assert db.healthcheck == Healthcheck(test, 90 * SECOND, SECOND // 2, 5, 2 * SECOND, often)
     assert full.services["job"].healthcheck == Healthcheck(disabled=True)
 
 

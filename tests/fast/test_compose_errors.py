@@ -110,7 +110,7 @@ SERVICE_CASES = [
     ("health test", "healthcheck: {test: [curl, x]}", "starts with CMD", '["CMD", "curl", ...]'),
     ("health interval", "healthcheck: {interval: soon}", '"interval" must be a duration', ""),
     ("health key", "healthcheck: {tst: x}", 'unknown key "tst"', 'did you mean "test"?'),
-    ("start interval", "healthcheck: {start_interval: 1s}", '"start_interval" is not', "interval"),
+    ("start interval", "healthcheck: {start_interval: 1us}", '"start_interval" must be at', ""),
     ("bad network", "networks: [bakbone]", 'no network "bakbone"', 'did you mean "backbone"?'),
     ("network twice", "networks: [backbone, backbone]", "is listed twice", ""),
     ("outside", "networks: {backbone: {ipv4_address: 10.1.0.9}}", "10.1.0.9 is not an address", ""),

@@ -34,7 +34,11 @@ RUN = {
     "Entrypoint": ["/start"],
     "Cmd": ["serve"],
     "WorkingDir": "/srv",
-    "Healthcheck": {"Test": ["CMD-SHELL", "ping -c 1 $A"], "Timeout": 2 * 10**9},
+    "Healthcheck": {
+        "Test": ["CMD-SHELL", "ping -c 1 $A"],
+        "Timeout": 2 * 10**9,
+        "StartInterval": 3 * 10**8,
+    },
 }
 
 
@@ -331,7 +335,7 @@ def test_configuration(tmp_path: Path) -> None:
         "bundle /system/branchpoint/containers/a.1",
         "rootfs /run/branchpoint/c/a.1/rootfs",
         "netns a.1",
-        "healthcheck 30000000000 2000000000 3 0",
+        "healthcheck 30000000000 2000000000 3 0 300000000",
         "healtharg /bin/sh",
         "healtharg -c",
         "healtharg ping -c 1 $A",

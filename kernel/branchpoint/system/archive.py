@@ -60,6 +60,7 @@ class _Health(msgspec.Struct, rename="pascal"):
     interval: int | None = None
     timeout: int | None = None
     start_period: int | None = None
+    start_interval: int | None = None
     retries: int | None = None
 
 
@@ -419,6 +420,7 @@ def _image_config(run: _Run, what: str) -> ImageConfig:
             told.timeout or None,
             told.retries or None,
             told.start_period or None,
+            told.start_interval or None,
             disabled,
         )
     words = [*(run.env or []), *(run.entrypoint or []), *(run.cmd or []), *(run.volumes or {})]

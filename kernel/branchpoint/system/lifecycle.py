@@ -45,23 +45,13 @@ def read_healthcheck(value: Value) -> Healthcheck:
     """``healthcheck``; what it leaves open is the image's to say."""
     body = fields.mapping(value, '"healthcheck"')
     entries = body.entries
-    if "start_interval" in entries:
-        raise body.key_error(
-            "start_interval",
-            '"start_interval" is not supported',
-            'remove it and choose a shorter "interval"',
-        )
-    known = ["test", "interval", "timeout", "retries", "start_period", "disable"]
-    fields.check_keys(body, known, '"healthcheck"')
+    durations = ("interval", "timeout", "start_period", "start_interval")
+    fields.check_keys(body, ["test", *durations, "retries", "disable"], '"healthcheck"')
     if "disable" in entries and fields.boolean(entries["disable"], '"disable"'):
         return Healthcheck(disabled=True)
     test = _health_test(entries["test"]) if "test" in entries else None
-    times = {
-        key: fields.duration(entries[key], f'"{key}"')
-        for key in ("interval", "timeout", "start_period")
-        if key in entries
-    }
-    for key in ("interval", "timeout"):
+    times = {key: fields.duration(entries[key], f'"{key}"') for key in durations if key in entries}
+    for key in ("interval", "timeout", "start_interval"):
         if 0 < times.get(key, 0) < _LEAST_INTERVAL:
             raise entries[key].error(f'"{key}" must be at least 1ms')
     retries = 0
@@ -73,6 +63,7 @@ def read_healthcheck(value: Value) -> Healthcheck:
         times.get("timeout") or None,
         retries or None,
         times.get("start_period"),
+        times.get("start_interval") or None,
         disabled=test == (),
     )
 

@@ -35,6 +35,7 @@ class Healthcheck:
     timeout: int | None = None
     retries: int | None = None
     start_period: int | None = None
+    start_interval: int | None = None
     disabled: bool = False
 
 

@@ -129,6 +129,7 @@ def _healthcheck(own: Healthcheck | None, config: ImageConfig) -> Healthcheck | 
         own.timeout or image.timeout or 30 * SECOND,
         own.retries or image.retries or 3,
         image.start_period or 0 if own.start_period is None else own.start_period,
+        own.start_interval or image.start_interval or 5 * SECOND,
     )
 
 

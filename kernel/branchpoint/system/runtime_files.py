@@ -108,7 +108,7 @@ def configuration(
         if health := process.healthcheck:
             lines.append(
                 f"healthcheck {health.interval} {health.timeout} {health.retries} "
-                f"{health.start_period}"
+                f"{health.start_period} {health.start_interval}"
             )
             lines += [f"healtharg {_escaped(word)}" for word in health.test or ()]
         lines += [

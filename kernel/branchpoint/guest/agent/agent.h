@@ -304,7 +304,7 @@ struct spec {
     struct depend *depends;
     size_t depend_count;
     struct strings health; /* argv; empty: no healthcheck */
-    ns_t health_interval, health_timeout, health_start_period;
+    ns_t health_interval, health_timeout, health_start_period, health_start_interval;
     int health_retries;
     enum restart restart;
     int restart_max; /* 0: unlimited */

@@ -1,6 +1,6 @@
 /* Healthchecks, with docker's rules: the first probe one interval after the start; so many
- * failures in a row make a container unhealthy, one success makes it healthy; failures within
- * the start period do not count until it was healthy once. */
+ * failures in a row make a container unhealthy, one success makes it healthy; within the start
+ * period, until it was healthy once, failures do not count, and the interval is another one. */
 #define _GNU_SOURCE
 #include "agent.h"
 
@@ -27,11 +27,21 @@ static void change(struct container *c, enum health state, const char *text)
     }
 }
 
+static bool settling(const struct container *c)
+{
+    return c->health.state == HEALTH_STARTING &&
+           now() < c->started_at + c->spec.health_start_period;
+}
+
+static void probe_later(struct container *c)
+{
+    ns_t pause = settling(c) ? c->spec.health_start_interval : c->spec.health_interval;
+    timer_set(&c->health.timer, now() + pause, probe_due, c);
+}
+
 static void failed(struct container *c, const char *text)
 {
-    bool settling = c->health.state == HEALTH_STARTING &&
-                    now() < c->started_at + c->spec.health_start_period;
-    if (!settling && ++c->health.failures >= c->spec.health_retries)
+    if (!settling(c) && ++c->health.failures >= c->spec.health_retries)
         change(c, HEALTH_UNHEALTHY, text);
 }
 
@@ -41,10 +51,10 @@ static void probe_done(struct proc *p)
     if (!c) /* given up meanwhile */
         return;
     c->health.probe = NULL;
-    timer_set(&c->health.timer, now() + c->spec.health_interval, probe_due, c);
     if (!p->status && !c->health.late) {
         c->health.failures = 0;
         change(c, HEALTH_HEALTHY, "");
+        probe_later(c);
         return;
     }
     char *text = format("%s%.*s%.*s", c->health.late ? "timed out " : "", (int)p->out.length,
@@ -54,6 +64,7 @@ static void probe_done(struct proc *p)
         text[n - 1] = 0;
     failed(c, *text ? text : "no output");
     free(text);
+    probe_later(c);
 }
 
 static void probe_gone(struct proc *p)
@@ -113,7 +124,7 @@ void health_suspend(struct container *c)
 void health_resume(struct container *c)
 {
     if (c->spec.health.count)
-        timer_set(&c->health.timer, now() + c->spec.health_interval, probe_due, c);
+        probe_later(c);
 }
 
 void health_end(struct container *c)

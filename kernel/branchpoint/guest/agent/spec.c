@@ -54,7 +54,8 @@ static bool healthcheck(struct spec *s, char **rest)
 {
     uint64_t retries;
     if (!whole(rest, &s->health_interval) || !whole(rest, &s->health_timeout) ||
-        !whole(rest, &retries) || !whole(rest, &s->health_start_period))
+        !whole(rest, &retries) || !whole(rest, &s->health_start_period) ||
+        !whole(rest, &s->health_start_interval))
         return false;
     s->health_retries = (int)retries;
     return true;
@@ -130,7 +131,7 @@ static char *complete(void)
         struct spec *s = &c->spec;
         if (!s->bundle || !s->rootfs || !s->netns)
             return format("container %s lacks bundle, rootfs or netns", c->name);
-        if (s->health.count && !s->health_interval)
+        if (s->health.count && (!s->health_interval || !s->health_start_interval))
             return format("container %s has healtharg lines but no healthcheck line", c->name);
         for (size_t i = 0; i < s->depend_count; i++) {
             s->depends[i].on = container_find(s->depends[i].name);
