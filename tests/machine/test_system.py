@@ -43,7 +43,11 @@ services:
     pids_limit: 50
     init: true
     ulimits: {nofile: 4000}
-    healthcheck: {test: "test -e /srv/app/state", interval: 500ms, timeout: 1s, retries: 3}
+    healthcheck:
+      test: "test -e /srv/app/state"
+      start_period: 3s
+      start_interval: 500ms
+      interval: 30s
   reader:
     command: [run]
     scale: 2
@@ -215,6 +219,13 @@ def test_limits(machine: Machine) -> None:
     )
     assert told[:3] == [str(64 << 20), "50000 100000", "50"]
     assert told[3].split()[3:5] == ["4000", "4000"]
+
+
+def test_timers_are_as_coarse_as_on_any_linux(machine: Machine) -> None:
+    """The agent's own are exact, but its children must not inherit that."""
+    assert machine.ask("db.1", "cat /proc/self/timerslack_ns") == ["50000"]
+    (first,) = machine.ask("", "cat /proc/$(pgrep -x docker-init)/timerslack_ns")
+    assert first == "50000"
 
 
 def test_files(machine: Machine) -> None:

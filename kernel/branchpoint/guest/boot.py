@@ -41,6 +41,8 @@ _OPTIONS = (
     f"lpj={_FREQUENCY // _TICKS}",
     "no_timer_check",
     "nowatchdog",
+    # Nobody reads how long tasks waited for what, and every switch of tasks would pay for it.
+    "psi=0",
     # Randomness comes from the host's seed alone.
     "random.trust_cpu=off",
     "random.trust_bootloader=off",

@@ -308,9 +308,9 @@ def seed(data: bytes) -> bytes:
 
 
 def noise(every: int, longest: int) -> bytes:
-    """Scheduling noise: a process that takes the CPU from all others, now and then.
+    """Scheduling noise: the agent takes the CPU from all others, now and then.
 
-    It sleeps for an exponentially distributed time with mean ``every`` (ns; 0: no more noise),
+    It waits for an exponentially distributed time with mean ``every`` (ns; 0: no more noise),
     then holds the CPU for a time between :data:`SHORTEST_NOISE` and ``longest`` (ns) whose
     logarithm is uniform. A machine makes none until it is told to.
     """

@@ -208,7 +208,8 @@ void seed_first(void);
 
 /* ---- noise.c */
 
-void noise_open(void);
+ns_t noise_due(void);  /* when the next moment is to be taken; NEVER: silence */
+void noise_make(void); /* take it */
 void noise_set(ns_t every, ns_t longest); /* every = 0: silence */
 void noise_seed(const struct key *key);
 

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -22,6 +23,7 @@
 int mount(const char *, const char *, const char *, unsigned long, const void *);
 
 #define TOOLBOX "/.branchpoint"
+#define TIMER_SLACK 50000UL /* ns; what every process of a Linux has that nobody tunes */
 
 static void give_up(int code, const char *what) __attribute__((noreturn));
 static void give_up(int code, const char *what)
@@ -121,6 +123,8 @@ static void run_shell(const struct launch *how)
 void enter_and_exec(const struct launch *how, int pidfd)
 {
     bool in_shell = how->script || how->terminal;
+    /* The agent has none; children of their own accord would have none either. */
+    prctl(PR_SET_TIMERSLACK, TIMER_SLACK);
     if (how->ahead && sched_setscheduler(0, SCHED_FIFO, &(struct sched_param){1}))
         give_up(125, "cannot go ahead");
     if (how->where && pidfd >= 0)

@@ -68,6 +68,10 @@ static void loop(void)
     event("agent.ready", NULL);
     for (;;) {
         ns_t instant = now();
+        if (instant >= noise_due()) {
+            noise_make();
+            continue;
+        }
         if (instant >= next) {
             tick();
             next = (now() / TICK + 1) * TICK;
@@ -82,6 +86,8 @@ static void loop(void)
             watch(set, streams_fd(), EPOLL_CTL_MOD, listening ? EPOLLIN : 0);
         }
         ns_t wake = timers_due() < next ? timers_due() : next;
+        if (noise_due() < wake)
+            wake = noise_due();
         struct timespec wait = {.tv_nsec = (long)(wake - instant)};
         struct epoll_event ready;
         if (epoll_pwait2(set, &ready, 1, &wait, NULL) < 1)
@@ -104,7 +110,6 @@ int main(void)
     say("booting");
     boot_modules();
     boot_root();
-    noise_open();
     mailbox_open();
     streams_open();
     become_punctual();
