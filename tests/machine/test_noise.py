@@ -38,7 +38,8 @@ def test_noise_makes_threads_interleave(idle: bp.Recording, racing: Path) -> Non
         lost, longest = race(idle, racing, wire.seed(seed))
         assert lost == 0 and longest < 200_000
     noisy = [race(idle, racing, wire.seed(b"%d" % n), NOISE) for n in range(6)]
-    assert all(lost > 0 and 300_000 < longest < 3 * MS for lost, longest in noisy)
+    assert sum(lost > 0 for lost, _ in noisy) >= 4  # one in twelve loses nothing
+    assert all(100_000 < longest < 3 * MS for _, longest in noisy)
     assert len(set(noisy)) == len(noisy)
     assert race(idle, racing, wire.seed(b"4"), NOISE) == noisy[4]
     assert race(idle, racing, wire.seed(b"4"), NOISE, wire.noise(0, MS))[0] == 0
