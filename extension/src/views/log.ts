@@ -7,7 +7,8 @@ import { Menu, type Entry } from './parts/menu';
 import { Scroller } from './parts/scroller';
 
 type Row = [
-  position: number, at: number, container: string, stream: string, type: string, text: string
+  position: number, at: number, container: string, stream: string, type: string, text: string,
+  violated: boolean
 ];
 
 interface Nearby {
@@ -157,7 +158,7 @@ class LogView {
     const unframe = frame(
       el,
       'Log explorer',
-      h('div', { class: 'bpv-bar' },
+      [h('div', { class: 'bpv-bar' },
         h('div', { class: 'bpv-search' }, this.search, this.regex, this.case),
         this.menus.container.el, this.menus.stream.el, this.menus.type.el,
         this.start, this.end, more, this.follow, this.clear),
@@ -166,7 +167,7 @@ class LogView {
       this.scroller.el,
       this.detail,
       h('div', { class: 'bpv-bar bpv-foot' },
-        this.status, this.busy, h('span', { class: 'bpv-space' }), this.copy)
+        this.status, this.busy, h('span', { class: 'bpv-space' }), this.copy)]
     );
     const onState = () => this.show();
     const onChosen = () => this.showChosen(true);
@@ -386,7 +387,7 @@ class LogView {
       delete row.dataset['vtime'];
       return;
     }
-    const [, at, who, out, type, said] = item;
+    const [, at, who, out, type, said, violated] = item;
     // For JupyterLab's context menu.
     row.dataset['vtime'] = (at / INSTANT).toFixed(9);
     row.dataset['container'] = who.startsWith('(') ? '' : who;
@@ -395,14 +396,15 @@ class LogView {
     const hue = this.hues.get(who);
     container.className = `bpv-container${hue === undefined ? ' bpv-dim' : ` bpv-ink${hue}`}`;
     stream.textContent = plain(type === 'log' ? out : type);
-    const look = type === 'log' ? (out === 'err' ? 'bpv-err' : '') : `bpv-event ${kind(type)}`;
+    const events = `bpv-event ${violated ? 'bpv-bad' : kind(type)}`;
+    const look = type === 'log' ? (out === 'err' ? 'bpv-err' : '') : events;
     if (look) row.classList.add(...look.trim().split(' '));
     paint(text, said, this.mark);
   }
 }
 
 function kind(type: string): string {
-  if (/(^|\.)(exit|oom|error)$/.test(type) || type === 'sdk.assert') return 'bpv-bad';
+  if (/(^|\.)(exit|oom|error)$/.test(type)) return 'bpv-bad';
   if (type.startsWith('fault')) return 'bpv-fault';
   return /^(container|setup)\./.test(type) ? 'bpv-life' : '';
 }

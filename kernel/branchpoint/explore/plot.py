@@ -36,7 +36,7 @@ class Picture(Figure):
     """A matplotlib figure that a notebook shows without matplotlib's own help."""
 
     def _repr_png_(self) -> bytes:
-        return _saved(self)
+        return saved(self)
 
 
 @dataclass(frozen=True)
@@ -83,14 +83,15 @@ def draw(curve: Curve, ax: Axes | None = None) -> Figure:
 def png(curve: Curve) -> tuple[bytes, dict[str, int]]:
     """The bytes of the picture, and in how many pixels a notebook shows it."""
     size = {"width": round(_WIDTH * 100), "height": round(_HEIGHT * 100)}
-    return _saved(draw(curve)), size
+    return saved(draw(curve)), size
 
 
-def _saved(figure: Figure) -> bytes:
+def saved(figure: Figure, colours: int = _COLOURS) -> bytes:
+    """The figure as a small PNG, the same bytes for the same figure."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     picture = Image.open(buffer).convert("RGB")
-    picture = picture.quantize(_COLOURS, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    picture = picture.quantize(colours, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
     # Nothing about the program or the day is written: equal curves are equal bytes.
     small = io.BytesIO()
     picture.save(small, "png", optimize=True)

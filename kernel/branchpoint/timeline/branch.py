@@ -7,6 +7,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from branchpoint import showing
 from branchpoint.errors import BranchpointError, ContainerError
 from branchpoint.guest import wire
 from branchpoint.timeline import containers
@@ -99,6 +100,10 @@ class Branch:
     def events(self) -> EventSet:
         """Everything that was seen up to its tip, its parent's past included."""
         return self.end.events
+
+    def timeline(self) -> Any:
+        """Its timeline as a picture, see :meth:`Recording.timeline`; it goes on with the branch."""
+        return showing.show("timeline", self)
 
     def containers(self) -> containers.Containers:
         """The containers at its tip."""

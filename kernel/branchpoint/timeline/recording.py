@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 from blake3 import blake3
 
+from branchpoint import showing
 from branchpoint.errors import BranchpointError, RecordingError, TimeError
 from branchpoint.guest.snapshot import Snapshot
 from branchpoint.timeline.clock import format_vtime, to_ns
@@ -139,6 +140,15 @@ class Recording:
             return Moment(self, history, history.tip)._at(at)
 
         return EventSet(columns, origin=self.origin, moment_of=moment_of, history=history)
+
+    def timeline(self) -> Any:
+        """The recording as a picture to zoom and click in, for a notebook: containers as lanes,
+        what happened to them, checkpoints, and the curves that were drawn.
+
+        A click gives a moment (``view.moment``); ``view.log`` shows the log of what it is zoomed
+        to.
+        """
+        return showing.show("timeline", self)
 
     def containers(self) -> Containers:
         """The containers at the end of the recording."""

@@ -9,10 +9,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from branchpoint import showing
+from branchpoint.timeline.branch import Branch
 from branchpoint.timeline.events import EventSet
+from branchpoint.timeline.recording import Recording
 
 if TYPE_CHECKING:
     from branchpoint.views.log import LogView
+    from branchpoint.views.timeline import TimelineView
 
 
 def log(events: EventSet, **filters: Any) -> LogView:
@@ -25,6 +28,16 @@ def log(events: EventSet, **filters: Any) -> LogView:
     return LogView(events, **filters)
 
 
+def timeline(subject: Recording | Branch) -> TimelineView:
+    """The timeline of a recording or of a branch: containers as lanes, what happened to them,
+    checkpoints, and the curves that were drawn.
+    """
+    from branchpoint.views.timeline import TimelineView
+
+    return TimelineView(subject)
+
+
 def install() -> None:
     """Draw what things that can be looked at ask for."""
     showing.use("log", log)
+    showing.use("timeline", timeline)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import traitlets
@@ -101,6 +102,11 @@ class LogView(View):
         )  # fmt: skip
         return self
 
+    def narrow(self, start: Any = "", end: Any = "") -> LogView:
+        """Show only what lies between two instants; the rest of the filter stays."""
+        self._begin(replace(self._filter, start=_seconds(start), end=_seconds(end)))
+        return self
+
     @property
     def events(self) -> EventSet:
         """The events that are shown."""
@@ -129,6 +135,13 @@ class LogView(View):
         if not found:
             raise BranchpointError(f"nothing is shown at {instant} or later")
         self._choose(int(found.positions[0]))
+        return self
+
+    def reveal(self, instant: Any) -> LogView:
+        """Bring the first shown event that is not before ``instant`` into sight."""
+        at = self._events._instant(instant)
+        assert at is not None
+        self.send({"answer": "seek", "row": self._selection.first_at(at)})
         return self
 
     # -- what it shows
@@ -160,7 +173,9 @@ class LogView(View):
         }
 
     def _rows(self, start: int, count: int) -> list[list[Any]]:
-        """Rows for the browser: position, ns since vtime 0, container, stream, type, text."""
+        """Rows for the browser: position, ns since vtime 0, container, stream, type, text, and
+        whether it says that an assertion was violated.
+        """
         columns, origin = self._events.columns, self._events.origin
         known = columns.names.known
         rows = []
@@ -174,6 +189,7 @@ class LogView(View):
                     known[columns.stream[position]],
                     known[columns.type[position]],
                     columns.texts[position][:_TEXT],
+                    columns.fields.get(position, {}).get("violated") == "1",
                 ]
             )
         return rows
@@ -230,9 +246,7 @@ class LogView(View):
             self._choose(position)
 
     def _on_seek(self, message: dict[str, Any]) -> None:
-        at = self._events._instant(str(message["vtime"]))
-        assert at is not None
-        self.send({"answer": "seek", "row": self._selection.first_at(at)})
+        self.reveal(str(message["vtime"]))
 
     # -- static
 

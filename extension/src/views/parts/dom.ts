@@ -40,7 +40,12 @@ export function svg<K extends keyof SVGElementTagNameMap>(
 }
 
 /** The outermost element of a view: styled, dark where the page is, deaf to JupyterLab's keys. */
-export function frame(el: HTMLElement, label: string, ...children: Child[]): () => void {
+export function frame(
+  el: HTMLElement,
+  label: string,
+  children: Child[],
+  adapted: () => void = () => undefined
+): () => void {
   if (!document.getElementById(STYLE)) {
     const style = h('style', { id: STYLE });
     style.textContent = css;
@@ -52,7 +57,10 @@ export function frame(el: HTMLElement, label: string, ...children: Child[]): () 
     ...children
   );
   el.replaceChildren(root);
-  const adapt = () => root.classList.toggle('bpv-dark', isDark(root));
+  const adapt = () => {
+    root.classList.toggle('bpv-dark', isDark(root));
+    adapted();
+  };
   const observer = new MutationObserver(() => requestAnimationFrame(adapt));
   observer.observe(document.body, { attributes: true });
   observer.observe(document.documentElement, { attributes: true });

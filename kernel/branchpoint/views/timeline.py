@@ -1,0 +1,251 @@
+"""The timeline: containers as lanes, what happened to them, and where one may look closer.
+
+The browser gets a picture of the stretch that it shows, column by column, however many events lie
+in it.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import traitlets
+
+from branchpoint.explore.curve import Curve
+from branchpoint.explore.draws import Draws, questions
+from branchpoint.timeline.branch import Branch
+from branchpoint.timeline.clock import SECOND, format_vtime
+from branchpoint.timeline.moment import Moment
+from branchpoint.timeline.recording import Recording
+from branchpoint.views.lanes import MOST_COLUMNS, Lanes, told
+from branchpoint.views.log import LogView
+from branchpoint.views.view import View, bundle
+
+if TYPE_CHECKING:
+    from branchpoint.timeline.events import Event
+
+_COLUMNS = 800  # of the first picture, before the browser says how wide it is
+_LEAST = 1000  # ns that a picture shows
+_MOST_CURVES = 6
+_MOST_POINTS = 500  # of a curve
+_EVERY = 0.3  # wall seconds between two looks at a branch that runs
+
+
+class TimelineView(View):
+    """A timeline, made by ``run.timeline()`` or ``branch.timeline()``.
+
+    ``view.moment`` is the moment that was chosen in it, ``view.log`` a log explorer that shows
+    what it is zoomed to.
+    """
+
+    kind = "timeline"
+    _esm = bundle("timeline.js")
+    state = traitlets.Dict().tag(sync=True)
+    picture = traitlets.Dict().tag(sync=True)
+    chosen = traitlets.Dict().tag(sync=True)
+
+    def __init__(self, subject: Recording | Branch) -> None:
+        self._subject = subject
+        self._run: Recording = subject.run if isinstance(subject, Branch) else subject
+        self._moment: Moment | None = None
+        self._log: LogView | None = None
+        self._count = _COLUMNS
+        self._looked = 0.0
+        self._curves = [] if isinstance(subject, Branch) else stored_curves(subject)
+        self._take()
+        self._stretch = self._span
+        super().__init__()
+        self._say()
+        self._draw()
+        history = subject.end._history
+        if isinstance(subject, Branch):
+            history.watchers.append(self._grew)
+            self.when_closed(lambda: history.watchers.remove(self._grew))
+
+    # -- for Python
+
+    @property
+    def moment(self) -> Moment | None:
+        """The moment that was chosen last."""
+        return self._moment
+
+    @property
+    def log(self) -> LogView:
+        """A log explorer of the same events, which shows what the timeline is zoomed to; a row
+        that is chosen there is chosen here.
+        """
+        if self._log is None or self._log.comm is None:
+            self._log = LogView(self._events)
+            self._log.observe(self._chosen_in_log, "chosen")
+            self._filter_log()
+        return self._log
+
+    @property
+    def window(self) -> tuple[float, float]:
+        """The stretch that is shown: its first and last virtual second."""
+        start, end = self._stretch
+        return (start - self._run.origin) / SECOND, (end - self._run.origin) / SECOND
+
+    def zoom(self, start: Any = None, end: Any = None) -> TimelineView:
+        """Show the stretch between two instants (virtual seconds, events, moments); without them
+        everything.
+        """
+        first = self._events._instant(start) if start is not None else self._span[0]
+        last = self._events._instant(end) if end is not None else self._span[1]
+        assert first is not None and last is not None
+        self._zoom(first, last)
+        return self
+
+    def select(self, instant: Any) -> TimelineView:
+        """Choose a moment: virtual seconds, an event, a moment."""
+        at = self._events._instant(instant)
+        assert at is not None
+        self._choose(at)
+        return self
+
+    # -- what it shows
+
+    def _take(self) -> None:
+        """Look at the timeline as it is now."""
+        run = self._run
+        self._end = self._subject.end.at
+        self._events = self._subject.events
+        names = [container.name for container in run.manifest.containers]
+        self._lanes = Lanes(self._events.columns, names, run.origin)
+        first = int(self._events.columns.at[0]) if len(self._events.columns) else run.origin
+        self._span = (max(min(first, run.origin), run.earliest), self._end)
+
+    def _say(self) -> None:
+        """What does not depend on the stretch that is shown."""
+        run, origin = self._run, self._run.origin
+        failure = run.manifest.failure
+        branch = self._subject if isinstance(self._subject, Branch) else None
+        self.state = {
+            "lanes": self._lanes.names,
+            "span": [self._span[0] - origin, self._span[1] - origin],
+            "events": len(self._events),
+            "failure": failure - origin if failure is not None and branch is None else None,
+            "fork": branch.start.at - origin if branch is not None else None,
+            "curves": [_points(curve) for curve in self._curves[:_MOST_CURVES]],
+        }
+
+    def _draw(self) -> None:
+        """A picture of the stretch that is shown."""
+        (start, end), count, lanes = self._stretch, self._count, self._lanes
+        lines, errors = lanes.lines(start, end, count)
+        kept = np.array(self._run.files.checkpoints, np.int64)
+        kept = kept[(kept >= start) & (kept <= min(end, self._end))]
+        origin = self._run.origin
+        self.picture = {
+            "start": start - origin,
+            "end": end - origin,
+            "columns": count,
+            "lines": lines,
+            "errors": errors,
+            "marks": [list(mark) for mark in lanes.marks(start, end, count)],
+            "states": [list(span) for span in lanes.states(start, end, count)],
+            "faults": [list(span) for span in lanes.faults(start, end, count)],
+            "checkpoints": np.unique((kept - start) * count // max(end - start, 1)).tolist(),
+        }
+
+    def _zoom(self, first: int, last: int) -> None:
+        low, high = self._span
+        first, last = sorted((first, last))
+        length = max(last - first, _LEAST)
+        first = max(min(first, high - length), low)
+        self._stretch = first, max(min(first + length, high), first + 1)
+        self._draw()
+        self._filter_log()
+
+    def _filter_log(self) -> None:
+        if self._log is None or self._log.comm is None:
+            return
+        start, end = (format_vtime(at - self._run.origin) for at in self._stretch)
+        whole = self._stretch == self._span
+        self._log.narrow("" if whole else start, "" if whole else end)
+
+    def _choose(self, at: int) -> None:
+        self._show_chosen(at)
+        if self._log is not None and self._moment is not None:
+            self._log.reveal(self._moment)
+
+    def _show_chosen(self, at: int) -> None:
+        moment = self._subject.end._at(min(max(at, self._run.earliest), self._end))
+        self._moment = moment
+        vtime = format_vtime(moment.at - self._run.origin)
+        self.chosen = {"at": moment.at - self._run.origin, "vtime": vtime, "id": moment.id}
+
+    def _chosen_in_log(self, _: Any) -> None:
+        assert self._log is not None
+        event = self._log.event
+        if event is not None:
+            self._show_chosen(event.at)
+
+    def _grew(self, standing: bool) -> None:
+        """Time has passed in the branch."""
+        now = time.monotonic()
+        if not standing and now - self._looked < _EVERY:
+            return
+        self._looked = now
+        whole = self._stretch == self._span
+        self._take()
+        if whole:
+            self._stretch = self._span
+        self._say()
+        self._draw()
+
+    # -- what the browser asks
+
+    def _on_window(self, message: dict[str, Any]) -> None:
+        self._count = min(max(int(message["columns"]), 1), MOST_COLUMNS)
+        origin = self._run.origin
+        self._zoom(int(message["start"]) + origin, int(message["end"]) + origin)
+
+    def _on_choose(self, message: dict[str, Any]) -> None:
+        self._choose(int(message["at"]) + self._run.origin)
+
+    def _on_next(self, message: dict[str, Any]) -> None:
+        at = int(message["at"]) + self._run.origin
+        event = self._lanes.next_mark(at, forward=bool(message["forward"]))
+        if event is not None:
+            self._choose(event.at)
+
+    # -- static
+
+    def _notable(self) -> list[Event]:
+        """What the static view lists."""
+        shown = ["container.exit", "container.oom", "container.restart", "fault.*"]
+        return [*self._events.where(type=shown)]
+
+    def _fallback_html(self) -> str:
+        from branchpoint.views import picture
+
+        return picture.html(self)
+
+    def __repr__(self) -> str:
+        start, end = self.window
+        events = self._notable()
+        head = f"{start:.3f} s to {end:.3f} s, {len(self._lanes.names) - 1} containers"
+        rows = [f"  {told(event)}" for event in events[:20]]
+        more = [f"  … {len(events) - 20} more"] if len(events) > 20 else []
+        return "\n".join([head, *rows, *more])
+
+
+def stored_curves(run: Recording) -> list[Curve]:
+    """The curves that were drawn of a recording, as far as their futures are known."""
+    found = []
+    for question in questions(run.files):
+        draws = list(Draws(run.files, question))
+        if draws:
+            span = min(draw.at for draw in draws), max(draw.at for draw in draws)
+            found.append(Curve(run, question, span, draws))
+    return sorted(found, key=lambda curve: -len(curve.draws))
+
+
+def _points(curve: Curve) -> dict[str, Any]:
+    points = [p for p in curve.points if p.trials][:_MOST_POINTS]
+    return {
+        "failure": curve.question.failure[:120],
+        "points": [[p.at - curve.origin, p.p, *p.interval, p.failed, p.trials] for p in points],
+    }
