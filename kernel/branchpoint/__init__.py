@@ -23,6 +23,7 @@ from branchpoint.errors import (
     TimeError,
 )
 from branchpoint.explore.recording import Recording, record
+from branchpoint.sharing.export import export
 from branchpoint.sharing.opening import open_recording as open
 from branchpoint.sharing.rerun import verify_notebook
 from branchpoint.sharing.share import share
@@ -56,6 +57,7 @@ __all__ = [
     "Time",
     "TimeError",
     "bash",
+    "export",
     "failure",
     "jobs",
     "open",

@@ -22,7 +22,7 @@ from branchpoint.guest.image import ensure_image
 from branchpoint.guest.snapshot import ensure_snapshot
 from branchpoint.machine import engine
 from branchpoint.sharing.differences import differences
-from branchpoint.sharing.opening import unpack
+from branchpoint.sharing.opening import briefly, unpack
 from branchpoint.system import build, load
 from branchpoint.timeline.clock import Time
 from branchpoint.timeline.failures import Failure
@@ -332,6 +332,34 @@ def share(recording: Path, notebook: Path | None, output: Path | None, whole: bo
             click.echo(f"warning: {warning}", err=True)
     click.echo(f"{path}: {path.stat().st_size / 1e6:.2f} MB; open it with: "
                f"branchpoint open {shlex.quote(str(path))}")  # fmt: skip
+
+
+@main.command()
+@_RECORDING
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, metavar="FILE",
+              help="Its ending says the form: .html, .json, .csv or .parquet.")  # fmt: skip
+@click.option("--packets", multiple=True, metavar="CONTAINER",
+              help="In a report: what went over this container's network in the second before "
+              "the failure (or the end) and the one after; runs the machine.")  # fmt: skip
+def export(recording: Path, output: Path, packets: tuple[str, ...]) -> None:
+    """Write a recording in a form that other programs read.
+
+    .html is a report to read and to pass on: one page without script, with the time line, stored
+    curves, and the log around the failure, faults and exits. .json is a trace for Perfetto or
+    chrome://tracing. .csv and .parquet are the table of events. A file that exists is replaced.
+
+    \b
+    Examples:
+      branchpoint export aria.branchpoint -o report.html --packets standby.replicator.1
+      branchpoint export triage.bpz -o timeline.json
+    """
+    with briefly(recording) as run:
+        moment = show.failure(run) or run.end
+        captures = {
+            f"{name}, around {moment}": moment.rewind(1).extract_pcap(name, 2) for name in packets
+        }
+        path = bp.export(run, output, packets=captures)
+    click.echo(f"{path}: {path.stat().st_size / 1e6:.2f} MB")
 
 
 @main.command()

@@ -52,8 +52,7 @@ class _Mark:
 def draw(curve: Curve, ax: Axes | None = None) -> Figure:
     """Draw a curve into ``ax``, or into a new picture, which is returned."""
     if ax is None:
-        picture = Picture(figsize=(_WIDTH, _HEIGHT), dpi=_DPI)
-        FigureCanvasAgg(picture)
+        picture = blank(_WIDTH, _HEIGHT)
         title = (_TITLE * len(curve.summary) + 8) / 72 / _HEIGHT
         ax = picture.add_axes((0.075, 0.12, 0.91, 0.88 - title))
     low, high = ((ns - curve.origin) / SECOND for ns in curve.span)
@@ -72,7 +71,7 @@ def draw(curve: Curve, ax: Axes | None = None) -> Figure:
     ax.set_xlabel("virtual time (s)", fontsize=_TEXT + 1)
     ax.set_ylabel("P(failure)", fontsize=_TEXT + 1, y=0.6)
     ax.set_title(
-        "\n".join(_plain(line, _TITLE_LENGTH) for line in curve.summary),
+        "\n".join(plain(line, _TITLE_LENGTH) for line in curve.summary),
         fontsize=_TEXT + 0.5, loc="left", linespacing=1.35, parse_math=False,
     )  # fmt: skip
     figure = ax.get_figure(root=True)
@@ -84,6 +83,13 @@ def png(curve: Curve) -> tuple[bytes, dict[str, int]]:
     """The bytes of the picture, and in how many pixels a notebook shows it."""
     size = {"width": round(_WIDTH * 100), "height": round(_HEIGHT * 100)}
     return saved(draw(curve)), size
+
+
+def blank(width: float, height: float) -> Figure:
+    """An empty picture of so many inches, outside matplotlib's global state."""
+    picture = Picture(figsize=(width, height), dpi=_DPI)
+    FigureCanvasAgg(picture)
+    return picture
 
 
 def saved(figure: Figure, colours: int = _COLOURS) -> bytes:
@@ -189,10 +195,10 @@ def _marks(events: EventSet, end: float) -> list[_Mark]:
             hit.add(target)
             label = f"{event.fields.get('type', 'fault')} {target}"
             until = healed.get(event.fields.get("id"), end)
-            marks.append(_Mark(event.vtime, until, _plain(label, _LABEL), True))
+            marks.append(_Mark(event.vtime, until, plain(label, _LABEL), True))
         elif event.fields.get("asked") != "1" or event.container not in hit:
             label = f"exit {event.container}{_manner(event)}"
-            marks.append(_Mark(event.vtime, event.vtime, _plain(label, _LABEL), False))
+            marks.append(_Mark(event.vtime, event.vtime, plain(label, _LABEL), False))
     return marks
 
 
@@ -201,7 +207,7 @@ def _manner(event: Event) -> str:
     return f" (signal {signal})" if signal != "0" else f" ({event.fields.get('code', '?')})"
 
 
-def _plain(text: str, width: int) -> str:
+def plain(text: str, width: int) -> str:
     """Text of a stranger that the font has letters for."""
     shown = inert(text, width)
     return "".join(c if ord(c) < _LATIN or c in "…→" else "·" for c in shown).strip()

@@ -23,6 +23,7 @@ from branchpoint.sharing.contents import Contents, Part
 from branchpoint.sharing.differences import differences
 from branchpoint.sharing.installing import Installation
 from branchpoint.timeline import disk, manifest
+from branchpoint.timeline import recording as timeline
 
 SUFFIX = ".branchpoint"
 _PIECE = 1 << 20  # bytes unpacked at once
@@ -60,6 +61,21 @@ def open_recording(path: Path | str) -> Recording:
     for note in [*opened.notes, *differences(run)]:
         run.files.warn(note)
     return run
+
+
+@contextlib.contextmanager
+def briefly(recording: timeline.Recording | Path | str) -> Iterator[timeline.Recording]:
+    """An open recording for a while; one from a bundle is unpacked into a temporary folder."""
+    if isinstance(recording, timeline.Recording):
+        yield recording
+    elif Path(recording).is_file():
+        with tempfile.TemporaryDirectory(prefix="branchpoint-") as folder:
+            path = unpack(recording, Path(folder) / f"{Path(recording).stem}{SUFFIX}").path
+            with open_folder(path) as run:
+                yield run
+    else:
+        with open_folder(recording) as run:
+            yield run
 
 
 def unpack(bundle: Path | str, path: Path | str | None = None) -> Opened:

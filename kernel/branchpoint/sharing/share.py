@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import os
 import re
@@ -21,6 +20,7 @@ from branchpoint.errors import RecordingError
 from branchpoint.guest import image
 from branchpoint.sharing import archive, contents, hygiene
 from branchpoint.sharing.contents import Boot, Contents, Part, Symbols
+from branchpoint.sharing.files import replacing
 from branchpoint.timeline import disk, manifest
 from branchpoint.timeline.record import this_engine
 from branchpoint.timeline.recording import Recording
@@ -79,7 +79,7 @@ def share(
         images, boot, symbols = _images(run)
         parts += images
     parts.sort(key=lambda part: part.name)
-    with _replacing(target) as out, tempfile.TemporaryFile(dir=target.parent) as room:
+    with replacing(target) as out, tempfile.TemporaryFile(dir=target.parent) as room:
         packed = list(_packed(parts, room))
         head = run.manifest
         try:
@@ -215,26 +215,3 @@ class _Hashed:
         piece = self._file.read(size)
         self.digest.update(piece)
         return piece
-
-
-@contextlib.contextmanager
-def _replacing(target: Path) -> Iterator[BinaryIO]:
-    """A new file that gets its name when it is complete and on the disk."""
-    with disk.explained(f"{target} cannot be written"):
-        fd, unfinished = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-        try:
-            with os.fdopen(fd, "w+b") as file:
-                yield file
-                file.flush()
-                os.fchmod(fd, 0o666 & ~_umask())
-                os.fsync(fd)
-            Path(unfinished).replace(target)
-        except BaseException:
-            Path(unfinished).unlink()
-            raise
-
-
-def _umask() -> int:
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
 
 from branchpoint import progress
 from branchpoint.errors import DivergenceError, RecordingError
-from branchpoint.explore.recording import open_recording
 from branchpoint.sharing.differences import differences
-from branchpoint.sharing.opening import SUFFIX, unpack
+from branchpoint.sharing.opening import briefly
 from branchpoint.timeline.clock import format_vtime
 from branchpoint.timeline.listing import inert
 from branchpoint.timeline.recording import Recording
@@ -63,22 +59,8 @@ def verify(recording: Recording | Path | str) -> Verified:
 
     :raises BranchpointError: when it cannot be replayed at all here.
     """
-    with _opened(recording) as run:
+    with briefly(recording) as run:
         return _verify(run)
-
-
-@contextlib.contextmanager
-def _opened(recording: Recording | Path | str) -> Iterator[Recording]:
-    if isinstance(recording, Recording):
-        yield recording
-    elif Path(recording).is_file():
-        with tempfile.TemporaryDirectory(prefix="branchpoint-") as folder:
-            path = unpack(recording, Path(folder) / f"{Path(recording).stem}{SUFFIX}").path
-            with open_recording(path) as run:
-                yield run
-    else:
-        with open_recording(recording) as run:
-            yield run
 
 
 def _verify(run: Recording) -> Verified:

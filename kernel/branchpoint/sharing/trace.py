@@ -1,0 +1,117 @@
+"""A recording as a trace in Chrome's format, for Perfetto (and chrome://tracing).
+
+Each container is a track. On it lie its lives as slices, its lines as instants and, above, faults
+as slices of their own; counters tell how much was said and how likely a failure was. Times are
+microseconds since power-on, and each event also tells its virtual time and its moment.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+from branchpoint.sharing.occurrences import curves, faults, lives
+from branchpoint.timeline.clock import SECOND, format_vtime
+from branchpoint.timeline.listing import inert
+from branchpoint.timeline.recording import Recording
+
+_TEXT = 1000  # characters of a line
+_NAME = 120  # characters of a name, which is all that is seen at first
+_SYSTEM = 1  # the number of the one process
+_OTHERS = ("kernel", "agent", "process", "fault")
+_BIN = SECOND // 4  # ns over which lines are counted
+
+Entry = dict[str, Any]
+
+
+def trace(run: Recording) -> Entry:
+    """The trace of a recording, to be written as JSON."""
+    names = [*(container.name for container in run.manifest.containers), *_OTHERS]
+    tracks = {name: number for number, name in enumerate(names, 1)}
+    title = inert(run.manifest.title or run.path.name, _NAME)
+    entries: list[Entry] = [_meta("process_name", 0, name=title)]
+    for name, number in tracks.items():
+        entries.append(_meta("thread_name", number, name=name))
+        entries.append(_meta("thread_sort_index", number, sort_index=number))
+    timed = [
+        *_lives(run, tracks),
+        *_faults(run),
+        *_lines(run, tracks),
+        *_rates(run),
+        *_chances(run),
+    ]
+    entries += sorted(timed, key=lambda entry: entry["ts"])
+    about = {
+        "system": title,
+        "seed": run.manifest.seed,
+        "vtime 0 is at (µs)": run.origin / 1000,
+        "made with": str(run.manifest.engine),
+    }
+    return {"traceEvents": entries, "displayTimeUnit": "ms", "otherData": about}
+
+
+def _meta(kind: str, track: int, **args: Any) -> Entry:
+    return {"ph": "M", "pid": _SYSTEM, "tid": track, "name": kind, "args": args}
+
+
+def _entry(run: Recording, kind: str, at: int, name: str, **more: Any) -> Entry:
+    vtime = format_vtime(at - run.origin)
+    args = {"vtime": vtime, **more.pop("args", {})}
+    if run.earliest <= at <= run.manifest.end:
+        args["moment"] = f"main@{vtime}"
+    return {"ph": kind, "pid": _SYSTEM, "ts": at / 1000, "name": inert(name, _NAME), **more,
+            "args": args}  # fmt: skip
+
+
+def _track(tracks: dict[str, int], name: str, source: str) -> int:
+    return tracks.get(name) or tracks.get(source) or tracks["agent"]
+
+
+def _lives(run: Recording, tracks: dict[str, int]) -> Iterator[Entry]:
+    for life in lives(run):
+        how = {"ended": inert(life.ended.text, _TEXT)} if life.ended else {}
+        track, length = _track(tracks, life.who, "agent"), (life.end - life.start) / 1000
+        yield _entry(run, "X", life.start, "running", tid=track, dur=length, cat="life", args=how)
+
+
+def _faults(run: Recording) -> Iterator[Entry]:
+    for number, fault in enumerate(faults(run), 1):
+        name = f"{fault.what} {fault.who}".strip()
+        for kind, at in (("b", fault.start), ("e", fault.end)):
+            yield _entry(run, kind, at, name, id=number, cat="fault", tid=0)
+
+
+def _lines(run: Recording, tracks: dict[str, int]) -> Iterator[Entry]:
+    for event in run.events:
+        if event.type in ("container.start", "fault.start", "fault.end"):
+            continue
+        text = inert(event.text, _TEXT)
+        is_line = event.type == "log"
+        name = text if is_line else f"{event.type} {text}".strip()
+        args = {"text": text, **({"stream": event.stream} if event.stream else {})}
+        kind = event.source if is_line else event.type
+        track = _track(tracks, event.container, event.source)
+        yield _entry(run, "i", event.at, name, tid=track, s="t", cat=inert(kind, _NAME), args=args)
+
+
+def _rates(run: Recording) -> Iterator[Entry]:
+    """How many lines a second each container wrote."""
+    for container in run.manifest.containers:
+        lines = run.events.where(container=container.name, type="log")
+        counts = Counter(event.at // _BIN for event in lines)
+        for place in sorted({*counts, *(place + 1 for place in counts)}):
+            value = counts[place] * SECOND / _BIN
+            yield _counter(run, place * _BIN, f"lines/s {container.name}", value)
+
+
+def _chances(run: Recording) -> Iterator[Entry]:
+    for curve in curves(run):
+        for point in curve.points:
+            if point.trials:
+                yield _counter(run, point.at, f"P({curve.question.failure})", round(point.p, 4))
+
+
+def _counter(run: Recording, at: int, name: str, value: float) -> Entry:
+    return {"ph": "C", "pid": _SYSTEM, "tid": 0, "ts": at / 1000, "name": inert(name, _NAME),
+            "args": {"value": value}}  # fmt: skip
