@@ -142,6 +142,17 @@ def task(title: str, total: float | None = None, unit: str = "") -> Iterator[Tas
         new.finish()
 
 
+@contextmanager
+def unseen() -> Iterator[None]:
+    """Tasks of this thread are not drawn: somebody shows in his own way what it does."""
+    outer = getattr(_open, "task", None)
+    _open.task = Task("", None, "", lambda task, final: None)
+    try:
+        yield
+    finally:
+        _open.task = outer
+
+
 def current(thread: int) -> Task | None:
     """What the thread with that ident is doing now: the outermost task that it has open."""
     return _outermost.get(thread)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from html import escape
 from typing import Any
 
+from branchpoint import showing
 from branchpoint.errors import BranchpointError, ContainerError
 from branchpoint.guest import wire
 from branchpoint.timeline.branch import Branch
 from branchpoint.timeline.history import COMMAND
-from branchpoint.timeline.listing import inert
 from branchpoint.timeline.moment import duration
 from branchpoint.timeline.process import Process
 from branchpoint.timeline.screen import Screen
@@ -18,7 +17,6 @@ from branchpoint.timeline.screen import Screen
 _STEP = 10_000_000  # ns between looks whether the shell has ended
 _PATIENCE = 10  # virtual seconds in which things come to rest
 _QUIET = 0.25  # virtual seconds without a word, after which a program is taken to have finished
-_SHOWN = 20_000  # characters of the transcript in a notebook's saved cell, at most
 
 
 class Terminal:
@@ -100,6 +98,13 @@ class Terminal:
                 _STEP,
             )
         return self
+
+    def interact(self) -> Any:
+        """The terminal on the page, for a notebook: an xterm to type to while time passes.
+
+        The last expression of a cell is shown so anyway. Before the first output it settles.
+        """
+        return showing.show("terminal", self)
 
     # -- looking
 
@@ -196,10 +201,8 @@ class Terminal:
         dead = ", container dead" if self.dead_container else ""
         return f"<terminal in {where}, {rows} rows, {columns} columns: {state}{dead}>"
 
-    def _repr_html_(self) -> str:
-        text = "\n".join(inert(line, _SHOWN) for line in self.transcript.splitlines())
-        cut = f"{len(text) - _SHOWN} characters before this\n" if len(text) > _SHOWN else ""
-        return f"<pre>{escape(cut + text[-_SHOWN:])}</pre><small>{escape(repr(self))}</small>"
+    def _repr_mimebundle_(self, **_: Any) -> Any:
+        return self.interact()._repr_mimebundle_()
 
 
 def opened(branch: Branch) -> list[Terminal]:

@@ -14,7 +14,9 @@ from branchpoint.timeline.events import EventSet
 from branchpoint.timeline.recording import Recording
 
 if TYPE_CHECKING:
+    from branchpoint.timeline.terminal import Terminal
     from branchpoint.views.log import LogView
+    from branchpoint.views.terminal import TerminalView
     from branchpoint.views.timeline import TimelineView
 
 
@@ -37,7 +39,15 @@ def timeline(subject: Recording | Branch) -> TimelineView:
     return TimelineView(subject)
 
 
+def terminal(terminal: Terminal) -> TerminalView:
+    """A terminal of a branch, to type to."""
+    from branchpoint.views.terminal import TerminalView
+
+    return TerminalView(terminal)
+
+
 def install() -> None:
     """Draw what things that can be looked at ask for."""
     showing.use("log", log)
     showing.use("timeline", timeline)
+    showing.use("terminal", terminal)

@@ -1,0 +1,222 @@
+// A terminal: what a shell in a branch shows, and the keys that are pressed for it.
+import type { AnyModel } from '@anywidget/types';
+import { FitAddon } from '@xterm/addon-fit';
+import { Terminal } from '@xterm/xterm';
+import xterm from '@xterm/xterm/css/xterm.css';
+import { Asking } from './parts/asking';
+import { copyButton, frame, h } from './parts/dom';
+import css from './parts/terminal.css';
+
+interface State {
+  container: string;
+  dead: boolean;
+  rows: number;
+  columns: number;
+  passes: boolean;
+  vtime: string;
+  code: string;
+  exit: number | null;
+  error: string;
+}
+
+type Answer =
+  | { answer: 'output'; start: number }
+  | { answer: 'error'; text: string };
+
+const STYLE = 'branchpoint-xterm';
+const HUES = ['red', 'green', 'yellow', 'blue', 'magenta', 'cyan'];
+const SCROLLBACK = 10_000; // lines
+
+class TerminalView {
+  private terminal: Terminal;
+  private fit = new FitAddon();
+  private asking: Asking;
+  private shown = 0; // bytes that were given to the terminal
+  private begun = false; // whether what was shown before this page has come
+  private replaying = false;
+  private host: HTMLElement;
+  private screen: HTMLElement;
+  private error: HTMLElement;
+  private status: HTMLElement;
+  private busy: HTMLElement;
+  private pass: HTMLButtonElement;
+  private copy: HTMLButtonElement;
+  readonly dispose: () => void;
+
+  constructor(
+    private model: AnyModel,
+    el: HTMLElement
+  ) {
+    if (!document.getElementById(STYLE)) {
+      const style = h('style', { id: STYLE });
+      style.textContent = xterm + css;
+      document.head.append(style);
+    }
+    this.asking = new Asking(model, busy => (this.busy.hidden = !busy));
+    const where = this.state.container || 'guest';
+    this.screen = h('div', { class: 'bpv-screen' });
+    this.host = h('div', { class: 'bpv-terminal' }, this.screen);
+    this.error = h('div', { class: 'bpv-error', role: 'alert', hidden: true });
+    this.status = h('span', { role: 'status' });
+    this.busy = h('span', { hidden: true }, '· the kernel is busy, this waits for it');
+    this.pass = h('button', {
+      class: 'bpv-button', type: 'button',
+      click: () => this.asking.ask(this.state.passes ? 'pause' : 'run')
+    });
+    const fit = h('button', {
+      class: 'bpv-button', type: 'button',
+      title: 'As many rows and columns as there is room for; drag the lower edge for more rows',
+      click: () => this.resize()
+    }, 'Fit');
+    this.copy = copyButton('Copy the Python expression for this terminal as it is now', () =>
+      this.state.code
+    );
+    this.copy.textContent = 'Copy as Python';
+    this.terminal = new Terminal({
+      rows: this.state.rows,
+      cols: this.state.columns,
+      scrollback: SCROLLBACK,
+      fontSize: 12
+    });
+    const unframe = frame(
+      el,
+      `Terminal in ${where}`,
+      [h('div', { class: 'bpv-bar' },
+        h('strong', {}, where), this.pass, fit, h('span', { class: 'bpv-space' }),
+        h('span', { class: 'bpv-dim' }, 'Shift+Esc leaves the terminal')),
+      this.host,
+      this.error,
+      h('div', { class: 'bpv-bar bpv-foot' },
+        this.status, this.busy, h('span', { class: 'bpv-space' }), this.copy)],
+      () => this.dress()
+    );
+    this.terminal.loadAddon(this.fit);
+    this.terminal.open(this.screen);
+    this.terminal.textarea?.setAttribute('aria-label', `Terminal in ${where}`);
+    this.terminal.attachCustomKeyEventHandler(event => this.isForTerminal(event));
+    this.terminal.onData(keys => this.type(keys, false));
+    this.terminal.onBinary(keys => this.type(keys, true));
+    let height = 0;
+    this.host.addEventListener('pointerdown', () => (height = this.host.clientHeight));
+    const released = () => {
+      if (height && height !== this.host.clientHeight) this.resize();
+      height = 0;
+    };
+    document.addEventListener('pointerup', released);
+
+    const onState = () => this.show();
+    const onMessage = (answer: Answer, buffers: DataView[]) => this.answered(answer, buffers);
+    model.on('change:state', onState);
+    model.on('msg:custom', onMessage);
+    this.show();
+    this.asking.ask('output', { start: 0 });
+    this.dispose = () => {
+      model.off('change:state', onState);
+      model.off('msg:custom', onMessage);
+      document.removeEventListener('pointerup', released);
+      this.terminal.dispose();
+      unframe();
+    };
+  }
+
+  private get state(): State {
+    return this.model.get('state') as State;
+  }
+
+  /** Colours that can be read on this page, as in the other views. */
+  private dress(): void {
+    const style = getComputedStyle(this.host);
+    const value = (name: string) => style.getPropertyValue(`--${name}`).trim();
+    const foreground = style.color;
+    const background = getComputedStyle(this.host.parentElement!).backgroundColor;
+    this.terminal.options.theme = {
+      background, foreground, cursor: foreground, cursorAccent: background,
+      selectionBackground: value('chosen'),
+      black: value('soft'), brightBlack: value('soft'), white: foreground, brightWhite: foreground,
+      ...Object.fromEntries(HUES.flatMap(hue => [
+        [hue, value(hue)],
+        [`bright${hue[0]!.toUpperCase()}${hue.slice(1)}`, value(hue)]
+      ]))
+    };
+    this.terminal.options.fontFamily = value('mono') || 'monospace';
+  }
+
+  // -- what the kernel says
+
+  private show(): void {
+    this.asking.answered();
+    const state = this.state;
+    if (state.rows !== this.terminal.rows || state.columns !== this.terminal.cols) {
+      this.terminal.resize(state.columns, state.rows);
+    }
+    const ended = state.exit !== null;
+    this.terminal.options.disableStdin = ended;
+    this.pass.hidden = ended;
+    this.pass.textContent = state.passes ? 'Pause' : 'Run';
+    this.pass.title = state.passes
+      ? 'Let time stand in the branch'
+      : 'Let time pass in the branch for a minute; a key lets pass what its answer takes';
+    const what = ended
+      ? `ended with exit code ${state.exit}`
+      : state.passes ? 'time passes' : 'time stands';
+    const dead = state.dead ? ' · the container is dead: its files and network are what is left' : '';
+    this.status.textContent = `${state.vtime} s · ${what}${dead}`;
+    this.copy.hidden = !state.code;
+    this.error.textContent = state.error;
+    this.error.hidden = !state.error;
+  }
+
+  private answered(answer: Answer, buffers: DataView[]): void {
+    this.asking.answered();
+    if (answer.answer === 'error') {
+      this.error.textContent = answer.text;
+      this.error.hidden = false;
+      return;
+    }
+    const view = buffers[0];
+    if (!view) return;
+    const data = new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
+    const missing = this.shown - answer.start;
+    if (missing < 0) {
+      this.asking.ask('output', { start: this.shown });
+      return;
+    }
+    const fresh = data.subarray(missing);
+    this.shown += fresh.length;
+    if (this.begun) {
+      this.terminal.write(fresh);
+    } else {
+      this.begun = this.replaying = true;
+      this.terminal.write(fresh, () => (this.replaying = false));
+    }
+  }
+
+  // -- what the user does
+
+  private type(keys: string, binary: boolean): void {
+    // Programs ask terminals things: one page answers, and not to what was asked before it came.
+    if (this.replaying || !this.host.contains(document.activeElement)) return;
+    this.asking.ask('keys', binary ? { keys, binary } : { keys });
+  }
+
+  private isForTerminal(event: KeyboardEvent): boolean {
+    if (event.key === 'Escape' && event.shiftKey) {
+      if (event.type === 'keydown') (this.pass.hidden ? this.copy : this.pass).focus();
+      return false;
+    }
+    const copies = event.ctrlKey && event.key.toLowerCase() === 'c';
+    return !(copies && this.terminal.hasSelection());
+  }
+
+  private resize(): void {
+    const size = this.fit.proposeDimensions();
+    if (!size || !Number.isFinite(size.rows) || !Number.isFinite(size.cols)) return;
+    this.asking.ask('size', { rows: Math.max(size.rows, 2), columns: Math.max(size.cols, 10) });
+  }
+}
+
+export default {
+  render({ model, el }: { model: AnyModel; el: HTMLElement }): () => void {
+    return new TerminalView(model, el).dispose;
+  }
+};

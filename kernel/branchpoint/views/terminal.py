@@ -1,0 +1,183 @@
+"""A terminal to type to: what a shell in a branch shows, and keys for it.
+
+Each key lets as much time pass in the branch as its program needs to answer, and no more: whoever
+opens a terminal a second before a crash can look around for long. :meth:`TerminalView.run` lets it
+pass as it does for the reader. Nothing happens before the first key: a notebook that runs without
+its reader is the same again.
+"""
+
+from __future__ import annotations
+
+import time
+from html import escape
+from typing import Any
+
+import traitlets
+
+from branchpoint.timeline.clock import format_vtime
+from branchpoint.timeline.listing import inert
+from branchpoint.timeline.terminal import Terminal
+from branchpoint.views.clock import clock_of
+from branchpoint.views.view import View, bundle
+
+RUN = 60.0
+"""Virtual seconds that pass, unless it is paused, before it stands again."""
+_ECHO = 0.03  # virtual seconds for an answer to a key; the agent takes up to 0.01
+_ANSWER = 0.5  # ... to a line, from the last word of its program
+_PATIENCE = 5.0  # ... in all
+_FIRST = 2.0  # ... of a shell to begin
+_PROMPT = b"\x1b[?2004h"  # a shell waits for a line; most tell their terminal so
+_NO_PROMPT = b"\x1b[?2004l"
+_EVERY = 0.2  # wall seconds between two words about the time while it passes
+_WIDTH = 1000  # characters of a line in the static view
+_STATIC = 40_000  # characters of the static view, the last ones
+
+
+class TerminalView(View):
+    """A terminal on the page, made by ``terminal.interact()`` or by displaying a terminal.
+
+    ``view.terminal`` is the handle for everything else.
+    """
+
+    kind = "terminal"
+    _esm = bundle("terminal.js")
+    state = traitlets.Dict().tag(sync=True)
+
+    def __init__(self, terminal: Terminal) -> None:
+        self.terminal = terminal
+        self._branch = terminal.branch
+        self._history = self._branch._history
+        self._clock = clock_of(self._branch)
+        self._output = bytearray()
+        self._pieces = 0  # of the terminal's output that are in it
+        self._said = 0.0
+        self._rest = 0.0  # virtual seconds of quiet that end an answer
+        self._limit = 0  # absolute ns at which it ends anyway
+        if not terminal.output:
+            self._begin()
+        self._take()
+        super().__init__()
+        self._say()
+        self._history.watchers.append(self._passed)
+        self.when_closed(lambda: self._history.watchers.remove(self._passed))
+        self.when_closed(self._clock.watch(self._say))
+
+    def _begin(self) -> None:
+        """Let time pass until the shell has said something."""
+        end = self._branch.vtime + _FIRST
+        while not self.terminal.output and self.terminal.running and self._branch.vtime < end:
+            self.terminal.settle(_ECHO)
+
+    # -- for Python
+
+    def run(self) -> TerminalView:
+        """Let time pass in the branch, until :meth:`pause` or for :data:`RUN` seconds."""
+        self._limit = 0
+        self._clock.run(self._branch, RUN)
+        return self
+
+    def pause(self) -> TerminalView:
+        """Let time stand."""
+        self._limit = 0
+        self._clock.pause()
+        self._clock.join()
+        return self
+
+    # -- what it shows
+
+    def _take(self) -> bytes:
+        """What is new of the terminal's output."""
+        pieces = self._history.shown.get(self.terminal.number, [])[self._pieces :]
+        new = b"".join(data for _, data in pieces)
+        self._pieces += len(pieces)
+        self._output += new
+        return new
+
+    def _passed(self, standing: bool) -> None:
+        """Time has passed in the branch."""
+        start = len(self._output)
+        new = self._take()
+        if new:
+            self.send({"answer": "output", "start": start}, [new])
+            if self._history.tip.at < self._limit:
+                self._clock.run(self._branch, self._quiet())
+        quiet = standing and not self._clock.running
+        if quiet or time.monotonic() - self._said > _EVERY:
+            self._say()
+
+    def _say(self) -> None:
+        self._said = time.monotonic()
+        terminal, branch = self.terminal, self._branch
+        rows, columns = terminal.size
+        running = terminal.running
+        if not running and self._clock.running:
+            self._clock.pause()
+        passes = self._clock.running and running
+        self.state = {
+            "container": terminal.container,
+            "dead": terminal.dead_container,
+            "rows": rows,
+            "columns": columns,
+            "passes": passes,
+            "vtime": format_vtime(self._history.tip.at - branch.run.origin),
+            "code": "" if passes else self._code(),
+            "exit": terminal.exit_code,
+            "error": self._clock.error,
+        }
+
+    def _code(self) -> str:
+        """The expression for this terminal as it is now."""
+        with self._branch.run.replayer.lock:
+            number = [each.number for each in self._branch.terminals].index(self.terminal.number)
+            return f'run.at("{self._branch.id}").branch().terminals[{number}]'
+
+    # -- what the browser asks
+
+    def _on_output(self, message: dict[str, Any]) -> None:
+        start = max(int(message["start"]), 0)
+        self.send({"answer": "output", "start": start}, [bytes(self._output[start:])])
+
+    def _quiet(self) -> float:
+        """Virtual seconds without a word, after which an answer is taken to be complete."""
+        waits = self._output.rfind(_PROMPT) > self._output.rfind(_NO_PROMPT)
+        return _ECHO if waits else self._rest
+
+    def _answer(self, rest: float) -> None:
+        """Let time pass for an answer that ends with so many virtual seconds of quiet."""
+        self._rest = rest
+        self._limit = self._history.tip.at + round(_PATIENCE * 1e9)
+        self._clock.run(self._branch, self._quiet())
+
+    def _on_keys(self, message: dict[str, Any]) -> None:
+        keys = str(message["keys"])
+        encoding = "latin-1" if message.get("binary") else "utf-8"
+        self.terminal.type(keys.encode(encoding, "replace"))
+        self._answer(_ECHO if keys.isprintable() else _ANSWER)
+
+    def _on_size(self, message: dict[str, Any]) -> None:
+        size = int(message["rows"]), int(message["columns"])
+        if size != self.terminal.size:
+            self.terminal.resize(*size)
+            self._answer(_ECHO)
+
+    def _on_run(self, message: dict[str, Any]) -> None:
+        self.run()
+
+    def _on_pause(self, message: dict[str, Any]) -> None:
+        self._limit = 0
+        self._clock.pause()
+
+    # -- static
+
+    def __repr__(self) -> str:
+        return f"{self.terminal!r}\n{self._transcript()}"
+
+    def _transcript(self) -> str:
+        text = "\n".join(inert(line, _WIDTH) for line in self.terminal.transcript.splitlines())
+        if len(text) <= _STATIC:
+            return text
+        return f"… {len(text) - _STATIC} characters before this\n{text[-_STATIC:]}"
+
+    def _fallback_html(self) -> str:
+        where = self.terminal.container or "guest"
+        return f"<p>Terminal in {escape(where)}</p><pre>{escape(self._transcript())}</pre>"

@@ -1,0 +1,146 @@
+"""A terminal on the page: keys, time that passes for their answers, what a saved cell keeps."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import pytest
+
+import branchpoint as bp
+from branchpoint.views.terminal import TerminalView
+from branchpoint.views.view import LARGEST, STATIC
+
+PATIENCE = 30  # wall seconds
+
+
+class Page:
+    """The browser's side: what it was sent, and keys."""
+
+    def __init__(self, view: TerminalView, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.view = view
+        self.shown = b""
+        self.errors: list[str] = []
+        monkeypatch.setattr(view, "send", self._heard)
+        self.ask("output", start=0)
+
+    def _heard(self, message: dict[str, Any], buffers: list[bytes] | None = None) -> None:
+        if message["answer"] == "output":
+            assert buffers is not None
+            assert message["start"] == len(self.shown), "nothing is shown twice or left out"
+            self.shown += buffers[0]
+        else:
+            self.errors.append(message["text"])
+
+    def ask(self, what: str, **rest: Any) -> None:
+        self.view._asked(self.view, {"ask": what, **rest}, [])
+        json.dumps(self.view.state)
+
+    def rests(self) -> None:
+        """Wait until time stands."""
+        end = time.monotonic() + PATIENCE
+        while self.view.state["passes"] and time.monotonic() < end:
+            time.sleep(0.005)
+        assert not self.view.state["passes"]
+
+    def type(self, keys: str) -> None:
+        for key in keys:
+            self.ask("keys", keys=key)
+            self.rests()
+
+
+@pytest.fixture
+def page(idle: bp.Recording, monkeypatch: pytest.MonkeyPatch) -> Page:
+    return Page(idle.at(1).branch().terminal("a.1").interact(), monkeypatch)
+
+
+def test_keys_are_answered_and_time_stands_again(page: Page) -> None:
+    terminal, branch = page.view.terminal, page.view.terminal.branch
+    assert page.shown.endswith(b"# ")
+    begun = branch.vtime
+    page.type("echo $((6*7))\r")
+    assert terminal.screen[1] == "42" and page.shown == terminal.output
+    assert branch.vtime - begun < 1, "typing costs little virtual time, however slowly one types"
+    page.type("sleep 0.3; echo slept\r")
+    assert "slept" in terminal.screen
+    page.type("exit 5\r")
+    assert page.view.state["exit"] == 5
+    page.type("x")
+    assert len(page.errors) == 1 and "has ended" in page.errors[0]
+
+
+def test_time_passes_until_it_is_paused(page: Page) -> None:
+    branch = page.view.terminal.branch
+    page.type("while sleep 0.1; do echo x; done\r")
+    begun, wall = branch.vtime, time.monotonic()
+    page.ask("run")
+    assert page.view.state["passes"]
+    while branch.vtime - begun < 0.5 and time.monotonic() - wall < PATIENCE:
+        time.sleep(0.005)
+    page.view.pause()
+    assert not page.view.state["passes"]
+    assert 0.5 <= branch.vtime - begun <= time.monotonic() - wall + 0.1
+    assert page.shown == page.view.terminal.output and page.shown.count(b"x\r\n") > 3
+
+
+def test_a_cell_may_let_time_pass_meanwhile(page: Page) -> None:
+    page.ask("run")
+    bp.bash("echo from a cell > /proc/1/fd/1 && sleep 1").run(page.view.terminal.branch, "b.1")
+    page.view.pause()
+    assert page.shown == page.view.terminal.output
+
+
+def test_the_page_s_size_is_the_program_s(page: Page) -> None:
+    page.ask("size", rows=30, columns=100)
+    page.rests()
+    page.type("stty size\r")
+    assert b"30 100" in page.shown
+    assert (page.view.state["rows"], page.view.state["columns"]) == (30, 100)
+    page.ask("size", rows=0, columns=10**9)
+    page.ask("size", rows="many")
+    page.ask("keys")
+    assert len(page.errors) == 3
+
+
+def test_a_page_that_comes_later_gets_everything(
+    page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page.type("echo one\r")
+    other = Page(page.view.terminal.interact(), monkeypatch)
+    assert other.shown == page.shown
+    other.type("echo two\r")
+    assert other.shown == page.shown == page.view.terminal.output
+
+
+def test_a_saved_cell_is_small_inert_and_the_same_again(idle: bp.Recording) -> None:
+    def saved() -> dict[str, Any]:
+        terminal = idle.at(1).branch().terminal("a.1").settle()
+        terminal.type("echo '<script>alert(1)</script>'; seq 1 100000\n").settle()
+        data: dict[str, Any] = terminal._repr_mimebundle_()[0]
+        return data
+
+    one, two = saved(), saved()
+    for kind in ("text/html", "text/plain"):
+        assert one[kind] == two[kind]
+        assert STATIC in one[kind] and "99999" in one[kind] and "\x1b" not in one[kind]
+    assert "<script>" not in one["text/html"]
+    assert len(json.dumps(one)) < LARGEST
+
+
+def test_showing_it_lets_no_time_pass_but_for_the_first_prompt(idle: bp.Recording) -> None:
+    terminal = idle.at(1).branch().terminal("a.1")
+    terminal.interact()
+    first = terminal.branch.vtime
+    assert terminal.screen[0].endswith("#") and first < 1.1
+    terminal.interact()
+    terminal._repr_mimebundle_()
+    assert terminal.branch.vtime == first
+
+
+def test_the_expression_for_it_makes_it_again(page: Page) -> None:
+    page.type("echo here\r")
+    code = page.view.state["code"]
+    run = page.view.terminal.branch.run
+    again = eval(code, {"run": run})
+    assert again.output == page.view.terminal.output
