@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
 import time
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from jupyter_client.blocking import BlockingKernelClient
+from jupyter_client.manager import start_new_kernel
+from places import ARIA
 
 import branchpoint as bp
 from branchpoint.views.terminal import TerminalView
 from branchpoint.views.view import LARGEST, STATIC
 
+KERNELSPEC = ARIA.parents[3] / "kernel" / "kernelspec"
 PATIENCE = 30  # wall seconds
 
 
@@ -144,3 +151,51 @@ def test_the_expression_for_it_makes_it_again(page: Page) -> None:
     run = page.view.terminal.branch.run
     again = eval(code, {"run": run})
     assert again.output == page.view.terminal.output
+
+
+# -- in our kernel
+
+CELL = """\
+import branchpoint as bp
+run = bp.open({path!r})
+terminal = run.at(1).branch().terminal("client")
+terminal"""
+
+
+@pytest.fixture
+def front_end(small_path: Path, tmp_path: Path) -> Iterator[BlockingKernelClient]:
+    """A front end of a kernel in which a cell has shown a terminal."""
+    (tmp_path / "kernels").mkdir()
+    (tmp_path / "kernels" / "branchpoint").symlink_to(KERNELSPEC)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JUPYTER_PATH", f"{tmp_path}{os.pathsep}{os.environ.get('JUPYTER_PATH', '')}")
+        patch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+        manager, client = start_new_kernel(kernel_name="branchpoint", startup_timeout=60)
+    yield client
+    client.stop_channels()
+    manager.shutdown_kernel(now=True)
+
+
+def test_the_transcript_below_a_terminal_is_kept(
+    front_end: BlockingKernelClient, small_path: Path
+) -> None:
+    def heard(kind: str) -> dict[str, Any]:
+        while True:
+            message = front_end.get_iopub_msg(timeout=60)
+            assert message["msg_type"] != "error", message["content"]
+            if message["msg_type"] == kind:
+                content: dict[str, Any] = message["content"]
+                return content
+
+    front_end.execute(CELL.format(path=str(small_path)))
+    widget = heard("display_data")["data"]
+    model = widget["application/vnd.jupyter.widget-view+json"]["model_id"]
+    below = heard("display_data")
+    assert below["data"]["text/plain"].endswith("#")
+    keys = {"method": "custom", "content": {"ask": "keys", "keys": "echo '<b>' kept\r"}}
+    message = front_end.session.msg("comm_msg", {"comm_id": model, "data": keys})
+    front_end.shell_channel.send(message)
+    kept = heard("update_display_data")
+    assert kept["transient"] == below["transient"]
+    assert kept["data"]["text/plain"].splitlines()[1:2] == ["<b> kept"]
+    assert "&lt;b&gt; kept\n" in kept["data"]["text/html"]

@@ -16,7 +16,16 @@ from traitlets import List, Type
 import branchpoint as bp
 from branchpoint import progress
 from branchpoint.background import Job
-from branchpoint.notebook import cells, completion, curves, errors, magics, printing, syntax
+from branchpoint.notebook import (
+    cells,
+    completion,
+    curves,
+    errors,
+    magics,
+    printing,
+    syntax,
+    transcripts,
+)
 from branchpoint.notebook.jobs import CellJobs
 from branchpoint.notebook.reporter import CellReporter
 from branchpoint.notebook.requests import REQUEST, Requests
@@ -84,6 +93,7 @@ class BranchpointKernel(IPythonKernel):
         completion.install(shell)
         curves.install(shell)
         cells.install(self)
+        transcripts.install(shell)
         self._cells = CellJobs(shell)
         self._requests = Requests(self)
         self._reporter = CellReporter(self, self._drawn)

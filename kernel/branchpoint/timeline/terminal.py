@@ -161,24 +161,33 @@ class Terminal:
 
     def _drawn(self) -> Screen:
         """The screen, with all on it that was shown by now."""
-        sizes, pieces = self._sizes(), self._pieces
-        if self._screen is None:
-            self._screen = Screen(*sizes[0][1])
-            self._resized = 1
-        while self._fed < len(pieces) or self._resized < len(sizes):
-            at, data = pieces[self._fed] if self._fed < len(pieces) else (2**63, b"")
-            if self._resized < len(sizes) and sizes[self._resized][0] <= at:
-                self._screen.resize(*sizes[self._resized][1])
-                self._resized += 1
-            else:
-                self._screen.feed(data)
-                self._fed += 1
-        return self._screen
+        with self.branch.run.replayer.lock:
+            sizes, pieces = self._sizes(), self._pieces
+            if self._screen is None:
+                self._screen = Screen(*sizes[0][1])
+                self._resized = 1
+            while self._fed < len(pieces) or self._resized < len(sizes):
+                at, data = pieces[self._fed] if self._fed < len(pieces) else (2**63, b"")
+                if self._resized < len(sizes) and sizes[self._resized][0] <= at:
+                    self._screen.resize(*sizes[self._resized][1])
+                    self._resized += 1
+                else:
+                    self._screen.feed(data)
+                    self._fed += 1
+            return self._screen
 
     def _check(self) -> None:
         """Raise ContainerError when there was no terminal, or no shell, in the first place."""
-        failed = self.branch.events.where(type="error", about=f"process/{self.number}").first
-        if failed is not None and not self._pieces:
+        if self._pieces:
+            return
+        errors = self.branch.events.where(type="error")
+        if errors.where(about="agent", text="unknown command: terminal"):
+            raise ContainerError(
+                f"{self.branch.run.path.name} was recorded with a guest that has no terminals",
+                "record it again, or run commands: bash(...).run(branch, container)",
+            )
+        failed = errors.where(about=f"process/{self.number}").first
+        if failed is not None:
             raise ContainerError(
                 f"no terminal in {self.container or 'the guest'} at {self._shell.start.id}: "
                 f"{failed.text}"

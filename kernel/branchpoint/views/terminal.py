@@ -9,6 +9,7 @@ its reader is the same again.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from html import escape
 from typing import Any
 
@@ -51,6 +52,7 @@ class TerminalView(View):
         self._output = bytearray()
         self._pieces = 0  # of the terminal's output that are in it
         self._said = 0.0
+        self._listeners: list[Callable[[], None]] = []
         self._rest = 0.0  # virtual seconds of quiet that end an answer
         self._limit = 0  # absolute ns at which it ends anyway
         if not terminal.output:
@@ -67,6 +69,18 @@ class TerminalView(View):
         end = self._branch.vtime + _FIRST
         while not self.terminal.output and self.terminal.running and self._branch.vtime < end:
             self.terminal.settle(_ECHO)
+
+    def when_changed(self, changed: Callable[[], None]) -> None:
+        """Have ``changed()`` called when something was shown, in any thread."""
+        self._listeners.append(changed)
+
+    @property
+    def transcript(self) -> str:
+        """The session as text that is safe to show anywhere, at most 40 000 characters of it."""
+        text = "\n".join(inert(line, _WIDTH) for line in self.terminal.transcript.splitlines())
+        if len(text) <= _STATIC:
+            return text
+        return f"… {len(text) - _STATIC} characters before this\n{text[-_STATIC:]}"
 
     # -- for Python
 
@@ -99,6 +113,8 @@ class TerminalView(View):
         new = self._take()
         if new:
             self.send({"answer": "output", "start": start}, [new])
+            for listener in self._listeners:
+                listener()
             if self._history.tip.at < self._limit:
                 self._clock.run(self._branch, self._quiet())
         quiet = standing and not self._clock.running
@@ -170,14 +186,8 @@ class TerminalView(View):
     # -- static
 
     def __repr__(self) -> str:
-        return f"{self.terminal!r}\n{self._transcript()}"
-
-    def _transcript(self) -> str:
-        text = "\n".join(inert(line, _WIDTH) for line in self.terminal.transcript.splitlines())
-        if len(text) <= _STATIC:
-            return text
-        return f"… {len(text) - _STATIC} characters before this\n{text[-_STATIC:]}"
+        return f"{self.terminal!r}\n{self.transcript}"
 
     def _fallback_html(self) -> str:
         where = self.terminal.container or "guest"
-        return f"<p>Terminal in {escape(where)}</p><pre>{escape(self._transcript())}</pre>"
+        return f"<p>Terminal in {escape(where)}</p><pre>{escape(self.transcript)}</pre>"

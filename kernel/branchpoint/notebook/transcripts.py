@@ -1,0 +1,58 @@
+"""Terminals in a notebook: below each one the text of its session, which the saved cell keeps."""
+
+from __future__ import annotations
+
+import threading
+from html import escape
+from typing import Any
+
+from branchpoint.timeline.terminal import Terminal
+from branchpoint.views.terminal import TerminalView
+
+_REST = 1.0  # wall seconds without a change before a transcript is written again
+
+
+class Transcript:
+    """The text below one terminal."""
+
+    def __init__(self, publisher: Any, view: TerminalView) -> None:
+        self._publisher = publisher
+        self._view = view
+        self._kept = ""
+        self._timer: threading.Timer | None = None
+        self._write(update=False)
+        view.when_changed(self._changed)
+
+    def _changed(self) -> None:
+        """The terminal has shown something: keep it once it rests."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = threading.Timer(_REST, self._write)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def _write(self, update: bool = True) -> None:
+        text = self._view.transcript
+        if update and text == self._kept:
+            return
+        self._kept = text
+        html = f"<details><summary>Transcript</summary><pre>{escape(text)}</pre></details>"
+        name = f"transcript-{self._view.model_id}"
+        self._publisher.publish(
+            {"text/html": html, "text/plain": text},
+            {},
+            transient={"display_id": name},
+            update=update,
+        )
+
+
+def install(shell: Any) -> None:
+    """Show the terminals that cells end with, in this shell, with their transcripts."""
+
+    def show(terminal: Terminal) -> None:
+        view = terminal.interact()
+        data, metadata = view._repr_mimebundle_()
+        shell.display_pub.publish(data, metadata)
+        Transcript(shell.display_pub, view)
+
+    shell.display_formatter.ipython_display_formatter.for_type(Terminal, show)
