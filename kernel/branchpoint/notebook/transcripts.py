@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import threading
 from html import escape
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from branchpoint.timeline.terminal import Terminal
-from branchpoint.views.terminal import TerminalView
+
+if TYPE_CHECKING:
+    from branchpoint.views.terminal import TerminalView
 
 _REST = 1.0  # wall seconds without a change before a transcript is written again
 
