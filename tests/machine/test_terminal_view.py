@@ -91,6 +91,17 @@ def test_time_passes_until_it_is_paused(page: Page) -> None:
     assert page.shown == page.view.terminal.output and page.shown.count(b"x\r\n") > 3
 
 
+def test_a_flood_of_output_makes_time_stand(page: Page) -> None:
+    page.type("yes\r")
+    first = len(page.shown)
+    assert 1 << 20 < first < 30 << 20
+    page.ask("run")
+    page.rests()
+    assert first + (1 << 20) < len(page.shown) < 2 * (30 << 20)
+    page.type("\x03")
+    assert page.view.terminal.transcript.splitlines()[-1].endswith("#")
+
+
 def test_a_cell_may_let_time_pass_meanwhile(page: Page) -> None:
     page.ask("run")
     bp.bash("echo from a cell > /proc/1/fd/1 && sleep 1").run(page.view.terminal.branch, "b.1")

@@ -27,6 +27,7 @@ _ECHO = 0.03  # virtual seconds for an answer to a key; the agent takes up to 0.
 _ANSWER = 0.5  # ... to a line, from the last word of its program
 _PATIENCE = 5.0  # ... in all
 _FIRST = 2.0  # ... of a shell to begin
+_FLOOD = 1 << 20  # bytes of output without a touch, after which time stands
 _PROMPT = b"\x1b[?2004h"  # a shell waits for a line; most tell their terminal so
 _NO_PROMPT = b"\x1b[?2004l"
 _EVERY = 0.2  # wall seconds between two words about the time while it passes
@@ -55,6 +56,7 @@ class TerminalView(View):
         self._listeners: list[Callable[[], None]] = []
         self._rest = 0.0  # virtual seconds of quiet that end an answer
         self._limit = 0  # absolute ns at which it ends anyway
+        self._touched = 0  # bytes of output before the last touch
         if not terminal.output:
             self._begin()
         self._take()
@@ -87,6 +89,7 @@ class TerminalView(View):
     def run(self) -> TerminalView:
         """Let time pass in the branch, until :meth:`pause` or for :data:`RUN` seconds."""
         self._limit = 0
+        self._touched = len(self._output)
         self._clock.run(self._branch, RUN)
         return self
 
@@ -115,7 +118,9 @@ class TerminalView(View):
             self.send({"answer": "output", "start": start}, [new])
             for listener in self._listeners:
                 listener()
-            if self._history.tip.at < self._limit:
+            if len(self._output) - self._touched > _FLOOD:
+                self._clock.pause()
+            elif self._history.tip.at < self._limit:
                 self._clock.run(self._branch, self._quiet())
         quiet = standing and not self._clock.running
         if quiet or time.monotonic() - self._said > _EVERY:
@@ -161,6 +166,7 @@ class TerminalView(View):
     def _answer(self, rest: float) -> None:
         """Let time pass for an answer that ends with so many virtual seconds of quiet."""
         self._rest = rest
+        self._touched = len(self._output)
         self._limit = self._history.tip.at + round(_PATIENCE * 1e9)
         self._clock.run(self._branch, self._quiet())
 
