@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import itertools
 import os
 import stat
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 import recordings
@@ -14,6 +18,7 @@ from click.testing import CliRunner
 
 import branchpoint as bp
 from branchpoint.cli import main
+from branchpoint.sharing import opening
 from branchpoint.sharing.opening import unpack
 from branchpoint.timeline.store import Future, RecordingFiles
 
@@ -176,6 +181,50 @@ def test_a_folder_that_cannot_be_written_is_named(made: Path) -> None:
         there.parent.chmod(0o700)
 
 
+def test_two_who_open_it_at_once_get_the_same(made: Path) -> None:
+    there = elsewhere(made)
+    with ThreadPoolExecutor(4) as several:
+        opened = list(several.map(unpack, [there] * 4))
+    assert {each.path for each in opened} == {there.with_suffix(".branchpoint")}
+    assert sorted(path.name for path in there.parent.iterdir()) == [
+        "triage.bpz", "triage.branchpoint", "who.ipynb",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("number", range(6))
+def test_a_disk_that_fills_up_leaves_nothing_behind(
+    made: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    there = elsewhere(made)
+    genuine, writes = opening._write, itertools.count()
+
+    def write(out: BinaryIO, piece: bytes) -> None:
+        if next(writes) == number:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        genuine(out, piece)
+
+    monkeypatch.setattr(opening, "_write", write)
+    with pytest.raises(bp.RecordingError, match=r"triage\.branchpoint cannot be written: No space"):
+        unpack(there)
+    assert [path.name for path in there.parent.iterdir()] == ["triage.bpz"]
+
+
+def test_a_bundle_that_cannot_be_written_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = recordings.make(tmp_path / "x.branchpoint", 1)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with RecordingFiles.open(path) as files:
+        run = bp.Recording(files, lambda: pytest.fail("nothing is booted"))
+        with pytest.raises(bp.RecordingError, match=r"x\.bpz cannot be written: No space"):
+            bp.share(run)
+    assert [each.name for each in tmp_path.iterdir()] == ["x.branchpoint"]
+
+
 # -- the command line
 
 
@@ -200,3 +249,14 @@ def test_a_file_that_is_no_bundle_is_refused_in_words(tmp_path: Path) -> None:
     result = CliRunner().invoke(main, ["open", f"{tmp_path}/x.bpz"])
     assert result.exit_code == 1
     assert "x.bpz is not a sound bundle: it does not begin as one" in result.stderr
+
+
+def test_a_notebook_that_looks_for_another_name_is_noticed(tmp_path: Path) -> None:
+    recordings.make(tmp_path / "x.branchpoint", 1)
+    path = notebook(tmp_path / "who.ipynb")
+    path.write_text(path.read_text().replace("print(who)", "run = bp.open('x.branchpoint')"))
+    words = ["share", f"{tmp_path}/x.branchpoint", "--notebook", str(path), "-o"]
+    other = CliRunner().invoke(main, [*words, f"{tmp_path}/t.bpz"])
+    assert "who.ipynb opens x.branchpoint, but the bundle becomes t.branchpoint" in other.stderr
+    same = CliRunner().invoke(main, [*words, f"{tmp_path}/x.bpz"])
+    assert same.exit_code == 0 and "but the bundle becomes" not in same.stderr

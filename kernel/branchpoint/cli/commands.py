@@ -23,6 +23,7 @@ from branchpoint.guest.snapshot import ensure_snapshot
 from branchpoint.machine import engine
 from branchpoint.sharing.differences import differences
 from branchpoint.sharing.opening import briefly, unpack
+from branchpoint.sharing.share import remarks
 from branchpoint.system import build, load
 from branchpoint.timeline.clock import Time
 from branchpoint.timeline.failures import Failure
@@ -328,7 +329,7 @@ def share(recording: Path, notebook: Path | None, output: Path | None, whole: bo
     """
     with bp.open(recording) as run:
         path = bp.share(run, output, notebook=notebook, whole=whole)
-        for warning in run.warnings:
+        for warning in [*run.warnings, *(remarks(notebook, path) if notebook else [])]:
             click.echo(f"warning: {warning}", err=True)
     click.echo(f"{path}: {path.stat().st_size / 1e6:.2f} MB; open it with: "
                f"branchpoint open {shlex.quote(str(path))}")  # fmt: skip

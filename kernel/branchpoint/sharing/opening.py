@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import tempfile
@@ -177,13 +178,21 @@ class _Unpacking:
                     self._finish(unfinished)
                 if self._wants_recording:
                     _sync_all(unfinished)
-                    unfinished.rename(self.target)
+                    self._publish(unfinished)
                 if self._wants_notebook and self.notebook is not None:
                     _sync(holder / "notebook.ipynb")
                     (holder / "notebook.ipynb").rename(self.notebook)
                 _sync(self.target.parent)
             finally:
                 shutil.rmtree(holder, ignore_errors=True)
+
+    def _publish(self, unfinished: Path) -> None:
+        try:
+            unfinished.rename(self.target)
+        except OSError as problem:
+            if problem.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+                raise
+            self._check_same()  # somebody else has opened the bundle meanwhile
 
     def _need_space(self) -> None:
         self._installation.need_space()

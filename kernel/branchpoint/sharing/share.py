@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import re
 import shutil
@@ -93,6 +94,18 @@ def share(
             raise RecordingError(f"{run.path} cannot be shared: {problem}") from None
         _write(out, data, packed, room, target)
     return target
+
+
+def remarks(notebook: Path, bundle: Path) -> list[str]:
+    """What will not work for those who open a bundle with this notebook, in words."""
+    target = bundle.with_suffix(".branchpoint").name
+    code = [cell.get("source", "") for cell in hygiene.read(notebook)["cells"]]
+    names = sorted(set(re.findall(r"[\w.-]+\.branchpoint\b", json.dumps(code))) - {target})
+    return [
+        f"{notebook.name} opens {name}, but the bundle becomes {target}: name it "
+        f"{Path(name).stem}{SUFFIX}, or let the notebook use prepare_multiverse_debugging()"
+        for name in names
+    ]
 
 
 def _write(out: BinaryIO, table: bytes, parts: list[Part], room: BinaryIO, target: Path) -> None:
