@@ -86,6 +86,9 @@ class Task:
         if self._drawn:
             self._reporter(self, final=True)
 
+    def __repr__(self) -> str:
+        return f"Task({self.title!r})"
+
     def __str__(self) -> str:
         parts = [self.title]
         if self.total:

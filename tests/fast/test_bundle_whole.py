@@ -117,15 +117,25 @@ def test_an_empty_computer_gets_all_images(
         assert one.read_bytes() == other.read_bytes()
     mounted = layout.find(system.with_name("digest").read_text())
     assert mounted is not None and mounted.read_bytes() == system.read_bytes()
+    assert not (tmp_path / "empty" / "boot").exists()
+    with RecordingFiles.open(opened.path) as files:
+        assert files.boot == ""
+
+
+def test_trust_can_be_given_later(made: Path, cache: Callable[[str], Path]) -> None:
+    cache("empty")
+    opened = unpack(made)
+    assert unpack(made, trust=True) == opened
     with RecordingFiles.open(opened.path) as files:
         assert snapshot.is_received(files.boot)
+    assert unpack(made) == opened
 
 
 def test_the_boot_snapshot_is_used_by_its_own_recording_and_engine_only(
     made: Path, cache: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     folder = cache("empty")
-    opened = unpack(made)
+    opened = unpack(made, trust=True)
     with RecordingFiles.open(opened.path) as files:
         name, machine = files.boot, files.manifest.machine
     guest, system = image.find(machine.guest_image), layout.find(machine.system_image)
@@ -166,9 +176,9 @@ def test_images_made_here_come_before_those_that_were_received(
 
 def test_a_cache_that_was_emptied_is_filled_again(made: Path, cache: Callable[[str], Path]) -> None:
     cache("empty")
-    first = unpack(made)
+    first = unpack(made, trust=True)
     folder = cache("emptied")
-    assert unpack(made) == first
+    assert unpack(made, trust=True) == first
     assert sorted(path.name for path in folder.iterdir() if path.is_dir()) == [
         "boot", "guest", "systems",
     ]  # fmt: skip
@@ -176,7 +186,7 @@ def test_a_cache_that_was_emptied_is_filled_again(made: Path, cache: Callable[[s
 
 def test_images_lie_on_the_disk_with_holes(made: Path, cache: Callable[[str], Path]) -> None:
     folder = cache("empty")
-    unpack(made)
+    unpack(made, trust=True)
     memory = next((folder / "boot").rglob("memory"))
     assert memory.stat().st_size == RAM
     assert memory.stat().st_blocks * 512 < RAM // 2
@@ -184,7 +194,7 @@ def test_images_lie_on_the_disk_with_holes(made: Path, cache: Callable[[str], Pa
 
 def test_a_whole_bundle_can_be_shared_on(made: Path, cache: Callable[[str], Path]) -> None:
     cache("empty")
-    opened = unpack(made)
+    opened = unpack(made, trust=True)
     with bp.open(opened.path) as run:
         again = bp.share(run, made.parent / "thin.bpz")
     assert again.stat().st_size < 10_000
@@ -230,7 +240,7 @@ def test_images_that_are_not_what_was_recorded_with_are_refused(
     folder = cache("empty")
     bad = changed(made, made.parent / "bad.bpz", harm)
     with pytest.raises(bp.RecordingError, match=said):
-        unpack(bad)
+        unpack(bad, trust=True)
     assert sorted(path.name for path in made.parent.iterdir()) == ["bad.bpz", "whole.bpz"]
     assert [path for path in folder.rglob("*") if path.is_file()] == []
 
@@ -241,7 +251,7 @@ def test_a_late_flaw_leaves_no_image_behind(made: Path, cache: Callable[[str], P
     data[-1] ^= 1  # in the index, behind everything else
     made.write_bytes(data)
     with pytest.raises(bp.RecordingError, match="its index is damaged"):
-        unpack(made)
+        unpack(made, trust=True)
     assert [path for path in folder.rglob("*") if path.is_file()] == []
 
 

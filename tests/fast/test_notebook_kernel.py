@@ -109,6 +109,11 @@ def test_the_storys_spelling_runs(kernel: Talk) -> None:
     assert kernel.text("%reset -f") == ""
 
 
+def test_results_show_no_address(kernel: Talk) -> None:
+    assert kernel.text("[object(), lambda: 1]") == ("[<object>, <function __main__.<lambda>()>]")
+    assert kernel.text("display(object())") == "<object>"
+
+
 def test_syntax_errors_show_the_line(kernel: Talk) -> None:
     shown = kernel.text("a = 1\nbash`ls ${a b}`")
     assert "<cell>:2" in shown and "bash`ls ${a b}`" in shown

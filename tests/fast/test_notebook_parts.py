@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from branchpoint.errors import BranchpointError, RecordingError
-from branchpoint.notebook import completion, printing, session
+from branchpoint.notebook import addresses, completion, printing, session
 from branchpoint.timeline.events import Event, EventLog, EventSet
 from branchpoint.timeline.process import Process
 
@@ -68,6 +68,8 @@ def test_the_recording_is_the_named_or_the_newest_one(
     monkeypatch.delenv(session.VARIABLE, raising=False)
     with pytest.raises(RecordingError, match=r"no recording here"):
         session.find_recording()
+    (tmp_path / "z.bpz").touch()
+    assert session.find_recording().name == "z.bpz", "a bundle, where there is nothing else"
     for age, name in enumerate(["b.branchpoint", "a.branchpoint", ".hidden.branchpoint"]):
         (tmp_path / name).mkdir()
         os.utime(tmp_path / name, (1000, 1000 - age))
@@ -150,3 +152,23 @@ def test_print_is_pythons_otherwise(capsys: pytest.CaptureFixture[str]) -> None:
     printing.print()
     assert capsys.readouterr().out == "a-1!\n\n"
     assert inspect.signature(printing.print).parameters.keys() >= {"sep", "end", "file", "flush"}
+
+
+# -- nothing of this process in what is shown
+
+
+@pytest.mark.parametrize(
+    ("shown", "expected"),
+    [
+        ("<object object at 0x7f2a4c1b80d0>", "<object object>"),
+        ("[<__main__.A at 0x7f2a4c1b80d0>, 1]", "[<__main__.A>, 1]"),
+        ("<function <lambda> at 0x7f2a4c1b80d0>", "<function <lambda>>"),
+        ("<bound method A.f of <__main__.A object at 0x7f2a4c1b80d0>>",
+         "<bound method A.f of <__main__.A object>>"),
+        ("Breakpoint 1 at 0x401136: file a.c", "Breakpoint 1 at 0x401136: file a.c"),
+        ("#0 <signal handler called> at 0x7fffffffe000", None),
+        ("0x7f2a4c1b80d0", None),
+    ],
+)  # fmt: skip
+def test_addresses_of_python_objects_are_not_shown(shown: str, expected: str | None) -> None:
+    assert addresses.strip(shown) == (shown if expected is None else expected)

@@ -106,9 +106,21 @@ def test_a_whole_bundle_replays_on_a_computer_that_has_nothing(
     assert f"{known} of {known} machine states equal" in done.stdout
     assert "it replays as recorded" in done.stdout
     cache = tmp_path / "home" / ".cache" / "branchpoint"
-    for kind in ("guest", "systems", "boot"):  # nothing was built or booted there
+    for kind in ("guest", "systems"):  # nothing was built there
         assert all(path.name.startswith("received-") for path in (cache / kind).iterdir())
     assert not (cache / "debian").exists()
+    assert not any(path.name.startswith("received-") for path in (cache / "boot").iterdir())
+
+
+def test_the_boot_snapshot_of_a_trusted_bundle_is_used(whole: Path, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    path = home / "trusted.branchpoint"
+    assert elsewhere(home, "open", whole, "-o", path, "--trust").returncode == 0
+    done = elsewhere(home, "verify", path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (booted,) = (home / ".cache" / "branchpoint" / "boot").iterdir()
+    assert booted.name.startswith("received-")
 
 
 def test_its_notebook_runs_there_byte_for_byte(whole: Path, tmp_path: Path) -> None:

@@ -118,6 +118,13 @@ def test_it_has_a_docstring(name: str) -> None:
     assert _written_by_hand(thing) if isinstance(thing, type) else thing.__doc__
 
 
+@pytest.mark.parametrize("name", _reachable())
+def test_it_shows_itself_without_an_address(name: str) -> None:
+    """What a notebook shows must be the same when it is run again."""
+    thing = _reachable()[name]
+    assert not isinstance(thing, type) or thing.__repr__ is not object.__repr__
+
+
 @pytest.mark.parametrize("name", _callables())
 def test_every_call_has_a_docstring(name: str) -> None:
     documented, _ = _callables()[name]

@@ -138,7 +138,10 @@ def record(
 @click.option("-o", "--output", type=click.Path(path_type=Path), metavar="DIRECTORY",
               help="The recording that a bundle becomes.  [default: NAME.branchpoint, next to "
               "it]")  # fmt: skip
-def open_(recording: Path, output: Path | None) -> None:
+@click.option("--trust", is_flag=True,
+              help="Use the boot snapshot of a whole bundle and do not boot here. The emulator "
+              "loads it as it is: only from people whom you trust.")  # fmt: skip
+def open_(recording: Path, output: Path | None, trust: bool) -> None:
     """Say what a recording is, how it ended, and how to go on.
 
     A bundle (see branchpoint share) is checked and unpacked before, and its notebook with it;
@@ -149,8 +152,8 @@ def open_(recording: Path, output: Path | None) -> None:
       branchpoint open aria.branchpoint
       branchpoint open triage.bpz
     """
-    if output is not None:
-        recording = unpack(recording, output).path
+    if output is not None or trust:
+        recording = unpack(recording, output, trust=trust).path
     with bp.open(recording) as run:
         click.echo(show.summary(run))
         for warning in dict.fromkeys([*run.warnings, *differences(run)]):

@@ -17,6 +17,7 @@ import branchpoint as bp
 from branchpoint import progress
 from branchpoint.background import Job
 from branchpoint.notebook import (
+    addresses,
     cells,
     completion,
     curves,
@@ -87,6 +88,7 @@ class BranchpointKernel(IPythonKernel):
         super().__init__(**kwargs)
         shell: Any = self.shell
         shell.input_transformers_cleanup.append(syntax.transform)
+        addresses.install(shell)
         errors.install(shell)
         printing.install(shell)
         magics.install(shell)

@@ -15,6 +15,7 @@ from typing import Any
 
 import branchpoint as bp
 from branchpoint.errors import BranchpointError, RecordingError
+from branchpoint.sharing import share
 from branchpoint.timeline.process import Host
 
 VARIABLE = "BRANCHPOINT_RECORDING"
@@ -25,8 +26,9 @@ def prepare_multiverse_debugging(path: str | os.PathLike[str] | None = None) -> 
     """Open a recording and return ``[environment, moment]``.
 
     The recording is ``path``, or else the one named by the environment variable
-    BRANCHPOINT_RECORDING, or else the newest ``*.branchpoint`` in the current folder. The moment
-    is the recording's first failure, or its end when nothing failed.
+    BRANCHPOINT_RECORDING, or else the newest ``*.branchpoint`` in the current folder, or else the
+    newest bundle (``*.bpz``) there. The moment is the recording's first failure, or its end when
+    nothing failed.
     """
     run = bp.open(find_recording(path))
     moment = run.end
@@ -40,7 +42,9 @@ def find_recording(path: str | os.PathLike[str] | None = None) -> Path:
     path = path or os.environ.get(VARIABLE)
     if path:
         return Path(path)
-    found = [p for p in Path.cwd().glob(f"*{SUFFIX}") if not p.name.startswith(".")]
+    here = [path for path in Path.cwd().iterdir() if not path.name.startswith(".")]
+    found = [path for path in here if path.suffix == SUFFIX]
+    found = found or [path for path in here if path.suffix == share.SUFFIX]
     if not found:
         raise RecordingError(
             f"no recording here: there is no *{SUFFIX} in {Path.cwd()}",
@@ -82,6 +86,9 @@ class Containers:
     def list(self, given: Any = None, /, **named: Any) -> Any:
         """The containers at a moment, with name, id, state and image: ``list({moment})``."""
         return _arguments(given, named, needed=("moment",))["moment"].containers()
+
+    def __repr__(self) -> str:
+        return "environment.containers: list({moment}) tells them"
 
 
 def _arguments(

@@ -1,7 +1,9 @@
 """The images of a whole bundle, put into the cache under names of their own.
 
 What was made on this computer is looked for first and is never replaced: images are known by their
-content, and the boot snapshot of a bundle is used by the recording that came with it alone.
+content, and the boot snapshot of a bundle is used by the recording that came with it alone. That is
+state of the emulator's devices, which emulators believe; so it is only taken from people whom the
+user trusts, and otherwise the guest image is booted here.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from branchpoint.timeline.manifest import Engine
 class Installation:
     """Which of a bundle's images are not on this computer yet."""
 
-    def __init__(self, table: Contents) -> None:
+    def __init__(self, table: Contents, trust: bool) -> None:
         self._table = table
         self.wanted: list[str] = []
         """Of "guest", "system", "boot"."""
@@ -33,7 +35,7 @@ class Installation:
             self.wanted.append("guest")
         if layout.find(machine.system_image) is None:
             self.wanted.append("system")
-        if not snapshot.is_received(table.boot_name):
+        if trust and not snapshot.is_received(table.boot_name):
             self.wanted.append("boot")
 
     def need_space(self) -> None:

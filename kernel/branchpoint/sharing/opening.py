@@ -79,19 +79,20 @@ def briefly(recording: timeline.Recording | Path | str) -> Iterator[timeline.Rec
             yield run
 
 
-def unpack(bundle: Path | str, path: Path | str | None = None) -> Opened:
+def unpack(bundle: Path | str, path: Path | str | None = None, *, trust: bool = False) -> Opened:
     """Check a bundle and unpack it, into ``path`` or next to it.
 
     Nothing that exists is changed. A recording that is there already, and is the same or has
     grown since, is used as it is. Images of a whole bundle go into the cache, under names of
-    their own.
+    their own. With ``trust``, so does its boot snapshot, which saves the seconds of a boot here:
+    it is loaded into the emulator as it is, so only from people whom you trust.
 
     :raises RecordingError: when the bundle is damaged or dangerous, or something else is there.
     """
     bundle = Path(bundle)
     target = Path(path) if path is not None else bundle.with_suffix(SUFFIX)
     with _reading(bundle) as (file, reader):
-        unpacking = _Unpacking(bundle, _table(bundle, file, reader), target)
+        unpacking = _Unpacking(bundle, _table(bundle, file, reader), target, trust)
         unpacking.run(reader)
         return Opened(target, unpacking.notebook, unpacking.notes)
 
@@ -131,13 +132,14 @@ def _table(bundle: Path, file: BinaryIO, reader: archive.Reader) -> Contents:
 class _Unpacking:
     """One bundle and the folder that it becomes."""
 
-    def __init__(self, bundle: Path, table: Contents, target: Path) -> None:
+    def __init__(self, bundle: Path, table: Contents, target: Path, trust: bool) -> None:
         self.bundle = bundle
         self.table = table
         self.target = target
         self.notebook = target.parent / table.notebook if table.notebook else None
         self.notes: list[str] = []
-        self._installation = Installation(table)
+        self._boot = table.boot_name if trust and table.boot is not None else ""
+        self._installation = Installation(table, trust)
         self._wants_recording = not os.path.lexists(target)
         self._wants_notebook = self.notebook is not None and not os.path.lexists(self.notebook)
         if not self._wants_recording:
@@ -163,9 +165,13 @@ class _Unpacking:
 
     def run(self, reader: archive.Reader) -> None:
         """Check every byte and unpack what is not there; nothing of it stays after an error."""
-        if not (self._wants_recording or self._wants_notebook or self._installation.wanted):
-            return
-        self._need_space()
+        if self._wants_recording or self._wants_notebook or self._installation.wanted:
+            self._need_space()
+            self._unpack_all(reader)
+        if self._boot:
+            self._name_boot()
+
+    def _unpack_all(self, reader: archive.Reader) -> None:
         with disk.explained(f"{self.target} cannot be written"):
             holder = Path(tempfile.mkdtemp(prefix=f".{self.target.name}.", dir=self.target.parent))
             try:
@@ -185,6 +191,15 @@ class _Unpacking:
                 _sync(self.target.parent)
             finally:
                 shutil.rmtree(holder, ignore_errors=True)
+
+    def _name_boot(self) -> None:
+        """Note in the recording which boot snapshot is its own."""
+        root = disk.open_directory(self.target)
+        try:
+            name = f"{self._boot}\n".encode()
+            disk.write_file(root, "boot", name, f"{self.target}/boot", sync=False)
+        finally:
+            os.close(root)
 
     def _publish(self, unfinished: Path) -> None:
         try:
@@ -228,8 +243,6 @@ class _Unpacking:
             path = folder.parent / "notebook.ipynb"
             hygiene.parse(path.read_bytes(), f"{self.bundle}: its notebook")
         (folder / "recording.json.bak").write_bytes(data)
-        if self.table.boot is not None:
-            (folder / "boot").write_text(self.table.boot_name + "\n")
 
 
 def _unpack_part(part: Part, entry: archive.Entry, path: Path | None) -> None:

@@ -45,6 +45,9 @@ class Judge:
     def __init__(self, stretch: Stretch) -> None:
         self.stretch = stretch
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(failed_at={self.failed_at})"
+
     @property
     def waiting(self) -> bool:
         """Whether a verdict is under way that may come after the horizon."""
