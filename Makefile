@@ -80,7 +80,7 @@ demo: setup replayable
 	@echo 'To go on in JupyterLab: make lab'
 
 demo-redis:
-	@$(MAKE) demo SYSTEM=notebooks/systems/redis NOTEBOOK=redis-failover DEMO_SEED=17 DEMO_TIME=60s \
+	@$(MAKE) demo SYSTEM=notebooks/systems/redis NOTEBOOK=redis-failover DEMO_SEED=9 DEMO_TIME=60s \
 	    RECORDING=build/redis.branchpoint RECORDED=build/redis.recorded
 
 # A recording made with another guest image or emulator is made again.
