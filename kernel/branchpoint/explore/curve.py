@@ -199,7 +199,7 @@ class Curve:
         import pandas as pd
 
         rows = [
-            (self._id(draw), (draw.at - self.origin) / SECOND, draw.seed, draw.verdict,
+            (self.id_of(draw), (draw.at - self.origin) / SECOND, draw.seed, draw.verdict,
              (draw.failed_at - draw.at) / SECOND if draw.failed_at is not None else float("nan"),
              list(draw.causes))
             for draw in self.draws
@@ -325,7 +325,8 @@ class Curve:
 
         return plot.png(self)[0]
 
-    def _id(self, draw: Draw) -> str:
+    def id_of(self, draw: Draw) -> str:
+        """The id of the end of a future, or "" where only :meth:`branch` can make it again."""
         if self.question.noise != NOISE:
             return ""
         fork, end = (format_vtime(ns - self.origin) for ns in (draw.at, draw.end))

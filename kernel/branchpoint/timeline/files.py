@@ -74,7 +74,9 @@ def branch_aside(moment: Moment) -> Branch:
     with replayer.lock:
         # The emulator that stands there goes on with the new branch.
         replayer.remember(replayer.bring(moment._history, moment._point))
-    return moment.branch()
+    from branchpoint.timeline.branch import Branch
+
+    return Branch(moment.run, moment._history.branch(moment._point))  # not one of the user's
 
 
 def has_ended(process: Process, new: list[Event]) -> bool:

@@ -98,6 +98,7 @@ class Moment:
         if seed is not None:
             for new in seeding(self.at, seed, noise_of(noise)):
                 history.add(new)
+        self.run.remember(history)
         return Branch(self.run, history)
 
     @property

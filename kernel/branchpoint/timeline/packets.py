@@ -16,7 +16,7 @@ import ipaddress
 import os
 import shlex
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from html import escape
@@ -25,8 +25,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 import dpkt
 
+from branchpoint import showing
 from branchpoint.errors import BranchpointError
-from branchpoint.timeline import containers, tables
+from branchpoint.timeline import containers, dissecting, tables
 from branchpoint.timeline.clock import SECOND, format_vtime
 from branchpoint.timeline.events import Event
 from branchpoint.timeline.files import branch_aside, has_ended, write_here
@@ -86,6 +87,20 @@ class Packet:
     payload: bytes = b""
     """What TCP, UDP or whatever it is carries."""
 
+    @property
+    def sender(self) -> str:
+        """Address and port, as in "10.89.5.61:7400"."""
+        return _place(self.source, self.source_port)
+
+    @property
+    def receiver(self) -> str:
+        """Address and port."""
+        return _place(self.destination, self.destination_port)
+
+    def preview(self, count: int) -> str:
+        """The first bytes of the payload as ASCII, a dot for each that is none."""
+        return "".join(chr(b) if 32 <= b < 127 else "." for b in self.payload[:count])
+
 
 class Clock(NamedTuple):
     """The guest's wall clock (ns since 1970), from which absolute ns are told."""
@@ -104,38 +119,82 @@ class Clock(NamedTuple):
 class Packets(Sequence[Packet]):
     """Captured packets, in the order in which they were seen."""
 
-    def __init__(self, pcap: bytes, clock: Clock, origin: int, notes: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        pcap: bytes,
+        clock: Clock,
+        origin: int,
+        notes: Sequence[str] = (),
+        moment_of: Callable[[int], Any] | None = None,
+    ) -> None:
+        """``moment_of`` makes a moment of absolute ns, where that can be visited."""
         self.pcap = pcap
         """The bytes of a pcap file, dated by the guest's wall clock."""
         self.notes = list(notes)
         """What is missing: packets that were dropped, an early end."""
         self.clock = clock
         """Tells absolute ns from the dates in the file."""
-        self._origin = origin
+        self.origin = origin
+        """Absolute ns of vtime 0."""
+        self.moment_of = moment_of
+        self._decoded: dict[int, Packet] = {}
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write a pcap file, for Wireshark and the like."""
         return write_here(path, self.pcap)
 
     @cached_property
-    def _all(self) -> list[Packet]:
-        return [
-            _decode(self.clock.absolute(time), self._origin, length, data)
-            for time, length, data in _records(self.pcap)
-        ]
+    def _stored(self) -> list[tuple[int, int, bytes]]:
+        return list(_records(self.pcap))
+
+    def _packet(self, number: int) -> Packet:
+        """Packets are decoded when somebody looks: of a large capture few are looked at."""
+        found = self._decoded.get(number)
+        if found is None:
+            time, length, data = self._stored[number]
+            found = _decode(self.clock.absolute(time), self.origin, length, data)
+            self._decoded[number] = found
+        return found
+
+    def raw(self, number: int) -> bytes:
+        """The bytes of one packet as captured, from the IP header on."""
+        return self._stored[range(len(self))[number]][2][dpkt.sll2.SLL2.__hdr_len__ :]
+
+    def alone(self, number: int) -> bytes:
+        """A pcap file with one packet."""
+        time, length, data = self._stored[range(len(self))[number]]
+        record = _RECORD.pack(*divmod(time, SECOND), len(data), length)
+        return self.pcap[: _FILE_HEADER.size] + record + data
+
+    def dissect(self, number: int) -> str:
+        """All that Wireshark's tshark, when it is installed here, reads in one packet.
+
+        It is a large program that decodes what somebody else's programs sent. Nothing calls it
+        unless asked to.
+
+        :raises BranchpointError: when there is no tshark, or it fails.
+        """
+        return dissecting.dissect(self.alone(number))
+
+    def explore(self, text: str = "") -> Any:
+        """The packets as a table to scroll and search in, for a notebook; one that is chosen is
+        shown in hex and ASCII. ``text`` is what is searched for at first.
+        """
+        return showing.show("packets", self, text=text)
 
     def __len__(self) -> int:
-        return len(self._all)
+        return len(self._stored)
 
     def __iter__(self) -> Iterator[Packet]:
-        return iter(self._all)
+        return map(self._packet, range(len(self)))
 
     @overload
     def __getitem__(self, which: int) -> Packet: ...
     @overload
     def __getitem__(self, which: slice) -> Sequence[Packet]: ...
     def __getitem__(self, which: int | slice) -> Packet | Sequence[Packet]:
-        return self._all[which]
+        numbers = range(len(self))[which]
+        return self._packet(numbers) if isinstance(numbers, int) else [*map(self._packet, numbers)]
 
     def frame(self) -> pd.DataFrame:
         """A DataFrame with a row for each packet; columns as :class:`Packet`, without ``at``."""
@@ -152,17 +211,16 @@ class Packets(Sequence[Packet]):
         rows: list[tuple[str, ...]] = [
             ("vtime", "source", "destination", "protocol", "flags", "length", "payload")
         ]
-        for p in self._all[:_SHOWN]:
-            shown = "".join(chr(b) if 32 <= b < 127 else "." for b in p.payload[:_PREVIEW])
+        for p in self[:_SHOWN]:
             rows.append(
                 (
                     f"{p.vtime:.6f}",
-                    _place(p.source, p.source_port),
-                    _place(p.destination, p.destination_port),
+                    p.sender,
+                    p.receiver,
                     p.protocol,
                     p.flags,
                     str(p.length),
-                    shown,
+                    p.preview(_PREVIEW),
                 )
             )
         return rows
@@ -226,7 +284,9 @@ def capture(moment: Moment, container: str, time: Any, filter: str = "") -> Pack
         end = end._replace(rate=passed / counted)
     else:
         notes.append("the guest's wall clock was set meanwhile: vtime is right only after that")
-    return Packets(process.raw(), end, moment.run.origin, notes)
+    recorded = moment._history.parent is None
+    moment_of = moment.run.at_ns if recorded else None  # what comes in a branch was not played yet
+    return Packets(process.raw(), end, moment.run.origin, notes, moment_of)
 
 
 def _play(process: Process, limit: int, text: bytes | None = None, most: int = 2**62) -> None:

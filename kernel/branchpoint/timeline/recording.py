@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Callable
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
 
 import msgspec
 from blake3 import blake3
@@ -23,6 +25,10 @@ from branchpoint.timeline.moment import Moment
 from branchpoint.timeline.replayer import Replayer
 from branchpoint.timeline.seeds import seed_of, seeding
 from branchpoint.timeline.store import Future, RecordingFiles
+
+if TYPE_CHECKING:
+    from branchpoint.timeline.branch import Branch
+    from branchpoint.timeline.comparing import Comparison
 
 _MAIN = "main"  # the recording itself, in ids
 _SEEDED = "~"  # between the fork and the seed of a branch, in ids
@@ -44,6 +50,8 @@ class Recording:
         count = sum(i.at < head.end for i in head.inputs)
         self._root = History(list(head.inputs), Point(head.end, count), log)
         self.replayer = Replayer(snapshot, self._root, files)
+        self._branched: WeakValueDictionary[int, History] = WeakValueDictionary()
+        self._numbers = itertools.count()
 
     @property
     def path(self) -> Path:
@@ -125,6 +133,41 @@ class Recording:
         """The moments of events: ``moments("exit")``, ``moments("restart", container="db.1")``."""
         pattern = type if "." in type or "*" in type else f"container.{type}"
         return self.events.where(type=pattern, **where).moments()
+
+    # -- branches
+
+    def remember(self, history: History) -> None:
+        """Count the history of a new branch among :attr:`branches` for as long as it is used."""
+        self._branched[next(self._numbers)] = history
+
+    @property
+    def branches(self) -> list[Branch]:
+        """The branches that were made here and are still held, in the order of their making."""
+        from branchpoint.timeline.branch import Branch
+
+        return [Branch(self, history) for _, history in sorted(self._branched.items())]
+
+    def map(self, failure: Any = "exit:*") -> Any:
+        """The tree of all branches of this recording, for a notebook: those held here, those
+        noted with it, and the futures of its curves, coloured by their verdicts.
+
+        A branch fails when the ``failure`` happened in it since its fork: ``bp.failure(...)`` or
+        its short form. One that is chosen gives its moment (``view.moment``).
+        """
+        return showing.show("map", self, failure=failure)
+
+    def compare(self, a: Any, b: Any, *, numbers: bool = False) -> Comparison:
+        """Where two timelines part: the first event that only one of them has, and both logs side
+        by side, up to the earlier of both ends.
+
+        ``a`` and ``b`` are branches, moments or ids of moments. Events are the same when type,
+        container, stream and text are; numbers in texts do not count unless ``numbers`` is true.
+        """
+        from branchpoint.timeline.comparing import Comparison
+
+        ends = [getattr(x, "end", x) if not isinstance(x, str) else self.at(x) for x in (a, b)]
+        one, other = (self.at(x) if not isinstance(x, Moment) else x for x in ends)
+        return Comparison(one, other, numbers=numbers)
 
     # -- what was seen
 

@@ -14,8 +14,13 @@ from branchpoint.timeline.events import EventSet
 from branchpoint.timeline.recording import Recording
 
 if TYPE_CHECKING:
+    from branchpoint.timeline.comparing import Comparison
+    from branchpoint.timeline.packets import Packets
     from branchpoint.timeline.terminal import Terminal
+    from branchpoint.views.compare import ComparisonView
     from branchpoint.views.log import LogView
+    from branchpoint.views.map import MapView
+    from branchpoint.views.packets import PacketsView
     from branchpoint.views.terminal import TerminalView
     from branchpoint.views.timeline import TimelineView
 
@@ -46,8 +51,32 @@ def terminal(terminal: Terminal) -> TerminalView:
     return TerminalView(terminal)
 
 
+def packets(captured: Packets, **options: Any) -> PacketsView:
+    """Captured packets as a table, and the bytes of the one that was chosen."""
+    from branchpoint.views.packets import PacketsView
+
+    return PacketsView(captured, **options)
+
+
+def map(run: Recording, **options: Any) -> MapView:
+    """The branches of a recording as a tree."""
+    from branchpoint.views.map import MapView
+
+    return MapView(run, **options)
+
+
+def compare(comparison: Comparison, **options: Any) -> ComparisonView:
+    """Two timelines side by side."""
+    from branchpoint.views.compare import ComparisonView
+
+    return ComparisonView(comparison, **options)
+
+
 def install() -> None:
     """Draw what things that can be looked at ask for."""
     showing.use("log", log)
     showing.use("timeline", timeline)
     showing.use("terminal", terminal)
+    showing.use("packets", packets)
+    showing.use("map", map)
+    showing.use("compare", compare)

@@ -218,7 +218,7 @@ class Lanes:
         return np.clip(place, 0, count - 1).astype(np.int64)
 
     def _place(self, at: NDArray[Any], start: int, end: int, count: int) -> NDArray[np.float64]:
-        return (at - start) * (count / max(end - start, 1))
+        return (at - start) * count / max(end - start, 1)
 
     def _code(self, name: str) -> int:
         """The number of a name, or one that no event has."""

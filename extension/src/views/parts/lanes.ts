@@ -1,6 +1,7 @@
 // A timeline on a canvas.
 import type { Picture, State } from '../timeline';
 import { plain } from './ansi';
+import { sheetOf, type Colours, type Sheet } from './canvas';
 import type { Scale } from './time';
 
 export const LANE = 24; // px
@@ -19,54 +20,33 @@ interface Cursors {
   brush: [number, number] | null;
 }
 
-type Colours = Record<
-  'bg' | 'bg2' | 'line' | 'edge' | 'ink' | 'soft' | 'brand' | 'red' | 'green' | 'yellow' | 'blue' |
-  'magenta' | 'cyan', string
->;
-
 const HUES = ['blue', 'magenta', 'cyan', 'yellow', 'green', 'red'] as const;
-const FONT = '11px system-ui, sans-serif';
 
 export function paintTimeline(
   canvas: HTMLCanvasElement, look: Look, state: State, picture: Picture, cursors: Cursors
 ): void {
-  const context = canvas.getContext('2d');
-  const width = canvas.clientWidth;
-  const height = canvas.clientHeight;
-  if (!context || !width || !height) return;
-  const ratio = window.devicePixelRatio || 1;
-  if (canvas.width !== Math.round(width * ratio)) canvas.width = Math.round(width * ratio);
-  if (canvas.height !== Math.round(height * ratio)) canvas.height = Math.round(height * ratio);
-  context.setTransform(ratio, 0, 0, ratio, 0, 0);
-  context.clearRect(0, 0, width, height);
-  context.font = FONT;
-  new Painter(context, coloursOf(canvas), look, state, picture, width, height).paint(cursors);
-}
-
-function coloursOf(el: Element): Colours {
-  const style = getComputedStyle(el);
-  const names = [
-    'bg', 'bg2', 'line', 'edge', 'ink', 'soft', 'brand', 'red', 'green', 'yellow', 'blue',
-    'magenta', 'cyan'
-  ] as const;
-  return Object.fromEntries(
-    names.map(name => [name, style.getPropertyValue(`--${name}`).trim() || '#888'])
-  ) as Colours;
+  const sheet = sheetOf(canvas);
+  if (sheet) new Painter(sheet, look, state, picture).paint(cursors);
 }
 
 class Painter {
+  private c: CanvasRenderingContext2D;
+  private colours: Colours;
+  private width: number;
+  private height: number;
   private scale: Scale;
   private bottom: number;
 
   constructor(
-    private c: CanvasRenderingContext2D,
-    private colours: Colours,
+    sheet: Sheet,
     private look: Look,
     private state: State,
-    private picture: Picture,
-    private width: number,
-    private height: number
+    private picture: Picture
   ) {
+    this.c = sheet.context;
+    this.colours = sheet.colours;
+    this.width = sheet.width;
+    this.height = sheet.height;
     this.scale = look.scale;
     this.bottom = look.top + state.lanes.length * LANE;
   }

@@ -1,0 +1,255 @@
+// The multiverse map: branches as a tree over time, and what is known of the chosen one.
+import type { AnyModel } from '@anywidget/types';
+import { plain } from './parts/ansi';
+import { Asking } from './parts/asking';
+import { copyButton, frame, h, number } from './parts/dom';
+import { Scroller } from './parts/scroller';
+import { Scale, seconds } from './parts/time';
+import { paintTree, ROW } from './parts/tree';
+
+export type Node = [
+  kind: string, start: number, end: number, parent: number, depth: number, verdict: string,
+  title: string, counts: [failed: number, passed: number, censored: number]
+];
+type Future = [seed: string, verdict: string, after: string, causes: string, id: string];
+
+interface State {
+  generation: number;
+  failure: string;
+  span: [number, number];
+  left_out: number;
+  nodes: Node[];
+}
+
+interface Chosen {
+  number: number;
+  id: string;
+  code?: string;
+  title: string;
+  inputs: [number, string][];
+  count: number;
+  rows: Future[];
+  future: number;
+}
+
+type Answer =
+  | { answer: 'rows'; start: number; rows: Future[] }
+  | { answer: 'error'; text: string };
+
+const KINDS: Record<string, string> = {
+  recording: 'recording', branch: 'held', noted: 'noted', futures: 'curve'
+};
+const LEGEND: [string, string, string][] = [
+  ['━', 'failed', 'bpv-ink1'],
+  ['━', 'passed', 'bpv-ink2'],
+  ['━', 'not judged', 'bpv-ink4']
+];
+
+class MapView {
+  private asking: Asking;
+  private canvas = h('canvas', { class: 'bpv-tree' });
+  private rows = h('div', { class: 'bpv-nodes', role: 'presentation' });
+  private list = h(
+    'div',
+    { class: 'bpv-map', role: 'listbox', tabindex: 0, 'aria-label': 'Branches' },
+    this.canvas,
+    this.rows
+  );
+  private head = h('div', { class: 'bpv-error', role: 'alert', hidden: true });
+  private detail = h('div', { class: 'bpv-detail', hidden: true });
+  private facts = h('div');
+  private futures: Scroller<Future>;
+  private status = h('span', { role: 'status' });
+  private busy = h('span', { hidden: true }, '· the kernel is busy, this waits for it');
+  private base = ''; // id of the branch that others are compared with
+  private shown = -1; // number of the node whose futures are listed
+  private observer: ResizeObserver;
+  readonly dispose: () => void;
+
+  constructor(
+    private model: AnyModel,
+    el: HTMLElement
+  ) {
+    this.asking = new Asking(model, busy => (this.busy.hidden = !busy));
+    this.futures = new Scroller<Future>({
+      label: 'Futures',
+      rowHeight: 20,
+      columns: [
+        { title: 'seed', name: 'seed' },
+        { title: 'verdict', name: 'verdict' },
+        { title: 'failed after (s)', name: 'length' },
+        { title: 'what happened before', name: 'text' },
+        { title: 'id', name: 'id' }
+      ],
+      fill: (cells, item, row) => this.fill(cells, item, row),
+      ask: (start, count) => this.asking.ask('rows', { number: this.chosen.number, start, count }),
+      choose: (_, index) => this.asking.ask('future', { number: index })
+    });
+    this.futures.el.style.setProperty('--columns', '7ch 8ch 16ch minmax(0, 1fr) 28ch');
+    this.futures.el.style.height = '180px';
+    this.detail.append(this.facts, this.futures.el);
+    const unframe = frame(
+      el,
+      'Multiverse map',
+      [
+        h('div', { class: 'bpv-bar' },
+          h('button', {
+            class: 'bpv-button', type: 'button', title: 'Draw the branches made since',
+            click: () => this.asking.ask('update')
+          }, 'Update'),
+          h('span', { class: 'bpv-space' }),
+          ...LEGEND.map(([sign, name, colour]) =>
+            h('span', { class: 'bpv-legend' }, h('span', { class: colour }, sign), ` ${name}`))),
+        this.head,
+        this.list,
+        this.detail,
+        h('div', { class: 'bpv-bar bpv-foot' }, this.status, this.busy)
+      ],
+      () => this.draw()
+    );
+    const onState = () => this.show();
+    const onChosen = () => this.showChosen();
+    const onMessage = (answer: Answer) => this.answered(answer);
+    model.on('change:state', onState);
+    model.on('change:chosen', onChosen);
+    model.on('msg:custom', onMessage);
+    this.list.addEventListener('keydown', event => this.pressed(event));
+    this.observer = new ResizeObserver(() => this.draw());
+    this.observer.observe(this.list);
+    this.show();
+    this.showChosen();
+    this.dispose = () => {
+      model.off('change:state', onState);
+      model.off('change:chosen', onChosen);
+      model.off('msg:custom', onMessage);
+      this.observer.disconnect();
+      this.futures.dispose();
+      unframe();
+    };
+  }
+
+  private get state(): State {
+    return this.model.get('state') as State;
+  }
+
+  private get chosen(): Partial<Chosen> {
+    return this.model.get('chosen') as Partial<Chosen>;
+  }
+
+  // -- what the kernel says
+
+  private show(): void {
+    this.asking.answered();
+    this.head.hidden = true;
+    const { nodes, left_out, failure } = this.state;
+    this.rows.replaceChildren(
+      ...nodes.map((node, index) => {
+        const [kind, start, end, , depth, verdict, title] = node;
+        const words = `${KINDS[kind] ?? kind}, ${title}, ${verdict || 'not judged'}`;
+        const row = h(
+          'div',
+          { class: 'bpv-node', role: 'option', 'aria-selected': 'false', 'aria-label': plain(words) },
+          h('span', { class: 'bpv-title', style: `padding-left:${depth * 14}px` }, plain(title)),
+          h('span', { class: 'bpv-dim' }, `${seconds(start, 1e6)} to ${seconds(end, 1e6)} s`)
+        );
+        row.addEventListener('click', () => this.asking.ask('select', { number: index }));
+        return row;
+      })
+    );
+    const count = nodes.length - 1 + left_out;
+    const more = left_out ? `, ${number(left_out)} of them not drawn` : '';
+    this.status.textContent =
+      `${number(count)} branch${count === 1 ? '' : 'es'}${more} · failure: ${plain(failure)}`;
+    this.draw();
+  }
+
+  private showChosen(): void {
+    this.asking.answered();
+    const { number: which, id = '', code = '', title = '', inputs = [], count = 0 } = this.chosen;
+    const nodes = [...this.rows.children];
+    nodes.forEach((row, index) => {
+      row.classList.toggle('bpv-chosen', index === which);
+      row.setAttribute('aria-selected', String(index === which));
+    });
+    this.detail.hidden = which === undefined;
+    if (which === undefined) return;
+    nodes[which]?.scrollIntoView({ block: 'nearest' });
+    const at = id ? `run.at("${id}")` : code;
+    const compared = this.base && id && this.base !== id
+      ? `run.compare("${this.base}", "${id}").explore()`
+      : '';
+    const compare = h('button', {
+      class: 'bpv-button', type: 'button', title: 'Choose another branch to compare this one with',
+      'aria-pressed': String(this.base !== '' && this.base === id),
+      click: () => {
+        this.base = this.base === id ? '' : id;
+        this.showChosen();
+      }
+    }, this.base && this.base === id ? 'Now choose another one' : 'Compare…');
+    this.facts.replaceChildren(
+      h('div', { class: 'bpv-moment' },
+        plain(title),
+        at ? h('code', {}, at) : null,
+        at ? copyButton('Copy the moment at its end', () => at) : null,
+        id ? compare : null),
+      compared
+        ? h('div', { class: 'bpv-moment' },
+            h('code', {}, compared), copyButton('Copy the comparison', () => compared))
+        : '',
+      inputs.length
+        ? h('dl', {}, ...inputs.flatMap(([when, what]) =>
+            [h('dt', {}, `${seconds(when, 1)} s`), h('dd', {}, plain(what))]))
+        : ''
+    );
+    this.futures.el.hidden = !count;
+    if (this.shown !== which) {
+      this.shown = which;
+      this.futures.reset(count, this.chosen.rows ?? []);
+    }
+    if ((this.chosen.future ?? -1) >= 0) this.futures.mark(this.chosen.future!, false);
+  }
+
+  private answered(answer: Answer): void {
+    this.asking.answered();
+    if (answer.answer === 'rows') this.futures.put(answer.start, answer.rows);
+    else {
+      this.head.textContent = answer.text;
+      this.head.hidden = false;
+    }
+  }
+
+  // -- what the user does
+
+  private pressed(event: KeyboardEvent): void {
+    const steps: Record<string, number> = { ArrowDown: 1, ArrowUp: -1, Home: -1e9, End: 1e9 };
+    const step = steps[event.key];
+    if (step === undefined || event.ctrlKey || event.metaKey || event.altKey) return;
+    event.preventDefault();
+    const goal = (this.chosen.number ?? -1) + step;
+    const last = this.state.nodes.length - 1;
+    this.asking.ask('select', { number: Math.min(Math.max(goal, 0), last) });
+  }
+
+  // -- drawing
+
+  private draw(): void {
+    const { nodes, span } = this.state;
+    const width = Math.max(this.list.clientWidth * 0.5, 10);
+    this.rows.style.setProperty('--tree', `${width}px`);
+    this.canvas.style.width = `${width}px`;
+    this.canvas.style.height = `${(nodes.length + 1) * ROW}px`;
+    paintTree(this.canvas, nodes, new Scale(span[0], span[1], 14, width - 34));
+  }
+
+  private fill(cells: HTMLElement[], item: Future | undefined, row: HTMLElement): void {
+    cells.forEach((cell, i) => (cell.textContent = item ? plain(item[i]!) : i ? '' : '…'));
+    if (item?.[1] === 'failed') row.classList.add('bpv-bad');
+    else if (item?.[1] === 'passed') row.classList.add('bpv-life');
+  }
+}
+
+export default {
+  render({ model, el }: { model: AnyModel; el: HTMLElement }): () => void {
+    return new MapView(model, el).dispose;
+  }
+};

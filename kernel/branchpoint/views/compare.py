@@ -1,0 +1,117 @@
+"""Two timelines side by side, to scroll in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import traitlets
+
+from branchpoint.timeline.comparing import Comparison
+from branchpoint.timeline.events import LOG, Event
+from branchpoint.timeline.moment import Moment
+from branchpoint.views.view import View, bundle
+
+_FIRST = 100  # rows that come unasked, around the first difference
+_MOST = 1000  # rows of one answer
+_TEXT = 1000  # characters of a text
+
+
+class ComparisonView(View):
+    """Two logs side by side, made by ``comparison.explore()``.
+
+    ``view.moments`` are the moments of the row that was chosen in it.
+    """
+
+    kind = "compare"
+    _esm = bundle("compare.js")
+    state = traitlets.Dict().tag(sync=True)
+    chosen = traitlets.Dict().tag(sync=True)
+
+    def __init__(self, comparison: Comparison, *, only_differences: bool = False) -> None:
+        self.comparison = comparison
+        self._number: int | None = None
+        self._generation = 0
+        super().__init__()
+        self.show(only_differences=only_differences)
+
+    def show(self, *, only_differences: bool) -> ComparisonView:
+        """Show all rows, or those that only one of the timelines has."""
+        comparison = self.comparison
+        self._rows = np.arange(len(comparison))
+        if only_differences:
+            self._rows = comparison.numbers_of_differences
+        self._generation += 1
+        first = comparison.first_number
+        row = 0 if first is None else int(np.searchsorted(self._rows, first))
+        start = max(row - _FIRST // 2, 0)
+        self.state = {
+            "generation": self._generation,
+            "count": len(self._rows),
+            "differences": len(comparison.numbers_of_differences),
+            "only": only_differences,
+            "a": comparison.a.id,
+            "b": comparison.b.id,
+            "first": -1 if first is None else row,
+            "start": start,
+            "rows": self._window(start, _FIRST),
+        }
+        return self
+
+    @property
+    def moments(self) -> tuple[Moment | None, Moment | None]:
+        """The moments of the chosen row in both timelines; None where an event is missing."""
+        if self._number is None:
+            return None, None
+        pair = self.comparison[self._number]
+        sides = (self.comparison.a, self.comparison.b)
+        one, other = (
+            None if event is None else side._at(event.at)
+            for event, side in zip(pair, sides, strict=True)
+        )
+        return one, other
+
+    def _window(self, start: int, count: int) -> list[list[Any]]:
+        """Rows for the browser: number, who, and for each side ns since vtime 0 and text."""
+        rows = []
+        for number in self._rows[start : start + count].tolist():
+            pair = self.comparison[number]
+            known = pair.a or pair.b
+            assert known is not None
+            sides = [_side(event) for event in pair]
+            rows.append([number, known.container or f"({known.source})", *sides])
+        return rows
+
+    # -- what the browser asks
+
+    def _on_rows(self, message: dict[str, Any]) -> None:
+        start, count = int(message["start"]), min(int(message["count"]), _MOST)
+        if start >= 0 and message["generation"] == self._generation:
+            answer = {"answer": "rows", "generation": self._generation, "start": start}
+            self.send({**answer, "rows": self._window(start, count)})
+
+    def _on_show(self, message: dict[str, Any]) -> None:
+        self.show(only_differences=bool(message["only"]))
+
+    def _on_select(self, message: dict[str, Any]) -> None:
+        number = int(message["number"])
+        pair = self.comparison[number]
+        self._number = number
+        ids = ["" if moment is None else moment.id for moment in self.moments]
+        texts = ["" if event is None else event.text for event in pair]
+        self.chosen = {"number": number, "ids": ids, "texts": texts}
+
+    # -- static
+
+    def _fallback_html(self) -> str:
+        return self.comparison._repr_html_()
+
+    def __repr__(self) -> str:
+        return repr(self.comparison)
+
+
+def _side(event: Event | None) -> list[Any] | None:
+    if event is None:
+        return None
+    what = event.stream if event.type == LOG else event.type
+    return [event.at - event.origin, what, event.text[:_TEXT]]

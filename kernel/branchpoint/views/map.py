@@ -1,0 +1,220 @@
+"""The multiverse map: all branches of a recording as a tree, to choose and compare them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import traitlets
+
+from branchpoint.errors import BranchpointError
+from branchpoint.explore.draws import Draw
+from branchpoint.timeline import tables
+from branchpoint.timeline.branch import Branch
+from branchpoint.timeline.clock import SECOND, format_vtime
+from branchpoint.timeline.failures import failure as failure_of
+from branchpoint.timeline.moment import Moment
+from branchpoint.timeline.recording import Recording
+from branchpoint.views.timeline import stored_curves
+from branchpoint.views.tree import Node, grow, told
+from branchpoint.views.view import View, bundle
+
+_MOST = 1000  # rows of one answer
+_STATIC = 40  # rows of the static view
+_CAUSES = 200  # characters
+
+
+class MapView(View):
+    """A map, made by ``run.map()``.
+
+    ``view.moment`` is the end of the branch that was chosen in it; ``view.update()`` draws the
+    branches made since.
+    """
+
+    kind = "map"
+    _esm = bundle("map.js")
+    state = traitlets.Dict().tag(sync=True)
+    chosen = traitlets.Dict().tag(sync=True)
+
+    def __init__(self, run: Recording, *, failure: Any = "exit:*") -> None:
+        self._run = run
+        self._failure = failure_of(failure)
+        self._node: Node | None = None
+        self._draw: Draw | None = None
+        self._generation = 0
+        self._nodes: list[Node] = []
+        self._left_out = 0
+        super().__init__()
+        self.update()
+
+    # -- for Python
+
+    def update(self) -> MapView:
+        """Draw the tree as it is now."""
+        self._nodes, self._left_out = grow(self._run, stored_curves(self._run), self._failure)
+        self._generation += 1
+        self._node = self._draw = None
+        self.chosen = {}
+        origin = self._run.origin
+        self.state = {
+            "generation": self._generation,
+            "failure": self._failure.name,
+            "span": [self._run.earliest - origin, max(n.end for n in self._nodes) - origin],
+            "left_out": self._left_out,
+            "nodes": [
+                [n.kind, n.start - origin, n.end - origin, n.parent, n.depth, n.verdict, n.title,
+                 [n.counts.get(v, 0) for v in ("failed", "passed", "censored")]]
+                for n in self._nodes
+            ],
+        }  # fmt: skip
+        return self
+
+    @property
+    def id(self) -> str:
+        """The id of the end of what was chosen; "" when nothing was, or it has none."""
+        node, draw = self._node, self._draw
+        if draw is not None and node is not None and node.curve is not None:
+            return node.curve.id_of(draw)
+        return "" if node is None else self._id_of(node)
+
+    @property
+    def moment(self) -> Moment | None:
+        """The end of the branch that was chosen; it is run again when it is not held here."""
+        node, draw = self._node, self._draw
+        if draw is not None and node is not None and node.curve is not None:
+            return node.curve.branch(node.curve.draws.index(draw)).end
+        if node is None or node.kind == "futures":
+            return None
+        branch = self._held(node)
+        return branch.end if branch is not None else self._run.at(self._id_of(node))
+
+    @property
+    def branch(self) -> Branch | None:
+        """The branch that was chosen: itself when it is held here, else a new one from its end."""
+        held = self._held(self._node) if self._node is not None else None
+        if held is not None:
+            return held
+        moment = self.moment
+        return moment.branch() if moment is not None else None
+
+    def select(self, number: int, future: int | None = None) -> MapView:
+        """Choose a row of the tree, and of the futures of a curve there, one."""
+        if not 0 <= number < len(self._nodes):
+            raise BranchpointError(f"the map has no row {number}, but {len(self._nodes)} rows")
+        self._choose(number)
+        if future is not None:
+            self._choose_future(future)
+        return self
+
+    # -- what it shows
+
+    def _held(self, node: Node) -> Branch | None:
+        """The branch of a node, if it is one that somebody holds.
+
+        :raises BranchpointError: when it was let go meanwhile.
+        """
+        if node.held is None:
+            return None
+        history = node.held()
+        if history is None:
+            raise BranchpointError("nobody holds this branch any more", "update the map")
+        return Branch(self._run, history)
+
+    def _id_of(self, node: Node) -> str:
+        if node.kind == "recording":
+            return self._run.end.id
+        branch = self._held(node)
+        if branch is not None:
+            return branch.end.id
+        if node.future is not None:
+            return f"{node.future.id}@{format_vtime(node.end - self._run.origin)}"
+        return ""
+
+    def _choose(self, number: int) -> None:
+        node = self._nodes[number]
+        self._node, self._draw = node, None
+        self.chosen = {
+            "number": number,
+            "id": self._id_of(node),
+            "title": node.title,
+            "inputs": self._inputs(node),
+            "count": len(node.draws),
+            "rows": self._futures(0, 100),
+            "future": -1,
+        }
+
+    def _choose_future(self, number: int) -> None:
+        if self._node is None or not 0 <= number < len(self._node.draws):
+            raise BranchpointError("there is no such future")
+        self._draw = self._node.draws[number]
+        code = ""
+        if not self.id and self._node.curve is not None:  # of noise that ids do not tell
+            row = self._node.curve.draws.index(self._draw)
+            code = f"curve.branch({row})"
+        self.chosen = {**self.chosen, "future": number, "id": self.id, "code": code}
+
+    def _inputs(self, node: Node) -> list[list[Any]]:
+        """What was done in a branch: ns since vtime 0 and words."""
+        given = node.future.inputs if node.future is not None else []
+        branch = self._held(node)
+        if branch is not None:
+            history = branch._history
+            given = history.inputs[history.fork.count : history.tip.count]
+        return [[i.at - self._run.origin, i.note or i.kind] for i in given[:100]]
+
+    def _futures(self, start: int, count: int) -> list[list[Any]]:
+        """Futures of the chosen node: seed, verdict, seconds until it failed, causes, id."""
+        if self._node is None or self._node.curve is None:
+            return []
+        name = self._node.curve.id_of
+        return [
+            [
+                str(draw.seed),
+                draw.verdict,
+                "" if draw.failed_at is None else f"{(draw.failed_at - draw.at) / SECOND:.3f}",
+                "; ".join(draw.causes)[:_CAUSES],
+                name(draw),
+            ]
+            for draw in self._node.draws[start : start + count]
+        ]
+
+    # -- what the browser asks
+
+    def _on_update(self, _: dict[str, Any]) -> None:
+        self.update()
+
+    def _on_select(self, message: dict[str, Any]) -> None:
+        self.select(int(message["number"]))
+
+    def _on_future(self, message: dict[str, Any]) -> None:
+        self._choose_future(int(message["number"]))
+
+    def _on_rows(self, message: dict[str, Any]) -> None:
+        start, count = int(message["start"]), min(int(message["count"]), _MOST)
+        if start >= 0 and message["number"] == self.chosen.get("number"):
+            self.send({"answer": "rows", "start": start, "rows": self._futures(start, count)})
+
+    # -- static
+
+    def _fallback_html(self) -> str:
+        origin = self._run.origin
+        rows = [
+            (
+                "\u2003" * n.depth + n.title,
+                n.verdict if n.kind == "branch" else "",
+                format_vtime(n.start - origin),
+                format_vtime(n.end - origin),
+            )
+            for n in self._nodes[:_STATIC]
+        ]
+        table = tables.html(("branch", "verdict", "from (s)", "to (s)"), rows)
+        return table + tables.note(self._foot())
+
+    def _foot(self) -> str:
+        count = len(self._nodes) + self._left_out - 1
+        more = max(count + 1 - _STATIC, 0)
+        words = f"{count} branch{'' if count == 1 else 'es'} of {self._run.path.name}"
+        return words + (f", {more} not shown" if more else "")
+
+    def __repr__(self) -> str:
+        lines = ["  " * n.depth + told(self._run, n) for n in self._nodes[:_STATIC]]
+        return "\n".join([*lines, self._foot()])

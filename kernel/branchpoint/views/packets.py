@@ -1,0 +1,210 @@
+"""Captured packets: a table to scroll and search in, and the bytes of the one that was chosen."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import traitlets
+
+from branchpoint.errors import BranchpointError
+from branchpoint.timeline import dissecting, tables
+from branchpoint.timeline.clock import format_vtime
+from branchpoint.timeline.moment import Moment
+from branchpoint.timeline.packets import Packet, Packets
+from branchpoint.views.view import View, bundle
+
+_SLICE = 0.2  # wall seconds of searching between two answers
+_BLOCK = 500  # packets between two looks at the clock
+_FIRST = 100  # rows that come unasked
+_MOST = 1000  # rows of one answer
+_PREVIEW = 120  # bytes of payload in a row
+_BYTES = 65_536  # of the chosen packet
+_STATIC = 30  # rows of the static view
+_STATIC_PREVIEW = 48
+_TITLES = ("vtime", "source", "destination", "protocol", "flags", "length", "payload")
+
+
+class PacketsView(View):
+    """A table of packets, made by ``packets.explore()``.
+
+    ``view.packet`` is the packet that was chosen in it, ``view.moment`` the moment it was seen.
+    """
+
+    kind = "packets"
+    _esm = bundle("packets.js")
+    state = traitlets.Dict().tag(sync=True)
+    chosen = traitlets.Dict().tag(sync=True)
+
+    def __init__(self, packets: Packets, *, text: str = "") -> None:
+        self.packets = packets
+        self._number: int | None = None
+        self._generation = 0
+        super().__init__()
+        self._begin(text)
+
+    # -- for Python
+
+    def filter(self, text: str = "") -> PacketsView:
+        """Show the packets with ``text`` in an address, port, protocol, flag or payload (ASCII,
+        capitals do not count). Several words: all of them, anywhere. Without one, all packets.
+        """
+        self._begin(text)
+        return self
+
+    @property
+    def packet(self) -> Packet | None:
+        """The packet that was chosen last."""
+        return None if self._number is None else self.packets[self._number]
+
+    @property
+    def moment(self) -> Moment | None:
+        """The moment at which that packet was seen; None in a branch, which has not come that
+        far: captures are made aside.
+        """
+        packet, moment_of = self.packet, self.packets.moment_of
+        if packet is None or moment_of is None:
+            return None
+        found: Moment = moment_of(packet.at)
+        return found
+
+    def select(self, number: int) -> PacketsView:
+        """Choose the packet of that number, as in ``packets[number]``."""
+        self._choose(range(len(self.packets))[number])
+        return self
+
+    # -- what it shows
+
+    def _begin(self, text: str) -> None:
+        self._text = text
+        self._words = text.lower().split()
+        self._found: list[int] = []
+        self._scanned = 0
+        self._generation += 1
+        if not self._words:
+            self._found, self._scanned = [*range(len(self.packets))], len(self.packets)
+        self._work()
+        self._show(first=self._rows(0, _FIRST))
+
+    def _work(self) -> None:
+        """Search for a while."""
+        stop = time.monotonic() + _SLICE
+        while self._scanned < len(self.packets) and time.monotonic() < stop:
+            block = range(self._scanned, min(self._scanned + _BLOCK, len(self.packets)))
+            for number in block:
+                said = _searched(self.packets[number])
+                if all(word in said for word in self._words):
+                    self._found.append(number)
+            self._scanned = block.stop
+
+    def _show(self, **more: Any) -> None:
+        total = len(self.packets)
+        self.state = {
+            "generation": self._generation,
+            "count": len(self._found),
+            "total": total,
+            "scanned": self._scanned / total if total else 1,
+            "text": self._text,
+            "notes": self.packets.notes,
+            "can_dissect": dissecting.is_possible(),
+            **more,
+        }
+
+    def _rows(self, start: int, count: int) -> list[list[Any]]:
+        """Rows for the browser: number, ns since vtime 0 and what the table has in columns."""
+        rows = []
+        for number in self._found[start : start + count]:
+            p = self.packets[number]
+            shown = p.preview(_PREVIEW)
+            at = p.at - self.packets.origin
+            rows.append([number, at, p.sender, p.receiver, p.protocol, p.flags, p.length, shown])
+        return rows
+
+    def _choose(self, number: int) -> None:
+        self._number = number
+        packet = self.packets[number]
+        raw = self.packets.raw(number)
+        id = ""
+        try:
+            moment = self.moment
+            id = moment.id if moment is not None else ""
+        except BranchpointError:
+            pass  # it was seen after the end of the recording
+        payload = raw.rfind(packet.payload) if packet.payload else len(raw)
+        self.chosen = {
+            "number": number,
+            "row": self._found.index(number) if number in self._found else -1,
+            "vtime": format_vtime(packet.at - self.packets.origin),
+            "id": id,
+            "bytes": raw[:_BYTES],
+            "payload": payload,
+            "dissected": "",
+        }
+
+    # -- what the browser asks
+
+    def _on_rows(self, message: dict[str, Any]) -> None:
+        start, count = int(message["start"]), int(message["count"])
+        if message["generation"] == self._generation and start >= 0:
+            rows = self._rows(start, min(max(count, 0), _MOST))
+            answer = {"answer": "rows", "generation": self._generation, "start": start}
+            self.send({**answer, "rows": rows})
+
+    def _on_more(self, message: dict[str, Any]) -> None:
+        if message["generation"] == self._generation:
+            self._work()
+            self._show()
+
+    def _on_filter(self, message: dict[str, Any]) -> None:
+        self._begin(str(message["text"]))
+
+    def _on_select(self, message: dict[str, Any]) -> None:
+        number = int(message["number"])
+        if 0 <= number < len(self.packets):
+            self._choose(number)
+
+    def _on_dissect(self, _: dict[str, Any]) -> None:
+        if self._number is not None:
+            self.chosen = {**self.chosen, "dissected": self.packets.dissect(self._number)}
+
+    def _on_save(self, _: dict[str, Any]) -> None:
+        self.send({"answer": "pcap"}, buffers=[self.packets.pcap])
+
+    # -- static
+
+    def _table(self) -> tuple[list[tuple[str, ...]], list[str]]:
+        rows: list[tuple[str, ...]] = [
+            (
+                f"{p.vtime:.6f}", p.sender, p.receiver, p.protocol, p.flags, str(p.length),
+                p.preview(_STATIC_PREVIEW),
+            )
+            for p in (self.packets[number] for number in self._found[:_STATIC])
+        ]  # fmt: skip
+        count = len(self._found)
+        words = f"{count} packet{'' if count == 1 else 's'}"
+        if self._text:
+            words += f" with {self._text[:100]!r}"
+        if count > _STATIC:
+            words += f", the first {_STATIC} shown"
+        return rows, [words, *self.packets.notes]
+
+    def _fallback_html(self) -> str:
+        rows, remarks = self._table()
+        table = tables.html(_TITLES, rows, verbatim="payload") if rows else ""
+        return table + "".join(tables.note(remark) for remark in remarks)
+
+    def __repr__(self) -> str:
+        rows, remarks = self._table()
+        table = [_TITLES, *rows]
+        widths = [max(len(row[column]) for row in table) for column in range(len(_TITLES))]
+        lines = [
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+            for row in table
+        ]
+        return "\n".join([*lines, *remarks])
+
+
+def _searched(packet: Packet) -> str:
+    """What a search looks at."""
+    parts = (packet.sender, packet.receiver, packet.protocol, packet.flags)
+    return " ".join([*parts, packet.preview(len(packet.payload))]).lower()

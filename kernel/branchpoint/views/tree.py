@@ -1,0 +1,180 @@
+"""The branches of a recording as a tree: what is held, what is noted, and the futures of curves."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+from weakref import ReferenceType, ref
+
+from branchpoint.explore.curve import Curve
+from branchpoint.explore.draws import Draw
+from branchpoint.timeline.clock import format_vtime
+from branchpoint.timeline.events import cut
+from branchpoint.timeline.failures import Failure
+from branchpoint.timeline.history import History
+from branchpoint.timeline.judges import Stretch
+from branchpoint.timeline.listing import inert
+from branchpoint.timeline.manifest import Input
+from branchpoint.timeline.recording import Recording
+from branchpoint.timeline.seeds import seed_of
+from branchpoint.timeline.store import Future
+
+MOST = 400
+"""Nodes of a tree; of curves, all futures off one moment are one node."""
+_WIDTH = 90  # characters of a title
+
+
+@dataclass(eq=False)
+class Node:
+    """A branch, or the futures of a curve off one moment. Instants are absolute ns."""
+
+    kind: str
+    """"recording", "branch" (held here), "noted" (with the recording), "futures" (of a curve)."""
+    start: int
+    end: int
+    title: str
+    verdict: str = ""
+    """"failed", "passed", or "" when nobody has judged it."""
+    counts: dict[str, int] = field(default_factory=dict)
+    """Of futures: how many have which verdict."""
+    depth: int = 0
+    parent: int = -1
+    """Its number in the tree."""
+    held: ReferenceType[History] | None = None
+    """The history of a branch that somebody holds; a map alone does not keep it."""
+    future: Future | None = None
+    draws: list[Draw] = field(default_factory=list)
+    curve: Curve | None = None
+    children: list[Node] = field(default_factory=list)
+
+
+def grow(run: Recording, curves: list[Curve], failure: Failure) -> tuple[list[Node], int]:
+    """The nodes from the recording on, each before its children, and how many are left out."""
+    root = Node("recording", run.earliest, run.manifest.end, "the recording")
+    held = _held(run, failure, root)
+    _noted(run, root, held)
+    for curve in curves:
+        root.children += _futures(curve)
+    found: list[Node] = []
+    _walk(root, -1, 0, found)
+    return found[:MOST], max(len(found) - MOST, 0)
+
+
+def _walk(node: Node, parent: int, depth: int, found: list[Node]) -> None:
+    stack = [(node, parent, depth)]
+    while stack:
+        node, node.parent, node.depth = stack.pop()
+        number = len(found)
+        found.append(node)
+        children = sorted(node.children, key=lambda child: (child.start, child.kind, child.title))
+        stack += [(child, number, node.depth + 1) for child in reversed(children)]
+
+
+# -- branches that are held
+
+
+def _held(run: Recording, failure: Failure, root: Node) -> dict[int, Node]:
+    """Nodes of the branches in this process, by their histories, under their parents."""
+    found: dict[int, Node] = {}
+    histories = [branch._history for branch in run.branches]
+    for history in histories:
+        given = history.inputs[history.fork.count : history.tip.count]
+        node = Node("branch", history.fork.at, history.tip.at, _title(given), held=ref(history))
+        node.verdict = _verdict(run, history, failure)
+        found[id(history)] = node
+    for history in histories:
+        above = history.parent
+        while above is not None and id(above) not in found:
+            above = above.parent
+        parent = root if above is None else found[id(above)]
+        parent.children.append(found[id(history)])
+    return found
+
+
+def _verdict(run: Recording, history: History, failure: Failure) -> str:
+    """Whether the failure has happened since the fork; "" while the branch has not moved."""
+    if history.tip.at == history.fork.at:
+        return ""
+    columns = history.log.columns()
+    split = int(columns.at.searchsorted(history.fork.at, "right"))
+    past = cut(columns, 0, split)
+    judge = failure.judge(Stretch(history.fork.at, history.tip.at, run.origin, past))
+    new = (columns.event(place, run.origin) for place in range(split, len(columns)))
+    return "failed" if judge.feed(new) is not None else "passed"
+
+
+# -- branches that are noted with the recording
+
+
+def _noted(run: Recording, root: Node, held: dict[int, Node]) -> None:
+    """Branches whose ids somebody saw. One that only goes on with another is its child."""
+    known = set()
+    for node in held.values():
+        history = node.held() if node.held is not None else None
+        while history is not None and history.parent is not None:
+            fork = history.fork.count
+            known |= {_key(history.inputs[fork:end]) for end in range(fork, history.tip.count + 1)}
+            history = history.parent
+    longest = sorted(run.files.futures.values(), key=lambda f: (f.at, len(f.inputs), f.id))
+    made: dict[tuple[int, tuple[Any, ...]], Node] = {}
+    for future in longest:
+        if _key(future.inputs) in known:
+            continue
+        last = future.inputs[-1].at if future.inputs else future.at
+        parent, fork, shared = root, future.at, 0
+        for count in range(len(future.inputs) - 1, 0, -1):
+            above = made.get((future.at, _key(future.inputs[:count])))
+            if above is not None:
+                parent, fork, shared = above, future.inputs[count].at, count
+                break
+        title = _title(future.inputs[shared:])
+        node = Node("noted", fork, max(last, fork), title, future=future)
+        made[future.at, _key(future.inputs)] = node
+        parent.children.append(node)
+
+
+def _key(inputs: list[Input]) -> tuple[Any, ...]:
+    return tuple((given.at, given.kind, given.data) for given in inputs)
+
+
+def _title(inputs: list[Input]) -> str:
+    """What was done, in a few words."""
+    seed = seed_of(inputs)
+    said = [given.note for given in inputs if given.note and given.note != "scheduling noise"]
+    if seed is not None and not said:
+        said = [f"seed {seed}"]
+    return inert("; ".join(said), _WIDTH) or "as recorded"
+
+
+# -- futures of curves
+
+
+def _futures(curve: Curve) -> list[Node]:
+    """One node for all futures off one moment."""
+    nodes = []
+    for point in curve.points:
+        draws = [draw for draw in curve.draws if draw.at == point.at]
+        counts: Counter[str] = Counter(draw.verdict for draw in draws)
+        number = len(draws)
+        title = f"{number} future{'' if number == 1 else 's'}: {_shares(counts)}"
+        nodes.append(
+            Node(
+                "futures", point.at, max(draw.end for draw in draws), title,
+                verdict="failed" if counts["failed"] else "passed", counts=dict(counts),
+                draws=draws, curve=curve,
+            )
+        )  # fmt: skip
+    return nodes
+
+
+def _shares(counts: Counter[str]) -> str:
+    return ", ".join(f"{counts[v]} {v}" for v in ("failed", "passed", "censored") if counts[v])
+
+
+def told(run: Recording, node: Node) -> str:
+    """One node in a line."""
+    start, end = (format_vtime(at - run.origin) for at in (node.start, node.end))
+    reach = f"{start} s" if node.start == node.end else f"{start} s to {end} s"
+    verdict = f" ({node.verdict})" if node.verdict and node.kind == "branch" else ""
+    return f"{node.title}{verdict}, {reach}"
