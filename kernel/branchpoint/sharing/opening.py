@@ -29,7 +29,13 @@ from branchpoint.timeline import recording as timeline
 SUFFIX = ".branchpoint"
 _PIECE = 1 << 20  # bytes unpacked at once
 _WINDOW = 8 << 20  # bytes that decompression may look back
-_GROWING = ("recording/futures.jsonl", "recording/digests.jsonl", "recording/curves/")
+_GROWING = (
+    "recording/futures.jsonl",
+    "recording/digests.jsonl",
+    "recording/curves/",
+    "recording/events/",
+)
+"""Files that are only ever added to, when a recording is worked with."""
 
 
 @dataclass(frozen=True)
