@@ -204,8 +204,9 @@ class TerminalView {
       if (event.type === 'keydown') (this.pass.hidden ? this.copy : this.pass).focus();
       return false;
     }
-    const copies = event.ctrlKey && event.key.toLowerCase() === 'c';
-    return !(copies && this.terminal.hasSelection());
+    const key = event.ctrlKey && !event.shiftKey && !event.altKey ? event.key.toLowerCase() : '';
+    if (key === 's') event.preventDefault(); // a habit elsewhere; here it would stop all output
+    return !(key === 's' || (key === 'c' && this.terminal.hasSelection()));
   }
 
   private resize(): void {

@@ -23,7 +23,8 @@ from branchpoint.views.view import View, bundle
 
 RUN = 60.0
 """Virtual seconds that pass, unless it is paused, before it stands again."""
-_ECHO = 0.03  # virtual seconds for an answer to a key; the agent takes up to 0.01
+_ECHO = 0.02  # virtual seconds for an answer to a key; the agent takes up to 0.01
+_MORE = 0.005  # ... for more of an answer that has begun
 _ANSWER = 0.5  # ... to a line, from the last word of its program
 _PATIENCE = 5.0  # ... in all
 _FIRST = 2.0  # ... of a shell to begin
@@ -121,7 +122,7 @@ class TerminalView(View):
             if len(self._output) - self._touched > _FLOOD:
                 self._clock.pause()
             elif self._history.tip.at < self._limit:
-                self._clock.run(self._branch, self._quiet())
+                self._clock.run(self._branch, _MORE if self._waits else self._rest)
         quiet = standing and not self._clock.running
         if quiet or time.monotonic() - self._said > _EVERY:
             self._say()
@@ -158,17 +159,17 @@ class TerminalView(View):
         start = max(int(message["start"]), 0)
         self.send({"answer": "output", "start": start}, [bytes(self._output[start:])])
 
-    def _quiet(self) -> float:
-        """Virtual seconds without a word, after which an answer is taken to be complete."""
-        waits = self._output.rfind(_PROMPT) > self._output.rfind(_NO_PROMPT)
-        return _ECHO if waits else self._rest
+    @property
+    def _waits(self) -> bool:
+        """Whether the shell has said that it waits for a line."""
+        return self._output.rfind(_PROMPT) > self._output.rfind(_NO_PROMPT)
 
     def _answer(self, rest: float) -> None:
         """Let time pass for an answer that ends with so many virtual seconds of quiet."""
         self._rest = rest
         self._touched = len(self._output)
         self._limit = self._history.tip.at + round(_PATIENCE * 1e9)
-        self._clock.run(self._branch, self._quiet())
+        self._clock.run(self._branch, _ECHO if self._waits else rest)
 
     def _on_keys(self, message: dict[str, Any]) -> None:
         keys = str(message["keys"])
