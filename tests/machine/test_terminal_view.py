@@ -91,6 +91,16 @@ def test_time_passes_until_it_is_paused(page: Page) -> None:
     assert page.shown == page.view.terminal.output and page.shown.count(b"x\r\n") > 3
 
 
+def test_time_stands_when_the_recording_is_closed(
+    small_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with bp.open(small_path) as run:
+        page = Page(run.at(1).branch().terminal("client").interact(), monkeypatch)
+        page.ask("run")
+    page.view._clock.join()
+    assert not page.view._clock.running
+
+
 def test_a_flood_of_output_makes_time_stand(page: Page) -> None:
     page.type(f"yes {'long ' * 15}\r")
     first = len(page.shown)

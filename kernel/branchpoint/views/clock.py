@@ -83,7 +83,7 @@ class Clock:
                     if left > 0 and due < _SLICE and not self._hurry:
                         self._changed.wait(_SLICE - due)
                         continue
-                    if left <= 0:
+                    if left <= 0 or branch.run.closed:
                         self._thread = None  # here: who runs it now gets a new one
                         break
                     self._hurry = False
@@ -94,10 +94,12 @@ class Clock:
                     branch.wait(seconds)
                 passed += seconds
         except BranchpointError as error:
+            self.error = str(error)
+        finally:
             with self._changed:
-                self.error = str(error)
-                self._thread = None
-        self._tell()
+                if self._thread is threading.current_thread():
+                    self._thread = None
+            self._tell()
 
     def _tell(self) -> None:
         for watcher in list(self._watchers):
