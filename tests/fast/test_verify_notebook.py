@@ -139,6 +139,19 @@ def test_what_is_no_executed_notebook_is_refused(tmp_path: Path, content: str, w
         bp.verify_notebook(tmp_path / "x.ipynb")
 
 
+def test_without_nbclient_the_error_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "nbclient.py").write_text(
+        "raise ModuleNotFoundError(\"No module named 'nbclient'\")"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    (tmp_path / "x.ipynb").write_text(json.dumps(with_outputs(said("x"))))
+    with pytest.raises(bp.SetupError, match="No module named 'nbclient'") as caught:
+        bp.verify_notebook(tmp_path / "x.ipynb")
+    assert "branchpoint[notebook]" in caught.value.hint and "\n" not in caught.value.message
+
+
 def test_a_missing_notebook_is_named(tmp_path: Path) -> None:
     with pytest.raises(bp.RecordingError, match=r"y\.ipynb cannot be read"):
         bp.verify_notebook(tmp_path / "y.ipynb")

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import sys
 
-PATIENCE = 24 * 3600  # wall seconds for one cell; whoever waits can interrupt
+_PATIENCE = 24 * 3600  # wall seconds for one cell; whoever waits can interrupt
+_START = 300  # wall seconds in which a kernel must have started, on a busy computer
 
 
 def main(path: str, folder: str) -> None:
@@ -20,7 +21,8 @@ def main(path: str, folder: str) -> None:
     client = NotebookClient(
         notebook,
         kernel_name="branchpoint",
-        timeout=PATIENCE,
+        timeout=_PATIENCE,
+        startup_timeout=_START,
         allow_errors=True,  # an error is an output like others
         coalesce_streams=True,
         record_timing=False,

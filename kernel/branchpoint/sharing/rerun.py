@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -117,12 +118,20 @@ def _run(path: Path, saved: Notebook, recording: Path | str | None) -> Notebook:
                 running.terminate()  # it ends its kernel
                 raise
         if running.returncode:
-            words = Path(folder, "said").read_text(errors="replace").strip()
-            raise SetupError(
-                f"{path} could not be run: {words[-2000:]}",
-                "notebooks are run by nbclient: pip install 'branchpoint[notebook]'",
-            )
+            words = Path(folder, "said").read_text(errors="replace")
+            raise _failed(path, words)
         return hygiene.read(copy)
+
+
+def _failed(path: Path, words: str) -> SetupError:
+    """Why a notebook was not run, from what the program that should run it wrote."""
+    errors = re.findall(r"^[\w.]*(?:Error|Exception|Interrupt)\b.*", words, re.MULTILINE)
+    said = errors[0] if errors else words.strip()[-500:]
+    lacking = "ModuleNotFoundError" in said
+    return SetupError(
+        f"{path} could not be run: {said}",
+        "notebooks are run by nbclient: pip install 'branchpoint[notebook]'" if lacking else "",
+    )
 
 
 def _joined_paths(first: str, others: str | None) -> str:
