@@ -9,15 +9,15 @@ from pathlib import Path
 from cost import cost
 from figures import Figure, amount
 from scale import Scale
+from shares import shares
 from subjects import idle_etcd, recorded
 
 import branchpoint as bp
 from branchpoint import progress
-from branchpoint.explore.future import Shares
 from branchpoint.explore.workers import Pool
 
 _LENGTH = 1_000_000_000  # virtual ns
-_RATE_BAR, _RUN_BAR = 1000, 0.9  # futures a minute; share of wall time
+_RATE_BAR = 1000  # futures a minute
 _RECORDED = 40  # virtual seconds
 _FORKS = 10  # instants from which futures start: what a second costs differs
 _WARM = 4  # futures of each worker off each fork, not measured
@@ -48,7 +48,7 @@ def futures(scale: Scale, work: Path) -> list[Figure]:
                     task.update(number + 1, f"{(number + 1) / task.elapsed * 60:.0f} a minute")
             wall = time.monotonic() - started
             found = _figures(len(jobs), wall, pool.count, spent.emulator)
-            return [*found, *_shares(before, pool.shares)]
+            return [*found, shares("their wall time", before, pool.shares)]
 
 
 def _figures(count: int, wall: float, workers: int, cpu: float) -> list[Figure]:
@@ -61,14 +61,3 @@ def _figures(count: int, wall: float, workers: int, cpu: float) -> list[Figure]:
     name = "three idle etcd nodes: futures of 1 virtual s, seeded, with noise"
     met = rate >= _RATE_BAR
     return [Figure(name, f"{rate:.0f} a minute ({note})", f"≥ {_RATE_BAR} a minute", met)]
-
-
-def _shares(before: Shares, after: Shares) -> list[Figure]:
-    rewind, run, rest = (
-        getattr(after, part) - getattr(before, part) for part in ("rewind", "run", "rest")
-    )
-    total = rewind + run + rest
-    name = "their wall time: QEMU executes guest code"
-    told = f"{amount(run / total, '%')} (rewind {amount(rewind / total, '%')}, "
-    told += f"bookkeeping {amount(rest / total, '%')})"
-    return [Figure(name, told, f"≥ {amount(_RUN_BAR, '%')}", run / total >= _RUN_BAR)]

@@ -18,6 +18,7 @@ from pathlib import Path
 import soaking
 import table
 from branching import branching
+from curves import curves
 from figures import Figure
 from futures import futures
 from idling import idling
@@ -50,7 +51,7 @@ _MEASURES: dict[str, Callable[[Scale, Path], list[Figure]]] = {
     measure.__name__: measure
     for measure in (
         recordings, opening, rewinding, branching, idling, sharing, states, storing,
-        interleaving, futures, known_answers,
+        interleaving, futures, curves, known_answers,
     )
 }  # fmt: skip
 

@@ -29,6 +29,8 @@ class Scale:
     """Of each system with a known answer."""
     futures: int
     """In which a lost update is waited for."""
+    precision: float
+    """Half width of the intervals of the demo's curve."""
 
 
 FULL = Scale(
@@ -44,6 +46,7 @@ FULL = Scale(
     seconds=400,
     curves=100,
     futures=200,
+    precision=0.1,
 )
 QUICK = Scale(
     recording=20,
@@ -58,4 +61,5 @@ QUICK = Scale(
     seconds=40,
     curves=2,
     futures=10,
+    precision=0.3,
 )
