@@ -284,7 +284,7 @@ def test_the_saved_output_is_small_inert_and_the_same_again() -> None:
     assert STATIC in html and STATIC in plain
     assert "<script" not in html and "&lt;script" in html
     assert "\x1b" not in html + plain and "\u202e" not in html + plain
-    assert "460 more" in html and "500 events" in html
+    assert "470 more" in html and "500 events" in html
 
 
 def test_a_short_log_is_shown_whole() -> None:

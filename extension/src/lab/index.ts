@@ -14,6 +14,7 @@ import { recordingIcon } from './icons';
 import { Model } from './model';
 import { Panel } from './panel';
 import { addFileTypes, Folder, hookOpening, isRecording } from './recordings';
+import { standInPlugin } from './standin';
 import { Status } from './status';
 
 const plugin: JupyterFrontEndPlugin<void> = {
@@ -82,4 +83,4 @@ const plugin: JupyterFrontEndPlugin<void> = {
   }
 };
 
-export default plugin;
+export default [plugin, standInPlugin];

@@ -26,7 +26,7 @@ _EVERY = 0.2  # wall seconds between two looks at a branch that runs
 _FIRST = 100  # rows that come unasked
 _MOST = 1000  # rows of one answer
 _TEXT = 2000  # characters of a text in a row; a chosen row has it all
-_STATIC = 20  # rows at the beginning and at the end of a static view
+_HEAD, _TAIL = 10, 20  # rows at the beginning and at the end of a static view
 _WIDTH = 200  # characters of text in those
 _TITLES = ("vtime", "container", "stream", "text")
 
@@ -254,12 +254,12 @@ class LogView(View):
         """Rows of the static view, and what it says of the others."""
         shown = self.events
         count = len(shown)
-        if count <= 2 * _STATIC:
+        if count <= _HEAD + _TAIL:
             return [_row(event) for event in shown], _number(count)
-        rows = [_row(event) for event in shown[:_STATIC]]
-        left = count - 2 * _STATIC
+        rows = [_row(event) for event in shown[:_HEAD]]
+        left = count - _HEAD - _TAIL
         rows.append(("…", "", "", f"… {left} more …"))
-        rows += [_row(event) for event in shown[-_STATIC:]]
+        rows += [_row(event) for event in shown[-_TAIL:]]
         return rows, _number(count)
 
     def _foot(self, count: str) -> str:
