@@ -23,7 +23,7 @@ LABEXTENSIONS := .venv/share/jupyter/labextensions
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help setup packages images demo demo-redis replayable notebook lab test lint bench soak clean
+.PHONY: help setup packages browser images demo demo-redis replayable notebook lab test lint bench soak clean
 
 help:
 	@echo 'make setup   install what is missing: packages (with root or sudo), .venv, guest image'
@@ -45,6 +45,9 @@ setup: packages $(READY) $(EXTENSION) images
 packages:
 	@PYTHON=$(PYTHON) .ci/setup
 
+browser:
+	@PYTHON=$(PYTHON) .ci/setup --tests
+
 $(READY): pyproject.toml $(wildcard kernel/kernelspec/*)
 	@echo 'setup: Python environment in .venv'
 	@$(PYTHON) -m venv .venv
@@ -58,7 +61,7 @@ $(LIBRARIES): $(READY) extension/package.json extension/package-lock.json
 	@touch $@
 
 # JupyterLab finds what is built here by a link, so a change needs no installation.
-$(EXTENSION): $(LIBRARIES) $(shell find extension/src extension/style extension/scripts -type f)
+$(EXTENSION): $(LIBRARIES) $(shell find extension/src extension/schema extension/style extension/scripts -type f)
 	@echo 'setup: JupyterLab extension and views'
 	@$(NPM) run build:prod
 	@mkdir -p $(LABEXTENSIONS)
@@ -131,7 +134,7 @@ lab:
 # -- checks
 
 # pytest comes last, so that its closing line is the last one.
-test: setup lint
+test: setup browser lint
 	@$(BIN)/pytest $(TESTS)
 
 lint: $(READY) $(LIBRARIES)

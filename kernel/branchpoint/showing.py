@@ -1,7 +1,8 @@
 """Interactive views, independent of who draws them.
 
 What can be looked at (events, recordings, packets) asks for a view by its kind; the layer that
-draws views provides them with :func:`use`.
+draws views provides them with :func:`use`. What is chosen in a view is told to whoever asked
+:func:`when_chosen`.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 from branchpoint.errors import BranchpointError
 
 _views: dict[str, Callable[..., Any]] = {}
+_told: list[Callable[[Any], None]] = []
 
 
 def use(kind: str, view: Callable[..., Any]) -> None:
@@ -28,3 +30,14 @@ def show(kind: str, subject: Any, **options: Any) -> Any:
     if view is None:
         raise BranchpointError(f"there is no view {kind!r}", "import branchpoint draws them all")
     return view(subject, **options)
+
+
+def when_chosen(tell: Callable[[Any], None]) -> None:
+    """Have ``tell(moment)`` called whenever a moment is chosen in a view."""
+    _told.append(tell)
+
+
+def chosen(moment: Any) -> None:
+    """A moment was chosen in a view."""
+    for tell in _told:
+        tell(moment)

@@ -7,6 +7,8 @@ export interface Action {
   /** What the button or the menu says. */
   label: string;
   code: string;
+  /** Whether "here" is another instant after it. */
+  moves?: boolean;
 }
 
 export function open(path: string): Action {
@@ -16,19 +18,18 @@ export function open(path: string): Action {
 /** Take the chosen instant as the moment; without one, the moment that is there. */
 export function rewindHere(model: Model): Action | null {
   const here = model.hereCode;
-  return here ? { label: 'Rewind here', code: `moment = ${here}\nmoment` } : null;
+  return here ? { label: 'Rewind here', code: `moment = ${here}\nmoment`, moves: true } : null;
 }
 
 export function rewind(model: Model, by: number): Action | null {
-  const moment = model.moment;
-  const from = moment ? moment.name : model.hereCode;
+  const from = model.hereCode;
   if (!from) return null;
-  return { label: `Rewind ${by} s`, code: `moment = ${from}.rewind(seconds=${by})\nmoment` };
+  return { label: `Rewind ${by} s`, code: `moment = ${from}.rewind(seconds=${by})\nmoment`, moves: true };
 }
 
 export function branchHere(model: Model): Action | null {
   const here = model.hereCode;
-  return here ? { label: 'Branch here', code: `branch = ${here}.branch()\nbranch` } : null;
+  return here ? { label: 'Branch here', code: `branch = ${here}.branch()\nbranch`, moves: true } : null;
 }
 
 /** At the chosen instant; without one, at the tip of the branch that was used last. */
@@ -39,7 +40,11 @@ export function terminalHere(model: Model, container: string): Action | null {
   }
   const here = model.hereCode;
   if (!here) return null;
-  return { label: 'Terminal', code: `branch = ${here}.branch()\nbranch.terminal(${where})` };
+  return {
+    label: 'Terminal',
+    code: `branch = ${here}.branch()\nbranch.terminal(${where})`,
+    moves: true
+  };
 }
 
 export function timeline(model: Model): Action | null {

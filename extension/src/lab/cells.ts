@@ -12,6 +12,10 @@ export async function insert(panel: NotebookPanel, code: string, run: boolean): 
   cell.model.sharedModel.setSource(code);
   notebook.mode = 'command';
   await notebook.scrollToCell(cell);
-  if (run) await NotebookActions.run(notebook, panel.sessionContext);
-  else notebook.mode = 'edit';
+  if (!run) {
+    notebook.mode = 'edit';
+    return;
+  }
+  await NotebookActions.run(notebook, panel.sessionContext);
+  if (notebook.activeCell === cell) cell.node.scrollIntoView({ block: 'nearest' }); // its output
 }

@@ -55,6 +55,7 @@ export class Doer {
       });
     }
     this.app.shell.activateById(notebook.id);
+    if (run && action.moves) this.model.choose(null); // "here" is what the cell makes
     void insert(notebook, action.code, run);
   }
 

@@ -3,9 +3,10 @@ import type { INotebookTracker, NotebookPanel } from '@jupyterlab/notebook';
 import { PathExt } from '@jupyterlab/coreutils';
 import { Signal, type ISignal } from '@lumino/signaling';
 import { Connection } from './connection';
-import { seconds, type Branch, type Moment, type Recording, type State } from './state';
+import { quoted, seconds, type Branch, type Moment, type Recording, type State } from './state';
 
 export const KERNEL = 'branchpoint';
+const MAIN = 'main@'; // ids of the recording itself begin so
 
 /** Why there is nothing to show, in words that say what to do. */
 export type Trouble = { what: string; remedy: string } | null;
@@ -15,6 +16,8 @@ export interface Chosen {
   run: string;
   vtime: number;
   container: string;
+  /** For an instant of a branch. */
+  id?: string;
 }
 
 export class Model {
@@ -82,13 +85,15 @@ export class Model {
   /** The Python expression of the recording. */
   get runCode(): string {
     const run = this.run;
-    return run?.name ? run.name : `bp.open(${JSON.stringify(run?.path ?? '')})`;
+    return run?.name ? run.name : `bp.open(${quoted(run?.path ?? '')})`;
   }
 
   /** The Python expression of the instant that commands are about, or "" when there is none. */
   get hereCode(): string {
     if (this._chosen) {
-      return `${this._chosen.run || this.runCode}.at(${seconds(this._chosen.vtime)})`;
+      const { run, vtime, id } = this._chosen;
+      const when = id && !id.startsWith(MAIN) ? quoted(id) : seconds(vtime);
+      return `${run || this.runCode}.at(${when})`;
     }
     if (this.moment) return this.moment.name;
     if (!this.run) return '';
@@ -138,7 +143,11 @@ export class Model {
 
   private told(connection: Connection, state: State): void {
     if (connection !== this.connection) return;
+    const before = this._state?.chosen?.number ?? 0;
     this._state = state;
+    if (state.chosen && state.chosen.number > before) {
+      this._chosen = { ...state.chosen, container: '' };
+    }
     this._trouble = null;
     if (this._chosen && !state.recordings.some(run => run.name === this._chosen?.run)) {
       this._chosen = null;

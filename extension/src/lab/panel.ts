@@ -50,6 +50,11 @@ export class Panel extends Widget {
     this.draw();
   }
 
+  /** The keyboard's focus goes to the first thing to press. */
+  protected override onActivateRequest(): void {
+    this.node.querySelector<HTMLElement>('button, [tabindex]')?.focus();
+  }
+
   // -- recordings
 
   private drawRecordings(): void {
@@ -185,7 +190,7 @@ export class Panel extends Widget {
               click: () => this.choose(run, mark.vtime, mark.container)
             },
             h('span', { class: 'bpl-time' }, shown(mark.vtime)),
-            h('span', {}, failed ? 'failure' : mark.type.replace('container.', '')),
+            h('span', {}, failed ? 'failure' : said(mark.type)),
             h('span', { class: 'bpl-who' }, mark.container)
           )
         )
@@ -291,6 +296,12 @@ function section(title: string, ...children: HTMLElement[]): HTMLElement {
 
 function empty(what: string, remedy: string, code = ''): HTMLElement {
   return h('p', { class: 'bpl-empty' }, `${what} ${remedy}`, code ? h('code', {}, code) : null);
+}
+
+/** What happened, in a word. */
+function said(type: string): string {
+  const words: Record<string, string> = { 'fault.start': 'fault', 'fault.stop': 'fault ends' };
+  return words[type] ?? type.replace('container.', '');
 }
 
 function showProgress(row: HTMLElement, job: Job): void {

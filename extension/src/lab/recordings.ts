@@ -84,19 +84,13 @@ export function hookOpening(browser: FileBrowser, open: (path: string) => void):
   browser.node.addEventListener(
     'keydown',
     event => {
-      const inList = (event.target as Element).closest('.jp-DirListing-content');
-      const renaming = (event.target as Element).tagName === 'INPUT' && !isCheckbox(event.target);
-      const selected = [...browser.selectedItems()];
-      if (event.key === 'Enter' && inList && !renaming && selected.length === 1) {
-        take(event, selected[0]);
-      }
+      // The focus is on the item's text; while it is renamed there is an input in its place.
+      const name = (event.target as Element).closest('.jp-DirListing-itemText')?.textContent;
+      if (event.key !== 'Enter' || !name) return;
+      take(event, [...browser.model.items()].find(item => item.name === name.trim()));
     },
     true
   );
-}
-
-function isCheckbox(target: EventTarget | null): boolean {
-  return target instanceof HTMLInputElement && target.type === 'checkbox';
 }
 
 /** A fresh notebook on the recording at `path`, next to it; gives the notebook's path. */

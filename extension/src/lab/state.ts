@@ -57,6 +57,8 @@ export interface State {
   moments: Moment[];
   branches: Branch[];
   latest: Partial<Record<'Recording' | 'Moment' | 'Branch', string>>;
+  /** What was chosen last in a view; `number` tells one choice from the next. */
+  chosen: { number: number; run: string; vtime: number; id: string } | null;
   jobs: Job[];
   /** Virtual seconds a second. */
   speed: number | null;

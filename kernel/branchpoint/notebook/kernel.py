@@ -31,6 +31,7 @@ from branchpoint.notebook.jobs import CellJobs
 from branchpoint.notebook.reporter import CellReporter
 from branchpoint.notebook.requests import REQUEST, Requests
 from branchpoint.notebook.session import prepare_multiverse_debugging
+from branchpoint.notebook.triage import triage
 
 try:
     VERSION = version("branchpoint")
@@ -45,6 +46,7 @@ NAMES: dict[str, Any] = {
     "jobs": bp.jobs,
     "prepare_multiverse_debugging": prepare_multiverse_debugging,
     "print": printing.print,
+    "triage": triage,
     # So that `branch.wait_until({until: events})` and `branch.wait({duration: 5})` are Python.
     "until": "until",
     "duration": "duration",

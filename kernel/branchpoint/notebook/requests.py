@@ -17,6 +17,7 @@ import threading
 import time
 from typing import Any
 
+from branchpoint import showing
 from branchpoint.background import Job, jobs
 from branchpoint.errors import BranchpointError
 from branchpoint.notebook.state import Watch
@@ -38,6 +39,7 @@ class Requests:
         kernel.shell.events.register("pre_run_cell", self._begin)
         kernel.shell.events.register("post_run_cell", self._end)
         jobs.when_changed(self._changed)
+        showing.when_chosen(self._chosen)
 
     async def answer(self, stream: Any, ident: Any, parent: dict[str, Any]) -> None:
         """Answer one request."""
@@ -88,6 +90,10 @@ class Requests:
     def _end(self, _: Any) -> None:
         self._watch.busy = False
         self._watch.look()
+        self.push()
+
+    def _chosen(self, moment: Any) -> None:
+        self._watch.choose(moment)
         self.push()
 
     def _changed(self, _: Job) -> None:

@@ -30,6 +30,13 @@ class Watch:
         self._seen: dict[str, Any] = {}
         self._summaries: WeakKeyDictionary[bp.Recording, dict[str, Any]] = WeakKeyDictionary()
         self._speed: float | None = None
+        self._chosen: bp.Moment | None = None
+        self._choices = 0
+
+    def choose(self, moment: bp.Moment) -> None:
+        """A moment was chosen in a view."""
+        self._chosen = moment
+        self._choices += 1
 
     def _named(self, kind: type) -> dict[str, Any]:
         hidden = self._shell.user_ns_hidden
@@ -69,9 +76,18 @@ class Watch:
             ],
             "branches": [self._branch(name, b, branches, names) for name, b in branches.items()],
             "latest": self._latest,
+            "chosen": self._choice(names),
             "jobs": [_job(job) for job in jobs],
             "speed": self._measured(),
         }
+
+    def _choice(self, names: dict[int, str]) -> dict[str, Any] | None:
+        """What was chosen last in a view; ``number`` tells one choice from the next."""
+        moment = self._chosen
+        if moment is None or moment.run.closed:
+            return None
+        run = names.get(id(moment.run), "")
+        return {"number": self._choices, "run": run, "vtime": moment.vtime, "id": moment.id}
 
     def _recording(self, name: str, run: bp.Recording) -> dict[str, Any]:
         if run not in self._summaries:

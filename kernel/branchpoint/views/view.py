@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import anywidget
 
+from branchpoint import showing
 from branchpoint.errors import BranchpointError
 from branchpoint.views import identity
 
@@ -53,6 +54,13 @@ class View(anywidget.AnyWidget):
         super().__init__(model_id=name, **traits)
         _open[name] = self
         self.on_msg(self._asked)
+        if self.has_trait("chosen"):
+            self.observe(self._tell_chosen, "chosen")
+
+    def _tell_chosen(self, _: Any) -> None:
+        moment = getattr(self, "moment", None)
+        if moment is not None:
+            showing.chosen(moment)
 
     def when_closed(self, release: Callable[[], None]) -> None:
         """Have ``release()`` called when this view is closed."""

@@ -1,0 +1,125 @@
+"""JupyterLab as a user handles it: menus, palette, cells, panels."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Locator, Page, TimeoutError, expect
+
+WAIT = 20_000  # ms, on a busy computer
+LONG = 300_000  # ms: what a machine has to compute
+
+# What the notebook in front is, in the page's words. Lab is told to expose itself.
+_PANEL = "window.jupyterapp.shell.currentWidget"
+_STATUS = f"{_PANEL}?.sessionContext?.session?.kernel?.status"
+
+
+class LabPage:
+    """A page of JupyterLab."""
+
+    def __init__(self, page: Page, url: str, token: str, screens: Path) -> None:
+        self.page = page
+        self._url, self._token = url, token
+        self._screens = screens
+        self.problems: list[str] = []
+        page.set_default_timeout(WAIT)
+        expect.set_options(timeout=WAIT)
+        page.on("pageerror", lambda error: self.problems.append(str(error)))
+
+    def goto(self, path: str = "lab", *, reset: bool = True) -> None:
+        """Open the interface, as nobody had been there before."""
+        self.page.goto(f"{self._url}/{path}?token={self._token}{'&reset' if reset else ''}")
+        self.page.locator("#branchpoint-panel").wait_for(state="attached")
+        self.page.evaluate("window.jupyterapp.restored.then(() => null)")
+
+    def screenshot(self, name: str) -> Path:
+        """Keep a picture of the page."""
+        self._screens.mkdir(parents=True, exist_ok=True)
+        path = self._screens / f"{name}.png"
+        self.page.screenshot(path=path)
+        return path
+
+    # -- parts
+
+    def browser_item(self, name: str) -> Locator:
+        """An item of the file browser."""
+        return self.page.locator(".jp-DirListing-item", has_text=name).first
+
+    @property
+    def panel(self) -> Locator:
+        """Our side panel."""
+        return self.page.locator("#branchpoint-panel")
+
+    @property
+    def status(self) -> Locator:
+        """Our part of the status bar."""
+        return self.page.locator(".bpl-status-button")
+
+    @property
+    def cells(self) -> Locator:
+        """The cells of the notebook in front."""
+        return self.page.locator(".jp-NotebookPanel:not(.lm-mod-hidden) .jp-Notebook .jp-Cell")
+
+    def cell(self, code: str) -> Locator:
+        """The last cell whose code has this in it."""
+        return self.cells.filter(has=self.page.locator(".cm-content", has_text=code)).last
+
+    def output(self, code: str) -> Locator:
+        """What that cell has put out."""
+        return self.cell(code).locator(".jp-OutputArea")
+
+    # -- doing
+
+    def show_panel(self) -> None:
+        """Click our icon at the side."""
+        if not self.panel.is_visible():
+            self.page.locator(".jp-SideBar [data-id=branchpoint-panel]").click()
+        expect(self.panel).to_be_visible()
+
+    def palette(self, words: str) -> None:
+        """Choose the first command that the palette finds for these words, by keyboard alone."""
+        search = self.page.locator("#modal-command-palette input")
+        for _ in range(20):  # the keys work as soon as Lab has read its settings
+            self.page.keyboard.press("Control+Shift+C")
+            with contextlib.suppress(TimeoutError):
+                search.wait_for(timeout=1000)
+                break
+        search.fill(words)
+        found = self.page.locator("#modal-command-palette .lm-CommandPalette-item").first
+        expect(found).to_contain_text(words)
+        self.page.keyboard.press("Enter")
+
+    def wait_idle(self, timeout: int = LONG) -> None:
+        """Wait until the notebook in front has nothing left to run."""
+        self.page.wait_for_function(
+            f"() => {_STATUS} === 'idle' && !document.querySelector('.jp-Notebook .jp-mod-pending')"
+            " && ![...document.querySelectorAll('.jp-InputPrompt')]"
+            ".some(prompt => prompt.textContent === '[*]:')",
+            timeout=timeout,
+        )
+
+    def run(self, code: str) -> None:
+        """Put a cell below the last one and run it."""
+        last = self.cells.last
+        last.locator(".jp-InputPrompt").click()
+        self.page.keyboard.press("b")
+        self.page.keyboard.press("Enter")
+        self.page.keyboard.insert_text(code)
+        self.page.keyboard.press("Control+Enter")
+
+    def start(self, command: str) -> None:
+        """Have the page execute a command, and do not wait for its end."""
+        self.page.evaluate(f"void window.jupyterapp.commands.execute('{command}')")
+
+    def evaluate(self, script: str) -> Any:
+        """A value of the page's own world."""
+        return self.page.evaluate(script)
+
+    def theme(self, name: str) -> None:
+        """Switch to "JupyterLab Light" or "JupyterLab Dark"."""
+        self.page.evaluate(
+            "theme => window.jupyterapp.commands.execute('apputils:change-theme', { theme })", name
+        )
+        self.page.wait_for_function("name => document.body.dataset.jpThemeName === name", arg=name)

@@ -1,0 +1,92 @@
+"""Long jobs survive a closed tab and a reloaded page, and can be attached to again."""
+
+from __future__ import annotations
+
+import nbformat
+import pytest
+from labpage import LabPage
+from playwright.sync_api import expect
+
+from conftest import Server
+
+SLOW = """
+import pathlib, time
+from branchpoint import progress
+go = pathlib.Path("go")
+go.unlink(missing_ok=True)
+def work():
+    print("begun")
+    with progress.task("counting", 2000, "things") as task:
+        for i in range(2000):
+            task.update(i)
+            time.sleep(0.05)
+            if go.exists():
+                break
+    return "the result"
+"""
+
+
+@pytest.fixture
+def notebook(page: LabPage, lab: Server, request: pytest.FixtureRequest) -> str:
+    """A notebook with a slow function, open in front."""
+    name = f"{request.node.name}.ipynb"
+    cells = [nbformat.v4.new_code_cell(SLOW.strip()), nbformat.v4.new_code_cell("value = work()")]
+    made = nbformat.v4.new_notebook(cells=cells)
+    made.metadata.kernelspec = {"name": "branchpoint", "display_name": "Branchpoint"}
+    nbformat.write(made, lab.folder / name)
+    open_notebook(page, name)
+    page.start("notebook:run-all-cells")
+    page.show_panel()
+    return name
+
+
+def open_notebook(page: LabPage, name: str) -> None:
+    page.page.evaluate(
+        "path => window.jupyterapp.commands.execute('docmanager:open', { path })", name
+    )
+    page.cells.first.wait_for()
+
+
+def test_a_running_cell_is_found_again_after_its_tab_was_closed(
+    page: LabPage, lab: Server, notebook: str
+) -> None:
+    expect(page.panel).to_contain_text("counting")
+    page.evaluate("window.jupyterapp.commands.execute('docmanager:save')")
+    page.evaluate("window.jupyterapp.commands.execute('application:close')")
+    expect(page.panel).to_contain_text("No notebook is open")
+    open_notebook(page, notebook)
+    expect(page.panel.get_by_role("progressbar")).to_be_visible()
+    expect(page.panel).to_contain_text("counting")
+    page.panel.get_by_role("button", name="Attach").click()
+    (lab.folder / "go").touch()
+    expect(page.output("jobs.attach(1)")).to_contain_text("begun")
+    page.wait_idle()
+    expect(page.panel).to_contain_text("done")
+
+
+def test_a_running_cell_is_found_again_after_the_page_was_reloaded(
+    page: LabPage, lab: Server, notebook: str
+) -> None:
+    expect(page.panel).to_contain_text("counting")
+    page.evaluate("window.jupyterapp.commands.execute('docmanager:save')")
+    page.goto(f"lab/tree/{notebook}")
+    page.show_panel()
+    expect(page.panel).to_contain_text("counting")
+    page.panel.get_by_role("button", name="Cancel").click()
+    expect(page.panel).to_contain_text("stopped")
+
+
+def test_a_job_in_the_background_is_attached_to_while_it_runs(
+    page: LabPage, lab: Server, notebook: str
+) -> None:
+    (lab.folder / "go").touch()
+    page.wait_idle()
+    (lab.folder / "go").unlink()
+    page.run("jobs.start(work, 'in the back')")
+    expect(page.panel).to_contain_text("in the back")
+    page.panel.get_by_role("button", name="Attach").first.click()
+    attached = page.output("jobs.attach(")
+    expect(attached.locator("progress")).to_be_visible()
+    (lab.folder / "go").touch()
+    expect(attached).to_contain_text("the result")
+    expect(attached.locator("progress")).to_have_count(0)

@@ -1,0 +1,57 @@
+"""The story in JupyterLab, with the mouse: from a recording in the file browser to its cause."""
+
+from __future__ import annotations
+
+import re
+
+from labpage import LabPage
+from playwright.sync_api import expect
+
+
+def test_a_recording_is_triaged_from_the_file_browser(page: LabPage) -> None:
+    page.browser_item("aria.branchpoint").dblclick()
+    page.cells.first.wait_for()
+    page.wait_idle()
+    expect(page.output("prepare_multiverse_debugging")).to_contain_text("container.exit")
+    assert "aria-triage.ipynb" in page.evaluate("window.jupyterapp.shell.currentWidget.title.label")
+
+    page.show_panel()
+    expect(page.panel).to_contain_text("failure at")
+    page.panel.locator(".bpl-failed").click()
+    page.panel.get_by_role("button", name="Rewind here").click()
+    page.wait_idle()
+    expect(page.output("moment = run.at(")).to_contain_text("main@")
+    page.palette("Rewind by 1 s")
+    page.wait_idle()
+    expect(page.output("moment.rewind(seconds=1)")).to_contain_text("main@")
+    expect(page.status).to_contain_text("aria · moment")
+    page.screenshot("triage")
+
+    page.palette("Terminal Here…")
+    dialog = page.page.locator(".jp-Dialog")
+    dialog.locator("select").select_option("standby.replicator.1")
+    dialog.get_by_role("button", name="Open").click()
+    terminal = page.output("branch.terminal(").locator(".xterm")
+    terminal.click()
+    page.page.keyboard.type("ss -tn\n")
+    expect(terminal).to_contain_text("Peer Address:Port")
+    page.screenshot("terminal")
+
+    page.panel.get_by_role("button", name="Likelihood").click(modifiers=["Shift"])
+    expect(page.cell("run.likelihood(")).to_contain_text(
+        'crash = failure(exit="standby.replicator.1")'
+    )
+    page.run('crash = failure(exit="standby.replicator.1")')
+    page.run("curve = run.likelihood(crash, start=moment, points=2, precision=0.4)\ncurve")
+    page.wait_idle()
+    expect(page.output("precision=0.4").locator("img")).to_be_visible()
+    page.screenshot("curve")
+    page.theme("JupyterLab Dark")
+    page.screenshot("curve-dark")
+
+
+def test_a_second_opening_makes_a_second_notebook(page: LabPage) -> None:
+    page.browser_item("aria.branchpoint").dblclick()
+    page.cells.first.wait_for()
+    title = page.evaluate("window.jupyterapp.shell.currentWidget.title.label")
+    assert re.fullmatch(r"aria-triage(-\d+)?\.ipynb", title)
