@@ -18,7 +18,6 @@ from branchpoint.errors import RecordingError
 
 Notebook = dict[str, Any]
 _LARGEST = 64 << 20  # bytes of a notebook
-_WIDGET = "application/vnd.jupyter.widget-view+json"
 _SUSPECT = {
     "an address in memory": re.compile(r"\bat 0x[0-9a-f]{8,16}\b"),
     "a uuid": re.compile(r"\b[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b"),
@@ -64,17 +63,13 @@ def write(notebook: Notebook) -> bytes:
 def clean(notebook: Notebook) -> Notebook:
     """A copy without what differs from run to run although no output does.
 
-    State of widgets goes, and views of them that have another form to be shown in; so do the
-    times at which cells ran, and what a page remembers of its reader.
+    State of widgets goes, as their views have another form to be shown in; so do the times at
+    which cells ran, and what a page remembers of its reader.
     """
     found = copy.deepcopy(notebook)
     _drop(found.get("metadata"), "widgets", "signature")
     for cell in found["cells"]:
         _drop(cell.get("metadata"), "execution", "trusted")
-        for output in _outputs(cell):
-            data = output.get("data")
-            if isinstance(data, dict) and {"text/html", "text/plain"} & data.keys():
-                data.pop(_WIDGET, None)
     return found
 
 
