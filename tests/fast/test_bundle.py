@@ -74,6 +74,16 @@ def test_checkpoints_stay_at_home(made: Path) -> None:
     assert made.parent.joinpath("elsewhere", "triage.bpz").stat().st_size < 20_000
 
 
+def test_what_else_lies_in_the_folder_stays_at_home(made: Path) -> None:
+    source = made.parent / "made.branchpoint"
+    (source / "secret.txt").write_text("mine")
+    (source / "curves" / ".half.json.new").write_text("{")
+    (source / "events" / "notes.log").write_text("mine")
+    with bp.open(source) as run:
+        again = bp.share(run, made.parent / "again.bpz", notebook=made.parent / "who.ipynb")
+    assert again.read_bytes() == made.read_bytes()
+
+
 def test_equal_content_gives_equal_bundles(tmp_path: Path) -> None:
     (tmp_path / "one").mkdir()
     (tmp_path / "two").mkdir()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -145,7 +146,8 @@ def test_without_nbclient_the_error_says_what_to_install(
     (tmp_path / "nbclient.py").write_text(
         "raise ModuleNotFoundError(\"No module named 'nbclient'\")"
     )
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    known = os.environ.get("PYTHONPATH", "")
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{known}")
     (tmp_path / "x.ipynb").write_text(json.dumps(with_outputs(said("x"))))
     with pytest.raises(bp.SetupError, match="No module named 'nbclient'") as caught:
         bp.verify_notebook(tmp_path / "x.ipynb")

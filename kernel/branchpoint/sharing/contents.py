@@ -28,7 +28,7 @@ _MIB, _GIB = 1 << 20, 1 << 30
 _LARGEST = {
     r"recording/recording\.json": manifest.MAX_BYTES,
     r"recording/(futures|digests)\.jsonl": 256 * _MIB,
-    r"recording/events/[0-9]{6}\.log": 64 * _MIB,
+    r"recording/events/[0-9]{6}\.log": 128 * _MIB,
     r"recording/curves/[0-9a-f]{24}\.json": 64 << 10,
     r"recording/curves/[0-9a-f]{24}\.jsonl": 256 * _MIB,
     r"notebook\.ipynb": 64 * _MIB,
@@ -50,6 +50,11 @@ NOTEBOOK_NAME = r"[^\W_][\w .()+-]{0,99}\.ipynb"
 NotebookName = Annotated[str, Meta(pattern=rf"^({NOTEBOOK_NAME})?\Z")]
 
 
+def largest(name: str) -> int | None:
+    """How many bytes the part of this name may have; None: there is no such part."""
+    return next((size for kind, size in _LARGEST.items() if re.fullmatch(kind, name)), None)
+
+
 class Part(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One file."""
 
@@ -63,11 +68,11 @@ class Part(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Whether it is compressed with zstd."""
 
     def __post_init__(self) -> None:
-        largest = next((n for kind, n in _LARGEST.items() if re.fullmatch(kind, self.name)), None)
-        if largest is None:
+        most = largest(self.name)
+        if most is None:
             raise ValueError(f"{self.name!r} is no part of a bundle")
-        if self.size > largest:
-            raise ValueError(f"{self.name} is too large: {self.size} bytes, at most {largest}")
+        if self.size > most:
+            raise ValueError(f"{self.name} is too large: {self.size} bytes, at most {most}")
         if not self.packed and self.stored != self.size:
             raise ValueError(f"{self.name} has {self.stored} bytes and {self.size} bytes")
 

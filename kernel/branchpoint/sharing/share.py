@@ -30,7 +30,6 @@ SUFFIX = ".bpz"
 _SMALL = 1 << 20  # bytes up to which compression takes its time
 _WORTH = 0.9  # of its size is what a compressed part may have at most
 _PIECE = 1 << 20  # bytes read at once
-_NOT_SHARED = re.compile(r"(checkpoints|pages|boot|recording\.json\.bak|\..*)(/.*)?")
 
 
 @dataclass(frozen=True)
@@ -125,16 +124,13 @@ def _write(out: BinaryIO, table: bytes, parts: list[Part], room: BinaryIO, targe
 
 
 def _recorded(folder: Path) -> list[_File]:
-    """The files of a recording that are shared."""
+    """The files of a recording that are shared: no caches, and nothing that is not ours."""
     os.close(disk.open_directory(folder))  # refuses links
-    found = []
+    found = [_File("recording/recording.json", None, _head(folder))]
     for path in sorted(folder.rglob("*")):
-        name = path.relative_to(folder).as_posix()
-        if path.is_file() and not _NOT_SHARED.fullmatch(name):
-            if name == "recording.json":
-                found.append(_File(f"recording/{name}", None, _head(folder)))
-            else:
-                found.append(_File(f"recording/{name}", path))
+        name = f"recording/{path.relative_to(folder).as_posix()}"
+        if path.is_file() and name != found[0].name and contents.largest(name) is not None:
+            found.append(_File(name, path))
     return found
 
 

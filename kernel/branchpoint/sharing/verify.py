@@ -64,7 +64,7 @@ def verify(recording: Recording | Path | str) -> Verified:
 
 
 def _verify(run: Recording) -> Verified:
-    problems = [f"damage: {warning}" for warning in run.warnings]
+    problems = [f"damage: {damage}" for damage in run.files.damage]
     equal, events = 0, 0
     marks = sorted(at for at in run.files.digests if run.earliest <= at <= run.manifest.end)
     branch = run.at_ns(run.earliest).branch()

@@ -71,6 +71,7 @@ class RecordingFiles:
         self.path = path
         self.writable = writable
         self._notes: list[str] = []
+        self._remarks: list[str] = []
         self._root: int | None = root
         self._usable_now: dict[int, bool] = {}  # checkpoints that were looked at
         self._losses = 0  # pages lost when they were looked at
@@ -176,13 +177,18 @@ class RecordingFiles:
         self.close()
 
     @property
-    def warnings(self) -> list[str]:
+    def damage(self) -> list[str]:
         """What was found damaged so far and is left out, in words that name the file."""
         return list(dict.fromkeys([*self._notes, *self._futures.damage, *self._marks.damage]))
 
+    @property
+    def warnings(self) -> list[str]:
+        """The damage, and what whoever opened the recording has found out about it."""
+        return list(dict.fromkeys([*self.damage, *self._remarks]))
+
     def warn(self, note: str) -> None:
         """Add to ``warnings`` what somebody else found out about this recording."""
-        self._notes.append(note)
+        self._remarks.append(note)
 
     @property
     def size(self) -> int:
