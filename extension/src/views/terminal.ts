@@ -20,7 +20,7 @@ interface State {
 }
 
 type Answer =
-  | { answer: 'output'; start: number }
+  | { answer: 'output'; start: number; asked?: boolean }
   | { answer: 'error'; text: string };
 
 const STYLE = 'branchpoint-xterm';
@@ -176,12 +176,14 @@ class TerminalView {
     const view = buffers[0];
     if (!view) return;
     const data = new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
-    const missing = this.shown - answer.start;
-    if (missing < 0) {
-      this.asking.ask('output', { start: this.shown });
-      return;
+    if (answer.start > this.shown) {
+      if (!answer.asked) {
+        this.asking.ask('output', { start: this.shown });
+        return;
+      }
+      this.shown = answer.start; // there was more than anybody scrolls through
     }
-    const fresh = data.subarray(missing);
+    const fresh = data.subarray(this.shown - answer.start);
     this.shown += fresh.length;
     if (this.begun) {
       this.terminal.write(fresh);

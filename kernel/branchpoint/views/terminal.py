@@ -28,7 +28,8 @@ _MORE = 0.005  # ... for more of an answer that has begun
 _ANSWER = 0.5  # ... to a line, from the last word of its program
 _PATIENCE = 5.0  # ... in all
 _FIRST = 2.0  # ... of a shell to begin
-_FLOOD = 1 << 20  # bytes of output without a touch, after which time stands
+_FLOOD = 1 << 19  # bytes of output without a touch, after which time stands
+_REPLAYED = 1 << 20  # bytes at most for a page that missed some; servers drop what is much more
 _PROMPT = b"\x1b[?2004h"  # a shell waits for a line; most tell their terminal so
 _NO_PROMPT = b"\x1b[?2004l"
 _EVERY = 0.2  # wall seconds between two words about the time while it passes
@@ -128,6 +129,10 @@ class TerminalView(View):
             self._say()
 
     def _say(self) -> None:
+        with self._branch.run.replayer.lock:  # one after the other, so that the last one is true
+            self._tell()
+
+    def _tell(self) -> None:
         self._said = time.monotonic()
         terminal, branch = self.terminal, self._branch
         rows, columns = terminal.size
@@ -149,15 +154,15 @@ class TerminalView(View):
 
     def _code(self) -> str:
         """The expression for this terminal as it is now."""
-        with self._branch.run.replayer.lock:
-            number = [each.number for each in self._branch.terminals].index(self.terminal.number)
-            return f'run.at("{self._branch.id}").branch().terminals[{number}]'
+        number = [each.number for each in self._branch.terminals].index(self.terminal.number)
+        return f'run.at("{self._branch.id}").branch().terminals[{number}]'
 
     # -- what the browser asks
 
     def _on_output(self, message: dict[str, Any]) -> None:
-        start = max(int(message["start"]), 0)
-        self.send({"answer": "output", "start": start}, [bytes(self._output[start:])])
+        start = max(int(message["start"]), len(self._output) - _REPLAYED, 0)
+        answer = {"answer": "output", "start": start, "asked": True}
+        self.send(answer, [bytes(self._output[start:])])
 
     @property
     def _waits(self) -> bool:
