@@ -10,6 +10,7 @@ import json
 import os
 import random
 import resource
+import shutil
 import struct
 import zipfile
 from collections.abc import Callable, Iterator
@@ -20,14 +21,17 @@ import pytest
 import recordings
 import zstandard
 from bundles import Parts, Table, bundle, changed, describe, put_together, seal, take_apart
+from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_bundle import tree
 
 import branchpoint as bp
+from branchpoint.cli import main
 from branchpoint.sharing import archive, contents
 from branchpoint.sharing.opening import unpack
 from branchpoint.timeline import manifest
+from branchpoint.timeline.manifest import Container, Engine
 
 FLIPS = 300
 
@@ -398,3 +402,52 @@ def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(path)
     with pytest.raises(bp.RecordingError, match="is not an ordinary file"):
         unpack(path)
+
+
+# -- words for the terminal
+
+
+OBEYED = set("\x1b\x07\r\u202e")
+"""Characters that a terminal does not merely show."""
+
+
+def test_no_word_of_a_stranger_commands_the_terminal(
+    good: Path, tmp_path: Path, cache: Path
+) -> None:
+    """Not the title, not a container's image, not an error that quotes what is wrong."""
+    evil = "\x1b]0;owned\x07\x1b[31m\u202e\r"
+
+    def dress(table: Table, parts: Parts) -> None:
+        made = recordings.head(
+            title=evil,
+            ended=evil,
+            containers=[Container(name="db.1", service="db", image=evil, address=evil)],
+            engine=Engine(qemu=evil, binary="ab" * 32, plugin="cd" * 16),
+        )
+        parts["recording/recording.json"] = manifest.encode(made)
+        table["engine"]["qemu"] = evil
+        table["title"] = evil
+
+    path = changed(good, place(tmp_path), dress)
+    shown = CliRunner().invoke(main, ["open", str(path)])
+    assert shown.exit_code == 0 and "db.1" in shown.output
+    table, _ = take_apart(good)
+    table[evil] = 1
+    bad = put_together(path.with_name("worse.bpz"), table, [])
+    failed = CliRunner().invoke(main, ["open", str(bad)])
+    assert failed.exit_code == 1 and "unknown field" in failed.output
+    for output in (shown.output, failed.output):
+        assert not set(output) & OBEYED, repr(output)
+    shutil.rmtree(cache / "engine", ignore_errors=True)  # `open` looks for the emulator
+
+
+def test_a_verdict_on_a_notebook_commands_no_terminal_either(tmp_path: Path) -> None:
+    evil = "\x1b]0;owned\x07\r"
+    path = tmp_path / "x.ipynb"
+    cell = {"cell_type": "code", "execution_count": 1, "id": "a", "metadata": {}, "source": "1",
+            "outputs": [{"name": evil, "output_type": "stream", "text": evil}]}  # fmt: skip
+    path.write_text(json.dumps({"cells": [cell], "metadata": {}, "nbformat": 4,
+                                "nbformat_minor": 5}))  # fmt: skip
+    shown = CliRunner().invoke(main, ["verify", "--notebook", str(path)])
+    assert shown.exit_code == 1
+    assert not set(shown.output) & OBEYED, repr(shown.output)

@@ -36,7 +36,7 @@ class _Failure(click.ClickException):
     """An error for the user's eyes: what happened, and the next step."""
 
     def __init__(self, error: BranchpointError) -> None:
-        super().__init__(str(error))
+        super().__init__(show.safe(str(error)))
 
 
 class _Commands(click.Group):
@@ -157,7 +157,7 @@ def open_(recording: Path, output: Path | None, trust: bool) -> None:
     with bp.open(recording) as run:
         click.echo(show.summary(run))
         for warning in dict.fromkeys([*run.warnings, *differences(run)]):
-            click.echo(f"warning: {warning}", err=True)
+            click.echo(show.safe(f"warning: {warning}"), err=True)
 
 
 @main.command(context_settings={"show_default": True})
@@ -333,7 +333,7 @@ def share(recording: Path, notebook: Path | None, output: Path | None, whole: bo
     with bp.open(recording) as run:
         path = bp.share(run, output, notebook=notebook, whole=whole)
         for warning in [*run.warnings, *(remarks(notebook, path) if notebook else [])]:
-            click.echo(f"warning: {warning}", err=True)
+            click.echo(show.safe(f"warning: {warning}"), err=True)
     click.echo(f"{path}: {path.stat().st_size / 1e6:.2f} MB; open it with: "
                f"branchpoint open {shlex.quote(str(path))}")  # fmt: skip
 
@@ -392,11 +392,11 @@ def verify(recording: Path | None, notebook: Path | None) -> None:
     sound = True
     if recording is not None:
         verified = bp.verify(recording)
-        click.echo(verified)
+        click.echo(show.safe(str(verified)))
         sound = bool(verified)
     if notebook is not None:
         rerun = bp.verify_notebook(notebook, recording)
-        click.echo(rerun)
+        click.echo(show.safe(str(rerun)))
         sound = sound and bool(rerun)
     if not sound:
         sys.exit(1)

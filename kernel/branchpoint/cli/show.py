@@ -18,8 +18,13 @@ from branchpoint.timeline.recording import Recording
 _LINE = 1 << 17  # characters of an event's text: more than the 64 KiB that the guest sends
 
 
+def safe(text: str) -> str:
+    """Text in which strangers may have had a word, without what a terminal would obey."""
+    return "\n".join(listing.inert(line, _LINE) for line in text.split("\n"))
+
+
 def table(rows: Iterable[Iterable[str]]) -> str:
-    cells = [list(row) for row in rows]
+    cells = [[listing.inert(cell, _LINE) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
