@@ -1,0 +1,70 @@
+"""What this computer has otherwise than the one that recorded, and what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import recordings
+
+import branchpoint as bp
+from branchpoint.machine.engine import Engine
+from branchpoint.sharing import differences as module
+from branchpoint.sharing.differences import differences
+
+MADE = Engine(Path("qemu"), "10.0.2", Path("plugin"), "ab" * 32, "cd" * 16)
+"""What recordings of tests say they were made with."""
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
+    """Says the differences on a computer with some engine and, by default, all images."""
+    path = recordings.make(tmp_path / "x.branchpoint", 1)
+
+    def found(engine: Engine | bp.SetupError = MADE, *, images: bool = True) -> list[str]:
+        def find() -> Engine:
+            if isinstance(engine, bp.SetupError):
+                raise engine
+            return engine
+
+        monkeypatch.setattr(module.engine, "find", find)
+        for part in (module.image, module.layout):
+            monkeypatch.setattr(part, "find", lambda digest: Path("there") if images else None)
+        with bp.open(path) as run:
+            return differences(run)
+
+    return found
+
+
+def test_an_equal_computer_has_none(here: Callable[..., list[str]]) -> None:
+    assert here() == []
+
+
+def engine(version: str = "10.0.2", binary: str = "ab" * 32, plugin: str = "cd" * 16) -> Engine:
+    return Engine(Path("qemu"), version, Path("plugin"), binary, plugin)
+
+
+@pytest.mark.parametrize(
+    ("other", "words"),
+    [
+        (engine(version="10.1.0", binary="ef" * 32),
+         ["QEMU 10.0.2, but this computer has QEMU 10.1.0", "BRANCHPOINT_QEMU"]),
+        (engine(binary="ef" * 32), ["in another build", "abababababab", "efefefefefef"]),
+        (engine(plugin="ef" * 16), ["timekeeper cdcdcdcdcdcd", "the Branchpoint that recorded"]),
+        (bp.SetupError("no QEMU is here", "install it"),
+         ["nothing can be replayed", "no QEMU is here", "install it"]),
+    ],
+    ids=["version", "build", "plugin", "none"],
+)  # fmt: skip
+def test_another_emulator_is_named_with_what_to_do(
+    here: Callable[..., list[str]], other: Engine | bp.SetupError, words: list[str]
+) -> None:
+    (said,) = here(other)
+    assert all(word in said for word in words)
+
+
+def test_missing_images_are_named_with_what_to_do(here: Callable[..., list[str]]) -> None:
+    guest, system = here(images=False)
+    assert "guest image 0101" in guest and "branchpoint share --whole" in guest
+    assert "system image 0202" in system and "branchpoint image COMPOSE" in system
