@@ -157,11 +157,10 @@ def test_a_thin_bundle_says_what_a_computer_lacks(small: bp.Recording, tmp_path:
     assert "branchpoint share --whole" in done.stderr
 
 
-def test_all_of_a_sound_recording_is_verified(small_path: Path) -> None:
-    with bp.open(small_path) as run:
-        found = bp.verify(run)
+def test_all_of_a_sound_recording_is_verified(small: bp.Recording) -> None:
+    found = bp.verify(small)
     assert found, str(found)
-    assert found.checkpoints == len(list((small_path / "checkpoints").iterdir())) > 0
+    assert found.checkpoints == len(list((small.path / "checkpoints").iterdir())) > 0
 
 
 # -- recordings that do not say the truth
