@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from recordings import fill, head
+from recordings import ORIGIN, SECOND, fill, head
 from talking import Talk, kernels
 
-from branchpoint.timeline.store import RecordingFiles
+from branchpoint.timeline.manifest import Input
+from branchpoint.timeline.store import Future, RecordingFiles
 
 ANSWER = 1.0  # wall seconds within which a blocked kernel must answer
 
@@ -131,3 +132,21 @@ def test_the_state_tells_what_the_notebook_holds(kernel: Talk, tmp_path: Path) -
     assert state["latest"] == {"Recording": "run", "Moment": "here", "Branch": "branch"}
     kernel("run.close()")
     assert kernel.ask("state")["state"]["recordings"] == []
+
+
+def test_a_branch_is_listed_once_however_often_its_tip_was_noted(
+    kernel: Talk, tmp_path: Path
+) -> None:
+    path = tmp_path / "three.branchpoint"
+    inputs = [Input(at=ORIGIN + n * SECOND, kind="command", data=b"x") for n in (1, 2, 3)]
+    with RecordingFiles.create(path, head()) as files:
+        fill(files)
+        for name, count in (("aa", 1), ("bb", 2), ("cc", 3), ("dd", 0)):
+            files.add_future(
+                Future(id=name, parent=None, at=ORIGIN + SECOND, inputs=inputs[:count])
+            )
+        other = [Input(at=ORIGIN + SECOND, kind="command", data=b"y")]
+        files.add_future(Future(id="ee", parent=None, at=ORIGIN + SECOND, inputs=other))
+    kernel(f"run = bp.open({str(path)!r})")
+    (run,) = kernel.ask("state")["state"]["recordings"]
+    assert [future["id"] for future in run["futures"]] == ["cc", "ee"]

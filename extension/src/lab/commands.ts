@@ -28,7 +28,12 @@ export const Command = {
 
 const CATEGORY = 'Branchpoint';
 const ROW = '[data-vtime]'; // of the log explorer
+const READING = 8000; // ms that a message stays
 const IS_OPEN = 'Open a recording first: double click it in the file browser.';
+
+function warn(text: string): void {
+  Notification.warning(text, { autoClose: READING });
+}
 
 /** Does what was asked; problems become a message that says what to do. */
 export class Doer {
@@ -45,7 +50,7 @@ export class Doer {
     const notebook = this.model.notebook;
     if (!notebook || !action) {
       const { trouble } = this.model;
-      Notification.warning(trouble ? `${trouble.what} ${trouble.remedy}` : IS_OPEN);
+      warn(trouble ? `${trouble.what} ${trouble.remedy}` : IS_OPEN);
       return;
     }
     this.latest = action;
@@ -67,7 +72,7 @@ export class Doer {
 
   openRecording(path: string): void {
     void this.triage(path).catch((problem: unknown) => {
-      Notification.error(`${path} cannot be opened: ${String(problem)}`);
+      Notification.error(`${path} cannot be opened: ${String(problem)}`, { autoClose: READING });
     });
   }
 
@@ -84,7 +89,7 @@ export class Doer {
   async pickRecording(): Promise<void> {
     const found = this.folder.recordings;
     if (!found.length) {
-      Notification.warning(
+      warn(
         `There is no recording in ${this.folder.path || 'this folder'}. Go to another folder in ` +
           'the file browser, or record one: branchpoint record compose.yaml'
       );
@@ -138,12 +143,12 @@ export class Doer {
     const job = this.model.state?.jobs.filter(each => given === undefined || each.number === given);
     const newest = job?.at(-1);
     if (newest) this.cell(actions.attach(newest), true);
-    else Notification.warning('There is no job to attach to.');
+    else warn('There is no job to attach to.');
   }
 
   cancel(job: { number: number }): void {
     this.model.cancel(job.number).catch((problem: unknown) => {
-      Notification.error(`The job was not cancelled: ${String(problem)}`);
+      Notification.error(`The job was not cancelled: ${String(problem)}`, { autoClose: READING });
     });
   }
 }

@@ -31,7 +31,7 @@ class Requests:
 
     def __init__(self, kernel: Any) -> None:
         self._kernel = kernel
-        self._watch = Watch(kernel.shell)
+        self._watch = Watch(kernel.shell, self._passed)
         self._subscribed = False
         self._pushed = 0.0
         self._lock = threading.Lock()
@@ -91,6 +91,12 @@ class Requests:
         self._watch.busy = False
         self._watch.look()
         self.push()
+
+    def _passed(self, standing: bool) -> None:
+        if standing:
+            self.push()
+        else:
+            self.progress()
 
     def _chosen(self, moment: Any) -> None:
         self._watch.choose(moment)

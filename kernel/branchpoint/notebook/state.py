@@ -7,15 +7,23 @@ recorded system and are only ever shown as text.
 from __future__ import annotations
 
 import os
+import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakValueDictionary, ref
 
 import branchpoint as bp
 from branchpoint.background import Job, jobs
+from branchpoint.timeline.clock import SECOND
+from branchpoint.timeline.history import History
+from branchpoint.timeline.store import Future
 
 _MARKS = 200  # of one recording
-_BRANCHES = 50  # noted with one recording
+_NOTED = 500  # branches noted with a recording that are looked at, the newest
+_BRANCHES = 50  # ... and that are told
+_MEASURED = 0.2  # wall seconds after which a speed means something
 _TEXT = 120  # characters of an event
 _MARKED = ("container.exit", "container.start", "fault.start", "fault.stop")
 
@@ -23,12 +31,19 @@ _MARKED = ("container.exit", "container.start", "fault.start", "fault.stop")
 class Watch:
     """Looks at the names of a notebook."""
 
-    def __init__(self, shell: Any) -> None:
+    def __init__(self, shell: Any, passed: Callable[[bool], None]) -> None:
+        """``passed(standing)`` is called when time has passed in a branch that has a name."""
         self.busy = False
         self._shell = shell
+        self._passed = passed
+        self._watched: WeakValueDictionary[int, History] = WeakValueDictionary()
+        self._passing: tuple[float, int] | None = None  # since when, wall s and absolute ns
         self._latest: dict[str, str] = {}  # kind: name of the one that changed last
         self._seen: dict[str, Any] = {}
         self._summaries: WeakKeyDictionary[bp.Recording, dict[str, Any]] = WeakKeyDictionary()
+        self._futures: WeakKeyDictionary[bp.Recording, tuple[int, list[Future]]] = (
+            WeakKeyDictionary()
+        )
         self._speed: float | None = None
         self._chosen: bp.Moment | None = None
         self._choices = 0
@@ -56,6 +71,26 @@ class Watch:
                     self._latest[kind.__name__] = name
                 self._seen[name] = now
 
+    def _follow(self, branches: dict[str, bp.Branch]) -> None:
+        """Be told when time passes in them."""
+        for branch in branches.values():
+            history = branch._history
+            if id(history) not in self._watched:
+                self._watched[id(history)] = history
+                history.watchers.append(partial(self._moved, ref(history)))
+
+    def _moved(self, of: Any, standing: bool) -> None:
+        """Time has passed in a branch, in whatever thread that is."""
+        history, now = of(), time.monotonic()
+        if history is None:
+            return
+        began, start = self._passing = self._passing or (now, history.tip.at)
+        if now - began > _MEASURED:
+            self._speed = (history.tip.at - start) / SECOND / (now - began)
+        if standing:
+            self._passing = None
+        self._passed(standing)
+
     def state(self) -> dict[str, Any]:
         """Everything, as JSON."""
         runs = {n: r for n, r in self._named(bp.Recording).items() if not r.closed}
@@ -64,10 +99,11 @@ class Watch:
         for value in (*moments.values(), *branches.values()):
             if value.run not in runs.values():
                 runs[""] = value.run  # reached only through what came of it
+        self._follow(branches)
         names = {id(run): name for name, run in runs.items()}
         return {
             "format": 1,
-            "busy": self.busy,
+            "busy": self.busy or self._passing is not None,
             "folder": str(Path.cwd()),
             "recordings": [self._recording(name, run) for name, run in runs.items()],
             "moments": [
@@ -78,7 +114,7 @@ class Watch:
             "latest": self._latest,
             "chosen": self._choice(names),
             "jobs": [_job(job) for job in jobs],
-            "speed": self._measured(),
+            "speed": self._speed,
         }
 
     def _choice(self, names: dict[int, str]) -> dict[str, Any] | None:
@@ -92,7 +128,11 @@ class Watch:
     def _recording(self, name: str, run: bp.Recording) -> dict[str, Any]:
         if run not in self._summaries:
             self._summaries[run] = _summary(run)
-        futures = list(run.files.futures.values())[-_BRANCHES:]
+        noted = run.files.futures
+        count, futures = self._futures.get(run, (-1, []))
+        if count != len(noted):
+            futures = _tips(list(noted.values())[-_NOTED:])[-_BRANCHES:]
+            self._futures[run] = len(noted), futures
         return {
             "name": name,
             **self._summaries[run],
@@ -112,14 +152,6 @@ class Watch:
             "end": branch.end.vtime,
         }
 
-    def _measured(self) -> float | None:
-        """Virtual seconds a second of what runs, or of what ran last."""
-        for job in jobs:
-            task = job.task
-            if task is not None and task.unit == "virtual s" and task.elapsed > 0 and task.done:
-                self._speed = task.done / task.elapsed
-        return self._speed
-
 
 def _job(job: Job) -> dict[str, Any]:
     task = job.task
@@ -134,6 +166,17 @@ def _job(job: Job) -> dict[str, Any]:
         "fraction": min(task.done / task.total, 1.0) if task and task.total else None,
         "remaining": task.remaining if task else None,
     }
+
+
+def _tips(futures: list[Future]) -> list[Future]:
+    """Branches without those that are only an earlier part of another one."""
+    found: list[Future] = []
+    for future in sorted(futures, key=lambda f: -len(f.inputs)):
+        count = len(future.inputs)
+        if not any(f.at == future.at and f.inputs[:count] == future.inputs for f in found):
+            found.append(future)
+    kept = {future.id for future in found}
+    return [future for future in futures if future.id in kept]
 
 
 def _summary(run: bp.Recording) -> dict[str, Any]:

@@ -6,6 +6,7 @@ type Handler = (event: never) => void;
 type Value = string | number | boolean | Handler | null | undefined;
 
 const STYLE = 'branchpoint-views';
+const DEAF = 'data-lm-suppress-shortcuts';
 
 /** An element. A function among `set` listens to the event of its name; `true` is a bare attribute. */
 export function h<K extends keyof HTMLElementTagNameMap>(
@@ -53,10 +54,13 @@ export function frame(
   }
   const root = h(
     'div',
-    { class: 'bpv', role: 'region', 'aria-label': label, 'data-lm-suppress-shortcuts': 'true' },
+    { class: 'bpv', role: 'region', 'aria-label': label, [DEAF]: 'true' },
     ...children
   );
   el.replaceChildren(root);
+  // JupyterLab asks for the attribute after the window's listeners have run.
+  const hear = (event: KeyboardEvent) => root.toggleAttribute(DEAF, !isCommand(event));
+  window.addEventListener('keydown', hear, true);
   const adapt = () => {
     root.classList.toggle('bpv-dark', isDark(root));
     adapted();
@@ -65,7 +69,16 @@ export function frame(
   observer.observe(document.body, { attributes: true });
   observer.observe(document.documentElement, { attributes: true });
   requestAnimationFrame(adapt);
-  return () => observer.disconnect();
+  return () => {
+    window.removeEventListener('keydown', hear, true);
+    observer.disconnect();
+  };
+}
+
+/** Keys of commands (the palette's, ours) are no input, except in a terminal. */
+function isCommand(event: KeyboardEvent): boolean {
+  const held = event.shiftKey && (event.ctrlKey || event.altKey || event.metaKey);
+  return held && !(event.target as Element).closest('.xterm');
 }
 
 function isDark(root: HTMLElement): boolean {
