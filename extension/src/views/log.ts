@@ -2,7 +2,7 @@
 import type { AnyModel } from '@anywidget/types';
 import { paint, plain } from './parts/ansi';
 import { Asking } from './parts/asking';
-import { copyButton, frame, h, number } from './parts/dom';
+import { copyButton, frame, h, number, whenGiven } from './parts/dom';
 import { Menu, type Entry } from './parts/menu';
 import { Scroller } from './parts/scroller';
 
@@ -74,6 +74,7 @@ const INSTANT = 1e9;
 class LogView {
   private filter: Filter = EMPTY;
   private generation = -1;
+  private underway = 0; // filters that were sent and not answered
   private hues = new Map<string, number>();
   private mark: RegExp | null = null;
   private typing: ReturnType<typeof setTimeout> | undefined;
@@ -117,7 +118,7 @@ class LogView {
         if (this.following && !atEnd) this.setFollowing(false);
       }
     });
-    const typed = () => this.later(() => this.change({ text: this.search.value }));
+    const typed = () => this.later(() => this.change({}));
     this.search = h('input', {
       type: 'text', placeholder: 'Search the text', 'aria-label': 'Search the text', input: typed
     });
@@ -128,13 +129,14 @@ class LogView {
       stream: new Menu('Stream', stream => this.change({ stream })),
       type: new Menu('Event', type => this.change({ type }))
     };
-    const seconds = (name: 'start' | 'end', label: string) =>
-      h('input', {
+    const seconds = (name: 'start' | 'end', label: string) => {
+      const field = h('input', {
         type: 'text', class: 'bpv-seconds', placeholder: label, 'aria-label': `${label} (virtual s)`,
-        inputmode: 'decimal',
-        change: (event: Event) =>
-          this.change({ [name]: (event.target as HTMLInputElement).value.trim() })
+        inputmode: 'decimal'
       });
+      whenGiven(field, value => this.change({ [name]: value }));
+      return field;
+    };
     this.start = seconds('start', 'from s');
     this.end = seconds('end', 'to s');
     this.near = h('div', { role: 'group', 'aria-label': 'Conditions on other events' });
@@ -206,7 +208,8 @@ class LogView {
     if (state.generation !== this.generation) {
       this.generation = state.generation;
       this.error.hidden = true;
-      this.showFilter(state);
+      this.underway = Math.max(this.underway - 1, 0);
+      if (!this.underway) this.showFilter(state); // else it is older than what was set since
       this.scroller.reset(state.count, state.first ?? []);
       this.mark = marking(state.filter);
     } else {
@@ -295,6 +298,7 @@ class LogView {
     } else if (answer.answer === 'seek') {
       this.scroller.mark(answer.row);
     } else if (answer.answer === 'error') {
+      this.underway = Math.max(this.underway - 1, 0);
       this.error.textContent = answer.text;
       this.error.hidden = false;
     }
@@ -308,7 +312,9 @@ class LogView {
   }
 
   private change(changes: Partial<Filter>): void {
-    this.filter = { ...this.filter, ...changes };
+    clearTimeout(this.typing);
+    this.filter = { ...this.filter, text: this.search.value, ...changes };
+    this.underway++;
     this.asking.ask('filter', { filter: this.filter });
   }
 
@@ -346,13 +352,14 @@ class LogView {
         h('option', { value: name, selected: name === near.how }, text)));
     const query = h('input', {
       type: 'text', class: 'bpv-query', value: near.query, 'aria-label': 'Which event',
-      placeholder: 'exit:CONTAINER, log:CONTAINER:TEXT, event:TYPE, sdk:MESSAGE, or a text',
-      change: changed
+      placeholder: 'exit:CONTAINER, log:CONTAINER:TEXT, event:TYPE, sdk:MESSAGE, or a text'
     });
+    whenGiven(query, changed);
     const within = h('input', {
       type: 'text', class: 'bpv-seconds', value: near.within, placeholder: 'any',
-      'aria-label': 'Within how many virtual seconds', inputmode: 'decimal', change: changed
+      'aria-label': 'Within how many virtual seconds', inputmode: 'decimal'
     });
+    whenGiven(within, changed);
     const remove = h('button', {
       class: 'bpv-button', type: 'button', title: 'Remove this condition',
       'aria-label': 'Remove this condition',

@@ -88,6 +88,21 @@ function isDark(root: HTMLElement): boolean {
   return 0.299 * red + 0.587 * green + 0.114 * blue < 128;
 }
 
+/** Have `action` called when a value was given: by Enter, or by leaving the field. */
+export function whenGiven(field: HTMLInputElement, action: (value: string) => void): void {
+  let last = field.value;
+  const give = () => {
+    if (field.value === last) return;
+    last = field.value;
+    action(last.trim());
+  };
+  field.addEventListener('change', give);
+  field.addEventListener('keydown', event => {
+    if (event.key === 'Enter') give();
+  });
+  field.addEventListener('focus', () => (last = field.value));
+}
+
 /** A button that puts a text on the clipboard and says so. */
 export function copyButton(title: string, text: () => string): HTMLButtonElement {
   const button = h('button', { class: 'bpv-button', type: 'button', title }, 'Copy');
