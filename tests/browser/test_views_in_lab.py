@@ -121,6 +121,7 @@ class Views:
 
     def value(self, code: str) -> str:
         """What an expression is in the kernel."""
+        self.page.keyboard.press("Escape")  # out of the view
         self.lab.run(f"print({code})")
         self.lab.wait_idle()
         return self.lab.cells.last.locator(".jp-OutputArea").inner_text().strip()
@@ -215,6 +216,9 @@ def test_the_log_explorer_is_used_by_keyboard_alone(views: Views) -> None:
     expect(view.locator("[aria-selected=true] .bpv-text")).to_have_text("line 199")
     expect(view.locator(".bpv-moment code")).to_have_text('run.at("main@19.900")')
     assert len(views.lab.cells.all()) == 2, "no key reached the notebook"
+    press("Escape")
+    press("b")
+    expect(views.lab.cells).to_have_count(3)
 
 
 def test_what_a_log_says_can_do_nothing(views: Views) -> None:

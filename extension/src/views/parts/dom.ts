@@ -57,6 +57,13 @@ export function frame(
     { class: 'bpv', role: 'region', 'aria-label': label, [DEAF]: 'true' },
     ...children
   );
+  root.addEventListener('keydown', event => {
+    if (event.key !== 'Escape' || event.defaultPrevented) return;
+    // Back to the cell, whose keys are JupyterLab's.
+    const cell = root.parentElement?.closest<HTMLElement>('[tabindex]');
+    if (cell) cell.focus();
+    else (document.activeElement as HTMLElement | null)?.blur();
+  });
   el.replaceChildren(root);
   // JupyterLab asks for the attribute after the window's listeners have run.
   const hear = (event: KeyboardEvent) => root.toggleAttribute(DEAF, !isCommand(event));
