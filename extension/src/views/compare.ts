@@ -28,7 +28,8 @@ interface Chosen {
 
 type Answer =
   | { answer: 'rows'; generation: number; start: number; rows: Row[] }
-  | { answer: 'error'; text: string };
+  | { answer: 'error'; text: string }
+  | { answer: 'done' };
 
 class ComparisonView {
   private generation = -1;

@@ -55,7 +55,8 @@ interface Chosen {
 type Answer =
   | { answer: 'rows'; generation: number; start: number; rows: Row[] }
   | { answer: 'seek'; row: number }
-  | { answer: 'error'; text: string };
+  | { answer: 'error'; text: string }
+  | { answer: 'done' };
 
 const TYPING = 80; // ms of rest after which a text is searched for
 const EMPTY: Filter = {

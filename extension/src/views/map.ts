@@ -34,7 +34,8 @@ interface Chosen {
 
 type Answer =
   | { answer: 'rows'; start: number; rows: Future[] }
-  | { answer: 'error'; text: string };
+  | { answer: 'error'; text: string }
+  | { answer: 'done' };
 
 const KINDS: Record<string, string> = {
   recording: 'recording', branch: 'held', noted: 'noted', futures: 'curve'
@@ -212,7 +213,7 @@ class MapView {
   private answered(answer: Answer): void {
     this.asking.answered();
     if (answer.answer === 'rows') this.futures.put(answer.start, answer.rows);
-    else {
+    else if (answer.answer === 'error') {
       this.head.textContent = answer.text;
       this.head.hidden = false;
     }

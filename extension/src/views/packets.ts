@@ -34,7 +34,8 @@ interface Chosen {
 type Answer =
   | { answer: 'rows'; generation: number; start: number; rows: Row[] }
   | { answer: 'pcap' }
-  | { answer: 'error'; text: string };
+  | { answer: 'error'; text: string }
+  | { answer: 'done' };
 
 const TYPING = 80; // ms of rest after which is searched
 const COLUMNS = ['vtime', 'source', 'destination', 'protocol', 'flags', 'length', 'payload'];

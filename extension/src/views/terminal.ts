@@ -21,7 +21,8 @@ interface State {
 
 type Answer =
   | { answer: 'output'; start: number; asked?: boolean }
-  | { answer: 'error'; text: string };
+  | { answer: 'error'; text: string }
+  | { answer: 'done' };
 
 const STYLE = 'branchpoint-xterm';
 const HUES = ['red', 'green', 'yellow', 'blue', 'magenta', 'cyan'];
@@ -168,6 +169,7 @@ class TerminalView {
 
   private answered(answer: Answer, buffers: DataView[]): void {
     this.asking.answered();
+    if (answer.answer === 'done') return;
     if (answer.answer === 'error') {
       this.error.textContent = answer.text;
       this.error.hidden = false;

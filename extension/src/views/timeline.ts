@@ -215,7 +215,9 @@ class TimelineView {
   }
 
   private next(forward: boolean): void {
-    const at = this.chosen.at ?? this.cursor ?? (forward ? this.start - 1 : this.end + 1);
+    const { at: last } = this.chosen;
+    const inSight = last !== undefined && last >= this.start && last <= this.end;
+    const at = inSight ? last : forward ? this.start - 1 : this.end + 1;
     this.asking.ask('next', { at, forward });
   }
 

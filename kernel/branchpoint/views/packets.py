@@ -7,7 +7,7 @@ from typing import Any
 
 import traitlets
 
-from branchpoint.errors import BranchpointError
+from branchpoint.errors import TimeError
 from branchpoint.timeline import dissecting, tables
 from branchpoint.timeline.clock import format_vtime
 from branchpoint.timeline.moment import Moment
@@ -59,13 +59,16 @@ class PacketsView(View):
 
     @property
     def moment(self) -> Moment | None:
-        """The moment at which that packet was seen; None in a branch, which has not come that
-        far: captures are made aside.
+        """The moment at which that packet was seen; None after the end of the recording or of a
+        branch, which have not come that far: captures are made aside.
         """
         packet, moment_of = self.packet, self.packets.moment_of
         if packet is None or moment_of is None:
             return None
-        found: Moment = moment_of(packet.at)
+        try:
+            found: Moment = moment_of(packet.at)
+        except TimeError:
+            return None
         return found
 
     def select(self, number: int) -> PacketsView:
@@ -124,18 +127,13 @@ class PacketsView(View):
         self._number = number
         packet = self.packets[number]
         raw = self.packets.raw(number)
-        id = ""
-        try:
-            moment = self.moment
-            id = moment.id if moment is not None else ""
-        except BranchpointError:
-            pass  # it was seen after the end of the recording
+        moment = self.moment
         payload = raw.rfind(packet.payload) if packet.payload else len(raw)
         self.chosen = {
             "number": number,
             "row": self._found.index(number) if number in self._found else -1,
             "vtime": format_vtime(packet.at - self.packets.origin),
-            "id": id,
+            "id": moment.id if moment is not None else "",
             "bytes": raw[:_BYTES],
             "payload": payload,
             "dissected": "",

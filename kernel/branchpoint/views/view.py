@@ -86,6 +86,8 @@ class View(anywidget.AnyWidget):
             self.send({"answer": "error", "text": str(error)})
         except (TypeError, ValueError, LookupError, AttributeError, OverflowError):
             self.send({"answer": "error", "text": "this request cannot be understood"})
+        finally:
+            self.send({"answer": "done"})  # so that nobody waits where nothing has changed
 
     # -- static
 
