@@ -5,6 +5,8 @@ const TALLEST = 15_000_000; // px; browsers cut higher elements off
 const ASKED = 500; // rows of one request
 const AHEAD = 250; // rows beyond the visible ones that should be there
 const KEPT = 40_000; // rows kept
+const RETRY = 100; // ms until a table without height is looked at again
+const RETRIES = 20;
 
 export interface Column {
   title: string;
@@ -45,6 +47,7 @@ export class Scroller<T> {
   private pending = false; // the chosen row is yet to come
   private waiting = false;
   private scheduled = false;
+  private retries = 0;
   private exact: number | null = null; // px; where the scroll bar is too coarse to tell
   private observer: ResizeObserver;
 
@@ -241,6 +244,13 @@ export class Scroller<T> {
   }
 
   private draw(): void {
+    // While JupyterLab changes its theme there is no height, too shortly for the observer to tell.
+    if (this.view === 0 && this.lines.length && this.retries < RETRIES) {
+      this.retries++;
+      setTimeout(() => this.schedule(), RETRY);
+      return;
+    }
+    this.retries = 0;
     const [first, last] = this.span();
     const wanted = last - first + 1;
     while (this.lines.length < wanted) this.lines.push(this.line());
