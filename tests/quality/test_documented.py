@@ -16,6 +16,14 @@ from tree import modules
 import branchpoint as bp
 from branchpoint.notebook.kernel import NAMES
 from branchpoint.notebook.session import Environment
+from branchpoint.views.compare import ComparisonView
+from branchpoint.views.log import LogView
+from branchpoint.views.map import MapView
+from branchpoint.views.packets import PacketsView
+from branchpoint.views.terminal import TerminalView
+from branchpoint.views.timeline import TimelineView
+
+VIEWS = [ComparisonView, LogView, MapView, PacketsView, TerminalView, TimelineView]
 
 _ITEMS = {"__getitem__", "__iter__", "__enter__"}
 _PLAIN = (property, functools.cached_property, staticmethod, classmethod, types.FunctionType)
@@ -69,7 +77,7 @@ def _reachable() -> dict[str, Any]:
     found: dict[str, Any] = {}
     named = [getattr(bp, name) for name in bp.__all__]
     waiting = [thing if callable(thing) else type(thing) for thing in named]
-    waiting += [Environment, *(value for value in NAMES.values() if callable(value))]
+    waiting += [Environment, *VIEWS, *(value for value in NAMES.values() if callable(value))]
     while waiting:
         thing = waiting.pop()
         name = f"{thing.__module__}.{thing.__qualname__}"

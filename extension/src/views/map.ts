@@ -199,7 +199,7 @@ class MapView {
         : '',
       inputs.length
         ? h('dl', {}, ...inputs.flatMap(([when, what]) =>
-            [h('dt', {}, `${seconds(when, 1)} s`), h('dd', {}, plain(what))]))
+            [h('dt', {}, `${seconds(when, 1e3)} s`), h('dd', {}, plain(what))]))
         : ''
     );
     this.futures.el.hidden = !count;

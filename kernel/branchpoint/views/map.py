@@ -14,6 +14,7 @@ from branchpoint.timeline.clock import SECOND, format_vtime
 from branchpoint.timeline.failures import failure as failure_of
 from branchpoint.timeline.moment import Moment
 from branchpoint.timeline.recording import Recording
+from branchpoint.timeline.seeds import SEED
 from branchpoint.views.timeline import stored_curves
 from branchpoint.views.tree import Node, grow, told
 from branchpoint.views.view import View, bundle
@@ -21,6 +22,7 @@ from branchpoint.views.view import View, bundle
 _MOST = 1000  # rows of one answer
 _STATIC = 40  # rows of the static view
 _CAUSES = 200  # characters
+_INPUTS = 100  # of a branch that are listed
 
 
 class MapView(View):
@@ -164,7 +166,8 @@ class MapView(View):
         if branch is not None:
             history = branch._history
             given = history.inputs[history.fork.count : history.tip.count]
-        return [[i.at - self._run.origin, i.note or i.kind] for i in given[:100]]
+        told = [i for i in given if i.kind != SEED or i.note.startswith("seed")]
+        return [[i.at - self._run.origin, i.note or i.kind] for i in told[:_INPUTS]]
 
     def _futures(self, start: int, count: int) -> list[list[Any]]:
         """Futures of the chosen node: seed, verdict, seconds until it failed, causes, id."""
