@@ -171,7 +171,7 @@ def chromium() -> Iterator[Browser]:
 @pytest.fixture
 def page(chromium: Browser, lab: Server, request: pytest.FixtureRequest) -> Iterator[LabPage]:
     """A fresh page of JupyterLab; a picture of it is kept when the test fails."""
-    context = chromium.new_context(viewport={"width": 1280, "height": 860})
+    context = chromium.new_context(viewport={"width": 1200, "height": 800})
     page = LabPage(context.new_page(), lab.url, lab.token, SCREENS)
     page.goto()
     failed = request.session.testsfailed

@@ -72,6 +72,22 @@ class LabPage:
 
     # -- doing
 
+    def open_notebook(self, path: str) -> None:
+        """Open a notebook, and wait for its cells."""
+        self.page.evaluate(
+            "async path => {"
+            " await window.jupyterapp.commands.execute('docmanager:open', { path }); }",
+            path,
+        )
+        self.cells.first.wait_for()
+
+    def close_notebook(self) -> str:
+        """Save the notebook in front and close its tab; its kernel goes on. Gives its path."""
+        path: str = self.evaluate(f"{_PANEL}.context.path")
+        for command in ("docmanager:save", "application:close"):
+            self.evaluate(f"window.jupyterapp.commands.execute('{command}').then(() => null)")
+        return path
+
     def show_panel(self) -> None:
         """Click our icon at the side."""
         if not self.panel.is_visible():

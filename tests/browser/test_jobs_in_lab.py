@@ -34,27 +34,19 @@ def notebook(page: LabPage, lab: Server, request: pytest.FixtureRequest) -> str:
     made = nbformat.v4.new_notebook(cells=cells)
     made.metadata.kernelspec = {"name": "branchpoint", "display_name": "Branchpoint"}
     nbformat.write(made, lab.folder / name)
-    open_notebook(page, name)
+    page.open_notebook(name)
     page.start("notebook:run-all-cells")
     page.show_panel()
     return name
-
-
-def open_notebook(page: LabPage, name: str) -> None:
-    page.page.evaluate(
-        "path => window.jupyterapp.commands.execute('docmanager:open', { path })", name
-    )
-    page.cells.first.wait_for()
 
 
 def test_a_running_cell_is_found_again_after_its_tab_was_closed(
     page: LabPage, lab: Server, notebook: str
 ) -> None:
     expect(page.panel).to_contain_text("counting")
-    page.evaluate("window.jupyterapp.commands.execute('docmanager:save')")
-    page.evaluate("window.jupyterapp.commands.execute('application:close')")
+    page.close_notebook()
     expect(page.panel).to_contain_text("No notebook is open")
-    open_notebook(page, notebook)
+    page.open_notebook(notebook)
     expect(page.panel.get_by_role("progressbar")).to_be_visible()
     expect(page.panel).to_contain_text("counting")
     page.panel.get_by_role("button", name="Attach").click()

@@ -17,15 +17,15 @@ def test_a_recording_is_triaged_from_the_file_browser(page: LabPage) -> None:
 
     page.show_panel()
     expect(page.panel).to_contain_text("failure at")
-    page.panel.locator(".bpl-failed").click()
-    page.panel.get_by_role("button", name="Rewind here").click()
-    page.wait_idle()
-    expect(page.output("moment = run.at(")).to_contain_text("main@")
+    timeline = page.output("run.timeline()").locator(".bpv")
+    expect(timeline).to_be_visible()
+    timeline.get_by_role("button", name=re.compile("Previous|‹")).click()  # the last: the failure
+    expect(page.panel.locator(".bpl-failed")).to_have_attribute("aria-pressed", "true")
+    page.screenshot("timeline")
     page.palette("Rewind by 1 s")
     page.wait_idle()
-    expect(page.output("moment.rewind(seconds=1)")).to_contain_text("main@")
+    expect(page.output(".rewind(seconds=1)")).to_contain_text("main@")
     expect(page.status).to_contain_text("aria · moment")
-    page.screenshot("triage")
 
     page.palette("Terminal Here…")
     dialog = page.page.locator(".jp-Dialog")
@@ -45,12 +45,19 @@ def test_a_recording_is_triaged_from_the_file_browser(page: LabPage) -> None:
         'crash = failure(exit="standby.replicator.1")'
     )
     page.run('crash = failure(exit="standby.replicator.1")')
-    page.run("curve = run.likelihood(crash, start=moment, points=2, precision=0.4)\ncurve")
+    page.run("curve = run.likelihood(crash, start=moment.rewind(5), points=3, precision=0.3)")
+    expect(page.panel.get_by_role("progressbar")).to_be_visible()
+    notebook = page.close_notebook()
+    expect(page.panel).to_contain_text("No notebook is open")
+    page.open_notebook(notebook)
+    page.panel.get_by_role("button", name="Attach").first.click()
     page.wait_idle()
-    expect(page.output("precision=0.4").locator("img")).to_be_visible()
-    page.screenshot("curve")
+    attached = page.output("jobs.attach(").locator("img")
+    expect(attached).to_be_visible()
+    attached.scroll_into_view_if_needed()
+    page.screenshot("attached")
     page.theme("JupyterLab Dark")
-    page.screenshot("curve-dark")
+    page.screenshot("attached-dark")
 
 
 def test_a_second_opening_makes_a_second_notebook(page: LabPage) -> None:
