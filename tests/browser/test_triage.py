@@ -21,6 +21,7 @@ def test_a_recording_is_triaged_from_the_file_browser(page: LabPage) -> None:
     expect(timeline).to_be_visible()
     timeline.get_by_role("button", name=re.compile("Previous|‹")).click()  # the last: the failure
     expect(page.panel.locator(".bpl-failed")).to_have_attribute("aria-pressed", "true")
+    page.cell("run.timeline()").evaluate("cell => cell.scrollIntoView({ block: 'start' })")
     page.screenshot("timeline")
     page.palette("Rewind by 1 s")
     page.wait_idle()

@@ -143,9 +143,10 @@ export class Model {
 
   private told(connection: Connection, state: State): void {
     if (connection !== this.connection) return;
-    const before = this._state?.chosen?.number ?? 0;
+    const before = this._state;
     this._state = state;
-    if (state.chosen && state.chosen.number > before) {
+    // What was chosen before this page looked may have been used already.
+    if (before && state.chosen && state.chosen.number > (before.chosen?.number ?? 0)) {
       this._chosen = { ...state.chosen, container: '' };
     }
     this._trouble = null;
