@@ -23,7 +23,7 @@ from branchpoint.views.log import LogView
 from branchpoint.views.view import View, bundle
 
 if TYPE_CHECKING:
-    from branchpoint.timeline.events import Event
+    from branchpoint.timeline.events import EventSet
 
 _COLUMNS = 800  # of the first picture, before the browser says how wide it is
 _LEAST = 1000  # ns that a picture shows
@@ -213,10 +213,10 @@ class TimelineView(View):
 
     # -- static
 
-    def _notable(self) -> list[Event]:
+    def _notable(self) -> EventSet:
         """What the static view lists."""
         shown = ["container.exit", "container.oom", "container.restart", "fault.*"]
-        return [*self._events.where(type=shown)]
+        return self._events.where(type=shown)
 
     def _fallback_html(self) -> str:
         from branchpoint.views import picture

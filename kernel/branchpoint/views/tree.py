@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
@@ -153,15 +154,16 @@ def _title(inputs: list[Input]) -> str:
 def _futures(curve: Curve) -> list[Node]:
     """One node for all futures off one moment."""
     nodes = []
-    for point in curve.points:
-        draws = [draw for draw in curve.draws if draw.at == point.at]
+    for at, group in itertools.groupby(curve.draws, key=lambda draw: draw.at):
+        draws = list(group)
         counts: Counter[str] = Counter(draw.verdict for draw in draws)
         number = len(draws)
         title = f"{number} future{'' if number == 1 else 's'}: {_shares(counts)}"
         nodes.append(
             Node(
-                "futures", point.at, max(draw.end for draw in draws), title,
-                verdict="failed" if counts["failed"] else "passed", counts=dict(counts),
+                "futures", at, max(draw.end for draw in draws), title,
+                verdict=next((v for v in ("failed", "passed") if counts[v]), ""),
+                counts=dict(counts),
                 draws=draws, curve=curve,
             )
         )  # fmt: skip
