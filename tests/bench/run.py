@@ -23,6 +23,8 @@ from figures import Figure
 from futures import futures
 from idling import idling
 from interleaving import interleaving
+from kept import Taken, keep, kept
+from kept import caption as kept_caption
 from known_answers import known_answers
 from opening import opening
 from rewinding import rewinding
@@ -30,12 +32,11 @@ from scale import FULL, QUICK, Scale
 from sharing import sharing
 from states import states
 from storing import storing
-from subjects import SUBJECTS, recorded
+from subjects import SUBJECTS, identity, recorded
 
 from branchpoint.errors import BranchpointError
 
 _WORK = Path(__file__).parents[2] / "build" / "bench"
-_BUSY = 0.5  # load average above which others are at work
 _LIMIT = 3 * 3600  # seconds for one measure
 _SOAK = "soak"
 
@@ -67,23 +68,31 @@ def main() -> int:
         return 0
     if arguments.soak is not None:
         soaking.soak_all(work, {**soaking.COUNTS, **dict(arguments.soak)})
-    load = os.getloadavg()[0]
-    figures: list[Figure] = []
+    taken: dict[str, Taken] = {}
     failed = False
     for name in [name for name in arguments.only or _MEASURES if name != _SOAK]:
-        taken = _apart(name, arguments)
-        failed |= taken is None
-        figures += [Figure(name, "could not be measured", met=False)] if taken is None else taken
-    figures += soaking.figures(work)
-    caption = f"Measured on {table.machine()}, {table.today()}."
+        load = os.getloadavg()[0]
+        found = _apart(name, arguments)
+        failed |= found is None
+        figures = [Figure(name, "could not be measured", met=False)] if found is None else found
+        taken[name] = Taken(identity(), table.today(), load, figures)
+        if found is not None and not arguments.quick:
+            keep(work, name, taken[name])
+    caption, figures = _summary(work, taken)
     if arguments.quick:
         caption += " A quick run: too few of everything to mean much."
-    if load > _BUSY:
-        caption += f" The machine was busy (load {load:.1f}): times are too long."
     print(table.plain(figures, caption))
     if arguments.readme:
+        known = kept(work)
+        caption, figures = _summary(work, {key: known[key] for key in _MEASURES if key in known})
         table.put(table.markdown(figures, caption), arguments.readme)
     return int(failed)
+
+
+def _summary(work: Path, taken: dict[str, Taken]) -> tuple[str, list[Figure]]:
+    told = [(name, each) for name, each in taken.items() if each.figures]
+    figures = [figure for _, each in told for figure in each.figures]
+    return kept_caption(table.machine(), told), [*figures, *soaking.figures(work)]
 
 
 def _apart(name: str, arguments: argparse.Namespace) -> list[Figure] | None:
@@ -115,7 +124,11 @@ def _arguments() -> argparse.Namespace:
         choices=[*_MEASURES, _SOAK],
         help=f"these measures; {_SOAK}: the counts of soaks, which are always shown",
     )
-    parser.add_argument("--readme", type=Path, help="put the table between this file's two marks")
+    parser.add_argument(
+        "--readme",
+        type=Path,
+        help="put all that was measured in full, now or before, between this file's two marks",
+    )
     parser.add_argument("--work", type=Path, default=_WORK, help="where recordings are kept")
     parser.add_argument(
         "--soak",
@@ -127,8 +140,8 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--measure", choices=list(_MEASURES), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.readme and arguments.only:
-        parser.error("--readme needs all measures; leave out --only")
+    if arguments.readme and arguments.quick:
+        parser.error("--readme needs full measures; leave out --quick")
     return arguments
 
 

@@ -11,12 +11,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from figures import Figure, amount
-from subjects import ETCD, demo, recorded, sources
+from subjects import ETCD, demo, identity, recorded
 
 import branchpoint as bp
 from branchpoint import doctor, soak
 from branchpoint.guest.image import ensure_image
-from branchpoint.machine import engine
 from branchpoint.machine.computer import Cures
 
 FILE = "soak.json"
@@ -76,7 +75,7 @@ def soak_all(work: Path, counts: dict[str, int]) -> None:
     """Go on with all soaks up to ``counts`` replays each, then the controls."""
     for key, asked in {**counts, **dict.fromkeys(_CONTROLS, 1)}.items():
         known = _load(work)
-        count = known.setdefault(key, Count(_identity()))
+        count = known.setdefault(key, Count(identity()))
         if count.replays < asked:
             _go_on(work, key, known, asked)
 
@@ -143,15 +142,10 @@ def _opener(work: Path, key: str) -> Iterator[_Opened]:
         yield of_torture
 
 
-def _identity() -> str:
-    """What makes a replay exact or not; changes elsewhere leave the counts valid."""
-    return f"{sources('machine')} {engine.find().fingerprint} {ensure_image().digest}"
-
-
 def _load(work: Path) -> dict[str, Count]:
     try:
         found = json.loads((work / FILE).read_text())
     except FileNotFoundError:
         return {}
     counts = {key: Count(**fields) for key, fields in found.items()}
-    return {key: count for key, count in counts.items() if count.of == _identity()}
+    return {key: count for key, count in counts.items() if count.of == identity()}

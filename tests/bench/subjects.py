@@ -115,6 +115,11 @@ def sources(*layers: str) -> str:
     return digest.hexdigest(16)
 
 
+def identity() -> str:
+    """What makes a replay exact, and fast, or not: code of the machine, emulator, guest."""
+    return f"{sources('machine')} {engine.find().fingerprint} {ensure_image().digest}"
+
+
 def _circumstances(subject: Subject | Known, **how: Any) -> dict[str, Any]:
     return {
         **how,

@@ -1,0 +1,65 @@
+"""What each measure found when it was last taken in full, kept on disk: they need not be taken all
+at once, and a table of them says when and how quiet the computer was.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from figures import Figure
+from subjects import identity
+
+FILE = "measures.json"
+_BUSY = 0.5  # load average above which others are at work
+
+
+@dataclass(frozen=True)
+class Taken:
+    """One measure."""
+
+    of: str
+    """The machine, guest and emulator that it says something about."""
+    date: str
+    load: float
+    """Load average just before."""
+    figures: list[Figure]
+
+    @property
+    def busy(self) -> bool:
+        return self.load > _BUSY
+
+
+def keep(work: Path, name: str, taken: Taken) -> None:
+    """Remember what measure ``name`` found, instead of what it found before."""
+    everything = {**kept(work), name: taken}
+    data = json.dumps({key: asdict(each) for key, each in everything.items()}, indent=1)
+    (work / FILE).write_text(data)
+
+
+def kept(work: Path) -> dict[str, Taken]:
+    """What is known of this very machine, by names of measures."""
+    try:
+        found = json.loads((work / FILE).read_text())
+    except FileNotFoundError:
+        return {}
+    taken = {
+        key: Taken(**{**fields, "figures": [Figure(**each) for each in fields["figures"]]})
+        for key, fields in found.items()
+    }
+    return {key: each for key, each in taken.items() if each.of == identity()}
+
+
+def caption(machine: str, taken: Iterable[tuple[str, Taken]]) -> str:
+    """Where and when the measures were taken."""
+    taken = list(taken)
+    dates = sorted({each.date for _, each in taken})
+    text = f"Measured on {machine}"
+    if dates:
+        text += f", {' to '.join(dict.fromkeys((dates[0], dates[-1])))}"
+    busy = [f"{name} (load {each.load:.1f})" for name, each in taken if each.busy]
+    if busy:
+        text += f". The machine was busy, so that times are too long, for: {', '.join(busy)}"
+    return text + "."
