@@ -35,6 +35,7 @@ def notebook(page: LabPage, lab: Server, request: pytest.FixtureRequest) -> str:
     made.metadata.kernelspec = {"name": "branchpoint", "display_name": "Branchpoint"}
     nbformat.write(made, lab.folder / name)
     page.open_notebook(name)
+    page.wait_idle()  # before, Lab would ask which kernel to start
     page.start("notebook:run-all-cells")
     page.show_panel()
     return name
