@@ -205,6 +205,7 @@ class TerminalView {
 
   private isForTerminal(event: KeyboardEvent): boolean {
     if (event.key === 'Escape' && event.shiftKey) {
+      event.preventDefault(); // it leads out of the terminal only, not of the view
       if (event.type === 'keydown') (this.pass.hidden ? this.copy : this.pass).focus();
       return false;
     }
