@@ -302,9 +302,13 @@ class Painter {
       this.stroke(x, 0, x, this.bottom);
       c.setLineDash([]);
       const flipped = x > this.width - 60;
-      c.textAlign = flipped ? 'right' : 'left';
+      c.textAlign = 'left';
+      const { width } = c.measureText(text);
+      const left = flipped ? x - 4 - width : x + 4;
+      c.fillStyle = colours.bg;
+      c.fillRect(left - 2, this.bottom - 14, width + 4, 13);
       c.fillStyle = colour;
-      c.fillText(text, x + (flipped ? -4 : 4), this.bottom + 12);
+      c.fillText(text, left, this.bottom - 4);
     }
   }
 
