@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -92,9 +92,9 @@ def test_time_passes_until_it_is_paused(page: Page) -> None:
 
 
 def test_time_stands_when_the_recording_is_closed(
-    small_path: Path, monkeypatch: pytest.MonkeyPatch
+    small_path: Path, copy_of: Callable[[Path], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with bp.open(small_path) as run:
+    with bp.open(copy_of(small_path)) as run:
         page = Page(run.at(1).branch().terminal("client").interact(), monkeypatch)
         page.ask("run")
     page.view._clock.join()
