@@ -13,7 +13,6 @@ import msgspec
 
 from branchpoint.errors import BranchpointError, RecordingError, SetupError
 from branchpoint.sharing.files import replacing
-from branchpoint.sharing.report import report
 from branchpoint.sharing.trace import trace
 from branchpoint.timeline.packets import Packets
 from branchpoint.timeline.recording import Recording
@@ -37,7 +36,7 @@ def export(
     """
     path = Path(path)
     writers: dict[str, Callable[[Recording], bytes]] = {
-        ".html": lambda run: report(run, packets).encode("utf-8", "replace"),
+        ".html": lambda run: _html(run, packets),
         ".json": lambda run: msgspec.json.encode(trace(run)) + b"\n",
         ".csv": _csv,
         ".parquet": _parquet,
@@ -54,6 +53,12 @@ def export(
     with replacing(path) as file:
         file.write(data)
     return path
+
+
+def _html(run: Recording, packets: Mapping[str, Packets] | None) -> bytes:
+    from branchpoint.sharing.report import report  # with matplotlib, which takes its time
+
+    return report(run, packets).encode("utf-8", "replace")
 
 
 def _csv(run: Recording) -> bytes:
