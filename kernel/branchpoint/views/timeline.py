@@ -13,7 +13,7 @@ import numpy as np
 import traitlets
 
 from branchpoint.explore.curve import Curve
-from branchpoint.explore.draws import Draws, questions
+from branchpoint.sharing import occurrences
 from branchpoint.timeline.branch import Branch
 from branchpoint.timeline.clock import SECOND, format_vtime
 from branchpoint.timeline.moment import Moment
@@ -233,14 +233,8 @@ class TimelineView(View):
 
 
 def stored_curves(run: Recording) -> list[Curve]:
-    """The curves that were drawn of a recording, as far as their futures are known."""
-    found = []
-    for question in questions(run.files):
-        draws = list(Draws(run.files, question))
-        if draws:
-            span = min(draw.at for draw in draws), max(draw.at for draw in draws)
-            found.append(Curve(run, question, span, draws))
-    return sorted(found, key=lambda curve: -len(curve.draws))
+    """The curves that were drawn of a recording, those with the most futures first."""
+    return sorted(occurrences.curves(run), key=lambda curve: -len(curve.draws))
 
 
 def _points(curve: Curve) -> dict[str, Any]:
