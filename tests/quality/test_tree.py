@@ -15,7 +15,6 @@ from tree import PACKAGE, ROOT, imports, modules, name, syntax, tracked_files
 LONGEST = 500  # lines
 LONGER = {
     "extension/package-lock.json",  # written by npm
-    "kernel/branchpoint/machine/timekeeper.c",  # one plugin is one file, for one compiler call
     "tests/fast/test_compose.py",
     "tests/fast/test_images.py",
     "tests/fast/test_store.py",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import mmap
 import os
 import signal
 import socket
@@ -16,7 +17,7 @@ import numpy as np
 
 from branchpoint.errors import MachineError, TimeError
 from branchpoint.machine import engine
-from branchpoint.machine.pages import HASH, PAGE, TEMPLATE, PagePool, Slots, hash_pages
+from branchpoint.machine.pages import HASH, PAGE, TEMPLATE, PagePool, Pages, Slots, hash_pages
 from branchpoint.machine.state import State, digest_of, without_host_clocks
 
 EPOCH = "2025-11-28T21:57:45"
@@ -27,7 +28,7 @@ _REPLY = struct.Struct("<IIqQQ")
 _OK, _ERROR, _HALTED = range(3)
 _NOBODY = 65534
 _NO_PAGES = np.empty(0, np.uint32)
-_MOST_PAGES = 8192  # for whose contents memory is kept
+_EXCHANGE_PAGES = 8192  # for which the exchange file always has room
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,8 @@ class Computer:
         self._looked_at = _NO_PAGES
         """Pages that changed since then, up to the last look that kept nothing."""
         self._received = bytearray()
-        self._pages = np.empty((0, PAGE), np.uint8)
+        self._pages: Pages | None = None
+        """The exchange file, as far as there always is room in it."""
         self._exchange = os.memfd_create("branchpoint-exchange")
         self._console = os.memfd_create("branchpoint-console")
         self._process, self._socket = self._spawn(template, kernel, cures, track)
@@ -302,16 +304,15 @@ class Computer:
         numbers = np.frombuffer(data, np.uint32)
         if not len(numbers):
             return numbers, np.empty((0, PAGE), np.uint8)
-        # Read into memory that is there already: fresh memory would cost as much again. But a
-        # whole machine's worth is not held on to.
-        if len(self._pages) < len(numbers):
-            self._pages = np.empty((len(numbers), PAGE), np.uint8)
-        pages = self._pages[: len(numbers)]
-        if len(numbers) > _MOST_PAGES:
-            self._pages = self._pages[:0].copy()
-        if os.preadv(self._exchange, [pages.data], 0) != pages.nbytes:
-            raise MachineError("the emulator handed over too few pages")
-        return numbers, pages
+        if len(numbers) > _EXCHANGE_PAGES:
+            return numbers, self._map_exchange(len(numbers))
+        if self._pages is None:
+            self._pages = self._map_exchange(_EXCHANGE_PAGES)
+        return numbers, self._pages[: len(numbers)]
+
+    def _map_exchange(self, pages: int) -> Pages:
+        whole = mmap.mmap(self._exchange, pages * PAGE, prot=mmap.PROT_READ)
+        return np.frombuffer(whole, np.uint8).reshape(pages, PAGE)
 
     def devices(self) -> bytes:
         """Registers, clock and devices, in QEMU's own format."""

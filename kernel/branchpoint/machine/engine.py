@@ -20,8 +20,9 @@ from branchpoint.machine.elf import dynamic_symbols
 
 _PROGRAM = "qemu-system-x86_64"
 _OLDEST = (10, 0)
-_SOURCE = Path(__file__).with_name("timekeeper.c")
-_COMPILE = ["-shared", "-fPIC", "-O2", "-Wall", "-Wextra"]
+_SOURCES = sorted(Path(__file__).with_name("timekeeper").glob("*.[ch]"))
+_UNITS = [file for file in _SOURCES if file.suffix == ".c"]
+_COMPILE = ["-shared", "-fPIC", "-O2", "-Wall", "-Wextra", "-fvisibility=hidden"]
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ def find() -> Engine:
         version,
         plugin,
         blake3().update_mmap(qemu).hexdigest(16),
-        blake3(_SOURCE.read_bytes()).hexdigest(16),
+        _source_digest(),
     )
 
 
@@ -85,8 +86,7 @@ def _version(qemu: Path) -> str:
 
 def _plugin() -> Path:
     """The compiled plugin, from the cache when the same source was compiled before."""
-    source = _SOURCE.read_bytes()
-    target = cache_dir() / "engine" / f"timekeeper-{blake3(source).hexdigest(8)}.so"
+    target = cache_dir() / "engine" / f"timekeeper-{_source_digest()}.so"
     if target.exists():
         return target
     compiler = shutil.which("cc") or shutil.which("gcc")
@@ -96,12 +96,27 @@ def _plugin() -> Path:
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
         output = Path(folder) / "plugin.so"
         done = subprocess.run(
-            [compiler, *_COMPILE, "-o", output, _SOURCE], capture_output=True, text=True
+            [
+                compiler,
+                *_COMPILE,
+                "-o",
+                output,
+                *(file for file in _SOURCES if file.suffix == ".c"),
+            ],
+            capture_output=True,
+            text=True,
         )
         if done.returncode:
             raise SetupError(f"the emulator plugin does not compile:\n{done.stderr[-2000:]}")
         output.replace(target)
     return target
+
+
+def _source_digest() -> str:
+    digest = blake3(" ".join(_COMPILE).encode())
+    for file in _SOURCES:
+        digest.update(f"\n{file.name} {file.stat().st_size}\n".encode() + file.read_bytes())
+    return digest.hexdigest(16)
 
 
 def _check_symbols(qemu: Path, version: str, plugin: Path) -> None:

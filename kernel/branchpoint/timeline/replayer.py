@@ -221,7 +221,11 @@ class Replayer:
             history, place = player.history, player.place
             state = history.states.get(place)
             if state is None:
-                state = history.states[place] = player.computer.capture()
+                known = history.nearest_state(place)  # perhaps a parent's, left just here
+                if known is None or known[0] != place:
+                    known = place, player.computer.capture()
+                state = known[1]
+                history.states[place] = state
                 self._forget(history)
             return state
 

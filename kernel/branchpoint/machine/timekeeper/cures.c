@@ -1,0 +1,71 @@
+/*
+ * The two holes in the determinism of QEMU's instruction counting, closed.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "timekeeper.h"
+
+#include <string.h>
+
+/* ---- cure 1: idle time passes only on the vCPU thread, with every instruction accounted ----
+ * Stock QEMU lets its main loop skip idle time from a clock that may not yet contain the last
+ * instructions. Work queued at HLT keeps the CPU "busy" for the main loop until the vCPU thread
+ * itself runs it, holding the lock.
+ */
+static void pass_idle_time(CPUState *cpu, run_on_cpu_data unused)
+{
+    (void)cpu;
+    (void)unused;
+    while (all_cpu_threads_idle() &&
+           qemu_clock_deadline_ns_all(CLOCK_VIRTUAL, ~ATTR_EXTERNAL) >= 0) {
+        icount_start_warp_timer();
+        qemu_clock_run_timers(CLOCK_VIRTUAL);
+    }
+}
+
+void on_halt(unsigned index, void *unused)
+{
+    (void)unused;
+    async_run_on_cpu(qemu_get_cpu(index), pass_idle_time, (run_on_cpu_data){ 0 });
+}
+
+/* ---- cure 2: the software TLB forgets whenever another task gets the CPU ----
+ * Which stale entries survive in it depends on host time and is in no snapshot; a thread could
+ * otherwise write through an entry whose flush Linux legitimately deferred.
+ *
+ * The way to the idle task and back to the task before it is no change of tasks: in between run
+ * only the idle loop and interrupts, as they do inside one task, so that no one can meet an entry
+ * that the task itself could not have met without sleeping. (A task is never mistaken for a new
+ * one at the same address: whoever made the new one ran in between.) What was the last task is
+ * forgotten with the TLB when a state is loaded: that can only add a flush.
+ */
+static void on_switch(unsigned index, void *unused)
+{
+    (void)unused;
+    CPUState *cpu = qemu_get_cpu(index);
+    uint64_t next = 0;             /* the second argument of __switch_to_asm */
+    g_byte_array_set_size(self.value, 0);
+    if (gdb_read_register(cpu, self.value, RSI) == sizeof next)
+        memcpy(&next, self.value->data, sizeof next);
+    if (next && (next == self.idle_task || next == self.last_task))
+        return;
+    self.last_task = next;
+    tlb_flush(cpu);
+}
+
+void on_translate(plugin_id id, struct plugin_tb *tb)
+{
+    (void)id;
+    size_t n = qemu_plugin_tb_n_insns(tb);
+    if (self.cure_tlb && self.switch_address)
+        for (size_t i = 0; i < n; i++) {
+            struct plugin_insn *insn = qemu_plugin_tb_get_insn(tb, i);
+            if (qemu_plugin_insn_vaddr(insn) == self.switch_address)
+                qemu_plugin_register_vcpu_insn_exec_cb(insn, on_switch, READS_REGISTERS,
+                                                       NULL);
+        }
+    struct plugin_insn *last = qemu_plugin_tb_get_insn(tb, n - 1);
+    uint8_t opcode[2];
+    if (self.cure_idle && qemu_plugin_insn_data(last, opcode, 2) == 1 && opcode[0] == 0xf4)
+        qemu_plugin_register_vcpu_insn_exec_cb(last, on_halt, 0, NULL);
+}
