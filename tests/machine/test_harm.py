@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -57,6 +58,24 @@ def test_python_killed_while_recording(tmp_path: Path, round: int) -> None:
     process.wait()
     wait_for(lambda: not any(alive(child) for child in children))
     check_usable(path)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small file system")
+@pytest.mark.parametrize("megabytes", [2, 3])
+def test_a_disk_that_fills_up_while_recording(tmp_path: Path, megabytes: int) -> None:
+    small = tmp_path / "small"
+    small.mkdir()
+    options = f"size={megabytes}m"
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", small]).returncode:
+        pytest.skip("mounting is not allowed here")
+    try:
+        path = small / "full.branchpoint"
+        with pytest.raises(bp.RecordingError, match="No space left on device") as full:
+            bp.record(SMALL, path, seed=3, duration=60)
+        assert "make room" in full.value.hint
+        check_usable(Path(shutil.copytree(path, tmp_path / "full.branchpoint")))
+    finally:
+        subprocess.run(["umount", small], check=True)
 
 
 @pytest.mark.parametrize("round", range(KILLS))

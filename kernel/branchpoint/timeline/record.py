@@ -49,13 +49,9 @@ def record(
     guest = image.ensure_image()
     snapshot = ensure_snapshot(guest, system.path, system.system.ram)
     recorder = _Recorder(target, system, guest, snapshot, seed, wanted, kind)
-    try:
+    with recorder:
         recorder.set_up()
         recorder.run(to_ns(duration), to_ns(after))
-    except BaseException:
-        recorder.keep()
-        raise
-    recorder.keep()
     return recorder.recording
 
 

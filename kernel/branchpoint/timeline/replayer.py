@@ -15,7 +15,7 @@ from branchpoint.errors import DivergenceError, RecordingError
 from branchpoint.guest import wire
 from branchpoint.guest.snapshot import Snapshot
 from branchpoint.machine.computer import Computer
-from branchpoint.machine.pages import TEMPLATE, PagePool, Slots
+from branchpoint.machine.pages import TEMPLATE, PagePool
 from branchpoint.machine.state import State
 from branchpoint.timeline.checkpoints import AS_BOOTED, Checkpoint
 from branchpoint.timeline.clock import format_vtime
@@ -46,8 +46,8 @@ class Replayer:
         self.files = files
         self.lock = threading.RLock()
         self._players: list[Player] = []
-        self._stored: tuple[int, Slots] | None = None
-        """Instant and pages of the checkpoint that the next one is the difference to."""
+        self._taken: State | None = None
+        """The checkpoint that the next one is stored as the difference to."""
 
     @cached_property
     def snapshot(self) -> Snapshot:
@@ -298,11 +298,22 @@ class Replayer:
 
     # -- to and from the store
 
-    def checkpoint(self, player: Player) -> None:
-        """Store the player's state, which is the recording's, after those stored before."""
+    def checkpoint(self, player: Player) -> Callable[[], None]:
+        """Take the player's state, which is the recording's, as the next one to be stored.
+
+        What is returned stores it: once, after those taken before; also in another thread, while
+        the machine runs on.
+        """
         state = player.computer.capture()
-        parent, before = self._stored or (None, self.snapshot.state.slots)
-        numbers = np.flatnonzero(before != state.slots).astype(np.uint32)
+        before = self._taken
+        self._taken = state
+        self.root.states[player.place] = state
+        self._forget(self.root)
+        return lambda: self._store(state, before)
+
+    def _store(self, state: State, before: State | None) -> None:
+        slots_before = self.snapshot.state.slots if before is None else before.slots
+        numbers = np.flatnonzero(slots_before != state.slots).astype(np.uint32)
         slots = state.slots[numbers]
         booted = slots == TEMPLATE
         hashes = np.zeros((len(numbers), len(AS_BOOTED)), np.uint8)
@@ -310,9 +321,7 @@ class Replayer:
         pages = np.zeros((len(numbers), 4096), np.uint8)
         pages[~booted] = self.pool.pages(slots[~booted])
         digest = state.digest(self.pool)
+        parent = None if before is None else before.at
         self.files.add_checkpoint(
             Checkpoint(state.at, parent, digest, 0, state.devices, numbers, hashes), pages
         )
-        self._stored = state.at, state.slots
-        self.root.states[player.place] = state
-        self._forget(self.root)

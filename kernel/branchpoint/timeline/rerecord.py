@@ -39,13 +39,10 @@ def rerecord(
         inputs=list(inputs), end=run.earliest, ended="interrupted", failure=None, event_blocks=0
     )
     files = RecordingFiles.create(path, head)
-    writer = Writer(kind(files, lambda: run.replayer.snapshot), until)
-    try:
+    with Writer(kind(files, lambda: run.replayer.snapshot), until) as writer:
         with progress.task(f"setting up {old.title}"):
             writer.play(old.origin, None)
         writer.run(horizon - old.origin, after)
-    finally:
-        writer.keep()
     _compare(run, writer.recording)
     return writer.recording
 

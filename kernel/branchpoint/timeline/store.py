@@ -331,7 +331,8 @@ class RecordingFiles:
         self._write_checkpoint(checkpoint)
         if known is None:
             self._marks.append(Mark(at=checkpoint.at, digest=checkpoint.digest.hex()))
-            self.digests[checkpoint.at] = checkpoint.digest
+            # A new one, since whoever plays the recording on may be reading the old one.
+            self.digests = {**self.digests, checkpoint.at: checkpoint.digest}
 
     def checkpoint(self, at: int) -> Checkpoint:
         """The checkpoint at an instant, alone; RecordingError when it cannot be read."""

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import TracebackType
 from typing import Any, Generic, TypeVar
 
 from branchpoint import progress
@@ -18,7 +22,10 @@ R = TypeVar("R", bound=Recording)
 
 
 class Writer(Generic[R]):
-    """Plays a recording that is being made on, and stores it as it goes."""
+    """Plays a recording that is being made on, and stores it as it goes.
+
+    What is to be stored is written by a thread while the machine runs on, one checkpoint behind.
+    """
 
     def __init__(self, recording: R, until: Failure | None) -> None:
         """``until`` is the failure that ends it."""
@@ -28,6 +35,9 @@ class Writer(Generic[R]):
         self.replayer = recording.replayer
         self.root = self.replayer.root
         self._written = 0
+        """Events that are stored."""
+        self._thread = ThreadPoolExecutor(1, "recorder")
+        self._writing: Future[None] | None = None
 
     def run(self, duration: int, after: int) -> None:
         """Run for ``duration`` (ns) from set-up complete, or until the event that is waited for."""
@@ -77,17 +87,54 @@ class Writer(Generic[R]):
 
     def _checkpoint(self) -> None:
         player = self.replayer.bring(self.root, self.root.tip)
-        self.replayer.checkpoint(player)
-        self.save()
+        store, save = self.replayer.checkpoint(player), self._saving()
+
+        def write() -> None:
+            store()
+            save()
+
+        self._finish()
+        self._writing = self._thread.submit(write)
+
+    def _saving(self, **changes: Any) -> Callable[[], None]:
+        """What stores the events so far; ``changes`` are those of the manifest."""
+        columns, end = self.root.log.columns(), self.root.tip.at
+
+        def save() -> None:
+            new = [columns.event(i) for i in range(self._written, len(columns))]
+            self.files.events.add(new)
+            self._written = len(columns)
+            self.files.save(self.files.manifest.with_(end=end, **changes))
+
+        return save
+
+    def _finish(self) -> None:
+        """Wait until what was given to the thread is written.
+
+        :raises RecordingError: when it could not be, for want of room, say.
+        """
+        if self._writing is not None:
+            writing, self._writing = self._writing, None
+            writing.result()
 
     def save(self, **changes: Any) -> None:
         """Store what happened so far; ``changes`` are those of the manifest."""
-        columns = self.root.log.columns()
-        new = [columns.event(i) for i in range(self._written, len(columns))]
-        self.files.events.add(new)
-        self._written = len(columns)
-        self.files.save(self.files.manifest.with_(end=self.root.tip.at, **changes))
+        self._finish()
+        self._saving(**changes)()
 
-    def keep(self) -> None:
-        """Whatever happened: what was recorded so far is good."""
-        self.save()
+    def __enter__(self) -> Writer[R]:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Whatever happened: what was recorded so far is good. After an error nobody has the
+        recording, so it is closed, and can be opened again."""
+        with contextlib.ExitStack() as last:
+            if kind is not None:
+                last.callback(self.recording.close)
+            last.callback(self._thread.shutdown)
+            self.save()
