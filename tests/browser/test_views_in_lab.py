@@ -395,6 +395,10 @@ def test_a_branch_is_chosen_in_the_map_and_compared(views: Views) -> None:
         "    return branch\n"
         "a = played(run.at(5).branch(7), event(6, 'both'), exit_of(7))\n"
         "b = played(run.at(5).branch(8), event(6, 'both'))\n"
+        "from branchpoint.timeline.store import Future\n"
+        "from branchpoint.timeline.manifest import Input\n"
+        "given = Input(at=ORIGIN + SECOND, kind='command', data=b'x', note='db.1: date')\n"
+        "run.files.add_future(Future(id='0123abcd', parent=None, at=given.at, inputs=[given]))\n"
         "m = run.map()\nm",
         "run.compare(a, b).explore()",
     )
@@ -410,6 +414,10 @@ def test_a_branch_is_chosen_in_the_map_and_compared(views: Views) -> None:
     both = views.view(1)
     expect(both.get_by_role("status")).to_have_text("1 event in only one of them")
     expect(both.locator(".bpv-only-a:visible")).to_contain_text("container.exit")
+    view.get_by_role("button", name="kept with the recording from before").click()
+    expect(view.get_by_role("status")).to_have_text("3 branches · failure: exit of *")
+    view.get_by_role("option", name="noted, db.1: date").click()
+    expect(view.locator(".bpv-moment code").first).to_have_text('run.at("0123abcd@1.000")')
 
 
 # -- what stays

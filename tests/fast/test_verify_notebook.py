@@ -9,13 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from blake3 import blake3
 from bundles import NOTEBOOK, notebook
 from click.testing import CliRunner
 
 import branchpoint as bp
 from branchpoint.cli import main
-from branchpoint.sharing import hygiene
+from branchpoint.sharing import hygiene, rerun
 from branchpoint.sharing.rerun import compare
+
+TESTS = Path(__file__).parent
 
 
 def with_outputs(*outputs: dict[str, Any], source: str = "1") -> hygiene.Notebook:
@@ -33,6 +36,41 @@ def result(**data: str) -> dict[str, Any]:
     kinds = {"plain": "text/plain", "html": "text/html", "png": "image/png"}
     bundle = {kinds[kind]: content for kind, content in data.items()}
     return {"output_type": "execute_result", "execution_count": 3, "data": bundle, "metadata": {}}
+
+
+SETUP = """
+import sys
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+from futures import SYSTEMS
+from likelihoods import END, Drawer, exit_of, recording
+from recordings import ORIGIN
+from branchpoint.explore.allocation import Settings
+from branchpoint.explore.likelihood import ask, collect
+from branchpoint.timeline.history import COMMAND
+from branchpoint.timeline.manifest import Input
+run = recording(Path("run.branchpoint"), [exit_of(29.5)])
+"""
+VIEWS = [
+    "run.timeline()",
+    "run.map()",
+    """branch = run.at(10).branch()
+branch._history.add(Input(at=branch.end.at, kind=COMMAND, data=b"date", note="db.1: date"))
+print(branch.id)
+del branch
+question, _ = ask(run, bp.failure("exit:db.1"))
+collect(run, question, Settings(ORIGIN, END), Drawer(SYSTEMS[0]).open)""",
+    "run.timeline()",
+    "run.map()",
+]
+"""Cells between which branches and curves are made that stay with the recording."""
+
+
+def code_cell(source: str) -> dict[str, Any]:
+    return {
+        "cell_type": "code", "id": blake3(source.encode()).hexdigest(4), "metadata": {},
+        "execution_count": None, "outputs": [], "source": source,
+    }  # fmt: skip
 
 
 # -- comparing
@@ -105,6 +143,22 @@ def test_a_notebook_that_says_the_same_again_passes(tmp_path: Path) -> None:
     assert str(found) == "x.ipynb: 1 cells run again, every output the same, byte for byte"
     assert path.read_bytes() == before
     assert sorted(p.name for p in tmp_path.iterdir()) == ["beside", "x.ipynb"]
+
+
+def test_views_show_the_same_the_first_time_a_notebook_runs_again(tmp_path: Path) -> None:
+    """What later cells leave with the recording is not in the outputs of earlier ones."""
+    path = tmp_path / "x.ipynb"
+    cells = [code_cell(code) for code in (SETUP.format(tests=str(TESTS)), *VIEWS)]
+    path.write_text(json.dumps({**NOTEBOOK, "cells": cells}))
+    first = rerun._run(path, hygiene.read(path), None)
+    maps = ["".join(cell["outputs"][0]["data"]["text/plain"]) for cell in first["cells"][2::3]]
+    assert "\n0 branches of run.branchpoint" in maps[0]
+    assert "db.1: date" in maps[1] and "futures: " in maps[1]
+    assert (tmp_path / "run.branchpoint" / "futures.jsonl").read_text().count("\n") == 1
+    path.write_bytes(hygiene.write(first))
+    assert str(bp.verify_notebook(path)) == (
+        "x.ipynb: 6 cells run again, every output the same, byte for byte"
+    )
 
 
 def test_a_clock_and_an_address_in_outputs_are_found(tmp_path: Path) -> None:

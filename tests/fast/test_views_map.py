@@ -42,8 +42,8 @@ def command(branch: bp.Branch, note: str) -> None:
     branch._history.add(Input(at=branch.end.at, kind=COMMAND, data=note.encode(), note=note))
 
 
-def rows(run: Recording) -> list[tuple[int, str, str, str]]:
-    nodes = run.map().state["nodes"]
+def rows(run: Recording, **options: bool) -> list[tuple[int, str, str, str]]:
+    nodes = run.map(**options).state["nodes"]
     return [(depth, kind, title, verdict) for kind, _, _, _, depth, verdict, title, _ in nodes]
 
 
@@ -87,8 +87,10 @@ def test_noted_branches_are_children_of_what_they_go_on_with(run: Recording) -> 
     at = ORIGIN + 10 * SECOND
     for name, inputs in (("b2", given("x", "y")), ("b1", given("x")), ("c1", given("z"))):
         run.files.add_future(Future(id=name, parent=None, at=at, inputs=inputs))
-    assert rows(run)[1:] == [(1, "noted", "x", ""), (2, "noted", "y", ""), (1, "noted", "z", "")]
-    view = run.map().select(2)
+    assert rows(run)[1:] == [], "they were noted before"
+    noted = [(1, "noted", "x", ""), (2, "noted", "y", ""), (1, "noted", "z", "")]
+    assert rows(run, earlier=True)[1:] == noted
+    view = run.map(earlier=True).select(2)
     assert view.id == "b2@11.000"
     assert view.chosen["inputs"] == [[10 * SECOND, "x"], [11 * SECOND, "y"]]
 
@@ -106,6 +108,39 @@ def test_looking_at_a_map_notes_nothing(run: Recording) -> None:
     run.map()
     assert not run.files.futures
     assert run.map().select(1).id == branch.id
+
+
+def test_a_branch_that_was_named_here_stays_when_nobody_holds_it(run: Recording) -> None:
+    branch = run.at(10).branch()
+    command(branch, "db.1: date")
+    id = branch.id
+    del branch
+    assert rows(run)[1:] == [(1, "noted", "db.1: date", "")]
+    assert not run.map().state["more"]
+    assert run.map().select(1).id == id
+
+
+def test_what_was_kept_before_is_shown_when_it_is_asked_for(tmp_path: Path) -> None:
+    with recording(tmp_path / "run.branchpoint", EVENTS) as before:
+        branch = before.at(10).branch()
+        command(branch, "db.1: date")
+        name = branch.id.partition("@")[0]
+        question, settings = ask(before, failure("exit:db.1"))
+        curve = collect(before, question, settings, Drawer(SYSTEMS[0]).open)
+    with recording(tmp_path / "run.branchpoint", EVENTS) as run:
+        view = run.map()
+        assert len(view.state["nodes"]) == 1 and view.state["more"]
+        view._on_update({"earlier": True})
+        nodes = view.state["nodes"]
+        assert [node[6] for node in nodes if node[0] == "noted"] == ["db.1: date"]
+        assert sum(sum(node[7]) for node in nodes) == len(curve.draws)
+        assert run.timeline().state["curves"] == [] and run.timeline().state["more"]
+        assert len(run.timeline(earlier=True).state["curves"]) == 1
+        again = collect(run, question, Settings(ORIGIN, END, points=2), Drawer(SYSTEMS[0]).open)
+        assert 0 < len(again.draws) < len(curve.draws)
+        counts = [sum(node[7]) for node in run.map().state["nodes"]]
+        assert sum(counts) == len(again.draws), "only the futures that were asked for here"
+        assert name in run.files.futures and name not in run.named
 
 
 def test_futures_of_a_curve_are_one_row_a_moment(run: Recording) -> None:
@@ -132,7 +167,7 @@ def test_a_map_of_many_branches_stays_small(run: Recording) -> None:
     for n in range(450):
         inputs = [Input(at=at, kind=COMMAND, data=b"%d" % n, note="<b>" * 100)]
         run.files.add_future(Future(id=f"f{n}", parent=None, at=at, inputs=inputs))
-    view = run.map()
+    view = run.map(earlier=True)
     assert len(view.state["nodes"]) == 400 and view.state["left_out"] == 51
     static = view._static()
     assert len(json.dumps(static)) < LARGEST

@@ -2,7 +2,7 @@
 import type { AnyModel } from '@anywidget/types';
 import { paint, plain } from './parts/ansi';
 import { Asking } from './parts/asking';
-import { copyButton, frame, h, number, whenGiven } from './parts/dom';
+import { copyButton, flag, frame, h, number, whenGiven } from './parts/dom';
 import { Menu, type Entry } from './parts/menu';
 import { Scroller } from './parts/scroller';
 
@@ -123,8 +123,8 @@ class LogView {
     this.search = h('input', {
       type: 'text', placeholder: 'Search the text', 'aria-label': 'Search the text', input: typed
     });
-    this.regex = this.flag('.*', 'Regular expression', on => this.change({ is_regex: on }));
-    this.case = this.flag('Aa', 'Capitals count', on => this.change({ case: on }));
+    this.regex = flag('.*', 'Regular expression', on => this.change({ is_regex: on }));
+    this.case = flag('Aa', 'Capitals count', on => this.change({ case: on }));
     this.menus = {
       container: new Menu('Container', container => this.change({ container })),
       stream: new Menu('Stream', stream => this.change({ stream })),
@@ -146,7 +146,7 @@ class LogView {
       title: 'Only events that have, or have not, another one close by',
       click: () => this.addNear()
     }, '+ Near…');
-    this.follow = this.flag('Follow', 'Keep the newest events in sight', on =>
+    this.follow = flag('Follow', 'Keep the newest events in sight', on =>
       this.setFollowing(on)
     );
     this.clear = h('button', {
@@ -324,18 +324,6 @@ class LogView {
     this.model.save_changes();
     this.showFollowing();
     if (on) this.scroller.toEnd();
-  }
-
-  private flag(text: string, title: string, changed: (on: boolean) => void): HTMLButtonElement {
-    const button = h('button', {
-      class: 'bpv-button', type: 'button', title, 'aria-label': title, 'aria-pressed': 'false'
-    }, text);
-    button.addEventListener('click', () => {
-      const on = button.getAttribute('aria-pressed') !== 'true';
-      button.setAttribute('aria-pressed', String(on));
-      changed(on);
-    });
-    return button;
   }
 
   // -- conditions on other events

@@ -2,7 +2,7 @@
 import type { AnyModel } from '@anywidget/types';
 import { plain } from './parts/ansi';
 import { Asking } from './parts/asking';
-import { copyButton, frame, h, number } from './parts/dom';
+import { copyButton, Earlier, frame, h, number } from './parts/dom';
 import { Scroller } from './parts/scroller';
 import { Scale, seconds } from './parts/time';
 import { paintTree, ROW } from './parts/tree';
@@ -16,6 +16,8 @@ type Future = [seed: string, verdict: string, after: string, causes: string, id:
 interface State {
   generation: number;
   failure: string;
+  earlier: boolean;
+  more: boolean;
   span: [number, number];
   left_out: number;
   nodes: Node[];
@@ -57,6 +59,8 @@ class MapView {
     this.rows
   );
   private head = h('div', { class: 'bpv-error', role: 'alert', hidden: true });
+  private earlier = new Earlier('branches and curves', earlier =>
+    this.asking.ask('update', { earlier }));
   private detail = h('div', { class: 'bpv-detail', hidden: true });
   private facts = h('div');
   private futures: Scroller<Future>;
@@ -96,8 +100,9 @@ class MapView {
         h('div', { class: 'bpv-bar' },
           h('button', {
             class: 'bpv-button', type: 'button', title: 'Draw the branches made since',
-            click: () => this.asking.ask('update')
+            click: () => this.asking.ask('update', { earlier: this.state.earlier })
           }, 'Update'),
+          this.earlier.el,
           h('span', { class: 'bpv-space' }),
           ...LEGEND.map(([sign, name, colour]) =>
             h('span', { class: 'bpv-legend' }, h('span', { class: colour }, sign), ` ${name}`))),
@@ -142,7 +147,8 @@ class MapView {
   private show(): void {
     this.asking.answered();
     this.head.hidden = true;
-    const { nodes, left_out, failure } = this.state;
+    const { nodes, left_out, failure, earlier, more } = this.state;
+    this.earlier.show(earlier, more);
     this.rows.replaceChildren(
       ...nodes.map((node, index) => {
         const [kind, start, end, , depth, verdict, title] = node;
@@ -158,9 +164,9 @@ class MapView {
       })
     );
     const count = nodes.length - 1 + left_out;
-    const more = left_out ? `, ${number(left_out)} of them not drawn` : '';
+    const undrawn = left_out ? `, ${number(left_out)} of them not drawn` : '';
     this.status.textContent =
-      `${number(count)} branch${count === 1 ? '' : 'es'}${more} · failure: ${plain(failure)}`;
+      `${number(count)} branch${count === 1 ? '' : 'es'}${undrawn} · failure: ${plain(failure)}`;
     this.draw();
   }
 

@@ -2,7 +2,7 @@
 import type { AnyModel } from '@anywidget/types';
 import { plain } from './parts/ansi';
 import { Asking } from './parts/asking';
-import { copyButton, frame, h, number } from './parts/dom';
+import { copyButton, Earlier, frame, h, number } from './parts/dom';
 import { paintTimeline, AXIS, CURVE, LANE, type Look } from './parts/lanes';
 import { Scale, seconds } from './parts/time';
 
@@ -20,6 +20,8 @@ export interface State {
   events: number;
   failure: number | null;
   fork: number | null;
+  earlier: boolean;
+  more: boolean;
   curves: { failure: string; points: CurvePoint[] }[];
 }
 
@@ -63,6 +65,7 @@ class TimelineView {
   private status = h('span', { role: 'status' });
   private busy = h('span', { hidden: true }, '· the kernel is busy, this waits for it');
   private moment = h('span', { class: 'bpv-moment' });
+  private earlier = new Earlier('curves', earlier => this.asking.ask('earlier', { earlier }));
   private asking: Asking;
   private start = 0;
   private end = 1;
@@ -91,6 +94,7 @@ class TimelineView {
           button('−', 'Zoom out', () => this.zoom(2)),
           button('‹', 'Previous mark', () => this.next(false)),
           button('›', 'Next mark', () => this.next(true)),
+          this.earlier.el,
           h('span', { class: 'bpv-space' }),
           ...LEGEND.map(([sign, name, colour]) =>
             h('span', { class: 'bpv-legend' }, h('span', { class: colour }, sign), ` ${name}`))),
@@ -140,7 +144,8 @@ class TimelineView {
 
   private showState(): void {
     this.asking.answered();
-    const { lanes, curves } = this.state;
+    const { lanes, curves, earlier, more } = this.state;
+    this.earlier.show(earlier, more);
     this.canvas.style.height = `${(curves.length ? CURVE : 0) + lanes.length * LANE + AXIS}px`;
     this.describe();
     this.schedule();

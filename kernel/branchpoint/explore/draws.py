@@ -10,7 +10,7 @@ precision. As everything in a recording, what is read here may have been written
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Literal
 
 import msgspec
@@ -95,6 +95,7 @@ class Draws:
         self.question = question
         self.damage: list[str] = []
         self._known: dict[tuple[int, int], Draw] = {}
+        self._asked: dict[tuple[int, int], Draw] = {}
         self._ledger: Ledger[Draw] | None = None
         folder = files.folder(FOLDER)
         if folder is None:
@@ -135,6 +136,16 @@ class Draws:
     def get(self, at: int, seed: int) -> Draw | None:
         """The draw of one future, when it is known."""
         return self._known.get((at, seed))
+
+    def ask(self, draws: Iterable[Draw]) -> None:
+        """Note that these, which are known, were asked for."""
+        for draw in draws:
+            self._asked[draw.at, draw.seed] = self._known[draw.at, draw.seed]
+
+    @property
+    def asked(self) -> list[Draw]:
+        """Those that were asked for since the recording was opened, drawn then or before."""
+        return list(self._asked.values())
 
     def __len__(self) -> int:
         return len(self._known)

@@ -6,14 +6,14 @@ from asyncio import CancelledError
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
-from weakref import WeakKeyDictionary
 
 from branchpoint import progress
 from branchpoint.errors import BranchpointError
 from branchpoint.explore.allocation import Allocation, Job, Settings
 from branchpoint.explore.cluster import open_pool
 from branchpoint.explore.curve import Curve
-from branchpoint.explore.draws import Draw, Draws, Question
+from branchpoint.explore.curves import draws_of
+from branchpoint.explore.draws import Draw, Question
 from branchpoint.explore.live import Showing
 from branchpoint.timeline.clock import SECOND, format_vtime, to_ns
 from branchpoint.timeline.failures import Failure
@@ -130,17 +130,6 @@ def _horizon(until: Moment, horizon: Any, happened: int | None) -> tuple[int, bo
     return length, True
 
 
-_kept: WeakKeyDictionary[Recording, dict[str, Draws]] = WeakKeyDictionary()
-
-
-def draws_of(run: Recording, question: Question) -> Draws:
-    """The draws of a question so far, also of a recording that may not be written."""
-    known = _kept.setdefault(run, {})
-    if question.key not in known:
-        known[question.key] = Draws(run.files, question)
-    return known[question.key]
-
-
 def collect(
     run: Recording,
     question: Question,
@@ -156,6 +145,7 @@ def collect(
 
     def curve() -> Curve:
         used = list(allocation.used())
+        draws.ask(used)
         span = (settings.start, settings.end)
         return Curve(run, question, span, used, allocation.missing())
 

@@ -8,9 +8,10 @@ from typing import Any
 from branchpoint.errors import BranchpointError
 from branchpoint.explore.allocation import SEEDS
 from branchpoint.explore.contrast import Contrast, compare
+from branchpoint.explore.curves import draws_of
 from branchpoint.explore.future import LINE, Job, Outcome
 from branchpoint.explore.interventions import Timeline
-from branchpoint.explore.likelihood import draws_of, question_of
+from branchpoint.explore.likelihood import question_of
 from branchpoint.explore.trials import Trials
 from branchpoint.timeline.failures import Failure
 from branchpoint.timeline.recording import Recording
@@ -50,6 +51,7 @@ def contrast_off(
         draws = draws_of(run, question)
         for outcome in outcomes:
             draws.add(outcome.draw)
+        draws.ask(outcome.draw for outcome in outcomes)
     unlike = "" if lines else LINE
     return compare(
         (

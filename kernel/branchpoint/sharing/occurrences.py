@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from branchpoint.explore.curve import Curve
-from branchpoint.explore.draws import Draws, questions
 from branchpoint.timeline.events import Event
 from branchpoint.timeline.recording import Recording
 
@@ -50,15 +48,4 @@ def faults(run: Recording) -> list[Stretch]:
         end = ended.at if ended and ended.at >= event.at else run.manifest.end
         kind, target = event.fields.get("type", "fault"), event.fields.get("target", "")
         found.append(Stretch(target or event.container, kind, event.at, end, ended))
-    return found
-
-
-def curves(run: Recording) -> list[Curve]:
-    """The curves whose futures are kept with a recording."""
-    found = []
-    for question in questions(run.files):
-        draws = list(Draws(run.files, question))
-        if draws:
-            span = min(draw.at for draw in draws), max(draw.at for draw in draws)
-            found.append(Curve(run, question, span, draws))
     return found

@@ -10,9 +10,8 @@ from base64 import b64encode
 from collections.abc import Iterable, Iterator, Mapping
 from html import escape
 
-from branchpoint.explore import plot
+from branchpoint.explore import curves, plot
 from branchpoint.sharing import picture
-from branchpoint.sharing.occurrences import curves
 from branchpoint.timeline import listing
 from branchpoint.timeline.clock import SECOND, format_vtime
 from branchpoint.timeline.events import Event, EventSet
@@ -119,7 +118,7 @@ def _state(container: object) -> str:
 
 
 def _curves(run: Recording) -> Iterator[str]:
-    for curve in curves(run):
+    for curve in curves.kept(run):
         yield f"<h2>How likely was it? {_text(curve.question.failure)}</h2>"
         yield _image(plot.png(curve)[0], "P(failure) against virtual time")
         rows = [

@@ -11,7 +11,8 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from branchpoint.sharing.occurrences import curves, faults, lives
+from branchpoint.explore import curves
+from branchpoint.sharing.occurrences import faults, lives
 from branchpoint.timeline.clock import SECOND, format_vtime
 from branchpoint.timeline.listing import inert
 from branchpoint.timeline.recording import Recording
@@ -106,7 +107,7 @@ def _rates(run: Recording) -> Iterator[Entry]:
 
 
 def _chances(run: Recording) -> Iterator[Entry]:
-    for curve in curves(run):
+    for curve in curves.kept(run):
         for point in curve.points:
             if point.trials:
                 yield _counter(run, point.at, f"P({curve.question.failure})", round(point.p, 4))

@@ -52,6 +52,8 @@ class Recording:
         self.replayer = Replayer(snapshot, self._root, files)
         self._branched: WeakValueDictionary[int, History] = WeakValueDictionary()
         self._numbers = itertools.count()
+        self.named: dict[str, Future] = {}
+        """Branches whose ids were told or asked for since it was opened, the first one first."""
 
     @property
     def path(self) -> Path:
@@ -147,14 +149,18 @@ class Recording:
 
         return [Branch(self, history) for _, history in sorted(self._branched.items())]
 
-    def map(self, failure: Any = "exit:*") -> Any:
-        """The tree of all branches of this recording, for a notebook: those held here, those
-        noted with it, and the futures of its curves, coloured by their verdicts.
+    def map(self, failure: Any = "exit:*", *, earlier: bool = False) -> Any:
+        """The branches of this recording as a tree, for a notebook, coloured by their verdicts.
+
+        These are the branches held here, those whose ids were told or asked for since the
+        recording was opened, and the futures of curves asked for since then. So the map in a cell
+        follows from the cells before it, and is the same when a notebook runs again. With
+        ``earlier``, also those that are kept with the recording from before.
 
         A branch fails when the ``failure`` happened in it since its fork: ``bp.failure(...)`` or
         its short form. One that is chosen gives its moment (``view.moment``).
         """
-        return showing.show("map", self, failure=failure)
+        return showing.show("map", self, failure=failure, earlier=earlier)
 
     def compare(self, a: Any, b: Any, *, numbers: bool = False) -> Comparison:
         """Where two timelines part: the first event that only one of them has, and both logs side
@@ -184,14 +190,15 @@ class Recording:
 
         return EventSet(columns, origin=self.origin, moment_of=moment_of, history=history)
 
-    def timeline(self) -> Any:
+    def timeline(self, *, earlier: bool = False) -> Any:
         """The recording as a picture to zoom and click in, for a notebook: containers as lanes,
-        what happened to them, checkpoints, and the curves that were drawn.
+        what happened to them, checkpoints, and the curves asked for since it was opened; with
+        ``earlier``, also those that are kept with it from before, see :meth:`map`.
 
         A click gives a moment (``view.moment``); ``view.log`` shows the log of what it is zoomed
         to.
         """
-        return showing.show("timeline", self)
+        return showing.show("timeline", self, earlier=earlier)
 
     def containers(self) -> Containers:
         """The containers at the end of the recording."""
@@ -211,8 +218,10 @@ class Recording:
         digest = blake3(str(fork.at).encode())
         digest.update(msgspec.msgpack.encode([(i.at, i.kind, i.data) for i in inputs]))
         name = digest.hexdigest()[:8]
+        future = Future(id=name, parent=None, at=fork.at, inputs=inputs)
         if self.files.writable and name not in self.files.futures:
-            self.files.add_future(Future(id=name, parent=None, at=fork.at, inputs=inputs))
+            self.files.add_future(future)
+        self.named.setdefault(name, future)
         return name
 
     def _seeded(self, fork: Point, inputs: list[Input]) -> str:
@@ -253,12 +262,13 @@ class Recording:
             return self.at_ns(at)
         if _SEEDED in name:
             return self._by_seed(id, name, at)
-        future = self.files.futures.get(name)
+        future = self.named.get(name) or self.files.futures.get(name)
         if future is None:
             raise RecordingError(
                 f"{self.path} knows no branch {name!r}",
                 "an id is only good with the recording that it came from",
             )
+        self.named.setdefault(name, future)
         fork = self._root.point(future.at)
         history = self._root.branch(fork)
         given = list(future.inputs)

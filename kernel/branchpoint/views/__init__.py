@@ -35,13 +35,13 @@ def log(events: EventSet, **filters: Any) -> LogView:
     return LogView(events, **filters)
 
 
-def timeline(subject: Recording | Branch) -> TimelineView:
+def timeline(subject: Recording | Branch, **options: Any) -> TimelineView:
     """The timeline of a recording or of a branch: containers as lanes, what happened to them,
     checkpoints, and the curves that were drawn.
     """
     from branchpoint.views.timeline import TimelineView
 
-    return TimelineView(subject)
+    return TimelineView(subject, **options)
 
 
 def terminal(terminal: Terminal) -> TerminalView:

@@ -7,6 +7,7 @@ from typing import Any
 import traitlets
 
 from branchpoint.errors import BranchpointError
+from branchpoint.explore import curves
 from branchpoint.explore.draws import Draw
 from branchpoint.timeline import tables
 from branchpoint.timeline.branch import Branch
@@ -15,7 +16,6 @@ from branchpoint.timeline.failures import failure as failure_of
 from branchpoint.timeline.moment import Moment
 from branchpoint.timeline.recording import Recording
 from branchpoint.timeline.seeds import SEED
-from branchpoint.views.timeline import stored_curves
 from branchpoint.views.tree import Node, grow, told
 from branchpoint.views.view import View, bundle
 
@@ -37,8 +37,9 @@ class MapView(View):
     state = traitlets.Dict().tag(sync=True)
     chosen = traitlets.Dict().tag(sync=True)
 
-    def __init__(self, run: Recording, *, failure: Any = "exit:*") -> None:
+    def __init__(self, run: Recording, *, failure: Any = "exit:*", earlier: bool = False) -> None:
         self._run = run
+        self._earlier = earlier
         self._failure = failure_of(failure)
         self._node: Node | None = None
         self._draw: Draw | None = None
@@ -50,17 +51,27 @@ class MapView(View):
 
     # -- for Python
 
-    def update(self) -> MapView:
-        """Draw the tree as it is now."""
-        self._nodes, self._left_out = grow(self._run, stored_curves(self._run), self._failure)
+    def update(self, *, earlier: bool | None = None) -> MapView:
+        """Draw the tree as it is now; ``earlier`` is that of ``run.map``, None leaves it."""
+        run = self._run
+        if earlier is not None:
+            self._earlier = earlier
+        drawn, noted = curves.asked(run), run.named
+        every, all_noted = curves.known(run), {**run.files.futures, **run.named}
+        more = len(every) > len(drawn) or len(all_noted) > len(noted)
+        if self._earlier:
+            drawn, noted = every, all_noted
+        self._nodes, self._left_out = grow(run, noted.values(), drawn, self._failure)
         self._generation += 1
         self._node = self._draw = None
         self.chosen = {}
-        origin = self._run.origin
+        origin = run.origin
         self.state = {
             "generation": self._generation,
             "failure": self._failure.name,
-            "span": [self._run.earliest - origin, max(n.end for n in self._nodes) - origin],
+            "earlier": self._earlier,
+            "more": more,
+            "span": [run.earliest - origin, max(n.end for n in self._nodes) - origin],
             "left_out": self._left_out,
             "nodes": [
                 [n.kind, n.start - origin, n.end - origin, n.parent, n.depth, n.verdict, n.title,
@@ -187,8 +198,8 @@ class MapView(View):
 
     # -- what the browser asks
 
-    def _on_update(self, _: dict[str, Any]) -> None:
-        self.update()
+    def _on_update(self, message: dict[str, Any]) -> None:
+        self.update(earlier=bool(message["earlier"]))
 
     def _on_select(self, message: dict[str, Any]) -> None:
         self.select(int(message["number"]))

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import traitlets
 
+from branchpoint.explore import curves
 from branchpoint.explore.curve import Curve
-from branchpoint.sharing import occurrences
 from branchpoint.timeline.branch import Branch
 from branchpoint.timeline.clock import SECOND, format_vtime
 from branchpoint.timeline.moment import Moment
@@ -45,14 +45,15 @@ class TimelineView(View):
     picture = traitlets.Dict().tag(sync=True)
     chosen = traitlets.Dict().tag(sync=True)
 
-    def __init__(self, subject: Recording | Branch) -> None:
+    def __init__(self, subject: Recording | Branch, *, earlier: bool = False) -> None:
         self._subject = subject
         self._run: Recording = subject.run if isinstance(subject, Branch) else subject
         self._moment: Moment | None = None
         self._log: LogView | None = None
         self._count = _COLUMNS
         self._looked = 0.0
-        self._curves = [] if isinstance(subject, Branch) else stored_curves(subject)
+        self._earlier = earlier
+        self._take_curves()
         self._take()
         self._stretch = self._span
         super().__init__()
@@ -116,6 +117,16 @@ class TimelineView(View):
         first = int(self._events.columns.at[0]) if len(self._events.columns) else run.origin
         self._span = (max(min(first, run.origin), run.earliest), self._end)
 
+    def _take_curves(self) -> None:
+        """Find the curves that stand above it, those with the most futures first."""
+        found: list[Curve] = []
+        self._more = False
+        if not isinstance(self._subject, Branch):
+            found, every = curves.asked(self._run), curves.known(self._run)
+            self._more = len(every) > len(found)
+            found = every if self._earlier else found
+        self._curves = sorted(found, key=lambda curve: -len(curve.draws))
+
     def _say(self) -> None:
         """What does not depend on the stretch that is shown."""
         run, origin = self._run, self._run.origin
@@ -127,6 +138,8 @@ class TimelineView(View):
             "events": len(self._events),
             "failure": failure - origin if failure is not None and branch is None else None,
             "fork": branch.start.at - origin if branch is not None else None,
+            "earlier": self._earlier,
+            "more": self._more,
             "curves": [_points(curve) for curve in self._curves[:_MOST_CURVES]],
         }
 
@@ -202,6 +215,11 @@ class TimelineView(View):
         origin = self._run.origin
         self._zoom(int(message["start"]) + origin, int(message["end"]) + origin)
 
+    def _on_earlier(self, message: dict[str, Any]) -> None:
+        self._earlier = bool(message["earlier"])
+        self._take_curves()
+        self._say()
+
     def _on_choose(self, message: dict[str, Any]) -> None:
         self._choose(int(message["at"]) + self._run.origin)
 
@@ -230,11 +248,6 @@ class TimelineView(View):
         rows = [f"  {told(event)}" for event in events[:20]]
         more = [f"  … {len(events) - 20} more"] if len(events) > 20 else []
         return "\n".join([head, *rows, *more])
-
-
-def stored_curves(run: Recording) -> list[Curve]:
-    """The curves that were drawn of a recording, those with the most futures first."""
-    return sorted(occurrences.curves(run), key=lambda curve: -len(curve.draws))
 
 
 def _points(curve: Curve) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 from weakref import ReferenceType, ref
@@ -50,11 +51,13 @@ class Node:
     children: list[Node] = field(default_factory=list)
 
 
-def grow(run: Recording, curves: list[Curve], failure: Failure) -> tuple[list[Node], int]:
+def grow(
+    run: Recording, noted: Iterable[Future], curves: list[Curve], failure: Failure
+) -> tuple[list[Node], int]:
     """The nodes from the recording on, each before its children, and how many are left out."""
     root = Node("recording", run.earliest, run.manifest.end, "the recording")
     held = _held(run, failure, root)
-    _noted(run, root, held)
+    _noted(noted, root, held)
     for curve in curves:
         root.children += _futures(curve)
     found: list[Node] = []
@@ -108,7 +111,7 @@ def _verdict(run: Recording, history: History, failure: Failure) -> str:
 # -- branches that are noted with the recording
 
 
-def _noted(run: Recording, root: Node, held: dict[int, Node]) -> None:
+def _noted(noted: Iterable[Future], root: Node, held: dict[int, Node]) -> None:
     """Branches whose ids somebody saw. One that only goes on with another is its child."""
     known = set()
     for node in held.values():
@@ -117,7 +120,7 @@ def _noted(run: Recording, root: Node, held: dict[int, Node]) -> None:
             fork = history.fork.count
             known |= {_key(history.inputs[fork:end]) for end in range(fork, history.tip.count + 1)}
             history = history.parent
-    longest = sorted(run.files.futures.values(), key=lambda f: (f.at, len(f.inputs), f.id))
+    longest = sorted(noted, key=lambda f: (f.at, len(f.inputs), f.id))
     made: dict[tuple[int, tuple[Any, ...]], Node] = {}
     for future in longest:
         if _key(future.inputs) in known:

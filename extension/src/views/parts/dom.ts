@@ -110,6 +110,35 @@ export function whenGiven(field: HTMLInputElement, action: (value: string) => vo
   field.addEventListener('focus', () => (last = field.value));
 }
 
+/** A button that stays pressed until it is clicked again. */
+export function flag(
+  text: string, title: string, changed: (on: boolean) => void
+): HTMLButtonElement {
+  const button = h('button', {
+    class: 'bpv-button', type: 'button', title, 'aria-label': title, 'aria-pressed': 'false'
+  }, text);
+  button.addEventListener('click', () => {
+    const on = button.getAttribute('aria-pressed') !== 'true';
+    button.setAttribute('aria-pressed', String(on));
+    changed(on);
+  });
+  return button;
+}
+
+/** A flag for what is kept with the recording from before; hidden while there is nothing. */
+export class Earlier {
+  readonly el: HTMLButtonElement;
+
+  constructor(what: string, changed: (on: boolean) => void) {
+    this.el = flag('Earlier', `Also ${what} kept with the recording from before`, changed);
+  }
+
+  show(on: boolean, more: boolean): void {
+    this.el.setAttribute('aria-pressed', String(on));
+    this.el.hidden = !more;
+  }
+}
+
 /** A button that puts a text on the clipboard and says so. */
 export function copyButton(title: string, text: () => string): HTMLButtonElement {
   const button = h('button', { class: 'bpv-button', type: 'button', title }, 'Copy');

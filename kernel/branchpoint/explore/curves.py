@@ -1,0 +1,48 @@
+"""The curves of a recording: those asked for since it was opened, and those kept with it."""
+
+from __future__ import annotations
+
+from weakref import WeakKeyDictionary
+
+from branchpoint.explore.curve import Curve
+from branchpoint.explore.draws import Draw, Draws, Question, questions
+from branchpoint.timeline.recording import Recording
+
+_open: WeakKeyDictionary[Recording, dict[str, Draws]] = WeakKeyDictionary()
+
+
+def draws_of(run: Recording, question: Question) -> Draws:
+    """The draws of a question so far, also of a recording that may not be written."""
+    known = _open.setdefault(run, {})
+    if question.key not in known:
+        known[question.key] = Draws(run.files, question)
+    return known[question.key]
+
+
+def asked(run: Recording) -> list[Curve]:
+    """All futures that were asked for since the recording was opened, a curve for each question.
+
+    Whether they were drawn for that or before makes no difference, so cells that ask in the same
+    order get the same, however much is kept with the recording.
+    """
+    found = [_curve(run, draws.question, draws.asked) for draws in _open.get(run, {}).values()]
+    return [curve for curve in found if curve is not None]
+
+
+def kept(run: Recording) -> list[Curve]:
+    """The curves whose futures are kept with a recording."""
+    found = [_curve(run, each, list(Draws(run.files, each))) for each in questions(run.files)]
+    return [curve for curve in found if curve is not None]
+
+
+def known(run: Recording) -> list[Curve]:
+    """Those kept with a recording, and those that cannot be, as it may not be written."""
+    found = {curve.question.key: curve for curve in [*asked(run), *kept(run)]}
+    return list(found.values())
+
+
+def _curve(run: Recording, question: Question, draws: list[Draw]) -> Curve | None:
+    if not draws:
+        return None
+    span = min(draw.at for draw in draws), max(draw.at for draw in draws)
+    return Curve(run, question, span, draws)
