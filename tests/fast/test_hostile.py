@@ -371,7 +371,7 @@ def test_absurd_recordings_are_refused(good: Path, tmp_path: Path) -> None:
             b'{"blake3": "' + contents.blake3(rest).hexdigest().encode() + rest
         )
 
-    refused(changed(good, place(tmp_path), harm), "does not describe a recording")
+    refused(changed(good, place(tmp_path), harm), "makes no sense")
 
 
 # -- surroundings that were prepared

@@ -18,6 +18,7 @@ from branchpoint.errors import RecordingError
 from branchpoint.sharing import archive
 from branchpoint.timeline import manifest
 from branchpoint.timeline.manifest import Engine, Machine, Ns
+from branchpoint.timeline.sealed import NewerFormat, Sealed
 
 FORMAT = 1
 NAME = "bundle.json"
@@ -155,22 +156,15 @@ class Contents(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         return [part for part in self.parts if part.name.startswith("recording/")]
 
 
-_HEAD = b'{"blake3": "'
-_MIDDLE = b'",\n"bundle": '
-_START = len(_HEAD) + 64  # where the digested bytes begin
-
-
-class _Version(Struct):
-    """The one field that is read before the rest is trusted to be of our format."""
-
-    format: int = 0
+_FILE = Sealed("bundle", Contents, FORMAT)
 
 
 def encode(contents: Contents) -> bytes:
-    """The bytes of ``bundle.json``."""
-    body = msgspec.json.format(msgspec.json.encode(contents), indent=1)
-    rest = _MIDDLE + body + b"}\n"
-    data = _HEAD + blake3(rest).hexdigest().encode() + rest
+    """The bytes of ``bundle.json``.
+
+    :raises RecordingError: when they are more than will be read.
+    """
+    data = _FILE.encode(contents)
     if len(data) > MAX_BYTES:
         raise RecordingError(
             f"too many files for one bundle: {len(contents.parts)}",
@@ -183,22 +177,12 @@ def encode(contents: Contents) -> bytes:
 def decode(data: bytes) -> Contents:
     """Read what :func:`encode` wrote.
 
-    Anything else is a ValueError that says what is wrong; that of a newer version is a
-    RecordingError.
+    :raises RecordingError: when a newer version wrote it.
+    :raises ValueError: when it is anything else; it says what is wrong.
     """
-    rest, digest = data[_START:], data[len(_HEAD) : _START]
-    if not (data.startswith(_HEAD) and rest.startswith(_MIDDLE) and rest.endswith(b"}\n")):
-        raise ValueError(f"its {NAME} is not one of ours")
-    if blake3(rest).hexdigest().encode() != digest:
-        raise ValueError(f"its {NAME} does not match its digest")
-    body = rest[len(_MIDDLE) : -2]
     try:
-        version = msgspec.json.decode(body, type=_Version).format
-        if version > FORMAT:
-            raise RecordingError(
-                f"it was written by a newer Branchpoint (format {version}, known: {FORMAT})",
-                "update Branchpoint to open it",
-            )
-        return msgspec.json.decode(body, type=Contents)
-    except (msgspec.MsgspecError, RecursionError) as problem:
-        raise ValueError(f"its {NAME} makes no sense: {problem}") from None
+        return _FILE.decode(data)
+    except NewerFormat as problem:
+        raise RecordingError(f"it {problem}", "update Branchpoint to open it") from None
+    except ValueError as problem:
+        raise ValueError(f"its {NAME} {problem}") from None

@@ -10,10 +10,10 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import msgspec
-from blake3 import blake3
 from msgspec import Meta, Struct
 
 from branchpoint.errors import RecordingError
+from branchpoint.timeline.sealed import NewerFormat, Sealed
 
 FORMAT = 1
 MAX_BYTES = 256 << 20  # of the file: inputs carry whole files that a user injects
@@ -129,40 +129,19 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         return msgspec.structs.replace(self, **changes)
 
 
-_HEAD = b'{"blake3": "'
-_MIDDLE = b'",\n"recording": '
-_START = len(_HEAD) + 64  # where the digested bytes begin
-
-
-class _Version(Struct):
-    """The one field that is read before the rest is trusted to be of our format."""
-
-    format: int = 0
+_FILE = Sealed("recording", Manifest, FORMAT)
 
 
 def encode(manifest: Manifest) -> bytes:
     """The bytes of ``recording.json``."""
-    body = msgspec.json.format(msgspec.json.encode(manifest), indent=1)
-    rest = _MIDDLE + body + b"}\n"
-    return _HEAD + blake3(rest).hexdigest().encode() + rest
+    return _FILE.encode(manifest)
 
 
 def decode(data: bytes, file: str = "recording.json") -> Manifest:
     """Read what :func:`encode` wrote; any changed byte is a RecordingError naming ``file``."""
-    rest = data[_START:]
-    digest = data[len(_HEAD) : _START]
-    if not (data.startswith(_HEAD) and rest.startswith(_MIDDLE) and rest.endswith(b"}\n")):
-        raise RecordingError(f"{file} is cut off or is not the head of a recording")
-    if blake3(rest).hexdigest().encode() != digest:
-        raise RecordingError(f"{file} is damaged: its content does not match its digest")
-    body = rest[len(_MIDDLE) : -2]
     try:
-        version = msgspec.json.decode(body, type=_Version).format
-        if version > FORMAT:
-            raise RecordingError(
-                f"{file} was written by a newer Branchpoint (format {version}, known: {FORMAT})",
-                "update Branchpoint to open it",
-            )
-        return msgspec.json.decode(body, type=Manifest)
-    except (msgspec.MsgspecError, RecursionError) as problem:
-        raise RecordingError(f"{file} does not describe a recording: {problem}") from None
+        return _FILE.decode(data)
+    except NewerFormat as problem:
+        raise RecordingError(f"{file} {problem}", "update Branchpoint to open it") from None
+    except ValueError as problem:
+        raise RecordingError(f"{file} {problem}") from None

@@ -1,0 +1,68 @@
+"""Files of JSON whose first field is a digest of every byte after it.
+
+They are plain for people, and any damage is noticed before anything in them is believed.
+"""
+
+from __future__ import annotations
+
+from typing import Generic, TypeVar
+
+import msgspec
+from blake3 import blake3
+from msgspec import Struct
+
+_HEAD = b'{"blake3": "'
+_START = len(_HEAD) + 64  # where the digested bytes begin
+_END = b"}\n"
+
+T = TypeVar("T", bound=Struct)
+
+
+class NewerFormat(ValueError):
+    """The file is sound, but of a format that this version does not know yet."""
+
+
+class Sealed(Generic[T]):
+    """One kind of such files: its content is the field ``name``, a ``kind`` of format ``format``.
+
+    The content has a field ``format`` itself, which is looked at before the rest must fit.
+    """
+
+    def __init__(self, name: str, kind: type[T], format: int) -> None:
+        self._middle = f'",\n"{name}": '.encode()
+        self._kind = kind
+        self._format = format
+
+    def encode(self, content: T) -> bytes:
+        """The bytes of the file."""
+        body = msgspec.json.format(msgspec.json.encode(content), indent=1)
+        rest = self._middle + body + _END
+        return _HEAD + blake3(rest).hexdigest().encode() + rest
+
+    def decode(self, data: bytes) -> T:
+        """Read what :meth:`encode` wrote.
+
+        :raises NewerFormat: when a newer version wrote it.
+        :raises ValueError: when it is anything else. Both say what is wrong as the rest of a
+            sentence that begins with the file's name.
+        """
+        rest, digest = data[_START:], data[len(_HEAD) : _START]
+        known = data.startswith(_HEAD) and rest.startswith(self._middle) and rest.endswith(_END)
+        if not known:
+            raise ValueError("is cut off or is something else")
+        if blake3(rest).hexdigest().encode() != digest:
+            raise ValueError("is damaged: its content does not match its digest")
+        body = rest[len(self._middle) : -len(_END)]
+        try:
+            version = msgspec.json.decode(body, type=_Version).format
+            if version > self._format:
+                raise NewerFormat(
+                    f"was written by a newer Branchpoint (format {version}, known: {self._format})"
+                )
+            return msgspec.json.decode(body, type=self._kind)
+        except (msgspec.MsgspecError, RecursionError) as problem:
+            raise ValueError(f"makes no sense: {problem}") from None
+
+
+class _Version(Struct):
+    format: int = 0
