@@ -13,8 +13,8 @@ from recordings import ORIGIN, SECOND, event, head
 
 from branchpoint.explore.allocation import Job
 from branchpoint.explore.draws import Draw
+from branchpoint.explore.recording import Recording
 from branchpoint.timeline.events import Event
-from branchpoint.timeline.recording import Recording
 from branchpoint.timeline.store import RecordingFiles
 
 END = ORIGIN + 30 * SECOND

@@ -40,8 +40,7 @@ EVENTS = [
 
 @pytest.fixture
 def run(tmp_path: Path) -> Iterator[Recording]:
-    files = recording(tmp_path / "x.branchpoint", EVENTS).files
-    with Recording(files, lambda: pytest.fail("no machine is needed")) as run:
+    with recording(tmp_path / "x.branchpoint", EVENTS) as run:
         yield run
 
 
@@ -94,8 +93,7 @@ def test_a_future_leaves_the_recording_where_something_differs(run: Recording) -
 
 def test_numbers_that_a_guest_made_up_cost_nothing(tmp_path: Path) -> None:
     events = [began(1, 1, "kill", "a"), began(2, 10**15, "kill", "b"), began(3, "b7", "x", "")]
-    files = recording(tmp_path / "y.branchpoint", events).files
-    with Recording(files, lambda: pytest.fail("no machine is needed")) as run:
+    with recording(tmp_path / "y.branchpoint", events) as run:
         timeline = Timeline(run)
         with pytest.raises(BranchpointError, match="more than 10000 faults"):
             timeline.without(timeline.faults[:1])
@@ -113,9 +111,8 @@ def test_what_cannot_be_asked(run: Recording, tmp_path: Path) -> None:
         run.minimise("log:*:no such block", run.path)
     with pytest.raises(BranchpointError, match="tell nothing"):
         run.contrast(3, "log:*:no such block", futures=0)
-    files = recording(tmp_path / "z.branchpoint", []).files
     with (
-        Recording(files, lambda: pytest.fail("no machine is needed")) as other,
+        recording(tmp_path / "z.branchpoint", []) as other,
         pytest.raises(BranchpointError, match=r"moment of z.branchpoint, not of x.branchpoint"),
     ):
         run.attribute("log:*:no such block", of=other.end)

@@ -150,3 +150,21 @@ def test_a_branch_is_listed_once_however_often_its_tip_was_noted(
     kernel(f"run = bp.open({str(path)!r})")
     (run,) = kernel.ask("state")["state"]["recordings"]
     assert [future["id"] for future in run["futures"]] == ["cc", "ee"]
+
+
+def test_a_cell_that_opens_a_recording_may_be_run_again(kernel: Talk, tmp_path: Path) -> None:
+    path = tmp_path / "three.branchpoint"
+    with RecordingFiles.create(path, head()) as files:
+        fill(files)
+    opened = f"run = bp.open({str(path)!r})\nrun"
+    kernel(f"{opened}\nhere = run.at(5)")
+    links = "[os.path.realpath(fd) for fd in os.scandir('/proc/self/fd')]"
+    count = f"import os; sum({str(path)!r} in link for link in {links})"
+    before = int(kernel.text(count))
+    for _ in range(5):
+        kernel(opened)
+    assert int(kernel.text(count)) == before > 0
+    state = kernel.ask("state")["state"]
+    assert [run["name"] for run in state["recordings"]] == ["run"]
+    assert state["moments"] == [{"name": "here", "run": "run", "vtime": 5.0}]
+    assert state["latest"]["Recording"] == "run"

@@ -6,14 +6,15 @@ from weakref import WeakKeyDictionary
 
 from branchpoint.explore.curve import Curve
 from branchpoint.explore.draws import Draw, Draws, Question, questions
+from branchpoint.timeline.openings import Shared
 from branchpoint.timeline.recording import Recording
 
-_open: WeakKeyDictionary[Recording, dict[str, Draws]] = WeakKeyDictionary()
+_open: WeakKeyDictionary[Shared, dict[str, Draws]] = WeakKeyDictionary()
 
 
 def draws_of(run: Recording, question: Question) -> Draws:
     """The draws of a question so far, also of a recording that may not be written."""
-    known = _open.setdefault(run, {})
+    known = _open.setdefault(run.shared, {})
     if question.key not in known:
         known[question.key] = Draws(run.files, question)
     return known[question.key]
@@ -25,7 +26,9 @@ def asked(run: Recording) -> list[Curve]:
     Whether they were drawn for that or before makes no difference, so cells that ask in the same
     order get the same, however much is kept with the recording.
     """
-    found = [_curve(run, draws.question, draws.asked) for draws in _open.get(run, {}).values()]
+    found = [
+        _curve(run, draws.question, draws.asked) for draws in _open.get(run.shared, {}).values()
+    ]
     return [curve for curve in found if curve is not None]
 
 

@@ -149,7 +149,8 @@ class Recording(timeline.Recording):
 def open_recording(path: Path | str) -> Recording:
     """Open a recording. Nothing runs until a moment of it is visited.
 
-    One that this process has open already is given again.
+    One that this process has open already is not opened a second time: both openings share its
+    emulators, branches and files, are equal, and are closed each by itself.
 
     :raises RecordingError: when it is not a recording, is damaged beyond use, or needs an image
         that is not on this computer.

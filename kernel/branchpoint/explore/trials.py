@@ -17,9 +17,10 @@ from branchpoint.explore.draws import Question
 from branchpoint.explore.future import Job, Outcome
 from branchpoint.explore.workers import Pool
 from branchpoint.timeline.failures import Failure
+from branchpoint.timeline.openings import Shared
 from branchpoint.timeline.recording import Recording
 
-_known: WeakKeyDictionary[Recording, dict[bytes, Outcome]] = WeakKeyDictionary()
+_known: WeakKeyDictionary[Shared, dict[bytes, Outcome]] = WeakKeyDictionary()
 
 
 class Trials:
@@ -41,7 +42,7 @@ class Trials:
         self._run, self._failure, self._question = run, failure, question
         self._workers = workers
         self._title = title
-        self._outcomes = _known.setdefault(run, {})
+        self._outcomes = _known.setdefault(run.shared, {})
         self._pool: Pool | Cluster | None = None
         self._task: progress.Task | None = None
 

@@ -100,14 +100,14 @@ class Watch:
             if value.run not in runs.values():
                 runs[""] = value.run  # reached only through what came of it
         self._follow(branches)
-        names = {id(run): name for name, run in runs.items()}
+        names: dict[Any, str] = {run: name for name, run in runs.items()}  # however opened
         return {
             "format": 1,
             "busy": self.busy or self._passing is not None,
             "folder": str(Path.cwd()),
             "recordings": [self._recording(name, run) for name, run in runs.items()],
             "moments": [
-                {"name": name, "run": names.get(id(m.run), ""), "vtime": m.vtime}
+                {"name": name, "run": names.get(m.run, ""), "vtime": m.vtime}
                 for name, m in moments.items()
             ],
             "branches": [self._branch(name, b, branches, names) for name, b in branches.items()],
@@ -117,12 +117,12 @@ class Watch:
             "speed": self._speed,
         }
 
-    def _choice(self, names: dict[int, str]) -> dict[str, Any] | None:
+    def _choice(self, names: dict[Any, str]) -> dict[str, Any] | None:
         """What was chosen last in a view; ``number`` tells one choice from the next."""
         moment = self._chosen
         if moment is None or moment.run.closed:
             return None
-        run = names.get(id(moment.run), "")
+        run = names.get(moment.run, "")
         return {"number": self._choices, "run": run, "vtime": moment.vtime, "id": moment.id}
 
     def _recording(self, name: str, run: bp.Recording) -> dict[str, Any]:
@@ -140,13 +140,13 @@ class Watch:
         }
 
     def _branch(
-        self, name: str, branch: bp.Branch, branches: dict[str, bp.Branch], names: dict[int, str]
+        self, name: str, branch: bp.Branch, branches: dict[str, bp.Branch], names: dict[Any, str]
     ) -> dict[str, Any]:
         parent = branch._history.parent
         above = (n for n, other in branches.items() if other._history is parent)
         return {
             "name": name,
-            "run": names.get(id(branch.run), ""),
+            "run": names.get(branch.run, ""),
             "parent": next(above, None),
             "start": branch.start.vtime,
             "end": branch.end.vtime,

@@ -53,10 +53,14 @@ class Opened:
 def open_recording(path: Path | str) -> Recording:
     """Open a recording, or a bundle that has one in it. Nothing runs until it is visited.
 
-    A recording is a folder, and one that this process has open already is given again. A bundle
-    (``.bpz``) is checked and unpacked next to itself, into a folder of its name with
-    ``.branchpoint``; when it was unpacked before, that is opened. What is missing on this
-    computer, or differs, is in the recording's ``warnings``.
+    A recording is a folder. A bundle (``.bpz``) is checked and unpacked next to itself, into a
+    folder of its name with ``.branchpoint``; when it was unpacked before, that is opened. What is
+    missing on this computer, or differs, is in the recording's ``warnings``.
+
+    Each opening is closed by itself, at the end of its ``with`` or by ``close()``. When this
+    process has the recording open already, both share its emulators and branches and are equal
+    (``==``); these end with the last opening that is closed or forgotten. So a cell may open it
+    again and again.
 
     :raises RecordingError: when it is neither, is damaged beyond use, or needs an image that is
         not on this computer.

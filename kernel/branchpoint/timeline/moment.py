@@ -160,7 +160,7 @@ class Moment:
         return packets.capture(self, container, time, filter)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Moment) and self.run is other.run and self.id == other.id
+        return isinstance(other, Moment) and self.run == other.run and self.id == other.id
 
     def __hash__(self) -> int:
         return hash(self.at)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from pathlib import Path
 from typing import Any
-from weakref import WeakValueDictionary
 
 from branchpoint import progress
 from branchpoint.errors import RecordingError
@@ -14,14 +13,13 @@ from branchpoint.guest import image, wire
 from branchpoint.guest.snapshot import Snapshot, ensure_snapshot, received
 from branchpoint.machine import engine
 from branchpoint.system import System, SystemImage, build, layout
-from branchpoint.timeline import faulting, manifest
+from branchpoint.timeline import faulting, manifest, openings
 from branchpoint.timeline.clock import to_ns
 from branchpoint.timeline.events import Event
 from branchpoint.timeline.failures import Failure, failure
 from branchpoint.timeline.history import SETUP
 from branchpoint.timeline.manifest import Input, Manifest
 from branchpoint.timeline.queries import Query
-from branchpoint.timeline.recording import Recording
 from branchpoint.timeline.store import RecordingFiles
 from branchpoint.timeline.writing import R, Writer
 
@@ -135,9 +133,6 @@ class _Recorder(Writer[R]):
         return inputs
 
 
-_open: WeakValueDictionary[Path, Recording] = WeakValueDictionary()
-
-
 def this_engine() -> manifest.Engine:
     """The engine of this computer, as recordings note it."""
     found = engine.find()
@@ -149,25 +144,23 @@ def this_engine() -> manifest.Engine:
 def open_recording(path: Path | str, kind: type[R], *, write: bool = True) -> R:
     """Open a recording as one of ``kind``. Nothing runs until a moment of it is visited.
 
-    One that this process has open already is given again. With ``write``, what is found out
-    about it is kept in it, unless another process is its writer.
+    One that this process has open already shares its emulators and files with this opening. With
+    ``write``, what is found out about it is kept in it, unless another process is its writer.
 
     :raises RecordingError: when it is not a recording, is damaged beyond use, or needs an image
         that is not on this computer.
     """
-    key = Path(path).resolve()
-    known = _open.get(key)
-    if isinstance(known, kind) and not known.closed:
-        return known
-    try:
-        files = RecordingFiles.open(path, write=write)
-    except RecordingError as error:
-        if "by another process" not in error.message:
-            raise
-        files = RecordingFiles.open(path)
-    run = kind(files, lambda: _snapshot_for(files))
-    _open[key] = run
-    return run
+    with openings.lock:
+        known = openings.find(path)
+        if known is not None:
+            return kind.sharing(known)
+        try:
+            files = RecordingFiles.open(path, write=write)
+        except RecordingError as error:
+            if "by another process" not in error.message:
+                raise
+            files = RecordingFiles.open(path)
+        return kind(files, lambda: _snapshot_for(files))
 
 
 def _snapshot_for(files: RecordingFiles) -> Snapshot:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 from collections.abc import Callable
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from weakref import WeakValueDictionary
+from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 from blake3 import blake3
@@ -22,7 +20,7 @@ from branchpoint.timeline.events import Columns, EventSet
 from branchpoint.timeline.history import History, Point
 from branchpoint.timeline.manifest import Input, Manifest
 from branchpoint.timeline.moment import Moment
-from branchpoint.timeline.replayer import Replayer
+from branchpoint.timeline.openings import Shared
 from branchpoint.timeline.seeds import seed_of, seeding
 from branchpoint.timeline.store import Future, RecordingFiles
 
@@ -42,18 +40,24 @@ class Recording:
     """
 
     def __init__(self, files: RecordingFiles, snapshot: Callable[[], Snapshot]) -> None:
-        self.files = files
-        self._closed = False
-        log, gaps = files.load_events()
-        self.gaps = gaps
-        head = files.manifest
-        count = sum(i.at < head.end for i in head.inputs)
-        self._root = History(list(head.inputs), Point(head.end, count), log)
-        self.replayer = Replayer(snapshot, self._root, files)
-        self._branched: WeakValueDictionary[int, History] = WeakValueDictionary()
-        self._numbers = itertools.count()
-        self.named: dict[str, Future] = {}
-        """Branches whose ids were told or asked for since it was opened, the first one first."""
+        self._share(Shared(files, snapshot))
+
+    @classmethod
+    def sharing(cls, shared: Shared) -> Self:
+        """One more opening of what is open already; the caller holds its ``lock``."""
+        opened = cls.__new__(cls)
+        opened._share(shared)
+        return opened
+
+    def _share(self, shared: Shared) -> None:
+        self.shared = shared
+        """What it has in common with other openings of the same recording in this process."""
+        self._opening = shared.hold(self)
+        self.files = shared.files
+        self.gaps = shared.gaps
+        self.replayer = shared.replayer
+        self.named = shared.named
+        self._root = shared.replayer.root
 
     @property
     def path(self) -> Path:
@@ -140,14 +144,14 @@ class Recording:
 
     def remember(self, history: History) -> None:
         """Count the history of a new branch among :attr:`branches` for as long as it is used."""
-        self._branched[next(self._numbers)] = history
+        self.shared.branched[next(self.shared.numbers)] = history
 
     @property
     def branches(self) -> list[Branch]:
         """The branches that were made here and are still held, in the order of their making."""
         from branchpoint.timeline.branch import Branch
 
-        return [Branch(self, history) for _, history in sorted(self._branched.items())]
+        return [Branch(self, history) for _, history in sorted(self.shared.branched.items())]
 
     def map(self, failure: Any = "exit:*", *, earlier: bool = False) -> Any:
         """The branches of this recording as a tree, for a notebook, coloured by their verdicts.
@@ -301,19 +305,28 @@ class Recording:
     @property
     def closed(self) -> bool:
         """Whether :meth:`close` was called."""
-        return self._closed
+        return not self._opening.alive
 
     def close(self) -> None:
-        """End the emulators and let go of the files."""
-        self._closed = True
-        self.replayer.close()
-        self.files.close()
+        """Give this opening back; harmless when that was done already.
+
+        With the last opening of the recording in this process, its emulators end and its files
+        are let go. An opening that is forgotten without being closed counts as closed, too.
+        """
+        self._opening()
 
     def __enter__(self) -> Recording:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def __eq__(self, other: object) -> bool:
+        """Whether it is the same open recording, though perhaps opened by somebody else."""
+        return isinstance(other, Recording) and self.shared is other.shared
+
+    def __hash__(self) -> int:
+        return hash(self.shared)
 
     def __repr__(self) -> str:
         return (

@@ -45,6 +45,7 @@ class Replayer:
         self.root = root
         self.files = files
         self.lock = threading.RLock()
+        self._closed = False
         self._players: list[Player] = []
         self._taken: State | None = None
         """The checkpoint that the next one is stored as the difference to."""
@@ -65,6 +66,7 @@ class Replayer:
         return f"{format_vtime(at - self.files.manifest.origin)} s"
 
     def close(self) -> None:
+        self._closed = True
         for player in self._players:
             player.close()
         self._players.clear()
@@ -78,8 +80,13 @@ class Replayer:
     # -- going somewhere
 
     def bring(self, history: History, goal: Point) -> Player:
-        """A player that stands at ``goal``; it stays the caller's until the next call."""
+        """A player that stands at ``goal``; it stays the caller's until the next call.
+
+        :raises RecordingError: when the recording was closed.
+        """
         with self.lock:
+            if self._closed:
+                raise RecordingError(f"{self.path} is closed", "open it again: branchpoint.open")
             player = self._nearest(history, goal)
             self._replay(player, history, goal)
             player.mailbox.skip()

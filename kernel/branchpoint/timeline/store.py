@@ -73,6 +73,9 @@ class RecordingFiles:
         self._notes: list[str] = []
         self._remarks: list[str] = []
         self._root: int | None = root
+        status = os.fstat(root)
+        self.identity = status.st_dev, status.st_ino
+        """What tells its directory from all others, by whatever name, while it is open."""
         self._usable_now: dict[int, bool] = {}  # checkpoints that were looked at
         self._losses = 0  # pages lost when they were looked at
         self._decoded: dict[int, Checkpoint] = {}
@@ -188,7 +191,8 @@ class RecordingFiles:
 
     def warn(self, note: str) -> None:
         """Add to ``warnings`` what somebody else found out about this recording."""
-        self._remarks.append(note)
+        if note not in self._remarks:
+            self._remarks.append(note)
 
     @property
     def size(self) -> int:

@@ -1,0 +1,76 @@
+"""A recording that is opened more than once in one process is open once.
+
+Each opening is an object of its own, so that everybody closes only what he has opened himself;
+what they share ends with the last of them, be it closed or forgotten.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from weakref import WeakValueDictionary, finalize
+
+from branchpoint.guest.snapshot import Snapshot
+from branchpoint.timeline.history import History, Point
+from branchpoint.timeline.replayer import Replayer
+from branchpoint.timeline.store import Future, RecordingFiles
+
+lock = threading.RLock()
+"""Held from finding what is open to holding it, so that it does not end in between.
+
+The garbage collector may close an opening while its thread has the lock: hence one that the same
+thread can take again.
+"""
+
+_open: WeakValueDictionary[tuple[int, int], Shared] = WeakValueDictionary()
+
+
+class Shared:
+    """What all openings of one recording have in common: its files, its emulators, its branches."""
+
+    def __init__(self, files: RecordingFiles, snapshot: Callable[[], Snapshot]) -> None:
+        self.files = files
+        log, self.gaps = files.load_events()
+        head = files.manifest
+        count = sum(i.at < head.end for i in head.inputs)
+        root = History(list(head.inputs), Point(head.end, count), log)
+        self.replayer = Replayer(snapshot, root, files)
+        self.branched: WeakValueDictionary[int, History] = WeakValueDictionary()
+        """The branches that are still used, in the order of their making."""
+        self.numbers = itertools.count()
+        self.named: dict[str, Future] = {}
+        """Branches whose ids were told or asked for since it was opened, the first one first."""
+        self._holders: set[object] = set()
+        with lock:
+            _open.setdefault(files.identity, self)
+
+    def hold(self, holder: object) -> finalize[[object], object]:
+        """Count one more opening: ``holder``. Call what is returned to close it."""
+        mark = object()
+        self._holders.add(mark)
+        closing = finalize(holder, self._release, mark)
+        closing.atexit = False  # emulators end by themselves; other threads may be at work still
+        return closing
+
+    def _release(self, mark: object) -> None:
+        with lock:
+            self._holders.discard(mark)
+            if self._holders:
+                return
+            if _open.get(self.files.identity) is self:
+                del _open[self.files.identity]
+            try:
+                self.replayer.close()
+            finally:
+                self.files.close()
+
+
+def find(path: Path | str) -> Shared | None:
+    """What this process has open of the recording at ``path``."""
+    try:
+        status = Path(path).stat()
+    except OSError:
+        return None
+    return _open.get((status.st_dev, status.st_ino))
