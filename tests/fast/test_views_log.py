@@ -239,11 +239,11 @@ def test_what_is_near_is_asked_anew_when_a_branch_goes_on() -> None:
 
 
 def test_a_slow_search_shows_what_it_has_and_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("branchpoint.views.log._SLICE", 0)
+    monkeypatch.setattr("branchpoint.views.rows._SLICE", 0)
     browser = Browser(many(of(EVENTS), 60_000).explore(), monkeypatch)
     browser.ask("filter", filter={"text": r"get /b #\d+", "is_regex": True})
     seen = [browser.view.state["scanned"]]
-    monkeypatch.setattr("branchpoint.views.log._SLICE", 0.001)
+    monkeypatch.setattr("branchpoint.views.rows._SLICE", 0.001)
     while browser.view.state["scanned"] < 1:
         browser.ask("more", generation=browser.view.state["generation"])
         seen.append(browser.view.state["scanned"])

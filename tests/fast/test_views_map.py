@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from futures import SYSTEMS
@@ -158,6 +159,11 @@ def test_futures_of_a_curve_are_one_row_a_moment(run: Recording) -> None:
     row = curve.draws.index(draw)
     assert view.id == curve.branches["id"][row]
     assert view.chosen["code"] == ("" if view.id else f"curve.branch({row})")
+    sent: list[Any] = []
+    view.send = sent.append
+    for generation in (view.chosen["generation"], view.chosen["generation"] - 1):
+        view._on_rows({"generation": generation, "start": 2, "count": 1})
+    assert [answer["rows"] for answer in sent] == [view.chosen["rows"][2:3]], "none of other rows"
     with pytest.raises(bp.BranchpointError, match="no such future"):
         view.select(1, future=10**6)
 

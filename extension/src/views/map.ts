@@ -14,7 +14,6 @@ export type Node = [
 type Future = [seed: string, verdict: string, after: string, causes: string, id: string];
 
 interface State {
-  generation: number;
   failure: string;
   earlier: boolean;
   more: boolean;
@@ -24,6 +23,7 @@ interface State {
 }
 
 interface Chosen {
+  generation: number;
   number: number;
   id: string;
   code?: string;
@@ -35,7 +35,7 @@ interface Chosen {
 }
 
 type Answer =
-  | { answer: 'rows'; start: number; rows: Future[] }
+  | { answer: 'rows'; generation: number; start: number; rows: Future[] }
   | { answer: 'error'; text: string }
   | { answer: 'done' };
 
@@ -67,7 +67,7 @@ class MapView {
   private status = h('span', { role: 'status' });
   private busy = h('span', { hidden: true }, '· the kernel is busy, this waits for it');
   private base = ''; // id of the branch that others are compared with
-  private shown = -1; // number of the node whose futures are listed
+  private generation = -1; // of the futures that are listed
   private observer: ResizeObserver;
   readonly dispose: () => void;
 
@@ -87,7 +87,8 @@ class MapView {
         { title: 'id', name: 'id' }
       ],
       fill: (cells, item, row) => this.fill(cells, item, row),
-      ask: (start, count) => this.asking.ask('rows', { number: this.chosen.number, start, count }),
+      ask: (start, count) =>
+        this.asking.ask('rows', { generation: this.chosen.generation, start, count }),
       choose: (_, index) => this.asking.ask('future', { number: index })
     });
     this.futures.el.style.setProperty('--columns', '7ch 8ch 16ch minmax(0, 1fr) 28ch');
@@ -209,8 +210,8 @@ class MapView {
         : ''
     );
     this.futures.el.hidden = !count;
-    if (this.shown !== which) {
-      this.shown = which;
+    if (this.generation !== this.chosen.generation) {
+      this.generation = this.chosen.generation ?? -1;
       this.futures.reset(count, this.chosen.rows ?? []);
     }
     if ((this.chosen.future ?? -1) >= 0) this.futures.mark(this.chosen.future!, false);
@@ -218,8 +219,9 @@ class MapView {
 
   private answered(answer: Answer): void {
     this.asking.answered();
-    if (answer.answer === 'rows') this.futures.put(answer.start, answer.rows);
-    else if (answer.answer === 'error') {
+    if (answer.answer === 'rows') {
+      if (answer.generation === this.generation) this.futures.put(answer.start, answer.rows);
+    } else if (answer.answer === 'error') {
       this.head.textContent = answer.text;
       this.head.hidden = false;
     }

@@ -10,14 +10,13 @@ import traitlets
 from branchpoint.timeline.comparing import Comparison
 from branchpoint.timeline.events import LOG, Event
 from branchpoint.timeline.moment import Moment
-from branchpoint.views.view import View, bundle
+from branchpoint.views.rows import FIRST, RowsView
+from branchpoint.views.view import bundle
 
-_FIRST = 100  # rows that come unasked, around the first difference
-_MOST = 1000  # rows of one answer
 _TEXT = 1000  # characters of a text
 
 
-class ComparisonView(View):
+class ComparisonView(RowsView):
     """Two logs side by side, made by ``comparison.explore()``.
 
     ``view.moments`` are the moments of the row that was chosen in it.
@@ -31,30 +30,29 @@ class ComparisonView(View):
     def __init__(self, comparison: Comparison, *, only_differences: bool = False) -> None:
         self.comparison = comparison
         self._number: int | None = None
-        self._generation = 0
         super().__init__()
         self.show(only_differences=only_differences)
 
     def show(self, *, only_differences: bool) -> ComparisonView:
         """Show all rows, or those that only one of the timelines has."""
         comparison = self.comparison
-        self._rows = np.arange(len(comparison))
+        self._numbers = np.arange(len(comparison))
         if only_differences:
-            self._rows = comparison.numbers_of_differences
+            self._numbers = comparison.numbers_of_differences
         self._generation += 1
         first = comparison.first_number
-        row = 0 if first is None else int(np.searchsorted(self._rows, first))
-        start = max(row - _FIRST // 2, 0)
+        row = 0 if first is None else int(np.searchsorted(self._numbers, first))
+        start = max(row - FIRST // 2, 0)
         self.state = {
             "generation": self._generation,
-            "count": len(self._rows),
+            "count": len(self._numbers),
             "differences": len(comparison.numbers_of_differences),
             "only": only_differences,
             "a": comparison.a.id,
             "b": comparison.b.id,
             "first": -1 if first is None else row,
             "start": start,
-            "rows": self._window(start, _FIRST),
+            "rows": self._rows(start, FIRST),
         }
         return self
 
@@ -71,10 +69,10 @@ class ComparisonView(View):
         )
         return one, other
 
-    def _window(self, start: int, count: int) -> list[list[Any]]:
+    def _rows(self, start: int, count: int) -> list[list[Any]]:
         """Rows for the browser: number, who, and for each side ns since vtime 0 and text."""
         rows = []
-        for number in self._rows[start : start + count].tolist():
+        for number in self._numbers[start : start + count].tolist():
             pair = self.comparison[number]
             known = pair.a or pair.b
             assert known is not None
@@ -83,12 +81,6 @@ class ComparisonView(View):
         return rows
 
     # -- what the browser asks
-
-    def _on_rows(self, message: dict[str, Any]) -> None:
-        start, count = int(message["start"]), min(int(message["count"]), _MOST)
-        if start >= 0 and message["generation"] == self._generation:
-            answer = {"answer": "rows", "generation": self._generation, "start": start}
-            self.send({**answer, "rows": self._window(start, count)})
 
     def _on_show(self, message: dict[str, Any]) -> None:
         self.show(only_differences=bool(message["only"]))

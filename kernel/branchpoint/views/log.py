@@ -1,11 +1,7 @@
-"""The log explorer: events as a table to scroll, search, follow, and pick moments in.
-
-The browser gets a window of rows at a time, so a million events cost it no more than a hundred.
-"""
+"""The log explorer: events as a table to scroll, search, follow, and pick moments in."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
@@ -18,20 +14,18 @@ from branchpoint.timeline.clock import format_vtime
 from branchpoint.timeline.events import LOG, Event, EventSet
 from branchpoint.timeline.listing import inert
 from branchpoint.timeline.moment import Moment
+from branchpoint.views.rows import FIRST, SearchView
 from branchpoint.views.selection import HOW, Filter, Lowered, Nearby, Selection, facets
-from branchpoint.views.view import View, bundle
+from branchpoint.views.view import bundle
 
-_SLICE = 0.2  # wall seconds of searching between two answers
 _EVERY = 0.2  # wall seconds between two looks at a branch that runs
-_FIRST = 100  # rows that come unasked
-_MOST = 1000  # rows of one answer
 _TEXT = 2000  # characters of a text in a row; a chosen row has it all
 _HEAD, _TAIL = 10, 20  # rows at the beginning and at the end of a static view
 _WIDTH = 200  # characters of text in those
 _TITLES = ("vtime", "container", "stream", "text")
 
 
-class LogView(View):
+class LogView(SearchView):
     """A log explorer, made by ``events.explore()``.
 
     ``view.moment`` is the moment of the row that was chosen in it, ``view.events`` what it shows.
@@ -39,7 +33,6 @@ class LogView(View):
 
     kind = "log"
     _esm = bundle("log.js")
-    state = traitlets.Dict().tag(sync=True)
     chosen = traitlets.Dict().tag(sync=True)
     following = traitlets.Bool().tag(sync=True)
 
@@ -49,8 +42,6 @@ class LogView(View):
         """
         self._events = events
         self._lowered = Lowered()
-        self._generation = 0
-        self._looked = 0.0
         self._position: int | None = None
         self._facets = facets(events.columns, events.positions)
         self._filter = _filter_of(filters)
@@ -61,8 +52,7 @@ class LogView(View):
         super().__init__(following=follow and self._live)
         self._begin(self._filter)
         if self._live:
-            history.watchers.append(self._grew)
-            self.when_closed(lambda: history.watchers.remove(self._grew))
+            self._follow(history, self._grew, _EVERY)
 
     # -- for Python
 
@@ -150,16 +140,16 @@ class LogView(View):
         """Show what fits a filter, as far as it is found at once."""
         self._selection = Selection(self._events, filter, self._lowered)
         self._filter = filter
-        self._generation += 1
-        self._selection.work(_SLICE)
-        self._show(first=self._rows(0, _FIRST))
+        self._begin_search()
 
-    def _show(self, **more: Any) -> None:
+    def _search(self, seconds: float) -> None:
+        self._selection.work(seconds)
+
+    def _found(self) -> dict[str, Any]:
         selection, count = self._selection, len(self._selection)
         columns = self._events.columns
-        tail = max(count - _FIRST, 0)
-        self.state = {
-            "generation": self._generation,
+        tail = max(count - FIRST, 0)
+        return {
             "count": count,
             "total": len(self._events),
             "scanned": 1.0 if selection.done else selection.scanned,
@@ -167,9 +157,8 @@ class LogView(View):
             "code": self._filter.code(),
             "live": self._live,
             "last": int(columns.at[-1]) - self._events.origin if len(columns) else 0,
-            "tail": [tail, self._rows(tail, _FIRST)] if self._live else None,
+            "tail": [tail, self._rows(tail, FIRST)] if self._live else None,
             "facets": self._facets,
-            **more,
         }
 
     def _rows(self, start: int, count: int) -> list[list[Any]]:
@@ -194,20 +183,15 @@ class LogView(View):
             )
         return rows
 
-    def _grew(self, standing: bool) -> None:
+    def _grew(self) -> None:
         """Time has passed in the branch."""
-        now = time.monotonic()
-        if not standing and now - self._looked < _EVERY:
-            return
-        self._looked = now
         log = self._events.history.log
         if len(log) == len(self._events.columns):
             return
         self._events = self._events.on(log.columns())
         self._selection = self._selection.grown(self._events)
-        self._selection.work(_SLICE)
         self._facets = facets(self._events.columns, self._events.positions)
-        self._show()
+        self._go_on()
 
     def _choose(self, position: int) -> None:
         self._position = position
@@ -224,18 +208,6 @@ class LogView(View):
         }
 
     # -- what the browser asks
-
-    def _on_rows(self, message: dict[str, Any]) -> None:
-        start, count = int(message["start"]), int(message["count"])
-        if message["generation"] == self._generation and start >= 0:
-            rows = self._rows(start, min(max(count, 0), _MOST))
-            answer = {"answer": "rows", "generation": self._generation, "start": start}
-            self.send({**answer, "rows": rows})
-
-    def _on_more(self, message: dict[str, Any]) -> None:
-        if message["generation"] == self._generation:
-            self._selection.work(_SLICE)
-            self._show()
 
     def _on_filter(self, message: dict[str, Any]) -> None:
         self._begin(Filter.of(message["filter"]))

@@ -16,16 +16,16 @@ from branchpoint.timeline.failures import failure as failure_of
 from branchpoint.timeline.moment import Moment
 from branchpoint.timeline.recording import Recording
 from branchpoint.timeline.seeds import SEED
+from branchpoint.views.rows import FIRST, RowsView
 from branchpoint.views.tree import Node, grow, told
-from branchpoint.views.view import View, bundle
+from branchpoint.views.view import bundle
 
-_MOST = 1000  # rows of one answer
 _STATIC = 40  # rows of the static view
 _CAUSES = 200  # characters
 _INPUTS = 100  # of a branch that are listed
 
 
-class MapView(View):
+class MapView(RowsView):
     """A map, made by ``run.map()``.
 
     ``view.moment`` is the end of the branch that was chosen in it; ``view.update()`` draws the
@@ -43,7 +43,6 @@ class MapView(View):
         self._failure = failure_of(failure)
         self._node: Node | None = None
         self._draw: Draw | None = None
-        self._generation = 0
         self._nodes: list[Node] = []
         self._left_out = 0
         super().__init__()
@@ -62,12 +61,10 @@ class MapView(View):
         if self._earlier:
             drawn, noted = every, all_noted
         self._nodes, self._left_out = grow(run, noted.values(), drawn, self._failure)
-        self._generation += 1
         self._node = self._draw = None
         self.chosen = {}
         origin = run.origin
         self.state = {
-            "generation": self._generation,
             "failure": self._failure.name,
             "earlier": self._earlier,
             "more": more,
@@ -150,13 +147,15 @@ class MapView(View):
     def _choose(self, number: int) -> None:
         node = self._nodes[number]
         self._node, self._draw = node, None
+        self._generation += 1
         self.chosen = {
+            "generation": self._generation,
             "number": number,
             "id": self._id_of(node),
             "title": node.title,
             "inputs": self._inputs(node),
             "count": len(node.draws),
-            "rows": self._futures(0, 100),
+            "rows": self._rows(0, FIRST),
             "future": -1,
         }
 
@@ -180,7 +179,7 @@ class MapView(View):
         told = [i for i in given if i.kind != SEED or i.note.startswith("seed")]
         return [[i.at - self._run.origin, i.note or i.kind] for i in told[:_INPUTS]]
 
-    def _futures(self, start: int, count: int) -> list[list[Any]]:
+    def _rows(self, start: int, count: int) -> list[list[Any]]:
         """Futures of the chosen node: seed, verdict, seconds until it failed, causes, id."""
         if self._node is None or self._node.curve is None:
             return []
@@ -206,11 +205,6 @@ class MapView(View):
 
     def _on_future(self, message: dict[str, Any]) -> None:
         self._choose_future(int(message["number"]))
-
-    def _on_rows(self, message: dict[str, Any]) -> None:
-        start, count = int(message["start"]), min(int(message["count"]), _MOST)
-        if start >= 0 and message["number"] == self.chosen.get("number"):
-            self.send({"answer": "rows", "start": start, "rows": self._futures(start, count)})
 
     # -- static
 

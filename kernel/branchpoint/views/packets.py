@@ -12,12 +12,10 @@ from branchpoint.timeline import dissecting, tables
 from branchpoint.timeline.clock import format_vtime
 from branchpoint.timeline.moment import Moment
 from branchpoint.timeline.packets import Packet, Packets
-from branchpoint.views.view import View, bundle
+from branchpoint.views.rows import SearchView
+from branchpoint.views.view import bundle
 
-_SLICE = 0.2  # wall seconds of searching between two answers
 _BLOCK = 500  # packets between two looks at the clock
-_FIRST = 100  # rows that come unasked
-_MOST = 1000  # rows of one answer
 _PREVIEW = 120  # bytes of payload in a row
 _BYTES = 65_536  # of the chosen packet
 _STATIC = 30  # rows of the static view
@@ -25,7 +23,7 @@ _STATIC_PREVIEW = 48
 _TITLES = ("vtime", "source", "destination", "protocol", "flags", "length", "payload")
 
 
-class PacketsView(View):
+class PacketsView(SearchView):
     """A table of packets, made by ``packets.explore()``.
 
     ``view.packet`` is the packet that was chosen in it, ``view.moment`` the moment it was seen.
@@ -33,13 +31,11 @@ class PacketsView(View):
 
     kind = "packets"
     _esm = bundle("packets.js")
-    state = traitlets.Dict().tag(sync=True)
     chosen = traitlets.Dict().tag(sync=True)
 
     def __init__(self, packets: Packets, *, text: str = "") -> None:
         self.packets = packets
         self._number: int | None = None
-        self._generation = 0
         super().__init__()
         self._begin(text)
 
@@ -81,42 +77,37 @@ class PacketsView(View):
     def _begin(self, text: str) -> None:
         self._text = text
         self._words = text.lower().split()
-        self._found: list[int] = []
+        self._numbers: list[int] = []
         self._scanned = 0
-        self._generation += 1
         if not self._words:
-            self._found, self._scanned = [*range(len(self.packets))], len(self.packets)
-        self._work()
-        self._show(first=self._rows(0, _FIRST))
+            self._numbers, self._scanned = [*range(len(self.packets))], len(self.packets)
+        self._begin_search()
 
-    def _work(self) -> None:
-        """Search for a while."""
-        stop = time.monotonic() + _SLICE
+    def _search(self, seconds: float) -> None:
+        stop = time.monotonic() + seconds
         while self._scanned < len(self.packets) and time.monotonic() < stop:
             block = range(self._scanned, min(self._scanned + _BLOCK, len(self.packets)))
             for number in block:
                 said = _searched(self.packets[number])
                 if all(word in said for word in self._words):
-                    self._found.append(number)
+                    self._numbers.append(number)
             self._scanned = block.stop
 
-    def _show(self, **more: Any) -> None:
+    def _found(self) -> dict[str, Any]:
         total = len(self.packets)
-        self.state = {
-            "generation": self._generation,
-            "count": len(self._found),
+        return {
+            "count": len(self._numbers),
             "total": total,
             "scanned": self._scanned / total if total else 1,
             "text": self._text,
             "notes": self.packets.notes,
             "can_dissect": dissecting.is_possible(),
-            **more,
         }
 
     def _rows(self, start: int, count: int) -> list[list[Any]]:
         """Rows for the browser: number, ns since vtime 0 and what the table has in columns."""
         rows = []
-        for number in self._found[start : start + count]:
+        for number in self._numbers[start : start + count]:
             p = self.packets[number]
             shown = p.preview(_PREVIEW)
             at = p.at - self.packets.origin
@@ -131,7 +122,7 @@ class PacketsView(View):
         payload = raw.rfind(packet.payload) if packet.payload else len(raw)
         self.chosen = {
             "number": number,
-            "row": self._found.index(number) if number in self._found else -1,
+            "row": self._numbers.index(number) if number in self._numbers else -1,
             "vtime": format_vtime(packet.at - self.packets.origin),
             "id": moment.id if moment is not None else "",
             "bytes": raw[:_BYTES],
@@ -140,18 +131,6 @@ class PacketsView(View):
         }
 
     # -- what the browser asks
-
-    def _on_rows(self, message: dict[str, Any]) -> None:
-        start, count = int(message["start"]), int(message["count"])
-        if message["generation"] == self._generation and start >= 0:
-            rows = self._rows(start, min(max(count, 0), _MOST))
-            answer = {"answer": "rows", "generation": self._generation, "start": start}
-            self.send({**answer, "rows": rows})
-
-    def _on_more(self, message: dict[str, Any]) -> None:
-        if message["generation"] == self._generation:
-            self._work()
-            self._show()
 
     def _on_filter(self, message: dict[str, Any]) -> None:
         self._begin(str(message["text"]))
@@ -176,9 +155,9 @@ class PacketsView(View):
                 f"{p.vtime:.6f}", p.sender, p.receiver, p.protocol, p.flags, str(p.length),
                 p.preview(_STATIC_PREVIEW),
             )
-            for p in (self.packets[number] for number in self._found[:_STATIC])
+            for p in (self.packets[number] for number in self._numbers[:_STATIC])
         ]  # fmt: skip
-        count = len(self._found)
+        count = len(self._numbers)
         words = f"{count} packet{'' if count == 1 else 's'}"
         if self._text:
             words += f" with {self._text[:100]!r}"

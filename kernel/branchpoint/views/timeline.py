@@ -6,7 +6,6 @@ in it.
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -51,7 +50,6 @@ class TimelineView(View):
         self._moment: Moment | None = None
         self._log: LogView | None = None
         self._count = _COLUMNS
-        self._looked = 0.0
         self._earlier = earlier
         self._take_curves()
         self._take()
@@ -59,10 +57,8 @@ class TimelineView(View):
         super().__init__()
         self._say()
         self._draw()
-        history = subject.end._history
         if isinstance(subject, Branch):
-            history.watchers.append(self._grew)
-            self.when_closed(lambda: history.watchers.remove(self._grew))
+            self._follow(subject.end._history, self._grew, _EVERY)
 
     # -- for Python
 
@@ -195,12 +191,8 @@ class TimelineView(View):
         if event is not None:
             self._show_chosen(event.at)
 
-    def _grew(self, standing: bool) -> None:
+    def _grew(self) -> None:
         """Time has passed in the branch."""
-        now = time.monotonic()
-        if not standing and now - self._looked < _EVERY:
-            return
-        self._looked = now
         whole = self._stretch == self._span
         self._take()
         if whole:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from html import escape
 from pathlib import Path
@@ -11,6 +12,7 @@ import anywidget
 
 from branchpoint import showing
 from branchpoint.errors import BranchpointError
+from branchpoint.timeline.history import History
 from branchpoint.views import identity
 
 STATIC = "Static view; run the cell to interact."
@@ -65,6 +67,22 @@ class View(anywidget.AnyWidget):
     def when_closed(self, release: Callable[[], None]) -> None:
         """Have ``release()`` called when this view is closed."""
         self._releases = (*self._releases, release)
+
+    def _follow(self, history: History, look: Callable[[], None], every: float) -> None:
+        """Have ``look()`` called while time passes in a branch, each ``every`` wall seconds at
+        most, and when it stands again.
+        """
+        looked = 0.0
+
+        def grew(standing: bool) -> None:
+            nonlocal looked
+            now = time.monotonic()
+            if standing or now - looked >= every:
+                looked = now
+                look()
+
+        history.watchers.append(grew)
+        self.when_closed(lambda: history.watchers.remove(grew))
 
     def close(self) -> None:
         """Let go of the browser's part; what was displayed stays as a static picture."""
