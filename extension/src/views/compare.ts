@@ -1,9 +1,9 @@
 // Two timelines side by side: what only one of them has stands out.
 import type { AnyModel } from '@anywidget/types';
 import { paint, plain } from './parts/ansi';
-import { Asking } from './parts/asking';
-import { copyButton, frame, h, number } from './parts/dom';
-import { Scroller } from './parts/scroller';
+import { copyButton, h, number } from './parts/dom';
+import { TableView } from './parts/table';
+import { widget } from './parts/view';
 
 type Side = [at: number, what: string, text: string] | null;
 type Row = [number: number, who: string, a: Side, b: Side];
@@ -26,33 +26,32 @@ interface Chosen {
   texts: [string, string];
 }
 
-type Answer =
-  | { answer: 'rows'; generation: number; start: number; rows: Row[] }
-  | { answer: 'error'; text: string }
-  | { answer: 'done' };
-
-class ComparisonView {
-  private generation = -1;
-  private asking: Asking;
-  private scroller: Scroller<Row>;
-  private detail = h('div', { class: 'bpv-detail', hidden: true });
-  private status = h('span', { role: 'status' });
-  private busy = h('span', { hidden: true }, '· the kernel is busy, this waits for it');
+class ComparisonView extends TableView<State, Chosen, Row> {
   private only = h('button', {
     class: 'bpv-button', type: 'button', 'aria-pressed': 'false',
-    click: () => this.asking.ask('show', { only: !this.state.only })
+    click: () => this.ask('show', { only: !this.state.only })
   }, 'Only differences');
   private ends = h('span', { class: 'bpv-moment' });
-  readonly dispose: () => void;
 
-  constructor(
-    private model: AnyModel,
-    el: HTMLElement
-  ) {
-    this.asking = new Asking(model, busy => (this.busy.hidden = !busy));
-    this.scroller = new Scroller<Row>({
+  constructor(model: AnyModel, el: HTMLElement) {
+    super(model, el);
+    const first = h('button', {
+      class: 'bpv-button', type: 'button', click: () => this.toFirst()
+    }, 'First difference');
+    this.frame('Comparison', [
+      h('div', { class: 'bpv-bar' }, first, this.only, h('span', { class: 'bpv-space' }), this.ends),
+      this.error,
+      this.scroller.el,
+      this.detail
+    ]);
+    this.listen({ state: () => this.show(), chosen: () => this.showChosen() });
+    this.show();
+    this.showChosen();
+  }
+
+  protected table() {
+    return {
       label: 'Events of both timelines',
-      rowHeight: 20,
       columns: [
         { title: 'a: vtime (s)', name: 'vtime' },
         { title: 'a', name: 'text' },
@@ -60,51 +59,16 @@ class ComparisonView {
         { title: 'b: vtime (s)', name: 'vtime' },
         { title: 'b', name: 'text' }
       ],
-      fill: (cells, item, row) => this.fill(cells, item, row),
-      ask: (start, count) =>
-        this.asking.ask('rows', { generation: this.generation, start, count }),
-      choose: item => this.asking.ask('select', { number: item[0] })
-    });
-    this.scroller.el.style.setProperty(
-      '--columns', '12ch minmax(0, 1fr) minmax(0, 28ch) 12ch minmax(0, 1fr)'
-    );
-    const first = h('button', {
-      class: 'bpv-button', type: 'button', click: () => this.toFirst()
-    }, 'First difference');
-    const unframe = frame(el, 'Comparison', [
-      h('div', { class: 'bpv-bar' }, first, this.only, h('span', { class: 'bpv-space' }), this.ends),
-      this.scroller.el,
-      this.detail,
-      h('div', { class: 'bpv-bar bpv-foot' }, this.status, this.busy)
-    ]);
-    const onState = () => this.show();
-    const onChosen = () => this.showChosen();
-    const onMessage = (answer: Answer) => this.answered(answer);
-    model.on('change:state', onState);
-    model.on('change:chosen', onChosen);
-    model.on('msg:custom', onMessage);
-    this.show();
-    this.showChosen();
-    this.dispose = () => {
-      model.off('change:state', onState);
-      model.off('change:chosen', onChosen);
-      model.off('msg:custom', onMessage);
-      this.scroller.dispose();
-      unframe();
+      widths: '12ch minmax(0, 1fr) minmax(0, 28ch) 12ch minmax(0, 1fr)'
     };
   }
 
-  private get state(): State {
-    return this.model.get('state') as State;
-  }
-
   private show(): void {
-    this.asking.answered();
     const { generation, count, differences, only, a, b, start, rows } = this.state;
-    this.generation = generation;
+    this.error.hidden = true;
     this.only.setAttribute('aria-pressed', String(only));
     this.ends.replaceChildren('a: ', h('code', {}, a), ' b: ', h('code', {}, b));
-    this.scroller.reset(count, rows, start);
+    this.renew(generation, count, rows, start);
     // The table has no height before it is on the page.
     requestAnimationFrame(() => this.toFirst());
     this.status.textContent = differences
@@ -117,8 +81,7 @@ class ComparisonView {
   }
 
   private showChosen(): void {
-    this.asking.answered();
-    const { ids, texts } = this.model.get('chosen') as Partial<Chosen>;
+    const { ids, texts } = this.chosen;
     this.detail.hidden = !ids;
     if (!ids || !texts) return;
     this.detail.replaceChildren(
@@ -134,16 +97,11 @@ class ComparisonView {
     );
   }
 
-  private answered(answer: Answer): void {
-    this.asking.answered();
-    if (answer.answer === 'rows' && answer.generation === this.generation) {
-      this.scroller.put(answer.start, answer.rows);
-    } else if (answer.answer === 'error') {
-      this.status.textContent = answer.text;
-    }
+  protected choose(item: Row): void {
+    this.ask('select', { number: item[0] });
   }
 
-  private fill(cells: HTMLElement[], item: Row | undefined, row: HTMLElement): void {
+  protected fill(cells: HTMLElement[], item: Row | undefined, row: HTMLElement): void {
     const [timeA, textA, who, timeB, textB] = cells as [
       HTMLElement, HTMLElement, HTMLElement, HTMLElement, HTMLElement
     ];
@@ -167,8 +125,4 @@ function side(time: HTMLElement, text: HTMLElement, event: Side): void {
   else text.textContent = plain(`${event[1]} ${event[2]}`);
 }
 
-export default {
-  render({ model, el }: { model: AnyModel; el: HTMLElement }): () => void {
-    return new ComparisonView(model, el).dispose;
-  }
-};
+export default widget(ComparisonView);

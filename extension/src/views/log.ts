@@ -1,10 +1,10 @@
 // The log explorer: filters, a table of events, and what is known of the chosen one.
 import type { AnyModel } from '@anywidget/types';
 import { paint, plain } from './parts/ansi';
-import { Asking } from './parts/asking';
-import { copyButton, flag, frame, h, number, whenGiven } from './parts/dom';
+import { copyButton, flag, h, whenGiven } from './parts/dom';
 import { Menu, type Entry } from './parts/menu';
-import { Scroller } from './parts/scroller';
+import { SearchView } from './parts/table';
+import { widget } from './parts/view';
 
 type Row = [
   position: number, at: number, container: string, stream: string, type: string, text: string,
@@ -52,13 +52,6 @@ interface Chosen {
   fields: Record<string, string>;
 }
 
-type Answer =
-  | { answer: 'rows'; generation: number; start: number; rows: Row[] }
-  | { answer: 'seek'; row: number }
-  | { answer: 'error'; text: string }
-  | { answer: 'done' };
-
-const TYPING = 80; // ms of rest after which a text is searched for
 const EMPTY: Filter = {
   text: '', is_regex: false, case: false, container: [], stream: [], type: [], start: '', end: '',
   near: []
@@ -72,15 +65,11 @@ const HOW = {
 const HUES = [4, 5, 6, 2, 3]; // red is for what went wrong
 const INSTANT = 1e9;
 
-class LogView {
+class LogView extends SearchView<State, Chosen, Row> {
   private filter: Filter = EMPTY;
-  private generation = -1;
   private underway = 0; // filters that were sent and not answered
   private hues = new Map<string, number>();
   private mark: RegExp | null = null;
-  private typing: ReturnType<typeof setTimeout> | undefined;
-  private asking: Asking;
-  private scroller: Scroller<Row>;
   private search: HTMLInputElement;
   private regex: HTMLButtonElement;
   private case: HTMLButtonElement;
@@ -90,36 +79,11 @@ class LogView {
   private near: HTMLElement;
   private follow: HTMLButtonElement;
   private clear: HTMLButtonElement;
-  private error: HTMLElement;
-  private detail: HTMLElement;
-  private status: HTMLElement;
-  private busy: HTMLElement;
   private copy: HTMLButtonElement;
-  readonly dispose: () => void;
 
-  constructor(
-    private model: AnyModel,
-    el: HTMLElement
-  ) {
-    this.asking = new Asking(model, busy => (this.busy.hidden = !busy));
-    this.scroller = new Scroller<Row>({
-      label: 'Events',
-      rowHeight: 20,
-      columns: [
-        { title: 'vtime (s)', name: 'vtime' },
-        { title: 'container', name: 'container' },
-        { title: 'stream', name: 'stream' },
-        { title: 'text', name: 'text' }
-      ],
-      fill: (cells, item, row) => this.fill(cells, item, row),
-      ask: (start, count) =>
-        this.asking.ask('rows', { generation: this.generation, start, count }),
-      choose: item => this.asking.ask('select', { position: item[0] }),
-      moved: atEnd => {
-        if (this.following && !atEnd) this.setFollowing(false);
-      }
-    });
-    const typed = () => this.later(() => this.change({}));
+  constructor(model: AnyModel, el: HTMLElement) {
+    super(model, el);
+    const typed = () => this.whenTyped(() => this.change({}));
     this.search = h('input', {
       type: 'text', placeholder: 'Search the text', 'aria-label': 'Search the text', input: typed
     });
@@ -152,14 +116,10 @@ class LogView {
     this.clear = h('button', {
       class: 'bpv-button', type: 'button', click: () => this.change(EMPTY)
     }, 'Clear');
-    this.error = h('div', { class: 'bpv-error', role: 'alert', hidden: true });
-    this.detail = h('div', { class: 'bpv-detail', 'aria-live': 'polite', hidden: true });
-    this.status = h('span', { role: 'status' });
-    this.busy = h('span', { hidden: true }, '· the kernel is busy, this waits for it');
+    this.detail.setAttribute('aria-live', 'polite');
     this.copy = copyButton('Copy the Python expression for these events', () => this.state.code);
     this.copy.textContent = 'Copy as Python';
-    const unframe = frame(
-      el,
+    this.frame(
       'Log explorer',
       [h('div', { class: 'bpv-bar' },
         h('div', { class: 'bpv-search' }, this.search, this.regex, this.case),
@@ -168,33 +128,28 @@ class LogView {
       this.near,
       this.error,
       this.scroller.el,
-      this.detail,
-      h('div', { class: 'bpv-bar bpv-foot' },
-        this.status, this.busy, h('span', { class: 'bpv-space' }), this.copy)]
+      this.detail],
+      [this.copy]
     );
-    const onState = () => this.show();
-    const onChosen = () => this.showChosen(true);
-    const onFollowing = () => this.showFollowing();
-    const onMessage = (answer: Answer) => this.answered(answer);
-    model.on('change:state', onState);
-    model.on('change:chosen', onChosen);
-    model.on('change:following', onFollowing);
-    model.on('msg:custom', onMessage);
+    this.listen({ state: () => this.show(), chosen: () => this.showChosen(true) });
+    this.on('change:following', () => this.showFollowing());
     this.show();
     this.showChosen(false);
-    this.dispose = () => {
-      model.off('change:state', onState);
-      model.off('change:chosen', onChosen);
-      model.off('change:following', onFollowing);
-      model.off('msg:custom', onMessage);
-      clearTimeout(this.typing);
-      this.scroller.dispose();
-      unframe();
-    };
   }
 
-  private get state(): State {
-    return this.model.get('state') as State;
+  protected table() {
+    return {
+      label: 'Events',
+      columns: [
+        { title: 'vtime (s)', name: 'vtime' },
+        { title: 'container', name: 'container' },
+        { title: 'stream', name: 'stream' },
+        { title: 'text', name: 'text' }
+      ],
+      moved: (atEnd: boolean) => {
+        if (this.following && !atEnd) this.setFollowing(false);
+      }
+    };
   }
 
   private get following(): boolean {
@@ -204,17 +159,11 @@ class LogView {
   // -- what the kernel says
 
   private show(): void {
-    this.asking.answered();
     const state = this.state;
-    if (state.generation !== this.generation) {
-      this.generation = state.generation;
-      this.error.hidden = true;
+    if (this.showFound('event')) {
       this.underway = Math.max(this.underway - 1, 0);
       if (!this.underway) this.showFilter(state); // else it is older than what was set since
-      this.scroller.reset(state.count, state.first ?? []);
       this.mark = marking(state.filter);
-    } else {
-      this.scroller.resize(state.count);
     }
     for (const name of ['container', 'stream', 'type'] as const) {
       this.menus[name].set(state.facets[name] ?? [], this.filter[name]);
@@ -223,12 +172,6 @@ class LogView {
     if (state.tail) this.scroller.put(state.tail[0], state.tail[1], false);
     if (this.following) this.scroller.toEnd();
     this.showFollowing();
-    const searching = state.scanned < 1 ? ` · searching, ${Math.floor(state.scanned * 100)} %` : '';
-    const few = state.count !== state.total;
-    this.status.textContent =
-      `${few ? `${number(state.count)} of ` : ''}${number(state.total)} ` +
-      `event${state.total === 1 ? '' : 's'}${searching}`;
-    if (state.scanned < 1) this.asking.ask('more', { generation: state.generation });
   }
 
   /** Widths and colours that follow from which containers there are. */
@@ -271,8 +214,7 @@ class LogView {
   }
 
   private showChosen(fresh: boolean): void {
-    if (fresh) this.asking.answered();
-    const chosen = this.model.get('chosen') as Partial<Chosen>;
+    const { chosen } = this;
     this.detail.hidden = chosen.position === undefined;
     if (chosen.position === undefined || chosen.row === undefined) return;
     this.scroller.mark(chosen.row, fresh);
@@ -292,31 +234,23 @@ class LogView {
     );
   }
 
-  private answered(answer: Answer): void {
-    this.asking.answered();
-    if (answer.answer === 'rows' && answer.generation === this.generation) {
-      this.scroller.put(answer.start, answer.rows);
-    } else if (answer.answer === 'seek') {
-      this.scroller.mark(answer.row);
-    } else if (answer.answer === 'error') {
-      this.underway = Math.max(this.underway - 1, 0);
-      this.error.textContent = answer.text;
-      this.error.hidden = false;
-    }
+  protected override answered(answer: { answer: string; row?: number }): void {
+    super.answered(answer);
+    if (answer.answer === 'seek') this.scroller.mark(answer.row!);
+  }
+
+  protected override fail(text: string): void {
+    this.underway = Math.max(this.underway - 1, 0);
+    super.fail(text);
   }
 
   // -- what the user does
 
-  private later(action: () => void): void {
-    clearTimeout(this.typing);
-    this.typing = setTimeout(action, TYPING);
-  }
-
   private change(changes: Partial<Filter>): void {
-    clearTimeout(this.typing);
+    this.stopTyping();
     this.filter = { ...this.filter, text: this.search.value, ...changes };
     this.underway++;
-    this.asking.ask('filter', { filter: this.filter });
+    this.ask('filter', { filter: this.filter });
   }
 
   private setFollowing(on: boolean): void {
@@ -372,7 +306,11 @@ class LogView {
 
   // -- a row
 
-  private fill(cells: HTMLElement[], item: Row | undefined, row: HTMLElement): void {
+  protected choose(item: Row): void {
+    this.ask('select', { position: item[0] });
+  }
+
+  protected fill(cells: HTMLElement[], item: Row | undefined, row: HTMLElement): void {
     const [vtime, container, stream, text] = cells as [
       HTMLElement, HTMLElement, HTMLElement, HTMLElement
     ];
@@ -416,8 +354,4 @@ function marking(filter: Filter): RegExp | null {
   }
 }
 
-export default {
-  render({ model, el }: { model: AnyModel; el: HTMLElement }): () => void {
-    return new LogView(model, el).dispose;
-  }
-};
+export default widget(LogView);

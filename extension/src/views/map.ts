@@ -1,11 +1,11 @@
 // The multiverse map: branches as a tree over time, and what is known of the chosen one.
 import type { AnyModel } from '@anywidget/types';
 import { plain } from './parts/ansi';
-import { Asking } from './parts/asking';
-import { copyButton, Earlier, frame, h, number } from './parts/dom';
-import { Scroller } from './parts/scroller';
+import { copyButton, Earlier, h, number } from './parts/dom';
+import { TableView } from './parts/table';
 import { Scale, seconds } from './parts/time';
 import { paintTree, ROW } from './parts/tree';
+import { widget } from './parts/view';
 
 export type Node = [
   kind: string, start: number, end: number, parent: number, depth: number, verdict: string,
@@ -34,11 +34,6 @@ interface Chosen {
   future: number;
 }
 
-type Answer =
-  | { answer: 'rows'; generation: number; start: number; rows: Future[] }
-  | { answer: 'error'; text: string }
-  | { answer: 'done' };
-
 const KINDS: Record<string, string> = {
   recording: 'recording', branch: 'held', noted: 'noted', futures: 'curve'
 };
@@ -48,8 +43,7 @@ const LEGEND: [string, string, string][] = [
   ['━', 'not judged', 'bpv-ink4']
 ];
 
-class MapView {
-  private asking: Asking;
+class MapView extends TableView<State, Chosen, Future> {
   private canvas = h('canvas', { class: 'bpv-tree' });
   private rows = h('div', { class: 'bpv-nodes', role: 'presentation' });
   private list = h(
@@ -58,27 +52,46 @@ class MapView {
     this.canvas,
     this.rows
   );
-  private head = h('div', { class: 'bpv-error', role: 'alert', hidden: true });
   private earlier = new Earlier('branches and curves', earlier =>
-    this.asking.ask('update', { earlier }));
-  private detail = h('div', { class: 'bpv-detail', hidden: true });
+    this.ask('update', { earlier }));
   private facts = h('div');
-  private futures: Scroller<Future>;
-  private status = h('span', { role: 'status' });
-  private busy = h('span', { hidden: true }, '· the kernel is busy, this waits for it');
   private base = ''; // id of the branch that others are compared with
-  private generation = -1; // of the futures that are listed
-  private observer: ResizeObserver;
-  readonly dispose: () => void;
 
-  constructor(
-    private model: AnyModel,
-    el: HTMLElement
-  ) {
-    this.asking = new Asking(model, busy => (this.busy.hidden = !busy));
-    this.futures = new Scroller<Future>({
+  constructor(model: AnyModel, el: HTMLElement) {
+    super(model, el);
+    this.scroller.el.style.height = '180px';
+    this.detail.append(this.facts, this.scroller.el);
+    this.frame(
+      'Multiverse map',
+      [
+        h('div', { class: 'bpv-bar' },
+          h('button', {
+            class: 'bpv-button', type: 'button', title: 'Draw the branches made since',
+            click: () => this.ask('update', { earlier: this.state.earlier })
+          }, 'Update'),
+          this.earlier.el,
+          h('span', { class: 'bpv-space' }),
+          ...LEGEND.map(([sign, name, colour]) =>
+            h('span', { class: 'bpv-legend' }, h('span', { class: colour }, sign), ` ${name}`))),
+        this.error,
+        this.list,
+        this.detail
+      ],
+      [],
+      () => this.draw()
+    );
+    this.listen({ state: () => this.show(), chosen: () => this.showChosen() });
+    this.list.addEventListener('keydown', event => this.pressed(event));
+    const observer = new ResizeObserver(() => this.draw());
+    observer.observe(this.list);
+    this.whenDisposed(() => observer.disconnect());
+    this.show();
+    this.showChosen();
+  }
+
+  protected table() {
+    return {
       label: 'Futures',
-      rowHeight: 20,
       columns: [
         { title: 'seed', name: 'seed' },
         { title: 'verdict', name: 'verdict' },
@@ -86,68 +99,14 @@ class MapView {
         { title: 'what happened before', name: 'text' },
         { title: 'id', name: 'id' }
       ],
-      fill: (cells, item, row) => this.fill(cells, item, row),
-      ask: (start, count) =>
-        this.asking.ask('rows', { generation: this.chosen.generation, start, count }),
-      choose: (_, index) => this.asking.ask('future', { number: index })
-    });
-    this.futures.el.style.setProperty('--columns', '7ch 8ch 16ch minmax(0, 1fr) 28ch');
-    this.futures.el.style.height = '180px';
-    this.detail.append(this.facts, this.futures.el);
-    const unframe = frame(
-      el,
-      'Multiverse map',
-      [
-        h('div', { class: 'bpv-bar' },
-          h('button', {
-            class: 'bpv-button', type: 'button', title: 'Draw the branches made since',
-            click: () => this.asking.ask('update', { earlier: this.state.earlier })
-          }, 'Update'),
-          this.earlier.el,
-          h('span', { class: 'bpv-space' }),
-          ...LEGEND.map(([sign, name, colour]) =>
-            h('span', { class: 'bpv-legend' }, h('span', { class: colour }, sign), ` ${name}`))),
-        this.head,
-        this.list,
-        this.detail,
-        h('div', { class: 'bpv-bar bpv-foot' }, this.status, this.busy)
-      ],
-      () => this.draw()
-    );
-    const onState = () => this.show();
-    const onChosen = () => this.showChosen();
-    const onMessage = (answer: Answer) => this.answered(answer);
-    model.on('change:state', onState);
-    model.on('change:chosen', onChosen);
-    model.on('msg:custom', onMessage);
-    this.list.addEventListener('keydown', event => this.pressed(event));
-    this.observer = new ResizeObserver(() => this.draw());
-    this.observer.observe(this.list);
-    this.show();
-    this.showChosen();
-    this.dispose = () => {
-      model.off('change:state', onState);
-      model.off('change:chosen', onChosen);
-      model.off('msg:custom', onMessage);
-      this.observer.disconnect();
-      this.futures.dispose();
-      unframe();
+      widths: '7ch 8ch 16ch minmax(0, 1fr) 28ch'
     };
-  }
-
-  private get state(): State {
-    return this.model.get('state') as State;
-  }
-
-  private get chosen(): Partial<Chosen> {
-    return this.model.get('chosen') as Partial<Chosen>;
   }
 
   // -- what the kernel says
 
   private show(): void {
-    this.asking.answered();
-    this.head.hidden = true;
+    this.error.hidden = true;
     const { nodes, left_out, failure, earlier, more } = this.state;
     this.earlier.show(earlier, more);
     this.rows.replaceChildren(
@@ -160,7 +119,7 @@ class MapView {
           h('span', { class: 'bpv-title', style: `padding-left:${depth * 14}px` }, plain(title)),
           h('span', { class: 'bpv-dim' }, `${seconds(start, 1e6)} to ${seconds(end, 1e6)} s`)
         );
-        row.addEventListener('click', () => this.asking.ask('select', { number: index }));
+        row.addEventListener('click', () => this.ask('select', { number: index }));
         return row;
       })
     );
@@ -172,8 +131,7 @@ class MapView {
   }
 
   private showChosen(): void {
-    this.asking.answered();
-    const { number: which, id = '', code = '', title = '', inputs = [], count = 0 } = this.chosen;
+    const { number: which, generation = -1, id = '', code = '', title = '', inputs = [], count = 0 } = this.chosen;
     const nodes = [...this.rows.children];
     nodes.forEach((row, index) => {
       row.classList.toggle('bpv-chosen', index === which);
@@ -209,22 +167,9 @@ class MapView {
             [h('dt', {}, `${seconds(when, 1e3)} s`), h('dd', {}, plain(what))]))
         : ''
     );
-    this.futures.el.hidden = !count;
-    if (this.generation !== this.chosen.generation) {
-      this.generation = this.chosen.generation ?? -1;
-      this.futures.reset(count, this.chosen.rows ?? []);
-    }
-    if ((this.chosen.future ?? -1) >= 0) this.futures.mark(this.chosen.future!, false);
-  }
-
-  private answered(answer: Answer): void {
-    this.asking.answered();
-    if (answer.answer === 'rows') {
-      if (answer.generation === this.generation) this.futures.put(answer.start, answer.rows);
-    } else if (answer.answer === 'error') {
-      this.head.textContent = answer.text;
-      this.head.hidden = false;
-    }
+    this.scroller.el.hidden = !count;
+    this.renew(generation, count, this.chosen.rows ?? []);
+    if ((this.chosen.future ?? -1) >= 0) this.scroller.mark(this.chosen.future!, false);
   }
 
   // -- what the user does
@@ -236,7 +181,11 @@ class MapView {
     event.preventDefault();
     const goal = (this.chosen.number ?? -1) + step;
     const last = this.state.nodes.length - 1;
-    this.asking.ask('select', { number: Math.min(Math.max(goal, 0), last) });
+    this.ask('select', { number: Math.min(Math.max(goal, 0), last) });
+  }
+
+  protected choose(_: Future, index: number): void {
+    this.ask('future', { number: index });
   }
 
   // -- drawing
@@ -250,15 +199,11 @@ class MapView {
     paintTree(this.canvas, nodes, new Scale(span[0], span[1], 14, width - 34));
   }
 
-  private fill(cells: HTMLElement[], item: Future | undefined, row: HTMLElement): void {
+  protected fill(cells: HTMLElement[], item: Future | undefined, row: HTMLElement): void {
     cells.forEach((cell, i) => (cell.textContent = item ? plain(item[i]!) : i ? '' : '…'));
     if (item?.[1] === 'failed') row.classList.add('bpv-bad');
     else if (item?.[1] === 'passed') row.classList.add('bpv-life');
   }
 }
 
-export default {
-  render({ model, el }: { model: AnyModel; el: HTMLElement }): () => void {
-    return new MapView(model, el).dispose;
-  }
-};
+export default widget(MapView);

@@ -1,9 +1,9 @@
 // Captured packets: a table, and the bytes of the chosen one.
 import type { AnyModel } from '@anywidget/types';
 import { plain } from './parts/ansi';
-import { Asking } from './parts/asking';
-import { copyButton, frame, h, number } from './parts/dom';
-import { Scroller } from './parts/scroller';
+import { copyButton, h, number } from './parts/dom';
+import { SearchView } from './parts/table';
+import { widget } from './parts/view';
 
 type Row = [
   number: number, at: number, source: string, destination: string, protocol: string, flags: string,
@@ -31,111 +31,55 @@ interface Chosen {
   dissected: string;
 }
 
-type Answer =
-  | { answer: 'rows'; generation: number; start: number; rows: Row[] }
-  | { answer: 'pcap' }
-  | { answer: 'error'; text: string }
-  | { answer: 'done' };
-
-const TYPING = 80; // ms of rest after which is searched
 const COLUMNS = ['vtime', 'source', 'destination', 'protocol', 'flags', 'length', 'payload'];
 const SHOWN = 4096; // bytes in hex
 const LINE = 16;
 
-class PacketsView {
-  private generation = -1;
-  private typing: ReturnType<typeof setTimeout> | undefined;
-  private asking: Asking;
-  private scroller: Scroller<Row>;
-  private search: HTMLInputElement;
-  private error = h('div', { class: 'bpv-error', role: 'alert', hidden: true });
-  private detail = h('div', { class: 'bpv-detail', hidden: true });
-  private status = h('span', { role: 'status' });
-  private busy = h('span', { hidden: true }, '· the kernel is busy, this waits for it');
-  readonly dispose: () => void;
+class PacketsView extends SearchView<State, Chosen, Row> {
+  private readonly search: HTMLInputElement;
 
-  constructor(
-    private model: AnyModel,
-    el: HTMLElement
-  ) {
-    this.asking = new Asking(model, busy => (this.busy.hidden = !busy));
-    this.scroller = new Scroller<Row>({
-      label: 'Packets',
-      rowHeight: 20,
-      columns: COLUMNS.map(name => ({ title: name === 'vtime' ? 'vtime (s)' : name, name })),
-      fill: (cells, item, row) => this.fill(cells, item, row),
-      ask: (start, count) =>
-        this.asking.ask('rows', { generation: this.generation, start, count }),
-      choose: item => this.asking.ask('select', { number: item[0] })
-    });
-    this.scroller.el.style.setProperty(
-      '--columns', '11ch minmax(0, 18ch) minmax(0, 18ch) 8ch 7ch 6ch minmax(0, 1fr)'
-    );
+  constructor(model: AnyModel, el: HTMLElement) {
+    super(model, el);
     const label = 'Search addresses, ports, protocols, flags and payload';
     this.search = h('input', {
       type: 'text', placeholder: label, 'aria-label': label,
       input: () => {
-        clearTimeout(this.typing);
-        const text = () => this.asking.ask('filter', { text: this.search.value });
-        this.typing = setTimeout(text, TYPING);
+        this.whenTyped(() => this.ask('filter', { text: this.search.value }));
       }
     });
     const save = h('button', {
       class: 'bpv-button', type: 'button', title: 'Download the capture, for Wireshark',
-      click: () => this.asking.ask('save')
+      click: () => this.ask('save')
     }, 'Download .pcap');
-    const unframe = frame(el, 'Packets', [
+    this.frame('Packets', [
       h('div', { class: 'bpv-bar' }, h('div', { class: 'bpv-search' }, this.search), save),
       this.error,
       this.scroller.el,
-      this.detail,
-      h('div', { class: 'bpv-bar bpv-foot' }, this.status, this.busy)
+      this.detail
     ]);
-    const onState = () => this.show();
-    const onChosen = () => this.showChosen(true);
-    const onMessage = (answer: Answer, buffers: DataView[]) => this.answered(answer, buffers);
-    model.on('change:state', onState);
-    model.on('change:chosen', onChosen);
-    model.on('msg:custom', onMessage);
+    this.listen({ state: () => this.show(), chosen: () => this.showChosen(true) });
     this.show();
     this.showChosen(false);
-    this.dispose = () => {
-      model.off('change:state', onState);
-      model.off('change:chosen', onChosen);
-      model.off('msg:custom', onMessage);
-      clearTimeout(this.typing);
-      this.scroller.dispose();
-      unframe();
-    };
   }
 
-  private get state(): State {
-    return this.model.get('state') as State;
+  protected table() {
+    return {
+      label: 'Packets',
+      columns: COLUMNS.map(name => ({ title: name === 'vtime' ? 'vtime (s)' : name, name })),
+      widths: '11ch minmax(0, 18ch) minmax(0, 18ch) 8ch 7ch 6ch minmax(0, 1fr)'
+    };
   }
 
   // -- what the kernel says
 
   private show(): void {
-    this.asking.answered();
-    const { generation, count, total, scanned, text, notes, first } = this.state;
-    if (generation !== this.generation) {
-      this.generation = generation;
-      this.error.hidden = true;
-      this.scroller.reset(count, first ?? []);
-      if (document.activeElement !== this.search) this.search.value = text;
-    } else {
-      this.scroller.resize(count);
-    }
-    const few = count !== total ? `${number(count)} of ` : '';
-    const searching = scanned < 1 ? ` · searching, ${Math.floor(scanned * 100)} %` : '';
-    const words = `${few}${number(total)} packet${total === 1 ? '' : 's'}${searching}`;
-    this.status.textContent = [words, ...notes.map(plain)].join(' · ');
-    if (scanned < 1) this.asking.ask('more', { generation });
+    const { text, notes } = this.state;
+    const fresh = this.showFound('packet', notes.map(plain));
+    if (fresh && document.activeElement !== this.search) this.search.value = text;
   }
 
   private showChosen(fresh: boolean): void {
-    this.asking.answered();
-    const chosen = this.model.get('chosen') as Partial<Chosen>;
+    const { chosen } = this;
     this.detail.hidden = chosen.number === undefined;
     if (chosen.number === undefined || !chosen.bytes) return;
     if (chosen.row !== undefined && chosen.row >= 0) this.scroller.mark(chosen.row, fresh);
@@ -143,7 +87,7 @@ class PacketsView {
     const code = id ? `run.at("${id}")` : '';
     const dissect = h('button', {
       class: 'bpv-button', type: 'button', title: 'Decode this packet with tshark',
-      click: () => this.asking.ask('dissect')
+      click: () => this.ask('dissect')
     }, 'Dissect');
     this.detail.replaceChildren(
       h('div', { class: 'bpv-moment' },
@@ -158,24 +102,22 @@ class PacketsView {
     );
   }
 
-  private answered(answer: Answer, buffers: DataView[]): void {
-    this.asking.answered();
-    if (answer.answer === 'rows' && answer.generation === this.generation) {
-      this.scroller.put(answer.start, answer.rows);
-    } else if (answer.answer === 'pcap' && buffers[0]) {
-      const type = 'application/vnd.tcpdump.pcap';
-      const address = URL.createObjectURL(new Blob([buffers[0] as BlobPart], { type }));
-      h('a', { href: address, download: 'capture.pcap' }).click();
-      setTimeout(() => URL.revokeObjectURL(address), 10_000);
-    } else if (answer.answer === 'error') {
-      this.error.textContent = answer.text;
-      this.error.hidden = false;
-    }
+  protected override answered(answer: { answer: string }, buffers: DataView[] = []): void {
+    super.answered(answer);
+    if (answer.answer !== 'pcap' || !buffers[0]) return;
+    const type = 'application/vnd.tcpdump.pcap';
+    const address = URL.createObjectURL(new Blob([buffers[0] as BlobPart], { type }));
+    h('a', { href: address, download: 'capture.pcap' }).click();
+    setTimeout(() => URL.revokeObjectURL(address), 10_000);
+  }
+
+  protected choose(item: Row): void {
+    this.ask('select', { number: item[0] });
   }
 
   // -- a row
 
-  private fill(cells: HTMLElement[], item: Row | undefined, row: HTMLElement): void {
+  protected fill(cells: HTMLElement[], item: Row | undefined, row: HTMLElement): void {
     if (!item) {
       row.classList.add('bpv-missing');
       cells.forEach((cell, i) => (cell.textContent = i === 6 ? '…' : ''));
@@ -219,8 +161,4 @@ function dump(bytes: DataView, payload: number): HTMLElement {
   return pre;
 }
 
-export default {
-  render({ model, el }: { model: AnyModel; el: HTMLElement }): () => void {
-    return new PacketsView(model, el).dispose;
-  }
-};
+export default widget(PacketsView);

@@ -3,9 +3,9 @@ import type { AnyModel } from '@anywidget/types';
 import { FitAddon } from '@xterm/addon-fit';
 import { Terminal } from '@xterm/xterm';
 import xterm from '@xterm/xterm/css/xterm.css';
-import { Asking } from './parts/asking';
-import { copyButton, frame, h } from './parts/dom';
+import { copyButton, h } from './parts/dom';
 import css from './parts/terminal.css';
+import { addStyle, View, widget } from './parts/view';
 
 interface State {
   container: string;
@@ -19,50 +19,36 @@ interface State {
   error: string;
 }
 
-type Answer =
-  | { answer: 'output'; start: number; asked?: boolean }
-  | { answer: 'error'; text: string }
-  | { answer: 'done' };
+interface Output {
+  answer: string;
+  start: number;
+  asked?: boolean;
+}
 
 const STYLE = 'branchpoint-xterm';
 const HUES = ['red', 'green', 'yellow', 'blue', 'magenta', 'cyan'];
 const SCROLLBACK = 10_000; // lines
 
-class TerminalView {
+class TerminalView extends View<State> {
   private terminal: Terminal;
   private fit = new FitAddon();
-  private asking: Asking;
   private shown = 0; // bytes that were given to the terminal
   private begun = false; // whether what was shown before this page has come
   private replaying = false;
   private host: HTMLElement;
   private screen: HTMLElement;
-  private error: HTMLElement;
-  private status: HTMLElement;
-  private busy: HTMLElement;
   private pass: HTMLButtonElement;
   private copy: HTMLButtonElement;
-  readonly dispose: () => void;
 
-  constructor(
-    private model: AnyModel,
-    el: HTMLElement
-  ) {
-    if (!document.getElementById(STYLE)) {
-      const style = h('style', { id: STYLE });
-      style.textContent = xterm + css;
-      document.head.append(style);
-    }
-    this.asking = new Asking(model, busy => (this.busy.hidden = !busy));
+  constructor(model: AnyModel, el: HTMLElement) {
+    super(model, el);
+    addStyle(STYLE, xterm + css);
     const where = this.state.container || 'guest';
     this.screen = h('div', { class: 'bpv-screen' });
     this.host = h('div', { class: 'bpv-terminal' }, this.screen);
-    this.error = h('div', { class: 'bpv-error', role: 'alert', hidden: true });
-    this.status = h('span', { role: 'status' });
-    this.busy = h('span', { hidden: true }, '· the kernel is busy, this waits for it');
     this.pass = h('button', {
       class: 'bpv-button', type: 'button',
-      click: () => this.asking.ask(this.state.passes ? 'pause' : 'run')
+      click: () => this.ask(this.state.passes ? 'pause' : 'run')
     });
     const fit = h('button', {
       class: 'bpv-button', type: 'button',
@@ -79,16 +65,14 @@ class TerminalView {
       scrollback: SCROLLBACK,
       fontSize: 12
     });
-    const unframe = frame(
-      el,
+    this.frame(
       `Terminal in ${where}`,
       [h('div', { class: 'bpv-bar' },
         h('strong', {}, where), this.pass, fit, h('span', { class: 'bpv-space' }),
         h('span', { class: 'bpv-dim' }, 'Shift+Esc leaves the terminal')),
       this.host,
-      this.error,
-      h('div', { class: 'bpv-bar bpv-foot' },
-        this.status, this.busy, h('span', { class: 'bpv-space' }), this.copy)],
+      this.error],
+      [this.copy],
       () => this.dress()
     );
     this.terminal.loadAddon(this.fit);
@@ -105,23 +89,13 @@ class TerminalView {
     };
     document.addEventListener('pointerup', released);
 
-    const onState = () => this.show();
-    const onMessage = (answer: Answer, buffers: DataView[]) => this.answered(answer, buffers);
-    model.on('change:state', onState);
-    model.on('msg:custom', onMessage);
-    this.show();
-    this.asking.ask('output', { start: 0 });
-    this.dispose = () => {
-      model.off('change:state', onState);
-      model.off('msg:custom', onMessage);
+    this.whenDisposed(() => {
       document.removeEventListener('pointerup', released);
       this.terminal.dispose();
-      unframe();
-    };
-  }
-
-  private get state(): State {
-    return this.model.get('state') as State;
+    });
+    this.listen({ state: () => this.show() });
+    this.show();
+    this.ask('output', { start: 0 });
   }
 
   /** Colours that can be read on this page, as in the other views. */
@@ -145,7 +119,6 @@ class TerminalView {
   // -- what the kernel says
 
   private show(): void {
-    this.asking.answered();
     const state = this.state;
     if (state.rows !== this.terminal.rows || state.columns !== this.terminal.cols) {
       this.terminal.resize(state.columns, state.rows);
@@ -167,20 +140,13 @@ class TerminalView {
     this.error.hidden = !state.error;
   }
 
-  private answered(answer: Answer, buffers: DataView[]): void {
-    this.asking.answered();
-    if (answer.answer === 'done') return;
-    if (answer.answer === 'error') {
-      this.error.textContent = answer.text;
-      this.error.hidden = false;
-      return;
-    }
+  protected override answered(answer: Output, buffers: DataView[]): void {
     const view = buffers[0];
     if (!view) return;
     const data = new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
     if (answer.start > this.shown) {
       if (!answer.asked) {
-        this.asking.ask('output', { start: this.shown });
+        this.ask('output', { start: this.shown });
         return;
       }
       this.shown = answer.start; // there was more than anybody scrolls through
@@ -200,7 +166,7 @@ class TerminalView {
   private type(keys: string, binary: boolean): void {
     // Programs ask terminals things: one page answers, and not to what was asked before it came.
     if (this.replaying || !this.host.contains(document.activeElement)) return;
-    this.asking.ask('keys', binary ? { keys, binary } : { keys });
+    this.ask('keys', binary ? { keys, binary } : { keys });
   }
 
   private isForTerminal(event: KeyboardEvent): boolean {
@@ -217,12 +183,8 @@ class TerminalView {
   private resize(): void {
     const size = this.fit.proposeDimensions();
     if (!size || !Number.isFinite(size.rows) || !Number.isFinite(size.cols)) return;
-    this.asking.ask('size', { rows: Math.max(size.rows, 2), columns: Math.max(size.cols, 10) });
+    this.ask('size', { rows: Math.max(size.rows, 2), columns: Math.max(size.cols, 10) });
   }
 }
 
-export default {
-  render({ model, el }: { model: AnyModel; el: HTMLElement }): () => void {
-    return new TerminalView(model, el).dispose;
-  }
-};
+export default widget(TerminalView);

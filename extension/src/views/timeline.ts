@@ -1,10 +1,10 @@
 // The timeline: lanes of containers on a canvas, to zoom and click in.
 import type { AnyModel } from '@anywidget/types';
 import { plain } from './parts/ansi';
-import { Asking } from './parts/asking';
-import { copyButton, Earlier, frame, h, number } from './parts/dom';
+import { copyButton, Earlier, h, number } from './parts/dom';
 import { paintTimeline, AXIS, CURVE, LANE, type Look } from './parts/lanes';
 import { Scale, seconds } from './parts/time';
+import { widget, View } from './parts/view';
 
 type Mark = [
   lane: number, column: number, kind: string, at: number, text: string, count: number
@@ -54,7 +54,7 @@ const LEGEND: [string, string, string][] = [
   ['▵', 'checkpoint', 'bpv-ink4']
 ];
 
-class TimelineView {
+class TimelineView extends View<State, Chosen> {
   private canvas = h('canvas', {
     class: 'bpv-canvas', tabindex: 0, role: 'application',
     'aria-label':
@@ -62,11 +62,8 @@ class TimelineView {
       'shows everything, N and P go to the next and the previous mark.'
   });
   private tip = h('div', { class: 'bpv-tip', hidden: true });
-  private status = h('span', { role: 'status' });
-  private busy = h('span', { hidden: true }, '· the kernel is busy, this waits for it');
   private moment = h('span', { class: 'bpv-moment' });
-  private earlier = new Earlier('curves', earlier => this.asking.ask('earlier', { earlier }));
-  private asking: Asking;
+  private earlier = new Earlier('curves', earlier => this.ask('earlier', { earlier }));
   private start = 0;
   private end = 1;
   private cursor: number | null = null;
@@ -74,18 +71,12 @@ class TimelineView {
   private drag: number | null = null;
   private scheduled = false;
   private asked = '';
-  private observer: ResizeObserver;
-  readonly dispose: () => void;
 
-  constructor(
-    private model: AnyModel,
-    private el: HTMLElement
-  ) {
-    this.asking = new Asking(model, busy => (this.busy.hidden = !busy));
+  constructor(model: AnyModel, el: HTMLElement) {
+    super(model, el);
     const button = (text: string, title: string, click: () => void) =>
       h('button', { class: 'bpv-button', type: 'button', title, 'aria-label': title, click }, text);
-    const unframe = frame(
-      el,
+    this.frame(
       'Timeline',
       [
         h('div', { class: 'bpv-bar' },
@@ -98,52 +89,33 @@ class TimelineView {
           h('span', { class: 'bpv-space' }),
           ...LEGEND.map(([sign, name, colour]) =>
             h('span', { class: 'bpv-legend' }, h('span', { class: colour }, sign), ` ${name}`))),
-        h('div', { class: 'bpv-stage' }, this.canvas, this.tip),
-        h('div', { class: 'bpv-bar bpv-foot' },
-          this.status, this.busy, h('span', { class: 'bpv-space' }), this.moment)
+        this.error,
+        h('div', { class: 'bpv-stage' }, this.canvas, this.tip)
       ],
+      [this.moment],
       () => this.schedule()
     );
-    const onState = () => this.showState();
-    const onPicture = () => this.showPicture();
-    const onChosen = () => this.showChosen();
-    const onMessage = () => this.asking.answered();
-    model.on('change:state', onState);
-    model.on('change:picture', onPicture);
-    model.on('change:chosen', onChosen);
-    model.on('msg:custom', onMessage);
-    this.listen();
-    this.observer = new ResizeObserver(() => this.resized());
-    this.observer.observe(this.canvas);
+    this.listen({
+      state: () => this.showState(),
+      picture: () => this.showPicture(),
+      chosen: () => this.showChosen()
+    });
+    this.listenToUser();
+    const observer = new ResizeObserver(() => this.resized());
+    observer.observe(this.canvas);
+    this.whenDisposed(() => observer.disconnect());
     this.showState();
     this.showPicture();
     this.showChosen();
-    this.dispose = () => {
-      model.off('change:state', onState);
-      model.off('change:picture', onPicture);
-      model.off('change:chosen', onChosen);
-      model.off('msg:custom', onMessage);
-      this.observer.disconnect();
-      unframe();
-    };
-  }
-
-  private get state(): State {
-    return this.model.get('state') as State;
   }
 
   private get picture(): Picture {
     return this.model.get('picture') as Picture;
   }
 
-  private get chosen(): Partial<Chosen> {
-    return this.model.get('chosen') as Partial<Chosen>;
-  }
-
   // -- what the kernel says
 
   private showState(): void {
-    this.asking.answered();
     const { lanes, curves, earlier, more } = this.state;
     this.earlier.show(earlier, more);
     this.canvas.style.height = `${(curves.length ? CURVE : 0) + lanes.length * LANE + AXIS}px`;
@@ -152,14 +124,13 @@ class TimelineView {
   }
 
   private showPicture(): void {
-    this.asking.answered();
+    this.error.hidden = true;
     this.start = this.picture.start;
     this.end = this.picture.end;
     this.schedule();
   }
 
   private showChosen(): void {
-    this.asking.answered();
     const { id, at } = this.chosen;
     this.moment.replaceChildren();
     if (id !== undefined) {
@@ -201,7 +172,7 @@ class TimelineView {
   private fetch(columns = Math.round(this.look.scale.width)): void {
     const wanted = { start: Math.round(this.start), end: Math.round(this.end), columns };
     const words = JSON.stringify(wanted);
-    if (words !== this.asked) this.asking.ask('window', wanted);
+    if (words !== this.asked) this.ask('window', wanted);
     this.asked = words;
   }
 
@@ -223,16 +194,16 @@ class TimelineView {
     const { at: last } = this.chosen;
     const inSight = last !== undefined && last >= this.start && last <= this.end;
     const at = inSight ? last : forward ? this.start - 1 : this.end + 1;
-    this.asking.ask('next', { at, forward });
+    this.ask('next', { at, forward });
   }
 
   private choose(at: number): void {
-    this.asking.ask('choose', { at: Math.round(at) });
+    this.ask('choose', { at: Math.round(at) });
   }
 
   // -- what the user does
 
-  private listen(): void {
+  private listenToUser(): void {
     const canvas = this.canvas;
     const x = (event: MouseEvent) => event.clientX - canvas.getBoundingClientRect().left;
     const y = (event: MouseEvent) => event.clientY - canvas.getBoundingClientRect().top;
@@ -390,8 +361,4 @@ class TimelineView {
   }
 }
 
-export default {
-  render({ model, el }: { model: AnyModel; el: HTMLElement }): () => void {
-    return new TimelineView(model, el).dispose;
-  }
-};
+export default widget(TimelineView);

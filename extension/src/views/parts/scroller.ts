@@ -5,6 +5,7 @@ const TALLEST = 15_000_000; // px; browsers cut higher elements off
 const ASKED = 500; // rows of one request
 const AHEAD = 250; // rows beyond the visible ones that should be there
 const KEPT = 40_000; // rows kept
+const HIGH = 20; // px of a row
 const RETRY = 100; // ms until a table without height is looked at again
 const RETRIES = 20;
 
@@ -13,10 +14,11 @@ export interface Column {
   name: string;
 }
 
-interface Options<T> {
+export interface Options<T> {
   label: string;
   columns: Column[];
-  rowHeight: number;
+  /** Of the columns, as CSS has them for grids; without it they are set later. */
+  widths?: string;
   /** Fill the cells of a row; `item` is undefined while it is being fetched. */
   fill(cells: HTMLElement[], item: T | undefined, row: HTMLElement): void;
   /** Get some rows; to be answered by `put`. */
@@ -64,7 +66,8 @@ export class Scroller<T> {
       this.head,
       this.spacer
     );
-    this.el.style.setProperty('--bpv-row', `${options.rowHeight}px`);
+    this.el.style.setProperty('--bpv-row', `${HIGH}px`);
+    if (options.widths) this.el.style.setProperty('--columns', options.widths);
     this.el.addEventListener('scroll', () => this.scrolled(), { passive: true });
     this.el.addEventListener('wheel', event => this.wheeled(event), { passive: false });
     this.el.addEventListener('keydown', event => this.pressed(event));
@@ -110,12 +113,6 @@ export class Scroller<T> {
     this.schedule();
   }
 
-  /** Draw all rows anew, without fetching them. */
-  repaint(): void {
-    this.version++;
-    this.schedule();
-  }
-
   /** Mark a row and bring it into sight. */
   mark(index: number, reveal = true): void {
     this.chosen = index;
@@ -129,18 +126,18 @@ export class Scroller<T> {
   reveal(index: number): void {
     const [first, last] = this.span();
     if (index > first && index < last - 1) return;
-    const middle = (index - (last - first) / 2 + 0.5) * this.options.rowHeight;
+    const middle = (index - (last - first) / 2 + 0.5) * HIGH;
     const near = index <= first ? index : index + 2 - (last - first);
     const isNear = Math.abs(index - (index <= first ? first : last)) < 3;
-    this.go(isNear ? near * this.options.rowHeight : middle);
+    this.go(isNear ? near * HIGH : middle);
   }
 
   toEnd(): void {
-    this.go(this.count * this.options.rowHeight);
+    this.go(this.count * HIGH);
   }
 
   get atEnd(): boolean {
-    return this.offset() >= this.furthest() - this.options.rowHeight;
+    return this.offset() >= this.furthest() - HIGH;
   }
 
   // -- geometry, in px of a table as high as all its rows
@@ -150,12 +147,12 @@ export class Scroller<T> {
   }
 
   private furthest(): number {
-    return Math.max(this.count * this.options.rowHeight - this.view, 0);
+    return Math.max(this.count * HIGH - this.view, 0);
   }
 
   /** How many px of the table one px of the scroll bar is. */
   private scale(): number {
-    const high = this.count * this.options.rowHeight;
+    const high = this.count * HIGH;
     return high <= TALLEST ? 1 : (high - this.view) / (TALLEST - this.view);
   }
 
@@ -164,8 +161,8 @@ export class Scroller<T> {
   }
 
   private span(): [number, number] {
-    const first = Math.floor(this.offset() / this.options.rowHeight);
-    return [first, Math.min(first + Math.ceil(this.view / this.options.rowHeight) + 1, this.count)];
+    const first = Math.floor(this.offset() / HIGH);
+    return [first, Math.min(first + Math.ceil(this.view / HIGH) + 1, this.count)];
   }
 
   private go(px: number): void {
@@ -177,7 +174,7 @@ export class Scroller<T> {
   }
 
   private resized(): void {
-    const height = Math.min(this.count * this.options.rowHeight, TALLEST);
+    const height = Math.min(this.count * HIGH, TALLEST);
     this.spacer.style.height = `${height}px`;
     this.layer.style.height = `${Math.min(this.view, height)}px`;
     this.schedule();
@@ -263,7 +260,7 @@ export class Scroller<T> {
       const seen = index < last;
       line.el.style.display = seen ? '' : 'none';
       if (!seen) continue;
-      line.el.style.transform = `translateY(${index * this.options.rowHeight - shift}px)`;
+      line.el.style.transform = `translateY(${index * HIGH - shift}px)`;
       const item = this.items.get(index);
       const version = item === undefined ? -1 : this.version;
       if (line.index !== index || line.version !== version) {

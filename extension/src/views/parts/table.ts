@@ -1,0 +1,95 @@
+// Views with a table: its rows, which the kernel has, and what is known of the chosen one.
+import { h, number } from './dom';
+import { Scroller, type Options } from './scroller';
+import { View } from './view';
+
+const TYPING = 80; // ms of rest after which is searched
+
+interface Rows<Row> {
+  answer: string;
+  generation: number;
+  start: number;
+  rows: Row[];
+}
+
+interface Found<Row> {
+  generation: number;
+  count: number;
+  total: number;
+  scanned: number;
+  first?: Row[];
+}
+
+export abstract class TableView<State, Chosen, Row> extends View<State, Chosen> {
+  protected readonly detail = h('div', { class: 'bpv-detail', hidden: true });
+  protected readonly scroller: Scroller<Row>;
+  private generation = -1;
+
+  constructor(...page: ConstructorParameters<typeof View>) {
+    super(...page);
+    this.scroller = new Scroller<Row>({
+      ...this.table(),
+      fill: (cells, item, row) => this.fill(cells, item, row),
+      ask: (start, count) => this.ask('rows', { generation: this.generation, start, count }),
+      choose: (item, index) => this.choose(item, index)
+    });
+    this.whenDisposed(() => this.scroller.dispose());
+  }
+
+  /** What the table looks like. Called before there is anything else of a view. */
+  protected abstract table(): Pick<Options<Row>, 'label' | 'columns' | 'widths' | 'moved'>;
+
+  /** Fill the cells of a row; `item` is undefined while it is being fetched. */
+  protected abstract fill(cells: HTMLElement[], item: Row | undefined, row: HTMLElement): void;
+
+  protected abstract choose(item: Row, index: number): void;
+
+  /** Show these rows, unless they are shown already; whether they were not. */
+  protected renew(generation: number, count: number, rows: Row[], start = 0): boolean {
+    if (generation === this.generation) return false;
+    this.generation = generation;
+    this.scroller.reset(count, rows, start);
+    return true;
+  }
+
+  protected override answered(answer: { answer: string }): void {
+    if (answer.answer !== 'rows') return;
+    const { generation, start, rows } = answer as Rows<Row>;
+    if (generation === this.generation) this.scroller.put(start, rows);
+  }
+}
+
+export abstract class SearchView<
+  State extends Found<Row>, Chosen, Row
+> extends TableView<State, Chosen, Row> {
+  private typing: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(...page: ConstructorParameters<typeof View>) {
+    super(...page);
+    this.whenDisposed(() => this.stopTyping());
+  }
+
+  /** Show what was found; whether it is of another search than before. */
+  protected showFound(what: string, notes: string[] = []): boolean {
+    const { generation, count, total, scanned, first } = this.state;
+    const fresh = this.renew(generation, count, first ?? []);
+    if (fresh) this.error.hidden = true;
+    else this.scroller.resize(count);
+    const few = count !== total ? `${number(count)} of ` : '';
+    const searching = scanned < 1 ? ` · searching, ${Math.floor(scanned * 100)} %` : '';
+    const words = `${few}${number(total)} ${what}${total === 1 ? '' : 's'}${searching}`;
+    this.status.textContent = [words, ...notes].join(' · ');
+    if (scanned < 1) this.ask('more', { generation });
+    return fresh;
+  }
+
+  /** Do something once nobody types any more. */
+  protected whenTyped(action: () => void): void {
+    this.stopTyping();
+    this.typing = setTimeout(action, TYPING);
+  }
+
+  protected stopTyping(): void {
+    clearTimeout(this.typing);
+  }
+}
