@@ -17,10 +17,10 @@ from recordings import ORIGIN, SECOND, event
 
 from branchpoint.explore.allocation import Settings
 from branchpoint.explore.likelihood import ask, collect
+from branchpoint.sharing.lanes import Lanes
 from branchpoint.timeline.events import Event, EventLog, EventSet
 from branchpoint.timeline.failures import failure
 from branchpoint.timeline.recording import Recording
-from branchpoint.views.lanes import Lanes
 from branchpoint.views.timeline import TimelineView
 from branchpoint.views.view import LARGEST, STATIC
 

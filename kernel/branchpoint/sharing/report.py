@@ -12,6 +12,7 @@ from html import escape
 
 from branchpoint.explore import curves, plot
 from branchpoint.sharing import picture
+from branchpoint.sharing.lanes import Lanes
 from branchpoint.timeline import listing
 from branchpoint.timeline.clock import SECOND, format_vtime
 from branchpoint.timeline.events import Event, EventSet
@@ -21,6 +22,7 @@ from branchpoint.timeline.recording import Recording
 _AROUND = 2 * SECOND  # ns of log shown before and after a moment
 _ROWS = 60  # events shown around a moment
 _MOMENTS = 24
+_LANES = 60  # of the time line; more are not drawn
 _PACKETS = 300
 _WIDTH = 400  # characters of a line
 _PAYLOAD = 48  # bytes
@@ -54,7 +56,7 @@ def report(run: Recording, packets: Mapping[str, Packets] | None = None) -> str:
         f"<h1>{title}</h1>",
         _table((), _facts(run)),
         "<h2>Time line</h2>",
-        _image(picture.timeline(run), "containers as lanes; lives, faults and exits in time"),
+        _timeline(run),
         "<h2>Containers at the end</h2>",
         _table(
             ("container", "state", "address", "image"),
@@ -91,6 +93,13 @@ def _image(png: bytes, what: str) -> str:
     return (
         f'<p><img alt="{escape(what)}" src="data:image/png;base64,{b64encode(png).decode()}"></p>'
     )
+
+
+def _timeline(run: Recording) -> str:
+    lanes = Lanes.of(run, run.events.columns)
+    start, end = max(lanes.first, run.earliest), run.manifest.end
+    png = picture.png(lanes, start, end, failure=run.manifest.failure, most=_LANES)
+    return _image(png, "containers as lanes; lives, faults and exits in time")
 
 
 def _facts(run: Recording) -> list[Row]:

@@ -1,7 +1,8 @@
-"""Small tables for notebooks: without script or style sheet, and nothing in them can act."""
+"""Small tables and pictures for notebooks: without script or style sheet, nothing can act."""
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Iterable, Sequence
 from html import escape
 
@@ -27,6 +28,12 @@ def html(titles: Sequence[str], rows: Iterable[Sequence[str]], *, verbatim: str 
 def _cell(text: str, verbatim: bool) -> str:
     inert = escape(text, quote=False)
     return f"<code{_VERBATIM}>{inert}</code>" if verbatim else inert
+
+
+def image(png: bytes, words: str, width: int) -> str:
+    """A picture, ``width`` pixels wide, and the words for who does not see it."""
+    data = b64encode(png).decode()
+    return f'<img alt="{escape(words)}" width="{width}" src="data:image/png;base64,{data}">'
 
 
 def note(text: str) -> str:

@@ -13,11 +13,13 @@ import traitlets
 
 from branchpoint.explore import curves
 from branchpoint.explore.curve import Curve
+from branchpoint.sharing.lanes import MOST_COLUMNS, Lanes, told
+from branchpoint.timeline import tables
 from branchpoint.timeline.branch import Branch
 from branchpoint.timeline.clock import SECOND, format_vtime
+from branchpoint.timeline.listing import inert
 from branchpoint.timeline.moment import Moment
 from branchpoint.timeline.recording import Recording
-from branchpoint.views.lanes import MOST_COLUMNS, Lanes, told
 from branchpoint.views.log import LogView
 from branchpoint.views.view import View, bundle
 
@@ -28,6 +30,7 @@ _COLUMNS = 800  # of the first picture, before the browser says how wide it is
 _LEAST = 1000  # ns that a picture shows
 _MOST_CURVES = 6
 _MOST_POINTS = 500  # of a curve
+_MOST_ROWS = 20  # of the static view
 _EVERY = 0.3  # wall seconds between two looks at a branch that runs
 
 
@@ -108,10 +111,8 @@ class TimelineView(View):
         run = self._run
         self._end = self._subject.end.at
         self._events = self._subject.events
-        names = [container.name for container in run.manifest.containers]
-        self._lanes = Lanes(self._events.columns, names, run.origin)
-        first = int(self._events.columns.at[0]) if len(self._events.columns) else run.origin
-        self._span = (max(min(first, run.origin), run.earliest), self._end)
+        self._lanes = Lanes.of(run, self._events.columns)
+        self._span = (max(self._lanes.first, run.earliest), self._end)
 
     def _take_curves(self) -> None:
         """Find the curves that stand above it, those with the most futures first."""
@@ -125,19 +126,23 @@ class TimelineView(View):
 
     def _say(self) -> None:
         """What does not depend on the stretch that is shown."""
-        run, origin = self._run, self._run.origin
-        failure = run.manifest.failure
+        origin, failure = self._run.origin, self._failure
         branch = self._subject if isinstance(self._subject, Branch) else None
         self.state = {
             "lanes": self._lanes.names,
             "span": [self._span[0] - origin, self._span[1] - origin],
             "events": len(self._events),
-            "failure": failure - origin if failure is not None and branch is None else None,
+            "failure": failure - origin if failure is not None else None,
             "fork": branch.start.at - origin if branch is not None else None,
             "earlier": self._earlier,
             "more": self._more,
             "curves": [_points(curve) for curve in self._curves[:_MOST_CURVES]],
         }
+
+    @property
+    def _failure(self) -> int | None:
+        """Absolute ns of what is marked in all lanes."""
+        return None if isinstance(self._subject, Branch) else self._run.manifest.failure
 
     def _draw(self) -> None:
         """A picture of the stretch that is shown."""
@@ -229,16 +234,29 @@ class TimelineView(View):
         return self._events.where(type=shown)
 
     def _fallback_html(self) -> str:
-        from branchpoint.views import picture
+        from branchpoint.sharing import picture
 
-        return picture.html(self)
+        start, end = self.window
+        png = picture.png(
+            self._lanes, *self._stretch, failure=self._failure, curve=next(iter(self._curves), None)
+        )
+        words = f"Timeline from {start:.3f} s to {end:.3f} s of virtual time"
+        events = self._notable()
+        rows = [
+            (f"{e.vtime:.6f}", inert(e.container, 40), inert(e.type, 30), inert(e.text, 100))
+            for e in events[:_MOST_ROWS]
+        ]
+        more = tables.note(f"{len(events) - _MOST_ROWS} more") if len(events) > _MOST_ROWS else ""
+        table = tables.html(("vtime", "container", "event", "text"), rows) if rows else ""
+        return tables.image(png, words, picture.WIDTH) + table + more
 
     def __repr__(self) -> str:
         start, end = self.window
         events = self._notable()
         head = f"{start:.3f} s to {end:.3f} s, {len(self._lanes.names) - 1} containers"
-        rows = [f"  {told(event)}" for event in events[:20]]
-        more = [f"  … {len(events) - 20} more"] if len(events) > 20 else []
+        rows = [f"  {told(event)}" for event in events[:_MOST_ROWS]]
+        left = len(events) - _MOST_ROWS
+        more = [f"  … {left} more"] if left > 0 else []
         return "\n".join([head, *rows, *more])
 
 

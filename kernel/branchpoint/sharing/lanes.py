@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from branchpoint.timeline.clock import format_vtime
 from branchpoint.timeline.events import LOG, Columns, Event
 from branchpoint.timeline.listing import inert
+from branchpoint.timeline.recording import Recording
 
 GUEST = "(guest)"
 """The lane of what comes from no container, or from several."""
@@ -59,7 +60,8 @@ class Lanes:
 
     def __init__(self, columns: Columns, containers: Sequence[str], origin: int) -> None:
         self._columns = columns
-        self._origin = origin
+        self.origin = origin
+        """Absolute ns of vtime 0."""
         found = {columns.names.known[code] for code in np.unique(columns.container).tolist()}
         self.names = [*containers, *sorted(found - {*containers, ""}), GUEST]
         """Of lanes, from the top."""
@@ -68,6 +70,17 @@ class Lanes:
         known = columns.names.known
         self._lane_of = np.array([number.get(name, -1) for name in known], np.int64)
         self._is_log = np.array([name == LOG for name in known], bool)
+
+    @classmethod
+    def of(cls, run: Recording, columns: Columns) -> Lanes:
+        """Those of a timeline of a recording; its containers have one each, seen or not."""
+        return cls(columns, [container.name for container in run.manifest.containers], run.origin)
+
+    @property
+    def first(self) -> int:
+        """The first event, or vtime 0 if that is earlier."""
+        at = self._columns.at
+        return min(int(at[0]), self.origin) if len(at) else self.origin
 
     # -- lines
 
@@ -127,10 +140,10 @@ class Lanes:
             cells, best, counts = cells[keep], best[keep], counts[keep]
         found = []
         for cell, each, number in zip(cells.tolist(), best.tolist(), counts.tolist(), strict=True):
-            event = columns.event(int(positions[each]), self._origin)
+            event = columns.event(int(positions[each]), self.origin)
             kind = _KINDS[ranks[each]]
             lane, place = divmod(cell, count)
-            found.append(Mark(lane, place, kind, event.at - self._origin, told(event), number))
+            found.append(Mark(lane, place, kind, event.at - self.origin, told(event), number))
         return found
 
     def next_mark(self, at: int, *, forward: bool) -> Event | None:
@@ -140,7 +153,7 @@ class Lanes:
         number -= not forward
         if not 0 <= number < len(instants):
             return None
-        return self._columns.event(int(self._notable[number]), self._origin)
+        return self._columns.event(int(self._notable[number]), self.origin)
 
     # -- what lasts
 
