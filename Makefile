@@ -122,7 +122,8 @@ notebook:
 	    --KernelManager.transport_encryption=auto \
 	    --ExecutePreprocessor.store_widget_state=False --ExecutePreprocessor.record_timing=False \
 	    --output-dir build --output $(NOTEBOOK).ipynb notebooks/$(NOTEBOOK).ipynb
-	@$(BIN)/jupyter nbconvert --log-level WARN --to html build/$(NOTEBOOK).ipynb
+	@$(BIN)/jupyter nbconvert --log-level WARN --to html --template-file .ci/page.html.j2 \
+	    build/$(NOTEBOOK).ipynb
 
 lab:
 	@[ -e build/$(NOTEBOOK).ipynb ] || { \

@@ -153,6 +153,7 @@ def test_a_curve_is_a_small_picture_and_words(run: Recording) -> None:
     assert set(data) == {"image/png", "text/plain"}
     assert sum(map(len, data.values())) < 60_000
     assert metadata["image/png"]["width"] <= 800
+    assert metadata["image/png"]["alt"].startswith("Curve of P(exit of db.1) from ")
     assert "turning point at" in data["text/plain"]
     assert len(data["text/plain"].splitlines()) <= 25
 
@@ -168,7 +169,7 @@ def test_the_plot_is_a_figure_that_shows_itself(run: Recording, tmp_path: Path) 
     figure = curve_of(run).plot()
     figure.savefig(tmp_path / "curve.pdf")
     assert (tmp_path / "curve.pdf").stat().st_size < 60_000
-    assert figure._repr_png_().startswith(b"\x89PNG")
+    assert figure._repr_png_()[0].startswith(b"\x89PNG")
     mine = Figure()
     ax = mine.add_subplot()
     assert curve_of(run).plot(ax) is mine

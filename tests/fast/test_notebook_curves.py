@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import pytest
 from nbclient import NotebookClient
+from nbconvert import HTMLExporter
 
-KERNELSPEC = Path(__file__).parents[2] / "kernel" / "kernelspec"
+ROOT = Path(__file__).parents[2]
+KERNELSPEC = ROOT / "kernel" / "kernelspec"
+PAGE = ROOT / ".ci" / "page.html.j2"
 
 SETUP = """
 import sys, time
@@ -90,3 +94,7 @@ def test_a_curve_is_one_picture_in_its_final_state(
     assert [[o.get("data") for o in cell] for cell in again] == [
         [o.get("data") for o in cell] for cell in outputs
     ]
+    for template in ({"template_name": "classic"}, {"template_file": str(PAGE)}):
+        page, _ = HTMLExporter(**template).from_notebook_node(notebook)
+        words = re.findall(r'<img[^>]* alt="(Curve of P\(exit of db.1\) from [^"]*)"', page)
+        assert len(words) == page.count("<img") == 10, "who does not see a picture is told"

@@ -124,14 +124,14 @@ def test_nothing_in_it_belongs_to_this_run_or_computer(saved: str, failing_aria:
     assert date.today().strftime("%b %d") not in saved
 
 
-def test_no_metadata_but_the_kernels_and_sizes_of_pictures(
+def test_no_metadata_but_the_kernels_and_what_pages_need_of_pictures(
     executed: nbformat.NotebookNode,
 ) -> None:
     assert set(executed.metadata) == {"kernelspec", "language_info"}
     assert [cell.metadata for cell in executed.cells if cell.metadata] == []
     told = [output.metadata for output in outputs(executed) if output.get("metadata")]
     assert [set(metadata) for metadata in told] == [{"image/png"}] * len(told)
-    assert all(set(metadata["image/png"]) == {"width", "height"} for metadata in told)
+    assert all(set(metadata["image/png"]) == {"width", "height", "alt"} for metadata in told)
     kinds = {kind for output in outputs(executed) for kind in output.get("data", ())}
     assert kinds <= {"text/plain", "text/html", "image/png"}
 

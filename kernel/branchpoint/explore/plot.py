@@ -35,8 +35,11 @@ _LATIN = 0x250  # what the font is sure to have
 class Picture(Figure):
     """A matplotlib figure that a notebook shows without matplotlib's own help."""
 
-    def _repr_png_(self) -> bytes:
-        return saved(self)
+    words = ""
+    """What it shows, for who does not see it."""
+
+    def _repr_png_(self) -> tuple[bytes, dict[str, str]]:
+        return saved(self), {"alt": self.words}
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,7 @@ def draw(curve: Curve, ax: Axes | None = None) -> Figure:
     """Draw a curve into ``ax``, or into a new picture, which is returned."""
     if ax is None:
         picture = blank(_WIDTH, _HEIGHT)
+        picture.words = words(curve)
         title = (_TITLE * len(curve.summary) + 8) / 72 / _HEIGHT
         ax = picture.add_axes((0.075, 0.12, 0.91, 0.88 - title))
     low, high = ((ns - curve.origin) / SECOND for ns in curve.span)
@@ -85,7 +89,12 @@ def png(curve: Curve) -> tuple[bytes, dict[str, int]]:
     return saved(draw(curve)), size
 
 
-def blank(width: float, height: float) -> Figure:
+def words(curve: Curve) -> str:
+    """What the picture shows, for who does not see it."""
+    return "Curve of " + "; ".join(inert(line, _TITLE_LENGTH) for line in curve.summary)
+
+
+def blank(width: float, height: float) -> Picture:
     """An empty picture of so many inches, outside matplotlib's global state."""
     picture = Picture(figsize=(width, height), dpi=_DPI)
     FigureCanvasAgg(picture)

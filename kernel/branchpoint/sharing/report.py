@@ -129,7 +129,7 @@ def _state(container: object) -> str:
 def _curves(run: Recording) -> Iterator[str]:
     for curve in curves.kept(run):
         yield f"<h2>How likely was it? {_text(curve.question.failure)}</h2>"
-        yield _image(plot.png(curve)[0], "P(failure) against virtual time")
+        yield _image(plot.png(curve)[0], plot.words(curve))
         rows = [
             (format_vtime(p.at - run.origin), f"{p.failed} of {p.trials}", f"{p.p:.2f}",
              "{:.2f} to {:.2f}".format(*p.interval), str(p.censored))
