@@ -5,6 +5,10 @@ from __future__ import annotations
 from labpage import LabPage
 from playwright.sync_api import expect
 
+CURVE = """\
+crash = failure(exit="standby.replicator.1")
+run.likelihood(crash, start=moment.rewind(5), points=3, precision=0.3)"""
+
 
 def press(page: LabPage, *keys: str) -> None:
     for key in keys:
@@ -27,10 +31,12 @@ def test_a_recording_is_triaged_with_the_keyboard_alone(page: LabPage) -> None:
     page.cells.first.wait_for()
     page.wait_idle()
 
+    tab_to(page, ".bpv-canvas")
+    press(page, "p")  # the last thing that happened: the failure
     press(page, "Alt+Shift+P")
-    tab_to(page, ".bpl-failed")
-    press(page, "Enter")
-    expect(page.panel).to_contain_text("chosen:")
+    failure = page.panel.locator(".bpl-failed")
+    expect(failure).to_have_attribute("aria-pressed", "true")
+    page.screenshot("keyboard-timeline")
     press(page, "Alt+Shift+R")
     page.wait_idle()
     expect(page.output(".rewind(seconds=1)")).to_contain_text("main@")
@@ -48,6 +54,44 @@ def test_a_recording_is_triaged_with_the_keyboard_alone(page: LabPage) -> None:
     tab_to(page, ".xterm-helper-textarea")
     page.page.keyboard.type("ss -tn\n")
     expect(terminal).to_contain_text("Peer Address:Port")
+    page.screenshot("keyboard-terminal")
+    press(page, "Shift+Escape")
+
+    press(page, "Alt+Shift+P")
+    tab_to(page, "[data-key=Likelihood]")
+    press(page, "Alt+Shift+I")
+    inserted = page.cell("run.likelihood(").locator(".cm-content")
+    expect(inserted).to_be_focused()
+    expect(inserted).to_contain_text('crash = failure(exit="standby.replicator.1")')
+    press(page, "Control+End", "Control+Shift+Home")  # all of it, to ask for less
+    page.page.keyboard.type(CURVE)
+    press(page, "Control+Enter")
+    expect(page.panel.get_by_role("progressbar")).to_be_visible()
+    notebook = page.evaluate("window.jupyterapp.shell.currentWidget.title.label")
+    press(page, "Alt+w")
+    expect(page.page.get_by_role("button", name="Save", exact=True)).to_be_focused()
+    press(page, "Enter")
+    expect(page.panel).to_contain_text("No notebook is open")
+    page.screenshot("keyboard-closed")
+
+    press(page, "Control+Shift+F")
+    tab_to(page, ".jp-DirListing-itemText")
+    for _ in range(page.page.locator(".jp-DirListing-item").count()):
+        if page.evaluate("document.activeElement.textContent") == notebook:
+            break
+        press(page, "ArrowDown")
+    press(page, "Enter")
+    page.cells.first.wait_for()
+    expect(page.status).to_contain_text("aria")
+    press(page, "Alt+Shift+P")
+    tab_to(page, "[data-key=Attach]")
+    press(page, "Enter")
+    page.wait_idle()
+    attached = page.output("jobs.attach(").locator("img")
+    expect(attached).to_have_count(1)
+    expect(attached).to_be_visible()
+    page.screenshot("keyboard-attached")
+    assert not page.problems
 
 
 def test_the_timeline_strip_is_a_slider_for_the_arrow_keys(page: LabPage) -> None:

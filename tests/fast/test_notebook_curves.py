@@ -41,6 +41,11 @@ question, _ = ask(run, failure("exit:db.1"))
 def likelihood(seed, pool=Slow):
     wanted = Settings(ORIGIN, END, seed=seed)
     return collect(run, question, wanted, pool and pool(SYSTEMS[0]).open)
+
+def in_the_back():
+    from branchpoint import progress
+    with progress.task("drawing", 1, "curves"):
+        return likelihood(3)
 """
 CELLS = [
     "curve = likelihood(1)",
@@ -49,6 +54,10 @@ CELLS = [
     "print('stored'); likelihood(1, None)",
     "curve.plot()",
     "curve.turning_point",
+    "job = jobs.start(in_the_back)",
+    "job.wait(60)  # so that no later cell draws it",
+    "other = jobs.attach()\nother",
+    "other",
 ]
 
 
@@ -82,7 +91,9 @@ def test_a_curve_is_one_picture_in_its_final_state(
     outputs = [cell["outputs"] for cell in notebook.cells[1 : len(CELLS) + 1]]
     kinds = [[output["output_type"] for output in cell] for cell in outputs]
     shown, result = ["display_data"], ["execute_result"]
-    assert kinds == [shown, shown, shown, ["stream", *shown], result, result]
+    assert kinds[:6] == [shown, shown, shown, ["stream", *shown], result, result]
+    assert kinds[-2:] == [shown, shown], "attached to it is one picture, too"
+    assert outputs[-2][0]["data"] == outputs[-1][0]["data"]
     drawn = outputs[0][0]["data"]
     assert "turning point at" in drawn["text/plain"]
     assert "unfinished" not in drawn["text/plain"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from typing import Any
 
 from branchpoint.explore import live
@@ -12,11 +13,14 @@ from branchpoint.explore.curve import Curve
 class CurveDisplay:
     """Shows the curves that cells draw.
 
-    A cell whose last line is a curve that it has drawn shows it once, not twice.
+    A cell whose last line is a curve that it has drawn shows it once, not twice; so does one that
+    attaches to a job which has drawn it.
     """
 
-    def __init__(self, shell: Any) -> None:
+    def __init__(self, shell: Any, mirrored: Callable[[dict[str, Any]], bool]) -> None:
+        """``mirrored(data)`` says whether the cell that runs shows that of a job's output."""
         self._shell = shell
+        self._mirrored = mirrored
         self._numbers = itertools.count(1)
         self._shown: dict[int, Any] = {}  # curves of the cell that runs: which, and the object
 
@@ -35,8 +39,9 @@ class CurveDisplay:
 
     def show(self, curve: Curve) -> None:
         """Show a curve that a cell ends with, or displays, unless it is on the screen already."""
-        if self._shown.get(id(curve)) is not curve:
-            self._publish(curve, {}, update=False)
+        if self._shown.get(id(curve)) is curve or self._mirrored(curve._repr_mimebundle_()[0]):
+            return
+        self._publish(curve, {}, update=False)
 
     def forget(self, *_: Any) -> None:
         """A cell begins: nothing is on its screen."""
@@ -47,9 +52,9 @@ class CurveDisplay:
         self._shell.display_pub.publish(data, metadata, transient=transient, update=update)
 
 
-def install(shell: Any) -> None:
-    """Show curves while they are drawn, in the cells of this shell."""
-    display = CurveDisplay(shell)
+def install(shell: Any, mirrored: Callable[[dict[str, Any]], bool]) -> None:
+    """Show curves while they are drawn, in the cells of this shell; see :class:`CurveDisplay`."""
+    display = CurveDisplay(shell, mirrored)
     shell.display_formatter.ipython_display_formatter.for_type(Curve, display.show)
     shell.events.register("pre_run_cell", display.forget)
     live.use(display.begin)

@@ -26,6 +26,7 @@ class CellJobs:
         self._code: str | None = None  # of the cell that runs
         self._began = 0.0  # when it began to run
         self._cell: Job | None = None  # the job that it is
+        self._mirror: Mirror | None = None  # what it shows of another job
         shell.events.register("pre_run_cell", self._begin)
         shell.events.register("post_run_cell", self._end)
         jobs.use(self._screen)
@@ -43,7 +44,12 @@ class CellJobs:
         while len(self._outputs) > _OUTPUTS:
             del self._outputs[next(iter(self._outputs))]
 
+    def shows(self, data: dict[str, Any]) -> bool:
+        """Whether the cell that runs has attached to a job that has put this out."""
+        return self._mirror is not None and self._mirror.shows(data)
+
     def _begin(self, info: Any) -> None:
+        self._mirror = None
         self._code = info.raw_cell or ""
         self._began = time.monotonic()
 
@@ -57,7 +63,10 @@ class CellJobs:
         """Shows, in the cell that runs, what a job has put out; again and again as it grows."""
         self._code = None  # a cell that follows a job is none itself
         output = self._outputs.get(job.number)
-        return Mirror(self._shell.display_pub, output) if output is not None else lambda: None
+        if output is None:
+            return lambda: None
+        self._mirror = Mirror(self._shell.display_pub, output)
+        return self._mirror
 
 
 class Mirror:
@@ -85,6 +94,10 @@ class Mirror:
                     update=position in self._displays,
                 )
                 self._displays[position] = content["data"]
+
+    def shows(self, data: dict[str, Any]) -> bool:
+        """Whether that is on the screen."""
+        return data in self._displays.values()
 
 
 def name_of(code: str) -> str:
