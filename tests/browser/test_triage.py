@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from labpage import LabPage
 from playwright.sync_api import expect
+
+import branchpoint as bp
+from conftest import Server
 
 
 def test_a_recording_is_triaged_from_the_file_browser(page: LabPage) -> None:
@@ -66,3 +70,41 @@ def test_a_second_opening_makes_a_second_notebook(page: LabPage) -> None:
     page.cells.first.wait_for()
     title = page.evaluate("window.jupyterapp.shell.currentWidget.title.label")
     assert re.fullmatch(r"aria-triage(-\d+)?\.ipynb", title)
+
+
+@pytest.fixture(params=["double-click", "enter"])
+def shared(lab: Server, request: pytest.FixtureRequest) -> str:
+    """The name of a folder with nothing but the recording, as a bundle: ``aria.bpz``."""
+    name = str(request.param)
+    (lab.folder / name).mkdir()
+    with bp.open(lab.folder / "aria.branchpoint") as run:
+        bp.share(run, lab.folder / name / "aria.bpz")
+    return name
+
+
+def test_a_shared_recording_is_opened_from_the_file_browser(
+    page: LabPage, lab: Server, shared: str
+) -> None:
+    page.goto(f"lab/tree/{shared}")
+    item = page.browser_item("aria.bpz")
+    expect(item.locator("[data-icon='branchpoint:recording']")).to_be_visible()
+    if shared == "enter":
+        item.click()
+        page.page.keyboard.press("Enter")
+    else:
+        item.dblclick()
+    page.cells.first.wait_for()
+    page.wait_idle()
+    expect(page.cells.first).to_contain_text("Triage of aria.bpz")
+    expect(page.output("prepare_multiverse_debugging")).to_contain_text("container.exit")
+    expect(page.output("run.timeline()").locator(".bpv")).to_be_visible()
+    page.show_panel()
+    expect(page.panel).to_contain_text("aria.branchpoint ·")
+    page.palette("Rewind by 1 s")
+    page.wait_idle()
+    expect(page.output(".rewind(seconds=1)")).to_contain_text("main@")
+    page.screenshot(f"shared-{shared}")
+    assert sorted(path.name for path in (lab.folder / shared).iterdir() if path.name[0] != ".") == [
+        "aria-triage.ipynb", "aria.bpz", "aria.branchpoint"
+    ]  # fmt: skip
+    assert not page.problems
