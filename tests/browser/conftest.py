@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.error import URLError
 from urllib.request import Request, urlopen
 
@@ -30,6 +31,7 @@ from branchpoint.guest.image import ensure_image
 
 ROOT = Path(__file__).parents[2]
 DEMO = ROOT / "build" / "aria.branchpoint"
+TIED = Path(__file__).with_name("tied.py")
 SCREENS = ROOT / "build" / "screens"
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 QUIET = (
@@ -44,11 +46,12 @@ START = 60  # wall seconds for a server to answer, on a busy computer
 
 @dataclass
 class Server:
-    """A Jupyter server: where it is, its secret, and the folder that it shows."""
+    """A Jupyter server: where it is, its secret, the folder that it shows, and its process."""
 
     url: str
     token: str
     folder: Path
+    pid: int
 
 
 @pytest.fixture(scope="session")
@@ -98,15 +101,19 @@ def jupyter(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 @contextmanager
 def serving(program: str, folder: Path, environment: dict[str, str]) -> Iterator[Server]:
-    """Run ``jupyter lab`` or ``jupyter notebook`` on a folder."""
+    """Run ``jupyter lab`` or ``jupyter notebook`` on a folder.
+
+    It ends with the thread that calls this, also when the whole process is killed.
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     token = secrets.token_hex(16)
     log = folder.parent / f"{folder.name}-{program}.log"
     command = [
-        sys.executable, "-m", program, "--no-browser", "--allow-root", f"--ServerApp.port={port}",
-        "--ServerApp.port_retries=0", f"--IdentityProvider.token={token}",
+        sys.executable, TIED, str(os.getpid()), program, "--no-browser", "--allow-root",
+        f"--ServerApp.port={port}", "--ServerApp.port_retries=0",
+        f"--IdentityProvider.token={token}",
         f"--ServerApp.root_dir={folder}", "--LabApp.expose_app_in_browser=True",
         "--JupyterNotebookApp.expose_app_in_browser=True",
     ]  # fmt: skip
@@ -114,7 +121,7 @@ def serving(program: str, folder: Path, environment: dict[str, str]) -> Iterator
         process = subprocess.Popen(
             command, env=environment, cwd=folder, stdout=out, stderr=out, start_new_session=True
         )
-    server = Server(f"http://127.0.0.1:{port}", token, folder)
+    server = Server(f"http://127.0.0.1:{port}", token, folder, process.pid)
     try:
         deadline = time.monotonic() + START
         while not answers(server):
@@ -133,14 +140,18 @@ def serving(program: str, folder: Path, environment: dict[str, str]) -> Iterator
 
 def answers(server: Server) -> bool:
     """Whether the server is up."""
-    request = Request(
-        f"{server.url}/api/status", headers={"Authorization": f"token {server.token}"}
-    )
     try:
-        with urlopen(request, timeout=5) as reply:
-            return bool(reply.status == 200)
+        ask(server, "status")
     except (URLError, OSError):
         return False
+    return True
+
+
+def ask(server: Server, what: str, data: bytes | None = None) -> Any:
+    """What the server answers to a request; one with ``data`` is a POST."""
+    headers = {"Authorization": f"token {server.token}"}
+    with urlopen(Request(f"{server.url}/api/{what}", data, headers), timeout=5) as reply:
+        return json.load(reply)
 
 
 @pytest.fixture(scope="module")
