@@ -233,6 +233,9 @@ def test_every_entry_has_what_the_format_asks_for(trace: dict[str, Any]) -> None
     assert {entry.ph for entry in entries} == {"M", "X", "b", "e", "i", "C"}
     timed = [entry.ts for entry in entries if entry.ph != "M"]
     assert timed == sorted(timed) and timed[0] >= 0
+    tracks = [(e.pid, e.tid) for e in entries if e.name == "thread_name"]
+    assert len(set(tracks)) == len(tracks)
+    assert all(pid != tid for pid, tid in tracks), "the one of the same number is the main thread"
 
 
 def test_each_container_is_a_track_with_its_lives(trace: dict[str, Any]) -> None:
@@ -248,10 +251,13 @@ def test_each_container_is_a_track_with_its_lives(trace: dict[str, Any]) -> None
 
 def test_faults_begin_and_end(trace: dict[str, Any]) -> None:
     begun, ended = of(trace, "b"), of(trace, "e")
-    assert [(e["name"], e["args"]["vtime"]) for e in begun] == [
-        ("partition db.1", "4.000"), (f"clog {SCRIPT}", "7.000"),
+    assert [(e["name"], e["args"]["vtime"], e["args"]["ends"]) for e in begun] == [
+        ("partition db.1", "4.000", "6.000"), (f"clog {SCRIPT}", "7.000", "10.000"),
     ]  # fmt: skip
-    assert {e["id"]: e["args"]["vtime"] for e in ended} == {1: "6.000", 2: "10.000"}
+    key = [(e["cat"], e["id2"]["local"], e["name"]) for e in begun]
+    assert [(e["cat"], e["id2"]["local"], e["name"]) for e in ended] == key
+    assert len(set(key)) == 2
+    assert [e["args"] for e in ended] == [{}, {}], "a reader would take them for the beginning's"
 
 
 def test_lines_are_instants_and_counted(trace: dict[str, Any]) -> None:
@@ -259,9 +265,9 @@ def test_lines_are_instants_and_counted(trace: dict[str, Any]) -> None:
     assert SCRIPT in texts
     assert not any("\x1b" in text for text in texts)
     assert all(entry["args"]["moment"].startswith("main@") for entry in of(trace, "i"))
-    lines = [e for e in of(trace, "C") if e["name"] == "lines/s db.1"]
-    assert sum(e["args"]["value"] for e in lines) / 4 == len(EVIL)
-    chances = [e["args"]["value"] for e in of(trace, "C") if e["name"].startswith("P(")]
+    lines = [e for e in of(trace, "C") if e["name"] == "db.1"]
+    assert sum(e["args"]["lines/s"] for e in lines) / 4 == len(EVIL)
+    chances = [e["args"]["from here"] for e in of(trace, "C") if e["name"].startswith("P(")]
     assert chances == [0.125, 1.0]
 
 

@@ -1,7 +1,7 @@
 """A recording as a trace in Chrome's format, for Perfetto (and chrome://tracing).
 
-Each container is a track. On it lie its lives as slices, its lines as instants and, above, faults
-as slices of their own; counters tell how much was said and how likely a failure was. Times are
+Each container is a track, with its lives as slices and its lines as instants; each fault has a
+track of its own, and counters tell how much was said and how likely a failure was. Times are
 microseconds since power-on, and each event also tells its virtual time and its moment.
 """
 
@@ -29,7 +29,8 @@ Entry = dict[str, Any]
 def trace(run: Recording) -> Entry:
     """The trace of a recording, to be written as JSON."""
     names = [*(container.name for container in run.manifest.containers), *_OTHERS]
-    tracks = {name: number for number, name in enumerate(names, 1)}
+    # A thread with the number of its process would be its main one, which no container is.
+    tracks = {name: number for number, name in enumerate(names, _SYSTEM + 1)}
     title = inert(run.manifest.title or run.path.name, _NAME)
     entries: list[Entry] = [_meta("process_name", 0, name=title)]
     for name, number in tracks.items():
@@ -79,8 +80,12 @@ def _lives(run: Recording, tracks: dict[str, int]) -> Iterator[Entry]:
 def _faults(run: Recording) -> Iterator[Entry]:
     for number, fault in enumerate(faults(run), 1):
         name = f"{fault.what} {fault.who}".strip()
-        for kind, at in (("b", fault.start), ("e", fault.end)):
-            yield _entry(run, kind, at, name, id=number, cat="fault", tid=0)
+        # With an id that is not local, it would not be counted among what is the system's.
+        place = {"id2": {"local": hex(number)}, "cat": "fault", "tid": 0}
+        ends = {"ends": format_vtime(fault.end - run.origin)}
+        yield _entry(run, "b", fault.start, name, **place, args=ends)
+        # Arguments at the end would replace those of the beginning.
+        yield _entry(run, "e", fault.end, name, **place) | {"args": {}}
 
 
 def _lines(run: Recording, tracks: dict[str, int]) -> Iterator[Entry]:
@@ -103,16 +108,18 @@ def _rates(run: Recording) -> Iterator[Entry]:
         counts = Counter(event.at // _BIN for event in lines)
         for place in sorted({*counts, *(place + 1 for place in counts)}):
             value = counts[place] * SECOND / _BIN
-            yield _counter(run, place * _BIN, f"lines/s {container.name}", value)
+            yield _counter(run, place * _BIN, container.name, "lines/s", value)
 
 
 def _chances(run: Recording) -> Iterator[Entry]:
     for curve in curves.kept(run):
         for point in curve.points:
             if point.trials:
-                yield _counter(run, point.at, f"P({curve.question.failure})", round(point.p, 4))
+                name, chance = f"P({curve.question.failure})", round(point.p, 4)
+                yield _counter(run, point.at, name, "from here", chance)
 
 
-def _counter(run: Recording, at: int, name: str, value: float) -> Entry:
+def _counter(run: Recording, at: int, name: str, what: str, value: float) -> Entry:
+    """One value; the counter is shown as its name followed by what is counted."""
     return {"ph": "C", "pid": _SYSTEM, "tid": 0, "ts": at / 1000, "name": inert(name, _NAME),
-            "args": {"value": value}}  # fmt: skip
+            "args": {what: value}}  # fmt: skip
