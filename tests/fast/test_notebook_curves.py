@@ -108,4 +108,4 @@ def test_a_curve_is_one_picture_in_its_final_state(
     for template in ({"template_name": "classic"}, {"template_file": str(PAGE)}):
         page, _ = HTMLExporter(**template).from_notebook_node(notebook)
         words = re.findall(r'<img[^>]* alt="(Curve of P\(exit of db.1\) from [^"]*)"', page)
-        assert len(words) == page.count("<img") == 10, "who does not see a picture is told"
+        assert len(words) == page.count("<img") == 14, "who does not see a picture is told"
