@@ -84,8 +84,15 @@ class LabPage:
     def close_notebook(self) -> str:
         """Save the notebook in front and close its tab; its kernel goes on. Gives its path."""
         path: str = self.evaluate(f"{_PANEL}.context.path")
-        for command in ("docmanager:save", "application:close"):
-            self.evaluate(f"window.jupyterapp.commands.execute('{command}').then(() => null)")
+        self.evaluate("window.jupyterapp.commands.execute('docmanager:save').then(() => null)")
+        self.start("application:close")
+        self.page.wait_for_function(
+            f"path => {_PANEL}?.context?.path !== path || document.querySelector('.jp-Dialog')",
+            arg=path,
+        )
+        asked = self.page.locator(".jp-Dialog").get_by_role("button", name="Save")
+        if asked.count():  # its running cell has put out something since it was saved
+            asked.click()
         return path
 
     def show_panel(self) -> None:
