@@ -14,7 +14,7 @@ RECORDING := build/aria.branchpoint
 UNFINISHED := build/.unfinished.branchpoint
 RECORDED := build/aria.recorded
 TESTS := $(wildcard tests/fast tests/machine tests/quality tests/browser)
-NPM := .ci/node npm --prefix extension --silent
+NPM := .ci/node npm --prefix extension
 LIBRARIES := extension/node_modules/.package-lock.json
 EXTENSION := extension/labextension/install.json
 LABEXTENSIONS := .venv/share/jupyter/labextensions
@@ -57,13 +57,13 @@ $(READY): pyproject.toml $(wildcard kernel/kernelspec/*)
 
 $(LIBRARIES): $(READY) extension/package.json extension/package-lock.json
 	@echo 'setup: libraries of the JupyterLab extension'
-	@$(NPM) ci
+	@$(NPM) ci --loglevel=error --no-fund --no-audit
 	@touch $@
 
 # JupyterLab finds what is built here by a link, so a change needs no installation.
 $(EXTENSION): $(LIBRARIES) $(shell find extension/src extension/schema extension/style extension/scripts -type f)
 	@echo 'setup: JupyterLab extension and views'
-	@$(NPM) run build:prod
+	@$(NPM) --silent run build:prod
 	@mkdir -p $(LABEXTENSIONS)
 	@rm -rf $(LABEXTENSIONS)/branchpoint-lab
 	@ln -s '$(CURDIR)/extension/labextension' $(LABEXTENSIONS)/branchpoint-lab
@@ -142,7 +142,7 @@ lint: $(READY) $(LIBRARIES)
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
-	@$(NPM) run lint
+	@$(NPM) --silent run lint
 
 bench: setup
 	@$(BIN)/python tests/bench/run.py --readme README.md
