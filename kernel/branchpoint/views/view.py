@@ -14,6 +14,7 @@ from branchpoint import showing
 from branchpoint.errors import BranchpointError
 from branchpoint.timeline.history import History
 from branchpoint.views import identity
+from branchpoint.views.turns import Turns
 
 STATIC = "Static view; run the cell to interact."
 LARGEST = 200_000
@@ -53,6 +54,7 @@ class View(anywidget.AnyWidget):
         old = _open.pop(name, None)
         if old is not None:
             old.close()
+        self._turns = Turns()
         super().__init__(model_id=name, **traits)
         _open[name] = self
         self.on_msg(self._asked)
@@ -99,7 +101,8 @@ class View(anywidget.AnyWidget):
         if answer is None:
             return
         try:
-            answer(message)
+            with self._turns.wait(message.get("turn")):
+                answer(message)
         except BranchpointError as error:
             self.send({"answer": "error", "text": str(error)})
         except (TypeError, ValueError, LookupError, AttributeError, OverflowError):

@@ -17,6 +17,9 @@ export abstract class View<State, Chosen = object> {
   protected readonly status = h('span', { role: 'status' });
   protected readonly error = h('div', { class: 'bpv-error', role: 'alert', hidden: true });
   private readonly busy = h('span', { hidden: true }, '· the kernel is busy, this waits for it');
+  /** Tells what this view asks from what others ask, and in which order. */
+  private readonly page = Math.random().toString(36).slice(2);
+  private requests = 0;
   private patience: ReturnType<typeof setTimeout> | undefined;
   private readonly disposals: (() => void)[] = [];
 
@@ -91,7 +94,7 @@ export abstract class View<State, Chosen = object> {
   // -- the kernel
 
   protected ask(what: string, rest: Record<string, unknown> = {}): void {
-    this.model.send({ ask: what, ...rest });
+    this.model.send({ ask: what, turn: [this.page, this.requests++], ...rest });
     this.patience ??= setTimeout(() => (this.busy.hidden = false), PATIENCE);
   }
 
