@@ -42,7 +42,9 @@ def test_it_speaks_when_something_was_drawn(recorded: tuple[Known, bp.Recording]
         assert lines[0].vtime > known.cause + 29
     else:
         said = [event.vtime for event in lines][: len(drawn)]
-        assert said == pytest.approx(drawn, abs=truths.UNKNOWN[1] + 0.01)
+        calculated = 0.02 if known is truths.RACE else 0  # from what was drawn, before it is said
+        for line, instant in zip(said, drawn, strict=True):
+            assert 0 < line - instant < truths.UNKNOWN[1] + calculated
 
 
 def test_it_sleeps(recorded: tuple[Known, bp.Recording]) -> None:
