@@ -52,7 +52,7 @@ $(READY): pyproject.toml $(wildcard kernel/kernelspec/*)
 	@echo 'setup: Python environment in .venv'
 	@$(PYTHON) -m venv .venv
 	@SKIP_JUPYTER_BUILDER=1 $(BIN)/pip install --quiet --disable-pip-version-check \
-	    --editable '.[notebook,cluster,dev]'
+	    --editable '.[notebook,cluster,export,dev]'
 	@touch $@
 
 $(LIBRARIES): $(READY) extension/package.json extension/package-lock.json

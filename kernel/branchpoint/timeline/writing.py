@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
@@ -17,6 +17,7 @@ from branchpoint.timeline.judges import Judge, Stretch
 from branchpoint.timeline.recording import Recording
 
 _EVERY = 2_000_000_000  # ns between checkpoints; to replay as much takes some tenths of a second
+_BEHIND = 4  # checkpoints; the first, of all that is not as in the boot snapshot, takes longest
 
 R = TypeVar("R", bound=Recording)
 
@@ -24,7 +25,7 @@ R = TypeVar("R", bound=Recording)
 class Writer(Generic[R]):
     """Plays a recording that is being made on, and stores it as it goes.
 
-    What is to be stored is written by a thread while the machine runs on, one checkpoint behind.
+    What is to be stored is written by a thread while the machine runs on, a few checkpoints behind.
     """
 
     def __init__(self, recording: R, until: Failure | None) -> None:
@@ -37,7 +38,10 @@ class Writer(Generic[R]):
         self._written = 0
         """Events that are stored."""
         self._thread = ThreadPoolExecutor(1, "recorder")
-        self._writing: Future[None] | None = None
+        self._writing: list[Future[None]] = []
+        """What the thread was given, the oldest first."""
+        self._failed = False
+        """Whether the thread could not write something."""
 
     def run(self, duration: int, after: int) -> None:
         """Run for ``duration`` (ns) from set-up complete, or until the event that is waited for."""
@@ -90,11 +94,15 @@ class Writer(Generic[R]):
         store, save = self.replayer.checkpoint(player), self._saving()
 
         def write() -> None:
+            if self._failed:
+                return  # what it is the difference to is not there
+            self._failed = True
             store()
             save()
+            self._failed = False
 
-        self._finish()
-        self._writing = self._thread.submit(write)
+        self._writing.append(self._thread.submit(write))
+        self._finish(_BEHIND)
 
     def _saving(self, **changes: Any) -> Callable[[], None]:
         """What stores the events so far; ``changes`` are those of the manifest."""
@@ -108,14 +116,16 @@ class Writer(Generic[R]):
 
         return save
 
-    def _finish(self) -> None:
-        """Wait until what was given to the thread is written.
+    def _finish(self, behind: int = 0) -> None:
+        """Wait until all but the last ``behind`` that the thread was given are written.
 
-        :raises RecordingError: when it could not be, for want of room, say.
+        :raises RecordingError: when one could not be, for want of room, say.
         """
-        if self._writing is not None:
-            writing, self._writing = self._writing, None
-            writing.result()
+        done = self._writing[: max(0, len(self._writing) - behind)]
+        wait(done)
+        self._writing = self._writing[len(done) :]
+        for each in done:
+            each.result()
 
     def save(self, **changes: Any) -> None:
         """Store what happened so far; ``changes`` are those of the manifest."""
