@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from types import TracebackType
 from typing import Any, Generic, TypeVar
 
 from branchpoint import progress
@@ -135,16 +134,12 @@ class Writer(Generic[R]):
     def __enter__(self) -> Writer[R]:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Whatever happened: what was recorded so far is good. After an error nobody has the
-        recording, so it is closed, and can be opened again."""
+    def __exit__(self, kind: object, *_: object) -> None:
+        """After an error, what was recorded so far is good. Nobody has the recording then, so it
+        is closed, and can be opened again."""
         with contextlib.ExitStack() as last:
             if kind is not None:
                 last.callback(self.recording.close)
             last.callback(self._thread.shutdown)
-            self.save()
+            if kind is not None:
+                self.save()
