@@ -1,4 +1,4 @@
-"""What a stretch of work costs: wall time, and CPU time of Python and of emulators apart."""
+"""What a stretch of work costs: wall time, and CPU time of Python, of emulators and of others."""
 
 from __future__ import annotations
 
@@ -23,29 +23,45 @@ class Cost:
     """CPU time of this process, all threads."""
     emulator: float = 0.0
     """CPU time of the processes it started, dead or alive, and of theirs."""
+    others: float = 0.0
+    """CPU time that all other processes of this computer took meanwhile."""
 
     @property
     def cpu(self) -> float:
         return self.python + self.emulator
+
+    @property
+    def disturbed(self) -> float:
+        """The share of this computer's cores that went to others."""
+        return self.others / (self.wall * (os.cpu_count() or 1))
 
 
 @contextmanager
 def cost() -> Iterator[Cost]:
     """Measures the ``with`` block; to be read after it."""
     spent = Cost()
-    started = time.monotonic(), time.process_time(), children_cpu()
+    started = time.monotonic(), time.process_time(), children_cpu(), _everybody()
     try:
         yield spent
     finally:
         spent.wall = time.monotonic() - started[0]
         spent.python = time.process_time() - started[1]
         spent.emulator = children_cpu() - started[2]
+        spent.others = max(0.0, _everybody() - started[3] - spent.cpu)
 
 
 def children_cpu() -> float:
     """CPU seconds of all processes that this one ever started, and of those that they did."""
     ended = resource.getrusage(resource.RUSAGE_CHILDREN)
     return ended.ru_utime + ended.ru_stime + _ticks("self") * _TICK
+
+
+def _everybody() -> float:
+    """CPU seconds of all processes since this computer was started, the kernel's included."""
+    user, nice, system, _, _, irq, softirq, *_ = (
+        int(field) for field in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]
+    )
+    return (user + nice + system + irq + softirq) * _TICK
 
 
 def _ticks(pid: str) -> int:

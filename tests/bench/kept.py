@@ -13,7 +13,7 @@ from figures import Figure
 from subjects import identity
 
 FILE = "measures.json"
-_BUSY = 0.5  # load average above which others are at work
+_BUSY = 0.05  # share of the cores' time that makes the others' work worth a word
 
 
 @dataclass(frozen=True)
@@ -23,13 +23,13 @@ class Taken:
     of: str
     """The machine, guest and emulator that it says something about."""
     date: str
-    load: float
-    """Load average just before."""
+    others: float
+    """Share of the cores' time that went to other processes meanwhile."""
     figures: list[Figure]
 
     @property
     def busy(self) -> bool:
-        return self.load > _BUSY
+        return self.others > _BUSY
 
 
 def keep(work: Path, name: str, taken: Taken) -> None:
@@ -59,7 +59,8 @@ def caption(machine: str, taken: Iterable[tuple[str, Taken]]) -> str:
     text = f"Measured on {machine}"
     if dates:
         text += f", {' to '.join(dict.fromkeys((dates[0], dates[-1])))}"
-    busy = [f"{name} (load {each.load:.1f})" for name, each in taken if each.busy]
+    busy = [f"{name} ({each.others:.0%})" for name, each in taken if each.busy]
     if busy:
-        text += f". The machine was busy, so that times are too long, for: {', '.join(busy)}"
+        text += ". Others had a share of the cores, so that times are too long, for: "
+        text += ", ".join(busy)
     return text + "."

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ from pathlib import Path
 import soaking
 import table
 from branching import branching
+from cost import cost
 from curves import curves
 from figures import Figure
 from futures import futures
@@ -71,11 +71,11 @@ def main() -> int:
     taken: dict[str, Taken] = {}
     failed = False
     for name in [name for name in arguments.only or _MEASURES if name != _SOAK]:
-        load = os.getloadavg()[0]
-        found = _apart(name, arguments)
+        with cost() as spent:
+            found = _apart(name, arguments)
         failed |= found is None
         figures = [Figure(name, "could not be measured", met=False)] if found is None else found
-        taken[name] = Taken(identity(), table.today(), load, figures)
+        taken[name] = Taken(identity(), table.today(), spent.disturbed, figures)
         if found is not None and not arguments.quick:
             keep(work, name, taken[name])
     caption, figures = _summary(work, taken)

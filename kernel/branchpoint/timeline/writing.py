@@ -15,7 +15,7 @@ from branchpoint.timeline.failures import Failure
 from branchpoint.timeline.judges import Judge, Stretch
 from branchpoint.timeline.recording import Recording
 
-_EVERY = 2_000_000_000  # ns between checkpoints; to replay as much takes some tenths of a second
+_EVERY = 3_000_000_000  # ns between checkpoints; to replay as much takes some tenths of a second
 _BEHIND = 4  # checkpoints; the first, of all that is not as in the boot snapshot, takes longest
 
 R = TypeVar("R", bound=Recording)
@@ -76,7 +76,7 @@ class Writer(Generic[R]):
         return judge
 
     def play(self, end: int, stop: Any, task: progress.Task | None = None) -> None:
-        """Play the recording on, with a checkpoint every two seconds."""
+        """Play the recording on, with a checkpoint every three seconds."""
         origin = self.files.manifest.origin
         while self.root.tip.at < end:
             mark = (self.root.tip.at // _EVERY + 1) * _EVERY
