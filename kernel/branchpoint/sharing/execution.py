@@ -7,6 +7,7 @@ of each cell that is done.
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 _PATIENCE = 24 * 3600  # wall seconds for one cell; whoever waits can interrupt
 _START = 300  # wall seconds in which a kernel must have started, on a busy computer
@@ -30,6 +31,10 @@ def main(path: str, folder: str) -> None:
         resources={"metadata": {"path": folder}},
         on_cell_executed=lambda cell, cell_index, **_: print(cell_index + 1, flush=True),
     )
+    manager = client.create_kernel_manager()
+    # Sockets in the copy's folder: they need no network, and nobody else can reach them.
+    manager.transport = "ipc"
+    manager.ip = str(Path(path).with_name("kernel"))
     client.execute()
     nbformat.write(notebook, path)
 
