@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any, Generic, TypeVar
@@ -13,9 +14,12 @@ from branchpoint.timeline.clock import format_vtime
 from branchpoint.timeline.events import Event
 from branchpoint.timeline.failures import Failure
 from branchpoint.timeline.judges import Judge, Stretch
+from branchpoint.timeline.player import Player
 from branchpoint.timeline.recording import Recording
 
-_EVERY = 3_000_000_000  # ns between checkpoints; to replay as much takes some tenths of a second
+_STEP = 500_000_000  # ns; checkpoints lie on its multiples
+_WORK = 0.3  # s of the emulator's CPU time between two, which a rewind may have to replay
+_FAR = 4_000_000_000  # ns between two at most, however idle the system is
 _BEHIND = 4  # checkpoints; the first, of all that is not as in the boot snapshot, takes longest
 
 R = TypeVar("R", bound=Recording)
@@ -41,6 +45,8 @@ class Writer(Generic[R]):
         """What the thread was given, the oldest first."""
         self._failed = False
         """Whether the thread could not write something."""
+        self._last = self.root.tip.at, 0.0
+        """The last checkpoint: its instant (ns), and the emulator's CPU time (s) then."""
 
     def run(self, duration: int, after: int) -> None:
         """Run for ``duration`` (ns) from set-up complete, or until the event that is waited for."""
@@ -76,20 +82,25 @@ class Writer(Generic[R]):
         return judge
 
     def play(self, end: int, stop: Any, task: progress.Task | None = None) -> None:
-        """Play the recording on, with a checkpoint every three seconds."""
+        """Play the recording on, with checkpoints as far apart as it takes little to replay."""
         origin = self.files.manifest.origin
         while self.root.tip.at < end:
-            mark = (self.root.tip.at // _EVERY + 1) * _EVERY
+            mark = (self.root.tip.at // _STEP + 1) * _STEP
             stopped = self.replayer.play(self.root, min(mark, end), stop)
-            if self.root.tip.at == mark or stopped or self.root.tip.at == end:
-                self._checkpoint()
+            player = self.replayer.bring(self.root, self.root.tip)
+            if stopped or self.root.tip.at == end or self._far(player):
+                self._checkpoint(player)
             if task is not None:
                 task.update((self.root.tip.at - origin) / 1e9)
             if stopped:
                 return
 
-    def _checkpoint(self) -> None:
-        player = self.replayer.bring(self.root, self.root.tip)
+    def _far(self, player: Player) -> bool:
+        at, spent = self._last
+        return player.place.at >= at + _FAR or _cpu_time(player) >= spent + _WORK
+
+    def _checkpoint(self, player: Player) -> None:
+        self._last = player.place.at, _cpu_time(player)
         store, save = self.replayer.checkpoint(player), self._saving()
 
         def write() -> None:
@@ -143,3 +154,9 @@ class Writer(Generic[R]):
             last.callback(self._thread.shutdown)
             if kind is not None:
                 self.save()
+
+
+def _cpu_time(player: Player) -> float:
+    """What the player's emulator has used so far, in s."""
+    pid = player.computer.pid
+    return time.clock_gettime((~pid << 3) | 2)  # as clock_getcpuclockid(3) makes it of a pid
