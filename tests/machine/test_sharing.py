@@ -194,10 +194,10 @@ def test_a_state_that_differs_is_found_and_named(
     small_path: Path, copy_of: Callable[[Path], Path]
 ) -> None:
     path = copy_of(small_path)
-    forge(path, lambda mark: mark.update(digest="0" * 64), 3)
+    forge(path, lambda mark: mark.update(digest="0" * 64), 1)
     found = bp.verify(path)
     assert not found
-    assert found.equal == 3
+    assert found.equal == 1
     assert any("in another state than the recording was" in each for each in found.problems)
     assert "does NOT replay as recorded" in str(found)
     done = subprocess.run(
@@ -225,7 +225,7 @@ def test_an_event_that_never_was_is_found(
 
 def test_a_damaged_checkpoint_is_found(small_path: Path, copy_of: Callable[[Path], Path]) -> None:
     path = copy_of(small_path)
-    victim = sorted((path / "checkpoints").iterdir())[2]
+    victim = sorted((path / "checkpoints").iterdir())[1]
     data = bytearray(victim.read_bytes())
     data[-1] ^= 1
     victim.write_bytes(data)

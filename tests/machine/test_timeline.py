@@ -7,6 +7,8 @@ import threading
 from pathlib import Path
 
 import pytest
+from places import IDLE
+from ruamel.yaml import YAML
 
 import branchpoint as bp
 from branchpoint import Time, bash
@@ -39,6 +41,19 @@ def test_a_branch_with_nothing_added_is_the_recording(small: bp.Recording) -> No
     branch = small.at(1).branch().wait(3)
     assert branch.end == small.at(4)
     assert branch.events.map(str) == small.at(4).events.map(str)
+
+
+def test_checkpoints_lie_closer_where_the_system_is_busy(tmp_path: Path) -> None:
+    """At work for the first four seconds, idle afterwards."""
+    at_work = "busybox timeout 4 busybox sh -c 'while :; do :; done'; exec busybox sleep infinity"
+    system = YAML(typ="safe").load(IDLE)
+    system["services"]["a"]["command"] = ["busybox", "sh", "-c", at_work]
+    compose = tmp_path / "compose.yaml"
+    YAML(typ="safe").dump(system, compose)
+    with bp.record(compose, tmp_path / "made.branchpoint", seed=1, duration=14) as run:
+        kept = [(at - run.origin) / 1e9 for at in run.files.checkpoints]
+    busy, idle = [at for at in kept if 0 < at <= 4], [at for at in kept if 5 < at <= 13]
+    assert len(busy) > len(idle) >= 2, kept
 
 
 def test_siblings_know_nothing_of_each_other(small: bp.Recording) -> None:
