@@ -17,7 +17,7 @@ from pathlib import Path
 import soaking
 import table
 from branching import branching
-from cost import cost
+from cost import adopt, bury, cost
 from curves import curves
 from figures import Figure
 from futures import futures
@@ -68,11 +68,13 @@ def main() -> int:
         return 0
     if arguments.soak is not None:
         soaking.soak_all(work, {**soaking.COUNTS, **dict(arguments.soak)})
+    adopt()  # workers may end before their emulators
     taken: dict[str, Taken] = {}
     failed = False
     for name in [name for name in arguments.only or _MEASURES if name != _SOAK]:
         with cost() as spent:
             found = _apart(name, arguments)
+            bury()
         failed |= found is None
         figures = [Figure(name, "could not be measured", met=False)] if found is None else found
         taken[name] = Taken(identity(), table.today(), spent.disturbed, figures)
