@@ -39,7 +39,8 @@ def rerecord(
         inputs=list(inputs), end=run.earliest, ended="interrupted", failure=None, event_blocks=0
     )
     files = RecordingFiles.create(path, head)
-    with Writer(kind(files, lambda: run.replayer.snapshot), until) as writer:
+    recording = kind(files, lambda: run.replayer.snapshot)
+    with Writer(recording, until, run.files.digests.keys()) as writer:
         with progress.task(f"setting up {old.title}"):
             writer.play(old.origin, None)
         writer.run(horizon - old.origin, after)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any, Generic, TypeVar
 
@@ -31,10 +31,12 @@ class Writer(Generic[R]):
     What is to be stored is written by a thread while the machine runs on, a few checkpoints behind.
     """
 
-    def __init__(self, recording: R, until: Failure | None) -> None:
-        """``until`` is the failure that ends it."""
+    def __init__(self, recording: R, until: Failure | None, instants: Collection[int] = ()) -> None:
+        """``until`` is the failure that ends it. Checkpoints are taken where they are due, and at
+        ``instants`` (absolute ns)."""
         self.recording = recording
         self.until = until
+        self.instants = instants
         self.files = recording.files
         self.replayer = recording.replayer
         self.root = self.replayer.root
@@ -85,19 +87,24 @@ class Writer(Generic[R]):
         """Play the recording on, with checkpoints as far apart as it takes little to replay."""
         origin = self.files.manifest.origin
         while self.root.tip.at < end:
-            mark = (self.root.tip.at // _STEP + 1) * _STEP
+            mark = self._next_mark(self.root.tip.at)
             stopped = self.replayer.play(self.root, min(mark, end), stop)
             player = self.replayer.bring(self.root, self.root.tip)
-            if stopped or self.root.tip.at == end or self._far(player):
+            if stopped or self.root.tip.at == end or self._due(player):
                 self._checkpoint(player)
             if task is not None:
                 task.update((self.root.tip.at - origin) / 1e9)
             if stopped:
                 return
 
-    def _far(self, player: Player) -> bool:
-        at, spent = self._last
-        return player.place.at >= at + _FAR or _cpu_time(player) >= spent + _WORK
+    def _next_mark(self, now: int) -> int:
+        """The next instant at which a checkpoint may be due."""
+        step = (now // _STEP + 1) * _STEP
+        return min([step, *(at for at in self.instants if at > now)])
+
+    def _due(self, player: Player) -> bool:
+        now, (at, spent) = player.place.at, self._last
+        return now in self.instants or now >= at + _FAR or _cpu_time(player) >= spent + _WORK
 
     def _checkpoint(self, player: Player) -> None:
         self._last = player.place.at, _cpu_time(player)
