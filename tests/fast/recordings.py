@@ -86,3 +86,9 @@ def make(path: Path, seconds: int = 10) -> Path:
     with RecordingFiles.create(path, head()) as files:
         fill(files, seconds)
     return path
+
+
+def state(files: RecordingFiles, at: int) -> dict[int, bytes]:
+    """The content of every page that differs from the boot snapshot."""
+    numbers, hashes = files.pages_at(at)
+    return dict(zip(numbers.tolist(), map(bytes, files.pages.get(hashes)), strict=True))

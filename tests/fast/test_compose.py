@@ -15,7 +15,6 @@ from ruamel.yaml import YAML
 from branchpoint.errors import BranchpointError, ComposeError
 from branchpoint.faults.settings import Drawn
 from branchpoint.system.compose import load
-from branchpoint.system.interpolation import Interpolator, read_env_file
 from branchpoint.system.model import (
     SECOND,
     Dependency,
@@ -389,23 +388,6 @@ def test_unset_variables_are_told(tmp_path: Path) -> None:
     assert (note.line, "NOPE has no value" in note.text) == (4, True)
 
 
-@pytest.mark.parametrize(
-    ("text", "value"),
-    [
-        ("$A-${A}", "1-1"),
-        ("${E:-d}|${E-d}|${U:-d}|${U-d}", "d||d|d"),
-        ("${A:+x}|${E:+x}|${E+x}|${U+x}", "x||x|"),
-        ("${U:-${A}}", "1"),
-        ("${U:-${V:-$$}}", "$"),
-        ("$$A $${A}", "$A ${A}"),
-        ("${A:?no} ${U:-a}b}", "1 ab}"),
-        ("no variable", "no variable"),
-    ],
-)
-def test_interpolation(text: str, value: str) -> None:
-    assert Interpolator({"A": "1", "E": ""}, Path("f"))(text, 1) == value
-
-
 def test_recipes(tmp_path: Path) -> None:
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "tool").write_text("#!/bin/sh\n")
@@ -508,13 +490,6 @@ def test_any_value_anywhere_is_read_or_refused(
         load(folder, environ={})
     except BranchpointError as error:
         assert str(error).startswith(str(folder))
-
-
-def test_env_file_size(tmp_path: Path) -> None:
-    file = tmp_path / "big.env"
-    file.write_bytes(b"#" * (2 << 20))
-    with pytest.raises(ComposeError, match="larger than 1024 KiB"):
-        read_env_file(file, {})
 
 
 def test_override_files_are_not_forgotten(tmp_path: Path) -> None:

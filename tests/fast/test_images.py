@@ -6,7 +6,6 @@ import gzip
 import io
 import json
 import lzma
-import os
 import stat
 import tarfile
 import zlib
@@ -17,14 +16,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from imagefiles import CAPABILITY, TestImage, archived, layer, link, member, sha256, write_layout
 
-from branchpoint.errors import BranchpointError, ImageError, SetupError
+from branchpoint.errors import ImageError
 from branchpoint.guest.tree import Tree
 from branchpoint.system import archive, tarscan
 from branchpoint.system.accounts import identify
 from branchpoint.system.archive import open_archive
-from branchpoint.system.compose import load
-from branchpoint.system.engines import builder
-from branchpoint.system.images import find_images
 
 
 @pytest.fixture(autouse=True)
@@ -401,117 +397,3 @@ def test_unknown_users(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match='no group "staff"'):
         identify(tree, "web:staff")
     assert identify(Tree(), "7").uid == 7
-
-
-# --- where images come from ----------------------------------------------------------------------
-
-
-def compose(tmp_path: Path, body: str) -> Path:
-    (tmp_path / "compose.yaml").write_text(body)
-    return tmp_path
-
-
-def test_references(tmp_path: Path) -> None:
-    IMAGE.docker(tmp_path / "plain.tar")
-    IMAGE.oci(tmp_path / "layout", tag="v1")
-    system = load(
-        compose(
-            tmp_path,
-            """
-services:
-  a: {image: ./plain.tar}
-  b: {image: "docker-archive:plain.tar:test:1"}
-  c: {image: "oci:layout:v1"}
-  d: {image: "named:7"}
-  e: {image: ./gone.tar, scale: 0}
-x-branchpoint: {images: {"named:7": ./plain.tar}}
-""",
-        ),
-        environ={},
-    )
-    images = find_images(system)
-    assert sorted(images) == ["a", "b", "c", "d"]
-    assert {image.id for image in images.values()} == {IMAGE.id}
-    assert images["d"].unpack().read("data/new") == b"new"
-
-
-def test_a_missing_archive_is_located(tmp_path: Path) -> None:
-    system = load(compose(tmp_path, "services:\n  a:\n    image: ./gone.tar\n"), environ={})
-    with pytest.raises(
-        ImageError, match=r'compose\.yaml:3: service "a": .*gone\.tar does not exist'
-    ):
-        find_images(system)
-
-
-ENGINE = """#!/bin/sh
-echo "$0 $*" >> {log}
-case "$1 $2" in
-    "image inspect") [ "$5" = shop:1 ] || [ "$5" = {id} ] && echo sha256:{id} && exit 0
-        echo "Error: No such image: $5" >&2; exit 1;;
-    "save -o") cp {archive} "$3";;
-    "build --iidfile") echo sha256:{id} > "$3";;
-    "info ") exit 0;;
-    *) exit 9;;
-esac
-"""
-
-
-def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str = ENGINE) -> Path:
-    """A stand-in for docker that answers as docker does, and logs what it was asked."""
-    log = tmp_path / "log"
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    program = folder / "docker"
-    program.write_text(
-        script.format(log=log, id=IMAGE.id, archive=IMAGE.docker(tmp_path / "saved.tar"))
-    )
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{folder}:{os.defpath}")
-    return log
-
-
-def test_a_local_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    log = engine(tmp_path, monkeypatch)
-    system = load(compose(tmp_path, "services: {a: {image: 'shop:1'}}"), environ={})
-    for _ in range(2):
-        image = find_images(system)["a"]
-        assert (image.name, image.id) == ("shop:1", IMAGE.id)
-    assert log.read_text().count("save -o") == 1  # the second time it was known
-    assert image.unpack().read("data/new") == b"new"
-
-
-def test_building(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    log = engine(tmp_path, monkeypatch)
-    body = "services: {a: {build: {context: ., dockerfile: D, target: t, args: {X: y}}}}"
-    image = find_images(load(compose(tmp_path, body), environ={}))["a"]
-    assert image.id == IMAGE.id
-    (line,) = [line for line in log.read_text().splitlines() if " build " in line]
-    assert f"-f {tmp_path}/D --target t --build-arg X=y {tmp_path}" in line
-
-
-def test_an_image_nobody_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    engine(tmp_path, monkeypatch)
-    system = load(compose(tmp_path, "services:\n  a:\n    image: redis:7\n"), environ={})
-    with pytest.raises(ImageError) as caught:
-        find_images(system)
-    text = str(caught.value)
-    assert 'compose.yaml:3: service "a": the image "redis:7" is not on this computer' in text
-    assert "docker: Error: No such image: redis:7; podman is not installed" in text
-    assert "docker save -o redis-7.tar redis:7" in text
-
-
-def test_no_engine_to_build(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(SetupError, match="docker is not installed; podman is not installed"):
-        builder()
-
-
-def test_a_failing_build_shows_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    engine(
-        tmp_path,
-        monkeypatch,
-        '#!/bin/sh\n[ "$1" = info ] && exit 0\necho "step 3: no such file"; exit 1\n',
-    )
-    system = load(compose(tmp_path, "services: {a: {build: .}}"), environ={})
-    with pytest.raises(BranchpointError, match=r"could not build .*\n.*step 3: no such file"):
-        find_images(system)
