@@ -128,7 +128,8 @@ def test_exits_tell_whether_somebody_asked_for_them(idle: bp.Recording) -> None:
     branch.control("kill", "c.1")
     branch.control("kill", "b.1")
     branch.wait(1)
-    assert exits(branch)[3:] == [("c.1", "137", "1"), ("b.1", "137", "1")]
+    # Two at one instant: which of them ends first is the guest's business.
+    assert sorted(exits(branch)[3:]) == [("b.1", "137", "1"), ("c.1", "137", "1")]
     assert state(branch, "b.1") == "running"
 
 
