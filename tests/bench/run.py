@@ -22,6 +22,7 @@ from curves import curves
 from figures import Figure
 from futures import futures
 from idling import idling
+from instants import instants
 from interleaving import interleaving
 from kept import Taken, keep, kept
 from kept import caption as kept_caption
@@ -52,7 +53,7 @@ _MEASURES: dict[str, Callable[[Scale, Path], list[Figure]]] = {
     measure.__name__: measure
     for measure in (
         recordings, opening, rewinding, branching, idling, sharing, states, storing,
-        interleaving, futures, curves, known_answers,
+        interleaving, instants, futures, curves, known_answers,
     )
 }  # fmt: skip
 

@@ -262,12 +262,13 @@ class Computer:
                     interrupt = stop
                     self._socket.settimeout(_GRACE)
         except TimeoutError:
+            words = self._last_words()
             self.close()
             if interrupt is not None:
                 raise interrupt from None
             raise MachineError(
                 f"no virtual time has passed for {_PATIENCE} s at about {last} ns, so the emulator "
-                f"was ended{self._last_words()}",
+                f"was ended{words}",
                 "go on from an earlier moment; if it happens again there, please report it",
             ) from None
         except OSError as error:
@@ -298,8 +299,9 @@ class Computer:
             self._process.wait(1)
         code = self._process.poll()
         how = "stopped answering" if code is None else f"ended with status {code}"
+        words = self._last_words()
         self.close()
-        return MachineError(f"the emulator {how} at {self.now} ns{self._last_words()}")
+        return MachineError(f"the emulator {how} at {self.now} ns{words}")
 
     def _last_words(self) -> str:
         words = self.console()[-1000:].strip()

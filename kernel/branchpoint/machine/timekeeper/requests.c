@@ -79,7 +79,7 @@ static void serve(const struct request *r, uint8_t *payload)
 {
     if (r->op == OP_NUDGE)
         return;                    /* it woke the main loop, which is all it is for */
-    const char *problem = find_memory();
+    const char *problem = self.problem ? self.problem : find_memory();
     if (problem) {
         fail("%s", problem);
         return;
@@ -154,7 +154,7 @@ static void on_request(void *unused)
 static void attach(void *unused)
 {
     (void)unused;
-    prepare_states();
+    self.problem = prepare_states();
     attach_stops();
     qemu_set_fd_handler(self.socket, on_request, NULL, NULL);
 }

@@ -25,42 +25,49 @@ static int on_cpu_loaded(void *cpu, int version)
 }
 
 /* Put ``what`` into ``place`` (``size`` bytes), which QEMU means to be constant. */
-static void put(void *place, const void *what, size_t size)
+static bool put(void *place, const void *what, size_t size)
 {
     uintptr_t start = (uintptr_t)place & -(uintptr_t)PAGE;
     uintptr_t length = (uintptr_t)place + size - start;
     if (mprotect((void *)start, length, PROT_READ | PROT_WRITE))
-        return;
+        return false;
     memcpy(place, what, size);
-    mprotect((void *)start, length, PROT_READ);
+    return !mprotect((void *)start, length, PROT_READ);
 }
 
 static void keep_translations(void)
 {
     struct vmstate *cpu = &vmstate_cpu_common;
-    int (*post_load)(void *, int) = on_cpu_loaded;
+    struct vmstate changed = *cpu;
+    changed.post_load = on_cpu_loaded;
     if (!strcmp(cpu->name, "cpu_common") && cpu->version == 1 && cpu->minimum_version == 1 &&
         cpu->post_load && cpu->fields && !strcmp(cpu->fields->name, "halted"))
-        put(&cpu->post_load, &post_load, sizeof post_load);
+        put(cpu, &changed, sizeof changed);
 }
 
-/* Saving the real-time clock chip first writes the time of day into its registers. A guest that
- * has halted the chip, or sets it register by register, would see that somebody looked. Nothing
- * of it is needed: the chip does the same whenever the guest reads. */
-static void leave_clock_alone(void)
+/* Saving the real-time clock chip first writes the time of day into its registers, and loading it
+ * plans its periodic interrupt anew. A guest that has halted the chip, or sets it register by
+ * register, would see that somebody looked. Neither is needed: the chip brings its registers up to
+ * date whenever the guest reads, and the plan is in the state. */
+static bool leave_clock_alone(void)
 {
     Object *chip = object_resolve_path_type("", "mc146818rtc", NULL);
     struct vmstate *clock = chip ? (struct vmstate *)qdev_get_vmsd(chip) : NULL;
-    int (*pre_save)(void *) = NULL;
-    if (clock && !strcmp(clock->name, "mc146818rtc") && clock->version == 3)
-        put(&clock->pre_save, &pre_save, sizeof pre_save);
+    if (!clock || strcmp(clock->name, "mc146818rtc") || clock->version != 3)
+        return false;
+    struct vmstate changed = *clock;
+    changed.pre_save = NULL;
+    changed.post_load = NULL;
+    return put(clock, &changed, sizeof changed);
 }
 
-void prepare_states(void)
+/* What is wrong with this QEMU; or NULL. */
+const char *prepare_states(void)
 {
     keep_translations();
-    if (self.cure_clock)
-        leave_clock_alone();
+    if (self.cure_clock && !leave_clock_alone())
+        return "the clock chip of this QEMU is not the one that is known";
+    return fold_flags() ? NULL : "this QEMU numbers its registers otherwise";
 }
 
 void do_save(void)
@@ -70,11 +77,7 @@ void do_save(void)
         fail("cannot make a buffer: %s", strerror(errno));
         return;
     }
-    if (!fold_flags()) {
-        fail("register %d is not MXCSR in this QEMU", MXCSR);
-        close(fd);
-        return;
-    }
+    fold_flags();
     QEMUFile *file = qemu_file_new_output(qio_channel_file_new_fd(dup(fd)));
     global_state_store_running();
     int error = qemu_save_device_state(file);
@@ -146,12 +149,7 @@ void do_load(uint64_t pool_size, uint64_t n, const uint8_t *data, size_t length)
     cpu_reset(qemu_get_cpu(0));
     self.last_task = 0;
     self.request = 0;
-    /* The real-time clock chip plans its periodic interrupt anew after loading, unless it is told
-     * that whoever loads knows better: its plan is in the state. */
-    if (self.cure_clock)
-        replay_mode = REPLAY_RECORD;
     int error = qemu_load_device_state(file);
-    replay_mode = REPLAY_NONE;
     qemu_clock_enable(CLOCK_VIRTUAL, true);
     qemu_fclose(file);
     if (error < 0)

@@ -22,6 +22,7 @@ struct reply { uint32_t status, length; int64_t now; uint64_t value, watched; };
 
 extern struct timekeeper {
     int socket, pool, exchange;
+    const char *problem;           /* because of which nothing can be done; or NULL */
     uint64_t switch_address;       /* guest address of __switch_to_asm; 0: not known yet */
     uint64_t idle_task;            /* guest address of init_task, the idle one; 0: not known */
     uint64_t last_task;            /* the last other one that was switched to; 0: not known */
@@ -80,7 +81,7 @@ bool map_pool(uint64_t size);
 void do_objects(void);
 
 /* ---- states.c ---- */
-void prepare_states(void);
+const char *prepare_states(void);
 void do_save(void);
 void do_load(uint64_t pool_size, uint64_t n, const uint8_t *data, size_t length);
 
