@@ -57,7 +57,7 @@ static void x87(void)
         __asm__ volatile("fnstenv %0\n fldenv %0" : "=m"(tags));
         uint64_t bits;
         memcpy(&bits, &z, sizeof bits);
-        fold(bits ^ status ^ (uint64_t)tags[4] << 20);
+        fold(bits ^ status ^ (uint64_t)(tags[4] ^ tags[8] ^ tags[12]) << 20);
     }
 }
 

@@ -88,7 +88,7 @@ GByteArray *g_byte_array_new(void);
 GByteArray *g_byte_array_set_size(GByteArray *, unsigned);
 
 /* The head of a VMStateField and the whole of a VMStateDescription, as in QEMU 10 and 11. */
-struct vmstate_field { const char *name; };
+struct vmstate_field { const char *name, *hint; size_t offset; };
 struct vmstate {
     const char *name;
     bool unmigratable, early_setup;
@@ -96,7 +96,9 @@ struct vmstate {
     int (*pre_load)(void *), (*post_load)(void *, int), (*pre_save)(void *), (*post_save)(void *);
     bool (*needed)(void *), (*dev_unplug_pending)(void *);
     const struct vmstate_field *fields;
+    const struct vmstate *const *subsections;
 };
+extern const struct vmstate vmstate_x86_cpu;
 extern struct vmstate vmstate_cpu_common;
 
 #endif

@@ -13,6 +13,7 @@
 
 struct move { uint32_t page, slot; };
 #define FROM_TEMPLATE UINT32_MAX
+#define SEGMENTS 4                 /* bytes: two selectors */
 
 /* Loading a CPU throws away all translated code, as QEMU cannot know what became of memory. We do
  * know, and have invalidated what lay on changed pages (do_load); to translate everything else
@@ -61,12 +62,26 @@ static bool leave_clock_alone(void)
     return put(clock, &changed, sizeof changed);
 }
 
+/* The segments of the last x87 instruction and its operand, which FSTENV shows, are in no state of
+ * QEMU's. They lie behind its opcode; a state of ours ends with them. */
+static bool find_segments(void)
+{
+    for (const struct vmstate *const *part = vmstate_x86_cpu.subsections; *part; part++)
+        if (!strcmp((*part)->name, "cpu/fpop_ip_dp") && (*part)->fields &&
+            !strcmp((*part)->fields->name, "env.fpop"))
+            self.segments = (uint8_t *)qemu_get_cpu(0) + (*part)->fields->offset +
+                            sizeof(uint16_t);
+    return self.segments;
+}
+
 /* What is wrong with this QEMU; or NULL. */
 const char *prepare_states(void)
 {
     keep_translations();
     if (self.cure_clock && !leave_clock_alone())
         return "the clock chip of this QEMU is not the one that is known";
+    if (self.cure_flags && !find_segments())
+        return "the processor of this QEMU is not the one that is known";
     return fold_flags() ? NULL : "this QEMU numbers its registers otherwise";
 }
 
@@ -85,6 +100,8 @@ void do_save(void)
         error = qemu_fflush(file);
     qemu_fclose(file);
     off_t size = lseek(fd, 0, SEEK_END);
+    if (self.cure_flags && write(fd, self.segments, SEGMENTS) == SEGMENTS)
+        size += SEGMENTS;
     void *data = error || size <= 0 ? NULL : mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0);
     if (data && data != MAP_FAILED) {
         answer(ST_OK, 0, data, size);
@@ -152,6 +169,8 @@ void do_load(uint64_t pool_size, uint64_t n, const uint8_t *data, size_t length)
     int error = qemu_load_device_state(file);
     qemu_clock_enable(CLOCK_VIRTUAL, true);
     qemu_fclose(file);
+    if (self.cure_flags && state_length >= SEGMENTS)
+        memcpy(self.segments, state + state_length - SEGMENTS, SEGMENTS);
     if (error < 0)
         fail("the devices could not be restored (%d)", error);
     else if (private_pages(true) < 0)

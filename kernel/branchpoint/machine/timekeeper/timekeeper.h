@@ -34,6 +34,7 @@ extern struct timekeeper {
     int end;                       /* why the guest ended the machine, as QEMU numbers it; or 0 */
     int request;                   /* the same, of what it asked for and has not come yet; or 0 */
     int64_t shown;                 /* host s: when a sign of life was last given */
+    uint8_t *segments;             /* of the processor: see find_segments() */
     uint8_t *ram;
     uint64_t ram_size, ram_base;   /* bytes; ram address of the first byte */
     const uint8_t *watch;          /* in ram: 8 bytes that go with every answer */
