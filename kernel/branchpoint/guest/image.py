@@ -20,6 +20,15 @@ _KERNEL_PACKAGE = "linux-image-cloud-amd64"
 FILES = ("vmlinuz", "initrd", "toolbox")
 """What an image consists of, in the order of its digest."""
 SYMBOLS = ("__switch_to_asm", "init_task")
+"""What every image knows of its kernel."""
+YOUNG = (
+    "ptep_test_and_clear_young",
+    "ptep_clear_flush_young",
+    "pmdp_test_and_clear_young",
+    "pmdp_clear_flush_young",
+    "pudp_test_and_clear_young",
+)
+"""The kernel's functions that clear accessed bits; images from older bundles do not know them."""
 _TOOLBOX_SMALLEST = 64 << 20  # bytes
 _SPACE = 1 << 30  # bytes of disk that a build from nothing may take, packages included
 _HERE = Path(__file__).parent
@@ -42,7 +51,12 @@ class GuestImage:
     """NVDIMM file for the first memory slot."""
     digest: str
     kallsyms: dict[str, int]
-    """Addresses in the kernel: of ``__switch_to_asm`` and ``init_task``."""
+    """Addresses in the kernel: of :data:`SYMBOLS`, and of :data:`YOUNG` if they are known."""
+
+    @property
+    def young(self) -> tuple[int, ...]:
+        """Addresses of :data:`YOUNG`; none when they are not known."""
+        return tuple(self.kallsyms[name] for name in YOUNG if name in self.kallsyms)
 
 
 def ensure_image() -> GuestImage:
@@ -61,12 +75,10 @@ def ensure_image() -> GuestImage:
 
 
 def find(digest: str) -> GuestImage | None:
-    """The image with this digest, if it is in the cache."""
-    for facts in sorted((cache_dir() / "guest").glob("*/image.json")):
-        image = load(facts.parent)
-        if image.digest == digest and image.kallsyms.keys() >= set(SYMBOLS):
-            return image
-    return None
+    """The image with this digest, if it is in the cache: the one whose kernel is known best."""
+    images = map(load, (f.parent for f in sorted((cache_dir() / "guest").glob("*/image.json"))))
+    known = (i for i in images if i.digest == digest and i.kallsyms.keys() >= set(SYMBOLS))
+    return max(known, key=lambda image: len(image.kallsyms), default=None)
 
 
 def load(folder: Path) -> GuestImage:
@@ -151,11 +163,12 @@ def _key() -> str:
 
 def _symbols(kernel: Path, tools: Tree) -> dict[str, int]:
     """The kernel's symbols, from the cache when this kernel was asked before."""
-    digest = blake3(" ".join(SYMBOLS).encode()).update_mmap(kernel).hexdigest(16)
+    names = SYMBOLS + YOUNG
+    digest = blake3(" ".join(names).encode()).update_mmap(kernel).hexdigest(16)
     kept = cache_dir() / "guest" / f"kallsyms-{digest}.json"
     if not kept.exists():
         busybox = tools.read("bin/busybox")
         with files.publish(kept) as path:
-            path.write_text(json.dumps(boot.kernel_symbols(kernel, busybox, SYMBOLS)))
+            path.write_text(json.dumps(boot.kernel_symbols(kernel, busybox, names)))
     symbols: dict[str, int] = json.loads(kept.read_text())
     return symbols

@@ -114,7 +114,7 @@ def _digest(hashes: Hashes, devices: bytes) -> str:
 def _spec(image: GuestImage, system: Path, ram: int) -> Spec:
     symbols = image.kallsyms
     modules = (image.toolbox, system)
-    return Spec(ram, modules, symbols["__switch_to_asm"], symbols["init_task"])
+    return Spec(ram, modules, symbols["__switch_to_asm"], symbols["init_task"], image.young)
 
 
 def _load(folder: Path, spec: Spec) -> Snapshot:

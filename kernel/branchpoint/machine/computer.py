@@ -43,6 +43,8 @@ class Spec:
     """Guest address of the kernel's ``__switch_to_asm``; 0 while it is not known."""
     idle_task: int = 0
     """Guest address of the kernel's ``init_task``, the idle one; 0 while it is not known."""
+    young: tuple[int, ...] = ()
+    """Guest addresses of the kernel's functions that clear the accessed bit of a page."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,13 @@ class Cures:
     """The corrections that make QEMU repeatable. Off only to show that tests notice."""
 
     idle: bool = True
+    """Idle time passes only when every instruction is accounted for."""
     tlb: bool = True
+    """The software TLB is flushed when another task gets the processor."""
+    young: bool = True
+    """It is flushed, too, when the kernel clears accessed bits."""
+    flags: bool = True
+    """The exception flags of SSE arithmetic are in every state."""
 
 
 class Computer:
@@ -163,8 +171,10 @@ class Computer:
             plugin = (
                 f"file={file(found.plugin)},socket={theirs.fileno()},exchange={self._exchange},"
                 f"switch={self.spec.switch_address:#x},idle_task={self.spec.idle_task:#x},"
-                f"idle={'on' if cures.idle else 'off'},tlb={'on' if cures.tlb else 'off'},"
-                f"track={'on' if track else 'off'}"
+                f"young={':'.join(f'{address:#x}' for address in self.spec.young)},"
+                f"idle={_switch(cures.idle)},tlb={_switch(cures.tlb)},"
+                f"aging={_switch(cures.young)},flags={_switch(cures.flags)},"
+                f"track={_switch(track)}"
             )
             if self.pool is not None:
                 fds.append(os.dup(self.pool.fd))
@@ -392,6 +402,10 @@ class Computer:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _switch(on: bool) -> str:
+    return "on" if on else "off"
 
 
 def _end(process: subprocess.Popen[bytes], link: socket.socket, *fds: int) -> None:

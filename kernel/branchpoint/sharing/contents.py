@@ -91,13 +91,18 @@ class Boot(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What booted it."""
 
 
-class Symbols(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+Address = Annotated[int, Meta(ge=0)]
+
+
+class Symbols(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
     """Addresses in the guest's kernel."""
 
-    switch: Annotated[int, Meta(ge=0)]
+    switch: Address
     """Of ``__switch_to_asm``."""
-    task: Annotated[int, Meta(ge=0)]
+    task: Address
     """Of ``init_task``."""
+    young: Annotated[list[Address], Meta(max_length=8)] = []
+    """Of ``image.YOUNG``, in that order; none in bundles from before they were needed."""
 
 
 class Contents(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -86,7 +86,8 @@ class Installation:
                 "version of Branchpoint"
             )
         addresses = dict(zip(image.SYMBOLS, (symbols.switch, symbols.task), strict=True))
-        image.describe(folder, digest, addresses)
+        young = dict(zip(image.YOUNG, symbols.young, strict=False))
+        image.describe(folder, digest, addresses | young)
 
     def _finish_system(self, folder: Path) -> None:
         digest = self._table.machine.system_image

@@ -178,7 +178,7 @@ def _images(run: Recording) -> tuple[list[_File], Boot, Symbols]:
     ]
     switch, task = (guest.kallsyms[name] for name in image.SYMBOLS)
     boot = Boot(at=snapshot.state.at, engine=this_engine())
-    return files, boot, Symbols(switch=switch, task=task)
+    return files, boot, Symbols(switch=switch, task=task, young=list(guest.young))
 
 
 def _packed(files: list[_File], room: BinaryIO) -> Iterator[Part]:

@@ -1,5 +1,5 @@
 /*
- * The two holes in the determinism of QEMU's instruction counting, closed.
+ * The holes in the determinism of QEMU's instruction counting and of its states, closed.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -39,13 +39,18 @@ void on_halt(unsigned index, void *unused)
  * one at the same address: whoever made the new one ran in between.) What was the last task is
  * forgotten with the TLB when a state is loaded: that can only add a flush.
  */
+static int read_register(CPUState *cpu, int number)
+{
+    g_byte_array_set_size(self.value, 0);
+    return gdb_read_register(cpu, self.value, number);
+}
+
 static void on_switch(unsigned index, void *unused)
 {
     (void)unused;
     CPUState *cpu = qemu_get_cpu(index);
     uint64_t next = 0;             /* the second argument of __switch_to_asm */
-    g_byte_array_set_size(self.value, 0);
-    if (gdb_read_register(cpu, self.value, RSI) == sizeof next)
+    if (read_register(cpu, RSI) == sizeof next)
         memcpy(&next, self.value->data, sizeof next);
     if (next && (next == self.idle_task || next == self.last_task))
         return;
@@ -53,17 +58,44 @@ static void on_switch(unsigned index, void *unused)
     tlb_flush(cpu);
 }
 
+/* ---- cure 3: accessed bits are cleared in the software TLB, too ----
+ * Linux clears the accessed bit of a page without a flush where it only wants to know what is
+ * used (/proc/PID/clear_refs, page aging). While the entry stays in the TLB the bit is not set
+ * again; on a machine that was restored, whose TLB is empty, it is. So the TLB forgets all when one
+ * of the kernel's few functions for this begins: nobody touches the page between there and the
+ * clearing.
+ */
+static void on_aging(unsigned index, void *unused)
+{
+    (void)unused;
+    tlb_flush(qemu_get_cpu(index));
+}
+
+/* ---- cure 4: the exception flags of SSE arithmetic are in every state ----
+ * QEMU collects them outside the register that it saves (MXCSR), and adds them when the guest
+ * asks. To read the register is to ask. Whether it was found.
+ */
+bool fold_flags(void)
+{
+    return !self.cure_flags || read_register(qemu_get_cpu(0), MXCSR) == sizeof(uint32_t);
+}
+
+static void look_for_functions(struct plugin_insn *insn)
+{
+    uint64_t address = qemu_plugin_insn_vaddr(insn);
+    if (self.cure_tlb && self.switch_address && address == self.switch_address)
+        qemu_plugin_register_vcpu_insn_exec_cb(insn, on_switch, READS_REGISTERS, NULL);
+    for (unsigned i = 0; self.cure_young && i < self.young_count; i++)
+        if (address == self.young[i])
+            qemu_plugin_register_vcpu_insn_exec_cb(insn, on_aging, 0, NULL);
+}
+
 void on_translate(plugin_id id, struct plugin_tb *tb)
 {
     (void)id;
     size_t n = qemu_plugin_tb_n_insns(tb);
-    if (self.cure_tlb && self.switch_address)
-        for (size_t i = 0; i < n; i++) {
-            struct plugin_insn *insn = qemu_plugin_tb_get_insn(tb, i);
-            if (qemu_plugin_insn_vaddr(insn) == self.switch_address)
-                qemu_plugin_register_vcpu_insn_exec_cb(insn, on_switch, READS_REGISTERS,
-                                                       NULL);
-        }
+    for (size_t i = 0; i < n; i++)
+        look_for_functions(qemu_plugin_tb_get_insn(tb, i));
     struct plugin_insn *last = qemu_plugin_tb_get_insn(tb, n - 1);
     uint8_t opcode[2];
     if (self.cure_idle && qemu_plugin_insn_data(last, opcode, 2) == 1 && opcode[0] == 0xf4)

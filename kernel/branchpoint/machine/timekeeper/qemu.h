@@ -31,7 +31,10 @@ typedef struct RAMBlock RAMBlock;
 typedef struct QEMUTimer QEMUTimer;
 typedef struct { uint8_t *data; unsigned length; } GByteArray;
 typedef union { int i; unsigned long l; void *p; uint64_t u; } run_on_cpu_data;
-enum { CLOCK_VIRTUAL = 1, ATTR_EXTERNAL = 1, RUN_PAUSED = 4, READS_REGISTERS = 1, RSI = 4 };
+enum { CLOCK_VIRTUAL = 1, ATTR_EXTERNAL = 1, RUN_PAUSED = 4, READS_REGISTERS = 1 };
+enum { RSI = 4, MXCSR = 65 };      /* numbers of registers */
+enum { REPLAY_NONE, REPLAY_RECORD };
+extern int replay_mode;
 
 CPUState *qemu_get_cpu(int index);
 void async_run_on_cpu(CPUState *, void (*)(CPUState *, run_on_cpu_data), run_on_cpu_data);

@@ -1,9 +1,8 @@
 /*
  * timekeeper: makes a stock QEMU (TCG, -icount) exactly repeatable and drives it.
  *
- * It closes the two holes in icount determinism (idle race, software TLB), stops the machine at
- * exact instants, reads and writes guest memory while it stands still, and saves and restores
- * its state in process. It is driven through an inherited socket; when the other end goes away,
+ * It closes the holes in QEMU's determinism (cures.c), stops the machine at exact instants, reads
+ * and writes guest memory while it stands still, and saves and restores its state in process. It is driven through an inherited socket; when the other end goes away,
  * for whatever reason, the emulator exits.
  *
  * This file is its two ends: what QEMU calls to load it, and what Python asks of it.
@@ -24,7 +23,8 @@
 #define MAX_REQUEST (64u << 20)
 
 EXPORT int qemu_plugin_version = 4;
-struct timekeeper self = { .cure_idle = true, .cure_tlb = true, .may_track = true };
+struct timekeeper self = { .cure_idle = true, .cure_tlb = true, .cure_young = true,
+                           .cure_flags = true, .may_track = true };
 
 /* ---- answering ---- */
 static void write_all(int fd, const void *data, size_t length)
@@ -156,6 +156,15 @@ static void attach(void *unused)
     qemu_set_fd_handler(self.socket, on_request, NULL, NULL);
 }
 
+static void read_young(char *text)     /* addresses, separated by colons */
+{
+    for (char *end; *text && self.young_count < MOST_YOUNG; text = *end ? end + 1 : end) {
+        self.young[self.young_count++] = strtoull(text, &end, 0);
+        if (end == text)
+            return;
+    }
+}
+
 EXPORT int qemu_plugin_install(plugin_id id, const void *info, int argc, char **argv)
 {
     (void)info;
@@ -174,10 +183,16 @@ EXPORT int qemu_plugin_install(plugin_id id, const void *info, int argc, char **
             self.switch_address = strtoull(value, NULL, 0);
         else if (!strcmp(argv[i], "idle_task"))
             self.idle_task = strtoull(value, NULL, 0);
+        else if (!strcmp(argv[i], "young"))
+            read_young(value);
         else if (!strcmp(argv[i], "idle"))
             self.cure_idle = !strcmp(value, "on");
         else if (!strcmp(argv[i], "tlb"))
             self.cure_tlb = !strcmp(value, "on");
+        else if (!strcmp(argv[i], "aging"))
+            self.cure_young = !strcmp(value, "on");
+        else if (!strcmp(argv[i], "flags"))
+            self.cure_flags = !strcmp(value, "on");
         else if (!strcmp(argv[i], "track"))
             self.may_track = !strcmp(value, "on");
         else

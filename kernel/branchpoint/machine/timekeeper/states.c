@@ -44,6 +44,11 @@ void do_save(void)
         fail("cannot make a buffer: %s", strerror(errno));
         return;
     }
+    if (!fold_flags()) {
+        fail("register %d is not MXCSR in this QEMU", MXCSR);
+        close(fd);
+        return;
+    }
     QEMUFile *file = qemu_file_new_output(qio_channel_file_new_fd(dup(fd)));
     global_state_store_running();
     int error = qemu_save_device_state(file);
@@ -114,7 +119,11 @@ void do_load(uint64_t pool_size, uint64_t n, const uint8_t *data, size_t length)
     /* What a saved CPU leaves out because it is zero (x87 pointers, say) must become zero. */
     cpu_reset(qemu_get_cpu(0));
     self.last_task = 0;
+    /* The real-time clock chip plans its periodic interrupt anew after loading, unless it is told
+     * that whoever loads knows better: its plan is in the state. */
+    replay_mode = REPLAY_RECORD;
     int error = qemu_load_device_state(file);
+    replay_mode = REPLAY_NONE;
     qemu_clock_enable(CLOCK_VIRTUAL, true);
     qemu_fclose(file);
     if (error < 0)

@@ -17,6 +17,7 @@ enum status { ST_OK = 0, ST_ERROR = 1, ST_HALTED = 2 };
 struct request { uint32_t op, length; uint64_t a, b; };
 struct reply { uint32_t status, length; int64_t now; uint64_t value, watched; };
 #define PAGE 4096u
+#define MOST_YOUNG 8
 #define EXCHANGE_PAGES 8192       /* for which the exchange file always has room */
 
 extern struct timekeeper {
@@ -24,8 +25,10 @@ extern struct timekeeper {
     uint64_t switch_address;       /* guest address of __switch_to_asm; 0: not known yet */
     uint64_t idle_task;            /* guest address of init_task, the idle one; 0: not known */
     uint64_t last_task;            /* the last other one that was switched to; 0: not known */
+    uint64_t young[MOST_YOUNG];    /* guest addresses of functions that clear accessed bits */
+    unsigned young_count;
     GByteArray *value;             /* of a register */
-    bool cure_idle, cure_tlb, may_track;
+    bool cure_idle, cure_tlb, cure_flags, cure_young, may_track;
     bool running;                  /* a RUN request waits for its answer */
     uint8_t *ram;
     uint64_t ram_size, ram_base;   /* bytes; ram address of the first byte */
@@ -50,6 +53,7 @@ __attribute__((format(printf, 1, 2))) void fail(const char *format, ...);
 /* ---- cures.c ---- */
 void on_halt(unsigned index, void *unused);
 void on_translate(plugin_id, struct plugin_tb *);
+bool fold_flags(void);
 
 /* ---- stops.c ---- */
 void attach_stops(void);
