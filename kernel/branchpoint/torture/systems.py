@@ -21,7 +21,7 @@ def project(folder: Path, name: str) -> Path:
     """
     folder.mkdir(parents=True, exist_ok=True)
     for file in _HERE.iterdir():
-        if file.is_file() and file.suffix in (".yaml", ".py", ".sh"):
+        if file.is_file() and file.suffix in (".yaml", ".py", ".sh", ".lua", ".js"):
             shutil.copy(file, folder)
     if name == PROBES:
         program = static_program(sorted((_HERE / "probes").glob("*.c")))
