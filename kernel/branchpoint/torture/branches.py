@@ -25,7 +25,7 @@ from branchpoint.guest import wire
 from branchpoint.machine.computer import Computer, Cures
 from branchpoint.machine.state import State
 from branchpoint.timeline.events import LOG, Event
-from branchpoint.timeline.history import COMMAND, History, Point
+from branchpoint.timeline.history import COMMAND, History
 from branchpoint.timeline.manifest import Input
 from branchpoint.timeline.player import Player
 from branchpoint.timeline.recording import Recording
@@ -40,6 +40,7 @@ _ACTED = 40_000_000  # ns that one with a command does: it begins within 10 ms
 _EARLIER = 6_000_000  # ns by which the other machine is restored earlier
 _LEAD = 100_000_000  # ns that the first machine has run when the first state is taken
 _PART = 250  # branches of one machine that plays; memory is given back after them
+_ALL = Cures()
 _COMMAND = "echo $((6 * 7)); echo done >&2"
 
 
@@ -117,7 +118,7 @@ def branch_often(
     *,
     workers: int = 1,
     seed: int = 0,
-    cures: Cures = Cures(),
+    cures: Cures = _ALL,
     name: str = "",
     until_parted: bool = False,
 ) -> Branches:

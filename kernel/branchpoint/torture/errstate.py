@@ -12,7 +12,7 @@ TURN = 0.040  # s
 REST = 0.012  # of a turn, in which no round begins
 
 
-def wait_for_turn(number, count):
+def wait_for_turn(number: int, count: int) -> None:
     now = time.monotonic()
     since = (now - number * TURN) % (count * TURN)
     if since >= TURN - REST:

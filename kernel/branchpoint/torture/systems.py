@@ -12,6 +12,8 @@ PROBES = "probes.yaml"
 """Small programs, most of them our own; each shows one kind of processor state."""
 FOREIGN = "foreign.yaml"
 """Programs that others wrote."""
+RUNTIMES = "runtimes.yaml"
+"""A JVM and Node."""
 
 
 def project(folder: Path, name: str) -> Path:
