@@ -1,9 +1,10 @@
 """The determinism soak: replays under the worst conditions we can make, compared bit for bit.
 
 A replay starts from power-on or from any of several states, in a fresh emulator or in one that
-was elsewhere before; it is stopped, looked at and rewound at random, its main loop is woken for
-nothing all the time, and other work keeps every core of the host busy. At the end all memory,
-registers, devices and the clock must be those of a run that nobody disturbed.
+was elsewhere before; it is stopped, looked at, made to enter its own state again, and rewound at
+random, its main loop is woken for nothing all the time, and other work keeps every core of the host
+busy. At the end all memory, registers, devices and the clock must be those of a run that nobody
+disturbed.
 """
 
 from __future__ import annotations
@@ -29,9 +30,9 @@ from branchpoint.timeline.history import History
 from branchpoint.timeline.player import Player
 from branchpoint.timeline.recording import Recording
 
-_MARKS = 8  # states from which replays start
+_MARKS = 4  # states from which replays start
 _STOP_EVERY = 15  # stops in one replay, on average
-_LOOK, _REWIND = 0.2, 0.1  # chances at a stop
+_LOOK, _AGAIN, _REWIND = 0.2, 0.5, 0.1  # chances at a stop; that what was seen is entered again
 _MOST_REWINDS = 2  # in one replay
 _FRESH, _BOOT = 0.3, 0.1  # chances that a replay has an emulator of its own; starts at power-on
 _NUDGE = 0.0003  # wall seconds between two wake-ups
@@ -274,8 +275,10 @@ class _Soak:
             if goal == subject.end:
                 break
             if chance.random() < _LOOK:
-                player.computer.capture()
+                state = player.computer.capture()
                 path.append("look")
+                if chance.random() < _AGAIN:
+                    player = self._at(player.computer, self._mark(state, path))
             if rewind and rewinds < _MOST_REWINDS and chance.random() < _REWIND:
                 mark = self._mark(chance.choice(self.marks), path)
                 player = self._at(player.computer, mark)

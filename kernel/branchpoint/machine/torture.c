@@ -170,45 +170,46 @@ static void *churn_files(void *unused)
     return NULL;
 }
 
-/* The exception flags of SSE arithmetic: cleared, raised, and tested a while later. */
-static void *divide(void *unused)
+/*
+ * What a snapshot may lose: the exception flags of SSE arithmetic, cleared, raised, and tested a
+ * while later; which pages count as used, after the kernel was told to forget it and some were used
+ * again. Nobody else runs meanwhile, as a switch of tasks would put all that in a safe place.
+ */
+static void *remember(void *unused)
 {
     (void)unused;
+    enum { PAGES = 32, SIZE = 4096, SPIN = 200000 };
+    static _Alignas(SIZE) volatile char area[PAGES * SIZE];
+    struct sched_param first = { 1 };
+    pthread_setschedparam(pthread_self(), SCHED_FIFO, &first);
     for (unsigned i = 0;; i++) {
         volatile double quotient = 1, by = i % 3 * 3;
+        bool pages = i % 2 == 0;
+        if (pages) {
+            for (int k = 0; k < PAGES; k++)
+                area[k * SIZE]++;
+            int file = open("/proc/self/clear_refs", O_WRONLY);
+            if (write(file, "1", 1) < 0)
+                fold(8, errno);
+            close(file);
+        }
         _mm_setcsr(0x1f80);
         quotient = quotient / by;
-        for (int k = 0; k < 250000; k++)
+        for (int k = 0; k < SPIN; k++)
             __asm__ volatile("");
         fold(7, _mm_getcsr());
-        usleep(1000 + i % 4 * 300);
-    }
-    return NULL;
-}
-
-/* Which pages count as used, after the kernel was told to forget it and some were used again. */
-static void *use_pages(void *unused)
-{
-    (void)unused;
-    enum { PAGES = 32, SIZE = 4096 };
-    static _Alignas(SIZE) volatile char area[PAGES * SIZE];
-    for (unsigned i = 0;; i++) {
-        for (int k = 0; k < PAGES; k++)
-            area[k * SIZE]++;
-        int file = open("/proc/self/clear_refs", O_WRONLY);
-        if (write(file, "1", 1) < 0)
-            fold(8, errno);
-        close(file);
-        for (int k = 0; k < PAGES; k += 2)
-            area[k * SIZE]++;
-        char text[2048] = "";
-        file = open("/proc/self/smaps_rollup", O_RDONLY);
-        if (read(file, text, sizeof text - 1) < 0)
-            fold(8, errno);
-        close(file);
-        char *found = strstr(text, "Referenced:");
-        fold(8, found ? strtoul(found + sizeof "Referenced:", NULL, 10) : 0);
-        usleep((calm ? 20000 : 6000) + i % 3 * 1000);
+        if (pages) {
+            char text[2048] = "";
+            for (int k = 0; k < PAGES; k += 2)
+                area[k * SIZE]++;
+            int file = open("/proc/self/smaps_rollup", O_RDONLY);
+            if (read(file, text, sizeof text - 1) < 0)
+                fold(8, errno);
+            close(file);
+            char *found = strstr(text, "Referenced:");
+            fold(8, found ? strtoul(found + sizeof "Referenced:", NULL, 10) : 0);
+        }
+        usleep(1500 + i % 4 * 300);
     }
     return NULL;
 }
@@ -236,8 +237,7 @@ int main(void)
     pthread_create(&thread, NULL, fork_children, NULL);
     pthread_create(&thread, NULL, talk, NULL);
     pthread_create(&thread, NULL, churn_files, NULL);
-    pthread_create(&thread, NULL, divide, NULL);
-    pthread_create(&thread, NULL, use_pages, NULL);
+    pthread_create(&thread, NULL, remember, NULL);
     for (unsigned i = 0;; i++) {
         struct timespec pause = { 0, 10000000 };
         nanosleep(&pause, NULL);

@@ -34,6 +34,12 @@ class Coverage:
     lost: tuple[str, ...]
     """Lines that say that something was lost."""
 
+    @property
+    def brief(self) -> str:
+        """The programs, with how many stressors there were."""
+        stressed = f"{len(self.stressors)} stressors of stress-ng, " if self.stressors else ""
+        return stressed + ", ".join(name for name in sorted(self.lines) if name != "stress.1")
+
     def __str__(self) -> str:
         programs = ", ".join(f"{name} ({n} lines)" for name, n in sorted(self.lines.items()))
         text = f"{self.name}: {self.seconds:.0f} virtual s of {programs}"
