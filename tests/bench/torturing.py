@@ -15,7 +15,7 @@ from branchpoint.torture.branches import Branches, branch_often
 from branchpoint.torture.coverage import coverage
 from branchpoint.torture.systems import FOREIGN, PROBES, RUNTIMES
 
-_LENGTHS = {FOREIGN: 110, RUNTIMES: 20}  # virtual s: stress-ng is through once in 110
+_LENGTHS = {FOREIGN: 110, RUNTIMES: 24}  # virtual s: stress-ng is through once in 110
 _PROBED = 12  # virtual s
 _WINDOW = 6  # virtual s
 _WITHOUT = {"": Cures(), "flags": Cures(flags=False), "accessed bits": Cures(young=False)}

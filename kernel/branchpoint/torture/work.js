@@ -10,7 +10,7 @@ function mix(hash, value) {
 
 function numbers(hash) {
     var least = Math.pow(2, -1074), sum = 0, x = 0.5, i;
-    for (i = 0; i < 20000; i++) {
+    for (i = 0; i < 5000; i++) {
         sum += least * (i % 5);
         x = 3.9999 * x * (1 - x);
         if (i % 1000 === 0) hash = mix(hash, Math.sqrt(x) / 3 + i);
@@ -20,7 +20,7 @@ function numbers(hash) {
 
 function texts(hash) {
     var words = [], i;
-    for (i = 0; i < 3000; i++) words.push("w" + ((i * 7919) % 3001).toString(36));
+    for (i = 0; i < 1000; i++) words.push("w" + ((i * 7919) % 1009).toString(36));
     words.sort();
     return mix(hash, words.join(" ").replace(/w([0-9a-c]+)\b/g, "<$1>"));
 }
@@ -33,7 +33,7 @@ function objects(hash) {
         else at.right = put(at.right, key);
         return at;
     }
-    for (i = 0; i < 2000; i++) tree = put(tree, (i * 48271) % 65537);
+    for (i = 0; i < 500; i++) tree = put(tree, (i * 48271) % 65537);
     for (node = tree; node !== null; node = node.left) depth += node.key;
     return mix(hash, depth);
 }
