@@ -12,7 +12,7 @@ from __future__ import annotations
 import random
 import time
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -116,6 +116,7 @@ def branch_often(
     run: Recording,
     count: int,
     *,
+    only: Collection[str] = (),
     workers: int = 1,
     seed: int = 0,
     cures: Cures = _ALL,
@@ -124,11 +125,12 @@ def branch_often(
 ) -> Branches:
     """Branch ``count`` times off each probe of a recording, half of the branches with a command.
 
-    ``cures`` are those of all machines here; ``until_parted`` ends it at the first history that
-    differs, which is all that a control has to show.
+    ``only`` names some of the probes (their containers); ``cures`` are those of all machines here;
+    ``until_parted`` ends it at the first history that differs, which is all that a control has to
+    show.
     """
     started = time.monotonic()
-    forks = _forks(run, count, seed)
+    forks = _forks(run, count, seed, only)
     parts = [forks[i : i + _PART] for i in range(0, len(forks), _PART)]
     report = Branches(name or run.manifest.title)
     make = partial(_Part, run, report, Lock(), cures, until_parted)
@@ -154,12 +156,12 @@ class _Fork:
         return self.at + (_ACTED if self.acted else _ALONE)
 
 
-def _forks(run: Recording, count: int, seed: int) -> list[_Fork]:
+def _forks(run: Recording, count: int, seed: int, only: Collection[str]) -> list[_Fork]:
     """Instants between two lines of one turn, ``count`` for each probe, in the order of time."""
     chance = random.Random(seed)
     found = []
     first, last = run.origin + _LEAD, run.manifest.end - _ACTED
-    lines = run.events.where(source="container", type=LOG, start=None)
+    lines = run.events.where(source="container", type=LOG, container=list(only) or None)
     by_probe: dict[str, list[int]] = {}
     for event in lines:
         if first <= event.at <= last:
@@ -295,7 +297,7 @@ class _Part:
         said = [event for event in self.said if event.at > begin]
         if not said:
             raise MachineError(f"the probes said nothing after {begin} ns")
-        recorded = self.run.events.where(start=None).after(self.run.at_ns(begin))
+        recorded = self.run.events.after(self.run.at_ns(begin))
         difference = _difference(list(recorded.up_to(self.run.at_ns(said[-1].at))), said)
         if difference:
             with self.lock:
