@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 from blake3 import blake3
 
-from branchpoint.errors import BranchpointError, MachineError
+from branchpoint.errors import BranchpointError, GuestEnded, MachineError
 from branchpoint.explore.draws import LONGEST_CAUSE, MOST_CAUSES, Draw
 from branchpoint.guest import wire
 from branchpoint.timeline.clock import format_vtime
@@ -29,7 +29,7 @@ from branchpoint.timeline.judges import Judge, Stretch
 from branchpoint.timeline.manifest import Input, Ns
 from branchpoint.timeline.player import Player
 from branchpoint.timeline.recording import Recording
-from branchpoint.timeline.reports import from_guest
+from branchpoint.timeline.reports import end_of_machine, from_guest
 from branchpoint.timeline.seeds import NOISE, seeding
 
 _FORKS = 64  # whose judges are kept
@@ -204,9 +204,16 @@ class Futures:
                 player.take_inputs()
                 instant = min(until, player.next_input())
                 started = time.perf_counter()
-                player.run_to(instant, wire.DRAIN)
+                try:
+                    player.run_to(instant, wire.DRAIN)
+                except GuestEnded:
+                    future.see(mailbox.drain())
+                    future.end(player)
+                    if future.judge.failed_at is None:
+                        raise
+                else:
+                    future.see(mailbox.drain())
                 shares.run += time.perf_counter() - started
-                future.see(mailbox.drain())
                 if future.judge.failed_at is not None:
                     return
             if not future.judge.waiting or until >= future.judge.limit:
@@ -235,7 +242,13 @@ class _Future:
         """Take in what the guest said."""
         if not records:
             return
-        events = [from_guest(r, self._origin) for r in records if not isinstance(r, wire.Raw)]
+        self._feed([from_guest(r, self._origin) for r in records if not isinstance(r, wire.Raw)])
+
+    def end(self, player: Player) -> None:
+        """Take in that the guest has ended the machine."""
+        self._feed([end_of_machine(player.place.at, player.computer.ended, self._origin)])
+
+    def _feed(self, events: list[Event]) -> None:
         self.judge.feed(events)
         for event in events:
             self._follow(event)

@@ -30,10 +30,20 @@ class Mailbox:
         """Whether the agent has begun to listen."""
         return self.computer.read(self._base, len(wire.MAGIC)) == wire.MAGIC
 
+    @property
+    def waits(self) -> bool:
+        """Whether there is a command that the agent has not taken yet."""
+        head, tail = self._positions()
+        return head != tail
+
+    def _positions(self) -> tuple[int, int]:
+        head, tail = _POSITIONS.unpack(self.computer.read(self._base + wire.IN_HEAD, 16))
+        return head, tail
+
     def send(self, command: bytes) -> None:
         """Put a command (see :mod:`wire`) into the inbox now; the agent sees it within a tick."""
         frame = wire.frame(command)
-        head, tail = _POSITIONS.unpack(self.computer.read(self._base + wire.IN_HEAD, 16))
+        head, tail = self._positions()
         if len(frame) > wire.room(head, tail):
             raise MachineError(
                 f"the guest's inbox is full at {self.computer.now} ns",

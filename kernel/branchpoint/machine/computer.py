@@ -9,23 +9,29 @@ import signal
 import socket
 import struct
 import subprocess
+import time
 import weakref
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from branchpoint.errors import MachineError, TimeError
+from branchpoint.errors import GuestEnded, MachineError, TimeError
 from branchpoint.machine import engine
 from branchpoint.machine.pages import HASH, PAGE, TEMPLATE, PagePool, Pages, Slots, hash_pages
 from branchpoint.machine.state import State, digest_of, without_host_clocks
 
 EPOCH = "2025-11-28T21:57:45"
 """The guest's wall clock at power-on (UTC)."""
-_HELLO, _RUN, _READ, _WRITE, _DIRTY, _SAVE, _LOAD, _NUDGE, _WATCH = range(1, 10)
+_HELLO, _RUN, _READ, _WRITE, _DIRTY, _SAVE, _LOAD, _NUDGE, _WATCH, _OBJECTS = range(1, 11)
 _REQUEST = struct.Struct("<IIQQ")
 _REPLY = struct.Struct("<IIqQQ")
-_OK, _ERROR, _HALTED = range(3)
+_OBJECT = struct.Struct("<III")
+_OK, _ERROR, _HALTED, _ALIVE = range(4)
+_ENDS = {6: "it switched itself off", 7: "it was reset", 100: "it suspended itself"}
+"""How a guest ends the machine, as the timekeeper numbers it; a panic and a triple fault reset."""
+_PATIENCE = 30  # wall s in which some virtual time has to pass
+_GRACE = 5  # wall s in which an interrupted emulator has to answer
 _NOBODY = 65534
 _NO_PAGES = np.empty(0, np.uint32)
 _EXCHANGE_PAGES = 8192  # for which the exchange file always has room
@@ -56,9 +62,17 @@ class Kernel:
     command_line: str
 
 
+STATES = 2
+"""What is in a state, as a number that every recording notes. Those of 1 lack the exception flags
+of SSE arithmetic, and to take one could change a clock chip that the guest was setting."""
+
+
 @dataclass(frozen=True)
 class Cures:
-    """The corrections that make QEMU repeatable. Off only to show that tests notice."""
+    """The corrections that make QEMU repeatable.
+
+    Off only to show that tests notice, and to replay recordings that were made without them.
+    """
 
     idle: bool = True
     """Idle time passes only when every instruction is accounted for."""
@@ -68,6 +82,13 @@ class Cures:
     """It is flushed, too, when the kernel clears accessed bits."""
     flags: bool = True
     """The exception flags of SSE arithmetic are in every state."""
+    clock: bool = True
+    """The real-time clock chip is saved and restored without being changed."""
+
+    @classmethod
+    def as_of(cls, states: int) -> Cures:
+        """Those with which recordings were made whose states are of this number."""
+        return cls() if states >= STATES else cls(young=False, flags=False, clock=False)
 
 
 class Computer:
@@ -91,6 +112,8 @@ class Computer:
         self.spec = spec
         self.pool = pool
         self.now = 0
+        self.ended = ""
+        """Why the guest has ended the machine, in words; nothing can be run in it then."""
         self.watched = 0
         """The number at the address given to :meth:`watch`."""
         self.base: State | None = None
@@ -102,6 +125,8 @@ class Computer:
         """The exchange file, as far as there always is room in it."""
         self._exchange = os.memfd_create("branchpoint-exchange")
         self._console = os.memfd_create("branchpoint-console")
+        self._shows_life = cures.idle
+        """Whether the emulator tells now and then that it runs."""
         self._process, self._socket = self._spawn(template, kernel, cures, track)
         self._end = weakref.finalize(
             self, _end, self._process, self._socket, self._exchange, self._console
@@ -174,6 +199,7 @@ class Computer:
                 f"young={':'.join(f'{address:#x}' for address in self.spec.young)},"
                 f"idle={_switch(cures.idle)},tlb={_switch(cures.tlb)},"
                 f"aging={_switch(cures.young)},flags={_switch(cures.flags)},"
+                f"clock={_switch(cures.clock)},"
                 f"track={_switch(track)}"
             )
             if self.pool is not None:
@@ -205,22 +231,45 @@ class Computer:
     # -- talking to the timekeeper
 
     def _call(self, op: int, a: int = 0, b: int = 0, payload: bytes = b"") -> tuple[int, bytes]:
-        """Ask and wait for the answer. The first interrupt waits for it too; a second does not."""
+        """Ask and wait for the answer.
+
+        The first interrupt waits for it too, but not for ever; a second does not.
+        """
         interrupt: KeyboardInterrupt | None = None
         self._received.clear()
+        self._socket.settimeout(_PATIENCE if op == _RUN and self._shows_life else None)
+        passed, last = time.monotonic(), self.now
         try:
             self._socket.sendall(_REQUEST.pack(op, len(payload), a, b) + payload)
             while True:
                 try:
                     self._receive(_REPLY.size)
                     head = _REPLY.unpack_from(self._received)
-                    status, length, self.now, value, self.watched = head
+                    status, length, now, value, watched = head
+                    if status == _ALIVE:
+                        self._received.clear()
+                        if now > last:
+                            passed, last = time.monotonic(), now
+                        elif time.monotonic() > passed + _PATIENCE:
+                            raise TimeoutError
+                        continue
                     data = self._receive(_REPLY.size + length)[_REPLY.size :]
+                    self.now, self.watched = now, watched
                     break
                 except KeyboardInterrupt as stop:
                     if interrupt is not None:
                         raise
                     interrupt = stop
+                    self._socket.settimeout(_GRACE)
+        except TimeoutError:
+            self.close()
+            if interrupt is not None:
+                raise interrupt from None
+            raise MachineError(
+                f"no virtual time has passed for {_PATIENCE} s at about {last} ns, so the emulator "
+                f"was ended{self._last_words()}",
+                "go on from an earlier moment; if it happens again there, please report it",
+            ) from None
         except OSError as error:
             raise self._died() from error
         except BaseException:
@@ -232,10 +281,7 @@ class Computer:
         if status == _ERROR:
             raise MachineError(f"at {self.now} ns: {data.decode(errors='replace')}")
         if status == _HALTED:
-            raise MachineError(
-                f"the guest stopped for good at {self.now} ns (panic or power off)"
-                f"{self._last_words()}"
-            )
+            self.ended = _ENDS.get(value, f"QEMU stopped it for reason {value}")
         return value, data
 
     def _receive(self, length: int) -> bytes:
@@ -274,11 +320,15 @@ class Computer:
 
         With ``step`` (ns), :attr:`watched` is looked at whenever that much time has passed since
         power-on once more, and the run ends there if it has changed.
+
+        :raises GuestEnded: when the guest ended the machine before; :attr:`now` is when.
         """
         if instant < self.now:
             raise TimeError(f"a machine at {self.now} ns cannot run back to {instant} ns")
-        if instant > self.now:
+        if instant > self.now and not self.ended:
             self._call(_RUN, instant, step)
+        if instant > self.now and self.ended:
+            raise GuestEnded(f"the guest ended at {self.now} ns: {self.ended}{self._last_words()}")
 
     def nudge(self) -> None:
         """Wake the emulator's main loop for nothing, from any thread, also while time runs.
@@ -327,6 +377,21 @@ class Computer:
     def devices(self) -> bytes:
         """Registers, clock and devices, in QEMU's own format."""
         return without_host_clocks(self._call(_SAVE)[1])
+
+    def objects(self) -> dict[str, bytes]:
+        """Every object of the emulator, byte for byte, by path and type.
+
+        Processor, devices, buses, with the host's addresses in them: good for a comparison
+        within one process only, by whoever looks for what a state leaves out.
+        """
+        found, data, at = {}, self._call(_OBJECTS)[1], 0
+        while at < len(data):
+            path, kind, size = _OBJECT.unpack_from(data, at)
+            name, end = at + _OBJECT.size, at + _OBJECT.size + path + kind
+            where = data[name : name + path].decode()
+            found[f"{where} {data[name + path : end].decode()}"] = data[end : end + size]
+            at = end + size
+        return found
 
     def capture(self) -> State:
         """The state now. The machine is not touched by this."""

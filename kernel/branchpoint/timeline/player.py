@@ -55,6 +55,8 @@ class Player:
         """Run to ``instant`` (ns), before any input due then; no input may be due on the way.
 
         With ``step`` (ns), only to the first multiple of it at which the guest has said something.
+
+        :raises GuestEnded: when the guest has ended the machine before; the place is where.
         """
         self.take_inputs()
         try:

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from branchpoint import progress
-from branchpoint.errors import DivergenceError, RecordingError
+from branchpoint.errors import DivergenceError, GuestEnded, MachineError, RecordingError
 from branchpoint.guest import wire
 from branchpoint.guest.snapshot import Snapshot
-from branchpoint.machine.computer import Computer
+from branchpoint.machine.computer import Computer, Cures
 from branchpoint.machine.pages import TEMPLATE, PagePool
 from branchpoint.machine.state import State
 from branchpoint.timeline.checkpoints import AS_BOOTED, Checkpoint
@@ -22,13 +22,14 @@ from branchpoint.timeline.clock import format_vtime
 from branchpoint.timeline.events import Event
 from branchpoint.timeline.history import History, Point
 from branchpoint.timeline.player import Player
-from branchpoint.timeline.reports import from_guest
+from branchpoint.timeline.reports import END, end_of_machine, from_guest
 from branchpoint.timeline.store import RecordingFiles
 
 _PLAYERS = 2  # emulators kept; each has at most the machine's memory to itself
 _NEAR = 50_000_000  # ns of replay that cost about as much as restoring a state
 _NEVER = 2**62  # ns
 _QUIET = 500_000_000  # ns without a word from the guest, after which an interrupt is noticed
+_SILENCE = 2_000_000_000  # ns in which a guest that runs at all has taken a command
 _STATES = 64  # states kept in memory for one history
 
 Stop = Callable[[list[Event]], bool]
@@ -74,8 +75,8 @@ class Replayer:
             self.pool.close()
 
     def _new_player(self) -> Player:
-        start = self.snapshot
-        return Player(Computer(start.spec, template=start.template, pool=self.pool))
+        start, cures = self.snapshot, Cures.as_of(self.files.manifest.engine.states)
+        return Player(Computer(start.spec, template=start.template, pool=self.pool, cures=cures))
 
     # -- going somewhere
 
@@ -118,6 +119,9 @@ class Replayer:
         return player
 
     def _free_player(self) -> Player:
+        for player in [player for player in self._players if player.computer.ended]:
+            player.close()
+            self._players.remove(player)
         for player in self._players:
             if player.history is None:
                 return player
@@ -262,6 +266,8 @@ class Replayer:
                     quiet = (player.place.at // _QUIET + 1) * _QUIET
                     try:
                         player.run_to(min(until, quiet, mark, player.next_input()), step)
+                    except GuestEnded:  # an event tells it
+                        pass
                     finally:  # an interrupt comes after the step
                         events = self._collect(player, history) if player.alive else []
                     if history.tip.at == mark:
@@ -270,6 +276,13 @@ class Replayer:
                     task.update((history.tip.at - start) / 1e9, self.vtime(history.tip.at))
                     if stop is not None and stop(events):
                         return True
+                    self._expect_life(player, history)
+                    if player.computer.ended and history.tip.at < until:
+                        raise GuestEnded(
+                            f"{self.path}: the guest ended at {self.vtime(history.tip.at)}: "
+                            f"{player.computer.ended}; no time passes after that",
+                            "branch from an earlier moment",
+                        )
             return False
 
     @contextmanager
@@ -294,10 +307,31 @@ class Replayer:
                 history.raw[number][record.stream] += record.data
             else:
                 events.append(from_guest(record, self.files.manifest.origin))
+        if player.computer.ended and not self._has_ended(history):
+            why, origin = player.computer.ended, self.files.manifest.origin
+            events.append(end_of_machine(player.place.at, why, origin))
         history.log.extend(events)
         history.tip = player.place
         self._tell(history, standing=False)
         return events
+
+    def _expect_life(self, player: Player, history: History) -> None:
+        """Give up on a guest in which not even the agent runs any more.
+
+        :raises MachineError: when a command has lain there for long.
+        """
+        given = history.inputs[: history.tip.count]
+        if given and history.tip.at >= given[-1].at + _SILENCE and player.mailbox.waits:
+            raise MachineError(
+                f"{self.path}: at {self.vtime(history.tip.at)} the guest has not yet taken what "
+                f"was sent to it at {self.vtime(given[-1].at)} ({given[-1].note}): it sleeps, or "
+                "something keeps the processor to itself",
+                "branch from an earlier moment",
+            )
+
+    def _has_ended(self, history: History) -> bool:
+        events = history.log.columns()
+        return len(events) > 0 and events.event(len(events) - 1).type == END
 
     def _tell(self, history: History, *, standing: bool) -> None:
         for watcher in list(history.watchers):

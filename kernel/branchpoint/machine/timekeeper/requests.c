@@ -24,7 +24,7 @@
 
 EXPORT int qemu_plugin_version = 4;
 struct timekeeper self = { .cure_idle = true, .cure_tlb = true, .cure_young = true,
-                           .cure_flags = true, .may_track = true };
+                           .cure_flags = true, .cure_clock = true, .may_track = true };
 
 /* ---- answering ---- */
 static void write_all(int fd, const void *data, size_t length)
@@ -130,6 +130,9 @@ static void serve(const struct request *r, uint8_t *payload)
     case OP_LOAD:
         do_load(r->a, r->b, payload, r->length);
         break;
+    case OP_OBJECTS:
+        do_objects();
+        break;
     default:
         fail("unknown request %u", r->op);
     }
@@ -151,7 +154,7 @@ static void on_request(void *unused)
 static void attach(void *unused)
 {
     (void)unused;
-    keep_translations();
+    prepare_states();
     attach_stops();
     qemu_set_fd_handler(self.socket, on_request, NULL, NULL);
 }
@@ -193,6 +196,8 @@ EXPORT int qemu_plugin_install(plugin_id id, const void *info, int argc, char **
             self.cure_young = !strcmp(value, "on");
         else if (!strcmp(argv[i], "flags"))
             self.cure_flags = !strcmp(value, "on");
+        else if (!strcmp(argv[i], "clock"))
+            self.cure_clock = !strcmp(value, "on");
         else if (!strcmp(argv[i], "track"))
             self.may_track = !strcmp(value, "on");
         else

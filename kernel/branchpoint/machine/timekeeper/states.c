@@ -24,17 +24,43 @@ static int on_cpu_loaded(void *cpu, int version)
     return 0;
 }
 
-void keep_translations(void)
+/* Put ``what`` into ``place`` (``size`` bytes), which QEMU means to be constant. */
+static void put(void *place, const void *what, size_t size)
+{
+    uintptr_t start = (uintptr_t)place & -(uintptr_t)PAGE;
+    uintptr_t length = (uintptr_t)place + size - start;
+    if (mprotect((void *)start, length, PROT_READ | PROT_WRITE))
+        return;
+    memcpy(place, what, size);
+    mprotect((void *)start, length, PROT_READ);
+}
+
+static void keep_translations(void)
 {
     struct vmstate *cpu = &vmstate_cpu_common;
-    bool known = !strcmp(cpu->name, "cpu_common") && cpu->version == 1 &&
-                 cpu->minimum_version == 1 && cpu->post_load && cpu->fields &&
-                 !strcmp(cpu->fields->name, "halted");
-    uintptr_t page = (uintptr_t)&cpu->post_load & -(uintptr_t)PAGE;
-    if (known && !mprotect((void *)page, PAGE, PROT_READ | PROT_WRITE)) {
-        cpu->post_load = on_cpu_loaded;
-        mprotect((void *)page, PAGE, PROT_READ);
-    }
+    int (*post_load)(void *, int) = on_cpu_loaded;
+    if (!strcmp(cpu->name, "cpu_common") && cpu->version == 1 && cpu->minimum_version == 1 &&
+        cpu->post_load && cpu->fields && !strcmp(cpu->fields->name, "halted"))
+        put(&cpu->post_load, &post_load, sizeof post_load);
+}
+
+/* Saving the real-time clock chip first writes the time of day into its registers. A guest that
+ * has halted the chip, or sets it register by register, would see that somebody looked. Nothing
+ * of it is needed: the chip does the same whenever the guest reads. */
+static void leave_clock_alone(void)
+{
+    Object *chip = object_resolve_path_type("", "mc146818rtc", NULL);
+    struct vmstate *clock = chip ? (struct vmstate *)qdev_get_vmsd(chip) : NULL;
+    int (*pre_save)(void *) = NULL;
+    if (clock && !strcmp(clock->name, "mc146818rtc") && clock->version == 3)
+        put(&clock->pre_save, &pre_save, sizeof pre_save);
+}
+
+void prepare_states(void)
+{
+    keep_translations();
+    if (self.cure_clock)
+        leave_clock_alone();
 }
 
 void do_save(void)
@@ -119,9 +145,11 @@ void do_load(uint64_t pool_size, uint64_t n, const uint8_t *data, size_t length)
     /* What a saved CPU leaves out because it is zero (x87 pointers, say) must become zero. */
     cpu_reset(qemu_get_cpu(0));
     self.last_task = 0;
+    self.request = 0;
     /* The real-time clock chip plans its periodic interrupt anew after loading, unless it is told
      * that whoever loads knows better: its plan is in the state. */
-    replay_mode = REPLAY_RECORD;
+    if (self.cure_clock)
+        replay_mode = REPLAY_RECORD;
     int error = qemu_load_device_state(file);
     replay_mode = REPLAY_NONE;
     qemu_clock_enable(CLOCK_VIRTUAL, true);
