@@ -170,46 +170,61 @@ static void *churn_files(void *unused)
     return NULL;
 }
 
-/*
- * What a snapshot may lose: the exception flags of SSE arithmetic, cleared, raised, and tested a
- * while later; which pages count as used, after the kernel was told to forget it and some were used
- * again. Nobody else runs meanwhile, as a switch of tasks would put all that in a safe place.
- */
-static void *remember(void *unused)
+/* Nobody else runs while this thread does: a switch of tasks would put what the processor holds in
+ * a safe place. */
+static void run_first(void)
 {
-    (void)unused;
-    enum { PAGES = 32, SIZE = 4096, SPIN = 200000 };
-    static _Alignas(SIZE) volatile char area[PAGES * SIZE];
     struct sched_param first = { 1 };
     pthread_setschedparam(pthread_self(), SCHED_FIFO, &first);
+}
+
+static void spin(void)
+{
+    for (int i = 0; i < 300000; i++)
+        __asm__ volatile("");
+}
+
+/* The exception flags of SSE arithmetic: cleared, raised, and tested a while later. */
+static void *divide(void *unused)
+{
+    (void)unused;
+    run_first();
     for (unsigned i = 0;; i++) {
         volatile double quotient = 1, by = i % 3 * 3;
-        bool pages = i % 2 == 0;
-        if (pages) {
-            for (int k = 0; k < PAGES; k++)
-                area[k * SIZE]++;
-            int file = open("/proc/self/clear_refs", O_WRONLY);
-            if (write(file, "1", 1) < 0)
-                fold(8, errno);
-            close(file);
-        }
         _mm_setcsr(0x1f80);
         quotient = quotient / by;
-        for (int k = 0; k < SPIN; k++)
-            __asm__ volatile("");
+        spin();
         fold(7, _mm_getcsr());
-        if (pages) {
-            char text[2048] = "";
-            for (int k = 0; k < PAGES; k += 2)
-                area[k * SIZE]++;
-            int file = open("/proc/self/smaps_rollup", O_RDONLY);
-            if (read(file, text, sizeof text - 1) < 0)
-                fold(8, errno);
-            close(file);
-            char *found = strstr(text, "Referenced:");
-            fold(8, found ? strtoul(found + sizeof "Referenced:", NULL, 10) : 0);
-        }
-        usleep(1500 + i % 4 * 300);
+        usleep(1000 + i % 4 * 300);
+    }
+    return NULL;
+}
+
+/* Which pages count as used, after the kernel was told to forget it and some were used again. */
+static void *use_pages(void *unused)
+{
+    (void)unused;
+    enum { PAGES = 32, SIZE = 4096 };
+    static _Alignas(SIZE) volatile char area[PAGES * SIZE];
+    run_first();
+    for (unsigned i = 0;; i++) {
+        for (int k = 0; k < PAGES; k++)
+            area[k * SIZE]++;
+        int file = open("/proc/self/clear_refs", O_WRONLY);
+        if (write(file, "1", 1) < 0)
+            fold(8, errno);
+        close(file);
+        spin();
+        for (int k = 0; k < PAGES; k += 2)
+            area[k * SIZE]++;
+        char text[2048] = "";
+        file = open("/proc/self/smaps_rollup", O_RDONLY);
+        if (read(file, text, sizeof text - 1) < 0)
+            fold(8, errno);
+        close(file);
+        char *found = strstr(text, "Referenced:");
+        fold(8, found ? strtoul(found + sizeof "Referenced:", NULL, 10) : 0);
+        usleep(4000 + i % 3 * 1000);
     }
     return NULL;
 }
@@ -237,7 +252,8 @@ int main(void)
     pthread_create(&thread, NULL, fork_children, NULL);
     pthread_create(&thread, NULL, talk, NULL);
     pthread_create(&thread, NULL, churn_files, NULL);
-    pthread_create(&thread, NULL, remember, NULL);
+    pthread_create(&thread, NULL, divide, NULL);
+    pthread_create(&thread, NULL, use_pages, NULL);
     for (unsigned i = 0;; i++) {
         struct timespec pause = { 0, 10000000 };
         nanosleep(&pause, NULL);
