@@ -151,7 +151,9 @@ def _arguments() -> argparse.Namespace:
 def _soak(text: str) -> tuple[str, int]:
     key, _, count = text.partition("=")
     if key not in soaking.COUNTS or not count.isdigit():
-        raise argparse.ArgumentTypeError(f"{text!r} is not one of demo=N, etcd=N, torture=N")
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not one of {', '.join(f'{key}=N' for key in soaking.COUNTS)}"
+        )
     return key, int(count)
 
 

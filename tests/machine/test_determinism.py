@@ -43,7 +43,7 @@ def test_a_host_that_cannot_tell_which_pages_changed_is_only_slower(small: bp.Re
     assert soak(blind, 6).divergences == []
 
 
-@pytest.mark.parametrize("cures", [Cures(idle=False), Cures(tlb=False)], ids=["idle", "tlb"])
+@pytest.mark.parametrize("cures", doctor.CONTROLS.values(), ids=doctor.CONTROLS.keys())
 def test_the_soak_notices_that_a_cure_is_missing(torture: Subject, cures: Cures) -> None:
     subject = doctor.without_cure(torture, cures, "control")
     report = soak(subject, None, CONTROL_SECONDS, until_divergence=True)

@@ -405,20 +405,29 @@ def verify(recording: Path | None, notebook: Path | None) -> None:
 @main.command()
 @click.option("--minutes", type=click.FloatRange(0, min_open=True), default=2.0,
               show_default=True, help="Wall time to spend.")  # fmt: skip
-def doctor(minutes: float) -> None:
+@click.option("--foreign", is_flag=True,
+              help="Also programs that others wrote: stress-ng, LuaJIT, numpy, LAPACK and Python "
+              "with their own tests. As long again, and the time to record them; 40 MB of "
+              "packages are fetched once.")  # fmt: skip
+@click.option("--all", "all_", is_flag=True,
+              help="These and a JVM and Node: 90 MB more.")  # fmt: skip
+def doctor(minutes: float, foreign: bool, all_: bool) -> None:
     """Find out whether replays are exact on this computer.
 
     Runs a guest made to expose every source of chance many times over, from different
-    checkpoints and with looks in between, and compares all memory and registers; then does the
-    same with each of our cures off, which must be noticed. Exit status: 1 when a replay diverged.
+    checkpoints and with looks in between, and compares all memory and registers; does the same
+    with each of our cures off, which must be noticed. Exit status: 1 when a replay diverged.
 
     \b
-    Example:
+    Examples:
       branchpoint doctor --minutes 10
+      branchpoint doctor --foreign
     """
     from branchpoint.doctor import examine  # loads what no other command needs
+    from branchpoint.torture.systems import FOREIGN, RUNTIMES
 
-    found = examine(minutes * 60)
+    wanted = [FOREIGN] * (foreign or all_) + [RUNTIMES] * all_
+    found = examine(minutes * 60, wanted)
     click.echo(found)
     if not found.healthy:
         sys.exit(1)
