@@ -16,7 +16,7 @@ from branchpoint.guest.compiler import static_program
 from branchpoint.guest.image import GuestImage, ensure_image
 from branchpoint.guest.initramfs import archive
 from branchpoint.guest.tree import Tree
-from branchpoint.machine import engine
+from branchpoint.machine import engine, sandbox
 from branchpoint.machine.computer import Computer, Cures, Kernel, Spec
 from branchpoint.machine.pages import PAGE, PagePool, hash_pages
 from branchpoint.soak import Report, Subject, soak
@@ -43,6 +43,8 @@ class Examination:
     """What the doctor found."""
 
     engine: engine.Engine
+    walls: str
+    """What keeps an emulator inside (:func:`branchpoint.machine.sandbox.walls`)."""
     soak: Report
     controls: dict[str, Report]
     """Of soaks that lacked a cure."""
@@ -65,6 +67,7 @@ class Examination:
         found = [
             f"engine: QEMU {self.engine.version}, {self.engine.qemu}",
             f"        binary {self.engine.binary_digest}, timekeeper {self.engine.source_digest}",
+            f"sandbox: {self.walls}",
             str(self.soak),
             *(f"control, {report}" for report in self.controls.values()),
         ]
@@ -96,6 +99,8 @@ def examine(seconds: float = 120, foreign: Sequence[str] = ()) -> Examination:
     with tempfile.TemporaryDirectory(prefix="branchpoint-") as folder:
         kernel = torture_kernel(image, Path(folder))
         sound = torture(image, kernel)
+        with sound.start() as computer:
+            walls = sandbox.walls(computer.pid)
         controls = {}
         for name, cures in CONTROLS.items():
             subject = without_cure(sound, cures, f"{name} cure off")
@@ -105,7 +110,7 @@ def examine(seconds: float = 120, foreign: Sequence[str] = ()) -> Examination:
         own = soak(sound, seconds=max(rest, 1))
         sound.pool.close()
         tried = try_foreign(Path(folder), seconds, foreign) if foreign else None
-    return Examination(found, own, controls, tried)
+    return Examination(found, walls, own, controls, tried)
 
 
 def torture(image: GuestImage, kernel: Kernel) -> Subject:

@@ -5,10 +5,8 @@ from __future__ import annotations
 import contextlib
 import mmap
 import os
-import signal
 import socket
 import struct
-import subprocess
 import time
 import weakref
 from dataclasses import dataclass
@@ -17,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from branchpoint.errors import GuestEnded, MachineError, TimeError
-from branchpoint.machine import engine
+from branchpoint.machine import engine, sandbox
 from branchpoint.machine.pages import HASH, PAGE, TEMPLATE, PagePool, Pages, Slots, hash_pages
 from branchpoint.machine.state import State, digest_of, without_host_clocks
 
@@ -32,9 +30,10 @@ _ENDS = {6: "it switched itself off", 7: "it was reset", 100: "it suspended itse
 """How a guest ends the machine, as the timekeeper numbers it; a panic and a triple fault reset."""
 _PATIENCE = 30  # wall s in which some virtual time has to pass
 _GRACE = 5  # wall s in which an interrupted emulator has to answer
-_NOBODY = 65534
 _NO_PAGES = np.empty(0, np.uint32)
-_EXCHANGE_PAGES = 8192  # for which the exchange file always has room
+_EXCHANGE_PAGES = 8192  # that the exchange file keeps from one look to the next
+_CONSOLE = 1 << 20  # bytes that the guest's debug port may write
+_WORDS = 64 << 10  # bytes that the emulator itself may say
 
 
 @dataclass(frozen=True)
@@ -122,16 +121,17 @@ class Computer:
         """Pages that changed since then, up to the last look that kept nothing."""
         self._received = bytearray()
         self._pages: Pages | None = None
-        """The exchange file, as far as there always is room in it."""
-        self._exchange = os.memfd_create("branchpoint-exchange")
-        self._console = os.memfd_create("branchpoint-console")
+        """The first pages of the exchange file."""
+        self._exchange = sandbox.file_that_cannot_grow("branchpoint-exchange", spec.ram)
+        self._words = sandbox.file_that_cannot_grow("branchpoint-words", _WORDS)
+        self._console = os.memfd_create("branchpoint-console", os.MFD_ALLOW_SEALING)
         self._cures = cures
+        files = self._exchange, self._words, self._console
         self._process, self._socket = self._spawn(template, kernel, cures, track)
-        self._end = weakref.finalize(
-            self, _end, self._process, self._socket, self._exchange, self._console
-        )
+        self._end = weakref.finalize(self, _end, self._process, self._socket, *files)
         try:
             ram, _ = self._call(_HELLO)
+            sandbox.seal(self._console, _CONSOLE)  # not before: QEMU empties it when it opens it
         except BaseException:
             self.close()
             raise
@@ -141,7 +141,7 @@ class Computer:
 
     def _spawn(
         self, template: Path | None, kernel: Kernel | None, cures: Cures, track: bool
-    ) -> tuple[subprocess.Popen[bytes], socket.socket]:
+    ) -> tuple[sandbox.Emulator, socket.socket]:
         found = engine.find()
         ours, theirs = socket.socketpair()
         fds: list[int] = [theirs.fileno(), self._exchange, self._console]
@@ -152,7 +152,6 @@ class Computer:
             return f"/proc/self/fd/{fds[-1]}"
 
         size = self.spec.ram
-        root = os.getuid() == 0
         opened = len(fds)
         try:
             if template:
@@ -202,25 +201,15 @@ class Computer:
                 f"track={_switch(track)}"
             )
             if self.pool is not None:
-                fds.append(os.dup(self.pool.fd))
+                fds.append(os.open(f"/proc/self/fd/{self.pool.fd}", os.O_RDONLY | os.O_CLOEXEC))
                 plugin += f",pool={fds[-1]}"
             arguments += ["-plugin", plugin]
-            process = subprocess.Popen(
-                arguments,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=self._console,
-                pass_fds=fds,
-                start_new_session=True,
-                env={},
-                cwd="/",
-                user=_NOBODY if root else None,
-                group=_NOBODY if root else None,
-                extra_groups=[] if root else None,
-            )
-        except OSError as error:
-            ours.close()
-            raise MachineError(f"the emulator could not be started: {error}") from error
+            process = sandbox.start(arguments, fds, self._words)
+        except BaseException as error:
+            ours.close()  # an emulator that was started all the same ends with it
+            if isinstance(error, OSError):
+                raise MachineError(f"the emulator could not be started: {error}") from error
+            raise
         finally:
             theirs.close()
             for fd in fds[opened:]:
@@ -299,10 +288,7 @@ class Computer:
         return bytes(self._received[:length])
 
     def _died(self) -> MachineError:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(1)
-        code = self._process.poll()
-        how = "stopped answering" if code is None else f"ended with status {code}"
+        how = sandbox.ending(self._process.wait(1))
         words = self._last_words()
         self.close()
         return MachineError(f"the emulator {how} at {self.now} ns{words}")
@@ -312,10 +298,9 @@ class Computer:
         return f"; it said:\n{words}" if words else ""
 
     def console(self) -> str:
-        """What the emulator and the guest's debug port have written."""
+        """What the guest's debug port and the emulator have written, the beginning of each."""
         try:
-            size = os.fstat(self._console).st_size
-            return os.pread(self._console, size, 0).decode(errors="replace")
+            return sandbox.text_in(self._console) + sandbox.text_in(self._words)
         except OSError:
             return ""
 
@@ -482,10 +467,8 @@ def _switch(on: bool) -> str:
     return "on" if on else "off"
 
 
-def _end(process: subprocess.Popen[bytes], link: socket.socket, *fds: int) -> None:
+def _end(process: sandbox.Emulator, link: socket.socket, *fds: int) -> None:
     link.close()
-    with contextlib.suppress(ProcessLookupError):
-        process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.kill()
     for fd in fds:
         os.close(fd)

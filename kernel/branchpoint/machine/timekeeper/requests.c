@@ -80,6 +80,8 @@ static void serve(const struct request *r, uint8_t *payload)
     if (r->op == OP_NUDGE)
         return;                    /* it woke the main loop, which is all it is for */
     const char *problem = self.problem ? self.problem : find_memory();
+    if (!problem)
+        problem = confine(self.ram_size);   /* all is set up, and nothing has run */
     if (problem) {
         fail("%s", problem);
         return;

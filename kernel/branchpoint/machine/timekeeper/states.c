@@ -87,7 +87,7 @@ const char *prepare_states(void)
 
 void do_save(void)
 {
-    int fd = memfd_create("state", MFD_CLOEXEC);
+    int fd = empty_buffer();
     if (fd < 0) {
         fail("cannot make a buffer: %s", strerror(errno));
         return;
@@ -148,7 +148,7 @@ void do_load(uint64_t pool_size, uint64_t n, const uint8_t *data, size_t length)
     }
     const uint8_t *state = data + n * sizeof *moves;
     size_t state_length = length - n * sizeof *moves;
-    int fd = memfd_create("state", MFD_CLOEXEC);
+    int fd = empty_buffer();
     if (fd < 0 || write(fd, state, state_length) != (ssize_t)state_length) {
         fail("cannot make a buffer: %s", strerror(errno));
         close(fd);

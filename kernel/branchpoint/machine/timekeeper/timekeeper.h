@@ -41,6 +41,8 @@ extern struct timekeeper {
     uint8_t *pool_map;
     size_t pool_size;
     int pagemap;
+    int buffer;                    /* a file in memory (empty_buffer) */
+    int64_t exchanged;             /* pages in the exchange file since the last look */
     bool tracking;                 /* the kernel tells us which pages were written */
     struct scan_region *regions;
     uint32_t *pages;
@@ -77,6 +79,10 @@ const char *find_memory(void);
 int64_t private_pages(bool written);
 void do_dirty(bool all, bool contents);
 bool map_pool(uint64_t size);
+int empty_buffer(void);
+
+/* ---- confine.c ---- */
+const char *confine(uint64_t largest_file);
 
 /* ---- objects.c ---- */
 void do_objects(void);
