@@ -22,6 +22,7 @@ from branchpoint.errors import BranchpointError, GuestEnded, MachineError
 from branchpoint.explore.draws import LONGEST_CAUSE, MOST_CAUSES, Draw
 from branchpoint.guest import wire
 from branchpoint.timeline.clock import format_vtime
+from branchpoint.timeline.echo import Echo, news
 from branchpoint.timeline.events import LOG, Event
 from branchpoint.timeline.failures import Failure
 from branchpoint.timeline.history import COMMAND, History, Point
@@ -134,14 +135,13 @@ class Futures:
     def _tried(self, job: Job, *, last: bool = False) -> Outcome:
         replayer = self._recording.replayer
         with replayer.lock:
-            judge = self._judge(job.at).fresh()
             try:
                 player, point = self._stand(job.at)
             except MachineError:
                 if last:
                     raise
                 raise _Died from None
-            future = _Future(job, judge, self._history(job, point, judge))
+            future = self._future(job, point)
             player.history = future.history
             try:
                 self._play(player, future)
@@ -156,6 +156,10 @@ class Futures:
             finally:
                 player.history = None  # what it is now belongs to no timeline
             return Outcome(future.draw(player.place.at), digest, job.number, future.seen)
+
+    def _future(self, job: Job, point: Point) -> _Future:
+        judge = self._judge(job.at).fresh()
+        return _Future(job, judge, self._history(job, point, judge))
 
     def _stand(self, at: int) -> tuple[Player, Point]:
         """A player at the fork, whose state is kept for the next future from there."""
@@ -197,7 +201,8 @@ class Futures:
         return history
 
     def _play(self, player: Player, future: _Future) -> None:
-        shares, mailbox = self.shares, player.mailbox
+        shares = self.shares
+        echo = self._recording.replayer.echo(future.history, wire.LATEST)
         until = future.judge.stretch.horizon
         while True:
             while player.place.at < until:
@@ -207,12 +212,12 @@ class Futures:
                 try:
                     player.run_to(instant, wire.DRAIN)
                 except GuestEnded:
-                    future.see(mailbox.drain())
+                    self._hear(player, future, echo)
                     future.end(player)
                     if future.judge.failed_at is None:
                         raise
                 else:
-                    future.see(mailbox.drain())
+                    self._hear(player, future, echo)
                 shares.run += time.perf_counter() - started
                 if future.judge.failed_at is not None:
                     return
@@ -220,6 +225,17 @@ class Futures:
                 future.judge.finish()
                 return
             until = min(future.judge.limit, until + wire.DRAIN)
+
+    def _hear(self, player: Player, future: _Future, echo: Echo | None) -> None:
+        """What the guest has said; as long as it is the recording again, it is compared."""
+        origin, said = self._recording.origin, player.mailbox.drain()
+        if said or echo is not None:
+            events = [from_guest(r, origin) for r in said if not isinstance(r, wire.Raw)]
+            with self._recording.replayer.compared(player):
+                if echo is not None:
+                    echo.hear(events)
+                    echo.finish(player.place.at, origin)
+                future.see(news(future.history.log, events))
 
 
 class _Died(Exception):
@@ -235,18 +251,18 @@ class _Future:
         self.history = history
         self.causes: list[str] = []
         self.seen: dict[str, int] = {}
-        self._origin = judge.stretch.origin
         self._courses: dict[str, Any] = {}
 
-    def see(self, records: list[wire.Record]) -> None:
+    def see(self, events: list[Event]) -> None:
         """Take in what the guest said."""
-        if not records:
+        if not events:
             return
-        self._feed([from_guest(r, self._origin) for r in records if not isinstance(r, wire.Raw)])
+        self._feed(events)
 
     def end(self, player: Player) -> None:
         """Take in that the guest has ended the machine."""
-        self._feed([end_of_machine(player.place.at, player.computer.ended, self._origin)])
+        origin = self.judge.stretch.origin
+        self._feed([end_of_machine(player.place.at, player.computer.ended, origin)])
 
     def _feed(self, events: list[Event]) -> None:
         self.judge.feed(events)
