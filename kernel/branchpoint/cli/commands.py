@@ -375,7 +375,9 @@ def verify(recording: Path | None, notebook: Path | None) -> None:
     """Prove that a recording replays, and that a notebook says the same again.
 
     A recording, or the one in a bundle, is replayed from its beginning to its end. Every known
-    state of the machine (memory, registers, devices) is compared, and every event and checkpoint.
+    state of the machine (memory, registers, devices) is compared, and every event. Then every
+    checkpoint is restored, in shuffled order, and run on to the next known state: all in one
+    emulator, and each in a fresh one.
     A notebook is run again in a copy; each output must come out byte for byte as it was saved.
     With both, the notebook runs on that recording.
 
