@@ -21,11 +21,12 @@ from blake3 import blake3
 from branchpoint.errors import BranchpointError, GuestEnded, MachineError
 from branchpoint.explore.draws import LONGEST_CAUSE, MOST_CAUSES, Draw
 from branchpoint.guest import wire
+from branchpoint.timeline import checking
 from branchpoint.timeline.clock import format_vtime
 from branchpoint.timeline.echo import Echo, news
 from branchpoint.timeline.events import LOG, Event
 from branchpoint.timeline.failures import Failure
-from branchpoint.timeline.history import COMMAND, History, Point
+from branchpoint.timeline.history import COMMAND, History, Point, Start
 from branchpoint.timeline.judges import Judge, Stretch
 from branchpoint.timeline.manifest import Input, Ns
 from branchpoint.timeline.player import Player
@@ -141,11 +142,12 @@ class Futures:
                 if last:
                     raise
                 raise _Died from None
+            checked = checking.due()
             future = self._future(job, point)
             player.history = future.history
             try:
                 self._play(player, future)
-                digest = player.computer.digest().hex() if job.digest else ""
+                digest = player.computer.digest().hex() if job.digest or checked else ""
             except MachineError as problem:
                 died = not player.alive
                 player.close()  # whatever is in it is of no use to anyone
@@ -155,7 +157,27 @@ class Futures:
                 return Outcome(censored, number=job.number)
             finally:
                 player.history = None  # what it is now belongs to no timeline
-            return Outcome(future.draw(player.place.at), digest, job.number, future.seen)
+            outcome = Outcome(future.draw(player.place.at), digest, job.number, future.seen)
+            if checked:
+                self._check(outcome, job, point, player.since)
+            return outcome if job.digest else msgspec.structs.replace(outcome, digest="")
+
+    def _check(self, outcome: Outcome, job: Job, point: Point, first: Start | None) -> None:
+        """Run a future once more, in a fresh emulator that goes to the fork from another state.
+
+        :raises DivergenceError: when anything in it differs.
+        """
+        replayer = self._recording.replayer
+        with checking.apart(replayer, replayer.root, point, first) as player:
+            future = self._future(job, point)
+            player.history = future.history
+            self._play(player, future)
+            digest = player.computer.digest().hex()
+            again = Outcome(future.draw(player.place.at), digest, job.number, future.seen)
+            if again != outcome:
+                words = replayer.named(first), replayer.named(player.since)
+                what = "in another state, or heard other events,"
+                raise checking.difference(replayer, what, outcome.draw.end, *words)
 
     def _future(self, job: Job, point: Point) -> _Future:
         judge = self._judge(job.at).fresh()

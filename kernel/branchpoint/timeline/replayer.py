@@ -17,6 +17,7 @@ from branchpoint.guest.snapshot import Snapshot
 from branchpoint.machine.computer import Computer, Cures
 from branchpoint.machine.pages import TEMPLATE, PagePool
 from branchpoint.machine.state import State
+from branchpoint.timeline import checking
 from branchpoint.timeline.checkpoints import AS_BOOTED, Checkpoint
 from branchpoint.timeline.clock import format_vtime
 from branchpoint.timeline.echo import Echo, Otherwise, news
@@ -339,7 +340,10 @@ class Replayer:
         :raises DivergenceError: when it is not; the history stays where it was last known to be.
         """
         with self.lock:
-            return self._play(history, until, stop, step, events)
+            stopped = self._play(history, until, stop, step, events)
+            if history is not self.root:
+                checking.sample(self, history)
+            return stopped
 
     def _play(
         self, history: History, until: int, stop: Stop | None, step: int, events: bool
