@@ -171,10 +171,13 @@ def open_(recording: Path, output: Path | None, trust: bool) -> None:
 @click.option("--background-for", type=DURATION,
               help="Let it run beside the system for this long, then show what it wrote, ended "
               "or not.")  # fmt: skip
+@click.option("--check", is_flag=True,
+              help="Run it twice, the second time in a fresh emulator and from an earlier "
+              "checkpoint: output, events and the whole machine must be the same.")  # fmt: skip
 @click.argument("command", nargs=-1, required=True, metavar="-- COMMAND...")
 def run(
     recording: Path, at: Instant, container: str, timeout: Time, background_for: Time | None,
-    command: tuple[str, ...],
+    check: bool, command: tuple[str, ...],
 ) -> None:  # fmt: skip
     """Run a shell command at an instant of a recording.
 
@@ -222,6 +225,8 @@ def run(
                     err=True,
                 )
         status = process.exit_code
+        if check:
+            click.echo(f"branchpoint: {branch.check()}", err=True)
     sys.exit(status or 0)
 
 
@@ -375,7 +380,9 @@ def verify(recording: Path | None, notebook: Path | None) -> None:
     """Prove that a recording replays, and that a notebook says the same again.
 
     A recording, or the one in a bundle, is replayed from its beginning to its end. Every known
-    state of the machine (memory, registers, devices) is compared, and every event and checkpoint.
+    state of the machine (memory, registers, devices) is compared, and every event. Then every
+    checkpoint is restored, in shuffled order, and run on to the next known state: all in one
+    emulator, and each in a fresh one.
     A notebook is run again in a copy; each output must come out byte for byte as it was saved.
     With both, the notebook runs on that recording.
 

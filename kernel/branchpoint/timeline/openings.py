@@ -36,7 +36,7 @@ class Shared:
         head = files.manifest
         count = sum(i.at < head.end for i in head.inputs)
         root = History(list(head.inputs), Point(head.end, count), log)
-        self.replayer = Replayer(snapshot, root, files)
+        self.replayer = Replayer(snapshot, root, files, self.gaps)
         self.branched: WeakValueDictionary[int, History] = WeakValueDictionary()
         """The branches that are still used, in the order of their making."""
         self.numbers = itertools.count()
