@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from places import FLAGS
@@ -15,6 +16,7 @@ import branchpoint as bp
 from branchpoint import bash
 from branchpoint.explore.future import Futures, Job
 from branchpoint.machine.computer import Cures
+from branchpoint.sharing.rehearsal import rehearse
 from branchpoint.timeline import checking
 from branchpoint.timeline.failures import failure
 
@@ -62,6 +64,14 @@ def test_branches_with_commands_notice(run: bp.Recording) -> None:
     assert len(noticed) > 3
     assert all(re.search(TELLING, error.message) for error in noticed)
     assert all("from the" in error.message for error in noticed)
+
+
+def test_a_rehearsal_notices(tmp_path: Path) -> None:
+    found = rehearse(tmp_path)
+    assert not found
+    assert found.same < found.branches
+    assert found.verified.equal == found.verified.states
+    assert "differs: " in str(found)
 
 
 def test_futures_that_are_checked_notice(

@@ -20,6 +20,7 @@ from branchpoint.explore.future import Futures, Job
 from branchpoint.guest import wire
 from branchpoint.guest.boot import mailbox_address
 from branchpoint.machine.computer import Computer
+from branchpoint.sharing.rehearsal import rehearse
 from branchpoint.timeline import checking
 from branchpoint.timeline.failures import failure
 
@@ -156,6 +157,16 @@ def test_futures_are_checked_as_well(run: bp.Recording, monkeypatch: pytest.Monk
     told = found.value.message
     assert "first the machine had run from the state in memory at 4.200 s" in told
     assert f"in another emulator, from {before(run, 4.2)[1]}" in told
+
+
+def test_a_rehearsal_goes_through_all_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(checking.SETTING, "0")
+    found = rehearse(tmp_path, branches=3)
+    assert found, str(found)
+    assert found.same == found.branches == 3
+    assert found.verified.restored_afresh == found.verified.restorable > 2
 
 
 def test_a_command_line_says_what_was_checked(run: bp.Recording) -> None:
