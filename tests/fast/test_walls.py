@@ -181,7 +181,10 @@ def allowed(*namespaces: str, user: int) -> bool:
 @pytest.mark.parametrize("what", INNER)
 def test_without_walls_it_works(what: str) -> None:
     with attempted(what) as (on, fds):
-        assert without_walls("out", what, on, fds=fds) == 0
+        status = without_walls("out", what, on, fds=fds)
+    if what == "ring" and status in (errno.EPERM, errno.ENOSYS):
+        pytest.skip("io_uring is not allowed here to anybody")
+    assert status == 0
 
 
 @pytest.mark.parametrize("what", INNER)

@@ -52,7 +52,10 @@ def test_the_soak_notices_that_a_cure_is_missing(torture: Subject, cures: Cures)
 
 def test_two_recordings_with_one_seed_are_equal(small: bp.Recording, tmp_path: Path) -> None:
     with bp.record(SMALL, tmp_path / "again.branchpoint", seed=1, duration=5) as again:
-        assert again.files.digests == small.files.digests
+        # Where checkpoints lie depends on the host's speed; the states there do not.
+        shared = again.files.digests.keys() & small.files.digests.keys()
+        assert small.manifest.end in shared
+        assert all(again.files.digests[at] == small.files.digests[at] for at in shared)
         assert again.events.map(str) == small.events.map(str)
 
 
