@@ -14,7 +14,7 @@ from branchpoint.torture.coverage import Coverage, coverage
 from branchpoint.torture.systems import PROBES, project
 
 _PROBED = 3  # virtual s of the probes
-_LENGTH = 20  # virtual s of each of the other systems
+_LENGTH = 10  # virtual s of each of the other systems
 _BRANCHES = 6  # off each probe
 _WINDOW = 5  # virtual s that a replay goes through, at most
 
