@@ -199,6 +199,7 @@ class Futures:
     def _play(self, player: Player, future: _Future) -> None:
         shares, mailbox = self.shares, player.mailbox
         until = future.judge.stretch.horizon
+        latest = future.history.log.latest
         while True:
             while player.place.at < until:
                 player.take_inputs()
@@ -206,7 +207,7 @@ class Futures:
                 started = time.perf_counter()
                 player.run_to(instant, wire.DRAIN)
                 shares.run += time.perf_counter() - started
-                future.see(mailbox.drain())
+                future.see(mailbox.drain(latest))
                 if future.judge.failed_at is not None:
                     return
             if not future.judge.waiting or until >= future.judge.limit:
@@ -268,8 +269,10 @@ class _Future:
     def draw(self, end: int) -> Draw:
         """The future, as it is kept."""
         failed_at = self.judge.failed_at
-        verdict = "passed" if failed_at is None else "failed"
-        return self._draw(verdict, failed_at, end)
+        if failed_at is None:
+            return self._draw("passed", None, end)
+        # The agent may have been about to say it at the fork.
+        return self._draw("failed", max(failed_at, self.job.at), end)
 
     def censored(self, end: int, why: MachineError) -> Draw:
         """The same for a future that did not get to its horizon."""

@@ -23,6 +23,7 @@ class Mailbox:
         self.computer = computer
         self._base = mailbox_address(computer.spec.ram)
         self._seen = 0
+        self._latest = 0  # ns: what came after that is from no earlier
         computer.watch(self._base + wire.OUT_HEAD)
 
     @property
@@ -44,10 +45,13 @@ class Mailbox:
 
     def skip(self) -> None:
         """Take everything that the guest has said so far as read."""
-        self._seen = self.computer.watched
+        self._seen, self._latest = self.computer.watched, 0
 
-    def drain(self) -> list[wire.Record]:
-        """What the guest has said since the last :meth:`drain` or :meth:`skip`."""
+    def drain(self, latest: int = 0) -> list[wire.Record]:
+        """What the guest has said since the last :meth:`drain` or :meth:`skip`.
+
+        ``latest`` (ns) is when it said the last thing before: nothing may be dated earlier.
+        """
         head = self.computer.watched
         if head == self._seen:
             return []
@@ -56,4 +60,6 @@ class Mailbox:
             for offset, length in wire.unread(head, self._seen)
         )
         self._seen = head
-        return wire.decode(data, self.computer.now)
+        records = wire.decode(data, self.computer.now, max(latest, self._latest))
+        self._latest = records[-1].at if records else self._latest
+        return records

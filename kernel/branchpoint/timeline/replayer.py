@@ -284,9 +284,9 @@ class Replayer:
 
     def _collect(self, player: Player, history: History) -> list[Event]:
         events: list[Event] = []
-        for record in player.mailbox.drain():
+        for record in player.mailbox.drain(history.log.latest):
             if isinstance(record, wire.Raw):
-                number = int(record.source.partition("/")[2])
+                number = record.number
                 if record.stream == wire.TTY:
                     history.shown.setdefault(number, []).append((record.at, record.data))
                     continue
