@@ -29,6 +29,7 @@ FOLDER = "curves"
 MOST_CAUSES = 256  # of one draw
 LONGEST_CAUSE = 200  # characters
 MOST_DRAWS = 1_000_000  # of one question
+MOST_POINTS = 2000  # of one question: finding its steps takes the square of that, of memory too
 _HEAD_LIMIT = 1 << 16  # bytes
 _NAME = re.compile(r"[0-9a-f]{24}\.jsonl?")
 
@@ -119,14 +120,17 @@ class Draws:
         head = files.manifest
         first = head.inputs[0].at if head.inputs else 0
         outside = 0
+        instants: set[int] = set()
         for draw in draws:
             if not first <= draw.at <= head.end:
                 outside += 1
-            elif len(self._known) < MOST_DRAWS:
-                self._known.setdefault((draw.at, draw.seed), draw)
-            else:
-                yield f"{shown}: more than {MOST_DRAWS} futures; the rest is left out"
+                continue
+            instants.add(draw.at)
+            if len(self._known) >= MOST_DRAWS or len(instants) > MOST_POINTS:
+                most = f"{MOST_DRAWS} futures, or from more than {MOST_POINTS} instants"
+                yield f"{shown}: more than {most}; the rest is left out"
                 break
+            self._known.setdefault((draw.at, draw.seed), draw)
         if outside:
             start = f"{outside} future{'s' if outside > 1 else ''} that would begin"
             yield f"{shown}: {start} outside the recording: left out"

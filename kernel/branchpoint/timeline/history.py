@@ -7,7 +7,7 @@ and of the parent's future it keeps what belongs to the world (faults), not what
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -67,8 +67,7 @@ class History:
 
     def point(self, at: int) -> Point:
         """The place at an instant, before any input at that very instant."""
-        count = sum(i.at < at for i in self.inputs)
-        return Point(at, count)
+        return Point(at, bisect_left(self.inputs, at, key=lambda given: given.at))
 
     def add(self, new: Input) -> None:
         """Place an input at the tip."""

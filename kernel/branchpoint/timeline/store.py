@@ -22,6 +22,7 @@ import os
 import re
 import shutil
 from bisect import bisect_right
+from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
 from typing import Annotated, Any
@@ -56,6 +57,11 @@ class Future(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The instant of the fork."""
     inputs: list[Input] = []
     note: str = ""
+
+    def __post_init__(self) -> None:
+        instants = [self.at, *(given.at for given in self.inputs)]
+        if any(a > b for a, b in pairwise(instants)):
+            raise ValueError("inputs are not in the order of time")
 
 
 class Mark(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
