@@ -31,6 +31,7 @@ class Scale:
     """In which a lost update is waited for."""
     precision: float
     """Half width of the intervals of the demo's curve."""
+    mutants: int
 
 
 FULL = Scale(
@@ -47,6 +48,7 @@ FULL = Scale(
     curves=100,
     futures=200,
     precision=0.1,
+    mutants=20_000,
 )
 QUICK = Scale(
     recording=20,
@@ -62,4 +64,5 @@ QUICK = Scale(
     curves=2,
     futures=10,
     precision=0.3,
+    mutants=200,
 )
