@@ -15,6 +15,7 @@ from branchpoint.errors import (
     ComposeError,
     ContainerError,
     DivergenceError,
+    GuestEnded,
     ImageError,
     MachineError,
     ProcessTimeout,
@@ -29,6 +30,7 @@ from branchpoint.sharing.rerun import verify_notebook
 from branchpoint.sharing.share import share
 from branchpoint.sharing.verify import verify
 from branchpoint.timeline.branch import Branch
+from branchpoint.timeline.checking import self_check
 from branchpoint.timeline.clock import Time
 from branchpoint.timeline.events import Event, EventSet
 from branchpoint.timeline.failures import Failure, failure
@@ -45,6 +47,7 @@ __all__ = [
     "Event",
     "EventSet",
     "Failure",
+    "GuestEnded",
     "ImageError",
     "MachineError",
     "Moment",
@@ -62,6 +65,7 @@ __all__ = [
     "jobs",
     "open",
     "record",
+    "self_check",
     "share",
     "verify",
     "verify_notebook",

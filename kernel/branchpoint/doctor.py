@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,18 +16,26 @@ from branchpoint.guest.compiler import static_program
 from branchpoint.guest.image import GuestImage, ensure_image
 from branchpoint.guest.initramfs import archive
 from branchpoint.guest.tree import Tree
-from branchpoint.machine import engine
+from branchpoint.machine import engine, sandbox
 from branchpoint.machine.computer import Computer, Cures, Kernel, Spec
 from branchpoint.machine.pages import PAGE, PagePool, hash_pages
 from branchpoint.soak import Report, Subject, soak
 from branchpoint.timeline.events import EventLog
 from branchpoint.timeline.history import History, Point
+from branchpoint.torture.foreign import Foreign, try_foreign
 
 _SOURCE = Path(engine.__file__).with_name("torture.c")
 _RAM = 192 << 20
 _BEGIN = 3_000_000_000  # ns: the torture is in full swing
 _LENGTH = 300_000_000  # ns
-_CONTROL_SHARE = 0.25  # of the time, for each control, at most
+_CONTROL_SHARE = 0.2  # of the time, for each control, at most
+CONTROLS = {
+    "idle": Cures(idle=False),
+    "TLB": Cures(tlb=False),
+    "accessed bits": Cures(young=False),
+    "flags": Cures(flags=False),
+}
+"""Each cure that can be left out, so that a soak without it has to diverge."""
 
 
 @dataclass(frozen=True)
@@ -34,28 +43,36 @@ class Examination:
     """What the doctor found."""
 
     engine: engine.Engine
+    walls: str
+    """What keeps an emulator inside (:func:`branchpoint.machine.sandbox.walls`)."""
     soak: Report
-    without_idle_cure: Report
-    without_tlb_cure: Report
+    controls: dict[str, Report]
+    """Of soaks that lacked a cure."""
+    foreign: Foreign | None = None
+    """Of programs that others wrote, where that was asked for."""
 
     @property
     def healthy(self) -> bool:
         """Whether replays are exact here."""
-        return self.soak.replays > 0 and not self.soak.divergences
+        sound = self.soak.replays > 0 and not self.soak.divergences
+        return sound and (self.foreign is None or self.foreign.healthy)
 
     @property
     def controls_diverged(self) -> bool:
-        """Whether the soak noticed both cures missing, so that its silence means something."""
-        return bool(self.without_idle_cure.divergences and self.without_tlb_cure.divergences)
+        """Whether the soak noticed each cure missing, so that its silence means something."""
+        noticed = all(report.divergences for report in self.controls.values())
+        return noticed and (self.foreign is None or self.foreign.control.parted > 0)
 
     def __str__(self) -> str:
         found = [
             f"engine: QEMU {self.engine.version}, {self.engine.qemu}",
             f"        binary {self.engine.binary_digest}, timekeeper {self.engine.source_digest}",
+            f"sandbox: {self.walls}",
             str(self.soak),
-            f"control, {self.without_idle_cure}",
-            f"control, {self.without_tlb_cure}",
+            *(f"control, {report}" for report in self.controls.values()),
         ]
+        if self.foreign is not None:
+            found.append(str(self.foreign))
         if not self.healthy:
             found.append("NOT HEALTHY: replays diverge on this computer; do not trust it")
         elif not self.controls_diverged:
@@ -68,8 +85,12 @@ class Examination:
         return "\n".join(found)
 
 
-def examine(seconds: float = 120) -> Examination:
+def examine(seconds: float = 120, foreign: Sequence[str] = ()) -> Examination:
     """Soak a guest made to expose every hole, for about ``seconds`` of wall time.
+
+    ``foreign`` names systems of programs that others wrote (:mod:`branchpoint.torture.systems`),
+    which are recorded, branched and soaked after that, for about as long again besides what
+    recording them takes.
 
     :raises SetupError: when something needed is missing.
     """
@@ -77,23 +98,25 @@ def examine(seconds: float = 120) -> Examination:
     image = ensure_image()
     with tempfile.TemporaryDirectory(prefix="branchpoint-") as folder:
         kernel = torture_kernel(image, Path(folder))
-
         sound = torture(image, kernel)
-
-        def control(cures: Cures, name: str) -> Report:
-            subject = without_cure(sound, cures, name)
-            return soak(subject, seconds=seconds * _CONTROL_SHARE, until_divergence=True)
-
-        idle = control(Cures(idle=False), "idle cure off")
-        tlb = control(Cures(tlb=False), "TLB cure off")
-        rest = seconds - idle.wall - tlb.wall
-        return Examination(found, soak(sound, seconds=rest), idle, tlb)
+        with sound.start() as computer:
+            walls = sandbox.walls(computer.pid)
+        controls = {}
+        for name, cures in CONTROLS.items():
+            subject = without_cure(sound, cures, f"{name} cure off")
+            limit = seconds * _CONTROL_SHARE
+            controls[name] = soak(subject, seconds=limit, until_divergence=True)
+        rest = seconds - sum(report.wall for report in controls.values())
+        own = soak(sound, seconds=max(rest, 1))
+        sound.pool.close()
+        tried = try_foreign(Path(folder), seconds, foreign) if foreign else None
+    return Examination(found, walls, own, controls, tried)
 
 
 def torture(image: GuestImage, kernel: Kernel) -> Subject:
     """The torture guest as the subject of a soak, from some virtual seconds after its start."""
     symbols = image.kallsyms
-    spec = Spec(_RAM, (), symbols["__switch_to_asm"], symbols["init_task"])
+    spec = Spec(_RAM, (), symbols["__switch_to_asm"], symbols["init_task"], image.young)
     empty = hash_pages(np.zeros((1, PAGE), np.uint8))
     pool = PagePool(np.repeat(empty, _RAM // PAGE, axis=0))
     start = functools.partial(Computer, spec, kernel=kernel, pool=pool)

@@ -46,6 +46,10 @@ class MachineError(BranchpointError):
     """The emulator died, refused a request or broke its protocol."""
 
 
+class GuestEnded(MachineError):
+    """The guest has ended the machine: switched it off, reset it, or suspended it."""
+
+
 class RecordingError(BranchpointError):
     """A recording cannot be opened, read or written."""
 

@@ -1,9 +1,10 @@
 """The determinism soak: replays under the worst conditions we can make, compared bit for bit.
 
 A replay starts from power-on or from any of several states, in a fresh emulator or in one that
-was elsewhere before; it is stopped, looked at and rewound at random, its main loop is woken for
-nothing all the time, and other work keeps every core of the host busy. At the end all memory,
-registers, devices and the clock must be those of a run that nobody disturbed.
+was elsewhere before; it is stopped, looked at, made to enter its own state again, and rewound at
+random, its main loop is woken for nothing all the time, and other work keeps every core of the host
+busy. At the end all memory, registers, devices and the clock must be those of a run that nobody
+disturbed.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from branchpoint.timeline.recording import Recording
 
 _MARKS = 4  # states from which replays start
 _STOP_EVERY = 15  # stops in one replay, on average
-_LOOK, _REWIND = 0.2, 0.1  # chances at a stop
+_LOOK, _AGAIN, _REWIND = 0.2, 0.5, 0.1  # chances at a stop; that what was seen is entered again
 _MOST_REWINDS = 2  # in one replay
 _FRESH, _BOOT = 0.3, 0.1  # chances that a replay has an emulator of its own; starts at power-on
 _NUDGE = 0.0003  # wall seconds between two wake-ups
@@ -59,6 +60,8 @@ class Subject:
     """A fresh computer that begins at power-on, where that is worth replaying."""
     recorded: bytes | None = None
     """The digest at ``end`` that was stored when the run was recorded, if it was."""
+    stored: tuple[State, ...] = ()
+    """States on the way that are stored with a recording: replays start from these."""
 
 
 def subject_of(run: Recording, seconds: float) -> Subject:
@@ -66,17 +69,49 @@ def subject_of(run: Recording, seconds: float) -> Subject:
     replayer = run.replayer
     begin = max(run.earliest, run.manifest.end - round(seconds * 1e9))
     player = replayer.bring(replayer.root, replayer.root.point(begin))
-    start = functools.partial(
-        Computer,
-        replayer.snapshot.spec,
-        template=replayer.snapshot.template,
-        pool=replayer.pool,
-    )
     state = player.computer.capture()
     name = f"{run.manifest.title}, last {seconds:g} virtual s"
     end = run.manifest.end
     recorded = run.files.digests.get(end)
+    start = _starter(run)
     return Subject(name, replayer.root, replayer.pool, start, state, end, recorded=recorded)
+
+
+def windows(run: Recording, seconds: float) -> list[tuple[int, int]]:
+    """A recording cut at stored checkpoints into parts of at least ``seconds`` (virtual).
+
+    The last one may be shorter. Absolute ns, for :func:`subject_between`.
+    """
+    stops = [at for at in sorted(run.files.checkpoints) if at >= run.origin]
+    found = []
+    begin = stops[0]
+    for at in stops[1:]:
+        if at - begin >= seconds * 1e9 or at == stops[-1]:
+            found.append((begin, at))
+            begin = at
+    return found
+
+
+def subject_between(run: Recording, begin: int, end: int) -> Subject:
+    """The part of a recording between two stored checkpoints (absolute ns).
+
+    Replays start from each of the checkpoints in turn, as it is on disk.
+    """
+    replayer = run.replayer
+    stored = [replayer.load(at) for at in sorted(run.files.checkpoints) if begin <= at < end]
+    vtimes = [f"{(at - run.origin) / 1e9:.1f}" for at in (begin, end)]
+    return Subject(
+        f"{run.manifest.title}, {vtimes[0]} to {vtimes[1]} virtual s",
+        replayer.root, replayer.pool, _starter(run), stored[0], end,
+        recorded=run.files.digests.get(end), stored=tuple(stored),
+    )  # fmt: skip
+
+
+def _starter(run: Recording) -> Callable[..., Computer]:
+    snapshot = run.replayer.snapshot
+    return functools.partial(
+        Computer, snapshot.spec, template=snapshot.template, pool=run.replayer.pool
+    )
 
 
 @dataclass
@@ -88,6 +123,8 @@ class Report:
     stops: int = 0
     rewinds: int = 0
     from_power_on: int = 0
+    restored: set[int] = field(default_factory=set)
+    """Instants (ns) of the states from which replays went on."""
     wall: float = 0.0
     """Seconds."""
     divergences: list[str] = field(default_factory=list)
@@ -96,7 +133,8 @@ class Report:
     def __str__(self) -> str:
         verdict = f"{len(self.divergences)} diverged" if self.divergences else "all identical"
         return (
-            f"{self.name}: {self.replays} replays ({self.from_power_on} from power-on), "
+            f"{self.name}: {self.replays} replays ({self.from_power_on} from power-on, others "
+            f"from {len(self.restored)} states), "
             f"{self.stops} stops, {self.rewinds} rewinds in {self.wall:.0f} s: {verdict}"
         )
 
@@ -162,6 +200,8 @@ class _Soak:
             expected = computer.capture_afresh().digest(subject.pool)
             if subject.recorded not in (None, expected):
                 self.report.divergences.append("undisturbed: not what the recording ended with")
+            if subject.stored:
+                return list(subject.stored), expected
             player = self._at(computer, subject.begin)
             marks = [subject.begin]
             step = (subject.end - subject.begin.at) // _MARKS
@@ -201,7 +241,8 @@ class _Soak:
                 if chance.random() < _FRESH:
                     computer = subject.start()
                     path.append("fresh")
-                player = self._at(computer or self._resident(), self._mark(chance, path))
+                mark = self._mark(self.marks[number % len(self.marks)], path)
+                player = self._at(computer or self._resident(), mark)
             stops, rewinds = self._wander(player, chance, path, rewind=not booted)
             end = player.computer.capture_afresh().digest(subject.pool)
         except BranchpointError as error:
@@ -234,10 +275,13 @@ class _Soak:
             if goal == subject.end:
                 break
             if chance.random() < _LOOK:
-                player.computer.capture()
+                state = player.computer.capture()
                 path.append("look")
+                if chance.random() < _AGAIN:
+                    player = self._at(player.computer, self._mark(state, path))
             if rewind and rewinds < _MOST_REWINDS and chance.random() < _REWIND:
-                player = self._at(player.computer, self._mark(chance, path))
+                mark = self._mark(chance.choice(self.marks), path)
+                player = self._at(player.computer, mark)
                 rewinds += 1
         return stops, rewinds
 
@@ -257,9 +301,10 @@ class _Soak:
             over.set()
             thread.join()
 
-    def _mark(self, chance: random.Random, path: list[str]) -> State:
-        state = chance.choice(self.marks)
+    def _mark(self, state: State, path: list[str]) -> State:
         path.append(f"restore {state.at}")
+        with self.lock:
+            self.report.restored.add(state.at)
         return state
 
     def _resident(self) -> Computer:

@@ -147,9 +147,9 @@ def _heard() -> Iterator[list[Drained]]:
     found: list[Drained] = []
     decode = wire.decode
 
-    def listen(data: bytes, now: int, earliest: int = 0) -> list[wire.Record]:
+    def listen(data: bytes, now: int) -> list[wire.Record]:
         found.append(Drained(now, data))
-        return decode(data, now, earliest)
+        return decode(data, now)
 
     wire.decode = listen
     try:

@@ -19,8 +19,12 @@ class Memory:
         self.watched = 0
         """Bytes that the outbox claims to have got."""
         self.closed = False
+        self.ended = ""
         self._base = mailbox_address(_RAM)
         self._box = bytearray(wire.SIZE)
+
+    def close(self) -> None:
+        self.closed = True
 
     def watch(self, address: int) -> None:
         assert address == self._base + wire.OUT_HEAD

@@ -22,6 +22,7 @@ from curves import curves
 from figures import Figure
 from futures import futures
 from idling import idling
+from instants import instants
 from interleaving import interleaving
 from kept import Taken, keep, kept
 from kept import caption as kept_caption
@@ -53,7 +54,7 @@ _MEASURES: dict[str, Callable[[Scale, Path], list[Figure]]] = {
     measure.__name__: measure
     for measure in (
         recordings, opening, rewinding, branching, idling, sharing, states, storing,
-        interleaving, futures, curves, known_answers, mutants,
+        interleaving, instants, futures, curves, known_answers, mutants,
     )
 }  # fmt: skip
 
@@ -151,7 +152,9 @@ def _arguments() -> argparse.Namespace:
 def _soak(text: str) -> tuple[str, int]:
     key, _, count = text.partition("=")
     if key not in soaking.COUNTS or not count.isdigit():
-        raise argparse.ArgumentTypeError(f"{text!r} is not one of demo=N, etcd=N, torture=N")
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not one of {', '.join(f'{key}=N' for key in soaking.COUNTS)}"
+        )
     return key, int(count)
 
 

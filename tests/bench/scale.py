@@ -29,6 +29,10 @@ class Scale:
     """Of each system with a known answer."""
     futures: int
     """In which a lost update is waited for."""
+    every: int
+    """Consecutive instants."""
+    instants: int
+    """Random ones, of each guest."""
     precision: float
     """Half width of the intervals of the demo's curve."""
     mutants: int
@@ -47,6 +51,8 @@ FULL = Scale(
     seconds=400,
     curves=100,
     futures=200,
+    every=100_000,
+    instants=10_000,
     precision=0.1,
     mutants=20_000,
 )
@@ -63,6 +69,8 @@ QUICK = Scale(
     seconds=40,
     curves=2,
     futures=10,
+    every=500,
+    instants=100,
     precision=0.3,
     mutants=200,
 )

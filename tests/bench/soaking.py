@@ -7,23 +7,26 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from figures import Figure, amount
 from subjects import ETCD, demo, identity, recorded
+from torturing import branches, foreign, part
 
 import branchpoint as bp
 from branchpoint import doctor, soak
 from branchpoint.guest.image import ensure_image
 from branchpoint.machine.computer import Cures
+from branchpoint.torture.branches import Branches
 
 FILE = "soak.json"
-COUNTS = {"demo": 1000, "etcd": 200, "torture": 500}
+COUNTS = {"demo": 1000, "etcd": 200, "torture": 500, "foreign": 500, "branches": 1000}
 _CORES = os.cpu_count() or 2
 _AT_ONCE, _BUSY = 2 * _CORES - 1, 1
 """Replays at once, and processes that do nothing but compute: two that want each core."""
 _SLICE = 50  # replays between two savings; memory is given back then, too
+_PART = 20  # replays of one part of the recordings of programs that others wrote
 _LAST = 20  # virtual seconds of a recording that are replayed
 _ETCD_LENGTH = 60  # virtual seconds
 _CONTROL_PATIENCE = 600  # wall seconds in which a control must diverge
@@ -33,8 +36,21 @@ _NAMES = {
     "torture": "replays of the torture guest, both cores busy",
     "idle": "control: torture guest without the idle cure",
     "tlb": "control: torture guest without the TLB cure",
+    "young": "control: torture guest without the cure for accessed bits",
+    "flags": "control: torture guest without the cure for flags",
+    "foreign": "replays of programs that others wrote, both cores busy",
+    "branches": "branches off each probe of processor state, half of them with a command",
+    "branches-flags": "control: the same without the cure for flags",
+    "branches-young": "control: the same without the cure for accessed bits",
 }
-_CONTROLS = {"idle": Cures(idle=False), "tlb": Cures(tlb=False)}
+_CONTROLS = {
+    "idle": Cures(idle=False),
+    "tlb": Cures(tlb=False),
+    "young": Cures(young=False),
+    "flags": Cures(flags=False),
+}
+_BRANCHING = {"branches": "", "branches-flags": "flags", "branches-young": "accessed bits"}
+"""Which cure is left out."""
 
 
 @dataclass
@@ -43,11 +59,15 @@ class Count:
 
     of: str
     replays: int = 0
+    """Of branches: off each probe."""
     stops: int = 0
     rewinds: int = 0
     from_power_on: int = 0
     divergences: int = 0
     minutes: float = 0.0
+    restored: list[str] = field(default_factory=list)
+    """States from which replays went on, where they lie in recordings of others' programs."""
+    covered: str = ""
 
     def add(self, report: soak.Report) -> None:
         self.replays += report.replays
@@ -57,26 +77,45 @@ class Count:
         self.divergences += len(report.divergences)
         self.minutes += report.wall / 60
 
+    def add_branches(self, report: Branches) -> None:
+        self.replays += report.count // max(len(report.probes), 1)
+        self.divergences += report.parted + len(report.strayed)
+        self.minutes += report.wall / 60
+        self.covered = ", ".join(sorted(name.partition(".")[0] for name in report.probes))
+
     def figure(self, key: str) -> Figure:
         name = _NAMES[key]
-        if key in _CONTROLS:
-            measured = f"{self.divergences} of {self.replays} diverged"
+        asked = COUNTS.get(key)
+        if asked is None:
+            of = f" of {self.replays}" if key in _CONTROLS else ""
+            measured = f"{self.divergences}{of} diverged"
             return Figure(name, measured, "diverges", self.divergences > 0)
-        diverged = f"{self.divergences} diverged" if self.divergences else "all identical"
-        measured = (
-            f"{self.replays}: {diverged} ({self.stops} stops, {self.rewinds} rewinds, "
-            f"{self.from_power_on} from power-on; {amount(self.minutes, 'min')})"
-        )
-        met = self.replays >= COUNTS[key] and not self.divergences
-        return Figure(name, measured, f"{COUNTS[key]}, all identical", met)
+        verdict = f"{self.divergences} diverged" if self.divergences else "all identical"
+        if key == "branches":
+            told = self.covered
+        else:
+            told = f"{self.stops} stops, {self.rewinds} rewinds, "
+            told += f"{self.from_power_on} from power-on"
+            if self.covered:
+                told += f", from {len(self.restored)} checkpoints; {self.covered}"
+        measured = f"{self.replays}: {verdict} ({told}; {amount(self.minutes, 'min')})"
+        met = self.replays >= asked and not self.divergences
+        return Figure(name, measured, f"{asked}, all identical", met)
 
 
 def soak_all(work: Path, counts: dict[str, int]) -> None:
     """Go on with all soaks up to ``counts`` replays each, then the controls."""
-    for key, asked in {**counts, **dict.fromkeys(_CONTROLS, 1)}.items():
+    controls = [key for key in _NAMES if key not in COUNTS]
+    for key, asked in {**counts, **dict.fromkeys(controls, 1)}.items():
         known = _load(work)
         count = known.setdefault(key, Count(identity()))
-        if count.replays < asked:
+        if count.replays >= asked or (key in controls and count.divergences):
+            continue
+        if key in _BRANCHING:
+            _branch_on(work, key, known, asked)
+        elif key == "foreign":
+            _go_through(work, known, asked)
+        else:
             _go_on(work, key, known, asked)
 
 
@@ -103,11 +142,48 @@ def _go_on(work: Path, key: str, known: dict[str, Count], asked: int) -> None:
                     report = soak.soak(
                         subject, slice_, seed=count.replays, workers=_AT_ONCE, busy=_BUSY
                     )
-            print(report, flush=True)
-            for line in report.divergences:
-                print(f"  {line}", flush=True)
+            _tell(report)
             count.add(report)
-            (work / FILE).write_text(json.dumps({k: asdict(c) for k, c in known.items()}, indent=1))
+            _save(work, known)
+
+
+def _go_through(work: Path, known: dict[str, Count], asked: int) -> None:
+    """The same, one part of the recordings of others' programs after the other."""
+    count = known["foreign"]
+    parts, count.covered = foreign(work)
+    while count.replays < asked:
+        path, begin, end = parts[count.replays // _PART % len(parts)]
+        with part(path, begin, end) as subject:
+            report = soak.soak(subject, _PART, seed=count.replays, workers=_AT_ONCE, busy=_BUSY)
+            stored = {state.at for state in subject.stored} & report.restored
+        _tell(report)
+        count.add(report)
+        new = {f"{path.name} {at}" for at in stored}
+        count.restored = sorted(new.union(count.restored))
+        _save(work, known)
+
+
+def _branch_on(work: Path, key: str, known: dict[str, Count], asked: int) -> None:
+    """Branch until there are as many branches off each probe as asked."""
+    count = known[key]
+    while count.replays < asked and not (count.divergences and _BRANCHING[key]):
+        report = branches(
+            work, min(_SLICE, max(asked - count.replays, 10)), seed=count.replays,
+            workers=_CORES, without=_BRANCHING[key],
+        )  # fmt: skip
+        print(report, flush=True)
+        count.add_branches(report)
+        _save(work, known)
+
+
+def _tell(report: soak.Report) -> None:
+    print(report, flush=True)
+    for line in report.divergences:
+        print(f"  {line}", flush=True)
+
+
+def _save(work: Path, known: dict[str, Count]) -> None:
+    (work / FILE).write_text(json.dumps({k: asdict(c) for k, c in known.items()}, indent=1))
 
 
 _Opened = Callable[[], AbstractContextManager[soak.Subject]]

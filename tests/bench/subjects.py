@@ -22,6 +22,7 @@ from branchpoint import progress, system
 from branchpoint.errors import BranchpointError, RecordingError
 from branchpoint.guest.image import ensure_image
 from branchpoint.machine import engine
+from branchpoint.torture.systems import project
 
 _ROOT = Path(__file__).parents[2]
 _SYSTEMS = _ROOT / "notebooks" / "systems"
@@ -38,10 +39,11 @@ class Subject:
     container: str
     seed: int = 1
     folder: Path = _SYSTEMS
+    file: str = "compose.yaml"
 
     @property
     def compose(self) -> Path:
-        return self.folder / self.name / "compose.yaml"
+        return self.folder / self.name / self.file
 
 
 ARIA = Subject("aria", "primary.archive.1")
@@ -72,6 +74,13 @@ def idle_etcd(work: Path) -> Subject:
     with subject.compose.open("w") as file:
         YAML(typ="safe").dump(document, file)
     return subject
+
+
+def torture(work: Path, file: str) -> Subject:
+    """One of the systems of the package that torture the machine, made ready."""
+    name = Path(file).stem
+    project(work / name, file)
+    return Subject(name, "", folder=work, file=file)
 
 
 def known_recording(known: Known, work: Path) -> Path:

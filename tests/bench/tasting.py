@@ -228,11 +228,13 @@ def frames(run: Recording, drains: list[Drained], heads: list[int | None], room:
         player.place = type(player.place)(max(memory.now, history.tip.at), history.tip.count)
 
         def take() -> None:
-            new = run.replayer._collect(player, history)
+            new = run.replayer._collect(player, history, None)
             for judge in judges:
                 judge.feed(new)
 
         attempt(take)
+        if memory.closed:  # what it said cannot be
+            break
     _look_at_what_was_said(branch, room)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from branchpoint.machine.computer import STATES
 from branchpoint.machine.pages import Hashes, Pages, hash_pages
 from branchpoint.timeline.checkpoints import Checkpoint
 from branchpoint.timeline.events import Event
@@ -20,7 +21,7 @@ RAM = 1 << 24
 def head(**changes: object) -> Manifest:
     """The head of a recording that ended at vtime 10."""
     base = Manifest(
-        engine=Engine(qemu="10.0.2", binary="ab" * 32, plugin="cd" * 16),
+        engine=Engine(qemu="10.0.2", binary="ab" * 32, plugin="cd" * 16, states=STATES),
         machine=Machine(ram=RAM, guest_image="01" * 32, system_image="02" * 32, nvdimm=1 << 28),
         origin=ORIGIN,
         end=ORIGIN + 10 * SECOND,

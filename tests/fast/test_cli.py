@@ -348,7 +348,10 @@ def test_doctor_passes_its_verdict_on(
         def __str__(self) -> str:
             return f"{self.seconds} s"
 
-    monkeypatch.setattr(doctor, "examine", lambda seconds: Found(seconds=seconds, healthy=healthy))
+    def examine(seconds: float, foreign: list[str]) -> Found:
+        return Found(seconds=seconds, healthy=healthy, foreign=foreign)
+
+    monkeypatch.setattr(doctor, "examine", examine)
     result = cli("doctor", "--minutes", "0.5")
     assert (result.stdout, result.exit_code) == ("30.0 s\n", status)
 

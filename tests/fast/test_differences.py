@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 import recordings
 
@@ -39,6 +40,16 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[
 
 def test_an_equal_computer_has_none(here: Callable[..., list[str]]) -> None:
     assert here() == []
+
+
+def test_what_states_of_older_recordings_lack_is_said(tmp_path: Path) -> None:
+    path = recordings.make(tmp_path / "x.branchpoint", 1)
+    with bp.open(path) as run:
+        manifest = run.files.manifest
+        older = msgspec.structs.replace(manifest.engine, states=1)
+        run.files.save(manifest.with_(engine=older))
+        (said, *_) = differences(run)
+    assert "lacked the floating-point exception flags" in said and "record" in said
 
 
 def engine(version: str = "10.0.2", binary: str = "ab" * 32, plugin: str = "cd" * 16) -> Engine:

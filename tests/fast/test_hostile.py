@@ -28,6 +28,7 @@ from test_bundle import tree
 
 import branchpoint as bp
 from branchpoint.cli import main
+from branchpoint.machine.computer import STATES
 from branchpoint.sharing import archive, contents
 from branchpoint.sharing.opening import unpack
 from branchpoint.timeline import manifest
@@ -422,7 +423,7 @@ def test_no_word_of_a_stranger_commands_the_terminal(
             title=evil,
             ended=evil,
             containers=[Container(name="db.1", service="db", image=evil, address=evil)],
-            engine=Engine(qemu=evil, binary="ab" * 32, plugin="cd" * 16),
+            engine=Engine(qemu=evil, binary="ab" * 32, plugin="cd" * 16, states=STATES),
         )
         parts["recording/recording.json"] = manifest.encode(made)
         table["engine"]["qemu"] = evil

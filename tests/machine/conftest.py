@@ -7,6 +7,7 @@ A test that harms a recording works on a copy (``copy_of``).
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +16,9 @@ import pytest
 from places import ARIA, FAULTY, IDLE, SMALL
 
 import branchpoint as bp
+
+SELF_CHECK = os.environ.get("BRANCHPOINT_TEST_SELF_CHECK", "1/20")
+"""The share of all branches in these tests that are run twice and compared."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -26,6 +30,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if {"aria", "aria_path", "failing_aria"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.slow)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def some_branches_are_run_twice() -> Iterator[None]:
+    """Whatever a test does, a sample of its branches has to be the same from another state."""
+    bp.self_check(SELF_CHECK, seed=1)
+    yield
+    bp.self_check(0)
 
 
 @pytest.fixture(scope="session")

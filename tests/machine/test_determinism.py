@@ -43,7 +43,7 @@ def test_a_host_that_cannot_tell_which_pages_changed_is_only_slower(small: bp.Re
     assert soak(blind, 6).divergences == []
 
 
-@pytest.mark.parametrize("cures", [Cures(idle=False), Cures(tlb=False)], ids=["idle", "tlb"])
+@pytest.mark.parametrize("cures", doctor.CONTROLS.values(), ids=doctor.CONTROLS.keys())
 def test_the_soak_notices_that_a_cure_is_missing(torture: Subject, cures: Cures) -> None:
     subject = doctor.without_cure(torture, cures, "control")
     report = soak(subject, None, CONTROL_SECONDS, until_divergence=True)
@@ -52,7 +52,10 @@ def test_the_soak_notices_that_a_cure_is_missing(torture: Subject, cures: Cures)
 
 def test_two_recordings_with_one_seed_are_equal(small: bp.Recording, tmp_path: Path) -> None:
     with bp.record(SMALL, tmp_path / "again.branchpoint", seed=1, duration=5) as again:
-        assert again.files.digests == small.files.digests
+        # Where checkpoints lie depends on the host's speed; the states there do not.
+        shared = again.files.digests.keys() & small.files.digests.keys()
+        assert small.manifest.end in shared
+        assert all(again.files.digests[at] == small.files.digests[at] for at in shared)
         assert again.events.map(str) == small.events.map(str)
 
 

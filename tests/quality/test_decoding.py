@@ -21,6 +21,7 @@ OWN = {
     "branchpoint.explore.messages": "both ends are this program, on this computer",
     "branchpoint.explore.parcels": "by decompressing(), which turns its errors into Malformed",
     "branchpoint.guest.initramfs": "modules of Debian's kernel, whose packages are signed",
+    "branchpoint.machine.computer": "names of the emulator's own objects, told by our plugin",
     "branchpoint.machine.elf": "programs that this computer runs",
     "branchpoint.notebook.triage": "a file of this program",
     "branchpoint.system.debian_image": "files of Debian's packages, which are signed",

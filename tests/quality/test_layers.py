@@ -20,7 +20,7 @@ LAYERS = [
     {"views"},
     {""},  # branchpoint itself: the names that users import
     {"notebook"},
-    {"cli", "doctor", "soak"},
+    {"cli", "doctor", "soak", "torture"},
 ]
 """From the lowest to the highest; a module imports from its own layer and those before it."""
 

@@ -171,10 +171,13 @@ def open_(recording: Path, output: Path | None, trust: bool) -> None:
 @click.option("--background-for", type=DURATION,
               help="Let it run beside the system for this long, then show what it wrote, ended "
               "or not.")  # fmt: skip
+@click.option("--check", is_flag=True,
+              help="Run it twice, the second time in a fresh emulator and from an earlier "
+              "checkpoint: output, events and the whole machine must be the same.")  # fmt: skip
 @click.argument("command", nargs=-1, required=True, metavar="-- COMMAND...")
 def run(
     recording: Path, at: Instant, container: str, timeout: Time, background_for: Time | None,
-    command: tuple[str, ...],
+    check: bool, command: tuple[str, ...],
 ) -> None:  # fmt: skip
     """Run a shell command at an instant of a recording.
 
@@ -222,6 +225,8 @@ def run(
                     err=True,
                 )
         status = process.exit_code
+        if check:
+            click.echo(f"branchpoint: {branch.check()}", err=True)
     sys.exit(status or 0)
 
 
@@ -375,7 +380,9 @@ def verify(recording: Path | None, notebook: Path | None) -> None:
     """Prove that a recording replays, and that a notebook says the same again.
 
     A recording, or the one in a bundle, is replayed from its beginning to its end. Every known
-    state of the machine (memory, registers, devices) is compared, and every event and checkpoint.
+    state of the machine (memory, registers, devices) is compared, and every event. Then every
+    checkpoint is restored, in shuffled order, and run on to the next known state: all in one
+    emulator, and each in a fresh one.
     A notebook is run again in a copy; each output must come out byte for byte as it was saved.
     With both, the notebook runs on that recording.
 
@@ -405,20 +412,29 @@ def verify(recording: Path | None, notebook: Path | None) -> None:
 @main.command()
 @click.option("--minutes", type=click.FloatRange(0, min_open=True), default=2.0,
               show_default=True, help="Wall time to spend.")  # fmt: skip
-def doctor(minutes: float) -> None:
+@click.option("--foreign", is_flag=True,
+              help="Also programs that others wrote: stress-ng, LuaJIT, numpy, LAPACK and Python "
+              "with their own tests. As long again, and the time to record them; 40 MB of "
+              "packages are fetched once.")  # fmt: skip
+@click.option("--all", "all_", is_flag=True,
+              help="These and a JVM and Node: 90 MB more.")  # fmt: skip
+def doctor(minutes: float, foreign: bool, all_: bool) -> None:
     """Find out whether replays are exact on this computer.
 
     Runs a guest made to expose every source of chance many times over, from different
-    checkpoints and with looks in between, and compares all memory and registers; then does the
-    same with each of our cures off, which must be noticed. Exit status: 1 when a replay diverged.
+    checkpoints and with looks in between, and compares all memory and registers; does the same
+    with each of our cures off, which must be noticed. Exit status: 1 when a replay diverged.
 
     \b
-    Example:
+    Examples:
       branchpoint doctor --minutes 10
+      branchpoint doctor --foreign
     """
     from branchpoint.doctor import examine  # loads what no other command needs
+    from branchpoint.torture.systems import FOREIGN, RUNTIMES
 
-    found = examine(minutes * 60)
+    wanted = [FOREIGN] * (foreign or all_) + [RUNTIMES] * all_
+    found = examine(minutes * 60, wanted)
     click.echo(found)
     if not found.healthy:
         sys.exit(1)

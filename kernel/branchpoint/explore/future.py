@@ -18,18 +18,20 @@ from typing import Any
 import msgspec
 from blake3 import blake3
 
-from branchpoint.errors import BranchpointError, MachineError
+from branchpoint.errors import BranchpointError, GuestEnded, MachineError
 from branchpoint.explore.draws import LONGEST_CAUSE, MOST_CAUSES, Draw
 from branchpoint.guest import wire
+from branchpoint.timeline import checking
 from branchpoint.timeline.clock import format_vtime
+from branchpoint.timeline.echo import Echo, news
 from branchpoint.timeline.events import LOG, Event
 from branchpoint.timeline.failures import Failure
-from branchpoint.timeline.history import COMMAND, History, Point
+from branchpoint.timeline.history import COMMAND, History, Point, Start
 from branchpoint.timeline.judges import Judge, Stretch
 from branchpoint.timeline.manifest import Input, Ns
 from branchpoint.timeline.player import Player
 from branchpoint.timeline.recording import Recording
-from branchpoint.timeline.reports import from_guest
+from branchpoint.timeline.reports import end_of_machine, from_guest
 from branchpoint.timeline.seeds import NOISE, seeding
 
 _FORKS = 64  # whose judges are kept
@@ -134,18 +136,18 @@ class Futures:
     def _tried(self, job: Job, *, last: bool = False) -> Outcome:
         replayer = self._recording.replayer
         with replayer.lock:
-            judge = self._judge(job.at).fresh()
             try:
                 player, point = self._stand(job.at)
             except MachineError:
                 if last:
                     raise
                 raise _Died from None
-            future = _Future(job, judge, self._history(job, point, judge))
+            checked = checking.due()
+            future = self._future(job, point)
             player.history = future.history
             try:
                 self._play(player, future)
-                digest = player.computer.digest().hex() if job.digest else ""
+                digest = player.computer.digest().hex() if job.digest or checked else ""
             except MachineError as problem:
                 died = not player.alive
                 player.close()  # whatever is in it is of no use to anyone
@@ -155,7 +157,31 @@ class Futures:
                 return Outcome(censored, number=job.number)
             finally:
                 player.history = None  # what it is now belongs to no timeline
-            return Outcome(future.draw(player.place.at), digest, job.number, future.seen)
+            outcome = Outcome(future.draw(player.place.at), digest, job.number, future.seen)
+            if checked:
+                self._check(outcome, job, point, player.since)
+            return outcome if job.digest else msgspec.structs.replace(outcome, digest="")
+
+    def _check(self, outcome: Outcome, job: Job, point: Point, first: Start | None) -> None:
+        """Run a future once more, in a fresh emulator that goes to the fork from another state.
+
+        :raises DivergenceError: when anything in it differs.
+        """
+        replayer = self._recording.replayer
+        with checking.apart(replayer, replayer.root, point, first) as player:
+            future = self._future(job, point)
+            player.history = future.history
+            self._play(player, future)
+            digest = player.computer.digest().hex()
+            again = Outcome(future.draw(player.place.at), digest, job.number, future.seen)
+            if again != outcome:
+                words = replayer.named(first), replayer.named(player.since)
+                what = "in another state, or heard other events,"
+                raise checking.difference(replayer, what, outcome.draw.end, *words)
+
+    def _future(self, job: Job, point: Point) -> _Future:
+        judge = self._judge(job.at).fresh()
+        return _Future(job, judge, self._history(job, point, judge))
 
     def _stand(self, at: int) -> tuple[Player, Point]:
         """A player at the fork, whose state is kept for the next future from there."""
@@ -197,23 +223,41 @@ class Futures:
         return history
 
     def _play(self, player: Player, future: _Future) -> None:
-        shares, mailbox = self.shares, player.mailbox
+        shares = self.shares
+        echo = self._recording.replayer.echo(future.history, wire.LATEST)
         until = future.judge.stretch.horizon
-        latest = future.history.log.latest
         while True:
             while player.place.at < until:
                 player.take_inputs()
                 instant = min(until, player.next_input())
                 started = time.perf_counter()
-                player.run_to(instant, wire.DRAIN)
+                try:
+                    player.run_to(instant, wire.DRAIN)
+                except GuestEnded:
+                    self._hear(player, future, echo)
+                    future.end(player)
+                    if future.judge.failed_at is None:
+                        raise
+                else:
+                    self._hear(player, future, echo)
                 shares.run += time.perf_counter() - started
-                future.see(mailbox.drain(latest))
                 if future.judge.failed_at is not None:
                     return
             if not future.judge.waiting or until >= future.judge.limit:
                 future.judge.finish()
                 return
             until = min(future.judge.limit, until + wire.DRAIN)
+
+    def _hear(self, player: Player, future: _Future, echo: Echo | None) -> None:
+        """What the guest has said; as long as it is the recording again, it is compared."""
+        origin, said = self._recording.origin, player.mailbox.drain()
+        if said or echo is not None:
+            events = [from_guest(r, origin) for r in said if not isinstance(r, wire.Raw)]
+            with self._recording.replayer.compared(player):
+                if echo is not None:
+                    echo.hear(events)
+                    echo.finish(player.place.at, origin)
+                future.see(news(future.history.log, events))
 
 
 class _Died(Exception):
@@ -229,14 +273,20 @@ class _Future:
         self.history = history
         self.causes: list[str] = []
         self.seen: dict[str, int] = {}
-        self._origin = judge.stretch.origin
         self._courses: dict[str, Any] = {}
 
-    def see(self, records: list[wire.Record]) -> None:
+    def see(self, events: list[Event]) -> None:
         """Take in what the guest said."""
-        if not records:
+        if not events:
             return
-        events = [from_guest(r, self._origin) for r in records if not isinstance(r, wire.Raw)]
+        self._feed(events)
+
+    def end(self, player: Player) -> None:
+        """Take in that the guest has ended the machine."""
+        origin = self.judge.stretch.origin
+        self._feed([end_of_machine(player.place.at, player.computer.ended, origin)])
+
+    def _feed(self, events: list[Event]) -> None:
         self.judge.feed(events)
         for event in events:
             self._follow(event)

@@ -23,7 +23,6 @@ class Mailbox:
         self.computer = computer
         self._base = mailbox_address(computer.spec.ram)
         self._seen = 0
-        self._latest = 0  # ns: what came after that is from no earlier
         computer.watch(self._base + wire.OUT_HEAD)
 
     @property
@@ -31,10 +30,20 @@ class Mailbox:
         """Whether the agent has begun to listen."""
         return self.computer.read(self._base, len(wire.MAGIC)) == wire.MAGIC
 
+    @property
+    def waits(self) -> bool:
+        """Whether there is a command that the agent has not taken yet."""
+        head, tail = self._positions()
+        return head != tail
+
+    def _positions(self) -> tuple[int, int]:
+        head, tail = _POSITIONS.unpack(self.computer.read(self._base + wire.IN_HEAD, 16))
+        return head, tail
+
     def send(self, command: bytes) -> None:
         """Put a command (see :mod:`wire`) into the inbox now; the agent sees it within a tick."""
         frame = wire.frame(command)
-        head, tail = _POSITIONS.unpack(self.computer.read(self._base + wire.IN_HEAD, 16))
+        head, tail = self._positions()
         if len(frame) > wire.room(head, tail):
             raise MachineError(
                 f"the guest's inbox is full at {self.computer.now} ns",
@@ -45,13 +54,10 @@ class Mailbox:
 
     def skip(self) -> None:
         """Take everything that the guest has said so far as read."""
-        self._seen, self._latest = self.computer.watched, 0
+        self._seen = self.computer.watched
 
-    def drain(self, latest: int = 0) -> list[wire.Record]:
-        """What the guest has said since the last :meth:`drain` or :meth:`skip`.
-
-        ``latest`` (ns) is when it said the last thing before: nothing may be dated earlier.
-        """
+    def drain(self) -> list[wire.Record]:
+        """What the guest has said since the last :meth:`drain` or :meth:`skip`."""
         head = self.computer.watched
         if head == self._seen:
             return []
@@ -60,6 +66,4 @@ class Mailbox:
             for offset, length in wire.unread(head, self._seen)
         )
         self._seen = head
-        records = wire.decode(data, self.computer.now, max(latest, self._latest))
-        self._latest = records[-1].at if records else self._latest
-        return records
+        return wire.decode(data, self.computer.now)

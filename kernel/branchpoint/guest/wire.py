@@ -135,13 +135,10 @@ def unread(out_head: int, seen: int) -> list[tuple[int, int]]:
     return [(OUTBOX + start, size) for start, size in _pieces(seen, length, OUTBOX_SIZE)]
 
 
-def decode(data: bytes, now: int, earliest: int = 0) -> list[Record]:
-    """The records in ``data``, whole frames from the outbox, read at instant ``now`` (ns).
-
-    None may be from before ``earliest``, nor from before the one in front of it.
-    """
+def decode(data: bytes, now: int) -> list[Record]:
+    """The records in ``data``, whole frames from the outbox, read at instant ``now`` (ns)."""
     records: list[Record] = []
-    position, before = 0, earliest
+    position = before = 0
     while position < len(data):
         if len(data) - position < _HEADER.size:
             raise _malformed("ends inside a header", data, position)

@@ -5,30 +5,35 @@ from __future__ import annotations
 import contextlib
 import mmap
 import os
-import signal
 import socket
 import struct
-import subprocess
+import time
 import weakref
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from branchpoint.errors import MachineError, TimeError
-from branchpoint.machine import engine
+from branchpoint.errors import GuestEnded, MachineError, TimeError
+from branchpoint.machine import engine, sandbox
 from branchpoint.machine.pages import HASH, PAGE, TEMPLATE, PagePool, Pages, Slots, hash_pages
 from branchpoint.machine.state import State, digest_of, without_host_clocks
 
 EPOCH = "2025-11-28T21:57:45"
 """The guest's wall clock at power-on (UTC)."""
-_HELLO, _RUN, _READ, _WRITE, _DIRTY, _SAVE, _LOAD, _NUDGE, _WATCH = range(1, 10)
+_HELLO, _RUN, _READ, _WRITE, _DIRTY, _SAVE, _LOAD, _NUDGE, _WATCH, _OBJECTS = range(1, 11)
 _REQUEST = struct.Struct("<IIQQ")
 _REPLY = struct.Struct("<IIqQQ")
-_OK, _ERROR, _HALTED = range(3)
-_NOBODY = 65534
+_OBJECT = struct.Struct("<III")
+_OK, _ERROR, _HALTED, _ALIVE = range(4)
+_ENDS = {6: "it switched itself off", 7: "it was reset", 100: "it suspended itself"}
+"""How a guest ends the machine, as the timekeeper numbers it; a panic and a triple fault reset."""
+_PATIENCE = 30  # wall s in which some virtual time has to pass
+_GRACE = 5  # wall s in which an interrupted emulator has to answer
 _NO_PAGES = np.empty(0, np.uint32)
-_EXCHANGE_PAGES = 8192  # for which the exchange file always has room
+_EXCHANGE_PAGES = 8192  # that the exchange file keeps from one look to the next
+_CONSOLE = 1 << 20  # bytes that the guest's debug port may write
+_WORDS = 64 << 10  # bytes that the emulator itself may say
 
 
 @dataclass(frozen=True)
@@ -56,9 +61,17 @@ class Kernel:
     command_line: str
 
 
+STATES = 2
+"""What is in a state, as a number that every recording notes. Those of 1 lack the exception flags
+of SSE arithmetic, and to take one could change a clock chip that the guest was setting."""
+
+
 @dataclass(frozen=True)
 class Cures:
-    """The corrections that make QEMU repeatable. Off only to show that tests notice."""
+    """The corrections that make QEMU repeatable.
+
+    Off only to show that tests notice, and to replay recordings that were made without them.
+    """
 
     idle: bool = True
     """Idle time passes only when every instruction is accounted for."""
@@ -67,7 +80,14 @@ class Cures:
     young: bool = True
     """It is flushed, too, when the kernel clears accessed bits."""
     flags: bool = True
-    """The exception flags of SSE arithmetic are in every state."""
+    """The exception flags of SSE arithmetic are in every state, and the segments that x87 keeps."""
+    clock: bool = True
+    """The real-time clock chip is saved and restored without being changed."""
+
+    @classmethod
+    def as_of(cls, states: int) -> Cures:
+        """Those with which recordings were made whose states are of this number."""
+        return cls() if states >= STATES else cls(young=False, flags=False, clock=False)
 
 
 class Computer:
@@ -91,6 +111,8 @@ class Computer:
         self.spec = spec
         self.pool = pool
         self.now = 0
+        self.ended = ""
+        """Why the guest has ended the machine, in words; nothing can be run in it then."""
         self.watched = 0
         """The number at the address given to :meth:`watch`."""
         self.base: State | None = None
@@ -99,15 +121,17 @@ class Computer:
         """Pages that changed since then, up to the last look that kept nothing."""
         self._received = bytearray()
         self._pages: Pages | None = None
-        """The exchange file, as far as there always is room in it."""
-        self._exchange = os.memfd_create("branchpoint-exchange")
-        self._console = os.memfd_create("branchpoint-console")
+        """The first pages of the exchange file."""
+        self._exchange = sandbox.file_that_cannot_grow("branchpoint-exchange", spec.ram)
+        self._words = sandbox.file_that_cannot_grow("branchpoint-words", _WORDS)
+        self._console = os.memfd_create("branchpoint-console", os.MFD_ALLOW_SEALING)
+        self._cures = cures
+        files = self._exchange, self._words, self._console
         self._process, self._socket = self._spawn(template, kernel, cures, track)
-        self._end = weakref.finalize(
-            self, _end, self._process, self._socket, self._exchange, self._console
-        )
+        self._end = weakref.finalize(self, _end, self._process, self._socket, *files)
         try:
             ram, _ = self._call(_HELLO)
+            sandbox.seal(self._console, _CONSOLE)  # not before: QEMU empties it when it opens it
         except BaseException:
             self.close()
             raise
@@ -117,7 +141,7 @@ class Computer:
 
     def _spawn(
         self, template: Path | None, kernel: Kernel | None, cures: Cures, track: bool
-    ) -> tuple[subprocess.Popen[bytes], socket.socket]:
+    ) -> tuple[sandbox.Emulator, socket.socket]:
         found = engine.find()
         ours, theirs = socket.socketpair()
         fds: list[int] = [theirs.fileno(), self._exchange, self._console]
@@ -128,7 +152,6 @@ class Computer:
             return f"/proc/self/fd/{fds[-1]}"
 
         size = self.spec.ram
-        root = os.getuid() == 0
         opened = len(fds)
         try:
             if template:
@@ -174,28 +197,19 @@ class Computer:
                 f"young={':'.join(f'{address:#x}' for address in self.spec.young)},"
                 f"idle={_switch(cures.idle)},tlb={_switch(cures.tlb)},"
                 f"aging={_switch(cures.young)},flags={_switch(cures.flags)},"
+                f"clock={_switch(cures.clock)},"
                 f"track={_switch(track)}"
             )
             if self.pool is not None:
-                fds.append(os.dup(self.pool.fd))
+                fds.append(os.open(f"/proc/self/fd/{self.pool.fd}", os.O_RDONLY | os.O_CLOEXEC))
                 plugin += f",pool={fds[-1]}"
             arguments += ["-plugin", plugin]
-            process = subprocess.Popen(
-                arguments,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=self._console,
-                pass_fds=fds,
-                start_new_session=True,
-                env={},
-                cwd="/",
-                user=_NOBODY if root else None,
-                group=_NOBODY if root else None,
-                extra_groups=[] if root else None,
-            )
-        except OSError as error:
-            ours.close()
-            raise MachineError(f"the emulator could not be started: {error}") from error
+            process = sandbox.start(arguments, fds, self._words)
+        except BaseException as error:
+            ours.close()  # an emulator that was started all the same ends with it
+            if isinstance(error, OSError):
+                raise MachineError(f"the emulator could not be started: {error}") from error
+            raise
         finally:
             theirs.close()
             for fd in fds[opened:]:
@@ -204,23 +218,52 @@ class Computer:
 
     # -- talking to the timekeeper
 
+    @property
+    def _tells_of_life(self) -> bool:
+        """Whether the emulator says now and then that it runs."""
+        return self._cures.idle
+
     def _call(self, op: int, a: int = 0, b: int = 0, payload: bytes = b"") -> tuple[int, bytes]:
-        """Ask and wait for the answer. The first interrupt waits for it too; a second does not."""
+        """Ask and wait for the answer.
+
+        The first interrupt waits for it too, but not for ever; a second does not.
+        """
         interrupt: KeyboardInterrupt | None = None
         self._received.clear()
+        self._socket.settimeout(_PATIENCE if op == _RUN and self._tells_of_life else None)
+        passed, last = time.monotonic(), self.now
         try:
             self._socket.sendall(_REQUEST.pack(op, len(payload), a, b) + payload)
             while True:
                 try:
                     self._receive(_REPLY.size)
                     head = _REPLY.unpack_from(self._received)
-                    status, length, self.now, value, self.watched = head
+                    status, length, now, value, watched = head
+                    if status == _ALIVE:
+                        self._received.clear()
+                        if now > last:
+                            passed, last = time.monotonic(), now
+                        elif time.monotonic() > passed + _PATIENCE:
+                            raise TimeoutError
+                        continue
                     data = self._receive(_REPLY.size + length)[_REPLY.size :]
+                    self.now, self.watched = now, watched
                     break
                 except KeyboardInterrupt as stop:
                     if interrupt is not None:
                         raise
                     interrupt = stop
+                    self._socket.settimeout(_GRACE)
+        except TimeoutError:
+            words = self._last_words()
+            self.close()
+            if interrupt is not None:
+                raise interrupt from None
+            raise MachineError(
+                f"no virtual time has passed for {_PATIENCE} s at about {last} ns, so the emulator "
+                f"was ended{words}",
+                "go on from an earlier moment; if it happens again there, please report it",
+            ) from None
         except OSError as error:
             raise self._died() from error
         except BaseException:
@@ -232,10 +275,7 @@ class Computer:
         if status == _ERROR:
             raise MachineError(f"at {self.now} ns: {data.decode(errors='replace')}")
         if status == _HALTED:
-            raise MachineError(
-                f"the guest stopped for good at {self.now} ns (panic or power off)"
-                f"{self._last_words()}"
-            )
+            self.ended = _ENDS.get(value, f"QEMU stopped it for reason {value}")
         return value, data
 
     def _receive(self, length: int) -> bytes:
@@ -248,22 +288,19 @@ class Computer:
         return bytes(self._received[:length])
 
     def _died(self) -> MachineError:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(1)
-        code = self._process.poll()
-        how = "stopped answering" if code is None else f"ended with status {code}"
+        how = sandbox.ending(self._process.wait(1))
+        words = self._last_words()
         self.close()
-        return MachineError(f"the emulator {how} at {self.now} ns{self._last_words()}")
+        return MachineError(f"the emulator {how} at {self.now} ns{words}")
 
     def _last_words(self) -> str:
         words = self.console()[-1000:].strip()
         return f"; it said:\n{words}" if words else ""
 
     def console(self) -> str:
-        """What the emulator and the guest's debug port have written."""
+        """What the guest's debug port and the emulator have written, the beginning of each."""
         try:
-            size = os.fstat(self._console).st_size
-            return os.pread(self._console, size, 0).decode(errors="replace")
+            return sandbox.text_in(self._console) + sandbox.text_in(self._words)
         except OSError:
             return ""
 
@@ -274,11 +311,15 @@ class Computer:
 
         With ``step`` (ns), :attr:`watched` is looked at whenever that much time has passed since
         power-on once more, and the run ends there if it has changed.
+
+        :raises GuestEnded: when the guest ended the machine before; :attr:`now` is when.
         """
         if instant < self.now:
             raise TimeError(f"a machine at {self.now} ns cannot run back to {instant} ns")
-        if instant > self.now:
+        if instant > self.now and not self.ended:
             self._call(_RUN, instant, step)
+        if instant > self.now and self.ended:
+            raise GuestEnded(f"the guest ended at {self.now} ns: {self.ended}{self._last_words()}")
 
     def nudge(self) -> None:
         """Wake the emulator's main loop for nothing, from any thread, also while time runs.
@@ -328,6 +369,21 @@ class Computer:
         """Registers, clock and devices, in QEMU's own format."""
         return without_host_clocks(self._call(_SAVE)[1])
 
+    def objects(self) -> dict[str, bytes]:
+        """Every object of the emulator, byte for byte, by path and type.
+
+        Processor, devices, buses, with the host's addresses in them: good for a comparison
+        within one process only, by whoever looks for what a state leaves out.
+        """
+        found, data, at = {}, self._call(_OBJECTS)[1], 0
+        while at < len(data):
+            path, kind, size = _OBJECT.unpack_from(data, at)
+            name, end = at + _OBJECT.size, at + _OBJECT.size + path + kind
+            where = data[name : name + path].decode()
+            found[f"{where} {data[name + path : end].decode()}"] = data[end : end + size]
+            at = end + size
+        return found
+
     def capture(self) -> State:
         """The state now. The machine is not touched by this."""
         assert self.pool is not None
@@ -374,7 +430,10 @@ class Computer:
         _, devices = self._call(_LOAD, self.pool.size, len(moves), payload)
         if self.now != state.at:
             raise MachineError(f"restored to {self.now} ns instead of {state.at} ns")
-        if without_host_clocks(devices) != state.devices:
+        devices = without_host_clocks(devices)
+        # Computers without the cure for flags take on states of those with it, but tell less.
+        expected = state.devices if self._cures.flags else state.devices[: len(devices)]
+        if devices != expected:
             # A part that the state leaves out, as it had nothing to say, kept what it had before.
             raise MachineError(f"the devices did not become those of {state.at} ns")
         self.base = state
@@ -408,10 +467,8 @@ def _switch(on: bool) -> str:
     return "on" if on else "off"
 
 
-def _end(process: subprocess.Popen[bytes], link: socket.socket, *fds: int) -> None:
+def _end(process: sandbox.Emulator, link: socket.socket, *fds: int) -> None:
     link.close()
-    with contextlib.suppress(ProcessLookupError):
-        process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.kill()
     for fd in fds:
         os.close(fd)

@@ -86,28 +86,35 @@ def _version(qemu: Path) -> str:
 
 def _plugin() -> Path:
     """The compiled plugin, from the cache when the same source was compiled before."""
-    target = cache_dir() / "engine" / f"timekeeper-{_source_digest()}.so"
+    return _compile(f"timekeeper-{_source_digest()}.so", _UNITS, _COMPILE)
+
+
+def compiled(name: str, sources: list[Path], options: list[str]) -> Path:
+    """A program for this computer, from the cache when the same source was compiled before.
+
+    Raises SetupError when no C compiler is there.
+    """
+    digest = blake3(" ".join(options).encode())
+    for file in sources:
+        digest.update(file.read_bytes())
+    return _compile(f"{name}-{digest.hexdigest(16)}", sources, options)
+
+
+def _compile(name: str, sources: list[Path], options: list[str]) -> Path:
+    target = cache_dir() / "engine" / name
     if target.exists():
         return target
     compiler = shutil.which("cc") or shutil.which("gcc")
     if not compiler:
-        raise SetupError("no C compiler found to build the emulator plugin", "install gcc")
+        raise SetupError("no C compiler found to build what drives the emulator", "install gcc")
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
-        output = Path(folder) / "plugin.so"
+        output = Path(folder) / "made"
         done = subprocess.run(
-            [
-                compiler,
-                *_COMPILE,
-                "-o",
-                output,
-                *(file for file in _SOURCES if file.suffix == ".c"),
-            ],
-            capture_output=True,
-            text=True,
+            [compiler, *options, "-o", output, *sources], capture_output=True, text=True
         )
         if done.returncode:
-            raise SetupError(f"the emulator plugin does not compile:\n{done.stderr[-2000:]}")
+            raise SetupError(f"{name} does not compile:\n{done.stderr[-2000:]}")
         output.replace(target)
     return target
 

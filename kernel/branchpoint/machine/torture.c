@@ -1,7 +1,8 @@
 /*
  * A guest made to expose every hole in determinism: as init of a machine of its own it keeps
  * threads, forks, signals, pipes, timers, sockets and page-cache pressure going for ever, with
- * idle gaps between, and folds what it sees of their interleaving into memory.
+ * idle gaps between, and folds what it sees of their interleaving into memory; and so what it sees
+ * of the exception flags of its arithmetic, and of which pages count as used.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -26,6 +27,7 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+#include <xmmintrin.h>
 
 enum { WORKERS = 6, SHARED = 64 };
 
@@ -168,6 +170,65 @@ static void *churn_files(void *unused)
     return NULL;
 }
 
+/* Nobody else runs while this thread does: a switch of tasks would put what the processor holds in
+ * a safe place. */
+static void run_first(void)
+{
+    struct sched_param first = { 1 };
+    pthread_setschedparam(pthread_self(), SCHED_FIFO, &first);
+}
+
+static void spin(void)
+{
+    for (int i = 0; i < 300000; i++)
+        __asm__ volatile("");
+}
+
+/* The exception flags of SSE arithmetic: cleared, raised, and tested a while later. */
+static void *divide(void *unused)
+{
+    (void)unused;
+    run_first();
+    for (unsigned i = 0;; i++) {
+        volatile double quotient = 1, by = i % 3 * 3;
+        _mm_setcsr(0x1f80);
+        quotient = quotient / by;
+        spin();
+        fold(7, _mm_getcsr());
+        usleep(1000 + i % 4 * 300);
+    }
+    return NULL;
+}
+
+/* Which pages count as used, after the kernel was told to forget it and some were used again. */
+static void *use_pages(void *unused)
+{
+    (void)unused;
+    enum { PAGES = 32, SIZE = 4096 };
+    static _Alignas(SIZE) volatile char area[PAGES * SIZE];
+    run_first();
+    for (unsigned i = 0;; i++) {
+        for (int k = 0; k < PAGES; k++)
+            area[k * SIZE]++;
+        int file = open("/proc/self/clear_refs", O_WRONLY);
+        if (write(file, "1", 1) < 0)
+            fold(8, errno);
+        close(file);
+        spin();
+        for (int k = 0; k < PAGES; k += 2)
+            area[k * SIZE]++;
+        char text[2048] = "";
+        file = open("/proc/self/smaps_rollup", O_RDONLY);
+        if (read(file, text, sizeof text - 1) < 0)
+            fold(8, errno);
+        close(file);
+        char *found = strstr(text, "Referenced:");
+        fold(8, found ? strtoul(found + sizeof "Referenced:", NULL, 10) : 0);
+        usleep(4000 + i % 3 * 1000);
+    }
+    return NULL;
+}
+
 int main(void)
 {
     mkdir("/proc", 0755);
@@ -191,6 +252,8 @@ int main(void)
     pthread_create(&thread, NULL, fork_children, NULL);
     pthread_create(&thread, NULL, talk, NULL);
     pthread_create(&thread, NULL, churn_files, NULL);
+    pthread_create(&thread, NULL, divide, NULL);
+    pthread_create(&thread, NULL, use_pages, NULL);
     for (unsigned i = 0;; i++) {
         struct timespec pause = { 0, 10000000 };
         nanosleep(&pause, NULL);

@@ -5,6 +5,7 @@ from __future__ import annotations
 from branchpoint.errors import BranchpointError
 from branchpoint.guest import image
 from branchpoint.machine import engine
+from branchpoint.machine.computer import STATES
 from branchpoint.system import layout
 from branchpoint.timeline.recording import Recording
 
@@ -14,7 +15,17 @@ def differences(run: Recording) -> list[str]:
 
     Each line says what to do. Empty: a replay is exact here.
     """
-    return [*_engine(run), *_images(run)]
+    return [*_states(run), *_engine(run), *_images(run)]
+
+
+def _states(run: Recording) -> list[str]:
+    if run.manifest.engine.states >= STATES:
+        return []
+    return [
+        "recorded when states lacked the floating-point exception flags: in its branches a program "
+        "that tests them (fetestexcept, numpy's errstate) may see none that were raised before the "
+        "branch; to be sure, record the system again with the same seed"
+    ]
 
 
 def _engine(run: Recording) -> list[str]:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from branchpoint import showing
 from branchpoint.errors import BranchpointError, ContainerError
 from branchpoint.guest import wire
-from branchpoint.timeline import containers
+from branchpoint.timeline import checking, containers
+from branchpoint.timeline.checking import Checked
 from branchpoint.timeline.clock import Time, format_vtime
 from branchpoint.timeline.events import Event, EventSet
 from branchpoint.timeline.history import COMMAND, FAULT, History
@@ -93,6 +94,19 @@ class Branch:
 
         self.run.replayer.play(self._history, self._history.tip.at + limit, stop, _STEP)
         return found[0] if found else None
+
+    # -- proving
+
+    def check(self) -> Checked:
+        """Run it once more up to its tip, in a fresh emulator and from an earlier state, and see
+        whether events, output and the whole machine are the same.
+
+        This takes as long as the branch and a few virtual seconds before it did. To have a share
+        of all branches checked, see :func:`branchpoint.self_check`.
+
+        :raises DivergenceError: when anything differs; it says from where the two runs had come.
+        """
+        return checking.check(self.run.replayer, self._history)
 
     # -- looking
 

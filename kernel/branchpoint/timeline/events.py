@@ -50,7 +50,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     """Absolute ns: since the machine was switched on."""
     source: str
     """Who tells: "container", "process", "kernel", "agent" for lines, "life" of containers,
-    "fault"."""
+    "fault", "machine"."""
     container: str = ""
     stream: str = ""
     """"out" or "err" for lines, "sdk" for what a program told the tester."""

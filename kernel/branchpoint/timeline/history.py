@@ -10,7 +10,10 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import zip_longest
+from typing import NamedTuple
 
+from branchpoint.guest.wire import TTY, Raw
 from branchpoint.machine.state import State
 from branchpoint.timeline.events import EventLog
 from branchpoint.timeline.manifest import Input
@@ -31,6 +34,15 @@ class Point:
 
 
 _END = Point(2**63, 2**31)
+
+
+class Start(NamedTuple):
+    """The state from which a machine was made to run."""
+
+    what: str
+    """Such as "checkpoint"."""
+    at: int
+    """Absolute ns."""
 
 
 @dataclass(eq=False)
@@ -57,6 +69,8 @@ class History:
     shown: dict[int, list[tuple[int, bytes]]] = field(default_factory=dict)
     """What was written to the terminals of commands, the parent's past included: number -> instant
     (absolute ns) and bytes."""
+    began: Start | None = None
+    """From where the machine had come that first let time pass in it."""
 
     def branch(self, at: Point) -> History:
         """A new history that leaves this one at ``at``."""
@@ -75,6 +89,16 @@ class History:
             raise ValueError("an input goes to the tip of a history")
         self.inputs.insert(self.tip.count, new)
         self.tip = Point(self.tip.at, self.tip.count + 1)
+
+    def take(self, raw: Raw) -> None:
+        """Keep a piece of what a command in raw mode or a terminal has written."""
+        number = raw.number
+        if raw.stream == TTY:
+            pieces = self.shown.setdefault(number, [])
+            if not pieces or raw.at > pieces[-1][0]:  # it may just have been told at the fork
+                pieces.append((raw.at, raw.data))
+        else:
+            self.raw.setdefault(number, {}).setdefault(raw.stream, bytearray()).extend(raw.data)
 
     def forget_after_tip(self) -> None:
         """Drop events that were collected just before an interrupt and are to come again."""
@@ -96,6 +120,20 @@ class History:
     def holds(self, other: History, at: Point) -> bool:
         """Whether a machine that stands at ``at`` in ``other`` is also on the way of this one."""
         return any(history is other and at <= limit for history, limit in self.lineage(_END))
+
+    def common(self, other: History, at: int) -> int:
+        """The last instant (absolute ns) up to ``at`` that it has in common with ``other``.
+
+        That is not after the tip of ``other``. Inputs due at that very instant come after it.
+        """
+        limit = min(at, other.tip.at)
+        for pair in zip_longest(self.inputs, other.inputs):
+            first = min(one.at for one in pair if one is not None)
+            if first >= limit:
+                break
+            if pair[0] != pair[1]:
+                return first
+        return limit
 
     def commands(self) -> int:
         """How many commands were ever placed up to the tip: the next one's number, less one."""

@@ -36,6 +36,8 @@ class Engine(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """blake3 of the QEMU binary."""
     plugin: Digest
     """Digest of the timekeeper's source."""
+    states: Annotated[int, Meta(ge=1, le=1000)] = 1
+    """What is in a state of the machine, see ``machine.computer.STATES``."""
 
     def __str__(self) -> str:
         return f"QEMU {self.qemu}, binary {self.binary[:12]}, timekeeper {self.plugin[:12]}"

@@ -37,7 +37,7 @@ class Shared:
         head = files.manifest
         count = bisect_left(head.inputs, head.end, key=lambda given: given.at)
         root = History(list(head.inputs), Point(head.end, count), log)
-        self.replayer = Replayer(snapshot, root, files)
+        self.replayer = Replayer(snapshot, root, files, self.gaps)
         self.branched: WeakValueDictionary[int, History] = WeakValueDictionary()
         """The branches that are still used, in the order of their making."""
         self.numbers = itertools.count()

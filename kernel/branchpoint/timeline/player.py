@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Callable
 
+from branchpoint.guest import wire
 from branchpoint.guest.mailbox import Mailbox
 from branchpoint.machine.computer import Computer
 from branchpoint.machine.state import State
-from branchpoint.timeline.history import History, Point
+from branchpoint.timeline.history import History, Point, Start
 
 
 class Player:
@@ -18,6 +20,8 @@ class Player:
         self.mailbox = Mailbox(self.computer)
         self._history: weakref.ref[History] | None = None
         self.place = Point(0, 0)
+        self.since: Start | None = None
+        """The state that it took on last."""
 
     @property
     def history(self) -> History | None:
@@ -28,11 +32,18 @@ class Player:
     def history(self, history: History | None) -> None:
         self._history = weakref.ref(history) if history is not None else None
 
-    def restore(self, history: History, place: Point, state: State) -> None:
-        """Become the machine at ``place`` of ``history``, of which ``state`` is known."""
+    def restore(
+        self, history: History, place: Point, state: State, what: str = "state in memory"
+    ) -> None:
+        """Become the machine at ``place`` of ``history``, of which ``state`` is known.
+
+        ``what`` says in errors where that state came from.
+        """
         self.history = None
         self.computer.restore(state)
         self.history, self.place = history, place
+        self.since = Start(what, place.at)
+        self.mailbox.skip()
 
     def take_inputs(self) -> None:
         """Give the machine the inputs that are due at this very instant."""
@@ -55,6 +66,8 @@ class Player:
         """Run to ``instant`` (ns), before any input due then; no input may be due on the way.
 
         With ``step`` (ns), only to the first multiple of it at which the guest has said something.
+
+        :raises GuestEnded: when the guest has ended the machine before; the place is where.
         """
         self.take_inputs()
         try:
@@ -63,11 +76,19 @@ class Player:
             if self.computer.now > self.place.at:
                 self.place = Point(self.computer.now, self.place.count)
 
-    def replay_to(self, goal: Point) -> None:
-        """Go through what is already known of the history, up to ``goal``."""
+    def replay_to(
+        self, goal: Point, hear: Callable[[list[wire.Record]], None] | None = None
+    ) -> None:
+        """Go through what is already known of the history, up to ``goal``.
+
+        ``hear`` is given what the guest says on the way.
+        """
         assert self.history is not None
+        step = wire.DRAIN if hear else 0
         while self.place.at < goal.at:
-            self.run_to(min(goal.at, self.next_input()))
+            self.run_to(min(goal.at, self.next_input()), step)
+            if hear is not None:
+                hear(self.mailbox.drain())
         while self.place.count < goal.count:
             self._take_input()
 

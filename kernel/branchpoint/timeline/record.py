@@ -12,6 +12,7 @@ from branchpoint.faults.settings import NOTHING
 from branchpoint.guest import image, wire
 from branchpoint.guest.snapshot import Snapshot, ensure_snapshot, received
 from branchpoint.machine import engine
+from branchpoint.machine.computer import STATES
 from branchpoint.system import System, SystemImage, build, layout
 from branchpoint.timeline import faulting, manifest, openings
 from branchpoint.timeline.clock import to_ns
@@ -137,7 +138,10 @@ def this_engine() -> manifest.Engine:
     """The engine of this computer, as recordings note it."""
     found = engine.find()
     return manifest.Engine(
-        qemu=found.version, binary=found.binary_digest, plugin=found.source_digest
+        qemu=found.version,
+        binary=found.binary_digest,
+        plugin=found.source_digest,
+        states=STATES,
     )
 
 

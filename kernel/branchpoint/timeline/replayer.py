@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -11,25 +11,30 @@ from pathlib import Path
 import numpy as np
 
 from branchpoint import progress
-from branchpoint.errors import DivergenceError, RecordingError
+from branchpoint.errors import DivergenceError, GuestEnded, MachineError, RecordingError
 from branchpoint.guest import wire
 from branchpoint.guest.snapshot import Snapshot
-from branchpoint.machine.computer import Computer
+from branchpoint.machine.computer import Computer, Cures
 from branchpoint.machine.pages import TEMPLATE, PagePool
 from branchpoint.machine.state import State
+from branchpoint.timeline import checking
 from branchpoint.timeline.checkpoints import AS_BOOTED, Checkpoint
 from branchpoint.timeline.clock import format_vtime
+from branchpoint.timeline.echo import Echo, Otherwise, news
+from branchpoint.timeline.eventfile import Gap
 from branchpoint.timeline.events import Event
-from branchpoint.timeline.history import History, Point
+from branchpoint.timeline.history import History, Point, Start
 from branchpoint.timeline.player import Player
-from branchpoint.timeline.reports import from_guest
+from branchpoint.timeline.reports import END, end_of_machine, from_guest
 from branchpoint.timeline.store import RecordingFiles
 
 _PLAYERS = 2  # emulators kept; each has at most the machine's memory to itself
 _NEAR = 50_000_000  # ns of replay that cost about as much as restoring a state
 _NEVER = 2**62  # ns
 _QUIET = 500_000_000  # ns without a word from the guest, after which an interrupt is noticed
+_SILENCE = 2_000_000_000  # ns in which a guest that runs at all has taken a command
 _STATES = 64  # states kept in memory for one history
+_REPORT = "run `branchpoint doctor`; if this engine is sound, report this as a bug"
 
 Stop = Callable[[list[Event]], bool]
 
@@ -38,12 +43,19 @@ class Replayer:
     """The emulators of one recording, and the pages their states share. Safe between threads."""
 
     def __init__(
-        self, snapshot: Callable[[], Snapshot], root: History, files: RecordingFiles
+        self,
+        snapshot: Callable[[], Snapshot],
+        root: History,
+        files: RecordingFiles,
+        gaps: Sequence[Gap] = (),
     ) -> None:
-        """``snapshot`` is asked for only when a machine is first needed."""
+        """``snapshot`` is asked for only when a machine is first needed; ``gaps`` are where events
+        of the recording are lost.
+        """
         self._find_snapshot = snapshot
         self.root = root
         self.files = files
+        self.gaps = gaps
         self.lock = threading.RLock()
         self._closed = False
         self._players: list[Player] = []
@@ -73,9 +85,14 @@ class Replayer:
         if "pool" in vars(self):  # it was needed, so it exists
             self.pool.close()
 
-    def _new_player(self) -> Player:
-        start = self.snapshot
-        return Player(Computer(start.spec, template=start.template, pool=self.pool))
+    def named(self, start: Start | None) -> str:
+        """A state from which a machine was made to run, in words."""
+        return "power-on" if start is None else f"the {start.what} at {self.vtime(start.at)}"
+
+    def new_player(self) -> Player:
+        """A fresh emulator, to be closed by the caller."""
+        start, cures = self.snapshot, Cures.as_of(self.files.manifest.engine.states)
+        return Player(Computer(start.spec, template=start.template, pool=self.pool, cures=cures))
 
     # -- going somewhere
 
@@ -88,8 +105,7 @@ class Replayer:
             if self._closed:
                 raise RecordingError(f"{self.path} is closed", "open it again: branchpoint.open")
             player = self._nearest(history, goal)
-            self._replay(player, history, goal)
-            player.mailbox.skip()
+            self.replay(player, history, goal)
             return player
 
     def _nearest(self, history: History, goal: Point) -> Player:
@@ -107,7 +123,7 @@ class Replayer:
         if player is None or player.place.at < goal.at - _NEAR:
             known = self._known_state(history, goal)
         if known and (player is None or player.place.at < known[0].at - _NEAR):
-            player = self._free_player()
+            player = self.free_player()
             player.restore(history, *known)
         assert player is not None
         if player.history is not history:
@@ -117,12 +133,16 @@ class Replayer:
         self._players.append(player)  # the least recently used one is first
         return player
 
-    def _free_player(self) -> Player:
+    def free_player(self) -> Player:
+        """A kept emulator that may go elsewhere; not the one that was brought somewhere last."""
+        for player in [player for player in self._players if player.computer.ended]:
+            player.close()
+            self._players.remove(player)
         for player in self._players:
             if player.history is None:
                 return player
         if len(self._players) < _PLAYERS:
-            player = self._new_player()
+            player = self.new_player()
             self._players.append(player)
             return player
         player = self._players[0]
@@ -135,19 +155,28 @@ class Replayer:
         if history and history is not self.root and player.place == history.tip:
             self.remember(player)
 
-    def _known_state(self, history: History, goal: Point) -> tuple[Point, State]:
+    def _known_state(self, history: History, goal: Point) -> tuple[Point, State, str]:
+        """Where a state on the way is known, that state, and what it is in words."""
         found = history.nearest_state(goal)
-        limit = min(limit for h, limit in history.lineage(goal) if h is self.root)
+        limit = self.in_recording(history, goal)
         stored = self.files.nearest(limit.at)
         if stored is not None and (found is None or stored > found[0].at):
             place = self.root.point(stored)
             if place <= limit:
                 state = self.root.states[place] = self.load(stored)
                 self._forget(self.root)
-                return place, state
+                return place, state, "checkpoint"
         if found is not None:
-            return found
-        return Point(self.snapshot.state.at, 0), self.snapshot.state
+            return *found, "state in memory"
+        return self.booted()
+
+    def booted(self) -> tuple[Point, State, str]:
+        """The boot snapshot, with its place, and what it is in words."""
+        return Point(self.snapshot.state.at, 0), self.snapshot.state, "boot snapshot"
+
+    def in_recording(self, history: History, goal: Point) -> Point:
+        """The last place of the recording on the way to ``goal``."""
+        return min(limit for h, limit in history.lineage(goal) if h is self.root)
 
     def load(self, at: int) -> State:
         """The state of a stored checkpoint.
@@ -163,44 +192,93 @@ class Replayer:
         slots = self.snapshot.state.slots.copy()
         slots[numbers] = self.pool.slots_of(numbers, hashes)
         state = State(at, checkpoint.devices, slots)
-        if state.digest(self.pool) != checkpoint.digest:
+        noted = self.files.digests.get(at, checkpoint.digest)
+        if not state.digest(self.pool) == checkpoint.digest == noted:
             raise RecordingError(
                 f"{self.path}: the checkpoint at {self.vtime(at)} does not fit this boot snapshot",
                 "the guest image or the emulator differs from the one that recorded",
             )
         return state
 
-    def _replay(self, player: Player, history: History, goal: Point) -> None:
-        """Replay to ``goal``, comparing the state wherever its digest is known."""
-        recorded = [
-            at
-            for at in self.files.digests
-            if player.place.at < at <= goal.at and self._is_recorded(history, at)
-        ]
-        title = f"replaying to {self.vtime(goal.at)}"
-        start = player.place.at
-        with progress.task(title, (goal.at - start) / 1e9, "virtual s") as task:
-            for at in [*sorted(recorded), goal.at]:
-                player.replay_to(min(goal, history.point(at)))
-                if at in recorded:
-                    self.verify(player)
-                task.update((at - start) / 1e9)
-            player.replay_to(goal)
+    def replay(
+        self, player: Player, history: History, goal: Point, raws: list[wire.Raw] | None = None
+    ) -> None:
+        """Replay from where ``player`` stands to ``goal``, which is not after the tip.
 
-    def _is_recorded(self, history: History, at: int) -> bool:
-        """Whether the machine at ``at`` in ``history`` must be the recorded one."""
-        count = history.point(at).count
-        return (
-            at <= self.root.tip.at
-            and count == self.root.point(at).count
-            and history.inputs[:count] == self.root.inputs[:count]
+        All that the guest says is compared with what it said before, and the state wherever its
+        digest is known. ``raws`` is given the output of commands in raw mode and of terminals.
+
+        :raises DivergenceError: when anything differs; the player is closed then.
+        """
+        if player.place == goal:
+            return
+        start, origin = player.place.at, self.files.manifest.origin
+        marks = [at for at in self.files.digests if start < at <= self.shared(history, goal.at)]
+        echo = Echo(history.log.columns(), start, goal.at, self.gaps)
+
+        def hear(records: list[wire.Record]) -> None:
+            echo.hear([from_guest(r, origin) for r in records if not isinstance(r, wire.Raw)])
+            if raws is not None:
+                raws.extend(r for r in records if isinstance(r, wire.Raw))
+
+        title = f"replaying to {self.vtime(goal.at)}"
+        with (
+            progress.task(title, (goal.at - start) / 1e9, "virtual s") as task,
+            self.compared(player),
+        ):
+            for at in sorted(marks):
+                player.replay_to(min(goal, history.point(at)), hear)
+                self.verify(player)
+                task.update((at - start) / 1e9)
+            player.replay_to(goal, hear)
+            echo.finish(goal.at, origin)
+
+    def echo(self, history: History, until: int) -> Echo | None:
+        """What has to be heard from the tip of ``history`` on, as long as it is the recording.
+
+        None, when it is not, or is so no longer. ``until`` (absolute ns) is how far that matters.
+        """
+        start, shared = history.tip.at, self.shared(history, until)
+        if start >= shared:
+            return None
+        return Echo(self.root.log.columns(), start, shared, self.gaps)
+
+    @contextmanager
+    def compared(self, player: Player) -> Iterator[None]:
+        """While what a player says is compared: a difference is an error in words.
+
+        :raises DivergenceError: the player is closed then.
+        """
+        try:
+            yield
+        except Otherwise as difference:
+            raise self._differs(player, difference) from None
+        finally:
+            if player.alive:
+                player.mailbox.skip()  # also after an interrupt
+
+    def _differs(self, player: Player, difference: Otherwise) -> DivergenceError:
+        """The error for events that are not the known ones; the player is closed."""
+        history, since, at = player.history, self.named(player.since), difference.at
+        player.close()
+        first = "when it was recorded"
+        if history is not None and self.shared(history, at) < at:
+            began = [each.began for each, _ in history.lineage(history.tip) if each.began]
+            first = f"the first time, when it had run from {self.named(next(iter(began), None))}"
+        return DivergenceError(
+            f"{self.path}: at {self.vtime(at)} the guest, replayed from {since}, does not say what "
+            f"it said {first}: {difference} (recorded with {self.files.manifest.engine})",
+            _REPORT,
         )
 
-    def _next_mark(self, history: History) -> int:
+    def shared(self, history: History, at: int) -> int:
+        """The last instant (ns) up to ``at`` that ``history`` has in common with the recording."""
+        return history.common(self.root, at)
+
+    def _next_mark(self, history: History, shared: int) -> int:
         """The next instant after the tip at which the machine must be in a recorded state."""
-        later = [at for at in self.files.digests if at > history.tip.at]
-        mark = min(later, default=_NEVER)
-        return mark if self._is_recorded(history, mark) else _NEVER
+        later = [at for at in self.files.digests if history.tip.at < at <= shared]
+        return min(later, default=_NEVER)
 
     def verify(self, player: Player) -> None:
         """Compare the machine with the recording's digest for this instant.
@@ -215,8 +293,8 @@ class Replayer:
             made = self.files.manifest.engine
             raise DivergenceError(
                 f"{self.path}: the replay is at {self.vtime(at)} in another state than the "
-                f"recording was (recorded with {made})",
-                "run `branchpoint doctor`; if this engine is sound, report this as a bug",
+                f"recording was, replayed from {self.named(player.since)} (recorded with {made})",
+                _REPORT,
             )
 
     # -- keeping states
@@ -243,34 +321,65 @@ class Replayer:
     # -- going on
 
     def play(
-        self, history: History, until: int, stop: Stop | None = None, step: int = wire.DRAIN
+        self,
+        history: History,
+        until: int,
+        stop: Stop | None = None,
+        step: int = wire.DRAIN,
+        *,
+        events: bool = True,
     ) -> bool:
         """Let time pass at the tip of ``history``, up to ``until`` (ns), collecting events.
 
         After every ``step`` (ns) in which something was said ``stop`` is asked whether that is
         enough; True is returned then. Interrupting leaves the history at the last step.
+
+        As long as nothing was done to it, it must be the recording again: its state wherever a
+        digest is known and, unless ``events`` is false, all that the guest says.
+
+        :raises DivergenceError: when it is not; the history stays where it was last known to be.
         """
         with self.lock:
-            player = self.bring(history, history.tip)
-            start = history.tip.at
-            history.forget_after_tip()
-            mark = self._next_mark(history)
-            total = None if stop else (until - start) / 1e9  # who waits does not know for how long
-            with progress.task("running", total, "virtual s") as task, self._stoppable(history):
-                while history.tip.at < until:
-                    # Steps lie on a fixed grid: where one starts must not decide where one stops.
-                    quiet = (player.place.at // _QUIET + 1) * _QUIET
-                    try:
-                        player.run_to(min(until, quiet, mark, player.next_input()), step)
-                    finally:  # an interrupt comes after the step
-                        events = self._collect(player, history) if player.alive else []
-                    if history.tip.at == mark:
-                        self.verify(player)
-                        mark = self._next_mark(history)
-                    task.update((history.tip.at - start) / 1e9, self.vtime(history.tip.at))
-                    if stop is not None and stop(events):
-                        return True
-            return False
+            stopped = self._play(history, until, stop, step, events)
+            if history is not self.root:
+                checking.sample(self, history)
+            return stopped
+
+    def _play(
+        self, history: History, until: int, stop: Stop | None, step: int, events: bool
+    ) -> bool:
+        player = self.bring(history, history.tip)
+        start = history.tip.at
+        history.forget_after_tip()
+        history.began = history.began or player.since
+        shared = self.shared(history, until)
+        echo = self.echo(history, until) if events else None
+        mark = self._next_mark(history, shared)
+        total = None if stop else (until - start) / 1e9  # who waits does not know for how long
+        with progress.task("running", total, "virtual s") as task, self._stoppable(history):
+            while history.tip.at < until:
+                # Steps lie on a fixed grid: where one starts must not decide where one stops.
+                quiet = (player.place.at // _QUIET + 1) * _QUIET
+                try:
+                    player.run_to(min(until, quiet, mark, player.next_input()), step)
+                except GuestEnded:  # an event tells it
+                    pass
+                finally:  # an interrupt comes after the step
+                    heard = self._collect(player, history, echo) if player.alive else []
+                if history.tip.at == mark:
+                    self.verify(player)
+                    mark = self._next_mark(history, shared)
+                task.update((history.tip.at - start) / 1e9, self.vtime(history.tip.at))
+                if stop is not None and stop(heard):
+                    return True
+                self._expect_life(player, history)
+                if player.computer.ended and history.tip.at < until:
+                    raise GuestEnded(
+                        f"{self.path}: the guest ended at {self.vtime(history.tip.at)}: "
+                        f"{player.computer.ended}; no time passes after that",
+                        "branch from an earlier moment",
+                    )
+        return False
 
     @contextmanager
     def _stoppable(self, history: History) -> Iterator[None]:
@@ -282,22 +391,46 @@ class Replayer:
         finally:
             self._tell(history, standing=True)
 
-    def _collect(self, player: Player, history: History) -> list[Event]:
+    def _collect(self, player: Player, history: History, echo: Echo | None) -> list[Event]:
         events: list[Event] = []
-        for record in player.mailbox.drain(history.log.latest):
+        raws: list[wire.Raw] = []
+        origin = self.files.manifest.origin
+        for record in player.mailbox.drain():
             if isinstance(record, wire.Raw):
-                number = record.number
-                if record.stream == wire.TTY:
-                    history.shown.setdefault(number, []).append((record.at, record.data))
-                    continue
-                history.raw.setdefault(number, {}).setdefault(record.stream, bytearray())
-                history.raw[number][record.stream] += record.data
+                raws.append(record)
             else:
-                events.append(from_guest(record, self.files.manifest.origin))
+                events.append(from_guest(record, origin))
+        if player.computer.ended and not self._has_ended(history):
+            events.append(end_of_machine(player.place.at, player.computer.ended, origin))
+        with self.compared(player):
+            if echo is not None:
+                echo.hear(events)
+                echo.finish(player.place.at, origin)
+            events = news(history.log, events)
+        for raw in raws:
+            history.take(raw)
         history.log.extend(events)
         history.tip = player.place
         self._tell(history, standing=False)
         return events
+
+    def _expect_life(self, player: Player, history: History) -> None:
+        """Give up on a guest in which not even the agent runs any more.
+
+        :raises MachineError: when a command has lain there for long.
+        """
+        given = history.inputs[: history.tip.count]
+        if given and history.tip.at >= given[-1].at + _SILENCE and player.mailbox.waits:
+            raise MachineError(
+                f"{self.path}: at {self.vtime(history.tip.at)} the guest has not yet taken what "
+                f"was sent to it at {self.vtime(given[-1].at)} ({given[-1].note}): it sleeps, or "
+                "something keeps the processor to itself",
+                "branch from an earlier moment",
+            )
+
+    def _has_ended(self, history: History) -> bool:
+        events = history.log.columns()
+        return len(events) > 0 and events.event(len(events) - 1).type == END
 
     def _tell(self, history: History, *, standing: bool) -> None:
         for watcher in list(history.watchers):

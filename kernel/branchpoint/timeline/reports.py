@@ -10,6 +10,15 @@ from branchpoint.timeline.events import Event
 _SOURCES = {"container": "life", "setup": "life", "process": "process", "fault": "fault"}
 
 
+END = "machine.end"
+"""The type of the event with which a machine ends that its guest has switched off, or the like."""
+
+
+def end_of_machine(at: int, why: str, origin: int) -> Event:
+    """The event for a guest that ended its machine at ``at`` (absolute ns), and why, in words."""
+    return Event(at=at, source="machine", type=END, text=why, origin=origin)
+
+
 def from_guest(record: wire.Line | wire.Event, origin: int = 0) -> Event:
     """The event for what the guest's agent reported; ``origin`` is the absolute ns of vtime 0.
 

@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any, Generic, TypeVar
 
 from branchpoint import progress
-from branchpoint.errors import BranchpointError
+from branchpoint.errors import BranchpointError, GuestEnded
 from branchpoint.timeline.clock import format_vtime
 from branchpoint.timeline.events import Event
 from branchpoint.timeline.failures import Failure
@@ -62,13 +62,24 @@ class Writer(Generic[R]):
         with progress.task(
             f"recording {self.files.manifest.title}", duration / 1e9, "virtual s"
         ) as task:
-            self.play(end, failed, task)
+            over = self._play_to_end(end, failed, task)
             at = None if judge is None else judge.finish()
             if self.until is not None and at is not None:
                 self.save(ended=self.until.name, failure=at)
-                self.play(self.root.tip.at + after, None, task)
+                if not over:
+                    self._play_to_end(self.root.tip.at + after, None, task)
             else:
-                self.save(ended=f"ran for {format_vtime(duration)} s")
+                self.save(ended=over or f"ran for {format_vtime(duration)} s")
+
+    def _play_to_end(self, end: int, stop: Any, task: progress.Task) -> str:
+        """As :meth:`play`; when the guest ends the machine on the way, why."""
+        try:
+            self.play(end, stop, task)
+        except GuestEnded:
+            player = self.replayer.bring(self.root, self.root.tip)
+            self._checkpoint(player)
+            return f"the guest ended: {player.computer.ended}"
+        return ""
 
     def _judge_of(self, end: int) -> Judge | None:
         """Who says when what is waited for has happened."""

@@ -286,6 +286,7 @@ void sdk_await(void);
 void boot_early(void);
 void boot_modules(void);
 void boot_root(void);
+void boot_lock_down(void);
 char *nvdimm_attach(unsigned slot); /* name of the block device, e.g. "pmem0"; fails loudly */
 int nvdimm_mount(unsigned slot, const char *where);
 

@@ -114,5 +114,6 @@ int main(void)
     streams_open();
     become_punctual();
     say("ready");
+    boot_lock_down();
     loop();
 }

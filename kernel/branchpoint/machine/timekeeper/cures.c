@@ -90,6 +90,15 @@ static void look_for_functions(struct plugin_insn *insn)
             qemu_plugin_register_vcpu_insn_exec_cb(insn, on_aging, 0, NULL);
 }
 
+/* OUT, by which a guest switches itself off. It is the last of its block, as HLT is. */
+static bool is_out(const uint8_t *opcode, size_t length)
+{
+    if (length && opcode[0] == 0x66)
+        opcode++, length--;
+    return (length == 1 && (opcode[0] & 0xfe) == 0xee) ||
+           (length == 2 && (opcode[0] & 0xfe) == 0xe6);
+}
+
 void on_translate(plugin_id id, struct plugin_tb *tb)
 {
     (void)id;
@@ -97,7 +106,10 @@ void on_translate(plugin_id id, struct plugin_tb *tb)
     for (size_t i = 0; i < n; i++)
         look_for_functions(qemu_plugin_tb_get_insn(tb, i));
     struct plugin_insn *last = qemu_plugin_tb_get_insn(tb, n - 1);
-    uint8_t opcode[2];
-    if (self.cure_idle && qemu_plugin_insn_data(last, opcode, 2) == 1 && opcode[0] == 0xf4)
+    uint8_t opcode[4] = { 0 };
+    size_t length = qemu_plugin_insn_data(last, opcode, sizeof opcode);
+    if (length == 1 && opcode[0] == 0xf4 && self.cure_idle)
         qemu_plugin_register_vcpu_insn_exec_cb(last, on_halt, 0, NULL);
+    if (is_out(opcode, length))
+        qemu_plugin_register_vcpu_insn_exec_cb(last, on_out, 0, NULL);
 }

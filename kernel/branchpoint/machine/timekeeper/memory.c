@@ -4,6 +4,7 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #define _GNU_SOURCE
+#include "pagemap.h"
 #include "timekeeper.h"
 
 #include <errno.h>
@@ -16,19 +17,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* ---- Linux 6.7: PAGEMAP_SCAN, absent from older headers ---- */
-struct scan_region { uint64_t start, end, categories; };
-struct scan_args {
-    uint64_t size, flags, start, end, walk_end, vec, vec_len, max_pages;
-    uint64_t category_inverted, category_mask, category_anyof_mask, return_mask;
-};
-#define SCAN_IOCTL _IOWR('f', 16, struct scan_args)
-#define SCAN_WRITE_PROTECT 1
-#define SCAN_CHECK_WPASYNC 2
-#define PAGE_WRITTEN 2
-#define PAGE_FILE 4
-#define PAGE_PRESENT 8
-#define PAGE_SWAPPED 16
 #ifndef UFFD_USER_MODE_ONLY
 #define UFFD_USER_MODE_ONLY 1
 #endif
@@ -74,6 +62,9 @@ const char *find_memory(void)
     self.pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
     if (self.pagemap < 0)
         return "cannot open the page map of this process";
+    self.buffer = memfd_create("buffer", MFD_CLOEXEC);
+    if (self.buffer < 0)
+        return "cannot make a buffer";
     self.regions = calloc(self.ram_size / PAGE, sizeof *self.regions);
     self.pages = calloc(self.ram_size / PAGE, sizeof *self.pages);
     self.tracking = self.may_track && start_tracking();
@@ -144,10 +135,10 @@ void do_dirty(bool all, bool contents)
     if (contents) {
         /* Its memory is used again: fresh one costs as much again as the copying. But a whole
          * machine's worth is given back with the next look. */
-        if (ftruncate(self.exchange, (n > EXCHANGE_PAGES ? n : EXCHANGE_PAGES) * PAGE)) {
-            fail("no room for %lld pages: %s", (long long)n, strerror(errno));
-            return;
-        }
+        if (self.exchanged > EXCHANGE_PAGES)
+            fallocate(self.exchange, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                      EXCHANGE_PAGES * PAGE, (self.exchanged - EXCHANGE_PAGES) * PAGE);
+        self.exchanged = n;
         for (int64_t i = 0, run; i < n; i += run) {
             for (run = 1; i + run < n && self.pages[i + run] == self.pages[i] + run; run++)
                 ;
@@ -160,6 +151,15 @@ void do_dirty(bool all, bool contents)
         }
     }
     answer(ST_OK, self.tracking, self.pages, n * sizeof *self.pages);
+}
+
+/* An empty file in memory, to be closed after use. There is but one, as once confined we can make
+ * no other; so two users would see each other's bytes. */
+int empty_buffer(void)
+{
+    if (ftruncate(self.buffer, 0) || lseek(self.buffer, 0, SEEK_SET) < 0)
+        return -1;
+    return dup(self.buffer);
 }
 
 bool map_pool(uint64_t size)

@@ -29,16 +29,17 @@ typedef struct QEMUFile QEMUFile;
 typedef struct QIOChannel QIOChannel;
 typedef struct RAMBlock RAMBlock;
 typedef struct QEMUTimer QEMUTimer;
+typedef struct Object Object;
 typedef struct { uint8_t *data; unsigned length; } GByteArray;
 typedef union { int i; unsigned long l; void *p; uint64_t u; } run_on_cpu_data;
-enum { CLOCK_VIRTUAL = 1, ATTR_EXTERNAL = 1, RUN_PAUSED = 4, READS_REGISTERS = 1 };
+enum { CLOCK_VIRTUAL = 1, ATTR_EXTERNAL = 1, RUN_PAUSED = 4, RUN_SUSPENDED = 12, READS_REGISTERS = 1 };
 enum { RSI = 4, MXCSR = 65 };      /* numbers of registers */
-enum { REPLAY_NONE, REPLAY_RECORD };
-extern int replay_mode;
 
 CPUState *qemu_get_cpu(int index);
 void async_run_on_cpu(CPUState *, void (*)(CPUState *, run_on_cpu_data), run_on_cpu_data);
 void cpu_stop_current(void);
+bool cpu_is_stopped(CPUState *);
+int qemu_shutdown_requested_get(void);
 bool all_cpu_threads_idle(void);
 void icount_start_warp_timer(void);
 int64_t icount_get(void);
@@ -66,7 +67,7 @@ void bql_lock_impl(const char *file, int line);
 void bql_unlock(void);
 void vm_start(void);
 int vm_stop(int state);
-bool runstate_is_running(void);
+int runstate_get(void);
 void global_state_store_running(void);
 QIOChannel *qio_channel_file_new_fd(int fd);
 QEMUFile *qemu_file_new_output(QIOChannel *);
@@ -76,11 +77,18 @@ int qemu_save_device_state(QEMUFile *);
 int qemu_load_device_state(QEMUFile *);
 int qemu_fflush(QEMUFile *);
 int qemu_fclose(QEMUFile *);
+Object *object_get_root(void);
+Object *object_resolve_path_type(const char *path, const char *type, bool *ambiguous);
+const struct vmstate *qdev_get_vmsd(Object *);
+int object_child_foreach_recursive(Object *, int (*)(Object *, void *), void *);
+const char *object_get_typename(const Object *);
+char *object_get_canonical_path(const Object *);
+void g_free(void *);
 GByteArray *g_byte_array_new(void);
 GByteArray *g_byte_array_set_size(GByteArray *, unsigned);
 
 /* The head of a VMStateField and the whole of a VMStateDescription, as in QEMU 10 and 11. */
-struct vmstate_field { const char *name; };
+struct vmstate_field { const char *name, *hint; size_t offset; };
 struct vmstate {
     const char *name;
     bool unmigratable, early_setup;
@@ -88,7 +96,9 @@ struct vmstate {
     int (*pre_load)(void *), (*post_load)(void *, int), (*pre_save)(void *), (*post_save)(void *);
     bool (*needed)(void *), (*dev_unplug_pending)(void *);
     const struct vmstate_field *fields;
+    const struct vmstate *const *subsections;
 };
+extern const struct vmstate vmstate_x86_cpu;
 extern struct vmstate vmstate_cpu_common;
 
 #endif

@@ -24,7 +24,7 @@
 
 EXPORT int qemu_plugin_version = 4;
 struct timekeeper self = { .cure_idle = true, .cure_tlb = true, .cure_young = true,
-                           .cure_flags = true, .may_track = true };
+                           .cure_flags = true, .cure_clock = true, .may_track = true };
 
 /* ---- answering ---- */
 static void write_all(int fd, const void *data, size_t length)
@@ -79,7 +79,9 @@ static void serve(const struct request *r, uint8_t *payload)
 {
     if (r->op == OP_NUDGE)
         return;                    /* it woke the main loop, which is all it is for */
-    const char *problem = find_memory();
+    const char *problem = self.problem ? self.problem : find_memory();
+    if (!problem)
+        problem = confine(self.ram_size);   /* all is set up, and nothing has run */
     if (problem) {
         fail("%s", problem);
         return;
@@ -130,6 +132,9 @@ static void serve(const struct request *r, uint8_t *payload)
     case OP_LOAD:
         do_load(r->a, r->b, payload, r->length);
         break;
+    case OP_OBJECTS:
+        do_objects();
+        break;
     default:
         fail("unknown request %u", r->op);
     }
@@ -151,7 +156,7 @@ static void on_request(void *unused)
 static void attach(void *unused)
 {
     (void)unused;
-    keep_translations();
+    self.problem = prepare_states();
     attach_stops();
     qemu_set_fd_handler(self.socket, on_request, NULL, NULL);
 }
@@ -193,6 +198,8 @@ EXPORT int qemu_plugin_install(plugin_id id, const void *info, int argc, char **
             self.cure_young = !strcmp(value, "on");
         else if (!strcmp(argv[i], "flags"))
             self.cure_flags = !strcmp(value, "on");
+        else if (!strcmp(argv[i], "clock"))
+            self.cure_clock = !strcmp(value, "on");
         else if (!strcmp(argv[i], "track"))
             self.may_track = !strcmp(value, "on");
         else

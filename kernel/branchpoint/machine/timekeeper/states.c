@@ -13,6 +13,7 @@
 
 struct move { uint32_t page, slot; };
 #define FROM_TEMPLATE UINT32_MAX
+#define SEGMENTS 4                 /* bytes: two selectors */
 
 /* Loading a CPU throws away all translated code, as QEMU cannot know what became of memory. We do
  * know, and have invalidated what lay on changed pages (do_load); to translate everything else
@@ -24,31 +25,74 @@ static int on_cpu_loaded(void *cpu, int version)
     return 0;
 }
 
-void keep_translations(void)
+/* Put ``what`` into ``place`` (``size`` bytes), which QEMU means to be constant. */
+static bool put(void *place, const void *what, size_t size)
+{
+    uintptr_t start = (uintptr_t)place & -(uintptr_t)PAGE;
+    uintptr_t length = (uintptr_t)place + size - start;
+    if (mprotect((void *)start, length, PROT_READ | PROT_WRITE))
+        return false;
+    memcpy(place, what, size);
+    return !mprotect((void *)start, length, PROT_READ);
+}
+
+static void keep_translations(void)
 {
     struct vmstate *cpu = &vmstate_cpu_common;
-    bool known = !strcmp(cpu->name, "cpu_common") && cpu->version == 1 &&
-                 cpu->minimum_version == 1 && cpu->post_load && cpu->fields &&
-                 !strcmp(cpu->fields->name, "halted");
-    uintptr_t page = (uintptr_t)&cpu->post_load & -(uintptr_t)PAGE;
-    if (known && !mprotect((void *)page, PAGE, PROT_READ | PROT_WRITE)) {
-        cpu->post_load = on_cpu_loaded;
-        mprotect((void *)page, PAGE, PROT_READ);
-    }
+    struct vmstate changed = *cpu;
+    changed.post_load = on_cpu_loaded;
+    if (!strcmp(cpu->name, "cpu_common") && cpu->version == 1 && cpu->minimum_version == 1 &&
+        cpu->post_load && cpu->fields && !strcmp(cpu->fields->name, "halted"))
+        put(cpu, &changed, sizeof changed);
+}
+
+/* Saving the real-time clock chip first writes the time of day into its registers, and loading it
+ * plans its periodic interrupt anew. A guest that has halted the chip, or sets it register by
+ * register, would see that somebody looked. Neither is needed: the chip brings its registers up to
+ * date whenever the guest reads, and the plan is in the state. */
+static bool leave_clock_alone(void)
+{
+    Object *chip = object_resolve_path_type("", "mc146818rtc", NULL);
+    struct vmstate *clock = chip ? (struct vmstate *)qdev_get_vmsd(chip) : NULL;
+    if (!clock || strcmp(clock->name, "mc146818rtc") || clock->version != 3)
+        return false;
+    struct vmstate changed = *clock;
+    changed.pre_save = NULL;
+    changed.post_load = NULL;
+    return put(clock, &changed, sizeof changed);
+}
+
+/* The segments of the last x87 instruction and its operand, which FSTENV shows, are in no state of
+ * QEMU's. They lie behind its opcode; a state of ours ends with them. */
+static bool find_segments(void)
+{
+    for (const struct vmstate *const *part = vmstate_x86_cpu.subsections; *part; part++)
+        if (!strcmp((*part)->name, "cpu/fpop_ip_dp") && (*part)->fields &&
+            !strcmp((*part)->fields->name, "env.fpop"))
+            self.segments = (uint8_t *)qemu_get_cpu(0) + (*part)->fields->offset +
+                            sizeof(uint16_t);
+    return self.segments;
+}
+
+/* What is wrong with this QEMU; or NULL. */
+const char *prepare_states(void)
+{
+    keep_translations();
+    if (self.cure_clock && !leave_clock_alone())
+        return "the clock chip of this QEMU is not the one that is known";
+    if (self.cure_flags && !find_segments())
+        return "the processor of this QEMU is not the one that is known";
+    return fold_flags() ? NULL : "this QEMU numbers its registers otherwise";
 }
 
 void do_save(void)
 {
-    int fd = memfd_create("state", MFD_CLOEXEC);
+    int fd = empty_buffer();
     if (fd < 0) {
         fail("cannot make a buffer: %s", strerror(errno));
         return;
     }
-    if (!fold_flags()) {
-        fail("register %d is not MXCSR in this QEMU", MXCSR);
-        close(fd);
-        return;
-    }
+    fold_flags();
     QEMUFile *file = qemu_file_new_output(qio_channel_file_new_fd(dup(fd)));
     global_state_store_running();
     int error = qemu_save_device_state(file);
@@ -56,6 +100,8 @@ void do_save(void)
         error = qemu_fflush(file);
     qemu_fclose(file);
     off_t size = lseek(fd, 0, SEEK_END);
+    if (self.cure_flags && write(fd, self.segments, SEGMENTS) == SEGMENTS)
+        size += SEGMENTS;
     void *data = error || size <= 0 ? NULL : mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0);
     if (data && data != MAP_FAILED) {
         answer(ST_OK, 0, data, size);
@@ -102,7 +148,7 @@ void do_load(uint64_t pool_size, uint64_t n, const uint8_t *data, size_t length)
     }
     const uint8_t *state = data + n * sizeof *moves;
     size_t state_length = length - n * sizeof *moves;
-    int fd = memfd_create("state", MFD_CLOEXEC);
+    int fd = empty_buffer();
     if (fd < 0 || write(fd, state, state_length) != (ssize_t)state_length) {
         fail("cannot make a buffer: %s", strerror(errno));
         close(fd);
@@ -119,13 +165,12 @@ void do_load(uint64_t pool_size, uint64_t n, const uint8_t *data, size_t length)
     /* What a saved CPU leaves out because it is zero (x87 pointers, say) must become zero. */
     cpu_reset(qemu_get_cpu(0));
     self.last_task = 0;
-    /* The real-time clock chip plans its periodic interrupt anew after loading, unless it is told
-     * that whoever loads knows better: its plan is in the state. */
-    replay_mode = REPLAY_RECORD;
+    self.request = 0;
     int error = qemu_load_device_state(file);
-    replay_mode = REPLAY_NONE;
     qemu_clock_enable(CLOCK_VIRTUAL, true);
     qemu_fclose(file);
+    if (self.cure_flags && state_length >= SEGMENTS)
+        memcpy(self.segments, state + state_length - SEGMENTS, SEGMENTS);
     if (error < 0)
         fail("the devices could not be restored (%d)", error);
     else if (private_pages(true) < 0)

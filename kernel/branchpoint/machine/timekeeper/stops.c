@@ -27,22 +27,30 @@ static void stop_machine(void *unused)
     vm_stop(RUN_PAUSED);
 }
 
+/* Stops the machine if it has come to where it is to stop, or to its end; whether it did. */
+static bool stopped(void)
+{
+    eventfd_t fired;
+    if (eventfd_read(self.stop_event, &fired))
+        return stop_where_it_ended();
+    stop_machine(NULL);
+    return true;
+}
+
 static void stand_by(void *unused)
 {
     (void)unused;
     struct pollfd fds[] = { { .fd = self.stop_event, .events = POLLIN },
                             { .fd = self.socket, .events = POLLIN } };
-    eventfd_t fired;
-    if (!self.running)
+    if (!self.running || stopped())
         return;
+    show_life();
     bql_unlock();
     poll(fds, 2, MAIN_LOOP_ROUND);
     bql_lock_impl(__FILE__, __LINE__);
     /* Not what poll() saw: until the lock was ours, it may have fired; and before the end of this
      * round the machine must be stopped then, or the main loop lets the clock run on. */
-    if (!eventfd_read(self.stop_event, &fired))
-        stop_machine(NULL);
-    else
+    if (!stopped())
         aio_bh_schedule_oneshot_full(qemu_get_aio_context(), stand_by, NULL, "timekeeper");
 }
 
@@ -81,7 +89,8 @@ static void on_state_change(void *unused, bool running, int state)
         return;
     self.running = false;
     timer_del(self.stop_timer);
-    answer(state == RUN_PAUSED ? ST_OK : ST_HALTED, state, NULL, 0);
+    remember_request();
+    answer(state == RUN_PAUSED && !self.end ? ST_OK : ST_HALTED, self.end, NULL, 0);
 }
 
 void do_run(int64_t until, uint64_t step)
@@ -92,6 +101,10 @@ void do_run(int64_t until, uint64_t step)
              (long long)now);
         return;
     }
+    if (ended_before()) {
+        answer(ST_HALTED, ended_before(), NULL, 0);
+        return;
+    }
     eventfd_t old;
     eventfd_read(self.stop_event, &old);   /* from a run that ended otherwise at that instant */
     self.until = until;
@@ -100,6 +113,7 @@ void do_run(int64_t until, uint64_t step)
         memcpy(&self.heard, self.watch, sizeof self.heard);
     set_timer(next_look(now));
     self.running = true;
+    self.end = 0;
     vm_start();
     if (self.cure_idle) {
         on_halt(0, NULL);          /* the guest may be idle already */

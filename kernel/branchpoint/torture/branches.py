@@ -1,0 +1,319 @@
+"""Branches that must show what the recording shows: restored in the middle of what a probe does.
+
+A recording of the probes is played once more by a machine that nobody restores. At random
+instants, each while one of the probes is at work, its state is taken, and another machine enters
+that state and goes on: left alone, it must say and become the same as the first. With a shell
+command at that very instant it must say and become the same as a machine that was restored
+earlier, reached the instant by running, and was given the same command there.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from bisect import bisect_right
+from collections.abc import Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import accumulate, pairwise
+from threading import Lock
+
+from branchpoint import progress
+from branchpoint.errors import MachineError
+from branchpoint.guest import wire
+from branchpoint.machine.computer import Computer, Cures
+from branchpoint.machine.state import State
+from branchpoint.timeline.events import LOG, Event
+from branchpoint.timeline.history import COMMAND, History
+from branchpoint.timeline.manifest import Input
+from branchpoint.timeline.player import Player
+from branchpoint.timeline.recording import Recording
+from branchpoint.timeline.replayer import Replayer
+from branchpoint.timeline.reports import from_guest
+
+LOST = "LOST"
+"""What a probe says when something is not as it left it."""
+_ROUND = 30_000_000  # ns: lines of a probe that lie closer together are of one turn
+_ALONE = 15_000_000  # ns that a branch without a command goes on
+_ACTED = 40_000_000  # ns that one with a command does: it begins within 10 ms
+_EARLIER = 6_000_000  # ns by which the other machine is restored earlier
+_LEAD = 100_000_000  # ns that the first machine has run when the first state is taken
+_PART = 250  # branches of one machine that plays; memory is given back after them
+_ALL = Cures()
+_COMMAND = "echo $((6 * 7)); echo done >&2"
+
+
+@dataclass(frozen=True)
+class Probed:
+    """The branches that began while one probe was at work."""
+
+    name: str
+    """Its container."""
+    alone: int = 0
+    """Branches that were left alone."""
+    acted: int = 0
+    """Branches with a command."""
+    parted: int = 0
+    """How many had another history."""
+    example: str = ""
+    """How the first of them differed."""
+
+    def __str__(self) -> str:
+        verdict = f"{self.parted} with another history: {self.example}" if self.parted else "same"
+        return f"{self.name}: {self.alone} branches, {self.acted} with a command: {verdict}"
+
+
+@dataclass
+class Branches:
+    """What became of them."""
+
+    name: str
+    probes: dict[str, Probed] = field(default_factory=dict)
+    wall: float = 0.0
+    """Seconds."""
+    strayed: list[str] = field(default_factory=list)
+    """Where the machine that plays the recording did not say what was recorded."""
+
+    @property
+    def count(self) -> int:
+        """All branches."""
+        return sum(probe.alone + probe.acted for probe in self.probes.values())
+
+    @property
+    def parted(self) -> int:
+        """How many had another history than they must have."""
+        return sum(probe.parted for probe in self.probes.values())
+
+    @property
+    def identical(self) -> bool:
+        """Whether there were branches, and all is as recorded."""
+        return self.count > 0 and not self.parted and not self.strayed
+
+    def add(self, where: str, difference: str, *, acted: bool) -> None:
+        """Count a branch of a probe; ``difference`` is empty when there is none."""
+        known = self.probes.get(where) or Probed(where)
+        self.probes[where] = replace(
+            known,
+            alone=known.alone + (not acted),
+            acted=known.acted + acted,
+            parted=known.parted + bool(difference),
+            example=known.example or difference,
+        )
+
+    def __str__(self) -> str:
+        acted = sum(probe.acted for probe in self.probes.values())
+        parts = ", ".join(str(probe) for probe in self.probes.values() if probe.parted)
+        return (
+            f"{self.name}: {self.count} branches ({acted} with a command) of "
+            f"{len(self.probes)} programs in {self.wall:.0f} s: "
+            f"{parts or 'all histories the same'}"
+            + "".join(f"; the replay itself strayed: {each}" for each in self.strayed[:1])
+        )
+
+
+def branch_often(
+    run: Recording,
+    count: int,
+    *,
+    only: Collection[str] = (),
+    workers: int = 1,
+    seed: int = 0,
+    cures: Cures = _ALL,
+    name: str = "",
+    until_parted: bool = False,
+) -> Branches:
+    """Branch ``count`` times off each probe of a recording, half of the branches with a command.
+
+    ``only`` names some of the probes (their containers); ``cures`` are those of all machines here;
+    ``until_parted`` ends it at the first history that differs, which is all that a control has to
+    show.
+    """
+    started = time.monotonic()
+    forks = _forks(run, count, seed, only)
+    parts = [forks[i : i + _PART] for i in range(0, len(forks), _PART)]
+    report = Branches(name or run.manifest.title)
+    make = partial(_Part, run, report, Lock(), cures, until_parted)
+    title = f"branches of {report.name}"
+    with (
+        progress.task(title, len(forks), "branches") as task,
+        ThreadPoolExecutor(workers) as pool,
+    ):
+        for done in [pool.submit(make(part).work, task) for part in parts]:
+            done.result()
+    report.wall = time.monotonic() - started
+    return report
+
+
+@dataclass(frozen=True, order=True)
+class _Fork:
+    at: int  # ns
+    container: str
+    acted: bool
+
+    @property
+    def end(self) -> int:
+        return self.at + (_ACTED if self.acted else _ALONE)
+
+
+def _forks(run: Recording, count: int, seed: int, only: Collection[str]) -> list[_Fork]:
+    """Instants between two lines of one turn, ``count`` for each probe, in the order of time."""
+    chance = random.Random(seed)
+    found = []
+    first, last = run.origin + _LEAD, run.manifest.end - _ACTED
+    lines = run.events.where(source="container", type=LOG, container=list(only) or None)
+    by_probe: dict[str, list[int]] = {}
+    for event in lines:
+        if first <= event.at <= last:
+            by_probe.setdefault(event.container, []).append(event.at)
+    for container, instants in sorted(by_probe.items()):
+        rounds = [(a, b) for a, b in pairwise(instants) if b - a < _ROUND]
+        ends = list(accumulate(b - a for a, b in rounds))
+        for number in range(count if ends else 0):
+            place = chance.randrange(ends[-1])
+            which = bisect_right(ends, place)
+            at = rounds[which][1] - (ends[which] - place) + 1
+            found.append(_Fork(at, container, bool(number % 2)))
+    return sorted(found)
+
+
+class _Part:
+    """Some branches that lie close together, of one machine that plays the recording."""
+
+    def __init__(
+        self, run: Recording, report: Branches, lock: Lock, cures: Cures, until_parted: bool,
+        forks: list[_Fork],
+    ) -> None:  # fmt: skip
+        self.run = run
+        self.report = report
+        self.lock = lock
+        self.cures = cures
+        self.until_parted = until_parted
+        self.forks = forks
+        root = run.replayer.root
+        # States of its own, on pages of its own: they are many, and go with it.
+        self.root = History(root.inputs, root.tip, root.log)
+        self.said: list[Event] = []
+        """By the machine that plays, so far."""
+
+    def work(self, task: progress.Task) -> None:
+        """Take the states, and try a branch as soon as all is known that it must show."""
+        if self.until_parted and self.report.parted:
+            return
+        snapshot = self.run.replayer.snapshot
+        replayer = Replayer(lambda: snapshot, self.root, self.run.files)
+        start = partial(
+            Computer, snapshot.spec, template=snapshot.template, pool=replayer.pool,
+            cures=self.cures,
+        )  # fmt: skip
+        begin = max(self.run.earliest, self.forks[0].at - _EARLIER - _LEAD)
+        state = replayer.bring(self.root, self.root.point(begin)).computer.capture()
+        try:
+            with start() as first, start() as second:
+                self.player, self.other = Player(first), Player(second)
+                self._enter(self.player, self.root, state)
+                self._play(task)
+        finally:
+            replayer.close()
+
+    def _play(self, task: progress.Task) -> None:
+        states: dict[int, State] = {}
+        for at, fork, what in self._stops():
+            self.player.replay_to(self.root.point(at))
+            self.said += self._heard(self.player)
+            if what != "end":
+                states[at] = self.player.computer.capture()
+                continue
+            before = states.get(fork.at - _EARLIER)
+            difference = (
+                self._acted(fork, states[fork.at], before) if before else self._alone(fork, states)
+            )
+            with self.lock:
+                self.report.add(fork.container, difference, acted=fork.acted)
+                task.update(self.report.count, f"{self.report.parted} with another history")
+            if self.until_parted and self.report.parted:
+                return
+        self._compare_with_recording()
+
+    def _stops(self) -> Iterator[tuple[int, _Fork, str]]:
+        stops = []
+        for fork in self.forks:
+            stops.append((fork.at, fork, "fork"))
+            if fork.acted:
+                stops.append((fork.at - _EARLIER, fork, "earlier"))
+                stops.append((fork.at, fork, "end"))
+            else:
+                stops.append((fork.end, fork, "end"))
+        order = ["earlier", "fork", "end"]
+        yield from sorted(stops, key=lambda stop: (stop[0], order.index(stop[2])))
+
+    def _alone(self, fork: _Fork, states: dict[int, State]) -> str:
+        """How a branch that is left alone differs from what the first machine did."""
+        pool = self.player.computer.pool
+        assert pool is not None
+        expected = [event for event in self.said if event.at > fork.at]
+        self._enter(self.other, self.root, states[fork.at])
+        said, digest = self._go_on(self.root, fork.end)
+        return _difference(expected, said) or (
+            "" if digest == self.player.computer.capture().digest(pool) else "another state"
+        )
+
+    def _acted(self, fork: _Fork, state: State, before: State) -> str:
+        """How a branch with a command differs from the same one on a machine that ran there."""
+        history = self.root.branch(self.root.point(fork.at))
+        data = wire.exec(history.commands() + 1, _COMMAND, fork.container)
+        history.add(Input(at=fork.at, kind=COMMAND, data=data, note=_COMMAND))
+        self._enter(self.other, history, before)
+        expected = self._go_on(history, fork.end)
+        self._enter(self.other, history, state)
+        said, digest = self._go_on(history, fork.end)
+        after = [event for event in expected[0] if event.at > fork.at]
+        difference = _difference(after, said)
+        if not difference and digest != expected[1]:
+            difference = "another state"
+        if not difference:
+            lost = [event for event in said if LOST in event.text]
+            difference = str(lost[0]) if lost else ""
+        return difference
+
+    def _enter(self, player: Player, history: History, state: State) -> None:
+        player.restore(history, history.point(state.at), state)
+        player.mailbox.skip()
+
+    def _go_on(self, history: History, end: int) -> tuple[list[Event], bytes]:
+        self.other.replay_to(history.point(end))
+        return self._heard(self.other), self.other.computer.digest()
+
+    def _heard(self, player: Player) -> list[Event]:
+        origin = self.run.origin
+        return [
+            from_guest(record, origin)
+            for record in player.mailbox.drain()
+            if not isinstance(record, wire.Raw)
+        ]
+
+    def _compare_with_recording(self) -> None:
+        begin = self.forks[0].at - _EARLIER  # what was restored has had time to show until then
+        said = [event for event in self.said if event.at > begin]
+        if not said:
+            raise MachineError(f"the probes said nothing after {begin} ns")
+        recorded = self.run.events.after(self.run.at_ns(begin))
+        difference = _difference(list(recorded.up_to(self.run.at_ns(said[-1].at))), said)
+        if difference:
+            with self.lock:
+                self.report.strayed.append(difference)
+
+
+def _difference(expected: list[Event], said: list[Event]) -> str:
+    """The first event that is not the same in both, in words; empty: there is none."""
+    for one, other in zip(expected, said, strict=False):
+        if one != other:
+            return f"{_told(other)} instead of {_told(one)}"
+    if len(expected) != len(said):
+        rest = (expected if len(expected) > len(said) else said)[min(len(expected), len(said))]
+        return f"{'nothing instead of' if rest in expected else 'also'} {_told(rest)}"
+    return ""
+
+
+def _told(event: Event) -> str:
+    return f"{' '.join(str(event).split())!r}"

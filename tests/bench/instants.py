@@ -1,0 +1,170 @@
+"""Every instant: stop, take the state, take it on again, go on, as if nobody had been there.
+
+At each of many instants of a guest the machine is stopped, its state is taken and restored, and it
+goes on. Now and then all of it is compared with a machine that nobody stopped in between.
+"""
+
+from __future__ import annotations
+
+import functools
+import random
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from figures import Figure
+from scale import Scale
+
+from branchpoint import doctor, progress
+from branchpoint.guest import boot
+from branchpoint.guest.compiler import static_program
+from branchpoint.guest.image import ensure_image
+from branchpoint.guest.initramfs import archive
+from branchpoint.guest.snapshot import ensure_snapshot
+from branchpoint.guest.tree import Tree
+from branchpoint.machine.computer import Computer, Cures, Kernel, Spec
+from branchpoint.machine.pages import PAGE, TEMPLATE, PagePool, hash_pages
+from branchpoint.machine.state import State
+from branchpoint.system import build
+
+_PROGRAM = Path(__file__).parents[1] / "machine" / "programs" / "kinds.c"
+_IDLE = Path(__file__).parents[1] / "machine" / "systems" / "idle" / "compose.yaml"
+_RAM = 160 << 20
+_BEGIN = 2_500_000_000  # ns: each guest is at it by then
+_STRETCH = 100_000_000  # ns in which random instants lie
+_COMPARE = 250  # instants between two comparisons
+_POOL = 2000  # instants after which the pages of states are dropped
+_ALL = Cures()
+KINDS = ("sse", "x87", "mmx", "strings", "syscalls", "faults", "switches", "interrupts", "idle")
+TORTURE, AGENT = "torture", "agent"
+
+
+@dataclass(frozen=True)
+class Guest:
+    """A machine that can be started, and where its instants begin (ns)."""
+
+    start: Callable[..., Computer]
+    """Takes ``pool`` and ``cures``."""
+    hashes: np.ndarray
+    """Of the pages of its memory at the start."""
+    begin: int
+    state: State | None = None
+    """What it has to be restored to first; its pages are as in the template."""
+
+
+@contextmanager
+def guests() -> Iterator[dict[str, Guest]]:
+    """One that does nothing but a kind of thing, for each kind; the torture; the agent alone."""
+    image = ensure_image()
+    with tempfile.TemporaryDirectory(prefix="branchpoint-") as folder:
+        program = static_program([_PROGRAM])
+        tree = Tree()
+        for kind in KINDS:
+            tree.add_file(kind, program, 0o755)
+        initrd = Path(folder, "kinds")
+        initrd.write_bytes(archive(tree))
+        line = boot.command_line(_RAM)
+        kernels = {kind: Kernel(image.kernel, initrd, f"{line} rdinit=/{kind}") for kind in KINDS}
+        kernels[TORTURE] = doctor.torture_kernel(image, Path(folder))
+        symbols = image.kallsyms
+        empty = np.repeat(hash_pages(np.zeros((1, PAGE), np.uint8)), _RAM // PAGE, axis=0)
+        spec = Spec(_RAM, (), symbols["__switch_to_asm"], symbols["init_task"], image.young)
+        found = {
+            kind: Guest(functools.partial(Computer, spec, kernel=kernel), empty, _BEGIN)
+            for kind, kernel in kernels.items()
+        }
+        system = build(_IDLE)
+        booted = ensure_snapshot(image, system.path, system.system.ram)
+        start = functools.partial(Computer, booted.spec, template=booted.template)
+        found[AGENT] = Guest(start, booted.hashes, booted.state.at + 50_000_000, booted.state)
+        yield found
+
+
+def visit(
+    guest: Guest, instants: Iterable[int], cures: Cures = _ALL, seen: Callable[[int], None] = int
+) -> list[int]:
+    """Stop at each of ``instants`` (ns, ascending, after ``guest.begin``), save, load, go on.
+
+    The ends of the stretches in which it came out otherwise than undisturbed; none is as it
+    should be. ``seen`` is told how many instants were visited so far.
+    """
+    parted: list[int] = []
+    pool = PagePool(guest.hashes)
+    with guest.start(pool=pool, cures=cures) as computer:
+        if guest.state is not None:
+            computer.restore(guest.state)
+        computer.run_to(guest.begin)
+        here = computer.capture()
+    rest, visited = iter(instants), 0
+    while some := list(islice(rest, _POOL)):
+        here, pool = _moved(here, pool, PagePool(guest.hashes))
+        with (
+            guest.start(pool=pool, cures=cures) as undisturbed,
+            guest.start(pool=pool, cures=cures) as stopped,
+        ):
+            undisturbed.restore(here)
+            stopped.restore(here)
+            for at in range(0, len(some), _COMPARE):
+                part = some[at : at + _COMPARE]
+                for instant in part:
+                    stopped.run_to(instant)
+                    stopped.restore(stopped.capture())
+                end = part[-1] + 1_000_000
+                undisturbed.run_to(part[-1])
+                here = undisturbed.capture()
+                undisturbed.run_to(end)
+                stopped.run_to(end)
+                if stopped.capture_afresh().digest(pool) != undisturbed.digest():
+                    parted.append(part[-1])
+                undisturbed.restore(here)
+                stopped.restore(here)
+                visited += len(part)
+                seen(visited)
+    pool.close()
+    return parted
+
+
+def _moved(state: State, old: PagePool, new: PagePool) -> tuple[State, PagePool]:
+    """The state with its pages in another pool; the old one is closed."""
+    numbers = np.flatnonzero(state.slots != TEMPLATE).astype(np.uint32)
+    slots = state.slots.copy()
+    slots[numbers] = new.intern(numbers, old.pages(state.slots[numbers]))
+    old.close()
+    return State(state.at, state.devices, slots), new
+
+
+def consecutive(guest: Guest, count: int) -> range:
+    """The first ``count`` instants of a guest."""
+    return range(guest.begin + 1, guest.begin + 1 + count)
+
+
+def at_random(guest: Guest, count: int, seed: int = 0) -> list[int]:
+    """``count`` instants of a guest."""
+    chance = random.Random(seed)
+    return sorted(chance.sample(range(guest.begin + 1, guest.begin + _STRETCH), count))
+
+
+def instants(scale: Scale, work: Path) -> list[Figure]:
+    """All of them, each guest for itself."""
+    figures = []
+    with guests() as known:
+        for name, guest in known.items():
+            every = name == TORTURE
+            count = scale.every if every else scale.instants
+            chosen = consecutive(guest, count) if every else at_random(guest, count)
+            with progress.task(f"instants of {name}", count, "instants") as task:
+                parted = visit(guest, chosen, seen=task.update)
+            what = "consecutive" if every else "random"
+            figures.append(
+                Figure(
+                    f"{name}: stop, save, load and go on at each of {count} {what} instants",
+                    f"{len(parted)} comparisons differ" if parted else "all as if undisturbed",
+                    f"all of {count}",
+                    not parted,
+                )
+            )
+    return figures

@@ -1,0 +1,54 @@
+"""What is soaked of the systems that torture the machine: parts of recordings, and branches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from subjects import recorded, torture
+
+import branchpoint as bp
+from branchpoint.machine.computer import Cures
+from branchpoint.soak import Subject, subject_between, windows
+from branchpoint.torture.branches import Branches, branch_often
+from branchpoint.torture.coverage import coverage
+from branchpoint.torture.systems import FOREIGN, PROBES, RUNTIMES
+
+_LENGTHS = {FOREIGN: 110, RUNTIMES: 24}  # virtual s: stress-ng is through once in 110
+_PROBED = 12  # virtual s
+_WINDOW = 6  # virtual s
+_WITHOUT = {"": Cures(), "flags": Cures(flags=False), "accessed bits": Cures(young=False)}
+
+
+def foreign(work: Path) -> tuple[list[tuple[Path, int, int]], str]:
+    """The parts to be soaked, each from one checkpoint of a recording to a later one (ns), so that
+    every checkpoint is in one of them; and what all of them cover."""
+    parts, covered = [], []
+    for file, seconds in _LENGTHS.items():
+        path = recorded(torture(work, file), seconds, work)
+        with bp.open(path) as run:
+            parts += [(path, *window) for window in windows(run, _WINDOW)]
+            known = coverage(run)
+            print(known, flush=True)
+            covered.append(known.brief)
+    return parts, ", ".join(covered)
+
+
+@contextmanager
+def part(path: Path, begin: int, end: int) -> Iterator[Subject]:
+    """One of them as the subject of a soak; memory is given back afterwards."""
+    with bp.open(path) as run:
+        yield subject_between(run, begin, end)
+        run.replayer.pool.close()
+
+
+def branches(work: Path, count: int, *, seed: int, workers: int, without: str = "") -> Branches:
+    """``count`` branches off each probe; ``without`` names a cure that is left out until a branch
+    has another history."""
+    with bp.open(recorded(torture(work, PROBES), _PROBED, work)) as run:
+        return branch_often(
+            run, count, workers=workers, seed=seed, cures=_WITHOUT[without],
+            name=f"probes without the cure for {without}" if without else "probes",
+            until_parted=bool(without),
+        )  # fmt: skip

@@ -1,0 +1,151 @@
+"""A branch is the recording again until something is done to it, also in all that is said.
+
+Between the last known state and the fork nothing but that is known.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+import branchpoint as bp
+from branchpoint import bash
+from branchpoint.explore.future import Futures, Job
+from branchpoint.timeline.events import Event
+from branchpoint.timeline.failures import failure
+from branchpoint.timeline.store import RecordingFiles
+
+Change = Callable[[Event], list[Event]]
+Forge = Callable[[Change], tuple[bp.Recording, Event]]
+SERVER = "server.1"
+MS = 1_000_000  # ns
+
+
+@pytest.fixture
+def forged(small_path: Path, copy_of: Callable[[Path], Path]) -> Iterator[Forge]:
+    """Opens a copy of the recording with one event changed; gives that event as it was, too."""
+    opened: list[bp.Recording] = []
+
+    def forge(change: Change) -> tuple[bp.Recording, Event]:
+        path = copy_of(small_path)
+        with bp.open(path) as run:
+            events = list(run.events)
+        place = next(i for i, each in enumerate(events) if each.vtime > 2.5)
+        genuine = events[place]
+        events[place : place + 1] = change(genuine)
+        shutil.rmtree(path / "events")
+        with RecordingFiles.open(path, write=True) as files:
+            files.events.add(events)
+            files.save(files.manifest)
+        run = bp.open(path)
+        opened.append(run)
+        return run, genuine
+
+    yield forge
+    for run in opened:
+        run.close()
+
+
+def retold(event: Event) -> list[Event]:
+    return [msgspec.structs.replace(event, text="never was")]
+
+
+def later(event: Event) -> list[Event]:
+    return [msgspec.structs.replace(event, at=event.at + 1)]
+
+
+def gone(event: Event) -> list[Event]:
+    return []
+
+
+def doubled(event: Event) -> list[Event]:
+    return [event, msgspec.structs.replace(event, at=event.at + MS, text="never was")]
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (retold, "expected was '.*never was', now it is '.*got: hello"),
+        (later, "expected was '.*hello.*', now it is '.*hello"),
+        (gone, "expected was nothing, now it is '.*hello"),
+    ],
+)
+def test_what_is_said_on_the_way_to_a_branch_is_compared(
+    forged: Forge, change: Change, told: str
+) -> None:
+    run, event = forged(change)
+    known = run.replayer.vtime(max(at for at in run.files.digests if at < event.at))
+    when = run.replayer.vtime(event.at)
+    with pytest.raises(bp.DivergenceError, match=told) as found:
+        bash("echo here").run(run.at_ns(event.at + 20 * MS).branch(), SERVER)
+    start = f"{run.path}: at {when} the guest, replayed from the checkpoint at {known}, does not"
+    assert found.value.message.startswith(start)
+    assert "recorded with QEMU" in found.value.message
+    earlier = run.at_ns(event.at - 20 * MS).branch()
+    assert bash("echo here").run(earlier, SERVER).output == "here\n"
+
+
+def test_so_is_silence(forged: Forge) -> None:
+    """The recording has an event more than the machine tells."""
+    run, event = forged(doubled)
+    with pytest.raises(bp.DivergenceError, match=r"expected was '.*never was', now it is nothing"):
+        bash("echo here").run(run.at_ns(event.at + 20 * MS).branch(), SERVER)
+
+
+@pytest.mark.parametrize("change", [retold, later, gone])
+def test_what_a_branch_says_up_to_the_first_action_is_compared(
+    forged: Forge, change: Change
+) -> None:
+    run, event = forged(change)
+    branch = run.at_ns(event.at - 20 * MS).branch()
+    with pytest.raises(bp.DivergenceError, match="does not say what it said when it was recorded"):
+        branch.wait(milliseconds=40)
+    assert branch.end.at < event.at
+    acted = run.at_ns(event.at - 20 * MS).branch()
+    bash("echo here").run(acted, SERVER)
+    acted.wait(milliseconds=40)  # something was done to it: it may say what it likes
+
+
+def test_the_recorded_future_that_a_worker_runs_is_compared(forged: Forge) -> None:
+    run, event = forged(retold)
+    futures = Futures(run, failure(log="this is never said"), lambda at: at + 300 * MS)
+    at = event.at - 20 * MS
+    with pytest.raises(bp.DivergenceError, match="never was"):
+        futures.run(Job(at, None))
+    assert futures.run(Job(at, 1)).draw.verdict == "passed"
+
+
+def test_where_events_are_lost_nothing_is_compared(
+    small_path: Path, copy_of: Callable[[Path], Path]
+) -> None:
+    path = copy_of(small_path)
+    for file in (path / "events").iterdir():
+        file.unlink()
+    with bp.open(path) as run:
+        assert run.gaps
+        assert bash("echo here").run(run.at(2.6).branch().wait(0.2), SERVER).output == "here\n"
+
+
+@pytest.mark.parametrize("after", [0, 100, 5000])
+def test_an_event_at_the_fork_is_heard_once(small: bp.Recording, after: int) -> None:
+    """It is dated some hundred instructions before the host can read it."""
+    event = small.events.where(container="client.1", type="log").after(2.5).first
+    assert event is not None
+    branch = small.at_ns(event.at + after).branch().wait(0.1)
+    assert [each.at for each in branch.events].count(event.at) == 1
+    assert branch.events.map(str) == small.at(branch.end).events.map(str)
+    acted = small.at_ns(event.at + after).branch(5).wait(0.1)
+    assert [each.at for each in acted.events].count(event.at) == 1
+
+
+def test_a_future_does_not_fail_of_what_lies_before_it(small: bp.Recording) -> None:
+    event = small.events.where(container="client.1", type="log").after(2.5).first
+    assert event is not None
+    what = failure(log="got: hello", container="client")
+    draw = Futures(small, what, lambda at: at + 400 * MS).run(Job(event.at, 3)).draw
+    assert draw.verdict == "failed" and draw.failed_at is not None
+    assert draw.failed_at > event.at
