@@ -207,7 +207,7 @@ def retold(files: Files, events: list[Event], chance: Random, path: Path) -> Pat
     for each in (path / "events").iterdir() if chance.random() < 0.8 else ():
         each.unlink()
     told = [_retold(event, chance) if chance.random() < 0.3 else event for event in events]
-    told *= chance.choice((1,) * 15 + (40,))
+    told *= chance.choice((1,) * 39 + (40,))
     told.sort(key=lambda event: event.at)
     fd = os.open(path / "events", os.O_RDONLY)
     try:

@@ -54,7 +54,8 @@ _MEMORY = 1 << 30  # bytes more than a worker begins with
 _LARGEST = 512 << 20  # bytes of a file that is written
 _SLICE = 1000  # mutants for one process
 _COUNT, _SEED = 20_000, 1
-_PICTURES = 12  # one in so many is drawn, too, which takes long
+_PICTURES = 40  # one in so many is drawn, too, which takes long
+_PAGES = 4  # of one in so many all pages of memory are read
 _WORKED, _REFUSED = "worked", "refused"
 
 
@@ -129,18 +130,18 @@ def _folder(made: Material, chance: Random, place: Place) -> None:
     path = place.folder / "x.branchpoint"
     path.mkdir()
     breeding.folder(made.recording, chance, path, place.outside)
-    tasting.recording(path, place.room, pictures=_drawn(chance))
+    tasting.recording(path, place.room, **_how(chance))
 
 
 def _resealed(made: Material, chance: Random, place: Place) -> None:
     path = place.folder / "x.branchpoint"
     breeding.write(breeding.resealed(made.recording, chance), path)
-    tasting.recording(path, place.room, pictures=_drawn(chance), curves_there=1)
+    tasting.recording(path, place.room, **_how(chance), curves_there=1)
 
 
 def _retold(made: Material, chance: Random, place: Place) -> None:
     path = breeding.retold(made.recording, made.events, chance, place.folder / "x.branchpoint")
-    tasting.recording(path, place.room, pictures=_drawn(chance), curves_there=1)
+    tasting.recording(path, place.room, **_how(chance), curves_there=1)
 
 
 def _bundle(data: bytes, chance: Random, place: Place) -> None:
@@ -157,7 +158,7 @@ def _bundle(data: bytes, chance: Random, place: Place) -> None:
         raise
     if opened.notebook is not None:
         tasting.attempt(lambda: tasting.notebook(opened.notebook))
-    tasting.recording(path, place.room, pictures=_drawn(chance))
+    tasting.recording(path, place.room, **_how(chance))
 
 
 def _thin(made: Material, chance: Random, place: Place) -> None:
@@ -188,8 +189,11 @@ def _frames(made: Material, chance: Random, place: Place) -> None:
         tasting.frames(run, drains, heads, place.room)
 
 
-def _drawn(chance: Random) -> bool:
-    return chance.randrange(_PICTURES) == 0
+def _how(chance: Random) -> dict[str, bool]:
+    return {
+        "pictures": chance.randrange(_PICTURES) == 0,
+        "pages": chance.randrange(_PAGES) == 0,
+    }
 
 
 _KINDS: dict[Callable[[Material, Random, Place], None], int] = {

@@ -56,11 +56,13 @@ def attempt(*steps: Callable[[], Any]) -> int:
 # -- recordings and bundles
 
 
-def recording(path: Path, room: Path, *, pictures: bool, curves_there: int = 0) -> None:
+def recording(
+    path: Path, room: Path, *, pictures: bool, pages: bool = True, curves_there: int = 0
+) -> None:
     """Open a recording or a bundle, look at all that is in it, export it, and share it.
 
-    What is written goes into ``room``. With ``pictures``, also what takes long to draw.
-    ``curves_there`` were in it before it was harmed.
+    What is written goes into ``room``. With ``pictures``, also what takes long to draw; with
+    ``pages``, every memory page. ``curves_there`` were in it before it was harmed.
 
     :raises BranchpointError: when it cannot be opened.
     :raises Silent: when a curve is missing without a word.
@@ -79,7 +81,7 @@ def recording(path: Path, room: Path, *, pictures: bool, curves_there: int = 0) 
         _look_at_curves(run, pictures)
         _look_at_views(run, pictures)
         _look_at_a_branch(run)
-        _look_at_checkpoints(run)
+        _look_at_checkpoints(run, pages)
         forms = ["json", "csv", *(["html"] if pictures else [])]
         attempt(*(lambda form=form: bp.export(run, room / f"x.{form}") for form in forms))
         # Where nothing can be read, each curve that is missed has been told of in one line.
@@ -152,13 +154,14 @@ def _look_at_a_command(process: Process) -> None:
     )
 
 
-def _look_at_checkpoints(run: Recording) -> None:
+def _look_at_checkpoints(run: Recording, pages: bool) -> None:
     """What a verification reads."""
     files = run.files
 
     def load(at: int) -> None:
         hashes = files.checkpoint(at).hashes
-        files.pages.get(hashes[hashes.any(axis=1)])
+        if pages:
+            files.pages.get(hashes[hashes.any(axis=1)])
 
     def restore() -> None:
         nearest = files.nearest(run.manifest.end)
