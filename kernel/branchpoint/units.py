@@ -13,8 +13,9 @@ _TIMES = {
     "m": 60 * 1_000_000_000,
     "h": 3600 * 1_000_000_000,
 }
-_TIME = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)")
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?", re.IGNORECASE)
+_NUMBER = r"(\d{1,18}(?:\.\d{1,18})?)"
+_TIME = re.compile(_NUMBER + "(ns|us|µs|ms|s|m|h)")
+_SIZE = re.compile(_NUMBER + r"\s*([kmgt]?)(?:i?b)?", re.IGNORECASE)
 _SIZES = {"": 0, "k": 10, "m": 20, "g": 30, "t": 40}
 
 

@@ -27,6 +27,7 @@ from interleaving import interleaving
 from kept import Taken, keep, kept
 from kept import caption as kept_caption
 from known_answers import known_answers
+from mutants import mutants
 from opening import opening
 from rewinding import rewinding
 from scale import FULL, QUICK, Scale
@@ -53,7 +54,7 @@ _MEASURES: dict[str, Callable[[Scale, Path], list[Figure]]] = {
     measure.__name__: measure
     for measure in (
         recordings, opening, rewinding, branching, idling, sharing, states, storing,
-        interleaving, instants, futures, curves, known_answers,
+        interleaving, instants, futures, curves, known_answers, mutants,
     )
 }  # fmt: skip
 

@@ -35,6 +35,7 @@ class Scale:
     """Random ones, of each guest."""
     precision: float
     """Half width of the intervals of the demo's curve."""
+    mutants: int
 
 
 FULL = Scale(
@@ -53,6 +54,7 @@ FULL = Scale(
     every=100_000,
     instants=10_000,
     precision=0.1,
+    mutants=20_000,
 )
 QUICK = Scale(
     recording=20,
@@ -70,4 +72,5 @@ QUICK = Scale(
     every=500,
     instants=100,
     precision=0.3,
+    mutants=200,
 )

@@ -12,6 +12,7 @@ import recordings
 import zstandard
 from blake3 import blake3
 
+from branchpoint.explore.draws import Draw, Draws, Question
 from branchpoint.sharing import archive, contents
 from branchpoint.sharing.opening import open_recording
 from branchpoint.sharing.share import share
@@ -33,6 +34,8 @@ NOTEBOOK = {
     "nbformat_minor": 5,
 }
 
+QUESTION = Question(failure="exit:*", failure_key="ab", horizon=5, relative=True)
+
 Table = dict[str, Any]
 Parts = dict[str, bytes]
 
@@ -47,10 +50,9 @@ def notebook(path: Path, **metadata: Any) -> Path:
 def bundle(folder: Path, seconds: int = 3) -> Path:
     """A thin bundle ``triage.bpz`` of a recording with everything that one can have."""
     source = recordings.make(folder / "made.branchpoint", seconds)
-    (source / "curves").mkdir()
-    (source / "curves" / f"{'ab' * 12}.json").write_text('{"failure": "exit:*"}\n')
-    (source / "curves" / f"{'ab' * 12}.jsonl").write_text("")
     with open_recording(source) as run:
+        at = run.origin
+        Draws(run.files, QUESTION).add(Draw(at=at, seed=1, verdict="passed", end=at + 5))
         return share(run, folder / "triage.bpz", notebook=notebook(folder / "who.ipynb"))
 
 

@@ -125,7 +125,7 @@ def test_futures_from_outside_the_recording_are_left_out(path: Path) -> None:
         draws.add(draw(3))
         again = Draws(files, QUESTION)
         assert [one.at for one in again] == [ORIGIN + 3 * SECOND]
-        assert any("from 11.000 s, outside" in words for words in again.damage)
+        assert any("2 futures that would begin outside" in words for words in again.damage)
 
 
 def test_a_question_under_a_wrong_name_is_no_question(path: Path) -> None:

@@ -6,6 +6,7 @@ import gzip
 import io
 import json
 import lzma
+import os
 import stat
 import tarfile
 import zlib
@@ -356,8 +357,10 @@ def test_any_bytes_are_scanned_or_refused(data: bytes) -> None:
 
 @pytest.mark.parametrize(
     "config",
-    [b"{}", b"[]", b"{", b'{"rootfs": {"diff_ids": "x"}}', b"[" * 100_000, b'{"rootfs": {}}'],
-)
+    [b"{}", b"[]", b"{", b'{"rootfs": {"diff_ids": "x"}}', b"[" * 100_000, b'{"rootfs": {}}',
+     b'{"os": "\xff", "rootfs": {"diff_ids": []}}',
+     b'{"config": {"Env": ["A=\xc3"]}, "rootfs": {"diff_ids": []}}'],
+)  # fmt: skip
 def test_malformed_configurations(tmp_path: Path, config: bytes) -> None:
     manifest = [{"Config": "c", "RepoTags": None, "Layers": []}]
     path = tmp_path / "i"
@@ -366,6 +369,48 @@ def test_malformed_configurations(tmp_path: Path, config: bytes) -> None:
     )
     with pytest.raises(ImageError, match="malformed"), open_archive(path):
         pass
+
+
+def test_a_bad_byte_in_what_an_archive_says_of_itself(tmp_path: Path) -> None:
+    docker, layout = tmp_path / "docker.tar", tmp_path / "layout"
+    manifest = b'[{"Config": "c", "RepoTags": ["\xff"], "Layers": []}]'
+    docker.write_bytes(layer(member("c", b"{}"), member("manifest.json", manifest)))
+    layout.mkdir()
+    (layout / "index.json").write_bytes(b'{"manifests": [{"digest": "\xff"}]}')
+    for path in (docker, layout):
+        with pytest.raises(ImageError, match=r"json is malformed: .* not UTF-8"):
+            unpacked(path)
+
+
+@pytest.mark.parametrize(
+    "name", ["a\0b", "x" * 5000, "gone", ".", "../secret", "/etc/passwd", "loop", "pipe", "a/b"]
+)
+def test_a_folder_gives_only_ordinary_files_of_its_own(tmp_path: Path, name: str) -> None:
+    (tmp_path / "secret").write_bytes(b"{}")
+    path = tmp_path / "image"
+    path.mkdir()
+    (path / "loop").symlink_to("loop")
+    os.mkfifo(path / "pipe")
+    manifest = [{"Config": name, "RepoTags": None, "Layers": []}]
+    (path / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(ImageError, match=r"leads out of|cannot be read|not an ordinary file"):
+        unpacked(path)
+
+
+def test_a_pipe_is_no_archive(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ImageError, match="pipe is not an ordinary file"):
+        unpacked(tmp_path / "pipe")
+
+
+@pytest.mark.parametrize("time", ["nan", "inf", "-inf", "1e400", "x", "9" * 400, "-5"])
+def test_times_that_are_none(tmp_path: Path, time: str) -> None:
+    """They become what a file system can hold, or are refused."""
+    made = TestImage([layer(member("x", b"x", pax_headers={"mtime": time}))])
+    try:
+        unpacked(made.docker(tmp_path / "i")).write_tar(io.BytesIO())
+    except ImageError as error:
+        assert "layer" in error.message
 
 
 # --- users ---------------------------------------------------------------------------------------

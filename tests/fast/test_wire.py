@@ -13,10 +13,11 @@ from branchpoint.guest import wire
 
 NOW = 10**12
 instants = st.integers(0, NOW)
+commands = st.integers(0, 2**32 - 1).map(lambda number: f"process/{number}")
 sources = st.one_of(
     st.sampled_from(["kernel", "agent"]),
     st.from_regex(r"container/[a-z][a-z0-9_.-]{0,30}", fullmatch=True),
-    st.integers(0, 2**32 - 1).map(lambda number: f"process/{number}"),
+    commands,
 )
 streams = st.sampled_from(["out", "err", "sdk", wire.TTY])
 texts = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=60)
@@ -28,7 +29,7 @@ events = st.builds(
 )
 records = st.one_of(
     st.builds(wire.Line, instants, sources, streams, st.binary(max_size=300)),
-    st.builds(wire.Raw, instants, sources, streams, st.binary(max_size=300)),
+    st.builds(wire.Raw, instants, commands, streams, st.binary(max_size=300)),
     events,
 )
 
@@ -89,6 +90,9 @@ def test_a_flipped_bit_is_harmless(written: list[wire.Record], data: st.DataObje
         (frame(wire.Kind.LINE, b"agent\0side\0x"), "no proper source"),
         (frame(wire.Kind.LINE, b"container/../etc\0out\0x"), "no proper source"),
         (frame(wire.Kind.RAW, b"process/99999999999\0out\0x"), "no proper source"),
+        (frame(wire.Kind.RAW, b"kernel\0out\0x"), "raw output of no command"),
+        (frame(wire.Kind.RAW, b"agent\0tty\0x"), "raw output of no command"),
+        (frame(wire.Kind.RAW, b"container/db.1\0out\0x"), "raw output of no command"),
         (frame(wire.Kind.EVENT, b""), "no proper event"),
         (frame(wire.Kind.EVENT, b"rm -rf\0"), "no proper event"),
         (frame(wire.Kind.EVENT, b"process.start\0Id=3\0"), "no proper event"),

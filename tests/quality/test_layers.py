@@ -9,7 +9,7 @@ import pytest
 from tree import imports, modules
 
 LAYERS = [
-    {"errors", "progress", "background", "cache", "units", "showing"},
+    {"errors", "progress", "background", "cache", "decoding", "units", "showing"},
     {"machine"},
     {"guest"},
     {"faults"},  # knows nothing of compose files, which name its kinds

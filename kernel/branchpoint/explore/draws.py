@@ -10,6 +10,7 @@ precision. As everything in a recording, what is read here may have been written
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Iterator
 from typing import Annotated, Literal
 
@@ -17,9 +18,9 @@ import msgspec
 from blake3 import blake3
 from msgspec import Meta, Struct
 
+from branchpoint.decoding import Malformed, from_json
 from branchpoint.errors import RecordingError
 from branchpoint.timeline import disk
-from branchpoint.timeline.clock import format_vtime
 from branchpoint.timeline.ledger import Ledger
 from branchpoint.timeline.manifest import Ns
 from branchpoint.timeline.store import RecordingFiles
@@ -28,7 +29,9 @@ FOLDER = "curves"
 MOST_CAUSES = 256  # of one draw
 LONGEST_CAUSE = 200  # characters
 MOST_DRAWS = 1_000_000  # of one question
+MOST_POINTS = 2000  # of one question: finding its steps takes the square of that, of memory too
 _HEAD_LIMIT = 1 << 16  # bytes
+_NAME = re.compile(r"[0-9a-f]{24}\.jsonl?")
 
 Verdict = Literal["failed", "passed", "censored"]
 Seed = Annotated[int, Meta(ge=0, le=2**63 - 1)]
@@ -88,42 +91,49 @@ class Draws:
     """The draws of one question: those stored with the recording, and those added since.
 
     The same future drawn twice counts once. Where the recording may not be written, they are only
-    kept here. ``damage`` names what was found in the files and is left out.
+    kept here. What is damaged in their file is left out, and noted with the recording.
     """
 
     def __init__(self, files: RecordingFiles, question: Question) -> None:
         self.question = question
         self.damage: list[str] = []
+        """What is wrong in their file, in words."""
         self._known: dict[tuple[int, int], Draw] = {}
         self._asked: dict[tuple[int, int], Draw] = {}
         self._ledger: Ledger[Draw] | None = None
         folder = files.folder(FOLDER)
         if folder is None:
             return
-        name = f"{question.key}.jsonl"
-        shown = f"{files.path}/{FOLDER}/{name}"
-        ledger = Ledger(folder, name, Draw, shown)
-        for draw in ledger.read():
-            self._take(draw, files, shown)
-        self.damage = [*ledger.damage, *self.damage]
+        ledger = ledger_of(files, folder, question.key)
+        self.damage += [*self._take(ledger.read(), files), *ledger.damage]
+        for problem in self.damage:
+            files.harm(problem)
         if files.writable:
             self._ledger = ledger
             head = f"{question.key}.json"
             data = msgspec.json.encode(question) + b"\n"
             disk.write_file(folder, head, data, f"{files.path}/{FOLDER}/{head}", sync=False)
 
-    def _take(self, draw: Draw, files: RecordingFiles, shown: str) -> None:
+    def _take(self, draws: list[Draw], files: RecordingFiles) -> Iterator[str]:
+        """Know these; what is wrong with the others, in words."""
+        shown = _shown(files, f"{self.question.key}.jsonl")
         head = files.manifest
         first = head.inputs[0].at if head.inputs else 0
-        if not first <= draw.at <= head.end:
-            self.damage.append(
-                f"{shown}: a future from {format_vtime(draw.at - head.origin)} s, outside the "
-                "recording, is left out"
-            )
-        elif len(self._known) >= MOST_DRAWS:
-            self.damage = [f"{shown}: more than {MOST_DRAWS} futures; the rest is left out"]
-        else:
+        outside = 0
+        instants: set[int] = set()
+        for draw in draws:
+            if not first <= draw.at <= head.end:
+                outside += 1
+                continue
+            instants.add(draw.at)
+            if len(self._known) >= MOST_DRAWS or len(instants) > MOST_POINTS:
+                most = f"{MOST_DRAWS} futures, or from more than {MOST_POINTS} instants"
+                yield f"{shown}: more than {most}; the rest is left out"
+                break
             self._known.setdefault((draw.at, draw.seed), draw)
+        if outside:
+            start = f"{outside} future{'s' if outside > 1 else ''} that would begin"
+            yield f"{shown}: {start} outside the recording: left out"
 
     def add(self, draw: Draw) -> None:
         """Keep one more draw, on disk before anything else is done with it."""
@@ -155,19 +165,42 @@ class Draws:
 
 
 def questions(files: RecordingFiles) -> list[Question]:
-    """All questions that this recording has draws for; damaged ones are left out."""
-    folder = files.folder(FOLDER)
+    """All questions that this recording has draws for.
+
+    Those that are damaged hide no other: they are left out, and noted with the recording.
+    """
+    folder = files.folder(FOLDER, make=False)
     if folder is None:
         return []
     found = []
-    for name in sorted(os.listdir(folder)):  # noqa: PTH208 - by descriptor
-        if not name.endswith(".json"):
-            continue
+    names = sorted(filter(_NAME.fullmatch, os.listdir(folder)))  # noqa: PTH208 - by descriptor
+    for name in names:
         try:
-            data = disk.read_file(folder, name, f"{files.path}/{FOLDER}/{name}", _HEAD_LIMIT)
-            question = msgspec.json.decode(data, type=Question)
-        except (RecordingError, msgspec.MsgspecError, RecursionError):
-            continue
-        if name == f"{question.key}.json":
-            found.append(question)
+            if name.endswith("l"):
+                if name[:-1] not in names:
+                    raise Malformed("what these futures were drawn for is lost")
+            else:
+                found.append(_question(files, folder, name))
+        except RecordingError as problem:
+            files.harm(problem.message)
+        except Malformed as problem:
+            files.harm(f"{_shown(files, name)} is left out: {problem}")
     return found
+
+
+def _question(files: RecordingFiles, folder: int, name: str) -> Question:
+    data = disk.read_file(folder, name, _shown(files, name), _HEAD_LIMIT)
+    question: Question = from_json(data, Question)
+    if name != f"{question.key}.json":
+        raise Malformed("its name is that of another question")
+    return question
+
+
+def ledger_of(files: RecordingFiles, folder: int, key: str) -> Ledger[Draw]:
+    """The file of the draws of one question in the ``folder`` of all."""
+    name = f"{key}.jsonl"
+    return Ledger(folder, name, Draw, _shown(files, name))
+
+
+def _shown(files: RecordingFiles, name: str) -> str:
+    return f"{files.path}/{FOLDER}/{name}"

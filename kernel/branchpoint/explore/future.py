@@ -319,8 +319,10 @@ class _Future:
     def draw(self, end: int) -> Draw:
         """The future, as it is kept."""
         failed_at = self.judge.failed_at
-        verdict = "passed" if failed_at is None else "failed"
-        return self._draw(verdict, failed_at, end)
+        if failed_at is None:
+            return self._draw("passed", None, end)
+        # The agent may have been about to say it at the fork.
+        return self._draw("failed", max(failed_at, self.job.at), end)
 
     def censored(self, end: int, why: MachineError) -> Draw:
         """The same for a future that did not get to its horizon."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
 
+from branchpoint.decoding import whole
 from branchpoint.errors import BranchpointError
 from branchpoint.explore.future import Job
 from branchpoint.guest import wire
@@ -45,7 +46,7 @@ class Happened:
     @property
     def drawn(self) -> bool:
         """Whether the guest drew it; else a user asked for it."""
-        return self.id.isdecimal()
+        return whole(self.id) is not None
 
     @property
     def name(self) -> str:

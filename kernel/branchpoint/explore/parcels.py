@@ -13,14 +13,17 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import zstandard
 from blake3 import blake3
 
-from branchpoint.cache import cache_dir
+from branchpoint import decoding
+from branchpoint.cache import cache_dir, disk_errors
 from branchpoint.errors import RecordingError
 from branchpoint.guest import files, image
 from branchpoint.system import layout
+from branchpoint.timeline import manifest
 from branchpoint.timeline.recording import Recording
 
 PIECE = 8 << 20  # bytes that are sent at once
@@ -40,7 +43,8 @@ class Parcel:
 
     def pieces(self) -> Iterator[tuple[bytes, str]]:
         """The archive piece by piece; with the last one, the digest of the whole."""
-        with tempfile.TemporaryFile(dir=cache_dir()) as archive:
+        folder = cache_dir()
+        with disk_errors(folder), tempfile.TemporaryFile(dir=folder) as archive:
             packer = zstandard.ZstdCompressor(level=1, threads=-1)
             with (
                 packer.stream_writer(archive, closefd=False) as packed,
@@ -66,7 +70,7 @@ def parcels(run: Recording) -> list[Parcel]:
             f"{run.path} cannot be sent: the images of its machine are not on this computer",
             "visit any moment of it first: run.at(0).branch().wait(1)",
         )
-    content = blake3((run.path / "recording.json").read_bytes())
+    content = blake3(manifest.encode(run.manifest))
     for name in sorted(path.name for path in (run.path / "checkpoints").iterdir()):
         content.update(f"{name}\0".encode())
     return [
@@ -100,7 +104,12 @@ def receive(kind: str, digest: str, offset: int, piece: bytes, whole: str) -> No
     :raises RecordingError: when it is not what was sent.
     """
     target = place(kind, digest)
-    target.parent.mkdir(parents=True, exist_ok=True)
+    with disk_errors(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _receive(kind, digest, target, offset, piece, whole)
+
+
+def _receive(kind: str, digest: str, target: Path, offset: int, piece: bytes, whole: str) -> None:
     part = target.with_name(f".{digest}.part")
     fd = os.open(part, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     with os.fdopen(fd, "r+b") as archive:
@@ -118,9 +127,17 @@ def receive(kind: str, digest: str, offset: int, piece: bytes, whole: str) -> No
         archive.seek(0)
         with files.publish(target) as unfinished:
             unfinished.mkdir()
-            with (
-                zstandard.ZstdDecompressor().stream_reader(archive) as unpacked,
-                tarfile.open(mode="r|", fileobj=unpacked) as tar,
-            ):
-                tar.extractall(unfinished, filter="data")
+            _unpack(archive, unfinished, f"the {kind} {digest}")
     part.unlink()
+
+
+def _unpack(archive: BinaryIO, folder: Path, what: str) -> None:
+    try:
+        with (
+            decoding.decompressing(),
+            zstandard.ZstdDecompressor().stream_reader(archive) as unpacked,
+            tarfile.open(mode="r|", fileobj=unpacked) as tar,
+        ):
+            tar.extractall(folder, filter="data")
+    except (tarfile.TarError, decoding.Malformed) as problem:
+        raise RecordingError(f"{what} is no sound archive: {problem}") from None

@@ -60,7 +60,7 @@ def draw(curve: Curve, ax: Axes | None = None) -> Figure:
         title = (_TITLE * len(curve.summary) + 8) / 72 / _HEIGHT
         ax = picture.add_axes((0.075, 0.12, 0.91, 0.88 - title))
     low, high = ((ns - curve.origin) / SECOND for ns in curve.span)
-    margin = (high - low) * 0.02
+    margin = (high - low) * 0.02 or 0.5
     ax.set_xlim(low - margin, high + margin)
     _draw_turning(curve, ax)
     _draw_points(curve, ax)

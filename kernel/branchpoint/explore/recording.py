@@ -8,6 +8,7 @@ from typing import Any
 from branchpoint.explore.attribution import Attribution, attribute
 from branchpoint.explore.contrast import Contrast
 from branchpoint.explore.curve import Curve
+from branchpoint.explore.draws import questions
 from branchpoint.explore.likelihood import likelihood
 from branchpoint.explore.minimise import minimise
 from branchpoint.explore.sample import contrast_off
@@ -155,7 +156,9 @@ def open_recording(path: Path | str) -> Recording:
     :raises RecordingError: when it is not a recording, is damaged beyond use, or needs an image
         that is not on this computer.
     """
-    return recorder.open_recording(path, Recording)
+    run = recorder.open_recording(path, Recording)
+    questions(run.files)  # what is damaged of its curves is in its warnings from the beginning
+    return run
 
 
 def record(

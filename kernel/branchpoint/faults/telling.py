@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from branchpoint.decoding import whole
 from branchpoint.faults.kinds import FOREVER, GUEST, KINDS
 from branchpoint.faults.settings import amount
 from branchpoint.units import time_text
@@ -16,9 +17,9 @@ def told(fields: Mapping[str, str]) -> tuple[str, str]:
     kind, target = fields.get("type", ""), fields.get("target", "")
     about = "" if target == GUEST or set(target) & {",", "|"} else target
     said = [describe(kind, fields.get("params", "")), fields.get("why", "")]
-    length = fields.get("for", "0")
-    if length.isdecimal() and 0 < int(length[:19]) < FOREVER:
-        said.append(f"for {time_text(int(length))}")
+    length = whole(fields.get("for", "0")) or 0
+    if 0 < length < FOREVER:
+        said.append(f"for {time_text(length)}")
     details = ", ".join(filter(None, said))
     return about, f"{kind} {target}" + (f": {details}" if details else "")
 
@@ -32,10 +33,12 @@ def describe(kind: str, params: str) -> str:
     said = []
     for pair in params.split():
         name, _, value = pair.partition("=")
-        if name not in known or not value.removeprefix("-").isdecimal() or len(value) > 18:
+        number = whole(value.removeprefix("-"))
+        if name not in known or number is None:
             said.append(pair)
         elif name != "one_way":
-            said.append(f"{name} {amount(known[name], int(value))}")
+            signed = -number if value.startswith("-") else number
+            said.append(f"{name} {amount(known[name], signed)}")
         elif value in _ONE_WAY:
             said.append(_ONE_WAY[value])
     return ", ".join(said)

@@ -10,6 +10,7 @@ packages resolved to is kept, so that later builds give the same image without n
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -20,11 +21,15 @@ import urllib.parse
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, TypedDict
+
+from msgspec import Meta
 
 from branchpoint import progress
-from branchpoint.cache import cache_dir
+from branchpoint.cache import cache_dir, disk_errors
+from branchpoint.decoding import Malformed, from_json
 from branchpoint.errors import ImageError, SetupError
-from branchpoint.guest.files import disk_errors, locked, publish
+from branchpoint.guest.files import locked, publish
 from branchpoint.guest.tree import EPOCH, Tree
 
 SUITE = "trixie"
@@ -51,6 +56,18 @@ class Deb:
     version: str
     sha256: str
     path: Path
+
+
+class _Entry(TypedDict):
+    """What is kept of one package that is needed."""
+
+    name: str
+    version: str
+    file: str
+    """Its name."""
+    sha256: str
+    size: Annotated[str, Meta(pattern=r"^[0-9]{1,15}\Z")]
+    """Bytes."""
 
 
 def resolve(packages: Iterable[str], keep: Callable[[str], bool] = lambda name: True) -> list[Deb]:
@@ -86,9 +103,7 @@ def unpack(debs: Iterable[Deb]) -> Tree:
         tree.add_dir(f"usr/{name}")
         tree.add_symlink(name, f"usr/{name}")
     for deb in debs:
-        with subprocess.Popen(
-            ["dpkg-deb", "--fsys-tarfile", deb.path], stdout=subprocess.PIPE
-        ) as process:
+        with _plain(deb) as process:
             assert process.stdout is not None
             tree.apply_tar(process.stdout, latest=EPOCH)
             while process.stdout.read(1 << 16):
@@ -98,6 +113,16 @@ def unpack(debs: Iterable[Deb]) -> Tree:
                 f"cannot unpack {deb.path}", f"delete it; it is downloaded again ({deb.name})"
             )
     return tree
+
+
+def _plain(deb: Deb) -> subprocess.Popen[bytes]:
+    """A program that writes the package's files as a tar stream."""
+    try:
+        return subprocess.Popen(["dpkg-deb", "--fsys-tarfile", deb.path], stdout=subprocess.PIPE)
+    except FileNotFoundError:
+        raise SetupError(
+            "dpkg-deb is not installed", "the guest is made of Debian packages: install dpkg"
+        ) from None
 
 
 def refresh() -> None:
@@ -118,8 +143,8 @@ def _home() -> Path:
     return path
 
 
-def _resolution(packages: list[str]) -> list[dict[str, str]]:
-    """What ``packages`` need: entries with name, version, sha256, size (bytes), file (its name)."""
+def _resolution(packages: list[str]) -> list[_Entry]:
+    """What ``packages`` need."""
     for name in packages:
         # Lists of packages can come from strangers; apt would also take options, paths, patterns.
         if not _NAME.fullmatch(name):
@@ -127,9 +152,8 @@ def _resolution(packages: list[str]) -> list[dict[str, str]]:
     home = _home()
     key = hashlib.sha256("\n".join(packages).encode()).hexdigest()[:32]
     kept = home / "resolved" / f"{key}.json"
-    if kept.exists():
-        entries: list[dict[str, str]] = json.loads(kept.read_text())
-        return entries
+    with contextlib.suppress(OSError, Malformed):  # what is lost or damaged is asked for again
+        return from_json(kept.read_bytes(), list[_Entry])
     if not (home / "state" / "complete").exists():
         _update()
     result = _apt(
@@ -141,14 +165,14 @@ def _resolution(packages: list[str]) -> list[dict[str, str]]:
             f"Debian {SUITE} cannot give {', '.join(packages)}: {_complaint(result)}",
             "check the package names",
         )
-    entries = []
+    entries: list[_Entry] = []
     for match in _URI_LINE.finditer(result.stdout):
         file = match["file"]
         name, version, _ = urllib.parse.unquote(file).removesuffix(".deb").split("_")
         entries.append(
-            {"name": name, "version": version, "file": file}
-            | {key: match[key] for key in ("sha256", "size")}
-        )
+            {"name": name, "version": version, "file": file, "sha256": match["sha256"],
+             "size": match["size"]}
+        )  # fmt: skip
     entries.sort(key=lambda entry: entry["name"])
     with publish(kept) as path:
         path.write_text(json.dumps(entries, indent=1))
@@ -183,7 +207,7 @@ def _update() -> None:
     raise SetupError(f"cannot fetch Debian's package index: {_complaint(result)}", _hint(result))
 
 
-def _download(entries: list[dict[str, str]]) -> list[Deb]:
+def _download(entries: list[_Entry]) -> list[Deb]:
     home = _home()
     debs = [
         Deb(entry["name"], entry["version"], entry["sha256"], home / "debs" / entry["file"])

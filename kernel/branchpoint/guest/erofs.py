@@ -19,7 +19,11 @@ hosts with an older one could not read tar streams.
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import os
 import shutil
+import signal
 import struct
 import subprocess
 from pathlib import Path
@@ -98,11 +102,12 @@ def _make_file_system(tree: Tree, path: Path) -> None:
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     ) as process:
         assert process.stdin is not None and process.stdout is not None
-        try:
+        with contextlib.suppress(BrokenPipeError):  # it has stopped, and says why
             tree.write_tar(process.stdin)
+        with contextlib.suppress(BrokenPipeError):
             process.stdin.close()
-        except BrokenPipeError:
-            pass  # it has stopped, and says why
         output = process.stdout.read().decode(errors="replace").strip()
+    if process.returncode == -signal.SIGXFSZ:
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(path))
     if process.returncode:
         raise ImageError(f"mkfs.erofs failed on {path}: {output or process.returncode}")

@@ -7,7 +7,6 @@ thing apart.
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
 import shutil
@@ -16,26 +15,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from branchpoint.cache import cache_dir
+from branchpoint.cache import cache_dir, disk_errors
 from branchpoint.errors import SetupError
 
 _HINT = "free some space, or set BRANCHPOINT_CACHE to a directory elsewhere"
-
-
-@contextmanager
-def disk_errors(path: Path) -> Iterator[None]:
-    """Turn "disk full" and "not permitted" into a :class:`SetupError` that names ``path``."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise SetupError(f"no space left while writing below {path}", _HINT) from error
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            raise SetupError(
-                f"not permitted to write {error.filename or path}",
-                "set BRANCHPOINT_CACHE to a directory that you own",
-            ) from error
-        raise
 
 
 def need_space(path: Path, size: int) -> None:

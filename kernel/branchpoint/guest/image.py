@@ -6,10 +6,12 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 from blake3 import blake3
 
 from branchpoint import progress
-from branchpoint.cache import cache_dir
+from branchpoint.cache import cache_dir, kept_files
+from branchpoint.decoding import Malformed, from_json
 from branchpoint.errors import ImageError
 from branchpoint.guest import boot, compiler, debian, erofs, files
 from branchpoint.guest.initramfs import initramfs
@@ -59,6 +61,13 @@ class GuestImage:
         return tuple(self.kallsyms[name] for name in YOUNG if name in self.kallsyms)
 
 
+class _Facts(msgspec.Struct):
+    """What ``image.json`` says."""
+
+    digest: str
+    kallsyms: dict[str, int]
+
+
 def ensure_image() -> GuestImage:
     """The guest image, from the cache or built now (about 25 s and 120 MB of packages at first).
 
@@ -76,7 +85,7 @@ def ensure_image() -> GuestImage:
 
 def find(digest: str) -> GuestImage | None:
     """The image with this digest, if it is in the cache: the one whose kernel is known best."""
-    images = map(load, (f.parent for f in sorted((cache_dir() / "guest").glob("*/image.json"))))
+    images = (load(file.parent) for file in kept_files("guest", "image.json"))
     known = (i for i in images if i.digest == digest and i.kallsyms.keys() >= set(SYMBOLS))
     return max(known, key=lambda image: len(image.kallsyms), default=None)
 
@@ -84,15 +93,15 @@ def find(digest: str) -> GuestImage | None:
 def load(folder: Path) -> GuestImage:
     """The image that :func:`build` put into ``folder``."""
     try:
-        facts = json.loads((folder / "image.json").read_text())
+        facts: _Facts = from_json((folder / "image.json").read_bytes(), _Facts)
         return GuestImage(
             kernel=folder / "vmlinuz",
             initrd=folder / "initrd",
             toolbox=folder / "toolbox",
-            digest=facts["digest"],
-            kallsyms=facts["kallsyms"],
+            digest=facts.digest,
+            kallsyms=facts.kallsyms,
         )
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, Malformed) as error:
         raise ImageError(
             f"the guest image in {folder} is damaged", "delete that directory; it is built again"
         ) from error
@@ -166,9 +175,10 @@ def _symbols(kernel: Path, tools: Tree) -> dict[str, int]:
     names = SYMBOLS + YOUNG
     digest = blake3(" ".join(names).encode()).update_mmap(kernel).hexdigest(16)
     kept = cache_dir() / "guest" / f"kallsyms-{digest}.json"
-    if not kept.exists():
-        busybox = tools.read("bin/busybox")
+    try:
+        return from_json(kept.read_bytes(), dict[str, int])
+    except (OSError, Malformed):
+        symbols = boot.kernel_symbols(kernel, tools.read("bin/busybox"), names)
         with files.publish(kept) as path:
-            path.write_text(json.dumps(boot.kernel_symbols(kernel, busybox, names)))
-    symbols: dict[str, int] = json.loads(kept.read_text())
-    return symbols
+            path.write_text(json.dumps(symbols))
+        return symbols

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import numpy as np
 from blake3 import blake3
 
-from branchpoint import progress
-from branchpoint.cache import cache_dir
+from branchpoint import decoding, progress
+from branchpoint.cache import cache_dir, cache_place
 from branchpoint.errors import MachineError, SetupError
 from branchpoint.guest import boot, files
 from branchpoint.guest.image import GuestImage
@@ -41,6 +43,14 @@ class Snapshot:
     """Of the state; equal on every computer with an equal engine."""
 
 
+class _Facts(msgspec.Struct):
+    """What ``snapshot.json`` says."""
+
+    at: int
+    """ns."""
+    digest: str
+
+
 def ensure_snapshot(image: GuestImage, system: Path, ram: int) -> Snapshot:
     """The boot snapshot for a guest image, a size of memory, and any system as large as ``system``.
 
@@ -65,17 +75,17 @@ def received(name: str, image: GuestImage, system: Path, ram: int) -> Snapshot |
     """
     folder = _place(name)
     try:
-        made_by = (folder / "engine").read_text()
+        made_by = (folder / "engine").read_bytes()
     except OSError:
         return None
-    return (
-        _load(folder, _spec(image, system, ram)) if made_by == engine.find().fingerprint else None
-    )
+    if made_by != engine.find().fingerprint.encode():
+        return None
+    return _load(folder, _spec(image, system, ram))
 
 
 def is_received(name: str) -> bool:
     """Whether the boot snapshot ``name`` came with a recording before and is still here."""
-    return (_place(name) / "snapshot.json").exists()
+    return os.path.exists(_place(name) / "snapshot.json")  # noqa: PTH110 - no errors
 
 
 @contextmanager
@@ -97,7 +107,7 @@ def receive(name: str, ram: int, at: int, fingerprint: str) -> Iterator[Path]:
 
 
 def _place(name: str) -> Path:
-    return cache_dir() / "boot" / f"received-{name}"
+    return cache_place() / "boot" / f"received-{name}"
 
 
 def _pages_of(memory: Path, ram: int) -> Iterator[Pages]:
@@ -120,15 +130,13 @@ def _spec(image: GuestImage, system: Path, ram: int) -> Spec:
 def _load(folder: Path, spec: Spec) -> Snapshot:
     ram = spec.ram
     try:
-        facts = json.loads((folder / "snapshot.json").read_text())
-        hashes = np.load(folder / "hashes.npy", allow_pickle=False)
+        facts: _Facts = decoding.from_json((folder / "snapshot.json").read_bytes(), _Facts)
+        shape = (ram // PAGE, HASH)
+        hashes = decoding.array((folder / "hashes.npy").read_bytes(), np.uint8, shape)
         devices = (folder / "devices").read_bytes()
-        slots = np.full(ram // PAGE, TEMPLATE, np.uint32)
-        if hashes.shape != (len(slots), HASH):
-            raise ValueError("the page hashes are of another machine")
-        state = State(facts["at"], devices, slots)
-        return Snapshot(spec, folder / "memory", hashes, state, facts["digest"])
-    except (OSError, ValueError, KeyError) as error:
+        state = State(facts.at, devices, np.full(ram // PAGE, TEMPLATE, np.uint32))
+        return Snapshot(spec, folder / "memory", hashes, state, facts.digest)
+    except (OSError, decoding.Malformed) as error:
         raise SetupError(
             f"the boot snapshot in {folder} is damaged: {error}", "delete that directory"
         ) from error

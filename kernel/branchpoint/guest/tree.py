@@ -9,6 +9,7 @@ the tree, so ``lib/x`` lands in ``usr/lib/x`` where ``lib`` is a link.
 
 from __future__ import annotations
 
+import math
 import os
 import stat
 import tarfile
@@ -18,9 +19,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Protocol
 
-from branchpoint.cache import cache_dir
+from branchpoint.cache import cache_dir, disk_errors
 from branchpoint.errors import ImageError
-from branchpoint.guest.files import disk_errors
 
 EPOCH = 1735689600
 """Modification time (Unix seconds, 2025-01-01) of everything that has none of its own."""
@@ -29,6 +29,7 @@ _CHUNK = 1 << 20  # bytes copied at once
 _XATTR = "SCHILY.xattr."  # how tar files carry extended attributes
 _WHITEOUT = ".wh."
 _OPAQUE = ".wh..wh..opq"
+_LATEST = 8**11 - 1  # the last time that a tar header has room for, Unix seconds
 _MAX_LINKS = 40  # symbolic links followed in one path, as in Linux
 
 
@@ -388,7 +389,7 @@ def _from_member(member: tarfile.TarInfo, latest: int | None) -> Node:
         kind = stat.S_IFIFO
     else:
         raise ImageError(f"tar entry {member.name} has the unknown type {member.type!r}")
-    mtime = max(int(member.mtime), 0)
+    mtime = _instant(member.mtime)
     return Node(
         kind | (0o777 if member.issym() else member.mode & 0o7777),
         member.uid,
@@ -402,6 +403,11 @@ def _from_member(member: tarfile.TarInfo, latest: int | None) -> Node:
         member.linkname if member.issym() else "",
         (member.devmajor, member.devminor) if member.ischr() or member.isblk() else (0, 0),
     )
+
+
+def _instant(written: float) -> int:
+    """A time as a header has room for it, whatever an archive says: it may even be no number."""
+    return int(min(max(written, 0), _LATEST)) if not math.isnan(written) else EPOCH
 
 
 _TYPES = {

@@ -94,7 +94,17 @@ class Line(Output, frozen=True):
 
 
 class Raw(Output, frozen=True):
-    """A piece of the output of a command run in raw mode, or of what a terminal shows."""
+    """A piece of the output of a command run in raw mode, or of what a terminal shows.
+
+    Its ``source`` is always ``process/ID``.
+    """
+
+    @property
+    def number(self) -> int:
+        """Of the command."""
+        number = _number_of(self.source)
+        assert number is not None  # else it was refused
+        return number
 
 
 class Event(msgspec.Struct, frozen=True):
@@ -143,7 +153,10 @@ def decode(data: bytes, now: int) -> list[Record]:
             case Kind.LINE:
                 records.append(Line(at, *_output(payload, data, position)))
             case Kind.RAW:
-                records.append(Raw(at, *_output(payload, data, position)))
+                source, stream, content = _output(payload, data, position)
+                if _number_of(source) is None:
+                    raise _malformed("has raw output of no command", data, position)
+                records.append(Raw(at, source, stream, content))
             case Kind.EVENT:
                 records.append(_event(at, payload, data, position))
             case _:
@@ -160,6 +173,11 @@ def _output(payload: bytes, data: bytes, position: int) -> tuple[str, str, bytes
             if _SOURCE.fullmatch(names[0]) and names[1] in _STREAMS:
                 return *names, content
     raise _malformed("has no proper source", data, position)
+
+
+def _number_of(source: str) -> int | None:
+    kind, _, number = source.partition("/")
+    return int(number) if kind == "process" else None
 
 
 def _event(at: int, payload: bytes, data: bytes, position: int) -> Event:

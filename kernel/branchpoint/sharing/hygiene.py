@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from branchpoint.decoding import Malformed, any_json
 from branchpoint.errors import RecordingError
 
 Notebook = dict[str, Any]
@@ -43,8 +44,8 @@ def read(path: Path) -> Notebook:
 def parse(data: bytes, shown: str) -> Notebook:
     """The notebook in ``data``; ``shown`` is its name in errors."""
     try:
-        found = json.loads(data)
-    except (ValueError, RecursionError):
+        found = any_json(data)
+    except Malformed:
         raise RecordingError(f"{shown} is not a notebook: it is not JSON") from None
     cells = found.get("cells") if isinstance(found, dict) else None
     if not isinstance(cells, list) or not all(isinstance(cell, dict) for cell in cells):

@@ -20,6 +20,8 @@ from branchpoint.timeline.recording import Recording
 GUEST = "(guest)"
 """The lane of what comes from no container, or from several."""
 MOST_COLUMNS = 4000
+MOST_LANES = 1000
+"""Containers that have a lane of their own; the others share that of the guest."""
 _MOST_MARKS = 2000  # in a picture
 _MOST_SPANS = 1000
 _STATES = {
@@ -63,12 +65,13 @@ class Lanes:
         self.origin = origin
         """Absolute ns of vtime 0."""
         found = {columns.names.known[code] for code in np.unique(columns.container).tolist()}
-        self.names = [*containers, *sorted(found - {*containers, ""}), GUEST]
+        named = dict.fromkeys((*containers, *sorted(found - {*containers, ""})))
+        self.names = [*list(named)[:MOST_LANES], GUEST]
         """Of lanes, from the top."""
         number = {name: lane for lane, name in enumerate(self.names)}
-        number[""] = number[GUEST]
         known = columns.names.known
-        self._lane_of = np.array([number.get(name, -1) for name in known], np.int64)
+        rest = number[GUEST]
+        self._lane_of = np.array([number.get(name, rest) for name in known], np.int64)
         self._is_log = np.array([name == LOG for name in known], bool)
 
     @classmethod

@@ -7,15 +7,14 @@ import errno
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
-import zstandard
 from blake3 import blake3
 
-from branchpoint import progress
+from branchpoint import decoding, progress
 from branchpoint.errors import RecordingError
 from branchpoint.explore.recording import Recording
 from branchpoint.explore.recording import open_recording as open_folder
@@ -116,7 +115,7 @@ def _reading(bundle: Path) -> Iterator[tuple[BinaryIO, archive.Reader]]:
             with os.fdopen(fd, "rb") as file:
                 disk.check_regular(file.fileno(), str(bundle))
                 yield file, archive.Reader(file)
-    except (ValueError, zstandard.ZstdError) as problem:
+    except ValueError as problem:
         raise RecordingError(
             f"{bundle} is not a sound bundle: {problem}",
             "get it again from where it came; nothing of it was kept",
@@ -257,18 +256,17 @@ class _Unpacking:
 
 def _unpack_part(part: Part, entry: archive.Entry, path: Path | None) -> None:
     """Check one part and write it to ``path``, if that is given."""
-    source: Any = entry
+    read: Callable[[int], bytes] = entry.read
     if part.packed:
-        unpacker = zstandard.ZstdDecompressor(max_window_size=_WINDOW)
-        source = unpacker.stream_reader(source, read_across_frames=True)
+        read = decoding.zstd_stream(entry, _WINDOW)
     digest, left = blake3(), part.size
-    with contextlib.ExitStack() as stack:
+    with contextlib.ExitStack() as stack, decoding.decompressing():
         out = None
         if path is not None:
             path.parent.mkdir(exist_ok=True)
             out = stack.enter_context(path.open("xb"))
             out.truncate(part.size)
-        while piece := source.read(min(_PIECE, left + 1)):
+        while piece := read(min(_PIECE, left + 1)):
             left -= len(piece)
             if left < 0:
                 raise ValueError(f"{part.name} is larger than the {part.size} bytes it should have")

@@ -141,29 +141,36 @@ def _curves(run: Recording) -> Iterator[str]:
 
 def _moments(run: Recording) -> Iterator[str]:
     """The log around the failure, faults and exits."""
-    marked = [*run.events.where(type=["fault.start", "container.exit"])]
+    start, end = run.at_ns(run.earliest), run.end
+    at = run.events.columns.at
+    known = run.events.where(type=["fault.start", "container.exit"], start=start, end=end)
+    marked = known.positions.tolist()
     failure = run.manifest.failure
-    if failure is not None and failure not in {event.at for event in marked}:
-        marked += [*run.events.where(start=run.at_ns(failure), end=run.at_ns(failure))][:1]
+    if failure is not None and not start.at <= failure <= end.at:
+        failure = None
+    if failure is not None and failure not in at[known.positions]:
+        instant = run.at_ns(failure)
+        marked += run.events.where(start=instant, end=instant).positions[:1].tolist()
     # The failure and what is nearest to it matter most.
-    centre = failure if failure is not None else run.manifest.end
-    nearest = sorted(marked, key=lambda event: abs(event.at - centre))[:_MOMENTS]
+    centre = failure if failure is not None else end.at
+    nearest = sorted(marked, key=lambda position: abs(int(at[position]) - centre))[:_MOMENTS]
     if nearest:
         yield "<h2>Moments</h2>"
     if len(nearest) < len(marked):
         yield f"<p>The {len(nearest)} of {len(marked)} that are nearest to the end.</p>"
-    for event in sorted(nearest, key=lambda event: event.at):
+    for position in sorted(nearest):
+        event = run.events.columns.event(position, run.origin)
         what = "the failure: " if event.at == failure else ""
         name = f"{what}{event.container or event.source} {event.type} {event.text}"
         yield f"<h3>main@{format_vtime(event.at - run.origin)} <small>{_text(name)}</small></h3>"
-        yield _around(run, event)
+        yield _around(run, event, position)
 
 
-def _around(run: Recording, event: Event) -> str:
+def _around(run: Recording, event: Event, position: int) -> str:
     start = run.at_ns(max(run.earliest, event.at - _AROUND))
     end = run.at_ns(min(run.manifest.end, event.at + _AROUND))
     found: EventSet = run.events.where(start=start, end=end)
-    number = next(i for i, other in enumerate(found) if other == event)
+    number = int(found.positions.searchsorted(position))
     first = max(0, min(number - _ROWS // 2, len(found) - _ROWS))
     rows = [listing.row(each) for each in found[first : first + _ROWS]]
     table = _table(("vtime (s)", "who", "what", "text"), rows, here=number - first, code=3)

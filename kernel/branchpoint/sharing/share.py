@@ -13,11 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import msgspec
 import zstandard
 from blake3 import blake3
 
 from branchpoint import progress
 from branchpoint.errors import RecordingError
+from branchpoint.explore.draws import FOLDER, ledger_of, questions
 from branchpoint.guest import image
 from branchpoint.sharing import archive, contents, hygiene
 from branchpoint.sharing.contents import Boot, Contents, Part, Symbols
@@ -30,6 +32,7 @@ SUFFIX = ".bpz"
 _SMALL = 1 << 20  # bytes up to which compression takes its time
 _WORTH = 0.9  # of its size is what a compressed part may have at most
 _PIECE = 1 << 20  # bytes read at once
+_LISTS = ("recording/futures.jsonl", "recording/digests.jsonl", f"recording/{FOLDER}/")
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,8 @@ def share(
     its checkpoints, which a replay makes again: some ten kilobytes to some megabytes. With
     ``whole`` it also has the images of its machine and the boot snapshot, some hundred megabytes,
     and is replayed on computers that have nothing but Branchpoint and the same QEMU. Equal
-    content gives equal files.
+    content gives equal files. What is damaged in lists of futures, digests and draws is left out,
+    and stands in ``run.warnings`` afterwards.
 
     :raises RecordingError: when the file exists, or something for it is missing here.
     """
@@ -69,7 +73,7 @@ def share(
         raise RecordingError(f"{target} exists already", "choose another name, or remove it first")
     if run.files.writable:
         run.files.events.sync()
-    parts = _recorded(run.path)
+    parts = _recorded(run)
     name = ""
     if notebook is not None:
         name = Path(notebook).name
@@ -80,9 +84,9 @@ def share(
         parts += images
     parts.sort(key=lambda part: part.name)
     with replacing(target) as out, tempfile.TemporaryFile(dir=target.parent) as room:
-        packed = list(_packed(parts, room))
         head = run.manifest
         try:
+            packed = list(_packed(parts, room))
             table = Contents(
                 title=head.title, engine=head.engine, machine=head.machine, notebook=name,
                 parts=packed, boot=boot, symbols=symbols,
@@ -123,15 +127,32 @@ def _write(out: BinaryIO, table: bytes, parts: list[Part], room: BinaryIO, targe
     writer.finish()
 
 
-def _recorded(folder: Path) -> list[_File]:
+def _recorded(run: Recording) -> list[_File]:
     """The files of a recording that are shared: no caches, and nothing that is not ours."""
+    folder = run.path
     os.close(disk.open_directory(folder))  # refuses links
-    found = [_File("recording/recording.json", None, _head(folder))]
+    found = {"recording/recording.json": _File("recording/recording.json", None, _head(folder))}
     for path in sorted(folder.rglob("*")):
         name = f"recording/{path.relative_to(folder).as_posix()}"
-        if path.is_file() and name != found[0].name and contents.largest(name) is not None:
-            found.append(_File(name, path))
-    return found
+        if path.is_file() and name not in found and contents.largest(name) is not None:
+            found[name] = _File(name, path)
+    return [file for file in found.values() if not file.name.startswith(_LISTS)] + _lists(run)
+
+
+def _lists(run: Recording) -> list[_File]:
+    """Futures, digests and curves without what is damaged in them; the warnings name that."""
+    found = run.files.sound()
+    folder = run.files.folder(FOLDER, make=False)
+    for question in questions(run.files):
+        assert folder is not None
+        ledger = ledger_of(run.files, folder, question.key)
+        found |= {
+            f"{FOLDER}/{question.key}.json": msgspec.json.encode(question) + b"\n",
+            f"{FOLDER}/{question.key}.jsonl": ledger.sound(),
+        }
+        for problem in ledger.damage:
+            run.files.harm(problem)
+    return [_File(f"recording/{name}", None, data) for name, data in found.items()]
 
 
 def _head(folder: Path) -> bytes:

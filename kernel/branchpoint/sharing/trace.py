@@ -103,9 +103,11 @@ def _lines(run: Recording, tracks: dict[str, int]) -> Iterator[Entry]:
 
 def _rates(run: Recording) -> Iterator[Entry]:
     """How many lines a second each container wrote."""
+    lines: dict[str, Counter[int]] = {}
+    for event in run.events.where(type="log"):
+        lines.setdefault(event.container, Counter())[event.at // _BIN] += 1
     for container in run.manifest.containers:
-        lines = run.events.where(container=container.name, type="log")
-        counts = Counter(event.at // _BIN for event in lines)
+        counts = lines.get(container.name, Counter())
         for place in sorted({*counts, *(place + 1 for place in counts)}):
             value = counts[place] * SECOND / _BIN
             yield _counter(run, place * _BIN, container.name, "lines/s", value)

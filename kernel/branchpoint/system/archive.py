@@ -6,25 +6,24 @@ archive; see also :mod:`tarscan`.
 
 from __future__ import annotations
 
-import gzip
+import contextlib
 import hashlib
-import lzma
+import os
 import posixpath
 import re
+import stat
 import tempfile
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Protocol
 
 import msgspec
-import zstandard
 
-from branchpoint.cache import cache_dir
+from branchpoint import decoding
+from branchpoint.cache import cache_dir, disk_errors
 from branchpoint.errors import ImageError
-from branchpoint.guest.files import disk_errors
 from branchpoint.guest.tree import Node, Tree
 from branchpoint.system.model import Healthcheck
 from branchpoint.system.tarscan import Entry, scan
@@ -35,8 +34,6 @@ _MAX_LAYERS = 512
 _MAX_TREE_DEPTH = 200
 _CHUNK = 1 << 20
 _DIGEST = re.compile(r"sha256:([0-9a-f]{64})")
-_ZSTD = b"\x28\xb5\x2f\xfd"
-_DAMAGE = (EOFError, zlib.error, gzip.BadGzipFile, lzma.LZMAError, zstandard.ZstdError)
 _TAG = "org.opencontainers.image.ref.name"
 
 
@@ -132,13 +129,14 @@ class _Directory:
         self._path = path
 
     def has(self, name: str) -> bool:
-        return (self._path / name).is_file()
+        return os.path.isfile(self._path / name)  # noqa: PTH113 - of any name, without an error
 
     def open(self, name: str) -> IO[bytes]:
-        path = self._path / name
-        if not path.resolve().is_relative_to(self._path.resolve()):
-            raise ImageError(f"{self.what}: {name} leads out of the image")
-        return path.open("rb")
+        shown = f"{self.what}: {name[:200]}"
+        root = Path(os.path.realpath(self._path))
+        if "\0" in name or not Path(os.path.realpath(root / name)).is_relative_to(root):
+            raise ImageError(f"{shown} leads out of the image")
+        return _open(root / name, shown)
 
 
 class _Part:
@@ -239,75 +237,52 @@ def open_archive(path: Path, tag: str = "") -> Iterator[ImageArchive]:
     if path.is_dir():
         yield _select(_Directory(path), tag)
         return
-    try:
-        packed = path.open("rb")
-    except OSError as error:
-        raise ImageError(f"{path} cannot be read: {error.strerror}") from None
-    with packed:
-        if packed.read(2) in (b"\x1f\x8b", _ZSTD[:2], b"\xfd7"):
-            packed.seek(0)
+    with _open(path, str(path)) as packed:
+        compressed = decoding.is_compressed(packed.read(6))
+        packed.seek(0)
+        if compressed:
             with plain(packed, str(path), MAX_IMAGE_BYTES) as file:
                 yield _select(_Archive(file, str(path)), tag)
         else:
             yield _select(_Archive(packed, str(path)), tag)
 
 
+def _open(path: Path, shown: str) -> IO[bytes]:
+    """A file, which must be an ordinary one: a pipe would be waited for for ever."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise ImageError(f"{shown} cannot be read: {error.strerror}") from None
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise ImageError(f"{shown} is not an ordinary file")
+    return os.fdopen(fd, "rb")
+
+
 @contextmanager
 def plain(packed: IO[bytes], what: str, limit: int) -> Iterator[IO[bytes]]:
     """A temporary file with the uncompressed content of ``packed``, of at most ``limit`` bytes."""
     directory = cache_dir()
-    with disk_errors(directory), tempfile.TemporaryFile(dir=directory) as file:
-        size = 0
-        try:
-            read = _decompressor(packed)
-            while data := read(_CHUNK):
-                size += len(data)
-                if size > limit:
-                    raise ImageError(f"{what} comes to more than {limit >> 20} MiB")
-                file.write(data)
-        except _DAMAGE as error:
-            raise ImageError(f"{what} cannot be decompressed: {error}") from None
-        file.flush()
+    with contextlib.ExitStack() as open_:
+        with disk_errors(directory):
+            file = open_.enter_context(tempfile.TemporaryFile(dir=directory))
+            try:
+                _decompress(packed, file, what, limit)
+            except decoding.Malformed as error:
+                raise ImageError(f"{what} cannot be decompressed: {error}") from None
+            file.flush()
         yield file
 
 
-def _decompressor(packed: IO[bytes]) -> Callable[[int], bytes]:
-    peeked = _Peeked(packed)
-    if peeked.head.startswith(b"\x1f\x8b"):
-        return gzip.GzipFile(fileobj=peeked).read  # type: ignore[call-overload]
-    if peeked.head.startswith(_ZSTD):
-        decompressor = zstandard.ZstdDecompressor(max_window_size=1 << 27)
-        return decompressor.stream_reader(peeked, read_across_frames=True).read  # type: ignore[arg-type]
-    if peeked.head.startswith(b"\xfd7zXZ"):
-        return lzma.LZMAFile(peeked).read  # type: ignore[arg-type]
-    return peeked.read
-
-
-class _Peeked:
-    """A stream whose first bytes have been looked at."""
-
-    def __init__(self, stream: IO[bytes]) -> None:
-        self._stream = stream
-        self.head = stream.read(6)
-        self._pending = self.head
-
-    def read(self, size: int = -1) -> bytes:
-        data, self._pending = self._pending, b""
-        if size < 0:
-            return data + self._stream.read()
-        if len(data) > size:
-            data, self._pending = data[:size], data[size:]
-        return data or self._stream.read(size)
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return False
-
-    @property
-    def closed(self) -> bool:
-        return False
+def _decompress(packed: IO[bytes], file: IO[bytes], what: str, limit: int) -> None:
+    size = 0
+    with decoding.decompressing():
+        read = decoding.any_stream(packed)
+        while data := read(_CHUNK):
+            size += len(data)
+            if size > limit:
+                raise ImageError(f"{what} comes to more than {limit >> 20} MiB")
+            file.write(data)
 
 
 def check_depth(tree: Tree, what: str) -> None:
@@ -404,8 +379,8 @@ def _hex(digest: str, what: str) -> str:
 
 def _decode(data: bytes, kind: Any, what: str) -> Any:
     try:
-        return msgspec.json.decode(data, type=kind)
-    except (msgspec.MsgspecError, RecursionError) as error:
+        return decoding.from_json(data, kind)
+    except decoding.Malformed as error:
         raise ImageError(f"{what} is malformed: {error}") from None
 
 

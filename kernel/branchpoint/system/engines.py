@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from branchpoint import progress
-from branchpoint.cache import cache_dir
+from branchpoint.cache import cache_dir, disk_errors
 from branchpoint.errors import ImageError, SetupError
 from branchpoint.system.model import Build
 
@@ -76,7 +76,11 @@ class Engine:
     @contextmanager
     def saved(self, image_id: str, name: str) -> Iterator[Path]:
         """A temporary docker-archive of the image."""
-        with tempfile.TemporaryDirectory(prefix=".save-", dir=cache_dir()) as scratch:
+        folder = cache_dir()
+        with (
+            disk_errors(folder),
+            tempfile.TemporaryDirectory(prefix=".save-", dir=folder) as scratch,
+        ):
             path = Path(scratch, "image.tar")
             command = {
                 "docker": ["docker", "save", "-o", str(path), image_id],

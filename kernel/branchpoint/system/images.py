@@ -10,6 +10,7 @@ from typing import Protocol
 import msgspec
 
 from branchpoint.cache import cache_dir
+from branchpoint.decoding import Malformed, from_json
 from branchpoint.errors import BranchpointError, ImageError
 from branchpoint.guest.files import publish
 from branchpoint.guest.tree import Tree
@@ -139,8 +140,8 @@ def _from_engine(engine: Engine, image_id: str, name: str) -> Image:
     """An engine's image; what it says of itself is kept, as saving a large one takes long."""
     kept = cache_dir() / "images" / f"{engine.program}-{image_id}.json"
     try:
-        known_id, config = msgspec.json.decode(kept.read_bytes(), type=tuple[str, ImageConfig])
-    except (OSError, msgspec.MsgspecError):
+        known_id, config = from_json(kept.read_bytes(), tuple[str, ImageConfig])
+    except (OSError, Malformed):
         with engine.saved(image_id, name) as path, open_archive(path) as archive:
             tree = archive.unpack()
             with publish(kept) as unfinished:

@@ -17,7 +17,9 @@ path                                             content
 
 from __future__ import annotations
 
+import contextlib
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,7 +28,7 @@ import msgspec
 from blake3 import blake3
 
 from branchpoint import progress
-from branchpoint.cache import cache_dir
+from branchpoint.cache import cache_dir, kept_files
 from branchpoint.errors import BranchpointError, ImageError
 from branchpoint.guest import debian, erofs
 from branchpoint.guest.files import locked, publish
@@ -85,18 +87,28 @@ def build(
         path = folder / "system"
         return SystemImage(
             path,
-            (folder / "digest").read_text(),
+            _digest_in(folder),
             path.stat().st_size,
             system,
             {name: (image.name, image.id) for name, image in images.items()},
         )
 
 
+def _digest_in(folder: Path) -> str:
+    digest = (folder / "digest").read_bytes()
+    if not re.fullmatch(rb"[0-9a-f]{32}", digest):
+        raise ImageError(
+            f"the system image in {folder} is damaged", "delete that directory; it is built again"
+        )
+    return digest.decode()
+
+
 def find(digest: str) -> Path | None:
     """The file of the system image with this digest, if it is in the cache."""
-    for known in sorted((cache_dir() / "systems").glob("*/digest")):
-        if known.read_text() == digest:
-            return known.with_name("system")
+    for known in kept_files("systems", "digest"):
+        with contextlib.suppress(OSError):
+            if known.read_bytes() == digest.encode():
+                return known.with_name("system")
     return None
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import zstandard
 from blake3 import blake3
 
+from branchpoint.decoding import Malformed, unpacked
 from branchpoint.errors import RecordingError
 from branchpoint.machine.pages import HASH, Hashes, Slots
 
@@ -78,10 +79,8 @@ def decode(data: bytes, at: int, ram: int, file: str) -> Checkpoint:
         raise RecordingError(f"{file} names pages that the machine does not have")
     packed = bytes(rest[_HEAD.size : devices_end])
     try:
-        if zstandard.get_frame_parameters(packed).content_size > _MAX_DEVICES:
-            raise RecordingError(f"{file} holds more device state than a machine has")
-        devices = zstandard.ZstdDecompressor().decompress(packed, max_output_size=_MAX_DEVICES)
-    except zstandard.ZstdError as problem:
+        devices = unpacked(packed, _MAX_DEVICES)
+    except Malformed as problem:
         raise RecordingError(f"{file} holds no device state: {problem}") from None
     hashes = np.frombuffer(rest[gfns_end:], np.uint8).reshape(-1, HASH)
     parent_at = None if parent < 0 else parent

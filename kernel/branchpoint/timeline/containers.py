@@ -10,7 +10,7 @@ from blake3 import blake3
 
 from branchpoint.errors import ContainerError
 from branchpoint.timeline import manifest, tables
-from branchpoint.timeline.events import Columns, Event, EventSet
+from branchpoint.timeline.events import Columns, EventSet
 
 
 class _Named(Protocol):
@@ -124,8 +124,8 @@ def at_the_end_of(columns: Columns, declared: Sequence[manifest.Container]) -> C
             case "container.start":
                 container = replace(container, state="running", health="")
             case "container.exit":
-                signal = _number(event, "signal")
-                code = None if signal else _number(event, "code")
+                signal = event.number("signal")
+                code = None if signal else event.number("code")
                 container = replace(
                     container, state="exited", health="", exit_code=code, signal=signal or None
                 )
@@ -139,9 +139,3 @@ def at_the_end_of(columns: Columns, declared: Sequence[manifest.Container]) -> C
                 container = replace(container, state="running")
         found[container.name] = container
     return Containers(found.values())
-
-
-def _number(event: Event, field: str) -> int:
-    """A number in an event; 0 when there is none, as in recordings of strangers."""
-    text = event.fields.get(field, "")
-    return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else 0

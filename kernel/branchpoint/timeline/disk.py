@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import stat
@@ -13,7 +14,14 @@ from branchpoint.errors import RecordingError
 
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-INTACT = "what was recorded before is intact; make room and go on"
+INTACT = "what was recorded before is intact"
+_ADVICE = {
+    errno.ENOSPC: "make room and go on",
+    errno.EDQUOT: "make room and go on",
+    errno.EFBIG: "files may not become that large here: raise the limit (ulimit -f unlimited)",
+    errno.EROFS: "choose a place that you may write to",
+    errno.EACCES: "look whose it is, and who may use it",
+}
 
 
 @contextlib.contextmanager
@@ -22,7 +30,13 @@ def explained(what: str, hint: str = "") -> Iterator[None]:
     try:
         yield
     except OSError as problem:
-        raise RecordingError(f"{what}: {problem.strerror or problem}", hint) from problem
+        why = problem.strerror or str(problem)
+        raise RecordingError(f"{what}: {why}", advised(problem, hint)) from problem
+
+
+def advised(problem: OSError, hint: str = "") -> str:
+    """The hint, and what to do about such an error."""
+    return "; ".join(filter(None, (hint, _ADVICE.get(problem.errno or 0))))
 
 
 def open_directory(path: Path) -> int:

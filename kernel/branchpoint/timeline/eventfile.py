@@ -7,7 +7,7 @@ a :class:`Gap`, which a replay can fill by writing the block of that number agai
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Annotated, NamedTuple
 
 import msgspec
@@ -16,11 +16,13 @@ import zstandard
 from msgspec import Meta, Struct
 from numpy.typing import NDArray
 
+from branchpoint import decoding
 from branchpoint.timeline.events import Columns, Event, EventLog, Names
 from branchpoint.timeline.frames import Damage, Frame, FrameFiles
 
 BLOCK_EVENTS = 16_384
 BLOCK_TEXT = 1 << 20  # characters of text after which a block is written
+_MOST_TEXT = 12 << 20  # characters of text that a block may have: at most 48 MiB
 _BLOCK_LIMIT = 64 << 20  # bytes of one block, uncompressed: more is refused before it is unpacked
 _LIMIT = 4 << 30  # bytes of all blocks, uncompressed: a few kilobytes on disk can claim that
 _FILE_LIMIT = 64 << 20  # bytes in one file
@@ -79,7 +81,7 @@ def _pack(columns: Columns) -> bytes:
 
 def _unpack(data: bytes, count: int, first: int, last: int) -> Columns:
     """ValueError when the block is not what :func:`_pack` makes of ``count`` events."""
-    block = msgspec.msgpack.decode(data, type=_Block)
+    block: _Block = decoding.from_msgpack(data, _Block)
     names = Names()
     for name in block.names:
         names.code(name)
@@ -103,6 +105,26 @@ def _unpack(data: bytes, count: int, first: int, last: int) -> Columns:
         at, codes(block.source), codes(block.container), codes(block.stream), codes(block.type),
         names, block.texts, dict(block.fields),
     )  # fmt: skip
+
+
+def _length(event: Event) -> int:
+    """Characters of its texts."""
+    return len(event.text) + sum(len(k) + len(v) for k, v in event.fields.items())
+
+
+def _blocks(events: list[Event], most: int) -> Iterator[list[Event]]:
+    """The events in pieces of at most BLOCK_EVENTS, and of about ``most`` characters."""
+    block: list[Event] = []
+    length = 0
+    for event in events:
+        size = _length(event)
+        if block and (len(block) == BLOCK_EVENTS or length + size > most):
+            yield block
+            block, length = [], 0
+        block.append(event)
+        length += size
+    if block:
+        yield block
 
 
 class EventFile:
@@ -144,16 +166,16 @@ class EventFile:
         """Take events, which must follow all earlier ones in time; see :meth:`flush`."""
         new = list(events)
         self._waiting += new
-        self._waiting_text += sum(len(event.text) for event in new)
+        self._waiting_text += sum(map(_length, new))
         if len(self._waiting) >= BLOCK_EVENTS or self._waiting_text >= BLOCK_TEXT:
             self.flush()
 
     def flush(self) -> None:
         """Write what was taken and is not in a file yet."""
-        while self._waiting:
-            self._write(self.count, 0, self._waiting[:BLOCK_EVENTS])
+        for block in _blocks(list(self._waiting), BLOCK_TEXT):
+            self._write(self.count, 0, block)
             self.count += 1
-            del self._waiting[:BLOCK_EVENTS]
+            del self._waiting[: len(block)]
         self._waiting_text = 0
 
     def sync(self) -> None:
@@ -163,14 +185,13 @@ class EventFile:
 
     def fill(self, gap: Gap, events: Iterable[Event]) -> None:
         """Put events that a replay recreated where others were lost."""
-        new = list(events)
-        blocks = max(1, -(-len(new) // BLOCK_EVENTS))
-        if blocks > gap.last_block - gap.first_block + 1:
+        blocks = list(_blocks(list(events), _MOST_TEXT)) or [[]]
+        if len(blocks) > gap.last_block - gap.first_block + 1:
             raise ValueError("more events than there were in the gap")
-        for place in range(blocks):
+        for place, block in enumerate(blocks):
             number = gap.first_block + place
-            more = gap.last_block - number if place == blocks - 1 else 0
-            self._write(number, more, new[place * BLOCK_EVENTS : (place + 1) * BLOCK_EVENTS])
+            more = gap.last_block - number if place == len(blocks) - 1 else 0
+            self._write(number, more, block)
         self.count = max(self.count, gap.last_block + 1)
 
     def _write(self, number: int, more: int, events: list[Event]) -> None:
@@ -217,12 +238,12 @@ class EventFile:
         name = self._files.file_name(frame.file)
         body = self._files.body(frame)
         try:
-            size = zstandard.get_frame_parameters(body).content_size
-            if count > BLOCK_EVENTS or size > _BLOCK_LIMIT or (count and first < earliest):
+            size = decoding.unpacked_size(body)
+            if count > BLOCK_EVENTS or (count and first < earliest):
                 raise ValueError("it is not a block of events")
             if size > room:
                 raise ValueError(f"events of more than {_LIMIT >> 30} GiB are not read")
-            data = zstandard.ZstdDecompressor().decompress(body, max_output_size=_BLOCK_LIMIT)
+            data = decoding.unpacked(body, _BLOCK_LIMIT)
             return _unpack(data, count, first, last), size
-        except (ValueError, RecursionError, msgspec.MsgspecError, zstandard.ZstdError) as problem:
+        except ValueError as problem:
             raise Damage(name, frame.offset, str(problem)) from None

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from branchpoint import showing
+from branchpoint.decoding import whole
 from branchpoint.errors import BranchpointError
 from branchpoint.timeline import listing
 from branchpoint.timeline.clock import SECOND, to_ns
@@ -65,6 +66,10 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     def vtime(self) -> float:
         """Seconds of virtual time since set-up was complete."""
         return (self.at - self.origin) / SECOND
+
+    def number(self, field: str) -> int:
+        """The whole number in a field; 0 when there is none: a stranger may have written it."""
+        return whole(self.fields.get(field, "")) or 0
 
     def alone(self) -> Columns:
         """Columns that hold only this event."""
@@ -150,6 +155,11 @@ class EventLog:
     def __len__(self) -> int:
         return self._length
 
+    @property
+    def latest(self) -> int:
+        """Absolute ns of the last event; 0 when there is none."""
+        return int(self.columns().at[-1]) if self._length else 0
+
     def append(self, event: Event) -> None:
         """Add one event, which must not be earlier than the last one."""
         self.extend([event])
@@ -160,7 +170,7 @@ class EventLog:
         if not new:
             return
         start, end = self._length, self._length + len(new)
-        instants = np.array([self._last(), *(event.at for event in new)], np.int64)
+        instants = np.array([self.latest, *(event.at for event in new)], np.int64)
         if (np.diff(instants) < 0).any():
             raise ValueError("events are not in the order of time")
         self._reserve(len(new))
@@ -179,7 +189,7 @@ class EventLog:
         count = len(more)
         if not count:
             return
-        if more.at[0] < self._last():
+        if more.at[0] < self.latest:
             raise ValueError("events are not in the order of time")
         self._reserve(count)
         start, end = self._length, self._length + count
@@ -207,9 +217,6 @@ class EventLog:
         """A log that begins with the events of this one up to ``until`` (absolute ns, included)."""
         whole = self.columns()
         return EventLog(cut(whole, 0, int(np.searchsorted(whole.at, until, "right"))))
-
-    def _last(self) -> int:
-        return int(self.columns().at[-1]) if self._length else 0
 
     def _reserve(self, more: int) -> None:
         if self._shared is not None:

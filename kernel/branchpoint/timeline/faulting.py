@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from branchpoint.decoding import whole
 from branchpoint.faults import plan as plans
 from branchpoint.faults.kinds import FOREVER, GUEST, KINDS, Target
 from branchpoint.faults.reading import Reader, read
@@ -224,8 +225,8 @@ class Faults:
         history = self._branch._history
         for given in reversed(history.inputs[: history.tip.count]):
             if given.data.startswith(_PLAN):
-                text = given.data.removeprefix(_PLAN).removesuffix(b"\0").decode()
-                return plans.read_plan(text)
+                text = given.data.removeprefix(_PLAN).removesuffix(b"\0")
+                return plans.read_plan(text.decode(errors="replace"))
         return NOTHING
 
     @settings.setter
@@ -242,9 +243,9 @@ class Faults:
         ids: dict[str, None] = {}
         for event in self._branch.events.where(type="fault.*"):
             if event.type == "fault.start":
-                ids[event.fields["id"]] = None
+                ids[event.fields.get("id", "")] = None
             else:
-                ids.pop(event.fields["id"], None)
+                ids.pop(event.fields.get("id", ""), None)
         return list(ids)
 
     def __repr__(self) -> str:
@@ -292,7 +293,7 @@ def _next(history: History) -> int:
     """A number that no fault asked for in this history has, nor one of its recorded future."""
     given = [i.data.removeprefix(_DIRECT) for i in history.inputs if i.data.startswith(_DIRECT)]
     numbers = [data.partition(b"\0")[0] for data in given]
-    return max((int(number) for number in numbers if number.isdigit()), default=0) + 1
+    return max((whole(number.decode("ascii", "replace")) or 0 for number in numbers), default=0) + 1
 
 
 def _filled(action: str, values: dict[str, int], identity: str) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from branchpoint.errors import BranchpointError, ContainerError
+from branchpoint.timeline import disk
 from branchpoint.timeline.events import Event
 
 if TYPE_CHECKING:
@@ -93,7 +94,9 @@ def write_here(path: str | os.PathLike[str], data: bytes) -> Path:
     try:
         target.write_bytes(data)
     except OSError as error:
-        raise BranchpointError(f"{target} cannot be written: {error.strerror}") from error
+        raise BranchpointError(
+            f"{target} cannot be written: {error.strerror}", disk.advised(error)
+        ) from error
     return target
 
 

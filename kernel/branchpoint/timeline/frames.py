@@ -21,7 +21,14 @@ from typing import NamedTuple
 from blake3 import blake3
 
 from branchpoint.errors import RecordingError
-from branchpoint.timeline.disk import INTACT, check_regular, explained, open_file, write_all
+from branchpoint.timeline.disk import (
+    INTACT,
+    advised,
+    check_regular,
+    explained,
+    open_file,
+    write_all,
+)
 
 _HEADER = struct.Struct("<8sII16s16s")
 _SIGNED = struct.Struct("<8sII16s")  # the part of the header that its own digest covers
@@ -235,7 +242,8 @@ class FrameFiles:
             except OSError:
                 self._unclean.add(file)
             raise RecordingError(
-                f"{self.file_name(file)} cannot be written: {problem.strerror}", INTACT
+                f"{self.file_name(file)} cannot be written: {problem.strerror}",
+                advised(problem, INTACT),
             ) from problem
         self._ends[file] = start + len(data)
         offset = start + _HEADER.size + len(head)
@@ -244,7 +252,9 @@ class FrameFiles:
     def sync(self) -> None:
         """Wait until what was appended to the current file is on the disk."""
         if self._writing:
-            os.fsync(self._writing[1])
+            file, fd = self._writing
+            with explained(f"{self.file_name(file)} cannot be written", INTACT):
+                os.fsync(fd)
 
     def _writer(self, size: int) -> tuple[int, int]:
         """The file that takes ``size`` more bytes; needs an earlier :meth:`scan`."""

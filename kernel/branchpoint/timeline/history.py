@@ -7,7 +7,7 @@ and of the parent's future it keeps what belongs to the world (faults), not what
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import zip_longest
@@ -81,8 +81,7 @@ class History:
 
     def point(self, at: int) -> Point:
         """The place at an instant, before any input at that very instant."""
-        count = sum(i.at < at for i in self.inputs)
-        return Point(at, count)
+        return Point(at, bisect_left(self.inputs, at, key=lambda given: given.at))
 
     def add(self, new: Input) -> None:
         """Place an input at the tip."""
@@ -93,7 +92,7 @@ class History:
 
     def take(self, raw: Raw) -> None:
         """Keep a piece of what a command in raw mode or a terminal has written."""
-        number = int(raw.source.partition("/")[2])
+        number = raw.number
         if raw.stream == TTY:
             pieces = self.shown.setdefault(number, [])
             if not pieces or raw.at > pieces[-1][0]:  # it may just have been told at the fork

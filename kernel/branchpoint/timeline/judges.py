@@ -182,7 +182,7 @@ class CommandJudge(Judge):
 
     def feed(self, events: Iterable[Event]) -> int | None:
         for event in events:
-            if event.type == "process.exit" and event.fields["id"] == self._number:
+            if event.type == "process.exit" and event.fields.get("id") == self._number:
                 self._ended = True
                 if event.fields.get("code", "0") != "0" or event.fields.get("signal", "0") != "0":
                     self.failed_at = event.at

@@ -7,18 +7,22 @@ changed is left out and named; the others count.
 from __future__ import annotations
 
 import contextlib
+import io
 import os
+from collections.abc import Iterator
 from typing import Generic, TypeVar
 
 import msgspec
 from blake3 import blake3
 
+from branchpoint.decoding import Malformed, from_json
 from branchpoint.errors import RecordingError
 from branchpoint.timeline.disk import INTACT, explained, read_file, write_all
 
 T = TypeVar("T", bound=msgspec.Struct)
 _DIGITS = 32
 _LIMIT = 1 << 28  # bytes of a whole file
+_NAMED = 20  # damaged lines that are named one by one: there can be millions
 
 
 class Ledger(Generic[T]):
@@ -33,28 +37,42 @@ class Ledger(Generic[T]):
 
     def read(self) -> list[T]:
         """Every good line, oldest first; the others are noted in ``damage``."""
+        return [fact for _, fact in self._good()]
+
+    def sound(self) -> bytes:
+        """The file without what is damaged in it."""
+        return b"".join(line for line, _ in self._good())
+
+    def _good(self) -> Iterator[tuple[bytes, T]]:
+        """Every good line, and what it says."""
         self.damage.clear()
-        try:
-            os.stat(self._name, dir_fd=self._directory, follow_symlinks=False)
-        except FileNotFoundError:
-            return []
-        found: list[T] = []
-        try:
-            data = read_file(self._directory, self._name, self._shown, _LIMIT)
-        except RecordingError as problem:
-            self.damage.append(problem.message)
-            return []
-        for number, line in enumerate(data.split(b"\n"), 1):
+        bad = 0
+        for number, whole in enumerate(io.BytesIO(self._content()), 1):
+            line = whole.removesuffix(b"\n")
             digest, space, body = line[:_DIGITS], line[_DIGITS : _DIGITS + 1], line[_DIGITS + 1 :]
             if not line:
                 continue
             try:
                 if space != b" " or blake3(body).hexdigest(16).encode() != digest:
-                    raise ValueError("it does not match its digest")
-                found.append(msgspec.json.decode(body, type=self._type))
-            except (ValueError, RecursionError, msgspec.MsgspecError) as problem:
-                self.damage.append(f"{self._shown}: line {number} is left out: {problem}")
-        return found
+                    raise Malformed("it does not match its digest")
+                yield line + b"\n", from_json(body, self._type)
+            except Malformed as problem:
+                bad += 1
+                if bad <= _NAMED:
+                    self.damage.append(f"{self._shown}: line {number} is left out: {problem}")
+        if bad > _NAMED:
+            self.damage.append(f"{self._shown}: {bad - _NAMED} more lines are left out")
+
+    def _content(self) -> bytes:
+        try:
+            os.stat(self._name, dir_fd=self._directory, follow_symlinks=False)
+        except FileNotFoundError:
+            return b""
+        try:
+            return read_file(self._directory, self._name, self._shown, _LIMIT)
+        except RecordingError as problem:
+            self.damage.append(problem.message)
+            return b""
 
     def append(self, fact: T) -> None:
         """Add a line; on an error nothing of it stays."""

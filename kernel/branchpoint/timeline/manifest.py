@@ -106,7 +106,7 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     seed: Annotated[int, Meta(ge=0, le=2**63 - 1)]
     inputs: list[Input] = []
     """In the order in which the machine got them; instants never go back."""
-    containers: list[Container] = []
+    containers: Annotated[list[Container], Meta(max_length=10_000)] = []
     title: str = ""
     compose: str = ""
     """The compose file as it was read."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+from bisect import bisect_left
 from collections.abc import Callable
 from pathlib import Path
 from weakref import WeakValueDictionary, finalize
@@ -34,7 +35,7 @@ class Shared:
         self.files = files
         log, self.gaps = files.load_events()
         head = files.manifest
-        count = sum(i.at < head.end for i in head.inputs)
+        count = bisect_left(head.inputs, head.end, key=lambda given: given.at)
         root = History(list(head.inputs), Point(head.end, count), log)
         self.replayer = Replayer(snapshot, root, files, self.gaps)
         self.branched: WeakValueDictionary[int, History] = WeakValueDictionary()

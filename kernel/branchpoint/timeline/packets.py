@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, overload
 import dpkt
 
 from branchpoint import showing
+from branchpoint.decoding import whole
 from branchpoint.errors import BranchpointError
 from branchpoint.timeline import containers, dissecting, tables
 from branchpoint.timeline.clock import SECOND, format_vtime
@@ -328,9 +329,10 @@ def _look(process: Process) -> Clock:
     seen = []
     for line in process.events.where(type="log", stream="out"):
         seconds, _, micros = line.text.partition(".")
-        if len(micros) != 6 or not (seconds + micros).isdecimal():
+        wall = whole(seconds + micros)
+        if len(micros) != 6 or wall is None:
             raise BranchpointError(f"the guest's shell says that the time is {line.text[:50]!r}")
-        seen.append(Clock(int(seconds + micros) * 1000, line.at - _LATENCY, 1))
+        seen.append(Clock(wall * 1000, line.at - _LATENCY, 1))
     if not seen:
         raise BranchpointError(f"the guest's shell did not tell the time: {process.output[:200]}")
     # All others were delayed on the way, or lost more of a microsecond.

@@ -13,13 +13,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import zstandard
 from blake3 import blake3
 from numpy.typing import NDArray
 
+from branchpoint.decoding import Malformed, unpacked, unpacked_size
 from branchpoint.errors import RecordingError
 from branchpoint.machine.pages import HASH, PAGE, Hashes, Pages
 from branchpoint.timeline.frames import Damage, Frame, FrameFiles
@@ -167,17 +168,16 @@ class PageStore:
         count = len(frame.head) // HASH
         try:
             body = self._files.body(frame)
-            name = self._files.file_name(frame.file)
-            if _content_size(body) != count * PAGE:
-                raise Damage(name, frame.offset, "it does not hold the pages it should")
-            data = self._decompressor().decompress(body, max_output_size=count * PAGE)
+            if unpacked_size(body) != count * PAGE:
+                raise Malformed("it does not hold the pages it should")
+            data = unpacked(body, count * PAGE, self._decompressor())
             view = memoryview(data)
             slots = places[rows] - chunk * CHUNK
             for row, slot in zip(rows.tolist(), slots.tolist(), strict=True):
                 if blake3(view[slot * PAGE : (slot + 1) * PAGE]).digest(HASH) != keys[row]:
-                    raise Damage(name, frame.offset, "a page is not what its key says")
+                    raise Malformed("a page is not what its key says")
             pages[rows] = np.frombuffer(data, np.uint8).reshape(count, PAGE)[slots]
-        except (Damage, zstandard.ZstdError) as problem:
+        except (Damage, Malformed) as problem:
             for key in [frame.head[at : at + HASH] for at in range(0, len(frame.head), HASH)]:
                 if self._where.get(key, -1) // CHUNK == chunk:
                     del self._where[key]
@@ -206,8 +206,3 @@ class PageStore:
             self._local.decompressor = zstandard.ZstdDecompressor()
         found: zstandard.ZstdDecompressor = self._local.decompressor
         return found
-
-
-def _content_size(body: Any) -> int:
-    """How many bytes a zstd block claims to hold: to be checked before they are allocated."""
-    return zstandard.get_frame_parameters(body).content_size

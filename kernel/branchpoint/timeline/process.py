@@ -10,6 +10,7 @@ from branchpoint.errors import BranchpointError, ContainerError, ProcessTimeout
 from branchpoint.timeline.branch import HOST, Branch
 from branchpoint.timeline.clock import Time, format_vtime
 from branchpoint.timeline.events import Event, EventSet
+from branchpoint.timeline.files import has_ended
 from branchpoint.timeline.listing import inert
 from branchpoint.timeline.moment import Moment, duration
 
@@ -171,13 +172,13 @@ class Process:
         end = self._exit
         if end is None:
             return None
-        return 128 + self.signal if self.signal else int(end.fields.get("code") or 0)
+        return 128 + self.signal if self.signal else end.number("code")
 
     @property
     def signal(self) -> int | None:
         """The signal that ended it, or None."""
         end = self._exit
-        return (int(end.fields.get("signal") or 0) or None) if end else None
+        return (end.number("signal") or None) if end else None
 
     @property
     def dead_container(self) -> bool:
@@ -195,7 +196,7 @@ class Process:
         limit = duration(timeout, {})
 
         def ended(new: list[Event]) -> bool:
-            return any(e.type == "process.exit" and e.fields["id"] == str(self.number) for e in new)
+            return has_ended(self, new)
 
         if self.running:
             self.branch.run.replayer.play(history, history.tip.at + limit, ended, _STEP)

@@ -91,7 +91,7 @@ class _Recorder(Writer[R]):
             inputs=self._inputs(begin, seed, containers),
             containers=containers,
             title=self.system.name,
-            compose=Path(self.system.file).read_text(),
+            compose=Path(self.system.file).read_text("utf-8", "replace"),
             ended="interrupted",
         )
         files = RecordingFiles.create(path, head)

@@ -191,7 +191,7 @@ class Screen:
         action = _ACTIONS.get(match["final"])
         if action is None or match["mode"] or match["between"]:
             return
-        values = [min(int(n), _LARGEST) if n.isascii() and n.isdecimal() else 0 for n in numbers]
+        values = [min(int(n[:9]), _LARGEST) if n.isdecimal() else 0 for n in numbers]
         action(self, *([*values, 0, 0])[:2])
 
     # -- moving and changing

@@ -22,6 +22,8 @@ from typing import Any
 
 import msgspec
 
+from branchpoint.decoding import Malformed, from_json
+
 STREAM = "sdk"
 LONGEST = 8192
 """Characters of a text that is kept of an event."""
@@ -41,8 +43,8 @@ _MUST_HOLD = ("always", "always_or_unreachable", "unreachable")
 def read(line: bytes) -> tuple[str, str, dict[str, str]] | None:
     """Type, text and fields of the event that a line stands for; None when it is something else."""
     try:
-        given = msgspec.json.decode(line)
-    except (msgspec.MsgspecError, ValueError, RecursionError):
+        given = from_json(line, Any)
+    except Malformed:
         return None
     if not isinstance(given, dict) or len(given) != 1:
         return None

@@ -11,6 +11,8 @@ import msgspec
 from blake3 import blake3
 from msgspec import Struct
 
+from branchpoint.decoding import Malformed, from_json
+
 _HEAD = b'{"blake3": "'
 _START = len(_HEAD) + 64  # where the digested bytes begin
 _END = b"}\n"
@@ -54,13 +56,13 @@ class Sealed(Generic[T]):
             raise ValueError("is damaged: its content does not match its digest")
         body = rest[len(self._middle) : -len(_END)]
         try:
-            version = msgspec.json.decode(body, type=_Version).format
+            version = from_json(body, _Version).format
             if version > self._format:
                 raise NewerFormat(
                     f"was written by a newer Branchpoint (format {version}, known: {self._format})"
                 )
-            return msgspec.json.decode(body, type=self._kind)
-        except (msgspec.MsgspecError, RecursionError) as problem:
+            return from_json(body, self._kind)
+        except Malformed as problem:
             raise ValueError(f"makes no sense: {problem}") from None
 
 

@@ -20,10 +20,12 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shutil
 from bisect import bisect_right
+from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
-from typing import Annotated
+from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
@@ -55,6 +57,11 @@ class Future(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The instant of the fork."""
     inputs: list[Input] = []
     note: str = ""
+
+    def __post_init__(self) -> None:
+        instants = [self.at, *(given.at for given in self.inputs)]
+        if any(a > b for a, b in pairwise(instants)):
+            raise ValueError("inputs are not in the order of time")
 
 
 class Mark(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -126,8 +133,14 @@ class RecordingFiles:
                 f"{path} exists already", "choose another name, or remove it first"
             ) from None
         except OSError as problem:
-            raise RecordingError(f"{path} cannot be made: {problem.strerror}") from None
-        return cls(path, disk.open_directory(path), True, head)
+            raise RecordingError(
+                f"{path} cannot be made: {problem.strerror}", disk.advised(problem)
+            ) from None
+        try:
+            return cls(path, disk.open_directory(path), True, head)
+        except BaseException:
+            shutil.rmtree(path, ignore_errors=True)  # it was made just now, so it has nothing
+            raise
 
     @classmethod
     def open(cls, path: Path | str, *, write: bool = False) -> RecordingFiles:
@@ -135,25 +148,27 @@ class RecordingFiles:
         path = Path(path)
         return cls(path, disk.open_directory(path), write, None)
 
-    def _open_directory(self, root: int, name: str) -> int | None:
+    def _open_directory(self, root: int, name: str, make: bool = True) -> int | None:
+        make = make and self.writable
         try:
             with disk.explained(f"{self.path}/{name} cannot be opened"):
-                return disk.open_inside(root, name, create=self.writable)
+                return disk.open_inside(root, name, create=make)
         except RecordingError as problem:
-            if self.writable:
+            if make:
                 raise
             self._notes.append(problem.message)
             return None
 
-    def folder(self, name: str) -> int | None:
+    def folder(self, name: str, *, make: bool = True) -> int | None:
         """A descriptor of the directory ``name`` in the recording, open as long as it is.
 
-        It is made when there is none and this is the writer; None: there is none.
+        It is made when there is none, this is the writer and ``make`` is true; None: there is
+        none. Without ``make``, one that cannot be opened is noted as damage, and None.
         """
         if self._root is None:
             raise RecordingError(f"{self.path} is closed")
         if self._folders.get(name) is None:
-            fd = self._folders[name] = self._open_directory(self._root, name)
+            fd = self._folders[name] = self._open_directory(self._root, name, make)
             if fd is not None:
                 self._close.callback(os.close, fd)
         return self._folders[name]
@@ -188,6 +203,11 @@ class RecordingFiles:
     def warnings(self) -> list[str]:
         """The damage, and what whoever opened the recording has found out about it."""
         return list(dict.fromkeys([*self.damage, *self._remarks]))
+
+    def harm(self, note: str) -> None:
+        """Add to ``damage`` what somebody else found damaged in this recording, and leaves out."""
+        if note not in self._notes:
+            self._notes.append(note)
 
     def warn(self, note: str) -> None:
         """Add to ``warnings`` what somebody else found out about this recording."""
@@ -304,6 +324,19 @@ class RecordingFiles:
         self._writing()
         self._futures.append(future)
         self.futures[future.id] = future
+
+    def sound(self) -> dict[str, bytes]:
+        """The lists of branches and digests, by the names of their files, without what is damaged.
+
+        Those that are not there are left out.
+        """
+        assert self._root is not None
+        lists: dict[str, Ledger[Any]] = {
+            "futures.jsonl": self._futures,
+            "digests.jsonl": self._marks,
+        }
+        there = os.listdir(self._root)  # noqa: PTH208 - by descriptor
+        return {name: ledger.sound() for name, ledger in lists.items() if name in there}
 
     # Checkpoints
 

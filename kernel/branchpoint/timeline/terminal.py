@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from branchpoint import showing
 from branchpoint.errors import BranchpointError, ContainerError
@@ -16,6 +17,11 @@ from branchpoint.timeline.screen import Screen
 
 _STEP = 10_000_000  # ns between looks whether the shell has ended
 _PATIENCE = 10  # virtual seconds in which things come to rest
+_USUAL = 24, 80  # rows and columns
+_COMMAND = re.compile(
+    rb"(?:terminal\0(?P<number>[0-9]{1,10})\0(?P<container>[A-Za-z0-9_.-]{0,200})"
+    rb"|resize\0(?P<again>[0-9]{1,10}))\0(?P<rows>[0-9]{1,4})\0(?P<columns>[0-9]{1,4})\0"
+)
 _QUIET = 0.25  # virtual seconds without a word, after which a program is taken to have finished
 
 
@@ -152,12 +158,9 @@ class Terminal:
 
     def _sizes(self) -> list[tuple[int, tuple[int, int]]]:
         """The instants (ns) from which on it had a size."""
-        sizes = []
-        for at, verb, fields in _told(self.branch, self.number):
-            if verb in ("terminal", "resize"):
-                rows, columns = fields[1:3] if verb == "terminal" else fields[:2]
-                sizes.append((at, (int(rows), int(columns))))
-        return sizes
+        told = _commands(self.branch)
+        sizes = [(each.at, each.size) for each in told if each.number == self.number]
+        return sizes or [(self.branch.start.at, _USUAL)]
 
     def _drawn(self) -> Screen:
         """The screen, with all on it that was shown by now."""
@@ -216,26 +219,34 @@ class Terminal:
 
 def opened(branch: Branch) -> list[Terminal]:
     """The terminals of a branch and of its past."""
-    return [
-        Terminal(branch, int(number), fields[0])
-        for _, verb, number, fields in _commands(branch)
-        if verb == "terminal"
-    ]
+    commands = _commands(branch)
+    return [Terminal(branch, c.number, c.container) for c in commands if c.container is not None]
 
 
-def _told(branch: Branch, number: int) -> Iterator[tuple[int, str, list[str]]]:
-    """Instant (ns), verb and the rest of all that terminal ``number`` was told up to the tip."""
-    for at, verb, told, fields in _commands(branch):
-        if told == str(number):
-            yield at, verb, fields
+class _Command(NamedTuple):
+    """What an input tells a terminal: to begin, or to have another size."""
+
+    at: int
+    """ns."""
+    number: int
+    container: str | None
+    """In which it begins; None: it is there already."""
+    size: tuple[int, int]
 
 
-def _commands(branch: Branch) -> Iterator[tuple[int, str, str, list[str]]]:
+def _commands(branch: Branch) -> Iterator[_Command]:
+    """Those up to the tip. Inputs of a recording that make no sense are none, as for the agent."""
     history = branch._history
     for given in history.inputs[: history.tip.count]:
-        if given.kind == COMMAND and given.data.startswith((b"terminal\0", b"resize\0")):
-            verb, number, *fields = given.data.decode().split("\0")
-            yield given.at, verb, number, fields
+        found = _COMMAND.match(given.data) if given.kind == COMMAND else None
+        if found is None:
+            continue
+        number = int(found["number"] or found["again"])
+        rows, columns = int(found["rows"]), int(found["columns"])
+        name = found["container"]
+        container = None if name is None else name.decode("ascii", "replace")
+        if 1 <= rows <= wire.LARGEST_TERMINAL and 1 <= columns <= wire.LARGEST_TERMINAL:
+            yield _Command(given.at, number, container, (rows, columns))
 
 
 def _named(data: bytes) -> str:

@@ -6,8 +6,10 @@ import itertools
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
 from weakref import ReferenceType, ref
+
+import msgspec
+from blake3 import blake3
 
 from branchpoint.explore.curve import Curve
 from branchpoint.explore.draws import Draw
@@ -113,33 +115,38 @@ def _verdict(run: Recording, history: History, failure: Failure) -> str:
 
 def _noted(noted: Iterable[Future], root: Node, held: dict[int, Node]) -> None:
     """Branches whose ids somebody saw. One that only goes on with another is its child."""
-    known = set()
+    known: set[bytes] = set()
     for node in held.values():
         history = node.held() if node.held is not None else None
         while history is not None and history.parent is not None:
-            fork = history.fork.count
-            known |= {_key(history.inputs[fork:end]) for end in range(fork, history.tip.count + 1)}
+            known |= {*_keys(history.inputs[history.fork.count : history.tip.count])}
             history = history.parent
     longest = sorted(noted, key=lambda f: (f.at, len(f.inputs), f.id))
-    made: dict[tuple[int, tuple[Any, ...]], Node] = {}
+    made: dict[tuple[int, bytes], Node] = {}
     for future in longest:
-        if _key(future.inputs) in known:
+        keys = _keys(future.inputs)
+        if keys[-1] in known:
             continue
         last = future.inputs[-1].at if future.inputs else future.at
         parent, fork, shared = root, future.at, 0
         for count in range(len(future.inputs) - 1, 0, -1):
-            above = made.get((future.at, _key(future.inputs[:count])))
+            above = made.get((future.at, keys[count]))
             if above is not None:
                 parent, fork, shared = above, future.inputs[count].at, count
                 break
         title = _title(future.inputs[shared:])
         node = Node("noted", fork, max(last, fork), title, future=future)
-        made[future.at, _key(future.inputs)] = node
+        made[future.at, keys[-1]] = node
         parent.children.append(node)
 
 
-def _key(inputs: list[Input]) -> tuple[Any, ...]:
-    return tuple((given.at, given.kind, given.data) for given in inputs)
+def _keys(inputs: list[Input]) -> list[bytes]:
+    """What tells the first none, one, two, ... of these inputs from all others."""
+    found = [b""]
+    for given in inputs:
+        line = msgspec.msgpack.encode((found[-1], given.at, given.kind, given.data))
+        found.append(blake3(line).digest())
+    return found
 
 
 def _title(inputs: list[Input]) -> str:

@@ -1,0 +1,229 @@
+"""Bytes that somebody else may have written, as what they stand for.
+
+All files, archives and messages are decoded here. Libraries complain in many ways, msgspec alone
+by three kinds of errors: of a wrong type, of a byte that is no UTF-8, of too many lists in lists.
+Whoever forgets one of them shows a traceback for one bad byte. Here every complaint is a
+:class:`Malformed`, and nothing grows larger than it may.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import lzma
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+import msgspec
+import numpy as np
+import zstandard
+from numpy.typing import NDArray
+
+_ZSTD, _GZIP, _XZ = b"\x28\xb5\x2f\xfd", b"\x1f\x8b", b"\xfd7zXZ"
+_WINDOW = 1 << 27  # bytes that decompression of a stream may look back, and so hold
+_OVERHEAD = 1 << 24  # bytes that xz needs besides
+_PIECE = 1 << 16  # compressed bytes at once
+_MOST = 1 << 20  # unpacked bytes at once
+
+
+class Malformed(ValueError):
+    """Bytes are not what they should be. Says why; whoever asked for them says where they lie."""
+
+
+@contextmanager
+def _understood() -> Iterator[None]:
+    try:
+        yield
+    except Malformed:
+        raise
+    except RecursionError:
+        raise Malformed("it is nested too deeply") from None
+    except UnicodeDecodeError as error:
+        raise Malformed(f"byte {error.start} of a text is not UTF-8") from None
+    except (ValueError, msgspec.MsgspecError) as error:
+        raise Malformed(str(error)) from None
+
+
+def from_json(data: bytes, kind: Any) -> Any:
+    """The ``kind`` (see msgspec) that JSON stands for.
+
+    :raises Malformed: when it is anything else.
+    """
+    with _understood():
+        return msgspec.json.decode(data, type=kind)
+
+
+def from_msgpack(data: bytes, kind: Any) -> Any:
+    """The ``kind`` (see msgspec) that MessagePack stands for.
+
+    :raises Malformed: when it is anything else.
+    """
+    with _understood():
+        return msgspec.msgpack.decode(data, type=kind)
+
+
+def any_json(data: bytes) -> Any:
+    """Whatever JSON stands for, also what only Python takes for it: NaN, halves of surrogates.
+
+    :raises Malformed: when it is no JSON.
+    """
+    with _understood():
+        return json.loads(data)
+
+
+def text(data: bytes) -> str:
+    """Text in UTF-8.
+
+    :raises Malformed: when it is not.
+    """
+    with _understood():
+        return data.decode()
+
+
+def whole(written: str, most: int = 2**63 - 1) -> int | None:
+    """The whole number that is written there in decimal digits, at most ``most``; None: it is none.
+
+    Python's own ``int`` takes other scripts' digits, blanks and underscores, and raises an error
+    of its own for thousands of digits.
+    """
+    if not (written.isascii() and written.isdecimal() and len(written) < 20):
+        return None
+    number = int(written)
+    return number if number <= most else None
+
+
+def array(data: bytes, kind: Any, shape: tuple[int, ...]) -> NDArray[Any]:
+    """The array in numpy's own file format, which must have this type and shape.
+
+    :raises Malformed: when it is anything else.
+    """
+    try:
+        found = np.load(io.BytesIO(data), allow_pickle=False)
+        fits = found.dtype == kind and found.shape == shape
+    except Exception as error:  # its header is a piece of Python, so there is nothing it may not be
+        raise Malformed(f"it is no array: {error}") from None
+    if not fits:
+        raise Malformed(f"it is no array of {shape} {np.dtype(kind)}")
+    return found
+
+
+# -- compressed bytes
+
+
+def unpacked_size(data: bytes) -> int:
+    """How many bytes a zstd frame claims to hold: to be checked before they are allocated.
+
+    :raises Malformed: when it does not say, or is none.
+    """
+    try:
+        size = zstandard.get_frame_parameters(data).content_size
+    except zstandard.ZstdError as error:
+        raise Malformed(str(error)) from None
+    if size in (zstandard.CONTENTSIZE_UNKNOWN, zstandard.CONTENTSIZE_ERROR):
+        raise Malformed("it does not say how large it is")
+    return size
+
+
+def unpacked(data: bytes, limit: int, with_: zstandard.ZstdDecompressor | None = None) -> bytes:
+    """The content of a zstd frame, at most ``limit`` bytes; ``with_`` saves making a decompressor.
+
+    :raises Malformed: when it is larger, or damaged.
+    """
+    size = unpacked_size(data)
+    if size > limit:
+        raise Malformed(f"it holds {size} bytes, at most {limit} are read")
+    try:
+        return (with_ or zstandard.ZstdDecompressor()).decompress(data, max_output_size=limit)
+    except zstandard.ZstdError as error:
+        raise Malformed(str(error)) from None
+
+
+@contextmanager
+def decompressing() -> Iterator[None]:
+    """In this block, what the streams below complain of is Malformed."""
+    try:
+        yield
+    except (EOFError, zlib.error, gzip.BadGzipFile, lzma.LZMAError, zstandard.ZstdError) as error:
+        raise Malformed(str(error)) from None
+
+
+class Source(Protocol):
+    """What compressed bytes are read from."""
+
+    def read(self, size: int = -1, /) -> bytes: ...
+
+
+def zstd_stream(source: Source, window: int = _WINDOW) -> Callable[[int], bytes]:
+    """Reads what a zstd stream holds; ``window`` bounds the bytes that are held meanwhile."""
+    unpacker = zstandard.ZstdDecompressor(max_window_size=window)
+    return unpacker.stream_reader(source, read_across_frames=True).read  # type: ignore[arg-type]
+
+
+def is_compressed(head: bytes) -> bool:
+    """Whether a file that begins so is one that :func:`any_stream` decompresses."""
+    return head.startswith((_GZIP, _ZSTD, _XZ))
+
+
+def any_stream(source: Source) -> Callable[[int], bytes]:
+    """Reads what a stream holds that is compressed by gzip, zstd or xz, or not at all.
+
+    At most as many bytes are given at once as are asked for, or one MiB.
+    """
+    peeked = _Peeked(source)
+    if peeked.head.startswith(_GZIP):
+        return gzip.GzipFile(fileobj=peeked).read  # type: ignore[call-overload]
+    if peeked.head.startswith(_ZSTD):
+        return zstd_stream(peeked)
+    if peeked.head.startswith(_XZ):
+        pieces = _xz(peeked)
+        return lambda size: next(pieces, b"")
+    return peeked.read
+
+
+class _Peeked:
+    """A stream whose first bytes have been looked at."""
+
+    def __init__(self, stream: Source) -> None:
+        self._stream = stream
+        self.head = stream.read(6)
+        self._pending = self.head
+
+    def read(self, size: int = -1) -> bytes:
+        data, self._pending = self._pending, b""
+        if size < 0:
+            return data + self._stream.read()
+        if len(data) > size:
+            data, self._pending = data[:size], data[size:]
+        return data or self._stream.read(size)
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return False
+
+    @property
+    def closed(self) -> bool:
+        return False
+
+
+def _xz(source: _Peeked) -> Iterator[bytes]:
+    """What xz streams hold, one after the other; a header could ask for gigabytes of memory."""
+    rest = b""
+    while rest or (rest := source.read(_PIECE)):
+        rest = rest.lstrip(b"\0")  # between streams
+        if not rest:
+            continue
+        unpacker = lzma.LZMADecompressor(lzma.FORMAT_XZ, _WINDOW + _OVERHEAD)
+        while not unpacker.eof:
+            if unpacker.needs_input and not rest:
+                rest = source.read(_PIECE)
+                if not rest:
+                    raise EOFError("it is cut off")
+            data, rest = unpacker.decompress(rest, _MOST), b""
+            if data:
+                yield data
+        rest = unpacker.unused_data
