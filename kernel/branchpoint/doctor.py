@@ -1,4 +1,4 @@
-"""Whether this computer can be trusted: the engine's parts, and a soak with its controls."""
+"""Whether this computer can be trusted: its engine, a soak with its controls, and a rehearsal."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from branchpoint.guest.tree import Tree
 from branchpoint.machine import engine, sandbox
 from branchpoint.machine.computer import Computer, Cures, Kernel, Spec
 from branchpoint.machine.pages import PAGE, PagePool, hash_pages
+from branchpoint.sharing.rehearsal import Rehearsed, rehearse
 from branchpoint.soak import Report, Subject, soak
 from branchpoint.timeline.events import EventLog
 from branchpoint.timeline.history import History, Point
@@ -28,7 +29,7 @@ _SOURCE = Path(engine.__file__).with_name("torture.c")
 _RAM = 192 << 20
 _BEGIN = 3_000_000_000  # ns: the torture is in full swing
 _LENGTH = 300_000_000  # ns
-_CONTROL_SHARE = 0.2  # of the time, for each control, at most
+_CONTROL_SHARE = 0.15  # of the time, for each control, at most
 CONTROLS = {
     "idle": Cures(idle=False),
     "TLB": Cures(tlb=False),
@@ -48,13 +49,15 @@ class Examination:
     soak: Report
     controls: dict[str, Report]
     """Of soaks that lacked a cure."""
+    rehearsed: Rehearsed
+    """Of a little system that was recorded, branched, checked and verified."""
     foreign: Foreign | None = None
     """Of programs that others wrote, where that was asked for."""
 
     @property
     def healthy(self) -> bool:
         """Whether replays are exact here."""
-        sound = self.soak.replays > 0 and not self.soak.divergences
+        sound = self.soak.replays > 0 and not self.soak.divergences and bool(self.rehearsed)
         return sound and (self.foreign is None or self.foreign.healthy)
 
     @property
@@ -70,6 +73,7 @@ class Examination:
             f"sandbox: {self.walls}",
             str(self.soak),
             *(f"control, {report}" for report in self.controls.values()),
+            str(self.rehearsed),
         ]
         if self.foreign is not None:
             found.append(str(self.foreign))
@@ -88,6 +92,9 @@ class Examination:
 def examine(seconds: float = 120, foreign: Sequence[str] = ()) -> Examination:
     """Soak a guest made to expose every hole, for about ``seconds`` of wall time.
 
+    Controls end when they have diverged, mostly long before their share of that time. Then a little
+    system is recorded, branched, checked and verified.
+
     ``foreign`` names systems of programs that others wrote (:mod:`branchpoint.torture.systems`),
     which are recorded, branched and soaked after that, for about as long again besides what
     recording them takes.
@@ -97,24 +104,34 @@ def examine(seconds: float = 120, foreign: Sequence[str] = ()) -> Examination:
     found = engine.find()
     image = ensure_image()
     with tempfile.TemporaryDirectory(prefix="branchpoint-") as folder:
-        kernel = torture_kernel(image, Path(folder))
-        sound = torture(image, kernel)
+        sound = torture(image, Path(folder))
         with sound.start() as computer:
             walls = sandbox.walls(computer.pid)
-        controls = {}
-        for name, cures in CONTROLS.items():
-            subject = without_cure(sound, cures, f"{name} cure off")
-            limit = seconds * _CONTROL_SHARE
-            controls[name] = soak(subject, seconds=limit, until_divergence=True)
-        rest = seconds - sum(report.wall for report in controls.values())
-        own = soak(sound, seconds=max(rest, 1))
+        own = soak(sound, seconds=seconds * (1 - _CONTROL_SHARE * len(CONTROLS)))
         sound.pool.close()
+        controls = {name: _controlled(image, name, seconds * _CONTROL_SHARE) for name in CONTROLS}
+        place = Path(folder) / "rehearsal"
+        place.mkdir()
+        rehearsed = rehearse(place)
         tried = try_foreign(Path(folder), seconds, foreign) if foreign else None
-    return Examination(found, walls, own, controls, tried)
+    return Examination(found, walls, own, controls, rehearsed, tried)
 
 
-def torture(image: GuestImage, kernel: Kernel) -> Subject:
-    """The torture guest as the subject of a soak, from some virtual seconds after its start."""
+def _controlled(image: GuestImage, name: str, seconds: float) -> Report:
+    with tempfile.TemporaryDirectory(prefix="branchpoint-") as folder:
+        subject = control(image, Path(folder), name)
+        report = soak(subject, seconds=seconds, until_divergence=True)
+        subject.pool.close()
+    return report
+
+
+def torture(image: GuestImage, folder: Path, part: str = "") -> Subject:
+    """The torture guest as the subject of a soak, from some virtual seconds after its start.
+
+    ``part`` is the name of a control whose part of the guest is wanted alone; ``folder`` is for
+    files that the subject needs.
+    """
+    kernel = _torture_kernel(image, folder, part)
     symbols = image.kallsyms
     spec = Spec(_RAM, (), symbols["__switch_to_asm"], symbols["init_task"], image.young)
     empty = hash_pages(np.zeros((1, PAGE), np.uint8))
@@ -128,16 +145,20 @@ def torture(image: GuestImage, kernel: Kernel) -> Subject:
     return Subject("torture guest", history, pool, start, begin, end, boot=start)
 
 
-def without_cure(subject: Subject, cures: Cures, name: str) -> Subject:
-    """The same, but with emulators that lack a cure: a control, which must diverge."""
-    start = functools.partial(subject.start, cures=cures)
-    return dataclasses.replace(subject, name=name, start=start, boot=start)
+def control(image: GuestImage, folder: Path, name: str) -> Subject:
+    """One of :data:`CONTROLS`: what a cure is for, on emulators without it. It must diverge."""
+    subject = torture(image, folder, name)
+    start = functools.partial(subject.start, cures=CONTROLS[name])
+    return dataclasses.replace(subject, name=f"{name} cure off", start=start, boot=start)
 
 
-def torture_kernel(image: GuestImage, folder: Path) -> Kernel:
+def _torture_kernel(image: GuestImage, folder: Path, part: str) -> Kernel:
     """A kernel whose init is the torture program."""
     tree = Tree()
     tree.add_file("init", static_program([_SOURCE]), 0o755)
     initrd = folder / "initrd"
     initrd.write_bytes(archive(tree))
-    return Kernel(image.kernel, initrd, boot.command_line(_RAM))
+    options = boot.command_line(_RAM)
+    if part:
+        options += f" torture={part.replace(' ', '_')}"
+    return Kernel(image.kernel, initrd, options)

@@ -151,6 +151,9 @@ def soak(
 ) -> Report:
     """Replay ``count`` times, or for ``seconds`` of wall time, whichever comes first.
 
+    The time begins when it is known what a run that nobody disturbs ends with, so at least
+    ``workers`` replays are made.
+
     ``workers`` replays run at once (default: as many as cores), beside ``busy`` processes (as
     many as cores) that do nothing but compute. ``seed`` chooses stops, looks and rewinds.
     ``until_divergence`` ends it at the first one, which is all that a control has to show.
@@ -173,11 +176,11 @@ class _Soak:
 
     def run(self, count: int | None, seconds: float | None, busy: int) -> Report:
         started = time.monotonic()
-        deadline = started + (seconds if seconds is not None else 1e9)
         numbers = iter(range(count if count is not None else 10**9))
         try:
             with _busy(busy), progress.task(f"soak: {self.subject.name}", count, "replays") as task:
                 self.marks, self.expected = self._reference()
+                deadline = time.monotonic() + (seconds if seconds is not None else 1e9)
                 with ThreadPoolExecutor(self.workers) as pool:
                     done = [
                         pool.submit(self._work, numbers, deadline, task)

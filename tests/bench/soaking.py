@@ -17,7 +17,6 @@ from torturing import branches, foreign, part
 import branchpoint as bp
 from branchpoint import doctor, soak
 from branchpoint.guest.image import ensure_image
-from branchpoint.machine.computer import Cures
 from branchpoint.torture.branches import Branches
 
 FILE = "soak.json"
@@ -34,21 +33,16 @@ _NAMES = {
     "demo": f"replays of the demo's last {_LAST} virtual s, both cores busy",
     "etcd": f"replays of etcd's last {_LAST} virtual s, both cores busy",
     "torture": "replays of the torture guest, both cores busy",
-    "idle": "control: torture guest without the idle cure",
-    "tlb": "control: torture guest without the TLB cure",
-    "young": "control: torture guest without the cure for accessed bits",
-    "flags": "control: torture guest without the cure for flags",
+    "idle": "control: its idle part without the idle cure",
+    "tlb": "control: its threads and forks without the TLB cure",
+    "young": "control: its use of pages without the cure for accessed bits",
+    "flags": "control: its arithmetic without the cure for flags",
     "foreign": "replays of programs that others wrote, both cores busy",
     "branches": "branches off each probe of processor state, half of them with a command",
     "branches-flags": "control: the same without the cure for flags",
     "branches-young": "control: the same without the cure for accessed bits",
 }
-_CONTROLS = {
-    "idle": Cures(idle=False),
-    "tlb": Cures(tlb=False),
-    "young": Cures(young=False),
-    "flags": Cures(flags=False),
-}
+_CONTROLS = {"idle": "idle", "tlb": "TLB", "young": "accessed bits", "flags": "flags"}
 _BRANCHING = {"branches": "", "branches-flags": "flags", "branches-young": "accessed bits"}
 """Which cure is left out."""
 
@@ -205,13 +199,13 @@ def _opener(work: Path, key: str) -> Iterator[_Opened]:
         return
     image = ensure_image()
     with tempfile.TemporaryDirectory(prefix="branchpoint-") as folder:
-        kernel = doctor.torture_kernel(image, Path(folder))
 
         @contextmanager
         def of_torture() -> Iterator[soak.Subject]:
-            subject = doctor.torture(image, kernel)
             if key in _CONTROLS:
-                subject = doctor.without_cure(subject, _CONTROLS[key], _NAMES[key])
+                subject = doctor.control(image, Path(folder), _CONTROLS[key])
+            else:
+                subject = doctor.torture(image, Path(folder))
             yield subject
             subject.pool.close()
 

@@ -12,7 +12,6 @@ from places import SMALL
 import branchpoint as bp
 from branchpoint import doctor
 from branchpoint.guest.image import ensure_image
-from branchpoint.machine.computer import Cures
 from branchpoint.soak import Subject, soak, subject_of
 
 CONTROL_SECONDS = 180  # wall; a control stops at its first divergence, long before
@@ -20,9 +19,7 @@ CONTROL_SECONDS = 180  # wall; a control stops at its first divergence, long bef
 
 @pytest.fixture(scope="module")
 def torture(tmp_path_factory: pytest.TempPathFactory) -> Subject:
-    image = ensure_image()
-    kernel = doctor.torture_kernel(image, tmp_path_factory.mktemp("torture"))
-    return doctor.torture(image, kernel)
+    return doctor.torture(ensure_image(), tmp_path_factory.mktemp("torture"))
 
 
 def test_a_recorded_system_replays_identically_under_disturbance(small: bp.Recording) -> None:
@@ -43,9 +40,9 @@ def test_a_host_that_cannot_tell_which_pages_changed_is_only_slower(small: bp.Re
     assert soak(blind, 6).divergences == []
 
 
-@pytest.mark.parametrize("cures", doctor.CONTROLS.values(), ids=doctor.CONTROLS.keys())
-def test_the_soak_notices_that_a_cure_is_missing(torture: Subject, cures: Cures) -> None:
-    subject = doctor.without_cure(torture, cures, "control")
+@pytest.mark.parametrize("name", doctor.CONTROLS)
+def test_the_soak_notices_that_a_cure_is_missing(name: str, tmp_path: Path) -> None:
+    subject = doctor.control(ensure_image(), tmp_path, name)
     report = soak(subject, None, CONTROL_SECONDS, until_divergence=True)
     assert report.divergences
 

@@ -410,8 +410,13 @@ def verify(recording: Path | None, notebook: Path | None) -> None:
 
 
 @main.command()
-@click.option("--minutes", type=click.FloatRange(0, min_open=True), default=2.0,
-              show_default=True, help="Wall time to spend.")  # fmt: skip
+@click.option(
+    "--minutes",
+    type=click.FloatRange(0, min_open=True),
+    default=2.0,
+    show_default=True,
+    help="Wall time for the soaks; some two minutes more go into what is done once.",
+)
 @click.option("--foreign", is_flag=True,
               help="Also programs that others wrote: stress-ng, LuaJIT, numpy, LAPACK and Python "
               "with their own tests. As long again, and the time to record them; 40 MB of "
@@ -423,7 +428,9 @@ def doctor(minutes: float, foreign: bool, all_: bool) -> None:
 
     Runs a guest made to expose every source of chance many times over, from different
     checkpoints and with looks in between, and compares all memory and registers; does the same
-    with each of our cures off, which must be noticed. Exit status: 1 when a replay diverged.
+    with each of our cures off, which must be noticed. Last it records a little system, branches
+    off it with commands, runs each branch again, and verifies the recording. Exit status: 1 when
+    a replay diverged.
 
     \b
     Examples:
