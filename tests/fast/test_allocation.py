@@ -9,10 +9,11 @@ import pytest
 from futures import LENGTH, SECOND, SYSTEMS, Known, Runner, drawn, future, settings
 
 from branchpoint.errors import BranchpointError
-from branchpoint.explore import turning
 from branchpoint.explore.allocation import SEEDS, Allocation, Job
 from branchpoint.explore.draws import Draw
-from branchpoint.explore.proportion import half_width, most_trials, wilson
+from branchpoint.explore.proportion import half_width, most_trials
+from branchpoint.explore.steps import Steps
+from branchpoint.explore.stopping import AIM, interval
 
 COINS = SYSTEMS[0]
 REPEATS = 40  # of a curve, with other seeds; `make bench` does a hundred, on machines
@@ -27,6 +28,11 @@ def counted(allocation: Allocation) -> dict[int, tuple[int, int]]:
     return found
 
 
+def measured(allocation: Allocation, count: int) -> bool:
+    """Whether so many points are known as well as was asked for."""
+    return sum(n and half_width(k, n, AIM) <= 0.1 for k, n in counted(allocation).values()) >= count
+
+
 @pytest.mark.parametrize("system", SYSTEMS, ids=lambda system: system.name)
 def test_curves_hold_the_truth(system: Known) -> None:
     """Coverage, turning point and cost of curves with different seeds."""
@@ -35,20 +41,18 @@ def test_curves_hold_the_truth(system: Known) -> None:
         allocation, runner = drawn(system, settings(seed))
         counts = counted(allocation)
         for at, (k, n) in counts.items():
-            low, high = wilson(k, n)
-            assert high - low <= 0.2
-            covered += bool(low <= system.chance(at / SECOND) <= high)
+            low, high = interval(k, n, 0.1)
+            covered += low <= system.chance(at / SECOND) <= high
             points += 1
-        found = turning.find(list(counts), *zip(*counts.values(), strict=True)).turning
-        assert found is not None
-        near += abs(found.at / SECOND - system.cause) <= 0.5
+        found = Steps(list(counts), *zip(*counts.values(), strict=True)).steps
+        near += any(abs(step.at / SECOND - system.cause) <= 0.5 for step in found)
         futures += len(runner.draws)
-    assert covered >= 0.93 * points
+    assert covered >= 0.95 * points
     assert near >= 0.95 * REPEATS
-    # The neighbours' way: 20 points, at each as many futures as the worst of them needs.
-    shares = [system.chance(LENGTH / SECOND * i / 19) for i in range(20)]
-    worst = max(next(n for n in range(1, 100) if half_width(p * n, n) <= 0.1) for p in shares)
-    assert futures / REPEATS <= 20 * worst / 2
+    # The neighbours' way: as many points, at each as many futures as the worst of them needs.
+    shares = [system.chance(LENGTH / SECOND * i / 31) for i in range(32)]
+    worst = max(next(n for n in range(1, 200) if half_width(p * n, n, AIM) <= 0.1) for p in shares)
+    assert futures / REPEATS <= 32 * worst / 2
 
 
 def test_the_curve_is_the_same_however_the_futures_come() -> None:
@@ -79,23 +83,23 @@ def test_it_begins_with_few_points_and_both_ends() -> None:
     allocation = Allocation(settings(), lambda at, seed: None)
     jobs = allocation.jobs()
     assert (jobs[0].at, jobs[-1].at) == (0, LENGTH)
-    assert len(allocation.points) == 7
-    assert len(jobs) == 7 * 16
+    assert len(allocation.points) == 8
+    assert len(jobs) == 8 * 16
     assert [job.at for job in jobs] == sorted(job.at for job in jobs)
 
 
 def test_points_gather_where_the_curve_turns() -> None:
     allocation, _ = drawn(COINS, settings(1))
-    gaps = {gap: b - a for gap in pairwise(allocation.points) for a, b in [gap]}
-    (before, after), narrowest = min(gaps.items(), key=lambda item: item[1])
-    assert narrowest <= SECOND // 4
-    assert before / SECOND <= COINS.cause <= after / SECOND
-    assert max(gaps.values()) == LENGTH // 6
+    gaps = list(pairwise(allocation.points))
+    for cause in (10.3, 20.1):
+        (before, after) = next(gap for gap in gaps if gap[0] <= cause * SECOND < gap[1])
+        assert after - before <= SECOND // 4
+    assert max(b - a for a, b in gaps) == LENGTH // 7 + 1
 
 
 def test_what_is_certain_gets_few_futures() -> None:
     allocation, runner = drawn(SYSTEMS[3], settings())
-    assert {n for k, n in counted(allocation).values() if k == n} == {16}
+    assert {n for k, n in counted(allocation).values() if k == n} <= {16, 19, 20}
     assert len(runner.draws) < 400
 
 
@@ -104,8 +108,8 @@ def test_jobs_fill_the_workers_with_what_is_needed_anyway() -> None:
     allocation = Allocation(settings(), runner.known)
     for _ in runner.run(allocation.jobs()):
         pass
-    some, many = allocation.jobs(1), allocation.jobs(100)
-    assert len(many) >= 100 > len(some)
+    some, many = allocation.jobs(1), allocation.jobs(200)
+    assert len(many) >= 200 > len(some)
     assert many[: len(some)] == some
     for _ in runner.run(many):
         pass
@@ -124,7 +128,7 @@ def test_a_finer_curve_uses_what_is_there() -> None:
             pass
     used = {Job(draw.at, draw.seed) for draw in finer.used()}
     assert len(used & set(list(runner.draws)[:before])) > 0.8 * before
-    assert all(half_width(k, n) <= 0.1 for k, n in counted(finer).values())
+    assert measured(finer, 8)
 
 
 def test_the_expected_number_is_near_what_it_becomes() -> None:
@@ -143,8 +147,8 @@ def test_the_expected_number_is_near_what_it_becomes() -> None:
 def test_a_flat_curve_needs_only_the_first_points() -> None:
     flat = Known("flat", lambda t: 0.0, 0)
     allocation, runner = drawn(flat, settings())
-    assert len(allocation.points) == 7
-    assert len(runner.draws) == 7 * 16
+    assert len(allocation.points) == 8
+    assert len(runner.draws) <= 8 * 20
 
 
 def test_censored_futures_are_no_passes_and_do_not_go_on_for_ever() -> None:
@@ -161,13 +165,13 @@ def test_censored_futures_are_no_passes_and_do_not_go_on_for_ever() -> None:
     counts = counted(allocation)
     assert counts[hopeless] == (0, 0)
     assert sum(job.at == hopeless for job in draws) == 16
-    assert all(half_width(k, n) <= 0.1 for at, (k, n) in counts.items() if at != hopeless)
+    assert measured(allocation, 3)
     rare: dict[Job, Draw] = {}
     allocation = Allocation(settings(points=2), lambda at, seed: rare.get(Job(at, seed)))
     while jobs := allocation.jobs():
         for job in jobs:
             rare[job] = censored(job) if job.seed % 16 else future(COINS, job)
-    assert len(rare) <= 2 * 3 * most_trials(0.1)
+    assert len(rare) <= 2 * 3 * most_trials(0.1, AIM)
 
 
 def test_a_short_span_has_no_point_twice() -> None:

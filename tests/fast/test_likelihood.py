@@ -178,7 +178,7 @@ def test_a_stopped_curve_is_shown_as_it_is(run: Recording, shown: list[list[Curv
         collect(run, question, WHOLE, Drawer(COINS, 40).open)
     final = shown[0][-1]
     assert len(final.draws) == 40
-    assert "unfinished: about" in repr(final)
+    assert "futures to come" in repr(final)
 
 
 def test_showing_takes_little_of_the_time(run: Recording, monkeypatch: pytest.MonkeyPatch) -> None:

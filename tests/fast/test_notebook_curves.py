@@ -95,7 +95,7 @@ def test_a_curve_is_one_picture_in_its_final_state(
     assert kinds[-2:] == [shown, shown], "attached to it is one picture, too"
     assert outputs[-2][0]["data"] == outputs[-1][0]["data"]
     drawn = outputs[0][0]["data"]
-    assert "turning point at" in drawn["text/plain"]
+    assert "P(failure) 0." in drawn["text/plain"]
     assert "unfinished" not in drawn["text/plain"]
     assert outputs[2][0]["data"] == outputs[3][1]["data"] == drawn
     assert outputs[1][0]["data"] != drawn

@@ -1,37 +1,46 @@
-"""Where to draw next: points where the curve turns, and as many futures as each point needs.
+"""Where to draw next: more futures while it is open whether P changes, points where it does.
 
-A curve is drawn in two passes. First a few points over the whole span get a handful of futures
-each, and the gap that holds the turning point, so far as these tell, is halved again and again.
-Then every point gets futures until its interval is narrow enough, one that is always or never
-failing few, one near 1/2 many; and where the turning point shows more clearly then, more points.
+A curve is drawn in steps. A few points over the whole span get a handful of futures each. While it
+is undecided whether P changes at all, each point gets some more. Then a gap between two points that
+most probably holds a whole change is halved, again and again; where several gaps may hold it, the
+points beside them get more futures first, as a point in the wrong gap costs more than to look
+closer. A change that takes its time is in no gap alone, and is left as it is. At last the points of
+the beginning get futures until their intervals are narrow enough, one that is always or never
+failing few, one near 1/2 many; those that only served to place a change do not need to.
 
 All of it follows from the draws alone, however they came: each point has its own row of seeds,
 used from the first; a point is done at the first length of its row at which its interval is narrow
-enough; a new point is placed by rows of a fixed length. So the same recording and settings give
-the same curve with one worker or a hundred, in one go or in ten, and never a future that another
-order of events would not have needed.
+enough; all else is decided when all rows have the lengths that were wanted. So the same recording
+and settings give the same curve with one worker or a hundred, in one go or in ten, and never a
+future that another order of events would not have needed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
 
+import numpy as np
+
 from branchpoint.errors import BranchpointError
-from branchpoint.explore import turning
 from branchpoint.explore.draws import Draw
 from branchpoint.explore.proportion import fewest_more, half_width, most_trials
+from branchpoint.explore.steps import EVIDENCE, Steps
+from branchpoint.explore.stopping import AIM, FIRST
 from branchpoint.timeline.clock import SECOND
 
-FIRST = 16
-"""Futures of a point in the first pass: as many as an even share needs to be known to ±0.1 when
-none fails, or all do."""
 SEEDS = 1_000_000
 """Seeds of one curve: the curve with seed number s uses s * SEEDS and on."""
 
-_SURE = 0.9  # probability of a gap from which the first pass halves it
+_DOUBT = 1.0  # evidence for changes from which it is worth to look closer
+_FLOORS = 6  # times FIRST that every point may get to find out whether P changes
+_PLACING = 6  # times FIRST that a point may get to find out which gap beside it holds a change
+_SURE = 0.8  # probability of a gap from which it is halved at once
+_PARTS = 8  # gaps into which a change that takes its time is cut, to tell it from several
+_MAYBE = 0.05  # probability of a gap up to which it is left alone
+_SPREAD = 4  # points at the beginning, and one more for each eight that are allowed
 _PATIENCE = 3  # times the most that a point can need, after which it is left, censored as it is
 
 
@@ -51,12 +60,12 @@ class Settings:
     """Absolute ns of the first point."""
     end: int
     """Absolute ns of the last point."""
-    points: int = 20
+    points: int = 32
     """At most so many points."""
     precision: float = 0.1
-    """Half width that the interval of every point must not exceed."""
+    """Half width that the intervals of the first points, spread over the span, must not exceed."""
     resolution: int = SECOND // 4
-    """ns: how closely the turning point is wanted."""
+    """ns: how closely changes are wanted."""
     seed: int = 0
     """Curves with different numbers share no future."""
 
@@ -82,7 +91,9 @@ class Allocation:
         """Instants at which futures are drawn, absolute ns, ascending."""
         self._known = known
         self._rows = {at: _Row(at, settings) for at in self.points}
-        self._refining = False  # whether the first pass is over
+        self._spread = set(self.points)  # those that are measured
+        self._floor = FIRST
+        self._measuring = False
         self._done = False
 
     def jobs(self, atleast: int = 1) -> list[Job]:
@@ -100,11 +111,14 @@ class Allocation:
         return []
 
     def used(self) -> Iterator[Draw]:
-        """The draws that this curve is made of so far, by point and seed."""
+        """The draws that this curve is made of so far, by point and seed.
+
+        Of each point those up to the first that is missing: of the others the short ones, which are
+        the failing ones, came first.
+        """
         for row in self._in_order():
             row.extend(self._known)
             yield from row.draws
-            yield from row.ahead(self._known)
 
     def missing(self) -> int:
         """How many futures are still to be drawn, as things look now; 0: the curve is done."""
@@ -113,7 +127,7 @@ class Allocation:
         count = 0
         for row in self._in_order():
             row.extend(self._known)
-            count += row.expected() - len(row.draws)
+            count += max(row.expected(row.at in self._spread) - len(row.draws), 0)
         return max(count, 1)
 
     def _in_order(self) -> list[_Row]:
@@ -121,7 +135,7 @@ class Allocation:
 
     def _missing(self, row: _Row) -> list[Job]:
         row.extend(self._known)
-        return row.next(refine=self._refining, known=self._known)
+        return row.next(self._known)
 
     def _filled(self, urgent: list[Job], atleast: int) -> list[Job]:
         asked = {job.at for job in urgent}
@@ -129,41 +143,61 @@ class Allocation:
         for row in self._in_order():
             if len(jobs) >= atleast:
                 break
-            if row.at not in asked:
-                jobs += row.next(refine=True, known=self._known)
+            if row.at not in asked and row.at in self._spread:
+                jobs += row.next(self._known, measuring=True)
         return jobs
 
     def _advance(self) -> None:
-        """Place another point, begin the second pass, or be done."""
-        place = self._next_point() if len(self.points) < self.settings.points else None
-        if place is not None:
-            self._rows[place] = _Row(place, self.settings)
-            self.points = sorted(self._rows)
-        elif self._refining:
+        """Want more of some rows, place points, begin to measure, or be done."""
+        if self._look_closer():
+            return
+        if self._measuring:
             self._done = True
-        else:
-            self._refining = True
+        self._measuring = True
+        for at in self._spread:
+            self._rows[at].measured = True
 
-    def _next_point(self) -> int | None:
-        """The middle of the gap that most probably holds the turning point, if it is too wide."""
-        counts = [row.counts(None if self._refining else row.first) for row in self._in_order()]
-        failed, trials = zip(*counts, strict=True)
-        found = turning.find(self.points, failed, trials)
-        if found.turning is None:
-            return None
-        low = self.points.index(found.turning.low)
-        high = self.points.index(found.turning.high)
-        gaps = [
-            gap
-            for gap in range(low, high)
-            if self.points[gap + 1] - self.points[gap] > self.settings.resolution
-        ]
-        if not gaps:
-            return None
-        chosen = max(gaps, key=lambda gap: found.mass[gap])
-        if not self._refining and found.mass[chosen] < _SURE:
-            return None  # a point in the wrong gap costs more than to look closer first
-        return (self.points[chosen] + self.points[chosen + 1]) // 2
+    def _look_closer(self) -> bool:
+        """Want what is needed to know whether P changes, and where; whether anything is."""
+        rows = self._in_order()
+        failed, trials = zip(*(row.counts for row in rows), strict=True)
+        found = Steps(self.points, failed, trials)
+        if found.evidence < EVIDENCE:
+            if found.evidence < _DOUBT or self._floor >= _FLOORS * FIRST:
+                return False
+            self._floor += FIRST
+            return self._want(self.points, self._floor)
+        moving, whole = found.movement
+        gaps = np.diff(self.points)
+        wide = gaps > self.settings.resolution
+        maybe = np.flatnonzero(wide & (whole > _MAYBE)).tolist()
+        if not maybe:
+            coarse = wide & (moving > _SURE) & (gaps > gaps[moving > _SURE].sum() / _PARTS)
+            return self._halve(np.flatnonzero(coarse).tolist())
+        by_chance = sorted(maybe, key=lambda gap: -whole[gap])
+        sure = [gap for gap in by_chance if whole[gap] > _SURE]
+        if not sure:
+            beside = {self.points[end] for gap in by_chance for end in (gap, gap + 1)}
+            least = min(len(self._rows[at].draws) for at in beside)
+            if least < _PLACING * FIRST and self._want(beside, least + FIRST):
+                return True
+        return self._halve(sure or by_chance[:1])
+
+    def _want(self, points: Iterable[int], length: int) -> bool:
+        """Want rows of that length; whether any was shorter."""
+        short = [row for at in points if (row := self._rows[at]).floor < length]
+        for row in short:
+            row.floor = length
+        return any(len(row.draws) < length for row in short)
+
+    def _halve(self, gaps: Sequence[int]) -> bool:
+        """Place points in the middle of these gaps, as far as more are allowed."""
+        room = self.settings.points - len(self.points)
+        for gap in gaps[:room]:
+            middle = (self.points[gap] + self.points[gap + 1]) // 2
+            self._rows[middle] = _Row(middle, self.settings)
+        self.points = sorted(self._rows)
+        return room > 0 and len(gaps) > 0
 
 
 class _Row:
@@ -172,16 +206,24 @@ class _Row:
     def __init__(self, at: int, settings: Settings) -> None:
         self.at = at
         self.draws: list[Draw] = []
+        self.floor = FIRST
+        """Wanted length at least."""
+        self.measured = False
+        """Whether it goes on until the interval is narrow enough."""
         self._failed = 0
         self._counted = 0  # draws that are not censored
         self._precision = settings.precision
         self._seed = settings.seed * SEEDS
-        self.first = min(FIRST, fewest_more(0, 0, settings.precision))
-        self._most = _PATIENCE * most_trials(settings.precision)
+        self._most = _PATIENCE * most_trials(settings.precision, AIM)
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """How many failed, of how many that are not censored."""
+        return self._failed, self._counted
 
     def extend(self, known: Callable[[int, int], Draw | None]) -> None:
         """Take the draws that are there, as far as they are needed."""
-        while (more := self._length(refine=True) - len(self.draws)) > 0:
+        while (more := self._length(self.measured) - len(self.draws)) > 0:
             for _ in range(more):
                 draw = known(self.at, self._seed + len(self.draws))
                 if draw is None:
@@ -191,50 +233,38 @@ class _Row:
                     self._counted += 1
                     self._failed += draw.verdict == "failed"
 
-    def next(self, *, refine: bool, known: Callable[[int, int], Draw | None]) -> list[Job]:
+    def next(
+        self, known: Callable[[int, int], Draw | None], *, measuring: bool = False
+    ) -> list[Job]:
         """The futures that are certainly needed next and are not known yet."""
-        seeds = range(self._seed + len(self.draws), self._seed + self._length(refine))
+        length = self._length(self.measured or measuring)
+        seeds = range(self._seed + len(self.draws), self._seed + length)
         return [Job(self.at, seed) for seed in seeds if known(self.at, seed) is None]
 
-    def _length(self, refine: bool) -> int:
+    def _length(self, measuring: bool) -> int:
         """To how many draws the row has to grow, at least, before it can be judged again."""
         length = len(self.draws)
-        if length < self.first:
-            return self.first
-        if not refine or length >= self._most or not self._counted:
-            return length
-        more = fewest_more(self._failed, self._counted, self._precision)
+        if length < self.floor or not measuring or length >= self._most or not self._counted:
+            return max(length, self.floor)
+        more = fewest_more(self._failed, self._counted, self._precision, AIM)
         return min(length + more, self._most)
 
-    def ahead(self, known: Callable[[int, int], Draw | None]) -> Iterator[Draw]:
-        """Draws that came before others with lower seeds."""
-        for seed in range(self._seed + len(self.draws), self._seed + self._length(refine=True)):
-            draw = known(self.at, seed)
-            if draw is not None:
-                yield draw
-
-    def counts(self, length: int | None) -> tuple[int, int]:
-        """How many failed, of how many that are not censored, among the first ``length`` draws."""
-        if length is None:
-            return self._failed, self._counted
-        counted = [draw.verdict for draw in self.draws[:length] if draw.verdict != "censored"]
-        return counted.count("failed"), len(counted)
-
-    def expected(self) -> int:
+    def expected(self, measured: bool) -> int:
         """The length that the row will have in the end if it goes on as it began."""
-        if not self._counted:
-            return max(len(self.draws), self.first)
+        if not self._counted or not measured:
+            return self.floor
         needed = _needed(self._failed, self._counted, self._precision)
-        return max(len(self.draws), min(len(self.draws) - self._counted + needed, self._most))
+        lost = len(self.draws) - self._counted
+        return max(self.floor, min(lost + needed, self._most))
 
 
 @cache
 def _needed(failed: int, counted: int, precision: float) -> int:
     """How many trials it takes if the share of failures stays as it is."""
-    few, many = counted, max(most_trials(precision), counted)
+    few, many = counted, max(most_trials(precision, AIM), counted)
     while few < many:  # the half width falls as their number grows
         middle = (few + many) // 2
-        if half_width(failed * middle / counted, middle) <= precision:
+        if half_width(failed * middle / counted, middle, AIM) <= precision:
             many = middle
         else:
             few = middle + 1
@@ -242,8 +272,8 @@ def _needed(failed: int, counted: int, precision: float) -> int:
 
 
 def _spread(settings: Settings) -> list[int]:
-    """The first points: evenly from start to end, about a third of those allowed."""
-    count = max(2, min(settings.points, -(-settings.points // 3)))
+    """The first points, evenly from start to end; the others are for where P changes."""
+    count = min(settings.points, _SPREAD + settings.points // 8)
     count = min(count, settings.end - settings.start + 1)
     span = settings.end - settings.start
     return [settings.start + span * i // (count - 1) for i in range(count)]

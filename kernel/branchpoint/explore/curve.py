@@ -6,13 +6,15 @@ from base64 import b64encode
 from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
+from math import floor, log10
 from typing import TYPE_CHECKING, Any
 
 from branchpoint.errors import BranchpointError
-from branchpoint.explore import turning
+from branchpoint.explore import stopping
 from branchpoint.explore.contrast import Contrast, contrast
 from branchpoint.explore.draws import Draw, Question
-from branchpoint.explore.proportion import wilson
+from branchpoint.explore.proportion import LEVEL
+from branchpoint.explore.steps import EVIDENCE, Step, Steps
 from branchpoint.timeline.branch import Branch
 from branchpoint.timeline.clock import SECOND, format_vtime, to_ns
 from branchpoint.timeline.events import EventSet
@@ -24,7 +26,11 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
+PRECISION = 0.1
+"""Half width of intervals that is aimed at unless another one is asked for."""
+
 _ROWS = 20  # points in a printed curve
+_MOST_DECIMALS = 3  # of an instant in seconds
 
 
 @dataclass(frozen=True)
@@ -41,53 +47,85 @@ class CurvePoint:
     identical: float
     """Share of all futures here whose course is that of another one."""
 
+    precision: float = PRECISION
+    """What its futures were drawn to."""
+
     @property
     def p(self) -> float:
-        """Share of the futures that failed; not a number when none is counted."""
-        return self.failed / self.trials if self.trials else float("nan")
+        """P(failure), estimated without bias; not a number when no future is counted.
+
+        This is not quite the share that failed: how many futures there are depends on how they
+        ended, which is taken into account (:mod:`branchpoint.explore.stopping`).
+        """
+        return stopping.estimate(self.failed, self.trials, self.precision)
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Wilson's 95 % interval of P(failure)."""
-        low, high = wilson(self.failed, self.trials)
-        return float(low), float(high)
+        """The 95 % interval of P(failure), exact for the way in which futures were drawn."""
+        return self.interval_of(LEVEL)
+
+    def interval_of(self, level: float) -> tuple[float, float]:
+        """The same for another level.
+
+        Censored futures may all have failed, or all have passed: it holds whichever is true.
+        """
+        if not self.censored:
+            return stopping.interval(self.failed, self.trials, self.precision, level)
+        all_ = self.trials + self.censored
+        low, _ = stopping.exact(self.failed, all_, level)
+        _, high = stopping.exact(self.failed + self.censored, all_, level)
+        return low, high
 
 
 class TurningPoint:
-    """Where P(failure) changes most, as far as that is known. False when it does not change."""
+    """A change of P(failure), as far as it is known. False where there is none to speak of."""
 
-    def __init__(self, curve: Curve, step: turning.Step | None, evidence: float) -> None:
+    def __init__(self, curve: Curve, step: Step | None, why: str = "") -> None:
         self._curve = curve
         self._step = step
-        self.evidence = evidence
-        """Bayes factor: how much more probable steps make the draws than a flat curve does."""
+        self._why = why
 
     def __bool__(self) -> bool:
         return self._step is not None
 
-    def _found(self) -> turning.Step:
+    def _found(self) -> Step:
         if self._step is None:
             raise BranchpointError(f"there is {self}", "curve.frame has P(failure) at each point")
         return self._step
 
     @property
     def vtime(self) -> float:
-        """Virtual seconds: the posterior's median, as likely too early as too late.
+        """Virtual seconds: where half of it is done, as likely too early as too late.
 
-        :raises BranchpointError: when the curve does not change; so do the others here.
+        :raises BranchpointError: when there is no change; so do the others here.
         """
         return (self._found().at - self._curve.origin) / SECOND
 
     @property
     def interval(self) -> tuple[float, float]:
-        """The shortest stretch between points, virtual seconds, that holds it with 95 %."""
+        """The shortest stretch between points, virtual seconds, that holds all of it with 95 %."""
         step, origin = self._found(), self._curve.origin
         return (step.low - origin) / SECOND, (step.high - origin) / SECOND
 
     @property
+    def gradual(self) -> bool:
+        """Whether it takes its time, or comes in several steps that are not told apart."""
+        return self._found().gradual
+
+    @property
     def moment(self) -> Moment:
-        """Its moment, to branch from."""
-        return self._curve.run.at_ns(self._found().at)
+        """Its moment, to branch from.
+
+        :raises BranchpointError: when it takes its time, so that no moment is the one.
+        """
+        step = self._found()
+        if step.gradual:
+            low, high = self.interval
+            raise BranchpointError(
+                f"P(failure) changes over a while, {self._span()}, not at one moment",
+                f"choose one, as run.at({low:.1f}) or run.at({high:.1f})",
+            )
+        return self._curve.run.at_ns(step.at)
 
     @property
     def before(self) -> float:
@@ -105,14 +143,26 @@ class TurningPoint:
         step = self._found()
         return self._curve.between(step.low, step.high)
 
+    def _span(self) -> str:
+        low, high = self.interval
+        digits = _decimals(high - low)
+        return f"{low:.{digits}f} to {high:.{digits}f} s"
+
     def __repr__(self) -> str:
         if self._step is None:
-            return f"no turning point: {self._curve.flat(self.evidence)}"
+            return f"no turning point: {self._why}"
+        change = f"P(failure) {self.before:.2f} → {self.after:.2f}"
+        if self.gradual:
+            return f"{change}, not at once: within {self._span()}"
+        if self._curve.missing:
+            return f"{change}, so far somewhere within {self._span()}"
         low, high = self.interval
-        return (
-            f"turning point at {self.vtime:.3f} s (95 %: {low:.3f} to {high:.3f} s): "
-            f"P(failure) {self.before:.2f} → {self.after:.2f}"
-        )
+        return f"{change} at {self.vtime:.{_decimals(high - low)}f} s (95 %: {self._span()})"
+
+
+def _decimals(width: float) -> int:
+    """Of an instant that is known to an interval of that width: two digits of the width."""
+    return min(max(1 - floor(log10(max(width, 1e-9))), 0), _MOST_DECIMALS)
 
 
 class Curve:
@@ -129,14 +179,18 @@ class Curve:
         span: tuple[int, int],
         draws: list[Draw],
         missing: int = 0,
+        precision: float = PRECISION,
     ) -> None:
-        """``span``: first and last instant, absolute ns; ``missing``: futures still to be drawn."""
+        """``span``: first and last instant, absolute ns; ``missing``: futures still to be drawn;
+        ``precision``: what they are drawn to.
+        """
         self.run = run
         self.question = question
         self.span = span
         self.missing = missing
         """About how many futures are to come before every point is known as well as was asked;
         0: the curve is complete."""
+        self.precision = precision
         self.draws = sorted(draws, key=lambda draw: (draw.at, draw.seed))
 
     @property
@@ -150,43 +204,71 @@ class Curve:
         at: dict[int, list[Draw]] = {}
         for draw in self.draws:
             at.setdefault(draw.at, []).append(draw)
-        return [_point(instant, draws) for instant, draws in at.items()]
+        return [_point(instant, draws, self.precision) for instant, draws in at.items()]
 
     @cached_property
-    def _turning(self) -> turning.Turning:
+    def _changes(self) -> Steps:
         counted = [point for point in self.points if point.trials]
-        return turning.find(
+        return Steps(
             [point.at for point in counted],
             [point.failed for point in counted],
             [point.trials for point in counted],
         )
 
+    @cached_property
+    def _largest(self) -> Step | None:
+        """The largest change that is one moment's."""
+        sudden = [step for step in self._changes.steps if not step.gradual]
+        return max(sudden, key=lambda step: abs(step.size), default=None)
+
     @property
     def turning_point(self) -> TurningPoint:
-        """Where P(failure) changes most. It is false when a flat curve explains the futures."""
-        return TurningPoint(self, self._turning.turning, self._turning.evidence)
+        """The largest sudden change of P(failure). It is false when none is known."""
+        return TurningPoint(self, self._largest, self._no_turning())
 
     @property
     def steps(self) -> list[TurningPoint]:
-        """All changes of P(failure) in the best explanation of the futures, in order."""
-        return [TurningPoint(self, step, self._turning.evidence) for step in self._turning.steps]
+        """All changes of P(failure) that are known, in the order of time; none: it may be flat.
+
+        What may be one change that takes its time or several is one here, and ``gradual``.
+        """
+        return [TurningPoint(self, step) for step in self._changes.steps]
+
+    @property
+    def evidence(self) -> float:
+        """How many times more probable the futures are when P(failure) changes than when it is one
+        and the same (a Bayes factor); changes are told from 20 on."""
+        return self._changes.evidence
 
     @property
     def frame(self) -> pd.DataFrame:
-        """One row a point: vtime (s), n, failed, p, low, high, censored, identical.
+        """One row a point: vtime (s), n, failed, p, low, high, censored, identical, all_low,
+        all_high.
 
-        ``n`` counts the futures that failed or passed, ``low`` and ``high`` are Wilson's 95 %
-        interval, ``identical`` is the share of futures that took the same course as another.
+        ``n`` counts the futures that failed or passed, ``p`` is estimated without bias, ``low`` and
+        ``high`` are the exact 95 % interval at that point, ``identical`` is the share of futures
+        that took the same course as another. ``all_low`` and ``all_high`` are a wider band: it
+        holds P(failure) at all points together with 95 %.
         """
         import pandas as pd
 
         rows = [
             ((p.at - self.origin) / SECOND, p.trials, p.failed, p.p, *p.interval, p.censored,
-             p.identical)
-            for p in self.points
+             p.identical, *all_)
+            for p, all_ in zip(self.points, self.band, strict=True)
         ]  # fmt: skip
-        titles = ["vtime", "n", "failed", "p", "low", "high", "censored", "identical"]
+        titles = ["vtime", "n", "failed", "p", "low", "high", "censored", "identical",
+                  "all_low", "all_high"]  # fmt: skip
         return pd.DataFrame(rows, columns=titles)
+
+    @cached_property
+    def band(self) -> list[tuple[float, float]]:
+        """For each point (low, high): these hold P(failure) at all points together with 95 %.
+
+        Each misses it with so much less than 5 % that all together do not (Bonferroni).
+        """
+        level = 1 - (1 - LEVEL) / max(len(self.points), 1)
+        return [point.interval_of(level) for point in self.points]
 
     @property
     def branches(self) -> pd.DataFrame:
@@ -219,7 +301,7 @@ class Curve:
         """The recording's events from ``seconds`` before the turning point's interval to as long
         after it; from the whole span when there is no turning point.
         """
-        step, margin = self._turning.turning, to_ns(seconds)
+        step, margin = self._largest, to_ns(seconds)
         if step is None:
             return self.between(*self.span)
         return self.between(step.low - margin, step.high + margin)
@@ -242,7 +324,7 @@ class Curve:
         return contrast(draws, f"futures from {format_vtime(point.at - self.origin)} s")
 
     def _mixed(self) -> CurvePoint:
-        step = self._turning.turning
+        step = self._largest
         for point in reversed(self.points):
             if step and point.at <= step.low and 0 < point.failed < point.trials:
                 return point
@@ -275,30 +357,37 @@ class Curve:
     @property
     def summary(self) -> list[str]:
         """What it tells, in a few lines."""
-        trials, censored = len(self.draws), sum(point.censored for point in self.points)
+        censored = sum(point.censored for point in self.points)
         lines = [
-            f"P({self.question.failure}) from {_count(trials, 'future')} at "
-            f"{_count(len(self.points), 'point')}",
-            str(self.turning_point),
+            f"P({self.question.failure}) from {_count(len(self.draws), 'future')} at "
+            f"{_count(len(self.points), 'point')}"
         ]
         if self.missing:
-            lines.append(f"unfinished: about {_count(self.missing, 'future')} to come")
+            lines[0] += f"; about {_count(self.missing, 'future')} to come"
+        lines += map(str, self.steps) if self.steps else [self._no_change()]
         if censored:
-            lines.append(f"{_count(censored, 'future')} censored, and not counted")
-        if self.identical > 0.5:
-            lines.append(f"{self.identical:.0%} of the futures took the same course as another")
+            what = f"{_count(censored, 'future')} ended early and may have failed or not"
+            lines.append(f"{what}: intervals hold either way")
         return lines
 
-    def flat(self, evidence: float) -> str:
-        """Words for a curve that shows no step."""
+    def _no_turning(self) -> str:
+        gradual = [str(step) for step in self.steps if step.gradual]
+        return gradual[0] if gradual else self._no_change()
+
+    def _no_change(self) -> str:
+        """Words for a curve that shows no change."""
         failed, trials = sum(p.failed for p in self.points), sum(p.trials for p in self.points)
         if not trials:
             return "nothing is known yet"
-        low, high = wilson(failed, trials)
-        return (
-            f"P(failure) may be the same all along, {low:.2f} to {high:.2f} "
-            f"(Bayes factor {evidence:.2g})"
-        )
+        if self.missing:
+            return "no change of P(failure) is seen so far"
+        if self.evidence > 1:
+            return (
+                "these futures leave it open whether P(failure) changes "
+                f"(evidence {self.evidence:.1f} of {EVIDENCE:.0f})"
+            )
+        low, high = stopping.exact(failed, trials)
+        return f"no change of P(failure) is seen: {low:.2g} to {high:.2g} all along"
 
     def __repr__(self) -> str:
         step = max(-(-len(self.points) // _ROWS), 1)
@@ -333,7 +422,7 @@ class Curve:
         return f"{fork}~{draw.seed}@{end}"
 
 
-def _point(at: int, draws: list[Draw]) -> CurvePoint:
+def _point(at: int, draws: list[Draw], precision: float) -> CurvePoint:
     verdicts = Counter(draw.verdict for draw in draws)
     courses = Counter(draw.course for draw in draws if draw.course)
     return CurvePoint(
@@ -342,6 +431,7 @@ def _point(at: int, draws: list[Draw]) -> CurvePoint:
         trials=verdicts["failed"] + verdicts["passed"],
         censored=verdicts["censored"],
         identical=sum(count for count in courses.values() if count > 1) / len(draws),
+        precision=precision,
     )
 
 

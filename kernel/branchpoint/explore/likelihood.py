@@ -45,7 +45,7 @@ def ask(
     *,
     start: Any = None,
     end: Any = None,
-    points: int = 20,
+    points: int = 32,
     precision: float = 0.1,
     resolution: Any = 0.25,
     horizon: Any = None,
@@ -147,7 +147,7 @@ def collect(
         used = list(allocation.used())
         draws.ask(used)
         span = (settings.start, settings.end)
-        return Curve(run, question, span, used, allocation.missing())
+        return Curve(run, question, span, used, allocation.missing(), settings.precision)
 
     showing = Showing()
     try:

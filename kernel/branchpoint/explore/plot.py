@@ -62,7 +62,7 @@ def draw(curve: Curve, ax: Axes | None = None) -> Figure:
     low, high = ((ns - curve.origin) / SECOND for ns in curve.span)
     margin = (high - low) * 0.02 or 0.5
     ax.set_xlim(low - margin, high + margin)
-    _draw_turning(curve, ax)
+    _draw_steps(curve, ax)
     _draw_points(curve, ax)
     rows = _draw_events(curve, ax)
     ax.set_ylim(-_ROW * (rows + 0.6) if rows else -0.04, 1.04)
@@ -113,12 +113,12 @@ def saved(figure: Figure, colours: int = _COLOURS) -> bytes:
     return small.getvalue()
 
 
-def _draw_turning(curve: Curve, ax: Axes) -> None:
-    turning = curve.turning_point
-    if turning:
-        low, high = turning.interval
+def _draw_steps(curve: Curve, ax: Axes) -> None:
+    for step in curve.steps:
+        low, high = step.interval
         ax.fill_between([low, high], 0, 1, color=_TURN, linewidth=0, zorder=0.5)
-        ax.plot([turning.vtime] * 2, [0, 1], color=_INK, linewidth=0.8, linestyle=(0, (4, 3)))
+        if not step.gradual:
+            ax.plot([step.vtime] * 2, [0, 1], color=_INK, linewidth=0.8, linestyle=(0, (4, 3)))
 
 
 def _draw_points(curve: Curve, ax: Axes) -> None:
@@ -128,7 +128,9 @@ def _draw_points(curve: Curve, ax: Axes) -> None:
     at = [(point.at - curve.origin) / SECOND for point in points]
     low, high = zip(*(point.interval for point in points), strict=True)
     share = [point.p for point in points]
-    ax.fill_between(at, low, high, color=_BAND, linewidth=0, alpha=0.75, zorder=1)
+    together = zip(curve.band, curve.points, strict=True)
+    least, most = zip(*(band for band, point in together if point.trials), strict=True)
+    ax.fill_between(at, least, most, color=_BAND, linewidth=0, alpha=0.75, zorder=1)
     ax.vlines(at, low, high, color=_INK, linewidth=0.9, zorder=2)
     ax.plot(at, share, color=_INK, linewidth=1.0, zorder=3)
     sizes = [6 + 0.35 * point.trials for point in points]

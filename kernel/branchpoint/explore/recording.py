@@ -33,7 +33,7 @@ class Recording(timeline.Recording):
         *,
         start: Any = None,
         end: Any = None,
-        points: int = 20,
+        points: int = 32,
         precision: float = 0.1,
         resolution: Any = 0.25,
         horizon: Any = None,
@@ -43,10 +43,11 @@ class Recording(timeline.Recording):
     ) -> Curve:
         """How likely a failure was from each instant of the recording.
 
-        From moments between ``start`` (0) and ``end`` (just before the failure happened here, or
-        the recording's end), futures are drawn until each share of failing ones is known to
-        ``precision`` (half width of the 95 % interval) and the turning point to ``resolution``
-        (virtual seconds), at no more than ``points`` moments, placed where the curve turns.
+        Futures are drawn off a few moments, evenly from ``start`` (0) to ``end`` (just before the
+        failure happened here, or the recording's end), until P(failure) is known to ``precision``
+        at each (half width of the 95 % interval), and off moments between them, until sudden
+        changes of P(failure) are known to ``resolution`` (virtual seconds); at no more than
+        ``points`` moments in all.
 
         A future fails when the failure happens by the ``horizon``: an instant (a moment, an
         event), or a length after each fork (seconds, a Time). Without it, it is a bit later than
