@@ -19,10 +19,10 @@ from branchpoint.explore.likelihood import ask, collect
 from branchpoint.explore.proportion import wilson
 from branchpoint.explore.workers import Pool
 
-_POINTS, _PRECISION = 12, 0.15
-"""Of a small curve: some two hundred futures."""
-_NEAR = 0.5  # virtual seconds between a turning point that is right and its cause
-_COVERED, _RIGHT = 0.93, 0.95  # bars
+_POINTS, _PRECISION = 32, 0.15
+"""Of a small curve: some hundreds of futures."""
+_NEAR = 0.5  # virtual seconds between a step that is right and its cause
+_COVERED, _RIGHT = 0.94, 0.95  # bars
 
 
 @dataclass
@@ -33,33 +33,48 @@ class _Tally:
     futures: int = 0
     points: int = 0
     covered: int = 0
-    turned: int = 0
-    """Curves whose turning point is near the cause."""
+    whole: int = 0
+    """Curves whose band holds the truth at all points."""
+    right: int = 0
+    """Curves with a step near each cause and no other, and none where a change takes its time."""
     errors: list[float] = field(default_factory=list)
-    """Of all turning points that were found, virtual seconds."""
+    """Of steps near a cause, virtual seconds."""
 
     def add(self, known: Known, curve: Curve) -> None:
         self.curves += 1
         self.futures += len(curve.draws)
-        for point in curve.points:
+        together = True
+        for point, (least, most) in zip(curve.points, curve.band, strict=True):
             vtime = (point.at - curve.origin) / 1e9
             if known.decides(vtime):
                 continue
             low, high = point.interval
+            truth = known.probability(vtime)
             self.points += 1
-            self.covered += low <= known.probability(vtime) <= high
-        if curve.turning_point:
-            self.errors.append(abs(curve.turning_point.vtime - known.cause))
-            self.turned += self.errors[-1] <= _NEAR
+            self.covered += low <= truth <= high
+            together = together and least <= truth <= most
+        self.whole += together
+        self.right += self._is_right(known, curve)
+
+    def _is_right(self, known: Known, curve: Curve) -> bool:
+        if known.lasting:
+            lengths = [step.interval[1] - step.interval[0] for step in curve.steps]
+            return bool(lengths) and min(lengths) >= known.lasting / 4
+        sudden = [step.vtime for step in curve.steps if not step.gradual]
+        found = [min((abs(at - cause) for at in sudden), default=1e9) for cause in known.causes]
+        self.errors += [error for error in found if error <= _NEAR]
+        others = [at for at in sudden if all(abs(at - step) > _NEAR for step, _ in known.steps[1:])]
+        return not others and all(error <= _NEAR for error in found)
 
     def __iadd__(self, other: _Tally) -> _Tally:
-        for name in ("curves", "futures", "points", "covered", "turned", "errors"):
+        for name in ("curves", "futures", "points", "covered", "whole", "right", "errors"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         return self
 
     def figures(self, name: str) -> list[Figure]:
         low, high = wilson(self.covered, self.points)
-        share, turned = self.covered / self.points, self.turned / self.curves
+        share, whole = self.covered / self.points, self.whole / self.curves
+        right = self.right / self.curves
         within = f"95 % of that: {amount(low, '%')} to {amount(high, '%')}"
         return [
             Figure(
@@ -70,12 +85,19 @@ class _Tally:
                 share >= _COVERED,
             ),
             Figure(
-                f"{name}: turning points within {_NEAR:g} virtual s of the cause",
-                f"{amount(turned, '%')} ({self.turned} of {self.curves}"
+                f"{name}: curves whose band holds all true probabilities",
+                f"{amount(whole, '%')} ({self.whole} of {self.curves})",
+                f"≥ {amount(_COVERED, '%')}",
+                whole >= _COVERED,
+            ),
+            Figure(
+                f"{name}: curves with all steps within {_NEAR:g} virtual s of their causes, and no "
+                "others",
+                f"{amount(right, '%')} ({self.right} of {self.curves}"
                 + (f"; mean error {amount(sum(self.errors) / len(self.errors), 's')})"
                    if self.errors else ")"),
                 f"≥ {amount(_RIGHT, '%')}",
-                turned >= _RIGHT,
+                right >= _RIGHT,
             ),
         ]  # fmt: skip
 
@@ -95,17 +117,14 @@ def _tally(known: Known, curves: int, path: Path) -> _Tally:
     """The curve of every seed number; one pool of workers draws all of them."""
     tally, failure = _Tally(), bp.failure(known.failure)
     with bp.open(path) as run:
-        horizon = run.at(known.horizon)
-        question, _ = ask(run, failure, horizon=horizon, noise=None)
+        how = {"horizon": run.at(known.horizon), "precision": _PRECISION, "points": _POINTS}
+        question, _ = ask(run, failure, **how)
         with (
-            Pool(run, failure, question.horizon, noise=None) as pool,
+            Pool(run, failure, question.horizon, noise=question.noise) as pool,
             progress.task(f"curves of {known.name}", curves, "curves") as task,
         ):
             for seed in range(1, curves + 1):
-                question, settings = ask(
-                    run, failure, points=_POINTS, precision=_PRECISION,
-                    horizon=horizon, seed=seed, noise=None,
-                )  # fmt: skip
+                question, settings = ask(run, failure, seed=seed, **how)
                 tally.add(known, collect(run, question, settings, lambda: nullcontext(pool)))
                 task.update(seed)
     return tally

@@ -32,6 +32,7 @@ from opening import opening
 from rewinding import rewinding
 from scale import FULL, QUICK, Scale
 from sharing import sharing
+from simulated import simulated
 from states import states
 from storing import storing
 from subjects import SUBJECTS, identity, recorded
@@ -54,7 +55,7 @@ _MEASURES: dict[str, Callable[[Scale, Path], list[Figure]]] = {
     measure.__name__: measure
     for measure in (
         recordings, opening, rewinding, branching, idling, sharing, states, storing,
-        interleaving, instants, futures, curves, known_answers, mutants,
+        interleaving, instants, futures, curves, known_answers, simulated, mutants,
     )
 }  # fmt: skip
 

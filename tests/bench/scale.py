@@ -36,6 +36,8 @@ class Scale:
     precision: float
     """Half width of the intervals of the demo's curve."""
     mutants: int
+    simulated: int
+    """Curves of each shape."""
 
 
 FULL = Scale(
@@ -55,6 +57,7 @@ FULL = Scale(
     instants=10_000,
     precision=0.1,
     mutants=20_000,
+    simulated=10_000,
 )
 QUICK = Scale(
     recording=20,
@@ -73,4 +76,5 @@ QUICK = Scale(
     instants=100,
     precision=0.3,
     mutants=200,
+    simulated=50,
 )

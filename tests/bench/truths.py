@@ -1,7 +1,7 @@
 """Systems of which one can calculate how likely their failure is: tests/machine/systems/known.
 
-Each has a recording that failed; ``probability`` says how likely the failure is when everything
-random is drawn anew from an instant of that recording on.
+Each has a recording; ``probability`` says how likely the failure is when everything random is drawn
+anew from an instant of that recording on.
 """
 
 from __future__ import annotations
@@ -10,12 +10,15 @@ import itertools
 import shutil
 from bisect import bisect_right
 from dataclasses import dataclass
+from fractions import Fraction
+from math import prod
 from pathlib import Path
+from typing import Any
 
 import branchpoint as bp
 from branchpoint.errors import BranchpointError
 
-UNKNOWN = -0.010, 0.006
+UNKNOWN = -0.010, 0.012
 """Seconds around the nominal instant of a draw for which no probability is stated: within the first
 the guest takes notice of a seed, within the second the number is drawn. (The scripts count from
 their own start, which comes some 5 ms after vtime 0; test_known_systems sees to it that they have
@@ -35,10 +38,16 @@ class Known:
     """Of the compose file and the service."""
     steps: tuple[tuple[float, float], ...]
     """(vtime, probability from there on), in order; the first at 0."""
-    cause: float
-    """The vtime at which the most is decided: where the turning point belongs."""
+    causes: tuple[float, ...]
+    """The vtimes at which much is decided at once, so that a step of the curve belongs there."""
     horizon: float
     """The vtime by which a future that fails has failed (all but one of 20 000, in ``race``)."""
+    fails: bool = True
+    """Whether the recording is of a run that failed."""
+    said: tuple[str, ...] = ()
+    """Lines that the recorded run must say, where its history decides what the curve is."""
+    lasting: float = 0.0
+    """Seconds that a change takes, which is no step therefore; 0: there is none."""
 
     @property
     def compose(self) -> Path:
@@ -63,9 +72,9 @@ class Known:
         return self.steps[index - 1][1]
 
     def record(self, path: Path) -> int:
-        """Record it at ``path`` with the first seed from 1 on that makes it fail; the seed.
+        """Record it at ``path`` with the first seed from 1 on with which it does what is wanted.
 
-        The recording goes on until after the horizon.
+        The recording of a failure goes on until after the horizon. Returns the seed.
         """
         for seed in itertools.islice(itertools.count(1), SEEDS):
             with bp.record(
@@ -76,29 +85,71 @@ class Known:
                 until=self.failure,
                 after=AFTER,
             ) as run:
-                if run.manifest.failure is not None:
+                failed = run.manifest.failure is not None
+                said = {event.text for event in run.events.where(type="log")}
+                if failed == self.fails and said.issuperset(self.said):
                     return seed
             shutil.rmtree(path)
-        raise BranchpointError(f"{self.name} fails with none of {SEEDS} seeds")
+        raise BranchpointError(f"{self.name} does not do what is wanted with {SEEDS} seeds")
 
 
-TWO_COINS = Known("two-coins", ((0, 0.25), (10, 0.5), (20, 1)), cause=20, horizon=31)
+def _all(name: str, check: float, *draws: tuple[float, int, int], **more: Any) -> Known:
+    """Fails at ``check`` when all draws come out bad: (vtime, bad cases, all cases)."""
+    left = [Fraction(bad, of) for _, bad, of in draws]
+    begins = [0.0, *(vtime for vtime, _, _ in draws)]
+    steps = tuple((vtime, float(prod(left[i:]))) for i, vtime in enumerate(begins))
+    causes = more.pop("causes", tuple(begins[1:]))
+    return Known(name, steps, causes, check + 1, **more)
+
+
+def _any(name: str, check: float, *draws: tuple[float, int, int], **more: Any) -> Known:
+    """Fails at ``check`` when any draw comes out bad; in the recording none does."""
+    left = [1 - Fraction(bad, of) for _, bad, of in draws]
+    begins = [0.0, *(vtime for vtime, _, _ in draws)]
+    steps = tuple((vtime, float(1 - prod(left[i:]))) for i, vtime in enumerate(begins))
+    return Known(name, steps, more.pop("causes", ()), check + 1, fails=False, **more)
+
+
+TWO_COINS = Known("two-coins", ((0, 0.25), (10, 0.5), (20, 1)), (10, 20), horizon=31)
 """Heads twice. Both tosses decide equally much as a factor, the second one more as a difference."""
 
 _FAILS = 0.4  # of one try
 RETRY = Known(
     "retry",
     tuple((2.0 * done, _FAILS ** (3 - done)) for done in range(4)),
-    cause=6,
+    (6,),
     horizon=9,
 )
 """Three tries in vain."""
 
 _RATES = 0.5, 1.5  # a second
-RACE = Known("race", ((0, _RATES[0] / sum(_RATES)), (4, 1)), cause=4, horizon=4 + 5)
+RACE = Known("race", ((0, _RATES[0] / sum(_RATES)), (4, 1)), (4,), horizon=4 + 5)
 """The first of two exponential timers rings first."""
 
-BAKED = Known("baked", ((0, 0.5), (4, 1)), cause=4, horizon=35)
+BAKED = Known("baked", ((0, 0.5), (4, 1)), (4,), horizon=35)
 """Decided long before it shows."""
 
-ALL = (TWO_COINS, RETRY, RACE, BAKED)
+DICE = _all("dice", 24, (6, 1, 2), (12, 2, 3), (18, 3, 4))
+"""Three draws that decide equally much: no step is larger than another."""
+
+SEVEN = _all("seven", 18, *((2.0 * i, i, i + 1) for i in range(1, 8)))
+"""Seven small steps, two seconds apart."""
+
+TWO_CAUSES = Known(
+    "two-causes", ((0, 1 - 0.6**2), (8, 0.4), (16, 1)), (8, 16), horizon=25,
+    said=("draw at 8: good", "draw at 16: bad"),
+)  # fmt: skip
+"""Either of two draws is enough; in the recording it was the second one."""
+
+RAMP = _all("ramp", 22, *((6 + 0.5 * i, 3 + i, 4 + i) for i in range(24)), causes=(), lasting=11.5)
+"""Twenty-four small steps, half a second apart: none can be told from the next."""
+
+HAZARD = _any("hazard", 24, *((0.5 * i, 1, 20) for i in range(1, 44)), lasting=21)
+"""At each half second it may happen, and does not: P falls all the time."""
+
+NEVER = Known("never", ((0, 0),), (), horizon=21, fails=False)
+ALWAYS = _all("always", 20, (10, 1, 1), causes=())
+RARE = Known("rare", ((0, 1 / 200), (10, 0)), (), horizon=21, fails=False)
+"""A step that is too small to be found with a curve's futures."""
+
+ALL = (TWO_COINS, RETRY, RACE, BAKED, DICE, SEVEN, TWO_CAUSES, RAMP, HAZARD, NEVER, ALWAYS, RARE)

@@ -16,7 +16,7 @@ from branchpoint.explore.steps import Steps
 from branchpoint.explore.stopping import AIM, interval
 
 COINS = SYSTEMS[0]
-REPEATS = 40  # of a curve, with other seeds; `make bench` does a hundred, on machines
+REPEATS = 20  # of a curve, with other seeds; `make bench` does a hundred, on machines
 
 
 def counted(allocation: Allocation) -> dict[int, tuple[int, int]]:
@@ -58,7 +58,7 @@ def test_curves_hold_the_truth(system: Known) -> None:
 def test_the_curve_is_the_same_however_the_futures_come() -> None:
     """With many workers or one, in any order, stopped and begun again."""
     expected, _ = drawn(COINS, settings(3))
-    for attempt in range(5):
+    for attempt in range(3):
         shuffle = random.Random(attempt)
         runner = Runner(COINS)
         allocation = Allocation(settings(3), runner.known)
@@ -106,10 +106,11 @@ def test_what_is_certain_gets_few_futures() -> None:
 def test_jobs_fill_the_workers_with_what_is_needed_anyway() -> None:
     runner = Runner(COINS)
     allocation = Allocation(settings(), runner.known)
-    for _ in runner.run(allocation.jobs()):
-        pass
-    some, many = allocation.jobs(1), allocation.jobs(200)
-    assert len(many) >= 200 > len(some)
+    while len(some := allocation.jobs(1)) > 2 * 16:  # those beside one gap
+        for _ in runner.run(some):
+            pass
+    many = allocation.jobs(60)
+    assert len(many) >= 60 > len(some)
     assert many[: len(some)] == some
     for _ in runner.run(many):
         pass

@@ -13,6 +13,7 @@ import branchpoint as bp
 from branchpoint.explore.workers import Pool
 
 BEFORE = 0.015  # seconds before a draw at which a seed still comes in time: see truths.UNKNOWN
+MOST_POINTS = 7  # at which a system is asked
 FUTURES = int(os.environ.get("BRANCHPOINT_TEST_FUTURES", "40"))  # at each point
 
 
@@ -26,11 +27,13 @@ def recorded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
         yield known, run
 
 
-def test_the_recording_failed_once_and_late(recorded: tuple[Known, bp.Recording]) -> None:
+def test_the_recording_failed_once_and_late_or_not(recorded: tuple[Known, bp.Recording]) -> None:
     known, run = recorded
-    (exit_,) = run.events.where(type="container.exit")
-    assert exit_.fields["code"] == "1"
-    assert known.steps[-1][0] < exit_.vtime < known.horizon
+    exits = run.events.where(type="container.exit")
+    assert len(exits) == known.fails
+    for exit_ in exits:
+        assert exit_.fields["code"] == "1"
+        assert known.steps[-1][0] < exit_.vtime < known.horizon
 
 
 def test_it_speaks_when_something_was_drawn(recorded: tuple[Known, bp.Recording]) -> None:
@@ -39,7 +42,7 @@ def test_it_speaks_when_something_was_drawn(recorded: tuple[Known, bp.Recording]
     drawn = [vtime for vtime, _ in known.steps[1:]]
     if known is truths.BAKED:
         assert len(lines) == 1
-        assert lines[0].vtime > known.cause + 29
+        assert lines[0].vtime > known.causes[0] + 29
     else:
         said = [event.vtime for event in lines][: len(drawn)]
         calculated = 0.02 if known is truths.RACE else 0  # from what was drawn, before it is said
@@ -50,6 +53,8 @@ def test_it_speaks_when_something_was_drawn(recorded: tuple[Known, bp.Recording]
 def test_it_sleeps(recorded: tuple[Known, bp.Recording]) -> None:
     """Many futures of it are affordable only when it does nothing in between."""
     known, run = recorded
+    if known is truths.HAZARD:
+        pytest.skip("it draws all the time")
     script = "cat /proc/1/schedstat"
     branch = run.at(0.5).branch()
     (begin, _, woken) = map(int, bp.bash(script).run(branch, known.container).output.split())
@@ -63,7 +68,8 @@ def test_futures_fail_as_often_as_calculated(recorded: tuple[Known, bp.Recording
     known, run = recorded
     begins = [vtime for vtime, _ in known.steps]
     looked_at = [vtime - BEFORE for vtime in begins[1:]] + [vtime + 0.1 for vtime in begins]
-    points = {run.at(vtime).at: known.probability(vtime) for vtime in looked_at}
+    some = looked_at[:: -(-len(looked_at) // MOST_POINTS)]
+    points = {run.at(vtime).at: known.probability(vtime) for vtime in some}
     verdicts: dict[int, list[str]] = {at: [] for at in points}
     with Pool(
         run, bp.failure(known.failure), run.at(known.horizon).at, noise=None, workers=2

@@ -120,6 +120,12 @@ class Allocation:
             row.extend(self._known)
             yield from row.draws
 
+    def counts(self, at: int) -> tuple[int, int]:
+        """How many futures failed off a point so far, of how many that are not censored."""
+        row = self._rows[at]
+        row.extend(self._known)
+        return row.counts
+
     def missing(self) -> int:
         """How many futures are still to be drawn, as things look now; 0: the curve is done."""
         if self._done:

@@ -1,0 +1,277 @@
+"""Do a curve's estimates, intervals and steps hold? Asked by simulation, many thousand times.
+
+The curves are drawn by the code that draws those of recordings; only their futures are coins whose
+P is known at each instant. Whoever watches may stop a curve at any moment, so it is looked at all
+along: at every moment intervals have to hold.
+"""
+
+from __future__ import annotations
+
+import os
+from bisect import bisect_right
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from math import exp
+from pathlib import Path
+
+import numpy as np
+from figures import Figure, amount
+from scale import Scale
+
+from branchpoint import progress
+from branchpoint.explore.allocation import Allocation, Settings
+from branchpoint.explore.draws import Draw
+from branchpoint.explore.proportion import LEVEL
+from branchpoint.explore.steps import Steps
+from branchpoint.explore.stopping import estimate, interval
+
+_SECOND = 1_000_000_000
+_LENGTH = 30  # seconds
+_LOOK = 61  # futures between two moments at which the curve is looked at
+_WATCHED = 10  # of one curve in so many, steps are looked at all along, which takes long
+_PART = 50  # curves of one process
+_PRECISION = 0.1
+_COVERED, _BIAS, _FALSE = 0.94, 0.005, 0.05  # bars
+
+
+@dataclass(frozen=True)
+class Shape:
+    """P(failure) as a function of the instant."""
+
+    name: str
+    values: tuple[tuple[float, float], ...] = ()
+    """(second, P from there on)."""
+    smooth: Callable[[float], float] | None = None
+    lasting: float = 0.0
+    """Seconds that a smooth change takes."""
+    near: float = 0.5
+    """Seconds between a step that is right and its cause."""
+    findable: bool = True
+    """Whether all its steps are large enough to be found with a curve's futures."""
+
+    def p(self, second: float) -> float:
+        if self.smooth is not None:
+            return self.smooth(second)
+        return self.values[bisect_right(self.values, second, key=lambda v: v[0]) - 1][1]
+
+    @property
+    def causes(self) -> list[float]:
+        return [second for second, _ in self.values[1:]]
+
+
+def _ramp(second: float) -> float:
+    return 0.1 + 0.8 * min(max((second - 8) / 12, 0.0), 1.0)
+
+
+def _hazard(second: float) -> float:
+    return 1 - exp(-0.08 * (_LENGTH - second))
+
+
+SHAPES = (
+    Shape("never", ((0, 0.0),)),
+    Shape("always", ((0, 1.0),)),
+    Shape("0.5 %", ((0, 0.005),)),
+    Shape("7 % all along", ((0, 0.07),)),
+    Shape("a third all along", ((0, 1 / 3),)),
+    Shape("two coins", ((0, 0.25), (10.3, 0.5), (20.1, 1.0))),
+    Shape("three dice", ((0, 0.1), (6, 0.36), (13.1, 0.74), (21, 1.0))),
+    Shape("0 to 10 %", ((0, 0.0), (15.2, 0.1)), near=3),
+    Shape("5 to 20 %", ((0, 0.05), (15.2, 0.2)), near=3),
+    Shape("seven steps", tuple((3.7 * i, (i + 1) / 8) for i in range(8)), findable=False),
+    Shape("a ramp", smooth=_ramp, lasting=12),
+    Shape("a hazard", smooth=_hazard, lasting=_LENGTH),
+)
+
+
+@dataclass
+class _Tally:
+    """What was seen of one shape."""
+
+    curves: int = 0
+    futures: int = 0
+    points: int = 0
+    covered: int = 0
+    """Of points of finished curves."""
+    whole: int = 0
+    """Finished curves whose band holds P at all points."""
+    right: int = 0
+    """Finished curves whose steps are right."""
+    errors: dict[int, tuple[float, float, int]] = field(default_factory=dict)
+    """For each first point: sum and sum of squares of what was estimated too high, how many."""
+    looks: dict[int, tuple[int, int]] = field(default_factory=dict)
+    """For each number of futures after which was looked: intervals that held, of how many."""
+    watched: int = 0
+    """Curves whose steps were looked at all along."""
+    early: int = 0
+    """Those that told a step where there is none, at any moment."""
+
+    def merge(self, other: _Tally) -> None:
+        for name in (
+            "curves",
+            "futures",
+            "points",
+            "covered",
+            "whole",
+            "right",
+            "watched",
+            "early",
+        ):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        for key, parts in other.errors.items():
+            known = self.errors.get(key, (0.0, 0.0, 0))
+            self.errors[key] = tuple(a + b for a, b in zip(known, parts, strict=True))
+        for key, (held, of) in other.looks.items():
+            known_held, known_of = self.looks.get(key, (0, 0))
+            self.looks[key] = known_held + held, known_of + of
+
+
+class _Futures:
+    """Futures that are there as far as there were so many at all."""
+
+    _VERDICTS = (
+        Draw(at=0, seed=0, verdict="passed", end=0),
+        Draw(at=0, seed=0, verdict="failed", failed_at=0, end=0),
+    )
+
+    def __init__(self, shape: Shape, seed: int) -> None:
+        self._shape = shape
+        self._seed = seed
+        self._rows: dict[int, np.ndarray] = {}
+        self._taken: set[tuple[int, int]] = set()
+        self.allowed = 0
+
+    def known(self, at: int, seed: int) -> Draw | None:
+        if (at, seed) not in self._taken:
+            if len(self._taken) >= self.allowed:
+                return None
+            self._taken.add((at, seed))
+        if at not in self._rows:
+            draw = np.random.default_rng([self._seed, at])
+            self._rows[at] = draw.random(1024) < self._shape.p(at / _SECOND)
+        return self._VERDICTS[int(self._rows[at][seed])]
+
+    def __len__(self) -> int:
+        return len(self._taken)
+
+
+def _curves(shape: Shape, seeds: range) -> _Tally:
+    tally = _Tally()
+    for seed in seeds:
+        futures = _Futures(shape, seed)
+        allocation = Allocation(Settings(0, _LENGTH * _SECOND), futures.known)
+        first = list(allocation.points)
+        watched = seed % _WATCHED == 0
+        early = done = False
+        while not done:
+            futures.allowed += _LOOK
+            done = not allocation.jobs()
+            points = list(_points(allocation))
+            held = _held(shape, points, LEVEL)
+            known, of = tally.looks.get(futures.allowed, (0, 0))
+            tally.looks[futures.allowed] = known + sum(held), of + len(held)
+            early = early or (watched and _is_wrong(shape, points))
+        tally.curves += 1
+        tally.futures += len(futures)
+        tally.points += len(held)
+        tally.covered += sum(held)
+        tally.whole += all(_held(shape, points, 1 - (1 - LEVEL) / len(points)))
+        tally.right += _is_right(shape, points)
+        tally.watched += watched
+        tally.early += early
+        for at, k, n in points:
+            if at in first:
+                error = estimate(k, n, _PRECISION) - shape.p(at / _SECOND)
+                total, squares, count = tally.errors.get(at, (0.0, 0.0, 0))
+                tally.errors[at] = total + error, squares + error**2, count + 1
+    return tally
+
+
+def _held(shape: Shape, points: list[tuple[int, int, int]], level: float) -> list[bool]:
+    """For each point whether its interval holds the truth."""
+    found = []
+    for at, k, n in points:
+        low, high = interval(k, n, _PRECISION, level)
+        found.append(low <= shape.p(at / _SECOND) <= high)
+    return found
+
+
+def _points(allocation: Allocation) -> Iterator[tuple[int, int, int]]:
+    """(instant, failed, counted) of each point that has futures."""
+    for at in allocation.points:
+        k, n = allocation.counts(at)
+        if n:
+            yield at, k, n
+
+
+def _sudden(points: list[tuple[int, int, int]]) -> list[float]:
+    found = Steps(*map(list, zip(*points, strict=True))).steps
+    return [step.at / _SECOND for step in found if not step.gradual]
+
+
+def _is_wrong(shape: Shape, points: list[tuple[int, int, int]]) -> bool:
+    """Whether a sudden step is told of which the interval holds no cause."""
+    found = Steps(*map(list, zip(*points, strict=True))).steps
+    for step in found:
+        low, high = step.low / _SECOND, step.high / _SECOND
+        if shape.lasting:
+            if high - low < shape.lasting / 4:
+                return True
+        elif not any(low <= cause <= high for cause in shape.causes):
+            return True
+    return False
+
+
+def _is_right(shape: Shape, points: list[tuple[int, int, int]]) -> bool:
+    if shape.lasting:
+        return not _is_wrong(shape, points)
+    sudden = _sudden(points)
+    others = [at for at in sudden if all(abs(at - cause) > shape.near for cause in shape.causes)]
+    found = [any(abs(at - cause) <= shape.near for at in sudden) for cause in shape.causes]
+    return not others and (all(found) or not shape.findable)
+
+
+def simulated(scale: Scale, work: Path) -> list[Figure]:
+    """Curves of each shape, in all cores."""
+    with ProcessPoolExecutor(os.cpu_count()) as pool:
+        found: list[Figure] = []
+        for shape in SHAPES:
+            parts = [range(i, min(i + _PART, scale.simulated))
+                     for i in range(0, scale.simulated, _PART)]  # fmt: skip
+            tally = _Tally()
+            with progress.task(
+                f"simulated curves, {shape.name}", scale.simulated, "curves"
+            ) as task:
+                for part in pool.map(partial(_curves, shape), parts):
+                    tally.merge(part)
+                    task.update(tally.curves)
+            found += _figures(shape, tally)
+    return found
+
+
+def _figures(shape: Shape, tally: _Tally) -> list[Figure]:
+    worst = min(held / of for held, of in tally.looks.values() if of >= 1000 or of == max(
+        each for _, each in tally.looks.values()))  # fmt: skip
+    bias = max((total / count for total, _, count in tally.errors.values()), key=abs)
+    squares, of = next((s, c) for t, s, c in tally.errors.values() if t / c == bias)
+    whole, right = tally.whole / tally.curves, tally.right / tally.curves
+    early = tally.early / tally.watched
+    name = f"simulated, {shape.name}: "
+    return [
+        Figure(
+            f"{name}95 % intervals that hold, at the worst moment to stop",
+            f"{amount(worst, '%')} (at the end {amount(tally.covered / tally.points, '%')}; "
+            f"{tally.curves} curves of {round(tally.futures / tally.curves)} futures)",
+            f"≥ {amount(_COVERED, '%')}", worst >= _COVERED,
+        ),
+        Figure(f"{name}bands that hold at all points", amount(whole, "%"),
+               f"≥ {amount(LEVEL, '%')}", whole >= LEVEL),
+        Figure(f"{name}largest bias of an estimate",
+               f"{bias:+.4f} (standard error {(squares / of / of) ** 0.5:.4f})",
+               f"≤ {_BIAS}", abs(bias) <= _BIAS),
+        Figure(f"{name}steps right", amount(right, "%"), "≥ 95 %", right >= 1 - _FALSE),
+        Figure(f"{name}curves that told a wrong step at any moment",
+               f"{amount(early, '%')} of {tally.watched}",
+               f"≤ {amount(_FALSE, '%')}", early <= _FALSE),
+    ]  # fmt: skip
