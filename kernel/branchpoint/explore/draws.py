@@ -55,12 +55,18 @@ class Draw(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Digest of what happened after the fork, without instants; equal ones took the same course."""
     causes: Annotated[list[Cause], Meta(max_length=MOST_CAUSES)] = []
     """What happened after the fork and before the failure: "fault kill db.1", "exit web.1 1"."""
+    instants: Annotated[list[Ns], Meta(max_length=MOST_CAUSES)] = []
+    """When each of the causes happened first, absolute ns. Draws of earlier versions have none."""
 
     def __post_init__(self) -> None:
         if (self.failed_at is not None) != (self.verdict == "failed"):
             raise ValueError("a failed draw, and no other, has an instant at which it failed")
         if self.end < self.at or not self.at <= (self.failed_at or self.at) <= self.end:
             raise ValueError("a draw ends before it begins, or fails outside its time")
+        if len(self.instants) not in (0, len(self.causes)):
+            raise ValueError("a draw has an instant for each cause, or none at all")
+        if any(not self.at <= instant <= self.end for instant in self.instants):
+            raise ValueError("a cause lies outside the time of its draw")
 
 
 class Question(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -130,18 +136,24 @@ class Draws:
                 most = f"{MOST_DRAWS} futures, or from more than {MOST_POINTS} instants"
                 yield f"{shown}: more than {most}; the rest is left out"
                 break
-            self._known.setdefault((draw.at, draw.seed), draw)
+            if self._is_news(draw):
+                self._known[draw.at, draw.seed] = draw
         if outside:
             start = f"{outside} future{'s' if outside > 1 else ''} that would begin"
             yield f"{shown}: {start} outside the recording: left out"
 
     def add(self, draw: Draw) -> None:
         """Keep one more draw, on disk before anything else is done with it."""
-        if (draw.at, draw.seed) in self._known:
+        if not self._is_news(draw):
             return
         if self._ledger is not None:
             self._ledger.append(draw)
         self._known[draw.at, draw.seed] = draw
+
+    def _is_news(self, draw: Draw) -> bool:
+        """Whether the future is new, or known from an earlier version, which kept no instants."""
+        known = self._known.get((draw.at, draw.seed))
+        return known is None or (bool(draw.instants) and not known.instants)
 
     def get(self, at: int, seed: int) -> Draw | None:
         """The draw of one future, when it is known."""
