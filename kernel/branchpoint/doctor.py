@@ -131,7 +131,7 @@ def torture(image: GuestImage, folder: Path, part: str = "") -> Subject:
     ``part`` is the name of a control whose part of the guest is wanted alone; ``folder`` is for
     files that the subject needs.
     """
-    kernel = _torture_kernel(image, folder, part)
+    kernel = torture_kernel(image, folder, part)
     symbols = image.kallsyms
     spec = Spec(_RAM, (), symbols["__switch_to_asm"], symbols["init_task"], image.young)
     empty = hash_pages(np.zeros((1, PAGE), np.uint8))
@@ -152,8 +152,8 @@ def control(image: GuestImage, folder: Path, name: str) -> Subject:
     return dataclasses.replace(subject, name=f"{name} cure off", start=start, boot=start)
 
 
-def _torture_kernel(image: GuestImage, folder: Path, part: str) -> Kernel:
-    """A kernel whose init is the torture program."""
+def torture_kernel(image: GuestImage, folder: Path, part: str = "") -> Kernel:
+    """A kernel whose init is the torture program, or a part of it as for :func:`torture`."""
     tree = Tree()
     tree.add_file("init", static_program([_SOURCE]), 0o755)
     initrd = folder / "initrd"
