@@ -81,3 +81,15 @@ def test_futures_fail_as_often_as_calculated(recorded: tuple[Known, bp.Recording
         assert failed + passed == FUTURES
         allowed = 4 * math.sqrt(truth * (1 - truth) / FUTURES)
         assert failed / FUTURES == pytest.approx(truth, abs=allowed), (at - run.origin) / 1e9
+
+
+def test_rare_failures_are_asked_for(recorded: tuple[Known, bp.Recording]) -> None:
+    known, run = recorded
+    if known is not truths.RETRY:
+        pytest.skip("one system is enough")
+    found = run.how_rare(known.failure, 0.1, precision=0.6, horizon=run.at(known.horizon))
+    assert found.failed == 11
+    low, high = found.interval
+    assert low <= known.probability(0.1) <= high
+    assert high / low < 5
+    assert "11 of " in repr(found)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, Self
 
 from branchpoint.errors import BranchpointError
 from branchpoint.explore.allocation import SEEDS
@@ -30,6 +30,62 @@ from 12 s before the failure takes a second of one of two cores. Where 5 % fail,
 expected, and 2, which are enough for a cause that both have among hundreds, fail in 98 of 100."""
 
 
+class Sample:
+    """Futures off one moment, which have numbers, are run when they are asked for, and are kept.
+
+    To be used in a ``with`` block, at whose end its workers end.
+    """
+
+    def __init__(
+        self,
+        run: Recording,
+        moment: Any,
+        failure: Failure,
+        *,
+        horizon: Any,
+        workers: int | str | None,
+        seed: int,
+        noise: Any,
+        lines: bool = True,
+    ) -> None:
+        """``lines``: whether lines of logs are noted, too. The rest: see ``Recording.contrast``."""
+        self._run, self._timeline = run, Timeline(run, moment)
+        self.moment = self._timeline.moment
+        """Where they begin."""
+        here = self.moment
+        # Those of the recording are futures as those of a curve, and stay with it.
+        self._recorded = here.at <= run.manifest.end and here.inputs == run.end.inputs
+        until = run.end if here.at <= run.manifest.end else here
+        self._question, _ = question_of(until, failure, here.at, horizon, noise)
+        self._first, self._lines = seed * SEEDS, lines
+        title = f"{failure.name} from {here}"
+        self._trials = Trials(run, failure, self._question, workers, title)
+
+    def run(self, numbers: range, note: str = "") -> list[Outcome]:
+        """What becomes of the futures with these numbers; ``note`` is shown meanwhile."""
+        outcomes = self._trials.run([self._job(number) for number in numbers], note)
+        if self._recorded:
+            draws = draws_of(self._run, self._question)
+            for outcome in outcomes:
+                draws.add(outcome.draw)
+            draws.ask(outcome.draw for outcome in outcomes)
+        return outcomes
+
+    def _job(self, number: int) -> Job:
+        seed, here = self._first + number, self.moment.at
+        if self._recorded:
+            return Job(here, seed, lines=self._lines)
+        timeline = self._timeline
+        return timeline.job(timeline.reseeded(seed, self._question.noise), here, lines=self._lines)
+
+    def __enter__(self) -> Self:
+        self._trials.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._trials.__exit__(*error)
+
+
 def contrast_off(
     run: Recording,
     moment: Any,
@@ -38,36 +94,14 @@ def contrast_off(
     *,
     only: str,
     lines: bool,
-    horizon: Any,
-    workers: int | str | None,
-    seed: int,
-    noise: Any,
+    **how: Any,
 ) -> Contrast:
-    """See ``Recording.contrast``."""
+    """See ``Recording.contrast``; ``how`` is as for :class:`Sample`."""
     if futures is not None and futures < 1:
         raise BranchpointError(f"{futures} futures tell nothing", "leave out futures=")
-    timeline = Timeline(run, moment)
-    here = timeline.moment
-    recorded = here.at <= run.manifest.end and here.inputs == run.end.inputs
-    until = run.end if here.at <= run.manifest.end else here
-    question, _ = question_of(until, failure, here.at, horizon, noise)
-
-    def job(number: int) -> Job:
-        one = seed * SEEDS + number
-        if recorded:
-            return Job(here.at, one, lines=True)
-        return timeline.job(timeline.reseeded(one, question.noise), here.at, lines=True)
-
-    with Trials(run, failure, question, workers, f"{failure.name} from {here}") as trials:
-        outcomes = drawn(
-            lambda numbers, note: trials.run([job(number) for number in numbers], note), futures
-        )
-    if recorded:  # they are futures as those of a curve
-        draws = draws_of(run, question)
-        for outcome in outcomes:
-            draws.add(outcome.draw)
-        draws.ask(outcome.draw for outcome in outcomes)
-    about, censored = f"{failure.name}: futures from {here}", _count(outcomes, "censored")
+    with Sample(run, moment, failure, **how) as sample:
+        outcomes = drawn(sample.run, futures)
+    about, censored = f"{failure.name}: futures from {sample.moment}", _count(outcomes, "censored")
     return compare(looked_at(outcomes, lines=lines), about, only, censored)
 
 

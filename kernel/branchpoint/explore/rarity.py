@@ -1,0 +1,117 @@
+"""How rarely something fails from one moment on: as many futures as its rarity asks for.
+
+A curve wants P to a tenth, for which sixteen futures that pass are enough; a failure in one of a
+hundred runs asks for P to a share of itself. So futures are drawn until so many have failed: then P
+is known to about the same share of itself, however small it is. J. B. S. Haldane, On a method of
+estimating frequencies, Biometrika 33 (1945) 222-225.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from branchpoint.errors import BranchpointError
+from branchpoint.explore.proportion import LEVEL, quantile
+from branchpoint.explore.sample import Sample
+from branchpoint.explore.stopping import exact
+from branchpoint.timeline.failures import Failure
+from branchpoint.timeline.recording import Recording
+
+_BATCH = 32  # futures between two looks at how many failed
+_OFTEN = 0.1  # P from which it is given in per cent
+
+
+@dataclass(frozen=True)
+class Rarity:
+    """How often futures off one moment fail."""
+
+    about: str
+    failed: int
+    trials: int
+    """Futures that failed or passed."""
+    censored: int
+    """Futures of which nobody knows, as they ended early."""
+    wanted: int
+    """Failures at which no more futures are drawn."""
+
+    @property
+    def p(self) -> float:
+        """P(failure), without bias; not a number when there are no futures."""
+        if self._ended:
+            return (self.wanted - 1) / (self.trials - 1)
+        return self.failed / self.trials if self.trials else float("nan")
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The exact 95 % interval (low, high) of P(failure).
+
+        Censored futures may all have failed, or all have passed: it holds whichever is true.
+        """
+        if not self.trials + self.censored:
+            return 0.0, 1.0
+        low, _ = exact(self.failed, self.trials + self.censored)
+        if self._ended and not self.censored:  # the last one had to fail
+            return low, exact(self.failed - 1, self.trials - 1)[1]
+        failed = self.failed + self.censored
+        return low, exact(failed, self.trials + self.censored)[1]
+
+    @property
+    def at_most(self) -> float:
+        """What P(failure) is below with 95 %, for who only asks for that."""
+        failed = self.failed + self.censored
+        return exact(failed, self.trials + self.censored, 2 * LEVEL - 1)[1]
+
+    @property
+    def _ended(self) -> bool:
+        return self.failed >= self.wanted > 1
+
+    def __repr__(self) -> str:
+        counted = f"{self.failed} of {self.trials} futures failed"
+        lost = f"; {self.censored} more ended early and may have failed" if self.censored else ""
+        if not self.trials:
+            return f"{self.about}: nothing is known yet{lost}"
+        if not self.failed:
+            words = f"fewer than {_one_in(self.at_most)} (95 %)"
+        else:
+            low, high = self.interval
+            words = f"about {_one_in(self.p)} (95 %: {_one_in(low)} to {_one_in(high)})"
+        return f"{self.about}: {words}; {counted}{lost}"
+
+
+def how_rare(
+    run: Recording, failure: Failure, moment: Any, *, precision: float, futures: int, **how: Any
+) -> Rarity:
+    """See ``Recording.how_rare``; ``how`` is as for :class:`Sample`."""
+    if not 0.05 <= precision < 1:
+        raise BranchpointError(
+            f"precision={precision!r} is no share of P(failure)", "give one from 0.05 to 0.9"
+        )
+    if futures < 1:
+        raise BranchpointError(f"{futures} futures tell nothing", "leave out futures=")
+    wanted = max(math.ceil((quantile(LEVEL) / precision) ** 2), 2)
+    with Sample(run, moment, failure, lines=False, **how) as sample:
+        verdicts: list[str] = []
+        while len(verdicts) < futures and verdicts.count("failed") < wanted:
+            numbers = range(len(verdicts), min(len(verdicts) + _BATCH, futures))
+            note = f"{verdicts.count('failed')} of {len(verdicts)} failed" if verdicts else ""
+            outcomes = sample.run(numbers, note)
+            verdicts += [outcome.draw.verdict for outcome in outcomes]
+    # Up to the failure that was the last one wanted, not to the end of its batch.
+    failures = [number for number, verdict in enumerate(verdicts) if verdict == "failed"]
+    used = verdicts[: failures[wanted - 1] + 1] if len(failures) >= wanted else verdicts
+    return Rarity(
+        f"{failure.name} from {sample.moment}",
+        used.count("failed"),
+        len(used) - used.count("censored"),
+        used.count("censored"),
+        wanted,
+    )
+
+
+def _one_in(p: float) -> str:
+    """A probability in words."""
+    if p <= 0:
+        return "never"
+    return f"{p:.0%}" if p >= _OFTEN else f"1 in {1 / p:.0f}"
