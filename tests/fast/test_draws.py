@@ -28,6 +28,7 @@ def path(tmp_path: Path) -> Path:
 
 def test_what_was_drawn_is_there_again(path: Path) -> None:
     failed = draw(2, 5, verdict="failed", failed_at=ORIGIN + 2 * SECOND, causes=["exit db.1 1"])
+    failed = msgspec.structs.replace(failed, instants=[failed.at])
     with RecordingFiles.open(path, write=True) as files:
         draws = Draws(files, QUESTION)
         draws.add(draw())
@@ -41,6 +42,22 @@ def test_what_was_drawn_is_there_again(path: Path) -> None:
         assert draws.get(failed.at, 6) is None
         assert questions(files) == [QUESTION]
         assert draws.damage == files.warnings == []
+
+
+def test_draws_of_earlier_versions_are_read(path: Path) -> None:
+    """They have no instants of causes."""
+    old = msgspec.to_builtins(draw(3, causes=["exit db.1 1"]))
+    del old["instants"]
+    with RecordingFiles.open(path, write=True) as files:
+        draws = Draws(files, QUESTION)
+        draws.add(draw())
+        assert draws._ledger is not None
+        earlier = msgspec.defstruct("Earlier", [(key, object) for key in old])
+        draws._ledger.append(earlier(**old))
+        again = Draws(files, QUESTION)
+        assert [one.causes for one in again] == [[], ["exit db.1 1"]]
+        assert [one.instants for one in again] == [[], []]
+        assert again.damage == []
 
 
 def test_each_question_has_its_own_draws(path: Path) -> None:
@@ -96,6 +113,14 @@ def test_a_draw_cut_off_by_a_crash_costs_only_itself(path: Path) -> None:
         {"course": "zz"},
         {"causes": ["x" * 201]},
         {"causes": ["x"] * 257},
+        {"causes": ["x"], "instants": [ORIGIN + SECOND] * 2},
+        {"causes": ["x", "y"], "instants": [ORIGIN + SECOND]},
+        {"causes": ["x"], "instants": [ORIGIN + SECOND - 1]},
+        {"causes": ["x"], "instants": [ORIGIN + 2 * SECOND + 1]},
+        {"causes": ["x"], "instants": [-1]},
+        {"causes": ["x"], "instants": [2**63]},
+        {"instants": [ORIGIN + SECOND]},
+        {"instants": [ORIGIN + SECOND] * 257},
         {"more": 1},
     ],
 )

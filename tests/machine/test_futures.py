@@ -117,6 +117,8 @@ def test_causes_and_course_tell_what_happened(small: bp.Recording) -> None:
     assert quiet.causes == []
     assert killed.causes[0] == "exit client.1 signal 9"
     assert "start client.1" in killed.causes
+    when = dict(zip(killed.causes, killed.instants, strict=True))
+    assert at <= when["exit client.1 signal 9"] < when["start client.1"] < killed.end
     assert quiet.course != killed.course
 
 
@@ -129,6 +131,7 @@ def test_a_machine_that_stops_for_good_is_censored(small: bp.Recording) -> None:
     draw = maker.run(Job(at, 1, inputs)).draw
     assert draw.verdict == "censored"
     assert draw.causes[-1].startswith("censored: ")
+    assert draw.instants[-1] == draw.end
     assert maker.run(Job(at, 1)).draw.verdict == "passed"
 
 

@@ -55,12 +55,18 @@ class Draw(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Digest of what happened after the fork, without instants; equal ones took the same course."""
     causes: Annotated[list[Cause], Meta(max_length=MOST_CAUSES)] = []
     """What happened after the fork and before the failure: "fault kill db.1", "exit web.1 1"."""
+    instants: Annotated[list[Ns], Meta(max_length=MOST_CAUSES)] = []
+    """When each of the causes happened first, absolute ns. Draws of earlier versions have none."""
 
     def __post_init__(self) -> None:
         if (self.failed_at is not None) != (self.verdict == "failed"):
             raise ValueError("a failed draw, and no other, has an instant at which it failed")
         if self.end < self.at or not self.at <= (self.failed_at or self.at) <= self.end:
             raise ValueError("a draw ends before it begins, or fails outside its time")
+        if len(self.instants) not in (0, len(self.causes)):
+            raise ValueError("a draw has an instant for each cause, or none at all")
+        if any(not self.at <= instant <= self.end for instant in self.instants):
+            raise ValueError("a cause lies outside the time of its draw")
 
 
 class Question(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -271,7 +271,7 @@ class _Future:
         self.job = job
         self.judge = judge
         self.history = history
-        self.causes: list[str] = []
+        self.causes: dict[str, int] = {}
         self.seen: dict[str, int] = {}
         self._courses: dict[str, Any] = {}
 
@@ -311,8 +311,8 @@ class _Future:
             if self.job.lines and len(self.seen) < MOST_SEEN and (line := line_signature(event)):
                 self.seen.setdefault(line, event.at)
         elif said:
-            if said not in self.causes:
-                self.causes = [*self.causes, said][:MOST_CAUSES]
+            if len(self.causes) < MOST_CAUSES:
+                self.causes.setdefault(said, event.at)
             if self.job.lines:
                 self.seen.setdefault(said, event.at)
 
@@ -326,21 +326,25 @@ class _Future:
 
     def censored(self, end: int, why: MachineError) -> Draw:
         """The same for a future that did not get to its horizon."""
-        self.causes = [*self.causes[: MOST_CAUSES - 1], f"censored: {why.message}"[:LONGEST_CAUSE]]
+        causes = dict(list(self.causes.items())[: MOST_CAUSES - 1])
+        self.causes = {**causes, f"censored: {why.message}"[:LONGEST_CAUSE]: end}
         return self._draw("censored", None, end)
 
     def _draw(self, verdict: Any, failed_at: int | None, end: int) -> Draw:
         whole = blake3()
         for who in sorted(self._courses):
             whole.update(f"{who}\0".encode() + self._courses[who].digest())
+        at, end = self.job.at, max(end, failed_at or 0)
         return Draw(
-            at=self.job.at,
+            at=at,
             seed=self.job.seed or 0,
             verdict=verdict,
             failed_at=failed_at,
-            end=max(end, failed_at or 0),
+            end=end,
             course=whole.hexdigest(16),
-            causes=self.causes,
+            causes=list(self.causes),
+            # The agent may have been about to say the first ones at the fork.
+            instants=[min(max(instant, at), end) for instant in self.causes.values()],
         )
 
 
