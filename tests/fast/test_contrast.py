@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import random
+import re
 
 import pytest
 
-from branchpoint.explore.contrast import compare, contrast
+from branchpoint.errors import BranchpointError
+from branchpoint.explore.contrast import Compared, compare, contrast
 from branchpoint.explore.draws import LONGEST_CAUSE, Draw
-from branchpoint.explore.future import Outcome, line_signature
+from branchpoint.explore.future import line_signature
 from branchpoint.explore.proportion import difference
-from branchpoint.explore.sample import looked_at
 from branchpoint.timeline.events import Event
 
 KILL = "fault kill primary.tip-retransmitter.1"
 
 
-def draws(failed: bool, *futures: list[str]) -> list[Draw]:
-    """Futures with these causes."""
+def draws(failed: bool, *futures: list[str], dated: bool = True) -> list[Draw]:
+    """Futures with these causes, which all happened in the first ns."""
     return [
         Draw(
             at=1,
@@ -26,6 +26,7 @@ def draws(failed: bool, *futures: list[str]) -> list[Draw]:
             failed_at=2 if failed else None,
             end=3,
             causes=causes,
+            instants=[1] * len(causes) if dated else [],
         )
         for seed, causes in enumerate(futures)
     ]
@@ -45,25 +46,33 @@ SOME = [
 
 def test_the_decisive_cause_comes_first() -> None:
     found = contrast(SOME)
-    assert str(found.rows[0]).startswith(f"{KILL}: 19/20 failing against 1/20 passing (+0.90, ")
-    assert found.rows[0] in found.decisive
+    assert repr(found).splitlines() == [
+        "futures: 20 failing, 20 passing",
+        "3 of 4 causes differ by more than chance does in 5 of 100 contrasts",
+        f"{KILL}: in 19 of 20 failing, 1 of 20 passing futures; by chance: under 0.1 %",
+        "start db.1: in 19 of 20 failing, 2 of 20 passing futures; by chance: under 0.1 %",
+        "fault latency db.1: in 0 of 20 failing, 8 of 20 passing futures; by chance: 0.5 %",
+    ]
     assert [row.cause for row in found.decisive] == [KILL, "start db.1", "fault latency db.1"]
     assert found.rows[2].effect == pytest.approx(-0.4)
-    assert [row.strength for row in found.rows] == sorted(
-        (row.strength for row in found.rows), reverse=True
-    )
+    chances = [row.chance for row in found.rows]
+    assert chances == sorted(chances)
 
 
-def test_many_comparisons_make_each_interval_wider() -> None:
+def test_more_causes_make_each_more_probable_by_chance() -> None:
     found = contrast(SOME)
-    assert found.compared == 4
-    assert found.level == pytest.approx(1 - 0.05 / 4)
-    alone = contrast(SOME, only="fault kill *")
-    assert (alone.compared, alone.level) == (1, pytest.approx(0.95))
-    row = alone.rows[0]
+    alone = contrast(SOME, only="fault latency *")
+    assert (found.compared, alone.compared) == (4, 1)
+    assert alone.rows[0].chance == pytest.approx(alone.rows[0].alone)
+    assert found.rows[2].alone == alone.rows[0].alone
+    assert found.rows[2].chance > 1.5 * alone.rows[0].chance
+    assert "1 of 1 cause differs" in repr(alone)
+
+
+def test_intervals_are_those_of_each_cause_alone() -> None:
+    row = contrast(SOME).rows[0]
     assert (row.low, row.high) == pytest.approx(difference(19, 20, 1, 20))
-    assert found.rows[0].low < row.low < row.high < found.rows[0].high
-    assert "3 of 4 causes differ; intervals hold together with 95% (98.75% each)" in repr(found)
+    assert "95" not in repr(contrast(SOME))
 
 
 def test_the_table_has_the_same_numbers() -> None:
@@ -71,11 +80,15 @@ def test_the_table_has_the_same_numbers() -> None:
     row = frame.set_index("cause").loc[KILL]
     assert tuple(row[["failing", "failed", "passing", "passed"]]) == (19, 20, 1, 20)
     assert row.low <= row.effect <= row.high
+    assert row.alone < row.chance < 1e-6
+    assert list(frame.group) == [0, 1, 2, 3]
 
 
 def test_what_is_always_there_tells_nothing() -> None:
     found = contrast([*draws(True, ["a", "b"], ["a"]), *draws(False, ["a"], ["a"])])
     assert [row.cause for row in found.rows] == ["b"]
+    alike = contrast([*draws(True, *[["a"]] * 9), *draws(False, *[["a"]] * 9)])
+    assert "nothing happened in some of these futures and not in others" in repr(alike)
 
 
 def test_of_equals_what_came_first_comes_first() -> None:
@@ -85,70 +98,155 @@ def test_of_equals_what_came_first_comes_first() -> None:
     assert [row.cause for row in found.rows] == [*story, "b", "a"]
 
 
-def test_censored_futures_are_left_out() -> None:
+def test_what_happens_together_is_told_once() -> None:
+    """Else a traceback of twenty lines hides whatever comes after it."""
+    story = [KILL, "exit db.1", *(f"line {n}" for n in range(20))]
+    rare = ["fault clog db.1"]
+    found = contrast([*draws(True, *[story + rare] * 8, story), *draws(False, *[[]] * 30, rare)])
+    lines = repr(found).splitlines()[2:]
+    assert [line.partition(": in")[0] for line in lines] == [
+        f"{KILL} (and 21 more in the same futures)", "fault clog db.1"
+    ]  # fmt: skip
+    assert len(found.rows) == 23
+    page = found._repr_html_()
+    assert "(and 21 more in the same futures)" in page
+    assert page.count("<tr>") == 3
+
+
+def test_only_the_first_groups_are_told() -> None:
+    failing = [[f"c{n}" for n in range(20) if n != left] for left in range(20)]
+    found = contrast([*draws(True, *failing), *draws(False, *[[]] * 40)])
+    lines = repr(found).splitlines()
+    assert len(lines) == 2 + 12 + 1
+    assert lines[-1] == "... and 8 causes more"
+    assert "and 8 causes more" in found._repr_html_()
+
+
+def test_where_none_differs_the_nearest_are_told() -> None:
+    found = contrast(
+        [*draws(True, *[["a", "b"], ["c"]] * 6), *draws(False, *[["a"], ["b", "d"], ["c"]] * 4)]
+    )
+    lines = repr(found).splitlines()
+    assert lines[1] == "none of 4 causes differs by more than chance; the nearest:"
+    assert len(lines) == 5
+    assert all(re.search(r"by chance: \d+ %$", line) for line in lines[2:])
+    assert found.decisive == [] and not found.too_few
+
+
+def test_censored_futures_are_told_and_left_out() -> None:
     lost = Draw(at=1, seed=99, verdict="censored", end=3, causes=[KILL])
-    assert repr(contrast([*SOME, lost])) == repr(contrast(SOME))
+    found = contrast([*SOME, lost])
+    assert found.rows == contrast(SOME).rows
+    assert "20 failing, 20 passing, 1 censored and not counted" in repr(found)
 
 
 def test_a_cause_counts_once_a_future() -> None:
-    found = contrast([*draws(True, [KILL, KILL]), *draws(False, [])])
+    found = compare([(True, [KILL, KILL]), (False, [])], "")
     assert (found.rows[0].failing, found.rows[0].failed) == (1, 1)
 
 
-def test_with_one_kind_of_future_nothing_is_decided() -> None:
-    assert contrast([]).decisive == []
-    only_failing = contrast(draws(True, [KILL], [KILL], []))
-    assert only_failing.decisive == []
-    assert "0 of 1 causes differ" in repr(only_failing)
-
-
 def test_names_of_strangers_are_inert() -> None:
-    found = contrast([*draws(True, ["<script>\x1b[31m"]), *draws(False, [])])
+    found = contrast([*draws(True, *[["<script>\x1b[31m"]] * 9), *draws(False, *[[]] * 9)])
+    assert "&lt;script&gt;" in found._repr_html_()
     assert "<script>" not in found._repr_html_()
     assert "\x1b" not in repr(found)
-    assert len(contrast(draws(True, *[[f"{n:0200}"] for n in range(200)]))._repr_html_()) < 20_000
+    many = [[f"{n:0200}"] for n in range(200)]
+    assert len(contrast(draws(True, *many))._repr_html_()) < 20_000
 
 
-# -- many causes
+@pytest.mark.parametrize(
+    ("chance", "words"),
+    [
+        (0.0, "under 0.1 %"), (0.0009, "under 0.1 %"), (0.0022, "0.2 %"), (0.013, "1.3 %"),
+        (0.0499, "4.9 %"), (0.04999, "4.9 %"), (0.05, "5 %"), (0.05001, "5.1 %"), (0.23, "23 %"),
+        (1.0, "100 %"),
+    ],
+)  # fmt: skip
+def test_a_probability_stays_on_its_side_of_the_limit(chance: float, words: str) -> None:
+    """Rounded to 5 %, nobody would know whether it was found."""
+    row = Compared("a", 1, 2, 3, 4, -1, 1, alone=0.001, chance=chance, group=0)
+    assert str(row).endswith(f"by chance: {words}")
+    assert row.found == (chance < 0.05)
 
 
-def test_rare_causes_do_not_widen_the_intervals_of_others() -> None:
-    """Each future has a line of its own, which cannot tell anything."""
-    futures = [
-        (failed, ["cause"] * failed + [f"line {n}"]) for n in range(40) for failed in [n < 20]
+# -- too few
+
+
+def noisy(failed: int, passed: int, causes: int = 200) -> list[Draw]:
+    """Futures of which each has some of many causes, and the failing ones have KILL."""
+
+    def some(number: int) -> list[str]:
+        return [f"word {each}" for each in range(causes) if (each * 7 + number) % 37 == 0]
+
+    failing = [[*some(number), KILL] for number in range(failed)]
+    return [*draws(True, *failing), *draws(False, *[some(failed + n) for n in range(passed)])]
+
+
+def test_with_too_few_failures_it_says_how_many_futures_would_do() -> None:
+    found = contrast(noisy(1, 39))
+    assert found.too_few and found.decisive == []
+    assert repr(found).splitlines() == [
+        "futures: 1 failing, 39 passing",
+        "too few failures to tell: 1 of 40 futures failed",
+        f"about {found.enough} futures would do: run.contrast(..., futures={found.enough})",
     ]
-    found = compare(futures, "", many=True)
-    assert [row.cause for row in found.rows] == ["cause"]
-    assert found.level == pytest.approx(0.95)
-    widened = compare(futures, "")
-    assert (widened.compared, widened.level) == (41, pytest.approx(1 - 0.05 / 41))
-    assert widened.rows[0].low < found.rows[0].low
+    assert "about" in found._repr_html_() and "<table>" not in found._repr_html_()
+    assert found.enough is not None
+    more = contrast(noisy(found.enough // 40, found.enough - found.enough // 40))
+    assert not more.too_few
+    assert [row.cause for row in more.decisive] == [KILL]
 
 
-def test_no_cause_that_differs_is_left_out_as_too_rare() -> None:
-    chance = random.Random(1)
-    for _ in range(50):
-        futures = [
-            (
-                chance.random() < 0.4,
-                [f"c{n}" for n in range(30) if chance.random() < 0.07 * (n % 6)],
-            )
-            for _ in range(chance.randint(4, 40))
-        ]
-        all_of_them = {row.cause for row in compare(futures, "").decisive}
-        assert all_of_them <= {row.cause for row in compare(futures, "", many=True).decisive}
+def test_too_few_may_pass_as_well() -> None:
+    futures = [*draws(True, *[["a"], ["b"]] * 19), *draws(False, ["c"])]
+    assert contrast(futures).too_few is False  # it lies in the only one, and nothing else does
+    found = contrast([*futures, *draws(True, *[[f"d{n}"] for n in range(20)])])
+    assert found.too_few
+    assert "too few passing futures to tell: 1 of 59 futures passed" in repr(found)
 
 
-def test_few_differ_by_chance_alone() -> None:
-    """In 200 samples without any difference, at most some 5 % may show one."""
-    chance, wrong = random.Random(2), 0
-    for _ in range(200):
-        futures = [
-            (n % 2 == 0, [f"c{i}" for i in range(20) if chance.random() < i / 20])
-            for n in range(40)
-        ]
-        wrong += bool(compare(futures, "", many=True).decisive)
-    assert wrong <= 20
+@pytest.mark.parametrize(
+    ("futures", "words", "where"),
+    [
+        (draws(True, [KILL], [KILL], []), "passing futures to tell: none of 3", "less often"),
+        (draws(False, [KILL], []), "failures to tell: none of 2", "more often"),
+    ],
+)
+def test_with_one_kind_of_future_nothing_is_decided(
+    futures: list[Draw], words: str, where: str
+) -> None:
+    found = contrast(futures)
+    assert found.decisive == [] and found.too_few and found.enough is None
+    assert f"too few {words}" in repr(found)
+    assert f"take a moment from which it fails {where}" in repr(found)
+
+
+def test_without_futures_nothing_is_said() -> None:
+    assert repr(contrast([])) == "futures: 0 failing, 0 passing\nno future failed or passed"
+
+
+def test_a_perfect_cause_is_found_as_soon_as_there_are_not_too_few() -> None:
+    for failed in range(1, 7):
+        found = contrast(noisy(failed, 40))
+        assert found.too_few != (KILL in [row.cause for row in found.decisive])
+    assert not found.too_few
+
+
+# -- draws of earlier versions
+
+
+def test_draws_without_instants_are_not_compared() -> None:
+    """Whole passing futures against the beginnings of failing ones: that would be unfair."""
+    new = [*draws(True, *[[KILL]] * 9), *draws(False, *[["a"]] * 9)]
+    old = draws(False, ["a"], dated=False)
+    with pytest.raises(BranchpointError, match="kept by an earlier version") as caught:
+        contrast([*new, *old])
+    assert "run.contrast(moment, failure) draws new ones" in caught.value.hint
+
+
+def test_those_that_failed_or_in_which_nothing_happened_need_none() -> None:
+    old = [*draws(True, *[[KILL]] * 9, dated=False), *draws(False, *[[]] * 9, dated=False)]
+    assert [row.cause for row in contrast(old).decisive] == [KILL]
 
 
 # -- lines
@@ -180,25 +278,3 @@ def test_lines_of_the_kernel_count_and_those_of_commands_do_not() -> None:
     assert line("hello", source="process", container="") == ""
     assert line("   ") == ""
     assert len(line("x" * 70_000)) == LONGEST_CAUSE
-
-
-def outcome(failed_at: int | None, **seen: int) -> Outcome:
-    verdict = "passed" if failed_at is None else "failed"
-    draw = Draw(at=0, seed=0, verdict=verdict, failed_at=failed_at, end=100)  # type: ignore[arg-type]
-    return Outcome(draw, seen=seen)
-
-
-def test_all_futures_are_looked_at_for_as_long() -> None:
-    """What comes later than the failures does not seem to prevent them."""
-    failing = [outcome(at, early=5) for at in (20, 40)]
-    passing = [outcome(None, early=5, middle=30, late=90) for _ in range(4)]
-    found = list(looked_at([*passing, *failing]))
-    assert found == [
-        (False, ["early"]),
-        (False, ["early"]),
-        (False, ["early", "middle"]),
-        (False, ["early", "middle"]),
-        (True, ["early"]),
-        (True, ["early"]),
-    ]
-    assert list(looked_at(passing[:1])) == [(False, ["early", "middle", "late"])]

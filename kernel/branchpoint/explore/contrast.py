@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from functools import cached_property
 from html import escape
 from typing import TYPE_CHECKING
 
+from branchpoint.errors import BranchpointError
 from branchpoint.explore.draws import Draw
-from branchpoint.explore.proportion import LEVEL, difference
+from branchpoint.explore.exact import LIMIT, Chances, perfect
+from branchpoint.explore.proportion import difference
+from branchpoint.explore.stretches import Seen, equal_stretches
 from branchpoint.timeline import tables
 from branchpoint.timeline.listing import inert
 
@@ -18,6 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _ROWS = 12  # causes that are shown
+_NEAREST = 3  # that are shown where none is found
 _WIDTH = 80  # characters of a cause that are shown
 
 
@@ -34,7 +40,15 @@ class Compared:
     """All passing futures."""
     low: float
     high: float
-    """Interval of the difference of the two shares."""
+    """95 % interval (Newcombe's) of the difference of the two shares, for who looks at this cause
+    alone. Of many such intervals some miss the truth: what is found is decided by ``chance``."""
+    alone: float
+    """The probability that chance makes it look as odd, if it does not matter (Fisher's exact
+    test, two-sided), for who had this cause in mind before."""
+    chance: float
+    """The probability that chance makes any of all causes compared look as odd, at most."""
+    group: int
+    """Causes with the same number happened in the same futures, so no contrast tells them apart."""
 
     @property
     def effect(self) -> float:
@@ -42,153 +56,241 @@ class Compared:
         return _share(self.failing, self.failed) - _share(self.passing, self.passed)
 
     @property
-    def strength(self) -> float:
-        """How far from 0 the difference is at least; negative when it may be 0."""
-        return max(self.low, -self.high)
+    def found(self) -> bool:
+        """Whether chance alone does this in fewer than 5 % of all cases."""
+        return self.chance < LIMIT
 
     def __str__(self) -> str:
+        return self.along(0)
+
+    def along(self, others: int) -> str:
+        """In words, with so many ``others`` of its group."""
         return (
-            f"{inert(self.cause, _WIDTH)}: {self.failing}/{self.failed} failing against "
-            f"{self.passing}/{self.passed} passing ({self.effect:+.2f}, "
-            f"{self.low:+.2f} to {self.high:+.2f})"
+            f"{_named(self, others)}: in {self.failing} of {self.failed} failing, "
+            f"{self.passing} of {self.passed} passing futures; by chance: {_percent(self.chance)}"
         )
 
 
 class Contrast:
-    """Causes by how much more frequent they are in failing than in passing futures, or less.
+    """Causes that failing futures have and passing ones have not, or the other way round.
 
-    Each of ``compared`` intervals has a level so much higher that all of them together hold the
-    truth with 95 % (Bonferroni). A future ends with its failure: what would come after it is not
-    seen in failing futures, but is in passing ones.
+    ``chance`` of a cause says how often chance alone makes any of all compared causes look as odd.
+    What is found below 5 % is ``decisive``: where no cause matters, one is found in at most 5 of
+    100 contrasts. Finding a cause does not say why: it may come with the true one.
+
+    All futures are looked at for as long (:mod:`stretches`), since one ends with its failure.
     """
 
-    def __init__(self, rows: list[Compared], compared: int, level: float, about: str) -> None:
+    def __init__(self, rows: list[Compared], about: str, failed: int, passed: int) -> None:
         self.rows = rows
-        """The strongest first."""
-        self.compared = compared
-        """How many causes were compared."""
-        self.level = level
-        """Level of each interval."""
+        """All causes that were compared, the least probable by chance first."""
         self.about = about
+        self.failed = failed
+        """Futures that failed."""
+        self.passed = passed
+        """Futures that passed."""
+
+    @property
+    def compared(self) -> int:
+        """How many causes were compared."""
+        return len(self.rows)
 
     @property
     def decisive(self) -> list[Compared]:
-        """The causes whose difference is not 0, as far as the intervals tell."""
-        return [row for row in self.rows if row.strength > 0]
+        """The causes that are found: what chance does to one of all in fewer than 5 % of cases."""
+        return [row for row in self.rows if row.found]
+
+    @cached_property
+    def too_few(self) -> bool:
+        """Whether so few futures failed, or passed, that not even a cause which all of these have,
+        and no other future, could be told from chance among so many causes.
+        """
+        if self.decisive:
+            return False
+        counts = [row.failing for row in self.rows], [row.passing for row in self.rows]
+        return Chances(*counts, self.failed, self.passed).of_perfect >= LIMIT
+
+    @property
+    def enough(self) -> int | None:
+        """About how many futures would do, when there are too few, if as large a share of them
+        fails. None: there are enough, or nobody knows, as none failed or none passed.
+        """
+        few, total = min(self.failed, self.passed), self.failed + self.passed
+        if not few or not self.too_few:
+            return None
+        needed = few + 1
+        while perfect(needed, _for(needed, few, total)) * (self.compared + 1) >= LIMIT:
+            needed += 1
+        return _for(needed + 1, few, total)  # chance may give one less than can be expected
+
+    @property
+    def conclusion(self) -> list[str]:
+        """What it tells, in a few lines."""
+        found, of = len(self.decisive), _causes(self.compared)
+        if self.too_few:
+            return self._too_few()
+        if not self.rows:
+            return ["nothing happened in some of these futures and not in others"]
+        if not found:
+            return [f"none of {of} differs by more than chance; the nearest:"]
+        verb = "differs" if found == 1 else "differ"
+        return [f"{found} of {of} {verb} by more than chance does in 5 of 100 contrasts"]
+
+    def _too_few(self) -> list[str]:
+        few, total = min(self.failed, self.passed), self.failed + self.passed
+        if not total:
+            return ["no future failed or passed"]
+        fails = self.failed <= self.passed
+        kind, verb = ("failures", "failed") if fails else ("passing futures", "passed")
+        words = f"too few {kind} to tell: {few or 'none'} of {total} futures {verb}"
+        if (enough := self.enough) is not None:
+            return [words, f"about {enough} futures would do: run.contrast(..., futures={enough})"]
+        often = "more often" if fails else "less often"
+        return [words, f"take a moment from which it fails {often}: run.likelihood shows where"]
 
     @property
     def frame(self) -> pd.DataFrame:
-        """One row a cause: cause, failing, failed, passing, passed, effect, low, high."""
+        """One row a cause: cause, failing, failed, passing, passed, effect, low, high, alone,
+        chance, group. ``low`` and ``high`` are the 95 % interval of this cause's ``effect`` alone;
+        causes with the same ``group`` happened in the same futures.
+        """
         import pandas as pd
 
-        titles = ["cause", "failing", "failed", "passing", "passed", "effect", "low", "high"]
+        titles = [
+            "cause", "failing", "failed", "passing", "passed", "effect", "low", "high", "alone",
+            "chance", "group",
+        ]  # fmt: skip
         rows = [[getattr(row, title) for title in titles] for row in self.rows]
         return pd.DataFrame(rows, columns=titles)
 
-    def _foot(self) -> str:
-        found = len(self.decisive)
-        shown = f"{found} of {self.compared} causes differ" if self.compared else "nothing differs"
-        return f"{shown}; intervals hold together with {LEVEL:.0%} ({self.level:.2%} each)"
+    def _shown(self) -> tuple[list[tuple[Compared, int]], str]:
+        """One row of each group that is shown, and how many more that group has; and words for the
+        groups that are not.
+        """
+        if self.too_few:
+            return [], ""
+        groups: dict[int, list[Compared]] = {}
+        for row in self.decisive or self.rows:
+            groups.setdefault(row.group, []).append(row)
+        most = _ROWS if self.decisive else _NEAREST
+        shown = [(rows[0], len(rows) - 1) for rows in list(groups.values())[:most]]
+        more = sum(map(len, list(groups.values())[most:])) if self.decisive else 0
+        return shown, f"... and {_causes(more)} more" if more else ""
 
     def __repr__(self) -> str:
-        more = len(self.rows) - _ROWS
-        rest = [f"... and {more} more"] if more > 0 else []
-        return "\n".join([self.about, *map(str, self.rows[:_ROWS]), *rest, self._foot()])
+        shown, more = self._shown()
+        rows = [row.along(others) for row, others in shown]
+        return "\n".join([self.about, *self.conclusion, *rows, *filter(None, [more])])
 
     def _repr_html_(self) -> str:
+        shown, more = self._shown()
         rows = [
-            (inert(row.cause, _WIDTH), f"{row.failing}/{row.failed}", f"{row.passing}/{row.passed}",
-             f"{row.effect:+.2f}", f"{row.low:+.2f} to {row.high:+.2f}")
-            for row in self.rows[:_ROWS]
+            (_named(row, others), f"{row.failing} of {row.failed}",
+             f"{row.passing} of {row.passed}", _percent(row.chance))
+            for row, others in shown
         ]  # fmt: skip
-        titles = ("cause", "failing", "passing", "difference", "interval")
-        more = len(self.rows) - _ROWS
-        rest = f"... and {more} more; " if more > 0 else ""
-        return f"<p>{escape(self.about)}</p>{tables.html(titles, rows)}<p>{rest}{self._foot()}</p>"
+        lines = "".join(f"<p>{escape(line)}</p>" for line in (self.about, *self.conclusion))
+        titles = ("cause", "in failing futures", "in passing ones", "by chance")
+        return lines + (tables.html(titles, rows) if rows else "") + (more and f"<p>{more}</p>")
 
 
 def contrast(draws: Iterable[Draw], about: str = "futures", only: str = "*") -> Contrast:
-    """Compare the failing draws with the passing ones, cause by cause; see :func:`compare`."""
-    counted = (draw for draw in draws if draw.verdict != "censored")
-    return compare(((draw.verdict == "failed", draw.causes) for draw in counted), about, only)
+    """Compare failing draws with passing ones off the same moment, cause by cause, over equal
+    stretches of time; see :func:`compare`. They may have been chosen by their verdicts.
+
+    :raises BranchpointError: when it is not known when things happened in them.
+    """
+    given = list(draws)
+    counted = [draw for draw in given if draw.verdict != "censored"]
+    censored = len(given) - len(counted)
+    return compare(equal_stretches([_seen(draw) for draw in counted]), about, only, censored)
+
+
+def _seen(draw: Draw) -> Seen:
+    known = len(draw.instants) == len(draw.causes)
+    if not known and draw.failed_at is None:
+        raise BranchpointError(
+            "these futures were kept by an earlier version, without the instants of what happened "
+            "in them, so failing and passing ones cannot be compared fairly",
+            "run.contrast(moment, failure) draws new ones; so does run.likelihood with seed=1",
+        )
+    # Of one that failed, only what came before is kept, so its instants are not needed.
+    instants = draw.instants if known else [draw.at] * len(draw.causes)
+    return Seen(draw.failed_at, dict(zip(draw.causes, instants, strict=True)))
 
 
 def compare(
-    futures: Iterable[tuple[bool, Iterable[str]]],
-    about: str,
-    only: str = "*",
-    *,
-    many: bool = False,
+    futures: Iterable[tuple[bool, Iterable[str]]], about: str, only: str = "*", censored: int = 0
 ) -> Contrast:
     """Compare failing futures with passing ones, cause by cause; of each, whether it failed and
-    its causes are given, the earliest first. Of causes that differ as much, those come first that
-    came first.
+    its causes are given, the earliest first. Of causes that are as odd, those come first that
+    differ more, and then those that came first. So many more futures were ``censored``.
 
     ``only`` is a pattern for the causes to look at: ``"fault *"``. Those that happened in all
-    futures, failing and passing, tell nothing and are left out. When there are ``many``, so are
-    those too rare (or too common) to differ, whichever futures they happened in: they cannot be
-    found by mistake, so the others need no wider intervals because of them.
-
-    R. E. Tarone, A modified Bonferroni method for discrete data, Biometrics 46 (1990) 515-522.
+    futures, failing and passing, tell nothing and are left out. :mod:`exact` says how it is
+    decided which of the others differ.
     """
     given: dict[bool, Counter[str]] = {True: Counter(), False: Counter()}
     total: Counter[bool] = Counter()
     order: dict[tuple[bool, str], int] = {}
-    for failed, causes in futures:
+    where: dict[str, int] = {}  # a number that stands for the futures in which it happened
+    for number, (failed, causes) in enumerate(futures):
         total[failed] += 1
-        mine = dict.fromkeys(cause for cause in causes if fnmatchcase(cause, only))
+        mine = dict.fromkeys(
+            causes if only == "*" else (cause for cause in causes if fnmatchcase(cause, only))
+        )
         given[failed].update(mine.keys())
         for cause in mine:
             order.setdefault((failed, cause), len(order))
+            where[cause] = hash((where.get(cause, 0), number))
     names = [
         name
         for name in sorted(given[True] | given[False])
         if given[True][name] + given[False][name] < total.total()
     ]
-    if many:
-        counts = [given[True][name] + given[False][name] for name in names]
-        worth = _worth(counts, total[True], total[False])
-        names = [name for name, count in zip(names, counts, strict=True) if count in worth]
-    level = _level(len(names))
-    rows = []
-    for name in names:
-        failing, passing = given[True][name], given[False][name]
-        low, high = difference(failing, total[True], passing, total[False], level)
-        rows.append(
-            Compared(name, failing, passing, total[True], total[False], float(low), float(high))
-        )
+    failing, passing = [given[True][name] for name in names], [given[False][name] for name in names]
+    chances = Chances(failing, passing, total[True], total[False])
+    low, high = difference(failing, total[True], passing, total[False])
+    numbers = [each.tolist() for each in (low, high, chances.alone, chances.chance)]
+    rows = [
+        Compared(name, given[True][name], given[False][name], total[True], total[False], *each)
+        for name, *each in zip(names, *numbers, [where[name] for name in names], strict=True)
+    ]
 
     def place(row: Compared) -> tuple[float, float, bool, int]:
         failing = (True, row.cause) in order
-        return -row.strength, -abs(row.effect), not failing, order[failing, row.cause]
+        odd = round(math.log(row.alone), 6) if row.alone else -math.inf  # equal but for rounding
+        return odd, -abs(row.effect), not failing, order[failing, row.cause]
 
     rows.sort(key=place)
+    groups: dict[int, int] = {}
+    rows = [replace(row, group=groups.setdefault(row.group, len(groups))) for row in rows]
     words = f"{about}: {total[True]} failing, {total[False]} passing"
-    return Contrast(rows, len(rows), level, words)
+    if censored:
+        words += f", {censored} censored and not counted"
+    return Contrast(rows, words, total[True], total[False])
 
 
-def _level(compared: int) -> float:
-    return 1 - (1 - LEVEL) / max(compared, 1)
+def _named(row: Compared, others: int) -> str:
+    more = f" (and {others} more in the same futures)" if others else ""
+    return inert(row.cause, _WIDTH) + more
 
 
-def _worth(counts: list[int], failed: int, passed: int) -> set[int]:
-    """In how many futures a cause must have happened for its interval to have a chance not to
-    hold 0, when only such causes are compared.
-    """
-    for compared in range(1, len(counts) + 1):
-        level = _level(compared)
-        worth = {count for count in set(counts) if _may_differ(count, failed, passed, level)}
-        if sum(count in worth for count in counts) <= compared:
-            return worth
-    return set()
+def _for(needed: int, few: int, total: int) -> int:
+    """In how many futures so many fail, when ``few`` did in ``total``."""
+    return -(-needed * total // few)
 
 
-def _may_differ(count: int, failed: int, passed: int, level: float) -> bool:
-    """Whether the interval of the difference misses 0 in one of the two most extreme cases."""
-    most, least = min(count, failed), max(count - passed, 0)
-    low, _ = difference(most, failed, count - most, passed, level)
-    _, high = difference(least, failed, count - least, passed, level)
-    return bool(low > 0 or high < 0)
+def _causes(count: int) -> str:
+    return f"{count} cause" if count == 1 else f"{count} causes"
+
+
+def _percent(chance: float) -> str:
+    """A probability in words; on its own side of 5 %, whatever rounding does."""
+    if chance < 0.001:
+        return "under 0.1 %"
+    tenths = (math.floor if chance < LIMIT else math.ceil)(chance * 1000) / 10
+    return f"{tenths:g} %" if chance < 2 * LIMIT else f"{chance * 100:.0f} %"
 
 
 def _share(count: int, total: int) -> float:

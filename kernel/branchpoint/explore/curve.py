@@ -229,7 +229,10 @@ class Curve:
 
         ``at`` is anything that ``run.at`` takes; its nearest point is looked at. Without it: the
         last point before the turning point at which some futures failed and some passed, or that
-        with the most of both.
+        with the most of both. Where a point has too few futures, ``run.contrast`` draws more.
+
+        :raises BranchpointError: when there are no futures yet, or they were kept by an earlier
+            version, which did not note when things happened in them.
         """
         if not self.points:
             raise BranchpointError("this curve has no futures yet")

@@ -67,7 +67,7 @@ class Recording(timeline.Recording):
         moment: Any,
         failure: Failure | Query | EventSet | str,
         *,
-        futures: int = 40,
+        futures: int | None = None,
         only: str = "*",
         lines: bool = True,
         horizon: Any = None,
@@ -77,12 +77,17 @@ class Recording(timeline.Recording):
     ) -> Contrast:
         """What failing futures off one moment have that passing ones have not.
 
-        So many ``futures`` are drawn off the ``moment`` (of the recording or of a branch, or
-        anything that :meth:`at` takes), and what happened in them before the failure is compared:
-        faults, ends and starts of containers, violated assertions and, unless ``lines`` is False,
-        lines of the logs, with all numbers in them replaced by "#". Each gets the difference of
-        its shares and an interval. ``only`` is a pattern for what to look at: ``"fault *"``,
-        ``"log db.1:*"``. The rest is as for :meth:`likelihood`.
+        Futures are drawn off the ``moment`` (of the recording or of a branch, or anything that
+        :meth:`at` takes), and what happened in them before the failure is compared: faults, ends
+        and starts of containers, violated assertions and, unless ``lines`` is False, lines of the
+        logs, with all numbers in them replaced by "#". Those causes are found that differ more
+        between failing and passing futures than chance makes any of them differ in 5 of 100
+        contrasts.
+
+        With ``futures``, exactly so many are drawn. Without it, 40 and then more, until 6 of them
+        fail and 6 pass, at most 300. Where too few fail, it says about how many would do.
+        ``only`` is a pattern for what to look at: ``"fault *"``, ``"log db.1:*"``. The rest is as
+        for :meth:`likelihood`.
         """
         return contrast_off(
             self, moment, failure_of(failure), futures, only=only, lines=lines,

@@ -46,8 +46,11 @@ class Trials:
         self._pool: Pool | Cluster | None = None
         self._task: progress.Task | None = None
 
-    def run(self, jobs: Sequence[Job]) -> list[Outcome]:
-        """What becomes of these futures, in their order. Jobs need no numbers."""
+    def run(self, jobs: Sequence[Job], note: str | None = None) -> list[Outcome]:
+        """What becomes of these futures, in their order. Jobs need no numbers.
+
+        ``note`` is shown meanwhile.
+        """
         keys = [self._key(job) for job in jobs]
         missing = {
             key: job for key, job in zip(keys, jobs, strict=True) if key not in self._outcomes
@@ -63,7 +66,7 @@ class Trials:
             try:
                 for outcome in pool.outcomes(numbered):
                     self._outcomes[names[outcome.number]] = outcome
-                    task.update(task.done + 1)
+                    task.update(task.done + 1, note)
             except (KeyboardInterrupt, CancelledError) as stop:
                 known = sum(name in self._outcomes for name in names)
                 stop.add_note(

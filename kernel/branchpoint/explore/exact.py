@@ -1,0 +1,115 @@
+"""Whether causes differ by more than chance: an exact test of each, and of all of them together.
+
+R. A. Fisher, The logic of inductive inference, J. R. Stat. Soc. 98 (1935) 39-82: a cause that has
+nothing to do with the verdicts has fallen among the futures as if these were shuffled. So, of the
+futures in which it happened, the number that failed has a hypergeometric distribution. Two-sided:
+all numbers count that are at most as probable as the one that was found.
+
+Many causes are compared at once, and most happen too rarely (or too often) ever to look odd. Such
+a cause cannot be found by mistake, so others need not make up for it. R. E. Tarone, A modified
+Bonferroni method for discrete data, Biometrics 46 (1990) 515-522, counts only those that can. Here
+each counts with the probability with which it can, exactly, which is never more: P. H. Westfall and
+R. D. Wolfinger, Multiple tests with discrete distributions, Am. Stat. 51 (1997) 3-8. The sum over
+all causes bounds how often any of them looks as odd by chance, however they depend on each other.
+
+Futures are taken as independent, and a cause as one that does not matter when knowing it tells
+nothing about verdicts and about the instants of failures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from math import exp, lgamma
+
+import numpy as np
+from numpy.typing import NDArray
+
+LIMIT = 0.05
+"""What chance does in fewer of all cases than this counts as found."""
+_ALIKE = 1 + 1e-7  # probabilities whose quotient is smaller are equal but for rounding
+_AT_ONCE = 1 << 20  # numbers in a table
+
+Floats = NDArray[np.float64]
+
+
+class Chances:
+    """The tests of all causes that were seen in ``failed`` failing and ``passed`` passing futures.
+
+    ``failing`` and ``passing`` say in how many of both each of them happened.
+    """
+
+    def __init__(
+        self, failing: Sequence[int], passing: Sequence[int], failed: int, passed: int
+    ) -> None:
+        self._few, self._total = min(failed, passed), failed + passed
+        found = np.asarray(failing if failed <= passed else passing, int)  # among the fewer ones
+        counts = np.asarray(failing, int) + np.asarray(passing, int)
+        self._counts, which, self._causes = np.unique(
+            counts, return_inverse=True, return_counts=True
+        )
+        self.alone: Floats = np.ones(len(counts))
+        """Of each cause: the probability that it looks as odd or odder by chance."""
+        for rows, levels, places in self._tables():
+            mine = np.flatnonzero((which >= rows.start) & (which < rows.stop))
+            row = which[mine] - rows.start
+            self.alone[mine] = levels[row, places[row, found[mine]]]
+        self.chance: Floats = self.any_below(self.alone)
+        """Of each cause: how probably chance makes any of them all look as odd, at most."""
+
+    def any_below(self, levels: Floats) -> Floats:
+        """How probably, at most, chance gives any cause a probability as low as each of these."""
+        wanted, which = np.unique(levels, return_inverse=True)
+        total = np.zeros(len(wanted))
+        for rows, table, _ in self._tables():
+            for row, causes in zip(table, self._causes[rows], strict=True):
+                index = np.searchsorted(row, wanted * _ALIKE, "right")
+                total += causes * np.where(index > 0, row[index - 1], 0)
+        return np.minimum(total, 1)[which]
+
+    @property
+    def of_perfect(self) -> float:
+        """What :attr:`chance` would be of one more cause, in all failing futures and no other."""
+        if not self._few:
+            return 1.0
+        alone = perfect(self._few, self._total)
+        return min(alone + float(self.any_below(np.array([alone]))[0]), 1.0)
+
+    def _tables(self) -> Iterator[tuple[slice, Floats, NDArray[np.intp]]]:
+        """For a stretch of the counts: all probabilities that a cause of that count may have,
+        ascending (0 where there are fewer), and for each number of its futures among the fewer
+        ones the place of its own.
+        """
+        step = max(_AT_ONCE // (self._few + 1), 1)
+        for start in range(0, len(self._counts), step):
+            rows = slice(start, min(start + step, len(self._counts)))
+            weights = _weights(self._counts[rows, None], self._few, self._total)
+            order = np.argsort(weights, axis=1, kind="stable")
+            ascending = np.take_along_axis(weights, order, axis=1)
+            last = np.ones(ascending.shape, bool)
+            last[:, :-1] = ascending[:, 1:] > ascending[:, :-1] * _ALIKE
+            sums = np.where(last, np.minimum(np.cumsum(ascending, axis=1), 1), np.inf)
+            levels = np.minimum.accumulate(sums[:, ::-1], axis=1)[:, ::-1]
+            yield rows, np.where(ascending > 0, levels, 0), np.argsort(order, axis=1)
+
+
+def perfect(few: int, total: int) -> float:
+    """The probability that a cause lies by chance exactly in those ``few`` of ``total`` futures
+    that fail (or in those that pass), and in no other.
+    """
+    ways = lgamma(total + 1) - lgamma(few + 1) - lgamma(total - few + 1)
+    return (1 + (2 * few == total)) * exp(-ways)
+
+
+def _weights(counts: NDArray[np.int_], few: int, total: int) -> Floats:
+    """How probably 0, 1, ... ``few`` of the fewer futures are among ``counts`` of ``total``."""
+    from scipy.special import gammaln  # a quarter of a second, which not every session needs
+
+    def ways(of: NDArray[np.int_] | int, chosen: NDArray[np.int_]) -> Floats:
+        with np.errstate(invalid="ignore"):
+            found: Floats = gammaln(of + 1.0) - gammaln(chosen + 1.0) - gammaln(of - chosen + 1.0)
+        return np.where((chosen >= 0) & (chosen <= of), found, -np.inf)
+
+    among = np.arange(few + 1)[None, :]
+    others = total - few
+    whole = ways(total, counts)
+    return np.exp(ways(few, among) + ways(others, counts - among) - whole)
