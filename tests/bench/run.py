@@ -17,6 +17,7 @@ from pathlib import Path
 import soaking
 import table
 from branching import branching
+from contrasts import contrasts
 from cost import adopt, bury, cost
 from curves import curves
 from figures import Figure
@@ -54,7 +55,7 @@ _MEASURES: dict[str, Callable[[Scale, Path], list[Figure]]] = {
     measure.__name__: measure
     for measure in (
         recordings, opening, rewinding, branching, idling, sharing, states, storing,
-        interleaving, instants, futures, curves, known_answers, mutants,
+        interleaving, instants, futures, curves, known_answers, contrasts, mutants,
     )
 }  # fmt: skip
 

@@ -27,6 +27,8 @@ class Scale:
     """Futures of one virtual second of idle etcd."""
     curves: int
     """Of each system with a known answer."""
+    contrasts: int
+    """Of each kind."""
     futures: int
     """In which a lost update is waited for."""
     every: int
@@ -50,6 +52,7 @@ FULL = Scale(
     stretches=6,
     seconds=400,
     curves=100,
+    contrasts=2000,
     futures=200,
     every=100_000,
     instants=10_000,
@@ -68,6 +71,7 @@ QUICK = Scale(
     stretches=1,
     seconds=40,
     curves=2,
+    contrasts=50,
     futures=10,
     every=500,
     instants=100,
