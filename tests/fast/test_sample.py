@@ -46,6 +46,7 @@ def test_it_goes_on_until_enough_fail_and_enough_pass() -> None:
     assert batches == [40, 40, 33]
     assert sum(each.draw.verdict == "failed" for each in found) == 6
     assert drawing(lambda n: "failed" if n % 20 else "passed")[1] == batches
+    assert drawing(lambda n: "passed" if n % 8 else "failed")[1] == [40, 7]  # 5, and the sixth
     assert drawing(lambda n: "failed" if n % 5 else "passed")[1] == [40]
 
 

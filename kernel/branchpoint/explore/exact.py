@@ -69,8 +69,6 @@ class Chances:
     @property
     def of_perfect(self) -> float:
         """What :attr:`chance` would be of one more cause, in all failing futures and no other."""
-        if not self._few:
-            return 1.0
         alone = perfect(self._few, self._total)
         return min(alone + float(self.any_below(np.array([alone]))[0]), 1.0)
 
