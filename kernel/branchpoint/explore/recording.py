@@ -85,7 +85,7 @@ class Recording(timeline.Recording):
         contrasts.
 
         With ``futures``, exactly so many are drawn. Without it, 40 and then more, until 6 of them
-        fail and 6 pass, at most 300. Where too few fail, it says about how many would do.
+        fail and 6 pass, at most 120. Where too few fail, it says about how many would do.
         ``only`` is a pattern for what to look at: ``"fault *"``, ``"log db.1:*"``. The rest is as
         for :meth:`likelihood`.
         """

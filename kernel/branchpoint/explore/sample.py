@@ -24,10 +24,10 @@ OF_EACH = 6
 """So many have to fail and so many to pass. Among 40 futures or more, that is enough for a cause
 that all failing ones have, and no other, to be found among 100 000; and for one that two of the six
 lack, among hundreds."""
-MOST = 300
-"""Futures that are drawn at most, when no number is asked for: 50 s of the demo on two cores, which
-run 6 to 8 of its futures a second. Where 5 % fail, 15 of so many can be expected, and fewer than 6
-come once in 350 times; where 1 % fail, 3, which may be enough."""
+MOST = 120
+"""Futures that are drawn at most, when no number is asked for: a minute of the demo, of which one
+from 12 s before the failure takes a second of one of two cores. Where 5 % fail, 6 of so many can be
+expected, and 2, which are enough for a cause that both have among hundreds, fail in 98 of 100."""
 
 
 def contrast_off(
