@@ -58,6 +58,12 @@ def test_draws_of_earlier_versions_are_read(path: Path) -> None:
         assert [one.causes for one in again] == [[], ["exit db.1 1"]]
         assert [one.instants for one in again] == [[], []]
         assert again.damage == []
+        now = msgspec.structs.replace(draw(3), causes=["exit db.1 1"], instants=[draw(3).end])
+        for _ in range(2):  # drawn anew, it takes the place of the old one, once
+            again.add(now)
+            again.add(msgspec.structs.replace(now, instants=[]))
+        assert list(again) == list(Draws(files, QUESTION)) == [draw(), now]
+        assert len((path / "curves" / f"{QUESTION.key}.jsonl").read_text().splitlines()) == 3
 
 
 def test_each_question_has_its_own_draws(path: Path) -> None:

@@ -212,7 +212,7 @@ def _seen(draw: Draw) -> Seen:
         raise BranchpointError(
             "these futures were kept by an earlier version, without the instants of what happened "
             "in them, so failing and passing ones cannot be compared fairly",
-            "run.contrast(moment, failure) draws new ones; so does run.likelihood with seed=1",
+            "run.contrast(moment, failure) draws them anew, run.likelihood with seed=1 others",
         )
     # Of one that failed, only what came before is kept, so its instants are not needed.
     instants = draw.instants if known else [draw.at] * len(draw.causes)

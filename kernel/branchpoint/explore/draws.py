@@ -136,18 +136,24 @@ class Draws:
                 most = f"{MOST_DRAWS} futures, or from more than {MOST_POINTS} instants"
                 yield f"{shown}: more than {most}; the rest is left out"
                 break
-            self._known.setdefault((draw.at, draw.seed), draw)
+            if self._is_news(draw):
+                self._known[draw.at, draw.seed] = draw
         if outside:
             start = f"{outside} future{'s' if outside > 1 else ''} that would begin"
             yield f"{shown}: {start} outside the recording: left out"
 
     def add(self, draw: Draw) -> None:
         """Keep one more draw, on disk before anything else is done with it."""
-        if (draw.at, draw.seed) in self._known:
+        if not self._is_news(draw):
             return
         if self._ledger is not None:
             self._ledger.append(draw)
         self._known[draw.at, draw.seed] = draw
+
+    def _is_news(self, draw: Draw) -> bool:
+        """Whether the future is new, or known from an earlier version, which kept no instants."""
+        known = self._known.get((draw.at, draw.seed))
+        return known is None or (bool(draw.instants) and not known.instants)
 
     def get(self, at: int, seed: int) -> Draw | None:
         """The draw of one future, when it is known."""
