@@ -23,11 +23,12 @@ from functools import cache
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from branchpoint.errors import BranchpointError
 from branchpoint.explore.draws import Draw
 from branchpoint.explore.proportion import fewest_more, half_width, most_trials
-from branchpoint.explore.steps import EVIDENCE, Steps
+from branchpoint.explore.steps import EVIDENCE, Steps, runs
 from branchpoint.explore.stopping import AIM, FIRST
 from branchpoint.timeline.clock import SECOND
 
@@ -38,6 +39,8 @@ _DOUBT = 1.0  # evidence for changes from which it is worth to look closer
 _FLOORS = 6  # times FIRST that every point may get to find out whether P changes
 _PLACING = 6  # times FIRST that a point may get to find out which gap beside it holds a change
 _SURE = 0.8  # probability of a gap from which it is halved at once
+_LITTLE = 8  # futures of a point that is to place a change, at first, and more of them each time
+_LIKELY = 0.5  # probability of a change from which it is worth to place it
 _PARTS = 8  # gaps into which a change that takes its time is cut, to tell it from several
 _MAYBE = 0.05  # probability of a gap up to which it is left alone
 _SPREAD = 4  # points at the beginning, and one more for each eight that are allowed
@@ -176,16 +179,16 @@ class Allocation:
         moving, whole = found.movement
         gaps = np.diff(self.points)
         wide = gaps > self.settings.resolution
-        maybe = np.flatnonzero(wide & (whole > _MAYBE)).tolist()
-        if not maybe:
+        maybe = wide & (whole > _MAYBE) & _belongs_to_a_change(moving)
+        by_chance = sorted(np.flatnonzero(maybe).tolist(), key=lambda gap: -whole[gap])
+        if not by_chance:
             coarse = wide & (moving > _SURE) & (gaps > gaps[moving > _SURE].sum() / _PARTS)
             return self._halve(np.flatnonzero(coarse).tolist())
-        by_chance = sorted(maybe, key=lambda gap: -whole[gap])
         sure = [gap for gap in by_chance if whole[gap] > _SURE]
         if not sure:
             beside = {self.points[end] for gap in by_chance for end in (gap, gap + 1)}
             least = min(len(self._rows[at].draws) for at in beside)
-            if least < _PLACING * FIRST and self._want(beside, least + FIRST):
+            if least < _PLACING * FIRST and self._want(beside, least + _LITTLE):
                 return True
         return self._halve(sure or by_chance[:1])
 
@@ -201,18 +204,26 @@ class Allocation:
         room = self.settings.points - len(self.points)
         for gap in gaps[:room]:
             middle = (self.points[gap] + self.points[gap + 1]) // 2
-            self._rows[middle] = _Row(middle, self.settings)
+            self._rows[middle] = _Row(middle, self.settings, _LITTLE)
         self.points = sorted(self._rows)
         return room > 0 and len(gaps) > 0
+
+
+def _belongs_to_a_change(moving: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which gaps are neighbours of others that hold a change together, probably."""
+    found = np.zeros(len(moving), bool)
+    for first, last in runs(moving > _MAYBE):
+        found[first : last + 1] = moving[first : last + 1].sum() > _LIKELY
+    return found
 
 
 class _Row:
     """The futures of one point, in the order of their seeds."""
 
-    def __init__(self, at: int, settings: Settings) -> None:
+    def __init__(self, at: int, settings: Settings, floor: int = FIRST) -> None:
         self.at = at
         self.draws: list[Draw] = []
-        self.floor = FIRST
+        self.floor = floor
         """Wanted length at least."""
         self.measured = False
         """Whether it goes on until the interval is narrow enough."""

@@ -230,7 +230,7 @@ class Steps:
         _, moves = self._histories
         moving = (moves > 0).mean(axis=0) > _QUIET
         found: list[Step] = []
-        for first, last in _runs(moving):
+        for first, last in runs(moving):
             found += self._in(first, last + 1)
         return found
 
@@ -320,7 +320,7 @@ def _choose(sums: Floats, chance: Floats) -> Ints:
     return np.minimum((sums < (chance * sums[..., -1])[:, None]).sum(axis=1), sums.shape[-1] - 1)
 
 
-def _runs(flags: NDArray[np.bool_]) -> list[tuple[int, int]]:
+def runs(flags: NDArray[np.bool_]) -> list[tuple[int, int]]:
     """First and last index of each run of true flags."""
     edges = np.diff(np.concatenate([[False], flags, [False]]).astype(int))
     return list(zip(np.flatnonzero(edges == 1), np.flatnonzero(edges == -1) - 1, strict=True))
