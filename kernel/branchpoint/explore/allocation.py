@@ -39,7 +39,6 @@ _DOUBT = 1.0  # evidence for changes from which it is worth to look closer
 _FLOORS = 6  # times FIRST that every point may get to find out whether P changes
 _PLACING = 6  # times FIRST that a point may get to find out which gap beside it holds a change
 _SURE = 0.8  # probability of a gap from which it is halved at once
-_LITTLE = 8  # futures of a point that is to place a change, at first, and more of them each time
 _LIKELY = 0.5  # probability of a change from which it is worth to place it
 _PARTS = 8  # gaps into which a change that takes its time is cut, to tell it from several
 _MAYBE = 0.05  # probability of a gap up to which it is left alone
@@ -188,7 +187,7 @@ class Allocation:
         if not sure:
             beside = {self.points[end] for gap in by_chance for end in (gap, gap + 1)}
             least = min(len(self._rows[at].draws) for at in beside)
-            if least < _PLACING * FIRST and self._want(beside, least + _LITTLE):
+            if least < _PLACING * FIRST and self._want(beside, least + FIRST):
                 return True
         return self._halve(sure or by_chance[:1])
 
@@ -204,7 +203,7 @@ class Allocation:
         room = self.settings.points - len(self.points)
         for gap in gaps[:room]:
             middle = (self.points[gap] + self.points[gap + 1]) // 2
-            self._rows[middle] = _Row(middle, self.settings, _LITTLE)
+            self._rows[middle] = _Row(middle, self.settings)
         self.points = sorted(self._rows)
         return room > 0 and len(gaps) > 0
 
@@ -220,10 +219,10 @@ def _belongs_to_a_change(moving: NDArray[np.float64]) -> NDArray[np.bool_]:
 class _Row:
     """The futures of one point, in the order of their seeds."""
 
-    def __init__(self, at: int, settings: Settings, floor: int = FIRST) -> None:
+    def __init__(self, at: int, settings: Settings) -> None:
         self.at = at
         self.draws: list[Draw] = []
-        self.floor = floor
+        self.floor = FIRST
         """Wanted length at least."""
         self.measured = False
         """Whether it goes on until the interval is narrow enough."""
