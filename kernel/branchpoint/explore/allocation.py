@@ -178,7 +178,8 @@ class Allocation:
         moving, whole = found.movement
         gaps = np.diff(self.points)
         wide = gaps > self.settings.resolution
-        maybe = wide & (whole > _MAYBE) & _belongs_to_a_change(moving)
+        placed = ~wide & (whole > _SURE)
+        maybe = wide & (whole > _MAYBE) & _together(np.where(placed, 0, moving))
         by_chance = sorted(np.flatnonzero(maybe).tolist(), key=lambda gap: -whole[gap])
         if not by_chance:
             coarse = wide & (moving > _SURE) & (gaps > gaps[moving > _SURE].sum() / _PARTS)
@@ -208,8 +209,8 @@ class Allocation:
         return room > 0 and len(gaps) > 0
 
 
-def _belongs_to_a_change(moving: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Which gaps are neighbours of others that hold a change together, probably."""
+def _together(moving: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which gaps are in a run that holds a change, probably, as each of them may."""
     found = np.zeros(len(moving), bool)
     for first, last in runs(moving > _MAYBE):
         found[first : last + 1] = moving[first : last + 1].sum() > _LIKELY
