@@ -42,7 +42,6 @@ _FAR = 0.4  # how far they go on average, as a share of the grid
 _EVEN = 10  # shape of the gamma distribution of what they go in one gap: by about its mean
 _UNDER_WAY = 0.2  # probability that P is changing already at the first point
 _QUIET = 0.02  # probability of movement up to which a gap belongs to no change
-_MARGIN = 0.1  # share of a change, on each side, that counts as no part of it: mostly chance
 _HISTORIES = 1000  # drawn from the posterior
 _SEED = 20  # of these histories: the same draws give the same answer
 
@@ -247,11 +246,8 @@ class Steps:
             right = (moves[:, place:last] > 0).any(axis=1)
             if (left & right & ~across).mean() >= LEVEL:
                 return [*self._in(first, place), *self._in(place, last)]
-        done = np.cumsum(np.abs(np.diff(_P[levels[some, first : last + 1]], axis=1)), axis=1)
-        done /= np.maximum(done[:, -1:], 1e-12)
-        start = (done <= _MARGIN).sum(axis=1)
-        stop = np.minimum((done < 1 - _MARGIN).sum(axis=1) + 1, last - first)
-        start = np.minimum(start, stop - 1)
+        moved = np.diff(_P[levels[some, first : last + 1]], axis=1)
+        start, stop = _around_the_largest(moved)
         low, high = self._shortest(first + start, first + stop)
         before, after = _P[levels[some, low]], _P[levels[some, high]]
         half = self._halfway(levels[some, low : high + 1]) + low
@@ -318,6 +314,18 @@ def _kernel(gap: float) -> Floats:
 def _choose(sums: Floats, chance: Floats) -> Ints:
     """For each chance from 0 to 1, which of the weights with these sums it falls on."""
     return np.minimum((sums < (chance * sums[..., -1])[:, None]).sum(axis=1), sums.shape[-1] - 1)
+
+
+def _around_the_largest(moved: Floats) -> tuple[Ints, Ints]:
+    """In each row, the first gap of the movement that the largest one belongs to, without rest and
+    in one direction; and the one after its last.
+    """
+    gap = np.arange(moved.shape[1])
+    largest = np.abs(moved).argmax(axis=1)[:, None]
+    sign = np.sign(np.take_along_axis(moved, largest, axis=1))
+    other = moved * sign <= 0
+    start = np.where(other & (gap < largest), gap + 1, 0).max(axis=1)
+    return start, np.where(other & (gap > largest), gap, moved.shape[1]).min(axis=1)
 
 
 def runs(flags: NDArray[np.bool_]) -> list[tuple[int, int]]:
