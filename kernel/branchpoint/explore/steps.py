@@ -42,6 +42,7 @@ _FAR = 0.4  # how far they go on average, as a share of the grid
 _EVEN = 10  # shape of the gamma distribution of what they go in one gap: by about its mean
 _UNDER_WAY = 0.2  # probability that P is changing already at the first point
 _QUIET = 0.02  # probability of movement up to which a gap belongs to no change
+_ENDS = 0.1  # share of a movement that may be left out at each end
 _HISTORIES = 1000  # drawn from the posterior
 _SEED = 20  # of these histories: the same draws give the same answer
 
@@ -318,14 +319,18 @@ def _choose(sums: Floats, chance: Floats) -> Ints:
 
 def _around_the_largest(moved: Floats) -> tuple[Ints, Ints]:
     """In each row, the first gap of the movement that the largest one belongs to, without rest and
-    in one direction; and the one after its last.
+    in one direction, and the one after its last; its ends, mostly chance, are left out.
     """
     gap = np.arange(moved.shape[1])
     largest = np.abs(moved).argmax(axis=1)[:, None]
     sign = np.sign(np.take_along_axis(moved, largest, axis=1))
     other = moved * sign <= 0
-    start = np.where(other & (gap < largest), gap + 1, 0).max(axis=1)
-    return start, np.where(other & (gap > largest), gap, moved.shape[1]).min(axis=1)
+    start = np.where(other & (gap < largest), gap + 1, 0).max(axis=1)[:, None]
+    stop = np.where(other & (gap > largest), gap, moved.shape[1]).min(axis=1)[:, None]
+    done = np.cumsum(np.where((gap >= start) & (gap < stop), np.abs(moved), 0.0), axis=1)
+    done /= np.maximum(done[:, -1:], 1e-12)
+    begin = np.minimum((done <= _ENDS).sum(axis=1), largest[:, 0])
+    return begin, np.maximum((done < 1 - _ENDS).sum(axis=1), largest[:, 0]) + 1
 
 
 def runs(flags: NDArray[np.bool_]) -> list[tuple[int, int]]:
