@@ -31,7 +31,7 @@ from branchpoint.explore.workers import Pool
 
 _POINTS = 20
 _BEFORE = 12  # virtual seconds before the failure at which the curve begins, as in the notebook
-_TIME_BAR, _GRID_BAR = 60, 0.5  # seconds; share of the grid's futures
+_TIME_BAR, _GRID_BAR = 45, 0.5  # seconds; share of the grid's futures
 
 
 def curves(scale: Scale, work: Path) -> list[Figure]:

@@ -72,7 +72,9 @@ def draw(curve: Curve, ax: Axes | None = None) -> Figure:
     ax.spines[["top", "right"]].set_visible(False)
     ax.spines["left"].set_bounds(0, 1)
     ax.tick_params(labelsize=_TEXT)
-    ax.set_xlabel("virtual time (s)", fontsize=_TEXT + 1)
+    # 95 % of what: it is asked at once, and there is room.
+    how_sure = "95 %: bars at each point, the band at all points together"
+    ax.set_xlabel(f"virtual time (s)        {how_sure}", fontsize=_TEXT + 1)
     ax.set_ylabel("P(failure)", fontsize=_TEXT + 1, y=0.6)
     ax.set_title(
         "\n".join(plain(line, _TITLE_LENGTH) for line in curve.summary),
