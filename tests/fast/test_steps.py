@@ -25,7 +25,7 @@ def dense(gap: float) -> tuple[np.ndarray, np.ndarray]:
     A state is (mode, level), mode 0 at rest; written down from the model's text.
     """
     levels, ways = steps._LEVELS, steps._WAYS
-    kernel = steps._kernel(round(gap, 6))
+    kernel = steps._kernel(float(f"{gap:.4g}"))
     still = np.exp(-steps._EXPECTED * gap)
     speeds = np.array(steps._SPEEDS * 2)
     goes_on = np.exp(-gap * speeds / steps._FAR)
@@ -185,6 +185,24 @@ def test_too_little_says_nothing() -> None:
     assert Steps([5], [3], [4]).steps == []
     assert Steps([0, 5], [0, 0], [0, 0]).steps == []
     assert Steps([0, 5], [0, 1], [1, 1]).steps == []
+
+
+def test_points_may_be_a_nanosecond_apart() -> None:
+    second = 1_000_000_000
+    at = [0, 10 * second, 10 * second + 1, 20 * second]
+    (step,) = Steps(at, [0, 0, 32, 32], [32] * 4).steps
+    assert (step.low, step.high) == (10 * second, 10 * second + 1)
+
+
+def test_many_points_do_not_vanish() -> None:
+    draw = np.random.default_rng(0)
+    share = np.where(np.arange(2000) < 900, 0.2, 0.6)
+    (step,) = Steps(list(range(2000)), draw.binomial(30, share).tolist(), [30] * 2000).steps
+    assert step.low <= 899 <= 900 <= step.high
+    assert step.high - step.low <= 5
+    assert (
+        Steps(list(range(2000)), draw.binomial(30, [0.3] * 2000).tolist(), [30] * 2000).steps == []
+    )
 
 
 def test_points_must_be_in_order() -> None:

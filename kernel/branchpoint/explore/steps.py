@@ -90,8 +90,9 @@ class Steps:
             raise ValueError("points are not in the order of time")
         k, n = np.asarray(failed, float)[:, None], np.asarray(trials, float)[:, None]
         logs = k * np.log(_P) + (n - k) * np.log1p(-_P)
-        best = logs.max(axis=1, keepdims=True) if self.points else logs
-        self._likelihood: Floats = np.exp(logs - best)
+        logs -= logs.max(axis=1, keepdims=True)
+        self._likelihood: Floats = np.exp(logs)
+        self._flat: Floats = logs.sum(axis=0)  # [level]: log likelihood, were P that all along
         span = gaps.sum() if len(gaps) else 1.0
         self._still: Floats = np.exp(-_EXPECTED * gaps / span)
         rates = np.array(_SPEEDS * 2) / span / _FAR
@@ -99,7 +100,8 @@ class Steps:
         slow = (1 - _AT_ONCE) / _WAYS
         self._begin: Floats = (1 - self._still)[:, None] * slow * self._on
         self._jump: Floats = (1 - self._still) - self._begin.sum(axis=1)
-        self._kernels = [_kernel(round(gap / span, 6)) for gap in gaps]
+        # Rounded, as gaps that were halved alike differ by a nanosecond and share their kernel.
+        self._shares = [float(f"{gap / span:.4g}") for gap in gaps]
 
     # -- sums over everything that P may have done
 
@@ -132,18 +134,18 @@ class Steps:
 
     def _moved(self, gap: int, from_: Floats) -> Floats:
         """[way, level]: where P may be after a gap when it is on the move."""
-        return np.einsum("wf,wft->wt", from_, self._kernels[gap])
+        return np.einsum("wf,wft->wt", from_, _kernel(self._shares[gap]))
 
     def _seen_from(self, gap: int, seen: Floats) -> Floats:
         """[way, level]: the mean of what is ``seen`` after the gap, from where P was before."""
-        return np.einsum("wft,wt->wf", self._kernels[gap], seen)
+        return np.einsum("wft,wt->wf", _kernel(self._shares[gap]), seen)
 
     @cached_property
     def evidence(self) -> float:
         """Bayes factor of "P changes" against "P is one and the same"; may be infinite."""
         if self.points < 2:
             return 1.0
-        flat = float(np.log(self._likelihood.prod(axis=0).mean() + 1e-300))
+        flat = float(np.logaddexp.reduce(self._flat)) - np.log(_LEVELS)
         constant = (1 - _UNDER_WAY) * float(self._still.prod())
         odds = np.exp(min(self._forward[2] - flat, 700.0)) - constant
         return float(max(odds, 0.0) / (1 - constant))
@@ -215,7 +217,7 @@ class Steps:
             now[began] = 0
             goes = ended | ~still
             came = np.where(began[:, None], rest[gap], move[gap][np.maximum(way_of, 0)])[goes]
-            came = came * self._kernels[gap][way_of[goes], :, level[goes]]
+            came = came * _kernel(self._shares[gap])[way_of[goes], :, level[goes]]
             before[goes] = _choose(np.cumsum(came, axis=1), chance[goes])
             moves[goes, gap] = np.where(way_of[goes] < len(_SPEEDS), 2, 3)
             level, mode = before, now
@@ -298,7 +300,7 @@ class Steps:
         return begin + round(float(np.clip(share, 0, 1)) * (end - begin))
 
 
-@lru_cache(256)
+@lru_cache(64)
 def _kernel(gap: float) -> Floats:
     """[way, from, to]: the probability that P gets from one level to another in a gap, which is
     that share of the span, while it is on the move. What would be beyond 0 and 1 is left out, so
