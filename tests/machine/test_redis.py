@@ -153,7 +153,7 @@ def test_the_notebook(failing_redis: Path, tmp_path: Path, monkeypatch: pytest.M
         outputs.append([cell.get("outputs") for cell in notebook.cells])
     assert outputs[0] == outputs[1]
     said = "\n".join(text(output) for cell in outputs[0] if cell for output in cell)
-    assert re.search(r"turning point at .* → (0\.[89]|1)", said)
+    assert re.search(r"P\(failure\) 0\.\d+ → (0\.[89]|1)", said)
     assert "fault.start of rack1.redis.1,rack1.sentinel.1,rack1.writer.1" in said
     assert re.search(r"without partition of rack1\.\S+ .* the failure does not happen", said)
     assert {line for line in said.splitlines() if "redis says master" in line} >= {
