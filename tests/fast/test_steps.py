@@ -205,6 +205,25 @@ def test_many_points_do_not_vanish() -> None:
     )
 
 
+@pytest.mark.parametrize("n", [8, 16])
+def test_every_outcome_of_two_points_is_told(n: int) -> None:
+    for first in range(n + 1):
+        for last in range(n + 1):
+            for step in Steps([0, SECOND], [first, last], [n, n]).steps:
+                assert (step.low, step.high) == (0, SECOND)
+                assert (step.size > 0) == (last > first)
+
+
+@given(st.lists(st.tuples(st.integers(0, 12), st.integers(0, 12)), min_size=2, max_size=6))
+@examples(max_examples=60, deadline=None)
+def test_changes_lie_between_points_one_after_the_other(draws: list[tuple[int, int]]) -> None:
+    failed, trials = [k for k, _ in draws], [k + passed for k, passed in draws]
+    found = Steps([i * SECOND for i in range(len(draws))], failed, trials).steps
+    edges = [edge for step in found for edge in (step.low, step.high)]
+    assert edges == sorted(edges)
+    assert all(0 <= step.low < step.high <= (len(draws) - 1) * SECOND for step in found)
+
+
 def test_points_must_be_in_order() -> None:
     with pytest.raises(ValueError, match="order of time"):
         Steps([0, 0], [1, 1], [1, 1])

@@ -240,7 +240,8 @@ class Steps:
         """The changes in the gaps ``first`` to before ``last``."""
         levels, moves = self._histories
         here = moves[:, first:last] > 0
-        some = here.any(axis=1)
+        walks = _P[levels[:, first : last + 1]]
+        some = here.any(axis=1) & (np.ptp(walks, axis=1) > 0)  # a jump may end where it began
         if some.mean() < LEVEL:
             return []
         for place in range(first + 1, last):  # two changes, with P at rest at this point between
@@ -249,7 +250,7 @@ class Steps:
             right = (moves[:, place:last] > 0).any(axis=1)
             if (left & right & ~across).mean() >= LEVEL:
                 return [*self._in(first, place), *self._in(place, last)]
-        moved = np.diff(_P[levels[some, first : last + 1]], axis=1)
+        moved = np.diff(walks[some], axis=1)
         start, stop = _around_the_largest(moved)
         low, high = self._shortest(first + start, first + stop)
         before, after = _P[levels[some, low]], _P[levels[some, high]]
