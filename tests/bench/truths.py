@@ -141,6 +141,9 @@ TWO_CAUSES = Known(
 )  # fmt: skip
 """Either of two draws is enough; in the recording it was the second one."""
 
+INJECTED = Known("injected", ((0, 0.3), (12, 1)), (12,), horizon=21)
+"""A fault that the guest draws: with a server killed at 12 s it fails at 20 s."""
+
 RAMP = _all("ramp", 22, *((6 + 0.5 * i, 3 + i, 4 + i) for i in range(24)), causes=(), lasting=11.5)
 """Twenty-four small steps, half a second apart: none can be told from the next."""
 
@@ -152,4 +155,7 @@ ALWAYS = _all("always", 20, (10, 1, 1), causes=())
 RARE = Known("rare", ((0, 1 / 200), (10, 0)), (), horizon=21, fails=False)
 """A step that is too small to be found with a curve's futures."""
 
-ALL = (TWO_COINS, RETRY, RACE, BAKED, DICE, SEVEN, TWO_CAUSES, RAMP, HAZARD, NEVER, ALWAYS, RARE)
+ALL = (
+    TWO_COINS, RETRY, RACE, BAKED, DICE, SEVEN, TWO_CAUSES, INJECTED, RAMP, HAZARD, NEVER, ALWAYS,
+    RARE,
+)  # fmt: skip

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from branchpoint.explore.exact import Chances, perfect
+from branchpoint.explore.exact import Chances, percent, perfect, together
 
 Table = tuple[int, int]  # of a cause: futures that fail and that pass in which it happened
 
@@ -94,3 +94,15 @@ def test_thousands_of_futures_are_no_matter() -> None:
     found = Chances([2000, 1010, 0], [0, 990, 3000], 2000, 3000)
     assert found.chance[0] == found.chance[2] == 0
     assert found.alone[1] < found.chance[1] < 1e-9
+
+
+def test_the_odder_of_some_tests_do_not_count_for_the_others() -> None:
+    assert together([]) == []
+    assert together([0.02]) == [0.02]
+    assert together([0.03, 0.01, 0.02]) == pytest.approx([0.04, 0.03, 0.04])
+    assert together([0.6, 0.001, 0.7]) == pytest.approx([1, 0.003, 1])
+
+
+def test_a_chance_in_words_stays_on_its_side_of_the_limit() -> None:
+    words = [percent(chance) for chance in (1e-9, 0.0123, 0.04999, 0.05, 0.0501, 0.25, 1)]
+    assert words == ["under 0.1 %", "1.2 %", "4.9 %", "5 %", "5.1 %", "25 %", "100 %"]

@@ -11,12 +11,11 @@ from likelihoods import recording
 from recordings import ORIGIN, SECOND, event
 
 from branchpoint.errors import BranchpointError, RecordingError
-from branchpoint.explore.attribution import Attribution, Rate, Rates, Removal
+from branchpoint.explore.attribution import Attribution, Rates, Removal, _rates
 from branchpoint.explore.draws import Draw
 from branchpoint.explore.future import Job
 from branchpoint.explore.interventions import Happened, Timeline
 from branchpoint.explore.minimise import ddmin
-from branchpoint.explore.proportion import difference
 from branchpoint.explore.recording import Recording
 from branchpoint.guest import wire
 from branchpoint.timeline.events import Event
@@ -174,20 +173,48 @@ def test_a_failure_that_anything_prevents_says_nothing_about_faults(run: Recordi
     assert found.conclusion[-1] == "ask for rates: seeds=20"
 
 
+def of_rates(*counts: tuple[int, int], of: int = 20) -> list[Rates]:
+    """Rates of faults with and without which so many futures failed, as ``attribute`` has them."""
+    return _rates([[draw(i < count) for i in range(of)] for pair in counts for count in pair])
+
+
 def test_rates_decide_where_they_are_known(run: Recording) -> None:
-    low, high = (float(end) for end in difference(1, 20, 19, 20, 1 - 0.05 / 3))
-    clear = Rates(Rate(19, 20), Rate(1, 20), low, high)
-    same = Rates(Rate(10, 20), Rate(10, 20), -0.3, 0.3)
-    found = concluded(run, [False] * 3, control=False, rates=[same, clear, same])
+    rates = of_rates((10, 10), (19, 1), (10, 9))
+    found = concluded(run, [False] * 3, control=False, rates=rates)
     assert [row.fault.id for row in found.decisive] == ["3"]
     assert found.conclusion[-1] == (
-        "kill of primary.tip-retransmitter.1 at 7.250 s: 19/20 fail with it, 1/20 without it "
-        f"(-0.90, {low:+.2f} to {high:+.2f})"
+        "kill of primary.tip-retransmitter.1 at 7.250 s: 19/20 fail with it, 1/20 without it; "
+        "by chance: under 0.1 %"
     )
     row = found.frame.set_index("id").loc["3"]
     assert (row["present"], row["present_n"], row["absent"], row["absent_n"]) == (19, 20, 1, 20)
     assert row["present_low"] < 19 / 20 < row["present_high"]
+    assert row["low"] < row["effect"] < row["high"] < 0
+    assert row["chance"] < 0.001
     assert "19/20" in repr(found) and "19/20" in found._repr_html_()
+
+
+def test_a_fault_that_prevents_the_failure_does_not_decide_it(run: Recording) -> None:
+    rates = of_rates((1, 19), (10, 10), (10, 10))
+    found = concluded(run, [True] * 3, rates=rates)
+    assert rates[0].found and found.decisive == []
+
+
+def test_too_few_futures_say_so_and_how_many_would_do(run: Recording) -> None:
+    found = concluded(run, [False] * 3, control=False, rates=of_rates((4, 0), (4, 4), (4, 4), of=4))
+    assert found.decisive == []
+    assert found.conclusion[-1] == "so few futures cannot tell: ask for seeds=5 at least"
+    enough = concluded(run, [False] * 3, control=False, rates=of_rates((5, 0), *[(5, 5)] * 2, of=5))
+    assert [row.fault.id for row in enough.decisive] == ["1"]
+    none = concluded(run, [False] * 3, control=False, rates=of_rates(*[(5, 5)] * 3, of=5))
+    assert none.conclusion[-1].startswith("without no fault")
+
+
+def test_futures_that_ended_early_are_in_no_rate() -> None:
+    lost = Draw(at=ORIGIN, seed=0, verdict="censored", end=ORIGIN)
+    (rates,) = _rates([[draw(True), lost], [lost, lost]])
+    assert (str(rates.present), str(rates.absent)) == ("1/1", "0/0")
+    assert rates.chance == 1 and not rates.found
 
 
 def test_names_of_strangers_are_inert(run: Recording) -> None:

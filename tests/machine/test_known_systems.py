@@ -29,7 +29,7 @@ def recorded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
 def test_the_recording_failed_once_and_late_or_not(recorded: tuple[Known, bp.Recording]) -> None:
     known, run = recorded
-    exits = run.events.where(type="container.exit")
+    exits = run.events.where(type="container.exit", container=known.container)
     assert len(exits) == known.fails
     for exit_ in exits:
         assert exit_.fields["code"] == "1"
@@ -40,7 +40,10 @@ def test_it_speaks_when_something_was_drawn(recorded: tuple[Known, bp.Recording]
     known, run = recorded
     lines = run.events.where(container=known.container, type="log")
     drawn = [vtime for vtime, _ in known.steps[1:]]
-    if known is truths.BAKED:
+    if known is truths.INJECTED:
+        (kill,) = run.events.where(type="fault.start")
+        assert 0 < kill.vtime - drawn[0] < truths.UNKNOWN[1]
+    elif known is truths.BAKED:
         assert len(lines) == 1
         assert lines[0].vtime > known.causes[0] + 29
     else:

@@ -10,10 +10,11 @@ import msgspec
 
 from branchpoint.errors import BranchpointError
 from branchpoint.explore.draws import Draw
+from branchpoint.explore.exact import LIMIT, Chances, percent, perfect, together
 from branchpoint.explore.future import Job, Outcome
 from branchpoint.explore.interventions import Happened, Timeline
 from branchpoint.explore.likelihood import question_of
-from branchpoint.explore.proportion import LEVEL, difference, wilson
+from branchpoint.explore.proportion import difference, wilson
 from branchpoint.explore.trials import Trials
 from branchpoint.timeline import tables
 from branchpoint.timeline.branch import Branch
@@ -55,9 +56,23 @@ class Rates:
     """With the fault."""
     absent: Rate
     """Without it."""
-    low: float
-    high: float
-    """Interval of the difference: share without it minus share with it."""
+    chance: float
+    """The probability that chance makes any of all faults look as odd as this one, at most
+    (Fisher's exact test, two-sided, with Holm's correction). Futures with and without the fault
+    have the same seeds; where they go alike for that, the true probability is smaller."""
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Newcombe's 95 % interval of :attr:`effect`, for who looks at this fault alone."""
+        low, high = difference(
+            self.absent.failed, self.absent.trials, self.present.failed, self.present.trials
+        )
+        return float(low), float(high)
+
+    @property
+    def found(self) -> bool:
+        """Whether chance alone does this in fewer than 5 % of all cases."""
+        return self.chance < LIMIT
 
     @property
     def effect(self) -> float:
@@ -68,8 +83,8 @@ class Rates:
 
     def __str__(self) -> str:
         return (
-            f"{self.present} fail with it, {self.absent} without it "
-            f"({self.effect:+.2f}, {self.low:+.2f} to {self.high:+.2f})"
+            f"{self.present} fail with it, {self.absent} without it; "
+            f"by chance: {percent(self.chance)}"
         )
 
 
@@ -121,12 +136,16 @@ class Attribution:
     @property
     def decisive(self) -> list[Removal]:
         """The faults that decide: those without which the failure does not happen; with rates,
-        those without which it happens less often, as far as the intervals tell.
+        those without which it happens less often, by more than chance does in 5 % of cases.
         """
         return [
             row
             for row in self.rows
-            if (row.rates.high < 0 if row.rates else self.stable and row.prevents)
+            if (
+                row.rates.found and row.rates.effect < 0
+                if row.rates
+                else self.stable and row.prevents
+            )
         ]
 
     def branch(self, number: int) -> Branch:
@@ -160,8 +179,22 @@ class Attribution:
                     if self.bare.verdict == "failed"
                     else "without all of them it does not: run.minimise finds a set that is enough"
                 )
-        words += [f"{row.fault}: {row.rates}" for row in self.decisive if row.rates]
-        return words
+        return words + self._of_rates()
+
+    def _of_rates(self) -> list[str]:
+        known = [row.rates for row in self.rows if row.rates]
+        if not known:
+            return []
+        found = [f"{row.fault}: {row.rates}" for row in self.decisive]
+        if found:
+            return found
+        count, futures = len(self.rows), min(min(r.present.trials, r.absent.trials) for r in known)
+        words = ["without no fault it fails less often, by more than chance does"]
+        if _alone_decides(futures, count):
+            return words
+        while not _alone_decides(futures, count):
+            futures += 1
+        return [*words, f"so few futures cannot tell: ask for seeds={futures} at least"]
 
     @property
     def frame(self) -> pd.DataFrame:
@@ -170,8 +203,9 @@ class Attribution:
         ``without`` is the verdict of the future without it (failed, passed, censored),
         ``failed_at`` when it failed, and ``run.at(branch)`` its end. With seeds there are also
         ``present``, ``present_n``, ``present_low``, ``present_high`` (futures that failed with the
-        fault, of how many, Wilson's 95 % interval), the same for ``absent``, and ``effect``,
-        ``low``, ``high``: the difference and its interval.
+        fault, of how many, Wilson's 95 % interval), the same for ``absent``, ``effect``, ``low``,
+        ``high`` (the difference and its 95 % interval), and ``chance``: how probably chance makes
+        any of all faults look as odd.
         """
         import pandas as pd
 
@@ -190,10 +224,10 @@ class Attribution:
             if row.rates is not None:
                 for arm in (row.rates.present, row.rates.absent):
                     cells += [arm.failed, arm.trials, *arm.interval]
-                cells += [row.rates.effect, row.rates.low, row.rates.high]
+                cells += [row.rates.effect, *row.rates.interval, row.rates.chance]
             rows.append(cells)
         if any(row.rates for row in self.rows):
-            titles += [*more, "effect", "low", "high"]
+            titles += [*more, "effect", "low", "high", "chance"]
         return pd.DataFrame(rows, columns=titles)
 
     def _seconds(self, at: int) -> float:
@@ -213,12 +247,12 @@ class Attribution:
             rows.append(["all of them", self._verdict(self.bare)])
         rows.append(["none of them", self._verdict(self.control)])
         if any(row.rates for row in self.rows):
-            titles += ["fail with it", "without it", "difference", "interval"]
+            titles += ["fail with it", "without it", "difference", "by chance"]
             for cells, row in zip(rows, self.rows[:_ROWS], strict=False):
                 if rates := row.rates:
                     cells += [
                         str(rates.present), str(rates.absent), f"{rates.effect:+.2f}",
-                        f"{rates.low:+.2f} to {rates.high:+.2f}",
+                        percent(rates.chance),
                     ]  # fmt: skip
             rows = [cells + [""] * (len(titles) - len(cells)) for cells in rows]
         return titles, rows
@@ -273,13 +307,11 @@ def attribute(
     for fault, outcome in zip(faults, found[1:], strict=False):
         check_skipped(fault, outcome)
     arms = draws[1 + len(removals) + len(bare) :]
-    level = 1 - (1 - LEVEL) / len(faults)
-    rows = []
-    for index, (fault, job) in enumerate(zip(faults, removals, strict=True)):
-        draw = draws[1 + index]
-        mine = arms[2 * seeds * index : 2 * seeds * (index + 1)]
-        rates = _rates(mine[:seeds], mine[seeds:], level) if mine else None
-        rows.append(Removal(fault, draw, job, timeline.id(job, draw.end), rates))
+    rates = _rates([arms[i : i + seeds] for i in range(0, len(arms), seeds)]) if arms else None
+    rows = [
+        Removal(fault, draw, job, timeline.id(job, draw.end), rates[index] if rates else None)
+        for index, (fault, job, draw) in enumerate(zip(faults, removals, draws[1:], strict=False))
+    ]
     return Attribution(
         timeline, failure.name, draws[0], rows, draws[1 + len(removals)] if bare else None
     )
@@ -321,12 +353,24 @@ class Case:
             )
 
 
-def _rates(present: list[Draw], absent: list[Draw], level: float) -> Rates:
-    with_it, without_it = _rate(present), _rate(absent)
-    low, high = difference(
-        without_it.failed, without_it.trials, with_it.failed, with_it.trials, level
-    )
-    return Rates(with_it, without_it, float(low), float(high))
+def _rates(arms: list[list[Draw]]) -> list[Rates]:
+    """Of each fault, from the draws with it and without it, which follow each other."""
+    rates = [_rate(arm) for arm in arms]
+    pairs = list(zip(rates[::2], rates[1::2], strict=True))
+    chances = together([_alone(*pair) for pair in pairs])
+    return [Rates(*pair, chance) for pair, chance in zip(pairs, chances, strict=True)]
+
+
+def _alone(present: Rate, absent: Rate) -> float:
+    failed = present.failed + absent.failed
+    total = present.trials + absent.trials
+    tested = Chances([present.failed], [present.trials - present.failed], failed, total - failed)
+    return float(tested.alone[0])
+
+
+def _alone_decides(futures: int, faults: int) -> bool:
+    """Whether so many futures with and without a fault show that it decides, if it does."""
+    return perfect(futures, 2 * futures) * faults < LIMIT
 
 
 def _rate(draws: list[Draw]) -> Rate:

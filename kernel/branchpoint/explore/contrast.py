@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from branchpoint.errors import BranchpointError
 from branchpoint.explore.draws import Draw
-from branchpoint.explore.exact import LIMIT, Chances, perfect
+from branchpoint.explore.exact import LIMIT, Chances, percent, perfect
 from branchpoint.explore.proportion import difference
 from branchpoint.explore.stretches import Seen, equal_stretches
 from branchpoint.timeline import tables
@@ -67,7 +67,7 @@ class Compared:
         """In words, with so many ``others`` of its group."""
         return (
             f"{_named(self, others)}: in {self.failing} of {self.failed} failing, "
-            f"{self.passing} of {self.passed} passing futures; by chance: {_percent(self.chance)}"
+            f"{self.passing} of {self.passed} passing futures; by chance: {percent(self.chance)}"
         )
 
 
@@ -186,7 +186,7 @@ class Contrast:
         shown, more = self._shown()
         rows = [
             (_named(row, others), f"{row.failing} of {row.failed}",
-             f"{row.passing} of {row.passed}", _percent(row.chance))
+             f"{row.passing} of {row.passed}", percent(row.chance))
             for row, others in shown
         ]  # fmt: skip
         lines = "".join(f"<p>{escape(line)}</p>" for line in (self.about, *self.conclusion))
@@ -283,14 +283,6 @@ def _for(needed: int, few: int, total: int) -> int:
 
 def _causes(count: int) -> str:
     return f"{count} cause" if count == 1 else f"{count} causes"
-
-
-def _percent(chance: float) -> str:
-    """A probability in words; on its own side of 5 %, whatever rounding does."""
-    if chance < 0.001:
-        return "under 0.1 %"
-    tenths = (math.floor if chance < LIMIT else math.ceil)(chance * 1000) / 10
-    return f"{tenths:g} %" if chance < 2 * LIMIT else f"{chance * 100:.0f} %"
 
 
 def _share(count: int, total: int) -> float:

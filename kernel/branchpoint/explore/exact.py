@@ -19,7 +19,7 @@ nothing about verdicts and about the instants of failures.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from math import exp, lgamma
+from math import ceil, exp, floor, lgamma
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,12 +90,34 @@ class Chances:
             yield rows, np.where(ascending > 0, levels, 0), np.argsort(order, axis=1)
 
 
+def together(alone: Sequence[float]) -> list[float]:
+    """For each of a few tests, how probably chance makes any of all look as odd, at most, from the
+    probabilities of each ``alone``.
+
+    S. Holm, A simple sequentially rejective multiple test procedure, Scand. J. Stat. 6 (1979)
+    65-70: those that are odder need not be counted again.
+    """
+    found, largest = [1.0] * len(alone), 0.0
+    for done, index in enumerate(sorted(range(len(alone)), key=alone.__getitem__)):
+        largest = max(largest, min((len(alone) - done) * alone[index], 1.0))
+        found[index] = largest
+    return found
+
+
 def perfect(few: int, total: int) -> float:
     """The probability that a cause lies by chance exactly in those ``few`` of ``total`` futures
     that fail (or in those that pass), and in no other.
     """
     ways = lgamma(total + 1) - lgamma(few + 1) - lgamma(total - few + 1)
     return (1 + (2 * few == total)) * exp(-ways)
+
+
+def percent(chance: float) -> str:
+    """A probability in words; on its own side of 5 %, whatever rounding does."""
+    if chance < 0.001:
+        return "under 0.1 %"
+    tenths = (floor if chance < LIMIT else ceil)(chance * 1000) / 10
+    return f"{tenths:g} %" if chance < 2 * LIMIT else f"{chance * 100:.0f} %"
 
 
 def _weights(counts: NDArray[np.int_], few: int, total: int) -> Floats:
