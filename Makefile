@@ -13,7 +13,7 @@ NOTEBOOK := tip-retransmitter
 RECORDING := build/aria.branchpoint
 UNFINISHED := build/.unfinished.branchpoint
 RECORDED := build/aria.recorded
-TESTS := $(wildcard tests/fast tests/machine tests/quality tests/browser)
+TESTS := $(wildcard tests/machine tests/browser tests/quality tests/fast)
 NPM := .ci/node npm --prefix extension
 LIBRARIES := extension/node_modules/.package-lock.json
 EXTENSION := extension/labextension/install.json
@@ -134,9 +134,10 @@ lab:
 
 # -- checks
 
-# pytest comes last, so that its closing line is the last one.
+# pytest comes last, so that its closing line is the last one. Two processes share the files: most
+# tests wait for one emulator, and two busy emulators fill two cores.
 test: setup browser lint
-	@$(BIN)/pytest $(TESTS)
+	@$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(TESTS)
 
 lint: $(READY) $(LIBRARIES)
 	@$(BIN)/ruff check

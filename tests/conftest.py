@@ -1,9 +1,12 @@
-"""The recording that tests of the machine and of the browser share."""
+"""What tests of the machine and of the browser share, and in which order test files run."""
 
 from __future__ import annotations
 
+import fcntl
 import itertools
+import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,15 +21,48 @@ SEEDS = 100  # that are tried before giving up
 STORY = 2  # seconds that must lie between the kill and the crash, to have something to look at
 
 
+LONGEST = ("test_known_systems.py", "test_redis.py", "test_interventions.py", "test_cluster.py")
+"""Files that take minutes: they begin first, so that at the end no process waits for another."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    places = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.name, len(places)))
+
+
 @pytest.fixture(scope="session")
-def failing_aria(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def made_once(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Callable[[str, Callable[[Path], None]], Path]:
+    """A copy, of this process alone, of a recording that is made once for all that run tests."""
+    ours = tmp_path_factory.getbasetemp()
+    everybodys = ours.parent if "PYTEST_XDIST_WORKER" in os.environ else ours
+
+    def path_of(name: str, make: Callable[[Path], None]) -> Path:
+        made = everybodys / f"made-{name}.branchpoint"
+        with made.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not made.exists():
+                unfinished = made.with_name(f"making-{made.name}")
+                shutil.rmtree(unfinished, ignore_errors=True)
+                make(unfinished)
+                unfinished.rename(made)
+        return Path(shutil.copytree(made, tmp_path_factory.mktemp(name) / f"{name}.branchpoint"))
+
+    return path_of
+
+
+@pytest.fixture(scope="session")
+def failing_aria(made_once: Callable[[str, Callable[[Path], None]], Path]) -> Path:
     """The path of a recording of the demo system in which its bug shows: the replicator crashes."""
-    folder = tmp_path_factory.mktemp("recordings")
+    return made_once("failing-aria", _record_failing_aria)
+
+
+def _record_failing_aria(path: Path) -> None:
     for seed in itertools.islice(itertools.chain(LIKELY_SEEDS, itertools.count(1)), SEEDS):
-        path = folder / f"aria-{seed}.branchpoint"
         with bp.record(ARIA, path, seed=seed, duration=60, until="exit:*") as run:
             exits = run.events.where(type="container.exit")
             if len(exits) == 2 and exits[1].vtime - exits[0].vtime > STORY:
-                return path
+                return
         shutil.rmtree(path)
     pytest.fail(f"Aria failed with none of {SEEDS} seeds")

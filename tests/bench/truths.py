@@ -18,7 +18,7 @@ from typing import Any
 import branchpoint as bp
 from branchpoint.errors import BranchpointError
 
-UNKNOWN = -0.010, 0.012
+UNKNOWN = -0.010, 0.05
 """Seconds around the nominal instant of a draw for which no probability is stated: within the first
 the guest takes notice of a seed, within the second the number is drawn. (The scripts count from
 their own start, which comes some 5 ms after vtime 0; test_known_systems sees to it that they have

@@ -21,7 +21,7 @@ SECOND = 1_000_000_000
 MS = 1_000_000
 FAULTS = ["fault.start", "fault.end"]
 TICK = wire.TICK / SECOND
-LATE = 50e-6  # seconds from an instant until the agent, woken by it, has acted
+LATE = 0.5e-3  # seconds from an instant until the agent, woken by it, has acted; by far
 
 
 def say(branch: bp.Branch, *commands: bytes) -> bp.Branch:

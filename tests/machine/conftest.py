@@ -40,12 +40,13 @@ def some_branches_are_run_twice() -> Iterator[None]:
     bp.self_check(0)
 
 
+MadeOnce = Callable[[str, Callable[[Path], None]], Path]
+
+
 @pytest.fixture(scope="session")
-def small_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def small_path(made_once: MadeOnce) -> Path:
     """A recording of tests/machine/systems/small: 5 virtual seconds."""
-    path = tmp_path_factory.mktemp("recordings") / "small.branchpoint"
-    bp.record(SMALL, path, seed=1, duration=5).close()
-    return path
+    return made_once("small", lambda path: bp.record(SMALL, path, seed=1, duration=5).close())
 
 
 @pytest.fixture(scope="session")
@@ -55,27 +56,23 @@ def small(small_path: Path) -> Iterator[bp.Recording]:
 
 
 @pytest.fixture(scope="session")
-def faulty_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def faulty_path(made_once: MadeOnce) -> Path:
     """A recording of tests/machine/systems/faulty: 3 virtual seconds."""
-    path = tmp_path_factory.mktemp("recordings") / "faulty.branchpoint"
-    bp.record(FAULTY, path, seed=1, duration=3).close()
-    return path
+    return made_once("faulty", lambda path: bp.record(FAULTY, path, seed=1, duration=3).close())
 
 
 @pytest.fixture(scope="session")
-def idle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[bp.Recording]:
+def idle(made_once: MadeOnce) -> Iterator[bp.Recording]:
     """A recording of tests/machine/systems/idle: 2 virtual seconds."""
-    path = tmp_path_factory.mktemp("recordings") / "idle.branchpoint"
-    with bp.record(IDLE, path, seed=1, duration=2) as run:
+    path = made_once("idle", lambda path: bp.record(IDLE, path, seed=1, duration=2).close())
+    with bp.open(path) as run:
         yield run
 
 
 @pytest.fixture(scope="session")
-def aria_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def aria_path(made_once: MadeOnce) -> Path:
     """A recording of the demo system: 30 virtual seconds."""
-    path = tmp_path_factory.mktemp("recordings") / "aria.branchpoint"
-    bp.record(ARIA, path, seed=1, duration=30).close()
-    return path
+    return made_once("aria", lambda path: bp.record(ARIA, path, seed=1, duration=30).close())
 
 
 @pytest.fixture(scope="session")

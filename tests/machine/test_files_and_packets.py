@@ -161,8 +161,14 @@ def test_looking_changes_nothing(small: bp.Recording) -> None:
 # -- packets
 
 
+def said(run: bp.Recording, **when: float) -> list[bp.Event]:
+    """The lines of the client, which writes one right after each answer."""
+    return list(run.events.where(container="client.1", type="log", **when))
+
+
 def test_packets_of_a_request(small: bp.Recording, tmp_path: Path) -> None:
-    moment = small.at(2.1)  # between two requests: tcpdump, too, takes time to start
+    # Between two requests, which come every 0.25 s: tcpdump, too, takes time to start.
+    moment = small.at(said(small, start=2)[0].vtime + 0.05)
     packets = moment.extract_pcap("client.1", 1, "tcp port 8080")
     assert packets.notes == []
     frame = packets.frame()
@@ -173,17 +179,17 @@ def test_packets_of_a_request(small: bp.Recording, tmp_path: Path) -> None:
     assert len(frame) == len(packets) == len(list(packets))
     assert set(frame.protocol) == {"TCP"}
     assert frame.vtime.is_monotonic_increasing
-    assert frame.vtime.between(2.1, 3.2).all()
+    assert frame.vtime.between(moment.vtime, moment.vtime + 1.1).all()
     asked = [p for p in packets if p.payload.startswith(b"GET /greeting ")]
     answered = [p for p in packets if b"hello from the server" in p.payload]
-    assert len(asked) == len(answered) == 4  # every 0.25 s
+    lines = said(small, start=packets[0].vtime, end=packets[-1].vtime + 0.001)
+    assert len(asked) == len(answered) == len(lines) > 1
     assert (asked[0].destination_port, answered[0].source_port) == (8080, 8080)
     assert packets[0].flags == "SYN"
     assert packets[1].flags == "SYN ACK"
-    # The client writes its line right after the answer; capturing shifts all that a little.
-    line = small.events.where(container="client.1", start=answered[0].vtime - 0.001).first
-    assert line is not None
-    assert abs(line.vtime - answered[0].vtime) < 0.001
+    # Capturing shifts all that a little.
+    for line, answer in zip(lines, answered, strict=True):
+        assert abs(line.vtime - answer.vtime) < 0.01
     assert small.at(answered[0]).at == answered[0].at
     assert "GET /greeting" in repr(packets)
     assert "GET /greeting" in packets._repr_html_()
@@ -215,9 +221,9 @@ def test_capture_survives_the_container(small: bp.Recording) -> None:
 
 def test_what_cannot_be_captured(small: bp.Recording) -> None:
     moment = small.at(2)
-    with pytest.raises(BranchpointError, match=r"'port x' in server\.1 at .*unknown port 'x'"):
+    with pytest.raises(BranchpointError, match=r"'port x' in server\.1 at \S+: \S"):
         moment.extract_pcap("server", 1, "port x")
-    with pytest.raises(BranchpointError, match="can't parse filter"):
+    with pytest.raises(BranchpointError, match=r"'-w /tmp/x' in server\.1 at \S+: \S"):
         moment.extract_pcap("server", 1, "-w /tmp/x")
     with pytest.raises(ContainerError, match="nobody"):
         moment.extract_pcap("nobody", 1)

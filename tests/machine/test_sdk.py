@@ -78,12 +78,12 @@ def test_assertions_and_events_are_events(told: bp.Recording) -> None:
     reached = events.where(type="sdk.assert", message="the fourth turn").first
     assert sent is not None and reached is not None
     assert sent.fields["details"] == '{"number":4}'
-    assert 1.2 < sent.vtime <= reached.vtime < 2
+    assert 1.2 < sent.vtime <= reached.vtime  # five times 0.25 s, at least
     held = events.where(type="sdk.assert", message="it ends soon").first
     assert held is not None
     assert (held.fields["type"], held.fields["condition"]) == ("always", "1")
     violated = events.where(type="sdk.assert", violated="1").first
-    assert violated is not None and 3 < violated.vtime < 4
+    assert violated is not None and violated.vtime > 3.2
     assert '"number":12' in violated.fields["details"]
 
 
@@ -98,7 +98,8 @@ def test_a_recording_ends_at_a_violated_assertion(told: bp.Recording, tmp_path: 
     path = tmp_path / "failed.branchpoint"
     wanted = failure(always="it ends*")
     with bp.record(told.path.parent, path, seed=1, duration=60, until=wanted, after=0.5) as run:
-        assert 3 < run.failure.vtime < 4
+        violated = told.events.where(type="sdk.assert", violated="1").first
+        assert violated is not None and run.failure.vtime == violated.vtime
         assert run.manifest.ended == wanted.name
 
 
