@@ -5,12 +5,11 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import branchpoint as bp
+from branchpoint import progress
 from figures import Figure, amount, at_most, median, quantile
 from scale import Scale
 from subjects import SUBJECTS, recorded
-
-import branchpoint as bp
-from branchpoint import progress
 
 _BAR = 0.010  # seconds
 _APART = (0.1, 1.0)  # virtual seconds that pass between two forks

@@ -14,12 +14,6 @@ from collections import Counter
 from contextlib import nullcontext
 from pathlib import Path
 
-from cost import cost
-from figures import Figure, amount, at_most
-from scale import Scale
-from shares import shares
-from subjects import demo
-
 import branchpoint as bp
 from branchpoint import progress
 from branchpoint.explore.allocation import SEEDS, Settings
@@ -28,6 +22,11 @@ from branchpoint.explore.future import Shares
 from branchpoint.explore.likelihood import ask, collect
 from branchpoint.explore.proportion import fewest_more
 from branchpoint.explore.workers import Pool
+from cost import cost
+from figures import Figure, amount, at_most
+from scale import Scale
+from shares import shares
+from subjects import demo
 
 _POINTS = 20
 _BEFORE = 12  # virtual seconds before the failure at which the curve begins, as in the notebook

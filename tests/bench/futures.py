@@ -6,15 +6,14 @@ import random
 import time
 from pathlib import Path
 
+import branchpoint as bp
+from branchpoint import progress
+from branchpoint.explore.workers import Pool
 from cost import cost
 from figures import Figure, amount
 from scale import Scale
 from shares import shares
 from subjects import idle_etcd, recorded
-
-import branchpoint as bp
-from branchpoint import progress
-from branchpoint.explore.workers import Pool
 
 _LENGTH = 1_000_000_000  # virtual ns
 _RATE_BAR = 1000  # futures a minute

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import branchpoint as bp
+from branchpoint import progress
 from cost import Cost, cost
 from figures import Figure, amount, at_most, median
 from scale import Scale
 from subjects import ETCD, recorded
-
-import branchpoint as bp
-from branchpoint import progress
 
 _LENGTH = 10  # virtual seconds
 _BAR = 1.5  # seconds

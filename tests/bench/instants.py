@@ -16,8 +16,6 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
-from figures import Figure
-from scale import Scale
 
 from branchpoint import doctor, progress
 from branchpoint.guest import boot
@@ -30,6 +28,8 @@ from branchpoint.machine.computer import Computer, Cures, Kernel, Spec
 from branchpoint.machine.pages import PAGE, TEMPLATE, PagePool, hash_pages
 from branchpoint.machine.state import State
 from branchpoint.system import build
+from figures import Figure
+from scale import Scale
 
 _PROGRAM = Path(__file__).parents[1] / "machine" / "programs" / "kinds.c"
 _IDLE = Path(__file__).parents[1] / "machine" / "systems" / "idle" / "compose.yaml"

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from figures import Figure, amount
-from scale import Scale
-from subjects import LOST_UPDATE, recorded
-
 import branchpoint as bp
 from branchpoint import progress
 from branchpoint.explore.proportion import wilson
 from branchpoint.explore.workers import Pool
 from branchpoint.timeline.seeds import NOISE
+from figures import Figure, amount
+from scale import Scale
+from subjects import LOST_UPDATE, recorded
 
 _START = 0.8  # vtime, between two deposits
 _LENGTH = 20  # virtual seconds of each future

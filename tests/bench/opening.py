@@ -9,11 +9,10 @@ import sys
 import time
 from pathlib import Path
 
+from branchpoint import progress
 from figures import Figure, amount, at_most, median, quantile
 from scale import Scale
 from subjects import SUBJECTS, recorded
-
-from branchpoint import progress
 
 _SCRIPT = Path(__file__).with_name("first_output.py")
 _BAR = 2.0  # seconds

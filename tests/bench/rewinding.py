@@ -6,12 +6,11 @@ import random
 import time
 from pathlib import Path
 
+import branchpoint as bp
+from branchpoint import progress
 from figures import Figure, amount, at_most, median, quantile
 from scale import Scale
 from subjects import SUBJECTS, Subject, recorded
-
-import branchpoint as bp
-from branchpoint import progress
 
 _MEDIAN_BAR, _P95_BAR = 0.5, 1.0  # seconds
 

@@ -16,8 +16,11 @@ from pathlib import Path
 
 import soaking
 import table
+from answers.contrasts import contrasts
+from answers.known import known_answers
+from answers.simulated import simulated
 from branching import branching
-from contrasts import contrasts
+from branchpoint.errors import BranchpointError
 from cost import adopt, bury, cost
 from curves import curves
 from figures import Figure
@@ -27,18 +30,14 @@ from instants import instants
 from interleaving import interleaving
 from kept import Taken, keep, kept
 from kept import caption as kept_caption
-from known_answers import known_answers
-from mutants import mutants
+from mutants.hunt import mutants
 from opening import opening
 from rewinding import rewinding
 from scale import FULL, QUICK, Scale
 from sharing import sharing
-from simulated import simulated
 from states import states
 from storing import storing
 from subjects import SUBJECTS, identity, recorded
-
-from branchpoint.errors import BranchpointError
 
 _WORK = Path(__file__).parents[2] / "build" / "bench"
 _LIMIT = 3 * 3600  # seconds for one measure

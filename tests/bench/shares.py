@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from figures import Figure, amount
-
 from branchpoint.explore.future import Shares
+from figures import Figure, amount
 
 _RUN_BAR = 0.9  # share of wall time
 

@@ -16,17 +16,16 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from cost import Cost, cost
-from figures import Figure, amount, at_most
-from scale import Scale
-from subjects import SUBJECTS, Subject
-
 import branchpoint as bp
 from branchpoint import progress
 from branchpoint.machine.computer import Computer
 from branchpoint.machine.state import State
 from branchpoint.timeline.history import History, Point
 from branchpoint.timeline.player import Player
+from cost import Cost, cost
+from figures import Figure, amount, at_most
+from scale import Scale
+from subjects import SUBJECTS, Subject
 
 _BAR = 0.10
 

@@ -10,14 +10,13 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from figures import Figure, amount
-from subjects import ETCD, demo, identity, recorded
-from torturing import branches, foreign, part
-
 import branchpoint as bp
 from branchpoint import doctor, soak
 from branchpoint.guest.image import ensure_image
 from branchpoint.torture.branches import Branches
+from figures import Figure, amount
+from subjects import ETCD, demo, identity, recorded
+from torturing import branches, foreign, part
 
 FILE = "soak.json"
 COUNTS = {"demo": 1000, "etcd": 200, "torture": 500, "foreign": 500, "branches": 1000}

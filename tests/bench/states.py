@@ -7,12 +7,12 @@ import time
 from pathlib import Path
 
 import numpy as np
-from figures import Figure, amount, median
-from scale import Scale
-from subjects import SUBJECTS, recorded
 
 import branchpoint as bp
 from branchpoint import progress
+from figures import Figure, amount, median
+from scale import Scale
+from subjects import SUBJECTS, recorded
 
 _APART = 1_000_000_000  # ns
 

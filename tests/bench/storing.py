@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import branchpoint as bp
 from figures import Figure, amount, at_most
 from scale import Scale
 from subjects import SUBJECTS, recorded
-
-import branchpoint as bp
 
 _RATE_BAR, _REST_BAR = 1.0, 1.0  # MB (10**6 bytes) per virtual second, MB
 

@@ -15,9 +15,9 @@ from typing import Any
 
 from blake3 import blake3
 from ruamel.yaml import YAML
-from truths import Known
 
 import branchpoint as bp
+from answers.truths import Known
 from branchpoint import progress, system
 from branchpoint.errors import BranchpointError, RecordingError
 from branchpoint.guest.image import ensure_image

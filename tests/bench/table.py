@@ -9,9 +9,8 @@ import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
-from figures import Figure
-
 from branchpoint.machine import engine
+from figures import Figure
 
 BEGIN, END = "<!-- figures:begin -->", "<!-- figures:end -->"
 _NUMBERS = {1: "one core", 2: "two cores", 4: "four cores", 8: "eight cores"}

@@ -6,14 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from subjects import recorded, torture
-
 import branchpoint as bp
 from branchpoint.machine.computer import Cures
 from branchpoint.soak import Subject, subject_between, windows
 from branchpoint.torture.branches import Branches, branch_often
 from branchpoint.torture.coverage import coverage
 from branchpoint.torture.systems import FOREIGN, PROBES, RUNTIMES
+from subjects import recorded, torture
 
 _LENGTHS = {FOREIGN: 110, RUNTIMES: 24}  # virtual s: stress-ng is through once in 110
 _PROBED = 12  # virtual s

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from futures import Known, future
 from recordings import ORIGIN, SECOND, event, head
 
 from branchpoint.explore.allocation import Job
@@ -16,6 +15,7 @@ from branchpoint.explore.draws import Draw
 from branchpoint.explore.recording import Recording
 from branchpoint.timeline.events import Event
 from branchpoint.timeline.store import RecordingFiles
+from futures import Known, future
 
 END = ORIGIN + 30 * SECOND
 

@@ -6,7 +6,6 @@ import random
 from itertools import pairwise
 
 import pytest
-from futures import LENGTH, SECOND, SYSTEMS, Known, Runner, drawn, future, settings
 
 from branchpoint.errors import BranchpointError
 from branchpoint.explore.allocation import SEEDS, Allocation, Job
@@ -14,6 +13,7 @@ from branchpoint.explore.draws import Draw
 from branchpoint.explore.proportion import half_width, most_trials
 from branchpoint.explore.steps import Steps
 from branchpoint.explore.stopping import AIM, interval
+from futures import LENGTH, SECOND, SYSTEMS, Known, Runner, drawn, future, settings
 
 COINS = SYSTEMS[0]
 REPEATS = 20  # of a curve, with other seeds; `make bench` does a hundred, on machines

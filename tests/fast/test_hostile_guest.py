@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 from likelihoods import END, recording
-from outbox import Memory
 from recordings import ORIGIN, SECOND, event
 from test_wire import frame
 
@@ -26,6 +25,7 @@ from branchpoint.timeline.player import Player
 from branchpoint.timeline.process import Process
 from branchpoint.timeline.recording import Recording
 from branchpoint.timeline.screen import Screen
+from mutants.outbox import Memory
 
 NUMBERS = ["x", "-1", "²", "٣", "9" * 5000, "", " 1", "1_0", "1e3"]
 

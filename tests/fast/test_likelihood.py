@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from futures import SYSTEMS, drawn, settings
 from likelihoods import END, Drawer, exit_of, recording
 from recordings import ORIGIN, SECOND, event
 
@@ -20,6 +19,7 @@ from branchpoint.timeline.failures import failure
 from branchpoint.timeline.recording import Recording
 from branchpoint.timeline.seeds import NOISE
 from branchpoint.timeline.store import RecordingFiles
+from futures import SYSTEMS, drawn, settings
 
 COINS = SYSTEMS[0]
 FAILURE = failure("exit:db.1")

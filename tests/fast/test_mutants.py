@@ -1,4 +1,4 @@
-"""A sample of the mutants of which tests/bench/mutants.py makes thousands, from made-up things."""
+"""A sample of the mutants of which tests/bench/mutants makes thousands, from made-up things."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import sys
 from pathlib import Path
 
 import msgspec
-import mutants
 import numpy as np
 import pytest
-from breeding_frames import Drained
-from material import Pieces, complete, upper_layer
 from recordings import ORIGIN, SECOND, make
 from test_wire import frame
 
 import branchpoint as bp
 from branchpoint.explore.draws import Draw, Draws, Question
 from branchpoint.guest import image, wire
+from mutants import hunt
+from mutants.frames import Drained
+from mutants.material import Pieces, complete, upper_layer
 
 SEED, COUNT = 7, 200
 RAM = 64 << 10
@@ -74,18 +74,18 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_mutant_is_read_or_refused_in_words(work: Path) -> None:
-    result = mutants.run(work, SEED, COUNT)
+    result = hunt.run(work, SEED, COUNT)
     assert result.wrong == []
     assert result.count == COUNT
     kinds = {key.partition(" ")[0] for key in result.found}
-    assert kinds == {kind.__name__.removeprefix("_") for kind in mutants._KINDS}
+    assert kinds == {kind.__name__.removeprefix("_") for kind in hunt._KINDS}
     assert result.of("worked") > COUNT // 4 and result.of("refused") > COUNT // 4
 
 
 WATCHED = """
 import os, sys
 from pathlib import Path
-from mutants import Escaped, Place
+from mutants.hunt import Escaped, Place
 place = Place(Path(sys.argv[1]), Path(sys.argv[1]) / "fonts")
 try:
     with place.watched():

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import msgspec
 import pytest
-from luck import THE_CAUSE, Luck
 
+from answers.luck import THE_CAUSE, Luck
 from branchpoint.explore import sample
 from branchpoint.explore.contrast import compare, contrast
 from branchpoint.explore.draws import Draw

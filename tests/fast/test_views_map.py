@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from futures import SYSTEMS
 from likelihoods import END, Drawer, exit_of, recording
 from recordings import ORIGIN, SECOND, event
 
@@ -21,6 +20,7 @@ from branchpoint.timeline.manifest import Input
 from branchpoint.timeline.recording import Recording
 from branchpoint.timeline.store import Future
 from branchpoint.views.view import LARGEST, STATIC
+from futures import SYSTEMS
 
 EVENTS = [event(1, "ready"), event(12, "sent 1 to 10.0.0.1:4000"), exit_of(29.5)]
 

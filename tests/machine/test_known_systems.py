@@ -6,10 +6,10 @@ import math
 import os
 
 import pytest
-import truths
-from truths import Known
 
 import branchpoint as bp
+from answers import truths
+from answers.truths import Known
 from branchpoint.explore.workers import Pool
 
 BEFORE = 0.015  # seconds before a draw at which a seed still comes in time: see truths.UNKNOWN

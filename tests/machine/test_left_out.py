@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import instants
 import numpy as np
 import pytest
 
+import instants
 from branchpoint.machine import engine
 from branchpoint.machine.pages import PagePool
 

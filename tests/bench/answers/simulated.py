@@ -17,8 +17,6 @@ from math import exp
 from pathlib import Path
 
 import numpy as np
-from figures import Figure, amount
-from scale import Scale
 
 from branchpoint import progress
 from branchpoint.explore.allocation import Allocation, Settings
@@ -26,6 +24,8 @@ from branchpoint.explore.draws import Draw
 from branchpoint.explore.proportion import LEVEL
 from branchpoint.explore.steps import Steps
 from branchpoint.explore.stopping import estimate, interval
+from figures import Figure, amount
+from scale import Scale
 
 _SECOND = 1_000_000_000
 _LENGTH = 30  # seconds

@@ -12,9 +12,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from breeding_frames import Drained
-from outbox import Memory
-
 import branchpoint as bp
 from branchpoint.cli import show
 from branchpoint.errors import BranchpointError
@@ -33,6 +30,8 @@ from branchpoint.timeline.packets import Clock, Packets
 from branchpoint.timeline.player import Player
 from branchpoint.timeline.process import Process
 from branchpoint.timeline.recording import Recording
+from mutants.frames import Drained
+from mutants.outbox import Memory
 
 _CURVES = 4  # of one recording that are looked at from all sides
 

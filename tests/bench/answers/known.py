@@ -6,18 +6,17 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import truths
-from figures import Figure, amount
-from scale import Scale
-from subjects import known_recording
-from truths import Known
-
 import branchpoint as bp
+from answers import truths
+from answers.truths import Known
 from branchpoint import progress
 from branchpoint.explore.curve import Curve
 from branchpoint.explore.likelihood import ask, collect
 from branchpoint.explore.proportion import wilson
 from branchpoint.explore.workers import Pool
+from figures import Figure, amount
+from scale import Scale
+from subjects import known_recording
 
 _POINTS, _PRECISION = 32, 0.15
 """Of a small curve: some hundreds of futures."""

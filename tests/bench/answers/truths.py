@@ -27,7 +27,7 @@ SEEDS = 300
 """Seeds that are tried for a recording that fails, at most; the rarest failure has p = 0.064."""
 AFTER = 5
 """Seconds that a recording goes on after its failure: until after the horizon."""
-_SYSTEMS = Path(__file__).parents[1] / "machine" / "systems" / "known"
+_SYSTEMS = Path(__file__).parents[2] / "machine" / "systems" / "known"
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Mutants of everything that strangers send us: each is read, or refused in words.
 
-``python tests/bench/mutants.py --count 20000 --seed 1``
+``cd tests/bench; python -m mutants.hunt --count 20000 --seed 1``
 
 A mutant follows from the seed and its number, so ``--only NUMBER`` makes it again. It lies in a
 folder of its own and everything is done with it but running its code (:mod:`tasting`), in a
@@ -29,24 +29,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
-import breeding
-import breeding_frames
-import breeding_images
-import table
-import tasting
-from cost import Cost, cost
-from figures import Figure
-from kept import Taken, keep
-from material import Material, material, read
-from scale import Scale
-from subjects import identity
-
 import branchpoint as bp
+import table
 from branchpoint import progress
 from branchpoint.errors import BranchpointError
 from branchpoint.sharing.opening import unpack
+from cost import Cost, cost
+from figures import Figure
+from kept import Taken, keep
+from mutants import breeding, frames, images, tasting
+from mutants.material import Material, material, read
+from scale import Scale
+from subjects import identity
 
-WORK = Path(__file__).parents[2] / "build" / "bench"
+_BENCH = Path(__file__).parents[1]
+WORK = _BENCH.parents[1] / "build" / "bench"
 _PATIENCE = 20  # CPU seconds for one mutant
 _LONGEST = 600  # wall seconds for one; others want the cores, too
 _LOOK = 5  # wall seconds between two looks at a worker that says nothing
@@ -178,13 +175,13 @@ def _whole_resealed(made: Material, chance: Random, place: Place) -> None:
 
 
 def _image(made: Material, chance: Random, place: Place) -> None:
-    reference = breeding_images.mutant(made.image, chance, place.folder, place.outside)
+    reference = images.mutant(made.image, chance, place.folder, place.outside)
     tasting.image(reference, place.folder)
 
 
 def _frames(made: Material, chance: Random, place: Place) -> None:
     path = breeding.write(made.recording, place.folder / "x.branchpoint")
-    drains, heads = breeding_frames.mutant(made.drains, chance)
+    drains, heads = frames.mutant(made.drains, chance)
     with bp.open(path) as run:
         tasting.frames(run, drains, heads, place.room)
 
@@ -318,9 +315,11 @@ def run(work: Path, seed: int, count: int, first: int = 0) -> Result:
 
 
 def _worker(work: Path, root: Path, seed: int, first: int, last: int) -> subprocess.Popen[bytes]:
-    command = [sys.executable, __file__, "--worker", root, "--work", work, "--seed", str(seed),
-               "--first", str(first), "--count", str(last - first + 1)]  # fmt: skip
-    return subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True)
+    command = [
+        sys.executable, "-m", "mutants.hunt", "--worker", root, "--work", work.absolute(),
+        "--seed", str(seed), "--first", str(first), "--count", str(last - first + 1),
+    ]  # fmt: skip
+    return subprocess.Popen(command, stdout=subprocess.PIPE, cwd=_BENCH, start_new_session=True)
 
 
 def _lines(process: subprocess.Popen[bytes]) -> Iterator[bytes]:

@@ -17,7 +17,8 @@ from random import Random
 from typing import Any
 
 import zstandard
-from mutating import changed, harmed, written
+
+from mutants.harm import changed, harmed, written
 
 _BLOCK = 512
 _FIELDS = {

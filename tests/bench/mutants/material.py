@@ -13,14 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import breeding
 import msgspec
 import numpy as np
 from blake3 import blake3
-from breeding import Bundle, Files
-from breeding_frames import Drained
-from breeding_images import Image, tar
-from subjects import SMALL, recorded
 
 import branchpoint as bp
 from branchpoint.guest import debian, image, wire
@@ -33,6 +28,11 @@ from branchpoint.timeline.events import Event
 from branchpoint.timeline.manifest import Machine
 from branchpoint.timeline.recording import Recording
 from branchpoint.timeline.store import RecordingFiles
+from mutants import breeding
+from mutants.breeding import Bundle, Files
+from mutants.frames import Drained
+from mutants.images import Image, tar
+from subjects import SMALL, recorded
 
 _SECONDS = 5
 _RAM = 1 << 20  # bytes of memory of the machine whose images are cut

@@ -9,16 +9,15 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from figures import Figure, amount, at_most
-from luck import THE_CAUSE, Luck
-from scale import Scale
-from subjects import demo
-
 import branchpoint as bp
+from answers.luck import THE_CAUSE, Luck
 from branchpoint import progress
 from branchpoint.explore.contrast import Contrast, compare, contrast
 from branchpoint.explore.proportion import wilson
 from branchpoint.explore.sample import MOST, drawn, looked_at
+from figures import Figure, amount, at_most
+from scale import Scale
+from subjects import demo
 
 _WRONG_BAR, _POWER_BAR, _TIME_BAR = 0.05, 0.9, 60  # shares; seconds
 _BEFORE = 12  # virtual seconds before the demo's failure, as in the notebook

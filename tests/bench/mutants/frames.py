@@ -8,9 +8,8 @@ import struct
 from dataclasses import dataclass
 from random import Random
 
-from mutating import harmed, patched
-
 from branchpoint.guest import wire
+from mutants.harm import harmed, patched
 
 _HEADER = struct.Struct("<IIQ")
 _EDGES = (0, 8, 2**32, 2**62, 2**63, 2**64 - 8, 2**64 - 1)

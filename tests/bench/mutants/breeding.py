@@ -20,7 +20,6 @@ from typing import Any
 import msgspec
 import zstandard
 from blake3 import blake3
-from mutating import changed, changed_json, harmed, patched, sealed
 
 from branchpoint.explore.draws import Question
 from branchpoint.sharing import archive, contents
@@ -29,6 +28,7 @@ from branchpoint.timeline.eventfile import _HEAD as BLOCK
 from branchpoint.timeline.eventfile import EventFile
 from branchpoint.timeline.events import Event
 from branchpoint.timeline.frames import _HEADER, _SIGNED
+from mutants.harm import changed, changed_json, harmed, patched, sealed
 
 Files = dict[str, bytes]
 """A folder: contents by relative names."""

@@ -1,0 +1,1 @@
+"""Is what curves and contrasts claim true? Asked where the answer is known."""

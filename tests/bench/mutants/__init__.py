@@ -1,0 +1,1 @@
+"""Mutants of everything that strangers send us, and what becomes of them."""
