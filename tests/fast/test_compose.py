@@ -229,6 +229,7 @@ def test_profiles(tmp_path: Path) -> None:
     assert list(load(where, environ={}).services) == ["a"]
     assert list(load(where, environ={"COMPOSE_PROFILES": "q,z"}).services) == ["a", "b"]
     assert list(load(where, profiles=["p"], environ={}).services) == ["a", "b"]
+    assert list(load(where, profiles=["*"], environ={}).services) == ["a", "b"]
     with pytest.raises(ComposeError, match=r"no service is active"):
         read(tmp_path, "services: {b: {image: y, profiles: [p]}}")
 

@@ -166,3 +166,17 @@ def test_a_question_under_a_wrong_name_is_no_question(path: Path) -> None:
         (folder / "0123.json").write_bytes((folder / f"{QUESTION.key}.json").read_bytes())
         (folder / "4567.json").write_text("[" * 100_000)
         assert questions(files) == [QUESTION]
+
+
+def test_more_draws_than_are_bearable_are_left_out(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with RecordingFiles.open(path, write=True) as files:
+        draws = Draws(files, QUESTION)
+        for seed in range(12):
+            draws.add(draw(seed=seed))
+    monkeypatch.setattr("branchpoint.explore.draws.MOST_DRAWS", 5)
+    with RecordingFiles.open(path) as files:
+        draws = Draws(files, QUESTION)
+        assert [one.seed for one in draws] == [0, 1, 2, 3, 4]
+        assert "more than 5 futures" in draws.damage[0]

@@ -49,6 +49,8 @@ def test_where() -> None:
     assert texts(ALL.where(container="web.1")) == ["GET /a", "GET /b"]
     assert len(ALL.where(container="web")) == 3  # the service
     assert len(ALL.where(container="we")) == 0
+    assert texts(ALL.where(container="standby.replicator")) == [EVENTS[4].text]
+    assert len(ALL.where(container="standby")) == 0  # a service of that name has numbers only
     assert len(ALL.where(container=["web.2", "standby.*"])) == 2
     assert len(ALL.where(container=[])) == 0
     assert len(ALL.where(type="container.*")) == 1

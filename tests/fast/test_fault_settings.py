@@ -365,3 +365,10 @@ def test_mistakes_are_located(tmp_path: Path, section: str, message: str) -> Non
         load_faults(tmp_path, section)
     lines = (COMPOSE + section).splitlines()
     assert caught.value.line == next(n for n, line in enumerate(lines, 1) if line.endswith("#!"))
+
+
+@pytest.mark.parametrize("run", ["echo %0A", "echo %250A", "printf 'a%%\n%s' b", "a\nb%25", "100%"])
+def test_scripts_come_out_of_a_plan_as_they_went_in(run: str) -> None:
+    settings = read({"commands": {"mine": {"run": run, "containers": "a"}}}, SYSTEM)
+    assert read_plan(compile_plan(settings, SYSTEM)) == settings
+    assert only(settings, "mine").run == run

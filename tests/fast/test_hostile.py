@@ -452,3 +452,35 @@ def test_a_verdict_on_a_notebook_commands_no_terminal_either(tmp_path: Path) -> 
     shown = CliRunner().invoke(main, ["verify", "--notebook", str(path)])
     assert shown.exit_code == 1
     assert not set(shown.output) & OBEYED, repr(shown.output)
+
+
+# -- the archive itself, before anybody looks at digests
+
+
+def packed(*entries: tuple[str, bytes]) -> bytes:
+    file = io.BytesIO()
+    writer = archive.Writer(file)
+    for name, content in entries:
+        writer.add(name, io.BytesIO(content), len(content))
+    writer.finish()
+    return file.getvalue()
+
+
+def read_all(data: bytes, *wanted: tuple[str, int], at_most: int = -1) -> list[bytes]:
+    reader = archive.Reader(io.BytesIO(data))
+    reader.first("head", 100)
+    return [entry.read(at_most) for _, entry in reader.entries(wanted)]
+
+
+def test_an_entry_whose_bytes_changed_is_refused() -> None:
+    data = packed(("head", b"h"), ("a", b"some content"))
+    assert read_all(data, ("a", 12)) == [b"some content"]
+    at = data.index(b"some content")
+    with pytest.raises(ValueError, match="a is damaged"):
+        read_all(data[:at] + b"S" + data[at + 1 :], ("a", 12))
+
+
+def test_an_entry_that_is_not_read_to_its_end_is_no_success() -> None:
+    data = packed(("head", b"h"), ("a", b"some content"))
+    with pytest.raises(ValueError, match="a has 8 bytes too many"):
+        read_all(data, ("a", 12), at_most=4)

@@ -32,3 +32,14 @@ def test_env_file_size(tmp_path: Path) -> None:
     file.write_bytes(b"#" * (2 << 20))
     with pytest.raises(ComposeError, match="larger than 1024 KiB"):
         read_env_file(file, {})
+
+
+def nested(depth: int) -> str:
+    return "${U:-" * depth + "x" + "}" * depth
+
+
+def test_defaults_may_be_nested_but_not_without_end() -> None:
+    expand = Interpolator({}, Path("f"))
+    assert expand(nested(16), 1) == "x"
+    with pytest.raises(ComposeError, match="nested too deeply"):
+        expand(nested(17), 1)

@@ -237,3 +237,16 @@ def test_many_draws_do_not_overflow() -> None:
 def test_the_same_draws_give_the_same_answer() -> None:
     asked = ([0, 10, 20, 30, 40], [3, 9, 20, 31, 40], [40] * 5)
     assert Steps(*asked).steps == Steps(*asked).steps
+
+
+def test_a_step_within_one_gap_is_told_in_its_middle() -> None:
+    (step,) = Steps([0, 10 * SECOND], [0, 32], [32, 32]).steps
+    assert step.at == pytest.approx(5 * SECOND, rel=1e-6)
+    assert step.sudden == 1
+
+
+def test_the_instant_of_a_step_has_as_many_histories_before_it_as_after_it() -> None:
+    """P passes the middle at a point known to fail in half of the cases, or on either side."""
+    at = [i * SECOND for i in range(5)]
+    (step,) = Steps(at, [0, 0, 8, 16, 16], [16] * 5).steps
+    assert step.at == pytest.approx(2 * SECOND, abs=SECOND / 10)

@@ -224,7 +224,8 @@ def test_verify_wants_something_to_verify() -> None:
 def test_cleaning_takes_state_and_times_and_leaves_the_rest() -> None:
     found = with_outputs(result(plain="3"))
     found["metadata"]["widgets"] = {"state": {}}
-    found["cells"][1]["metadata"] = {"execution": {"iopub.execute_input": "2026"}, "tags": ["x"]}
+    times = {"iopub.execute_input": "2026"}
+    found["cells"][1]["metadata"] = {"execution": times, "trusted": True, "tags": ["x"]}
     cleaned = hygiene.clean(found)
     expected = with_outputs(result(plain="3"))
     expected["cells"][1]["metadata"] = {"tags": ["x"]}
