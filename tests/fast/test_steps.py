@@ -250,3 +250,10 @@ def test_the_instant_of_a_step_has_as_many_histories_before_it_as_after_it() -> 
     at = [i * SECOND for i in range(5)]
     (step,) = Steps(at, [0, 0, 8, 16, 16], [16] * 5).steps
     assert step.at == pytest.approx(2 * SECOND, abs=SECOND / 10)
+
+
+def test_the_median_lies_in_the_gap_that_has_it() -> None:
+    known = Steps([0, 10, 20, 40, 50], [0] * 5, [1] * 5)
+    for first, expected in ((42, 20 + 20 * 8 / 58), (58, 10 + 10 * 50 / 58), (0, 20 + 20 / 2)):
+        gap = np.array([1] * first + [2] * (100 - first))
+        assert known._median(gap, 0, 4) == round(expected)
