@@ -16,11 +16,13 @@ from bundles import bundle
 from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from likelihoods import recording
 from recordings import ORIGIN, SECOND, event, head
 
 import branchpoint as bp
 from branchpoint.cli import main
 from branchpoint.explore.draws import Draw, Draws, Question
+from branchpoint.sharing import occurrences
 from branchpoint.timeline.manifest import Container
 from branchpoint.timeline.packets import Clock, Packets
 from branchpoint.timeline.store import RecordingFiles
@@ -330,3 +332,12 @@ def test_a_bundle_is_exported_without_unpacking_it_there(tmp_path: Path) -> None
     assert done.exit_code == 0, done.output
     assert re.search(r"r\.html: 0\.\d\d MB", done.stdout)
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*before, "r.html"])
+
+
+def test_an_end_that_comes_before_its_fault_is_not_its_end(tmp_path: Path) -> None:
+    """Ids are the guest's, and a stranger's guest may say anything."""
+    ended = event(3, "over", source="fault", container="", type="fault.end", fields={"id": "1"})
+    events = [ended, fault(5, "fault.start", "db.1", "1", "clog")]
+    with recording(tmp_path / "x.branchpoint", events) as run:
+        (stretch,) = occurrences.faults(run)
+        assert stretch.start < stretch.end == run.manifest.end

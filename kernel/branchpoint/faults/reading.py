@@ -332,7 +332,7 @@ class Reader:
             here = here or [
                 c.name
                 for c in self.containers
-                if c.service == name or fnmatchcase(c.name, name) or fnmatchcase(c.service, name)
+                if fnmatchcase(c.name, name) or fnmatchcase(c.service, name)
             ]
             if not here:
                 known = [n for c in self.containers for n in (c.name, c.service)]
