@@ -35,6 +35,7 @@ TOOLS = {
     "mypy": "/mypy",
     "nbconvert": "jupyter nbconvert",
     "pytest": "/pytest",
+    "pytest-xdist": "pytest --numprocesses",
     "ruff": "/ruff",
 }
 """Dependencies that are programs, and how the Makefile calls them."""
