@@ -1,0 +1,79 @@
+"""The guide's notebooks run, in their order, from an empty folder, and say what their text says."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
+KERNELSPEC = NOTEBOOKS.parent / "kernel" / "kernelspec"
+GUIDE = sorted((NOTEBOOKS / "guide").glob("*.ipynb"), key=lambda path: path.stem != "first-hour")
+PATIENCE = 600  # wall seconds for one cell, on a busy computer
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A copy of the guide and of the system that it is about; the kernel is found."""
+    place = tmp_path_factory.mktemp("notebooks")
+    for name in ("guide", "systems/ledger"):
+        shutil.copytree(NOTEBOOKS / name, place / name)
+    (place / "kernels").mkdir()
+    (place / "kernels" / "branchpoint").symlink_to(KERNELSPEC)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JUPYTER_PATH", f"{place}{os.pathsep}{os.environ.get('JUPYTER_PATH', '')}")
+        patch.setenv("IPYTHONDIR", str(place / "ipython"))
+        yield place / "guide"
+
+
+@pytest.mark.parametrize("path", GUIDE, ids=lambda path: path.stem)
+def test_a_notebook_of_the_guide_runs(path: Path, folder: Path) -> None:
+    notebook = nbformat.read(folder / path.name, as_version=4)
+    NotebookClient(
+        notebook,
+        kernel_name="branchpoint",
+        timeout=PATIENCE,
+        record_timing=False,
+        resources={"metadata": {"path": str(folder)}},
+    ).execute()
+    nbformat.write(notebook, folder / path.name)
+    for cell in notebook.cells:
+        streams = {output.name for output in cell.get("outputs", []) if "name" in output}
+        assert "stderr" not in streams, cell.source
+    said = {cell.id: words(cell) for cell in notebook.cells if cell.cell_type == "code"}
+    for cell, expected in SAID.get(path.stem, {}).items():
+        assert expected in said[cell], f"{cell}: {said[cell]}"
+
+
+SAID = {
+    "first-hour": {
+        "first-4": "has no credit",
+        "first-9": "debit",
+        "first-11": "/usr/local/bin/ledger",
+        "first-13": "container.exit",
+        "first-15": "(True,",
+        "first-18": "",
+    },
+    "your-system": {"your-3": "mac_adress", "your-6": "hello"},
+    "faults": {"faults-2": "freeze", "faults-4": "partition"},
+    "curves": {"curves-2": "P(failure)", "curves-6": "kill ledger.1"},
+    "sharing": {"sharing-5": "all"},
+    "headless": {"headless-3": "container.exit", "headless-4": "debit"},
+    "troubleshooting": {"troubleshooting-1": "Branchpoint", "troubleshooting-4": "same"},
+}
+"""By notebook and cell, some of what the text around it promises."""
+
+
+def words(cell: nbformat.NotebookNode) -> str:
+    """What a cell's outputs say in plain text."""
+    return "\n".join(
+        output.text if output.output_type == "stream" else output.data.get("text/plain", "")
+        for output in cell.outputs
+    )
