@@ -127,9 +127,9 @@ def record(
         _stop("stopped; nothing was recorded yet")
     with run:
         click.echo(show.summary(run))
-        failed = show.failure(run) is not None
+        failed, ended = show.failure(run) is not None, run.manifest.ended
     if until is not None and not failed:
-        click.echo("nothing that --until asks for happened in that time", err=True)
+        click.echo(f"nothing that --until asks for happened after set-up: it {ended}", err=True)
         sys.exit(_NOTHING_MATCHED)
 
 
