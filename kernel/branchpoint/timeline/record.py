@@ -48,9 +48,13 @@ def record(
     guest = image.ensure_image()
     snapshot = ensure_snapshot(guest, system.path, system.system.ram)
     recorder = _Recorder(target, system, guest, snapshot, seed, wanted, kind)
-    with recorder:
-        recorder.set_up()
-        recorder.run(to_ns(duration), to_ns(after))
+    try:
+        with recorder:
+            recorder.set_up()
+            recorder.run(to_ns(duration), to_ns(after))
+    except KeyboardInterrupt as stop:
+        stop.add_note(f"what was recorded is in {target}: branchpoint.open({str(target)!r})")
+        raise
     return recorder.recording
 
 
