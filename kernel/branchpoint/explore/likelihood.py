@@ -158,7 +158,8 @@ def collect(
         if jobs := allocation.jobs():
             with open_pool() as pool, progress.task(question.failure, unit="futures") as task:
                 while jobs := allocation.jobs(_AHEAD * pool.count):
-                    for draw in pool.run(jobs):
+                    draws.refresh()  # another process may draw the same
+                    for draw in pool.run([job for job in jobs if draws.get(*job) is None]):
                         draws.add(draw)
                         done = task.done + 1
                         task.total = done + allocation.missing()
