@@ -27,6 +27,7 @@ from branchpoint.sharing.share import remarks
 from branchpoint.system import build, load
 from branchpoint.timeline.clock import Time
 from branchpoint.timeline.failures import Failure
+from branchpoint.timeline.history import MOST_RAW
 
 _NOTHING_MATCHED = 3  # exit status of `record --until` when its time ran out first
 _INTERRUPTED = 130  # 128 + SIGINT, as shells have it
@@ -218,6 +219,11 @@ def run(
             for stream, file in (("out", sys.stdout.buffer), ("err", sys.stderr.buffer)):
                 file.write(process.raw(stream))
                 file.flush()
+                if len(process.raw(stream)) >= MOST_RAW:
+                    click.echo(
+                        f"branchpoint: {script!r} wrote more; {MOST_RAW >> 20} MiB are kept",
+                        err=True,
+                    )
             if process.dead_container:
                 click.echo(
                     f"branchpoint: {process.container} was dead at {moment}; this ran in its "
