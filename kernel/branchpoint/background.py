@@ -64,7 +64,10 @@ class Job:
         self._value, self._error = value, error
         # Stop in an async cell is a CancelledError, whose class depends on what awaits.
         stopped = isinstance(error, KeyboardInterrupt) or type(error).__name__ == "CancelledError"
-        self.state = "stopped" if stopped else "failed" if error is not None else "done"
+        if stopped or (error is None and self.stop.is_set()):
+            self.state = "stopped"
+        else:
+            self.state = "failed" if error is not None else "done"
         self._ended.set()
 
     def wait(self, seconds: float | None = None) -> bool:
@@ -72,17 +75,18 @@ class Job:
         return self._ended.wait(seconds)
 
     def result(self) -> Any:
-        """What it gave. Waits for it.
+        """What it gave; of a job that was stopped, what it had by then. Waits for it.
 
-        :raises BranchpointError: when it was stopped; an error that ended it is raised again.
+        :raises BranchpointError: when it was stopped and had nothing yet; an error that ended it
+            is raised again.
         """
         self.wait()
-        if self.state == "stopped":
+        if self.state == "stopped" and self._value is None:
             raise BranchpointError(
                 f"job {self.number} was stopped: {self.name}",
                 "what it did until then is kept; start it again to go on from there",
             )
-        if self._error is not None:
+        if self.state == "failed" and self._error is not None:
             raise self._error
         return self._value
 

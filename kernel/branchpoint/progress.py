@@ -161,6 +161,33 @@ def current(thread: int) -> Task | None:
     return _outermost.get(thread)
 
 
+def _say(words: str) -> None:
+    print(words, file=sys.stderr)
+
+
+_say_stopped: Callable[[str], None] = _say
+
+
+def stopped(words: str) -> None:
+    """Say that a call of this thread was interrupted and gives what it had by then.
+
+    Whoever asked for it goes on with that, unless :func:`when_stopped` installed something else.
+    """
+    _say_stopped(words)
+
+
+def when_stopped(say: Callable[[str], None] | None) -> Callable[[], None]:
+    """Have ``say(words)`` called by :func:`stopped` (None: print them); returns the undo."""
+    global _say_stopped
+    previous, _say_stopped = _say_stopped, say or _say
+
+    def undo() -> None:
+        global _say_stopped
+        _say_stopped = previous
+
+    return undo
+
+
 @contextmanager
 def stoppable(stop: threading.Event) -> Iterator[None]:
     """Once ``stop`` is set, tasks of this thread end like a call that the user interrupts."""

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO
 
+import likelihoods
 import pytest
 import recordings
 from bundles import bundle, notebook
@@ -117,7 +118,7 @@ def test_a_damaged_head_is_replaced_by_its_copy(tmp_path: Path) -> None:
 
 def test_what_is_still_waiting_to_be_written_is_shared(tmp_path: Path) -> None:
     path = recordings.make(tmp_path / "x.branchpoint", 1)
-    with bp.open(path) as run:
+    with likelihoods.recording(path, []) as run:  # as it is while it is recorded
         run.files.events.add([recordings.event(0.999, "the last word")])
         shared = bp.share(run)
         with bp.open(elsewhere(shared)) as opened:

@@ -193,6 +193,9 @@ TOP_CASES = [
         "tmpfs",
     ),
     ("ram", "networks: {n: }\nx-branchpoint: {ram: 100m} #!", "a multiple of 64m", ""),
+    ("a step above 3 GiB", "networks: {n: }\nx-branchpoint: {ram: 3136m} #!", "256m and 3g", ""),
+    ("4 GiB", "networks: {n: }\nx-branchpoint: {ram: 4g} #!", "between 256m and 3g", ""),
+    ("64 GiB", "networks: {n: }\nx-branchpoint: {ram: 64g} #!", "between 256m and 3g", ""),
     ("option", "networks: {n: }\nx-branchpoint: {rma: 1g} #!", 'unknown key "rma"', '"ram"'),
     (
         "fault without a window",

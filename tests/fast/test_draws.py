@@ -73,6 +73,8 @@ def test_each_question_has_its_own_draws(path: Path) -> None:
         Draws(files, QUESTION).add(draw())
         assert len(Draws(files, other)) == 0
         assert len(Draws(files, renamed)) == 1
+        assert questions(files) == [QUESTION], "one without an answer is not kept"
+        Draws(files, other).add(draw())
         assert len(questions(files)) == 2
 
 
@@ -161,7 +163,7 @@ def test_futures_from_outside_the_recording_are_left_out(path: Path) -> None:
 
 def test_a_question_under_a_wrong_name_is_no_question(path: Path) -> None:
     with RecordingFiles.open(path, write=True) as files:
-        Draws(files, QUESTION)
+        Draws(files, QUESTION).add(draw())
         folder = path / "curves"
         (folder / "0123.json").write_bytes((folder / f"{QUESTION.key}.json").read_bytes())
         (folder / "4567.json").write_text("[" * 100_000)

@@ -55,6 +55,24 @@ def test_a_cancelled_job_ends_at_its_next_step(work: Work) -> None:
         jobs.attach(job.number)
 
 
+def test_what_a_cancelled_job_had_is_its_result(work: Work) -> None:
+    """As that of ``run.likelihood``, whose partial curve is the value."""
+    jobs = Jobs()
+
+    def half() -> str:
+        try:
+            return work()
+        except KeyboardInterrupt:
+            return "half of it"
+
+    job = jobs.start(half)
+    assert work.began.wait(20)
+    jobs.cancel()
+    work.go.set()
+    assert jobs.attach(job.number) == "half of it"
+    assert job.state == "stopped"
+
+
 def test_cancelling_one_job_leaves_the_others_alone(work: Work) -> None:
     jobs, other = Jobs(), Work()
     kept, ended = jobs.start(work), jobs.start(other)

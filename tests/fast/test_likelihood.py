@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,8 +12,9 @@ from recordings import ORIGIN, SECOND, event
 from branchpoint import progress
 from branchpoint.errors import BranchpointError, TimeError
 from branchpoint.explore import live
-from branchpoint.explore.allocation import Settings
+from branchpoint.explore.allocation import Job, Settings
 from branchpoint.explore.curve import Curve
+from branchpoint.explore.draws import Draw
 from branchpoint.explore.likelihood import ask, collect
 from branchpoint.timeline.failures import failure
 from branchpoint.timeline.recording import Recording
@@ -109,12 +110,9 @@ def test_stopping_keeps_everything_and_calling_again_goes_on(run: Recording, pat
     drawn_so_far = 0
     for stop_after in (5, 100, 150):
         pool = Drawer(COINS, stop_after)
-        with pytest.raises(KeyboardInterrupt) as stop:
-            collect(run, question, WHOLE, pool.open)
+        partial = collect(run, question, WHOLE, pool.open)
         drawn_so_far += stop_after
-        assert stop.value.__notes__ == [
-            f"stopped with {drawn_so_far} futures known; calling it again goes on"
-        ]
+        assert partial.stopped and len(partial.draws) == drawn_so_far
         run.close()
         run = recording(path, [])
     rest = Drawer(COINS)
@@ -128,8 +126,7 @@ def test_a_recording_that_is_only_read_goes_on_as_well(run: Recording, path: Pat
     question, _ = ask(run, FAILURE)
     run.close()
     with Recording(RecordingFiles.open(path), lambda: None) as read:  # type: ignore[arg-type,return-value]
-        with pytest.raises(KeyboardInterrupt):
-            collect(read, question, WHOLE, Drawer(COINS, 50).open)
+        assert collect(read, question, WHOLE, Drawer(COINS, 50).open).stopped
         pool = Drawer(COINS)
         curve = collect(read, question, WHOLE, pool.open)
         assert len(pool.jobs) == len(curve.draws) - 50
@@ -174,11 +171,48 @@ def test_a_curve_is_shown_while_it_grows(run: Recording, shown: list[list[Curve]
 
 def test_a_stopped_curve_is_shown_as_it_is(run: Recording, shown: list[list[Curve]]) -> None:
     question, _ = ask(run, FAILURE)
-    with pytest.raises(KeyboardInterrupt):
-        collect(run, question, WHOLE, Drawer(COINS, 40).open)
-    final = shown[0][-1]
-    assert len(final.draws) == 40
-    assert "futures to come" in repr(final)
+    pool = Drawer(COINS, 40)
+    curve = collect(run, question, WHOLE, pool.open)
+    assert shown[0][-1] is curve, "the picture and the value are one"
+    assert len(curve.draws) == 40
+    assert "from 40 futures at" in repr(curve)
+    assert "; stopped, about" in repr(curve)
+
+
+def test_many_workers_ahead_are_in_the_curve_and_in_the_words(
+    run: Recording, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is drawn ahead, for points whose turn comes later, was told but not shown."""
+    question, _ = ask(run, FAILURE)
+    pool = Drawer(COINS, 140)
+    pool.count = 32  # type: ignore[misc]
+    curve = collect(run, question, WHOLE, pool.open)
+    assert len(curve.draws) == 140
+    assert f"stopped with 140 of about {140 + curve.missing} futures" in capsys.readouterr().err
+    pool.left = 10**9
+    whole = collect(run, question, WHOLE, pool.open)
+    expected, _ = drawn(COINS, settings())
+    assert len(whole.draws) == len(list(expected.used())), "it is the curve of one worker"
+    assert not whole.stopped
+
+
+def test_an_interrupt_with_nothing_to_show_is_an_interrupt(run: Recording) -> None:
+    question, _ = ask(run, FAILURE)
+    with pytest.raises(KeyboardInterrupt) as stop:
+        collect(run, question, WHOLE, Drawer(COINS, 0).open)
+    assert "stopped with 0 of about" in stop.value.__notes__[0]
+
+
+@pytest.mark.parametrize("error", [RuntimeError, BranchpointError])
+def test_an_error_is_no_stop(run: Recording, error: type[Exception]) -> None:
+    class Broken(Drawer):
+        def run(self, jobs: Iterable[Job]) -> Iterator[Draw]:
+            yield from super().run(list(jobs)[:3])
+            raise error("broken")
+
+    question, _ = ask(run, FAILURE)
+    with pytest.raises(error, match="broken"):
+        collect(run, question, WHOLE, Broken(COINS).open)
 
 
 def test_showing_takes_little_of_the_time(run: Recording, monkeypatch: pytest.MonkeyPatch) -> None:

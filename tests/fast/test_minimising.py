@@ -175,7 +175,8 @@ def test_a_failure_that_anything_prevents_says_nothing_about_faults(run: Recordi
 
 def of_rates(*counts: tuple[int, int], of: int = 20) -> list[Rates]:
     """Rates of faults with and without which so many futures failed, as ``attribute`` has them."""
-    return _rates([[draw(i < count) for i in range(of)] for pair in counts for count in pair])
+    rates = _rates([[draw(i < count) for i in range(of)] for pair in counts for count in pair])
+    return [each for each in rates if each is not None]
 
 
 def test_rates_decide_where_they_are_known(run: Recording) -> None:
@@ -213,8 +214,28 @@ def test_too_few_futures_say_so_and_how_many_would_do(run: Recording) -> None:
 def test_futures_that_ended_early_are_in_no_rate() -> None:
     lost = Draw(at=ORIGIN, seed=0, verdict="censored", end=ORIGIN)
     (rates,) = _rates([[draw(True), lost], [lost, lost]])
+    assert rates is not None
     assert (str(rates.present), str(rates.absent)) == ("1/1", "0/0")
     assert rates.chance == 1 and not rates.found
+
+
+def test_a_fault_whose_futures_are_not_all_known_has_no_rate() -> None:
+    """It counts as a test all the same: more may not be found for having been stopped."""
+    whole = [[draw(True)] * 5, [draw(False)] * 5]
+    (alone,) = _rates(whole)
+    known, unknown = _rates([*whole, [draw(True)] * 5, [draw(False)] * 4 + [None]])
+    assert alone is not None and known is not None and unknown is None
+    assert known.chance == pytest.approx(2 * alone.chance)
+
+
+def test_what_was_stopped_says_how_much_it_has_not_looked_at(run: Recording) -> None:
+    timeline = Timeline(run)
+    row = Removal(timeline.faults[0], draw(True), Job(ORIGIN, None), "id")
+    found = Attribution(timeline, "log: no such block", draw(True), [row], None, 2)
+    assert found.conclusion == [
+        "without any single one of 1 of its 3 faults the failure happens all the same",
+        "stopped early: 2 more faults are not looked at",
+    ]
 
 
 def test_names_of_strangers_are_inert(run: Recording) -> None:
@@ -274,5 +295,8 @@ def test_no_single_one_can_be_taken_away_even_where_more_do_not_fail_more() -> N
 
 def test_few_are_found_among_many_in_few_tries() -> None:
     tried, first = counting({17}.issubset)
-    assert ddmin(range(64), first) == [17]
+    smaller: list[list[int]] = []
+    assert ddmin(range(64), first, smaller.append) == [17]
     assert len(tried) < 16
+    assert smaller[-1] == [17] and all(17 in kept for kept in smaller)
+    assert [len(kept) for kept in smaller] == sorted((map(len, smaller)), reverse=True)

@@ -186,6 +186,50 @@ def test_stopping_is_said_in_one_line(kernel: Talk, code: str) -> None:
     assert kernel.text("1 + 1") == "2"
 
 
+CURVE = """
+import sys, time
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+from futures import SYSTEMS
+from likelihoods import END, Drawer, exit_of, recording
+from recordings import ORIGIN
+from branchpoint.explore.allocation import Settings
+from branchpoint.explore.likelihood import ask, collect
+from branchpoint.timeline.failures import failure
+
+class Slow(Drawer):
+    def run(self, jobs):
+        for number, draw in enumerate(super().run(jobs)):
+            if number == 40:
+                print("forty", flush=True)
+                time.sleep(60)
+            yield draw
+
+run = recording(Path({folder!r}) / "run.branchpoint", [exit_of(29.5)])
+question, _ = ask(run, failure("exit:db.1"))
+"""
+
+
+def test_a_stopped_curve_is_the_value_and_the_cell_ends(kernel: Talk, tmp_path: Path) -> None:
+    tests = str(Path(__file__).parent)
+    assert kernel.text(CURVE.format(tests=tests, folder=str(tmp_path))) == ""
+    request = kernel.send(
+        "curve = collect(run, question, Settings(ORIGIN, END), Slow(SYSTEMS[0]).open)\n"
+        "after = 'what comes after the statement that was stopped'"
+    )
+    while kernel.next_output(request) != ("stream", {"name": "stdout", "text": "forty\n"}):
+        pass
+    time.sleep(0.2)
+    kernel.manager.interrupt_kernel()
+    picture, (kind, content) = kernel.outputs(request)
+    assert "from 40 futures at" in picture[1]["data"]["text/plain"]
+    assert kind == "error" and content["traceback"][0].endswith("Stopped\x1b[0m")
+    assert content["traceback"][1].startswith("stopped with 40 of about ")
+    assert kernel.text("len(curve.draws), curve.stopped, 'after' in globals()") == (
+        "(40, True, False)"
+    )
+
+
 def test_stopping_our_operations_shows_no_insides(kernel: Talk) -> None:
     request = kernel.send(
         "import time\n"

@@ -39,7 +39,7 @@ def test_closing_one_opening_leaves_the_others(path: Path) -> None:
         with bp.open(path) as inner:
             assert inner == outer and inner.at(5) == moment
         assert inner.closed and not outer.closed
-        assert outer.files.writable and "line 5.0" in [event.text for event in outer.events]
+        assert outer.files.keeps and "line 5.0" in [event.text for event in outer.events]
         outer.files.folder("curves")  # it still writes
     assert outer.closed and is_free(path)
 
@@ -105,7 +105,7 @@ def test_a_forgotten_recording_can_be_written_again(path: Path) -> None:
     gc.collect()
     assert is_free(path)
     with bp.open(path) as again:
-        assert again.files.writable
+        assert again.files.keeps
 
 
 def test_a_recording_is_the_same_by_whatever_name(
@@ -123,7 +123,7 @@ def test_another_recording_in_its_place_is_another(path: Path) -> None:
         path.rename(path.with_name("moved.branchpoint"))
         make(path)
         with bp.open(path) as new:
-            assert new != old and new.files.writable
+            assert new != old and new.files.keeps
         assert not old.closed
 
 
@@ -140,7 +140,7 @@ def test_threads_open_and_close_as_they_like(path: Path) -> None:
     def use() -> None:
         for _ in range(30):
             with bp.open(path) as run:
-                if run.closed or not run.files.writable or len(run.events) != 1000:
+                if run.closed or not run.files.keeps or len(run.events) != 1000:
                     wrong.append(run)
 
     threads = [threading.Thread(target=use) for _ in range(4)]

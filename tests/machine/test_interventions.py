@@ -10,6 +10,7 @@ import pytest
 
 import branchpoint as bp
 from branchpoint import failure, progress
+from branchpoint.explore.attribution import Attribution
 
 COMPOSE = """
 name: pairs
@@ -217,26 +218,58 @@ def test_what_was_done_before_an_interrupt_is_known(pairs: bp.Recording) -> None
     totals: list[float | None] = []
 
     def interrupt(task: progress.Task, *, final: bool) -> None:
-        if task.done >= 2 and not final:
+        if task.done >= 4 and not final:
             raise KeyboardInterrupt
 
     def look(task: progress.Task, *, final: bool) -> None:
         if task.unit == "futures":
             totals.append(task.total)
 
-    def asked() -> object:
+    def asked() -> Attribution:
         return pairs.attribute(GONE, horizon=1.5, workers=1)  # a question of its own
 
     undo = progress.use(interrupt)
     try:
-        with pytest.raises(KeyboardInterrupt) as caught:
-            asked()
-        assert "futures known; calling it again goes on" in caught.value.__notes__[0]
+        partial = asked()
+        assert 0 < len(partial.rows) < 4 and partial.unknown == 4 - len(partial.rows)
+        assert f"stopped early: {partial.unknown} more faults are not" in repr(partial)
         progress.use(look)
         assert "the failure does not happen" in repr(asked())
     finally:
         undo()
-    assert totals and max(total or 0 for total in totals) <= 4  # of 6
+    assert totals and max(total or 0 for total in totals) <= 2  # of 6
+
+
+def test_what_was_interrupted_gives_what_it_has(
+    pairs: bp.Recording, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def after(futures: int) -> None:
+        def interrupt(task: progress.Task, *, final: bool) -> None:
+            if task.unit == "futures" and task.done >= futures and not final:
+                raise KeyboardInterrupt
+
+        progress.use(interrupt)
+
+    def nothing(task: progress.Task, *, final: bool) -> None:
+        pass
+
+    undo = progress.use(nothing)
+    try:
+        after(3)
+        found = pairs.contrast(2.6, GONE, futures=40, horizon=3, workers=1)
+        assert "stopped early: " in found.about and " 3 failing, 0 passing" in found.about
+        assert "stopped with 3 of about 40 futures" in capsys.readouterr().err
+        rarity = pairs.how_rare(GONE, 2.6, horizon=3, workers=1)
+        assert (rarity.trials, rarity.stopped) == (3, True)
+        assert repr(rarity).endswith("; stopped early")
+        after(1)
+        path = tmp_path / "few.branchpoint"
+        with pytest.raises(KeyboardInterrupt) as stop:
+            pairs.minimise(GONE, path, horizon=1.25, workers=1)
+        assert "calling it again goes on" in stop.value.__notes__[0]
+        assert not path.exists()
+    finally:
+        undo()
 
 
 @pytest.mark.parametrize("call", ["attribute", "minimise"])

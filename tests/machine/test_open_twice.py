@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +14,14 @@ from processes import alive, emulators_of, wait_for
 
 import branchpoint as bp
 
+OTHER = """
+import sys
+import branchpoint as bp
+run = bp.open(sys.argv[1])
+branch = run.at(2).branch()
+bp.bash("echo kept > /srv/kept").run(branch, "server.1")
+print(branch.id, run.warnings)
+"""
 CELL = "run = bp.open({path!r})\nbranch = run.at({second}).branch()\nrun"
 MOST = 2  # emulators that a recording keeps
 
@@ -41,6 +51,25 @@ def test_a_function_that_opens_it_for_itself_leaves_its_callers_running(path: Pa
         assert 0 < len(mine(before)) <= MOST, "both work with the same emulators"
         assert bp.bash("hostname").run(branch, "server.1").output == first
     assert mine(before) == []
+
+
+def test_what_another_process_has_done_meanwhile_is_known_by_its_id(path: Path) -> None:
+    """Two notebooks on one recording: neither loses its branches."""
+    with bp.open(path) as run:
+        mine = run.at(1).branch()
+        bp.bash("echo mine > /srv/mine").run(mine, "server.1")
+        said = subprocess.run(
+            [sys.executable, "-c", OTHER, str(path)], capture_output=True, text=True, check=True
+        )
+        id_, warnings = said.stdout.split(maxsplit=1)
+        assert warnings.strip() == "[]"
+        theirs = run.at(id_).branch()
+        assert bp.bash("cat /srv/kept").run(theirs, "server.1").output == "kept\n"
+        ids = [mine.id, id_]
+    with bp.open(path) as later:
+        for id_, file in zip(ids, ("mine", "kept"), strict=True):
+            branch = later.at(id_).branch()
+            assert bp.bash(f"cat /srv/{file}").run(branch, "server.1").output == f"{file}\n"
 
 
 def test_a_cell_that_is_run_again_leaks_no_emulator(path: Path) -> None:

@@ -27,6 +27,7 @@ from branchpoint.sharing.share import remarks
 from branchpoint.system import build, load
 from branchpoint.timeline.clock import Time
 from branchpoint.timeline.failures import Failure
+from branchpoint.timeline.history import MOST_RAW
 
 _NOTHING_MATCHED = 3  # exit status of `record --until` when its time ran out first
 _INTERRUPTED = 130  # 128 + SIGINT, as shells have it
@@ -127,9 +128,9 @@ def record(
         _stop("stopped; nothing was recorded yet")
     with run:
         click.echo(show.summary(run))
-        failed = show.failure(run) is not None
+        failed, ended = show.failure(run) is not None, run.manifest.ended
     if until is not None and not failed:
-        click.echo("nothing that --until asks for happened in that time", err=True)
+        click.echo(f"nothing that --until asks for happened after set-up: it {ended}", err=True)
         sys.exit(_NOTHING_MATCHED)
 
 
@@ -218,6 +219,11 @@ def run(
             for stream, file in (("out", sys.stdout.buffer), ("err", sys.stderr.buffer)):
                 file.write(process.raw(stream))
                 file.flush()
+                if len(process.raw(stream)) >= MOST_RAW:
+                    click.echo(
+                        f"branchpoint: {script!r} wrote more; {MOST_RAW >> 20} MiB are kept",
+                        err=True,
+                    )
             if process.dead_container:
                 click.echo(
                     f"branchpoint: {process.container} was dead at {moment}; this ran in its "

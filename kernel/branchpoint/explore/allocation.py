@@ -18,6 +18,7 @@ future that another order of events would not have needed.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
@@ -119,8 +120,7 @@ class Allocation:
         the failing ones, came first.
         """
         for row in self._in_order():
-            row.extend(self._known)
-            yield from row.draws
+            yield from self._drawn(row)
 
     def counts(self, at: int) -> tuple[int, int]:
         """How many futures failed off a point so far, of how many that are not censored."""
@@ -134,12 +134,19 @@ class Allocation:
             return 0
         count = 0
         for row in self._in_order():
-            row.extend(self._known)
-            count += max(row.expected(row.at in self._spread) - len(row.draws), 0)
+            drawn = len(self._drawn(row))
+            count += max(row.expected(row.at in self._spread) - drawn, 0)
         return max(count, 1)
 
     def _in_order(self) -> list[_Row]:
         return [self._rows[at] for at in self.points]
+
+    def _drawn(self, row: _Row) -> list[Draw]:
+        """The draws of a row, and those beyond that are sure to be in it."""
+        row.extend(self._known)
+        if row.measured or row.at not in self._spread:
+            return row.draws
+        return row.ahead(self._known)
 
     def _missing(self, row: _Row) -> list[Job]:
         row.extend(self._known)
@@ -249,6 +256,13 @@ class _Row:
                 if draw.verdict != "censored":
                     self._counted += 1
                     self._failed += draw.verdict == "failed"
+
+    def ahead(self, known: Callable[[int, int], Draw | None]) -> list[Draw]:
+        """The draws that are there, also those that are needed only when it is measured."""
+        later = copy(self)
+        later.draws, later.measured = list(self.draws), True
+        later.extend(known)
+        return later.draws
 
     def next(
         self, known: Callable[[int, int], Draw | None], *, measuring: bool = False

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from branchpoint.errors import BranchpointError
+from branchpoint.explore import partial
 from branchpoint.explore.draws import Draw
 from branchpoint.explore.exact import LIMIT, Chances, percent, perfect, together
 from branchpoint.explore.future import Job, Outcome
 from branchpoint.explore.interventions import Happened, Timeline
 from branchpoint.explore.likelihood import question_of
 from branchpoint.explore.proportion import difference, wilson
-from branchpoint.explore.trials import Trials
+from branchpoint.explore.trials import Interrupted, Trials
 from branchpoint.timeline import tables
 from branchpoint.timeline.branch import Branch
 from branchpoint.timeline.clock import SECOND, format_vtime
@@ -116,6 +119,7 @@ class Attribution:
         control: Draw,
         rows: list[Removal],
         bare: Draw | None = None,
+        unknown: int = 0,
     ) -> None:
         self.failure = failure
         """What the failure is."""
@@ -125,7 +129,9 @@ class Attribution:
         """The timeline with all its faults, in which the guest was told something that changes
         nothing: a failure that does not survive this says nothing about faults."""
         self.bare = bare
-        """The timeline without any of them; None where there is only one."""
+        """The timeline without any of them; None where there is only one, or it is not known."""
+        self.unknown = unknown
+        """Faults that are not in :attr:`rows`, as it was interrupted. Asked again, it goes on."""
         self._timeline = timeline
 
     @property
@@ -171,8 +177,12 @@ class Attribution:
                 if row.prevents
             ]
             if not words:
-                ones = "its one fault" if count == 1 else f"any single one of its {count} faults"
+                whole = count + self.unknown
+                some = f"{count} of its {whole}" if self.unknown else f"its {whole}"
+                ones = "its one fault" if whole == 1 else f"any single one of {some} faults"
                 words = [f"without {ones} the failure happens all the same"]
+            if self.unknown:
+                words.append(f"stopped early: {self.unknown} more faults are not looked at")
             if self.bare is not None and not any(row.prevents for row in self.rows):
                 words.append(
                     "without all of them, too"
@@ -300,21 +310,32 @@ def attribute(
         for seed in range(seeds)
     ]
     title = f"which faults decide {failure.name}"
+    jobs = [control, *removals, *bare, *seeded]
+    found: list[Outcome | None]
     with Trials(run, failure, case.question, workers, title) as trials:
-        found = trials.run([control, *removals, *bare, *seeded])
-    draws = [outcome.draw for outcome in found]
-    case.check(draws[0])
+        try:
+            found = [*trials.run(jobs)]
+        except Interrupted as stop:
+            found = stop.found
+            usable = found[0] is not None and any(found[1 : 1 + len(removals)])
+            partial.give(stop, len(found) - found.count(None) if usable else 0, len(found))
+    assert found[0] is not None
+    case.check(found[0].draw)
     for fault, outcome in zip(faults, found[1:], strict=False):
-        check_skipped(fault, outcome)
-    arms = draws[1 + len(removals) + len(bare) :]
-    rates = _rates([arms[i : i + seeds] for i in range(0, len(arms), seeds)]) if arms else None
+        if outcome is not None:
+            check_skipped(fault, outcome)
+    arms = [None if each is None else each.draw for each in found[1 + len(removals) + len(bare) :]]
+    rates = _rates([arms[i : i + seeds] for i in range(0, len(arms), max(seeds, 1))])
     rows = [
-        Removal(fault, draw, job, timeline.id(job, draw.end), rates[index] if rates else None)
-        for index, (fault, job, draw) in enumerate(zip(faults, removals, draws[1:], strict=False))
+        Removal(fault, each.draw, job, timeline.id(job, each.draw.end), rate)
+        for fault, job, each, rate in zip_longest(faults, removals, found[1:], rates)
+        if fault is not None and each is not None
     ]
+    without = found[1 + len(removals)] if bare else None
     return Attribution(
-        timeline, failure.name, draws[0], rows, draws[1 + len(removals)] if bare else None
-    )
+        timeline, failure.name, found[0].draw, rows, without.draw if without else None,
+        len(faults) - len(rows),
+    )  # fmt: skip
 
 
 class Case:
@@ -353,12 +374,17 @@ class Case:
             )
 
 
-def _rates(arms: list[list[Draw]]) -> list[Rates]:
-    """Of each fault, from the draws with it and without it, which follow each other."""
-    rates = [_rate(arm) for arm in arms]
+def _rates(arms: Sequence[Sequence[Draw | None]]) -> list[Rates | None]:
+    """Of each fault, from the draws with it and without it, which follow each other; None where
+    not all of them are known. Those count as if chance had made them, the most that they may do.
+    """
+    rates = [None if None in arm else _rate([draw for draw in arm if draw]) for arm in arms]
     pairs = list(zip(rates[::2], rates[1::2], strict=True))
-    chances = together([_alone(*pair) for pair in pairs])
-    return [Rates(*pair, chance) for pair, chance in zip(pairs, chances, strict=True)]
+    chances = together([_alone(one, other) if one and other else 1.0 for one, other in pairs])
+    return [
+        Rates(one, other, chance) if one and other else None
+        for (one, other), chance in zip(pairs, chances, strict=True)
+    ]
 
 
 def _alone(present: Rate, absent: Rate) -> float:

@@ -180,6 +180,8 @@ class Curve:
         draws: list[Draw],
         missing: int = 0,
         precision: float = PRECISION,
+        *,
+        stopped: bool = False,
     ) -> None:
         """``span``: first and last instant, absolute ns; ``missing``: futures still to be drawn;
         ``precision``: what they are drawn to.
@@ -191,6 +193,8 @@ class Curve:
         """About how many futures are to come before every point is known as well as was asked;
         0: the curve is complete."""
         self.precision = precision
+        self.stopped = stopped
+        """Whether its drawing was interrupted. Asked for again, it goes on from here."""
         self.draws = sorted(draws, key=lambda draw: (draw.at, draw.seed))
 
     @property
@@ -366,7 +370,8 @@ class Curve:
             f"{_count(len(self.points), 'point')}"
         ]
         if self.missing:
-            lines[0] += f"; about {_count(self.missing, 'future')} to come"
+            lines[0] += "; stopped," if self.stopped else ";"
+            lines[0] += f" about {_count(self.missing, 'future')} to come"
         lines += map(str, self.steps) if self.steps else [self._no_change()]
         if censored:
             what = f"{_count(censored, 'future')} ended early and may have failed or not"

@@ -17,6 +17,7 @@ def draws_of(run: Recording, question: Question) -> Draws:
     known = _open.setdefault(run.shared, {})
     if question.key not in known:
         known[question.key] = Draws(run.files, question)
+    known[question.key].refresh()
     return known[question.key]
 
 

@@ -106,27 +106,46 @@ class Draws:
         """What is wrong in their file, in words."""
         self._known: dict[tuple[int, int], Draw] = {}
         self._asked: dict[tuple[int, int], Draw] = {}
+        self._files = files
+        self._instants: set[int] = set()
         self._ledger: Ledger[Draw] | None = None
+        self._headed = False  # whether the question is sure to be on disk
         folder = files.folder(FOLDER)
-        if folder is None:
+        if folder is not None:
+            self._ledger = ledger_of(files, folder, question.key)
+            self._learn(self._ledger.read())
+
+    def refresh(self) -> None:
+        """Learn what other processes have drawn since."""
+        if self._ledger is not None:
+            self._learn(self._ledger.more())
+
+    def _learn(self, draws: list[Draw]) -> None:
+        assert self._ledger is not None
+        found = [*self._take(draws, self._files), *self._ledger.damage]
+        self.damage += [problem for problem in found if problem not in self.damage]
+        for problem in found:
+            self._files.harm(problem)
+
+    def _write_head(self) -> None:
+        """Say what is asked, before the first answer. Others may have done so."""
+        folder = self._files.folder(FOLDER)
+        if self._headed or folder is None:
             return
-        ledger = ledger_of(files, folder, question.key)
-        self.damage += [*self._take(ledger.read(), files), *ledger.damage]
-        for problem in self.damage:
-            files.harm(problem)
-        if files.writable:
-            self._ledger = ledger
-            head = f"{question.key}.json"
-            data = msgspec.json.encode(question) + b"\n"
-            disk.write_file(folder, head, data, f"{files.path}/{FOLDER}/{head}", sync=False)
+        name = f"{self.question.key}.json"
+        try:
+            _question(self._files, folder, name)
+        except (RecordingError, Malformed):
+            data = msgspec.json.encode(self.question) + b"\n"
+            disk.write_file(folder, name, data, _shown(self._files, name), sync=True)
+        self._headed = True
 
     def _take(self, draws: list[Draw], files: RecordingFiles) -> Iterator[str]:
         """Know these; what is wrong with the others, in words."""
         shown = _shown(files, f"{self.question.key}.jsonl")
         head = files.manifest
         first = head.inputs[0].at if head.inputs else 0
-        outside = 0
-        instants: set[int] = set()
+        outside, instants = 0, self._instants
         for draw in draws:
             if not first <= draw.at <= head.end:
                 outside += 1
@@ -146,7 +165,8 @@ class Draws:
         """Keep one more draw, on disk before anything else is done with it."""
         if not self._is_news(draw):
             return
-        if self._ledger is not None:
+        if self._ledger is not None and self._files.keeps:
+            self._write_head()
             self._ledger.append(draw)
         self._known[draw.at, draw.seed] = draw
 

@@ -22,6 +22,7 @@ from branchpoint.errors import BranchpointError, GuestEnded, MachineError
 from branchpoint.explore.draws import LONGEST_CAUSE, MOST_CAUSES, Draw
 from branchpoint.guest import wire
 from branchpoint.timeline import checking
+from branchpoint.timeline.bounding import Bound
 from branchpoint.timeline.clock import format_vtime
 from branchpoint.timeline.echo import Echo, news
 from branchpoint.timeline.events import LOG, Event
@@ -31,7 +32,7 @@ from branchpoint.timeline.judges import Judge, Stretch
 from branchpoint.timeline.manifest import Input, Ns
 from branchpoint.timeline.player import Player
 from branchpoint.timeline.recording import Recording
-from branchpoint.timeline.reports import end_of_machine, from_guest
+from branchpoint.timeline.reports import end_of_machine
 from branchpoint.timeline.seeds import NOISE, seeding
 
 _FORKS = 64  # whose judges are kept
@@ -252,7 +253,7 @@ class Futures:
         """What the guest has said; as long as it is the recording again, it is compared."""
         origin, said = self._recording.origin, player.mailbox.drain()
         if said or echo is not None:
-            events = [from_guest(r, origin) for r in said if not isinstance(r, wire.Raw)]
+            events = future.bound.events(said, origin)
             with self._recording.replayer.compared(player):
                 if echo is not None:
                     echo.hear(events)
@@ -271,6 +272,7 @@ class _Future:
         self.job = job
         self.judge = judge
         self.history = history
+        self.bound = Bound(history.log.columns())
         self.causes: dict[str, int] = {}
         self.seen: dict[str, int] = {}
         self._courses: dict[str, Any] = {}

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from asyncio import CancelledError
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from branchpoint import progress
 from branchpoint.errors import BranchpointError
+from branchpoint.explore import partial
 from branchpoint.explore.allocation import Allocation, Job, Settings
 from branchpoint.explore.cluster import open_pool
 from branchpoint.explore.curve import Curve
@@ -138,35 +138,43 @@ def collect(
 ) -> Curve:
     """Draw what is still missing of a curve. What is drawn stays, whatever happens.
 
-    ``open_pool`` is only called when something is missing.
+    Interrupted, it gives the curve as far as it is drawn. ``open_pool`` is only called when
+    something is missing.
+
+    :raises KeyboardInterrupt: when it is interrupted before there is anything to show.
     """
     draws = draws_of(run, question)
     allocation = Allocation(settings, draws.get)
 
-    def curve() -> Curve:
+    def curve(*, stopped: bool = False) -> Curve:
         used = list(allocation.used())
         draws.ask(used)
         span = (settings.start, settings.end)
-        return Curve(run, question, span, used, allocation.missing(), settings.precision)
+        missing = allocation.missing()
+        return Curve(run, question, span, used, missing, settings.precision, stopped=stopped)
 
     showing = Showing()
     try:
         if jobs := allocation.jobs():
             with open_pool() as pool, progress.task(question.failure, unit="futures") as task:
                 while jobs := allocation.jobs(_AHEAD * pool.count):
-                    for draw in pool.run(jobs):
+                    draws.refresh()  # another process may draw the same
+                    for draw in pool.run([job for job in jobs if draws.get(*job) is None]):
                         draws.add(draw)
                         done = task.done + 1
                         task.total = done + allocation.missing()
                         task.update(done, f"{done / max(task.elapsed, 1e-3):.1f}/s")
                         showing.offer(curve)
                 task.total = task.done
-    except (KeyboardInterrupt, CancelledError) as stop:
-        stop.add_note(f"stopped with {len(draws)} futures known; calling it again goes on")
+    except KeyboardInterrupt as stop:
+        final = curve(stopped=True)
+        partial.give(stop, len(final.draws), len(final.draws) + final.missing)
+    except BaseException:
+        showing.finish(curve(stopped=True))
         raise
-    finally:
+    else:
         final = curve()
-        showing.finish(final)
+    showing.finish(final)
     return final
 
 

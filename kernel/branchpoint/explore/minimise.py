@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -10,7 +11,8 @@ from typing import Any, TypeVar
 from branchpoint.errors import BranchpointError, RecordingError
 from branchpoint.explore.attribution import Case, check_skipped
 from branchpoint.explore.interventions import Happened
-from branchpoint.explore.trials import Trials
+from branchpoint.explore.partial import AGAIN
+from branchpoint.explore.trials import Interrupted, Trials
 from branchpoint.timeline.clock import SECOND
 from branchpoint.timeline.failures import Failure
 from branchpoint.timeline.judges import Stretch
@@ -19,14 +21,21 @@ from branchpoint.timeline.rerecord import R, rerecord
 
 _AFTER = 2 * SECOND  # ns that the new recording goes on after the failure
 
+_NAMED = 5  # faults
+
 T = TypeVar("T")
 
 
-def ddmin(things: Sequence[T], first: Callable[[list[list[T]]], int | None]) -> list[T]:
+def ddmin(
+    things: Sequence[T],
+    first: Callable[[list[list[T]]], int | None],
+    fewer: Callable[[list[T]], None] = lambda kept: None,
+) -> list[T]:
     """A part of ``things`` that fails, and fails no more when any single one is taken away.
 
     ``first`` says which of some parts is the first that fails, if any does; all things together
-    must. Halves are tried, and all but a half, then quarters, and so on.
+    must. Halves are tried, and all but a half, then quarters, and so on. ``fewer`` is told of each
+    smaller part that fails, on the way.
 
     A. Zeller, R. Hildebrandt, Simplifying and isolating failure-inducing input, IEEE Trans.
     Softw. Eng. 28 (2002) 183-200.
@@ -47,6 +56,8 @@ def ddmin(things: Sequence[T], first: Callable[[list[list[T]]], int | None]) -> 
             kept, pieces = parts[found], 2
         else:
             kept, pieces = others[found - len(parts)], max(pieces - 1, 2)
+        if found is not None:
+            fewer(kept)
     return kept
 
 
@@ -98,7 +109,18 @@ def minimise(
         if case.happened is None:
             (whole,) = trials.run([timeline.job(timeline.inputs, start)])
             case.check(whole.draw)
-        kept = ddmin(faults, first)
+        kept = faults
+
+        def fewer(found: list[Happened]) -> None:
+            nonlocal kept
+            kept = found
+
+        try:
+            kept = ddmin(faults, first, fewer)
+        except Interrupted as stop:
+            if len(kept) < len(faults):
+                stop.add_note(f"{len(kept)} of {len(faults)} faults are enough: {_listed(kept)}")
+            raise
     return _recorded(case, timeline.without(removed(kept)), target, kind)
 
 
@@ -111,11 +133,21 @@ def _check_recordable(run: Recording, failure: Failure) -> None:
         )
 
 
+def _listed(faults: Sequence[Happened]) -> str:
+    more = f" and {len(faults) - _NAMED} more" if len(faults) > _NAMED else ""
+    return ", ".join(map(str, faults[:_NAMED])) + more
+
+
 def _recorded(case: Case, inputs: list[Any], target: Path, kind: type[R]) -> R:
-    made = rerecord(
-        case.timeline.run, target, inputs, case.failure,
-        horizon=case.question.horizon, after=_AFTER, kind=kind,
-    )  # fmt: skip
+    try:
+        made = rerecord(
+            case.timeline.run, target, inputs, case.failure,
+            horizon=case.question.horizon, after=_AFTER, kind=kind,
+        )  # fmt: skip
+    except KeyboardInterrupt as stop:
+        shutil.rmtree(target, ignore_errors=True)  # half of it would be in the way of the whole
+        stop.add_note(f"the fewest faults are known, but not recorded yet; {AGAIN}")
+        raise
     if made.manifest.failure is None:
         raise RecordingError(
             f"{target} does not fail, although a future with the same faults did",

@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from branchpoint.errors import BranchpointError
+from branchpoint.explore import partial
 from branchpoint.explore.proportion import LEVEL, quantile
 from branchpoint.explore.sample import Sample
 from branchpoint.explore.stopping import exact
+from branchpoint.explore.trials import Interrupted
 from branchpoint.timeline.failures import Failure
 from branchpoint.timeline.recording import Recording
 
@@ -35,6 +37,8 @@ class Rarity:
     """Futures of which nobody knows, as they ended early."""
     wanted: int
     """Failures at which no more futures are drawn."""
+    stopped: bool = False
+    """Whether it was interrupted before that. Asked for again, it goes on."""
 
     @property
     def p(self) -> float:
@@ -77,7 +81,8 @@ class Rarity:
         else:
             low, high = self.interval
             words = f"about {_one_in(self.p)} (95 %: {_one_in(low)} to {_one_in(high)})"
-        return f"{self.about}: {words}; {counted}{lost}"
+        early = "; stopped early" if self.stopped else ""
+        return f"{self.about}: {words}; {counted}{lost}{early}"
 
 
 def how_rare(
@@ -91,12 +96,18 @@ def how_rare(
     if futures < 1:
         raise BranchpointError(f"{futures} futures tell nothing", "leave out futures=")
     wanted = max(math.ceil((quantile(LEVEL) / precision) ** 2), 2)
+    stopped = False
     with Sample(run, moment, failure, lines=False, **how) as sample:
         verdicts: list[str] = []
-        while len(verdicts) < futures and verdicts.count("failed") < wanted:
+        while not stopped and len(verdicts) < futures and verdicts.count("failed") < wanted:
             numbers = range(len(verdicts), min(len(verdicts) + _BATCH, futures))
             note = f"{verdicts.count('failed')} of {len(verdicts)} failed" if verdicts else ""
-            outcomes = sample.run(numbers, note)
+            try:
+                outcomes = sample.run(numbers, note)
+            except Interrupted as stop:
+                outcomes = stop.first
+                partial.give(stop, len(verdicts) + len(outcomes))
+                stopped = True
             verdicts += [outcome.draw.verdict for outcome in outcomes]
     # Up to the failure that was the last one wanted, not to the end of its batch.
     failures = [number for number, verdict in enumerate(verdicts) if verdict == "failed"]
@@ -107,6 +118,7 @@ def how_rare(
         len(used) - used.count("censored"),
         used.count("censored"),
         wanted,
+        stopped,
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Self
 
 from branchpoint.errors import BranchpointError
+from branchpoint.explore import partial
 from branchpoint.explore.allocation import SEEDS
 from branchpoint.explore.contrast import Contrast, compare
 from branchpoint.explore.curves import draws_of
@@ -14,7 +15,7 @@ from branchpoint.explore.future import LINE, Job, Outcome
 from branchpoint.explore.interventions import Timeline
 from branchpoint.explore.likelihood import question_of
 from branchpoint.explore.stretches import Seen, equal_stretches
-from branchpoint.explore.trials import Trials
+from branchpoint.explore.trials import Interrupted, Trials
 from branchpoint.timeline.failures import Failure
 from branchpoint.timeline.recording import Recording
 
@@ -62,14 +63,25 @@ class Sample:
         self._trials = Trials(run, failure, self._question, workers, title)
 
     def run(self, numbers: range, note: str = "") -> list[Outcome]:
-        """What becomes of the futures with these numbers; ``note`` is shown meanwhile."""
-        outcomes = self._trials.run([self._job(number) for number in numbers], note)
+        """What becomes of the futures with these numbers; ``note`` is shown meanwhile.
+
+        :raises Interrupted: by an interrupt; what is known then is kept, too.
+        """
+        jobs = [self._job(number) for number in numbers]
+        try:
+            outcomes = self._trials.run(jobs, note)
+        except Interrupted as stop:
+            self._keep([outcome for outcome in stop.found if outcome is not None])
+            raise
+        self._keep(outcomes)
+        return outcomes
+
+    def _keep(self, outcomes: Sequence[Outcome]) -> None:
         if self._recorded:
             draws = draws_of(self._run, self._question)
             for outcome in outcomes:
                 draws.add(outcome.draw)
             draws.ask(outcome.draw for outcome in outcomes)
-        return outcomes
 
     def _job(self, number: int) -> Job:
         seed, here = self._first + number, self.moment.at
@@ -99,16 +111,23 @@ def contrast_off(
     """See ``Recording.contrast``; ``how`` is as for :class:`Sample`."""
     if futures is not None and futures < 1:
         raise BranchpointError(f"{futures} futures tell nothing", "leave out futures=")
+    about = f"{failure.name}: futures from "
     with Sample(run, moment, failure, **how) as sample:
-        outcomes = drawn(sample.run, futures)
-    about, censored = f"{failure.name}: futures from {sample.moment}", _count(outcomes, "censored")
+        try:
+            outcomes = drawn(sample.run, futures)
+        except Interrupted as stop:
+            outcomes = stop.first
+            partial.give(stop, len(outcomes), len(stop.found))
+            about = f"{failure.name}, stopped early: futures from "
+    about, censored = f"{about}{sample.moment}", _count(outcomes, "censored")
     return compare(looked_at(outcomes, lines=lines), about, only, censored)
 
 
 def drawn(run: Callable[[range, str], list[Outcome]], futures: int | None) -> list[Outcome]:
     """So many ``futures``; None: until there are enough failing and passing ones, or too many.
 
-    ``run`` runs those with these numbers, and shows a note meanwhile.
+    ``run`` runs those with these numbers, and shows a note meanwhile. When it is interrupted, what
+    was known before is with what it raises.
 
     Whether to go on is decided by the verdicts of whole batches and by nothing else, and so is how
     large the next batch is. That keeps the test exact: it takes the verdicts as given and asks how
@@ -121,7 +140,11 @@ def drawn(run: Callable[[range, str], list[Outcome]], futures: int | None) -> li
     outcomes: list[Outcome] = []
     more = FIRST
     while more:
-        outcomes += run(range(len(outcomes), len(outcomes) + more), _note(outcomes))
+        try:
+            outcomes += run(range(len(outcomes), len(outcomes) + more), _note(outcomes))
+        except Interrupted as stop:
+            stop.found[:0] = outcomes
+            raise
         more = _more(outcomes)
     return outcomes
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from asyncio import CancelledError
 from collections.abc import Sequence
 from typing import Self
 from weakref import WeakKeyDictionary
@@ -15,12 +14,31 @@ from branchpoint import progress
 from branchpoint.explore.cluster import Cluster, open_pool
 from branchpoint.explore.draws import Question
 from branchpoint.explore.future import Job, Outcome
+from branchpoint.explore.partial import AGAIN
 from branchpoint.explore.workers import Pool
 from branchpoint.timeline.failures import Failure
 from branchpoint.timeline.openings import Shared
 from branchpoint.timeline.recording import Recording
 
 _known: WeakKeyDictionary[Shared, dict[bytes, Outcome]] = WeakKeyDictionary()
+
+
+class Interrupted(KeyboardInterrupt):
+    """Futures were interrupted; those that had ended are known."""
+
+    def __init__(self, stop: KeyboardInterrupt, found: list[Outcome | None]) -> None:
+        super().__init__(*stop.args)
+        self.found = found
+        """What became of each; None: it is not known."""
+        known = sum(outcome is not None for outcome in found)
+        self.add_note(f"stopped with {known} of {len(found)} futures known; {AGAIN}")
+
+    @property
+    def first(self) -> list[Outcome]:
+        """Those before the first that is not known. Of the others, the short ones came first, and
+        these are the failing ones."""
+        end = self.found.index(None) if None in self.found else len(self.found)
+        return [outcome for outcome in self.found[:end] if outcome is not None]
 
 
 class Trials:
@@ -50,29 +68,28 @@ class Trials:
         """What becomes of these futures, in their order. Jobs need no numbers.
 
         ``note`` is shown meanwhile.
+
+        :raises Interrupted: by an interrupt; it has what is known.
         """
         keys = [self._key(job) for job in jobs]
         missing = {
             key: job for key, job in zip(keys, jobs, strict=True) if key not in self._outcomes
         }
         if missing:
-            pool, task = self._start()
-            task.total = task.done + len(missing)
             names = list(missing)
             numbered = [
                 msgspec.structs.replace(job, number=number)
                 for number, job in enumerate(missing.values())
             ]
             try:
+                pool, task = self._start()
+                task.total = task.done + len(missing)
                 for outcome in pool.outcomes(numbered):
                     self._outcomes[names[outcome.number]] = outcome
                     task.update(task.done + 1, note)
-            except (KeyboardInterrupt, CancelledError) as stop:
-                known = sum(name in self._outcomes for name in names)
-                stop.add_note(
-                    f"stopped with {known} of {len(names)} futures known; calling it again goes on"
-                )
-                raise
+            except KeyboardInterrupt as stop:
+                found = [self._outcomes.get(key) for key in keys]
+                raise Interrupted(stop, found) from stop
         return [self._outcomes[key] for key in keys]
 
     @property

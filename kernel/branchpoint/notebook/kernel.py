@@ -6,6 +6,7 @@ import asyncio
 import signal
 import socket
 import sys
+import threading
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -62,7 +63,34 @@ bash`ps aux`.run({{branch, container}}) works in it.
 
 
 class BranchpointShell(ZMQInteractiveShell):
-    """IPython's shell whose namespace has our names, also after ``%reset``."""
+    """IPython's shell whose namespace has our names, also after ``%reset``.
+
+    Stop ends a cell also when what it stopped gives what it had: after the statement, so that
+    ``curve = run.likelihood(...)`` is a curve.
+    """
+
+    _stopped: str | None = None
+
+    def stopped(self, words: str) -> None:
+        """The statement that runs was stopped, but goes on with what it has; say this after it."""
+        if threading.current_thread() is threading.main_thread():
+            self._stopped = words
+
+    async def run_code(self, code_obj: Any, result: Any = None, *, async_: bool = False) -> bool:
+        self._stopped = None
+        failed: bool = await super().run_code(code_obj, result, async_=async_)
+        words, self._stopped = self._stopped, None
+        if words is None or failed:
+            return failed
+        try:
+            stop = KeyboardInterrupt()
+            stop.add_note(words)
+            raise stop
+        except KeyboardInterrupt as stopped:
+            if result is not None:
+                result.error_in_exec = stopped
+            self.CustomTB(*sys.exc_info())
+        return True
 
     def init_user_ns(self) -> None:
         super().init_user_ns()
@@ -102,6 +130,7 @@ class BranchpointKernel(IPythonKernel):
         self._requests = Requests(self)
         self._reporter = CellReporter(self, self._drawn)
         progress.use(self._reporter)
+        progress.when_stopped(shell.stopped)
         bp.jobs.when_changed(self._job_changed)
 
     def _drawn(self) -> None:

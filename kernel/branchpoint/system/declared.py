@@ -3,7 +3,7 @@
 ::
 
     x-branchpoint:
-      ram: 1g             # of the machine
+      ram: 1g             # of the machine, at most 3g
       upper: 256m         # of each container's writable layer
       images:             # archives that stand for names of images
         redis:7: ./images/redis.tar
@@ -31,6 +31,8 @@ from branchpoint.system.yamltree import Mapping, Value
 
 KEY = "x-branchpoint"
 _ALIGNMENT = 64 << 20
+MOST_RAM = 3 << 30
+"""What fits below the gap that a PC's memory has for devices."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +58,10 @@ def read_declared(value: Value | None, containers: list[Container]) -> Declared:
     ram, upper = Declared.ram, Declared.upper
     if "ram" in entries:
         ram = fields.size(entries["ram"], '"ram"')
-        if not 256 << 20 <= ram <= 64 << 30 or ram % _ALIGNMENT:
-            raise entries["ram"].error('"ram" must be a multiple of 64m between 256m and 64g')
+        if not 256 << 20 <= ram <= MOST_RAM or ram % _ALIGNMENT:
+            raise entries["ram"].error(
+                f'"ram" must be a multiple of 64m between 256m and {MOST_RAM >> 30}g'
+            )
     if "upper" in entries:
         upper = fields.size(entries["upper"], '"upper"')
         if not 1 << 20 <= upper <= ram:

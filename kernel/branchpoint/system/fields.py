@@ -131,10 +131,6 @@ def texts(value: Value, what: str) -> list[str]:
     return [text(item, f"each of {what}") for item in sequence(value, what).items]
 
 
-def text_or_list(value: Value, what: str) -> list[str]:
-    return texts(value, what) if isinstance(value, Sequence) else [text(value, what)]
-
-
 def items(value: Value, what: str) -> list[tuple[str, Value]]:
     """The entries of a mapping in the order written."""
     return list(mapping(value, what).entries.items())

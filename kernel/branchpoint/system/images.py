@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import msgspec
 
@@ -20,10 +19,6 @@ from branchpoint.system.engines import Engine, builder, find_image
 from branchpoint.system.model import Service, System
 
 _TRANSPORTS = ("docker-archive:", "oci-archive:", "oci:")
-
-
-class Unpackable(Protocol):
-    def unpack(self) -> Tree: ...
 
 
 @dataclass(frozen=True)

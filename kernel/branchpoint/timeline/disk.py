@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import itertools
 import os
 import stat
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from pathlib import Path
 
 from branchpoint.errors import RecordingError
 
+_numbers = itertools.count()  # of files that are being written
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 INTACT = "what was recorded before is intact"
@@ -96,6 +98,11 @@ def lock(root: int) -> bool:
     return True
 
 
+def unlock(root: int) -> None:
+    """Let somebody else become the writer."""
+    fcntl.flock(root, fcntl.LOCK_UN)
+
+
 def check_regular(fd: int, name: str) -> int:
     """The size in bytes of an open file, which must be an ordinary one."""
     status = os.fstat(fd)
@@ -109,8 +116,11 @@ def open_file(directory: int, name: str) -> int:
     return os.open(name, _READ, dir_fd=directory)
 
 
-def read_file(directory: int, name: str, shown: str, limit: int) -> bytes:
-    """The content of ``name``, at most ``limit`` bytes; ``shown`` is its name in errors."""
+def read_file(directory: int, name: str, shown: str, limit: int, start: int = 0) -> bytes:
+    """The content of ``name`` from byte ``start`` on; ``shown`` is its name in errors.
+
+    :raises RecordingError: also when the whole file has more than ``limit`` bytes.
+    """
     with explained(f"{shown} cannot be read"):
         fd = open_file(directory, name)
         try:
@@ -118,6 +128,8 @@ def read_file(directory: int, name: str, shown: str, limit: int) -> bytes:
             if size > limit:
                 raise RecordingError(f"{shown} is too large: {size} bytes, at most {limit}")
             parts = []
+            limit -= start
+            os.lseek(fd, start, os.SEEK_SET)
             while part := os.read(fd, min(limit, size + 1)):
                 parts.append(part)
                 limit -= len(part)
@@ -131,9 +143,9 @@ def read_file(directory: int, name: str, shown: str, limit: int) -> bytes:
 def write_file(directory: int, name: str, data: bytes, shown: str, *, sync: bool) -> None:
     """Put ``data`` in the place of ``name`` at once: a reader sees the old or the new content.
 
-    ``sync``: also after a power failure.
+    ``sync``: also after a power failure. Others may do the same at the same time.
     """
-    temporary = f".{name}.new"
+    temporary = f".{name}.{os.getpid()}-{next(_numbers)}.new"
     with explained(f"{shown} cannot be written", INTACT):
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
         fd = os.open(temporary, flags, 0o644, dir_fd=directory)

@@ -15,9 +15,12 @@ from typing import NamedTuple
 
 from branchpoint.guest.wire import TTY, Raw
 from branchpoint.machine.state import State
+from branchpoint.timeline.bounding import Bound
 from branchpoint.timeline.events import EventLog
 from branchpoint.timeline.manifest import Input
 
+MOST_RAW = 1 << 30
+"""Bytes of a stream of a command in raw mode that are kept, from its beginning."""
 SETUP, FAULT, COMMAND = "setup", "fault", "command"
 _OF_THE_WORLD = (SETUP, FAULT)
 
@@ -69,6 +72,8 @@ class History:
     shown: dict[int, list[tuple[int, bytes]]] = field(default_factory=dict)
     """What was written to the terminals of commands, the parent's past included: number -> instant
     (absolute ns) and bytes."""
+    bound: Bound | None = None
+    """What is kept of the output of its commands; None: it is yet to be seen."""
     began: Start | None = None
     """From where the machine had come that first let time pass in it."""
 
@@ -98,13 +103,15 @@ class History:
             if not pieces or raw.at > pieces[-1][0]:  # it may just have been told at the fork
                 pieces.append((raw.at, raw.data))
         else:
-            self.raw.setdefault(number, {}).setdefault(raw.stream, bytearray()).extend(raw.data)
+            kept = self.raw.setdefault(number, {}).setdefault(raw.stream, bytearray())
+            kept.extend(raw.data[: max(MOST_RAW - len(kept), 0)])
 
     def forget_after_tip(self) -> None:
         """Drop events that were collected just before an interrupt and are to come again."""
         columns = self.log.columns()
         if len(columns) and columns.at[-1] > self.tip.at:
             self.log = self.log.fork(self.tip.at)
+            self.bound = None
         if any(pieces[-1][0] > self.tip.at for pieces in self.shown.values() if pieces):
             self.shown = _until(self.shown, self.tip.at)
 

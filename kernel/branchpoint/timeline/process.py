@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterable, Mapping
 from html import escape
 from typing import Any
 
 from branchpoint.errors import BranchpointError, ContainerError, ProcessTimeout
+from branchpoint.timeline.bounding import CUT
 from branchpoint.timeline.branch import HOST, Branch
 from branchpoint.timeline.clock import Time, format_vtime
 from branchpoint.timeline.events import Event, EventSet
@@ -16,6 +18,7 @@ from branchpoint.timeline.moment import Moment, duration
 
 _PATIENCE = 60  # virtual seconds
 _STEP = 10_000_000  # ns between looks whether the command has ended
+_SCRIPT = 80  # characters of a command in a note
 _SHOWN = 8000  # characters of output in a notebook's saved cell
 
 
@@ -136,11 +139,26 @@ class Process:
 
     def _lines(self, stream: str | None = None) -> str:
         lines = self.events.where(type="log", stream=stream)
-        return "".join(event.text + "\n" for event in lines)
+        kept = "".join(event.text + "\n" for event in lines)
+        return kept + self._end(stream) if self.events.where(type=CUT) else kept
+
+    def _end(self, stream: str | None) -> str:
+        """Of an output that was cut: how much is left out, and its end."""
+        bound = self.branch._history.bound
+        tail = bound.tails.get(str(self.number)) if bound else None
+        if tail is None:
+            return "… it went on, and the rest is not kept\n"
+        left_out = f"… {tail.lines} lines, {tail.bytes} bytes, are left out …\n" * (tail.lines > 0)
+        return left_out + "".join(
+            line.data.decode("utf-8", "backslashreplace") + "\n"
+            for line in tail.end
+            if stream in (None, line.stream)
+        )
 
     @property
     def output(self) -> str:
-        """Everything written so far, standard output and standard error as they came."""
+        """Everything written so far, standard output and standard error as they came. Of more than
+        a mebibyte, the beginning and the end are kept, and it says how much is between."""
         return self._lines()
 
     @property
@@ -154,7 +172,7 @@ class Process:
         return self._lines("err")
 
     def raw(self, stream: str = "out") -> bytes:
-        """The bytes so far, of a command run in raw mode."""
+        """The bytes so far, of a command run in raw mode; of more than 1 GiB, the first."""
         return bytes(self.branch._history.raw.get(self.number, {}).get(stream, b""))
 
     @property
@@ -199,7 +217,15 @@ class Process:
             return has_ended(self, new)
 
         if self.running:
-            self.branch.run.replayer.play(history, history.tip.at + limit, ended, _STEP)
+            try:
+                self.branch.run.replayer.play(history, history.tip.at + limit, ended, _STEP)
+            except KeyboardInterrupt as stop:
+                if self.running:
+                    stop.add_note(
+                        f"{self.script[:_SCRIPT]!r} still runs in the branch, whenever its time "
+                        f"passes; {self._to_end}"
+                    )
+                raise
         failed = self.branch.events.where(type="error", about=f"process/{self.number}").last
         if failed is not None:
             raise ContainerError(
@@ -211,9 +237,14 @@ class Process:
                 f"{self.script!r} in {self.container or 'the guest'}, started at {self.start.id}, "
                 f"was still running after {format_vtime(limit)} virtual seconds",
                 "give it more (timeout=...), or use run_in_background; it is still running, and "
-                "its output so far is in .output",
+                f"its output so far is in .output; {self._to_end}",
             )
         return self
+
+    @property
+    def _to_end(self) -> str:
+        """What to do when one has only the branch."""
+        return f"to end it: branch.signal_command({self.number}, {signal.SIGKILL.value})"
 
     def kill(self, signal: int = 15) -> None:
         """Send a signal to it and its children, at the branch's tip."""

@@ -48,9 +48,13 @@ def record(
     guest = image.ensure_image()
     snapshot = ensure_snapshot(guest, system.path, system.system.ram)
     recorder = _Recorder(target, system, guest, snapshot, seed, wanted, kind)
-    with recorder:
-        recorder.set_up()
-        recorder.run(to_ns(duration), to_ns(after))
+    try:
+        with recorder:
+            recorder.set_up()
+            recorder.run(to_ns(duration), to_ns(after))
+    except KeyboardInterrupt as stop:
+        stop.add_note(f"what was recorded is in {target}: branchpoint.open({str(target)!r})")
+        raise
     return recorder.recording
 
 
@@ -149,7 +153,7 @@ def open_recording(path: Path | str, kind: type[R], *, write: bool = True) -> R:
     """Open a recording as one of ``kind``. Nothing runs until a moment of it is visited.
 
     One that this process has open already shares its emulators and files with this opening. With
-    ``write``, what is found out about it is kept in it, unless another process is its writer.
+    ``write``, branches and curves are kept in it, whoever else has it open.
 
     :raises RecordingError: when it is not a recording, is damaged beyond use, or needs an image
         that is not on this computer.
@@ -158,12 +162,7 @@ def open_recording(path: Path | str, kind: type[R], *, write: bool = True) -> R:
         known = openings.find(path)
         if known is not None:
             return kind.sharing(known)
-        try:
-            files = RecordingFiles.open(path, write=write)
-        except RecordingError as error:
-            if "by another process" not in error.message:
-                raise
-            files = RecordingFiles.open(path)
+        files = RecordingFiles.open(path, keep=write)
         return kind(files, lambda: _snapshot_for(files))
 
 

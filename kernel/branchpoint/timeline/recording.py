@@ -223,8 +223,11 @@ class Recording:
         digest.update(msgspec.msgpack.encode([(i.at, i.kind, i.data) for i in inputs]))
         name = digest.hexdigest()[:8]
         future = Future(id=name, parent=None, at=fork.at, inputs=inputs)
-        if self.files.writable and name not in self.files.futures:
-            self.files.add_future(future)
+        if self.files.keeps and name not in self.files.futures:
+            try:
+                self.files.add_future(future)
+            except RecordingError as problem:  # the branch itself is good
+                self.files.warn(f"the branch {name} is not kept: {problem.message}")
         self.named.setdefault(name, future)
         return name
 

@@ -18,6 +18,7 @@ from branchpoint.machine.computer import Computer, Cures
 from branchpoint.machine.pages import TEMPLATE, PagePool
 from branchpoint.machine.state import State
 from branchpoint.timeline import checking
+from branchpoint.timeline.bounding import Bound
 from branchpoint.timeline.checkpoints import AS_BOOTED, Checkpoint
 from branchpoint.timeline.clock import format_vtime
 from branchpoint.timeline.echo import Echo, Otherwise, news
@@ -25,7 +26,7 @@ from branchpoint.timeline.eventfile import Gap
 from branchpoint.timeline.events import Event
 from branchpoint.timeline.history import History, Point, Start
 from branchpoint.timeline.player import Player
-from branchpoint.timeline.reports import END, end_of_machine, from_guest
+from branchpoint.timeline.reports import END, end_of_machine
 from branchpoint.timeline.store import RecordingFiles
 
 _PLAYERS = 2  # emulators kept; each has at most the machine's memory to itself
@@ -214,10 +215,11 @@ class Replayer:
             return
         start, origin = player.place.at, self.files.manifest.origin
         marks = [at for at in self.files.digests if start < at <= self.shared(history, goal.at)]
-        echo = Echo(history.log.columns(), start, goal.at, self.gaps)
+        known = history.log.columns()
+        echo, bound = Echo(known, start, goal.at, self.gaps), Bound(known, again=True)
 
         def hear(records: list[wire.Record]) -> None:
-            echo.hear([from_guest(r, origin) for r in records if not isinstance(r, wire.Raw)])
+            echo.hear(bound.events(records, origin))
             if raws is not None:
                 raws.extend(r for r in records if isinstance(r, wire.Raw))
 
@@ -392,14 +394,11 @@ class Replayer:
             self._tell(history, standing=True)
 
     def _collect(self, player: Player, history: History, echo: Echo | None) -> list[Event]:
-        events: list[Event] = []
-        raws: list[wire.Raw] = []
-        origin = self.files.manifest.origin
-        for record in player.mailbox.drain():
-            if isinstance(record, wire.Raw):
-                raws.append(record)
-            else:
-                events.append(from_guest(record, origin))
+        origin, said = self.files.manifest.origin, player.mailbox.drain()
+        if history.bound is None:
+            history.bound = Bound(history.log.columns())
+        events = history.bound.events(said, origin)
+        raws = [record for record in said if isinstance(record, wire.Raw)]
         if player.computer.ended and not self._has_ended(history):
             events.append(end_of_machine(player.place.at, player.computer.ended, origin))
         with self.compared(player):

@@ -10,7 +10,8 @@
 ``pages/``              the memory pages that checkpoints need
 ``boot``                which boot snapshot came with a recording that somebody else made
 
-One process writes, any number read. A process killed at any instant leaves a directory that opens
+One process records, any number read, and all of these may add branches and draws: they only ever
+add lines to lists (:mod:`ledger`). A process killed at any instant leaves a directory that opens
 with everything that was written. What is damaged is named in ``warnings`` and left out; only a
 recording whose ``recording.json`` is lost twice cannot be opened.
 """
@@ -74,9 +75,14 @@ class Mark(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 class RecordingFiles:
     """An open recording directory. Made by :meth:`create` and :meth:`open`."""
 
-    def __init__(self, path: Path, root: int, writable: bool, head: Manifest | None) -> None:
+    def __init__(
+        self, path: Path, root: int, writable: bool, head: Manifest | None, *, keeps: bool = False
+    ) -> None:
         self.path = path
         self.writable = writable
+        """Whether it is being recorded here: everything may be changed."""
+        self.keeps = keeps or writable
+        """Whether branches and draws are kept in it."""
         self._notes: list[str] = []
         self._remarks: list[str] = []
         self._root: int | None = root
@@ -94,14 +100,17 @@ class RecordingFiles:
                     f"{path} is being written by another process",
                     "it can be opened for reading meanwhile, or end that process",
                 )
+            if self.keeps and not os.access(path, os.W_OK):
+                self.keeps = False
+                self.warn(f"{path} may not be written to: branches and curves are not kept in it")
             if head is None:
                 self.manifest = self._load_manifest()
             else:
                 self.manifest = head
-                self._write_manifest()
+                self._write_manifest(head)
             directories = []
             for name in ("events", "checkpoints", "pages"):
-                fd = self._open_directory(root, name)
+                fd = self._open_directory(root, name, self.writable)
                 directories.append(fd)
                 if fd is not None:
                     undo.callback(os.close, fd)
@@ -112,8 +121,7 @@ class RecordingFiles:
             undo.callback(self.events.close)
             self._futures = Ledger(root, "futures.jsonl", Future, f"{path}/futures.jsonl")
             self._marks = Ledger(root, "digests.jsonl", Mark, f"{path}/digests.jsonl")
-            self.futures = {future.id: future for future in self._futures.read()}
-            """The branches that were made, by id."""
+            self._branches = {future.id: future for future in self._futures.read()}
             self.digests = {mark.at: bytes.fromhex(mark.digest) for mark in self._marks.read()}
             """Known digests of the machine's state, by absolute ns."""
             self._instants = self._list_checkpoints()
@@ -143,13 +151,16 @@ class RecordingFiles:
             raise
 
     @classmethod
-    def open(cls, path: Path | str, *, write: bool = False) -> RecordingFiles:
-        """Open an existing recording; ``write`` allows to add to it."""
-        path = Path(path)
-        return cls(path, disk.open_directory(path), write, None)
+    def open(cls, path: Path | str, *, write: bool = False, keep: bool = False) -> RecordingFiles:
+        """Open an existing recording. ``keep`` allows to add branches and draws, as any number of
+        processes may at once; ``write`` to change all of it, as one at a time may.
 
-    def _open_directory(self, root: int, name: str, make: bool = True) -> int | None:
-        make = make and self.writable
+        Where nothing may be written, ``keep`` is a warning, and no error.
+        """
+        path = Path(path)
+        return cls(path, disk.open_directory(path), write, None, keeps=keep)
+
+    def _open_directory(self, root: int, name: str, make: bool) -> int | None:
         try:
             with disk.explained(f"{self.path}/{name} cannot be opened"):
                 return disk.open_inside(root, name, create=make)
@@ -162,13 +173,13 @@ class RecordingFiles:
     def folder(self, name: str, *, make: bool = True) -> int | None:
         """A descriptor of the directory ``name`` in the recording, open as long as it is.
 
-        It is made when there is none, this is the writer and ``make`` is true; None: there is
+        It is made when there is none, draws are kept and ``make`` is true; None: there is
         none. Without ``make``, one that cannot be opened is noted as damage, and None.
         """
         if self._root is None:
             raise RecordingError(f"{self.path} is closed")
         if self._folders.get(name) is None:
-            fd = self._folders[name] = self._open_directory(self._root, name, make)
+            fd = self._folders[name] = self._open_directory(self._root, name, make and self.keeps)
             if fd is not None:
                 self._close.callback(os.close, fd)
         return self._folders[name]
@@ -240,6 +251,11 @@ class RecordingFiles:
             raise RecordingError(f"{self.path} is open for reading only")
         return self._root
 
+    def _keeping(self) -> None:
+        if self.keeps and self._root is not None:
+            return
+        self._writing()
+
     @property
     def boot(self) -> str:
         """The name of the boot snapshot that came with this recording, or ""."""
@@ -258,12 +274,13 @@ class RecordingFiles:
         self._writing()
         self.events.flush()
         self.manifest = head.with_(event_blocks=self.events.count)
-        self._write_manifest()
+        self._write_manifest(self.manifest)
 
-    def _write_manifest(self) -> None:
-        root = self._writing()
+    def _write_manifest(self, head: Manifest) -> None:
+        root = self._root
+        assert root is not None
         shown = f"{self.path}/{_HEAD}"
-        data = manifest.encode(self.manifest)
+        data = manifest.encode(head)
         manifest.decode(data, shown)  # what could not be read again must not be written
         disk.write_file(root, _HEAD, data, shown, sync=True)
         # A file of its own, not a hard link: damage to one must not be damage to both.
@@ -293,10 +310,20 @@ class RecordingFiles:
             self._notes.append(f"{problems[0].message}; {_HEAD} is good and is used")
         found = first or copy
         assert found is not None
-        if problems and self.writable:
-            self.manifest = found
-            self._write_manifest()
+        if problems and self.keeps:
+            self._mend_manifest(found)
         return found
+
+    def _mend_manifest(self, found: Manifest) -> None:
+        assert self._root is not None
+        if self.writable:
+            self._write_manifest(found)
+        elif disk.lock(self._root):  # else it is being recorded, and will be written anyway
+            try:
+                with contextlib.suppress(RecordingError):
+                    self._write_manifest(found)
+            finally:
+                disk.unlock(self._root)
 
     # Events
 
@@ -319,11 +346,18 @@ class RecordingFiles:
 
     # Branches
 
+    @property
+    def futures(self) -> dict[str, Future]:
+        """The branches that were made, by id, also those that other processes have made since."""
+        if self._root is not None:
+            self._branches.update((future.id, future) for future in self._futures.more())
+        return self._branches
+
     def add_future(self, future: Future) -> None:
         """Note a branch, or what a known one has become."""
-        self._writing()
+        self._keeping()
         self._futures.append(future)
-        self.futures[future.id] = future
+        self._branches[future.id] = future
 
     def sound(self) -> dict[str, bytes]:
         """The lists of branches and digests, by the names of their files, without what is damaged.

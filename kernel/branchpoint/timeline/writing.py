@@ -62,14 +62,17 @@ class Writer(Generic[R]):
         with progress.task(
             f"recording {self.files.manifest.title}", duration / 1e9, "virtual s"
         ) as task:
-            over = self._play_to_end(end, failed, task)
+            over = ""
+            if not failed(self._since_set_up()):
+                over = self._play_to_end(end, failed, task)
             at = None if judge is None else judge.finish()
             if self.until is not None and at is not None:
                 self.save(ended=self.until.name, failure=at)
                 if not over:
                     self._play_to_end(self.root.tip.at + after, None, task)
             else:
-                self.save(ended=over or f"ran for {format_vtime(duration)} s")
+                ended = over or f"ran for {format_vtime(duration)} s"
+                self.save(ended=ended + self._before_set_up())
 
     def _play_to_end(self, end: int, stop: Any, task: progress.Task) -> str:
         """As :meth:`play`; when the guest ends the machine on the way, why."""
@@ -81,12 +84,33 @@ class Writer(Generic[R]):
             return f"the guest ended: {player.computer.ended}"
         return ""
 
+    def _since_set_up(self) -> list[Event]:
+        """What happened since set-up was complete. That is noticed some time after it was, and
+        what fails at once fails in between."""
+        origin, columns = self.files.manifest.origin, self.root.log.columns()
+        first = int(columns.at.searchsorted(origin, "right"))
+        return [columns.event(position, origin) for position in range(first, len(columns))]
+
+    def _before_set_up(self) -> str:
+        """Words on a failure that would have ended it, had it not happened during set-up."""
+        origin = self.files.manifest.origin
+        if self.until is None:
+            return ""
+        begin, columns = self.recording.earliest, self.root.log.columns()
+        nothing = self.root.log.fork(begin).columns()
+        judge = self.until.judge(Stretch(begin, origin, begin, nothing))
+        at = judge.feed(columns.event(position, origin) for position in range(len(columns)))
+        if at is None:
+            return ""
+        return f"; {self.until.name} was before, during set-up, at {format_vtime(at - origin)} s"
+
     def _judge_of(self, end: int) -> Judge | None:
         """Who says when what is waited for has happened."""
         if self.until is None:
             return None
         origin = self.files.manifest.origin
-        judge = self.until.judge(Stretch(origin, end, origin, self.root.log.columns()))
+        past = self.root.log.fork(origin).columns()
+        judge = self.until.judge(Stretch(origin, end, origin, past))
         if judge.waiting:
             raise BranchpointError(
                 f"a recording cannot wait for {self.until.name!r}: the command would be part of it",
