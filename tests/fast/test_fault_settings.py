@@ -122,7 +122,7 @@ def test_one_way(said: Any, meant: tuple[int, int]) -> None:
         ({"loss": {"delay": 1}}, 'unknown setting "delay" in "loss"', "", ["loss", "delay"]),
         ({"restart": {"for": 1}}, 'unknown setting "for"', "", ["restart", "for"]),
         ({"kill": []}, '"kill" must be a mapping', "", ["kill"]),
-        ({"kill": {"every": "30"}}, '"every" must be a duration', '"30s"', ["kill", "every"]),
+        ({"kill": {"every": "30x"}}, '"every" must be a duration', '"1m30s"', ["kill", "every"]),
         ({"kill": {"every": -1}}, '"every" must not be below zero', "", ["kill", "every"]),
         ({"kill": {"every": 1e-9}}, '"every" must be at least 1ms', "", ["kill", "every"]),
         ({"stop": {"for": 0}}, '"for" must be more than 0', "", ["stop", "for"]),

@@ -101,7 +101,7 @@ def record(
 ) -> None:
     """Run the system of a compose file and record it.
 
-    Times are virtual: 90, 90s, 250ms, 2m. Exits that the recorder itself causes (the faults that
+    Times are virtual: 90, 90s, 250ms, 1m30s. Exits that the recorder itself causes (the faults that
     the compose file declares) do not count for --until. Ctrl-C ends it; what was recorded so far
     is good.
 

@@ -61,7 +61,7 @@ class Instant:
 def _duration(text: str) -> Time:
     ns = to_ns(text)
     if ns <= 0:
-        raise TimeError(f"{text!r} is no length of time: it must be more than nothing")
+        raise TimeError(f"{text!r}: must be greater than 0")
     return Time.nanoseconds(ns)
 
 
