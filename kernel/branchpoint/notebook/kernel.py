@@ -26,6 +26,7 @@ from branchpoint.notebook import (
     printing,
     syntax,
     transcripts,
+    typed,
 )
 from branchpoint.notebook.jobs import CellJobs
 from branchpoint.notebook.reporter import CellReporter
@@ -77,6 +78,7 @@ class BranchpointKernel(IPythonKernel):
     implementation_version = VERSION
     banner = BANNER
     shell_class = Type(BranchpointShell)
+    compiler_class = Type(typed.Compiler)
     help_links = List(
         [
             {"text": "Python", "url": f"https://docs.python.org/3.{sys.version_info.minor}"},
@@ -89,7 +91,7 @@ class BranchpointKernel(IPythonKernel):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         shell: Any = self.shell
-        shell.input_transformers_cleanup.append(syntax.transform)
+        shell.input_transformers_cleanup.append(typed.checking(shell.user_ns))
         addresses.install(shell)
         errors.install(shell)
         printing.install(shell)
