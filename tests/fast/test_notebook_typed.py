@@ -108,7 +108,7 @@ def test_an_error_says_what_to_write(kernel: Talk, cell: str, advice: str) -> No
         "bash`a`.run(",
         "bash`ls`.run(1)",
         "%branchpoint open nope",
-        "%%bash --branch 1/0\nls",
+        "%%time\nbash`a` + 1",
         "    bash`a` + 1",
         "!echo \\\n  hi >&2\nbash`a` + 1",
         "def f(x):\n    bash`a ${x}`.run(1)\n[f(x) for x in 'ab']",

@@ -10,7 +10,6 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from ipykernel.ipkernel import IPythonKernel
-from ipykernel.zmqshell import ZMQInteractiveShell
 from traitlets import List, Type
 
 import branchpoint as bp
@@ -22,6 +21,7 @@ from branchpoint.notebook import (
     completion,
     curves,
     errors,
+    escapes,
     magics,
     printing,
     syntax,
@@ -62,7 +62,7 @@ bash`ps aux`.run({{branch, container}}) works in it.
 """
 
 
-class BranchpointShell(ZMQInteractiveShell):
+class BranchpointShell(escapes.Shell):
     """IPython's shell whose namespace has our names, also after ``%reset``."""
 
     def init_user_ns(self) -> None:
