@@ -16,7 +16,7 @@ import branchpoint as bp
 from branchpoint import progress
 from branchpoint.cache import cache_dir
 from branchpoint.cli import show
-from branchpoint.cli.words import DURATION, FAILURE, INSTANT, INSTANT_HELP, Instant
+from branchpoint.cli.words import DURATION, FAILURE, INSTANT, INSTANT_HELP, Instant, narrowed
 from branchpoint.errors import BranchpointError, ProcessTimeout, RecordingError
 from branchpoint.guest.image import ensure_image
 from branchpoint.guest.snapshot import ensure_snapshot
@@ -224,6 +224,8 @@ def run(
                     "files and network",
                     err=True,
                 )
+            if process.remark:
+                click.echo(f"branchpoint: {process.remark}", err=True)
         status = process.exit_code
         if check:
             click.echo(f"branchpoint: {branch.check()}", err=True)
@@ -248,7 +250,7 @@ def events(
 
     Output lines, the life cycle of containers, the kernel's log. Columns: virtual time in seconds
     (good for --at), who, what, text. Options narrow it down; one given several times means any of
-    these.
+    these. The container "kernel" is the guest's kernel.
 
     \b
     Examples:
@@ -257,13 +259,12 @@ def events(
       branchpoint events aria.branchpoint --text Traceback --json | jq .text
     """
     with bp.open(recording) as opened:
-        found = opened.events.where(
-            container=container or None,
-            type=[name for given in types for name in (given, f"container.{given}")] or None,
-            text=text,
-            start=start and start.bound(opened),
+        found = narrowed(
+            opened, container, types, text=text, start=start and start.bound(opened),
             end=end and end.bound(opened),
-        )
+        )  # fmt: skip
+        if not found:
+            click.echo("no events: nothing happened that fits all of these options", err=True)
         if as_json:
             lines = (json.dumps(show.record(event)) for event in found)
         else:

@@ -6,6 +6,7 @@ import asyncio
 import signal
 import socket
 import sys
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -13,7 +14,7 @@ from ipykernel.ipkernel import IPythonKernel
 from traitlets import List, Type
 
 import branchpoint as bp
-from branchpoint import progress
+from branchpoint import progress, showing
 from branchpoint.background import Job
 from branchpoint.notebook import (
     addresses,
@@ -104,6 +105,7 @@ class BranchpointKernel(IPythonKernel):
         self._requests = Requests(self)
         self._reporter = CellReporter(self, self._drawn)
         progress.use(self._reporter)
+        showing.say_by(partial(print, file=sys.stderr))
         bp.jobs.when_changed(self._job_changed)
 
     def _drawn(self) -> None:
