@@ -18,6 +18,7 @@ from branchpoint import progress, showing
 from branchpoint.background import Job
 from branchpoint.notebook import (
     addresses,
+    aside,
     cells,
     completion,
     curves,
@@ -66,6 +67,8 @@ bash`ps aux`.run({{branch, container}}) works in it.
 class BranchpointShell(escapes.Shell):
     """IPython's shell whose namespace has our names, also after ``%reset``."""
 
+    displayhook_class = Type(aside.DisplayHook)
+
     def init_user_ns(self) -> None:
         super().init_user_ns()
         self.user_ns_hidden.update(NAMES)
@@ -90,6 +93,7 @@ class BranchpointKernel(IPythonKernel):
     ).tag(config=True)
 
     def __init__(self, **kwargs: Any) -> None:
+        self._aside = aside.Aside(self)
         super().__init__(**kwargs)
         shell: Any = self.shell
         shell.input_transformers_cleanup.append(typed.checking(shell.user_ns))
@@ -125,6 +129,17 @@ class BranchpointKernel(IPythonKernel):
             if asked.get("header", {}).get("msg_type") == REQUEST:
                 return
         super()._publish_status(status, channel, parent)
+        if channel == "shell":
+            busy = self._aside.published(status, parent or self.get_parent("shell"))
+            if busy is not None:
+                super()._publish_status("busy", "shell", busy)
+
+    async def shell_channel_thread_main(self, msg: Any) -> None:
+        try:
+            msg = self._aside.route(msg)
+        except Exception:  # a message that cannot be read is refused where it goes
+            self.log.debug("a message was not looked at", exc_info=True)
+        await super().shell_channel_thread_main(msg)
 
     def start(self) -> None:
         super().start()

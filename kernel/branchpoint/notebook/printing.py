@@ -12,6 +12,7 @@ import builtins
 from typing import Any
 
 from branchpoint import showing
+from branchpoint.notebook.aside import on_main
 from branchpoint.timeline.process import Process
 
 _SHOWN = 20_000  # characters that a process adds to a cell by itself
@@ -42,6 +43,8 @@ def print(
 
 
 def _finish(_: Any) -> None:
+    if not on_main():  # the cell that follows them goes on
+        return
     followed = dict(_followed)
     _followed.clear()
     for process, printed in followed.items():

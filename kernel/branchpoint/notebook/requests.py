@@ -20,6 +20,7 @@ from typing import Any
 from branchpoint import showing
 from branchpoint.background import Job, jobs
 from branchpoint.errors import BranchpointError
+from branchpoint.notebook.aside import on_main
 from branchpoint.notebook.state import Watch
 
 REQUEST, REPLY, PUSH = "branchpoint_request", "branchpoint_reply", "branchpoint_state"
@@ -85,10 +86,12 @@ class Requests:
         self.push()
 
     def _begin(self, _: Any) -> None:
-        self._watch.busy = True
+        if on_main():
+            self._watch.busy = True
 
     def _end(self, _: Any) -> None:
-        self._watch.busy = False
+        if on_main():
+            self._watch.busy = False
         self._watch.look()
         self.push()
 
