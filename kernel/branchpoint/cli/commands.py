@@ -71,7 +71,7 @@ def main() -> None:
     \b
     branchpoint record compose.yaml --seed 7 --until 'exit:*'
     branchpoint open system.branchpoint
-    branchpoint run system.branchpoint --at failure-1s --container db.1 -- 'ss -tnp'
+    branchpoint run system.branchpoint --at failure-1s --container db.1 -- 'ps aux'
     """
 
 
@@ -191,7 +191,7 @@ def run(
 
     \b
     Examples:
-      branchpoint run aria.branchpoint --at 12.5 -c standby.replicator.1 -- 'ss -tnp'
+      branchpoint run aria.branchpoint --at 1.5 -c standby.replicator.1 -- 'ps aux'
       branchpoint run aria.branchpoint --at failure-1s -c standby.replicator.1 \\
           --background-for 5s -- tcpdump -nn -X tcp and port 7400
       branchpoint run aria.branchpoint --at end -- 'dmesg | tail'

@@ -43,9 +43,9 @@ class Host:
 class bash:
     """A shell command, to be run in a container of a branch.
 
-    ``bash("ss -tnp").run(branch, "standby.replicator.1")`` lets virtual time pass until it exits;
+    ``bash("ps aux").run(branch, "standby.replicator.1")`` lets virtual time pass until it exits;
     ``run_in_background`` returns at once, and the command goes on whenever time passes.
-    In a Branchpoint notebook, backticks work too: ``bash`ss -tnp`.run({branch, container})``.
+    In a Branchpoint notebook, backticks work too: ``bash`ps aux`.run({branch, container})``.
     Tools that the container's image lacks come from the guest's toolbox.
     """
 
