@@ -35,11 +35,11 @@ _SIZES = {"": 0, "k": 10, "m": 20, "g": 30, "t": 40}
 
 
 def nanoseconds(text: str) -> int | None:
-    """The length of time, to the nearest nanosecond, or None when ``text`` is none.
+    """The length of time, to the nearest nanosecond, or None when ``text`` is not one.
 
     It is a bare number, which means seconds (``12.5``, ``1e-9``), or numbers with units, which
     are added (``1m30s``, ``1.5 s``, ``2 min``): ns, us, ms, s, m or min, h. A sign counts for all
-    of it. Times without end give a number that is too large for every use.
+    of it. More than 10**30 seconds give a number that is too large for every use.
     """
     match = _TIME.fullmatch(text)
     if match is None:

@@ -363,7 +363,7 @@ def test_nothing_matched_has_a_status_of_its_own(
     result = cli("record", compose, "--until", "exit:*")
     assert result.exit_code == 3
     assert "ran for 60.000 s" in result.stdout
-    assert "nothing that --until asks for" in result.stderr
+    assert "what --until asks for did not happen" in result.stderr
     assert cli("record", compose, "-o", "other.branchpoint").exit_code == 0
 
 

@@ -130,7 +130,7 @@ def test_one_way(said: Any, meant: tuple[int, int]) -> None:
         ({"kill": {"for": [1]}}, '"for" needs two durations', "", ["kill", "for"]),
         ({"kill": {"for": "9000h"}}, '"for" is longer than a year', "", ["kill", "for"]),
         ({"kill": {"containers": "c.1"}}, 'no container "c.1"', "b.1", ["kill", "containers"]),
-        ({"kill": {"containers": [3]}}, '"3" is no name', "", ["kill", "containers"]),
+        ({"kill": {"containers": [3]}}, '"3" is not the name', "", ["kill", "containers"]),
         ({"kill": {"exclude": "*"}}, 'no container that "kill" may hit', "", ["kill"]),
         ({"loss": {"containers": "alone"}}, '"alone.1" is in no network', "", ["loss"]),
         ({"loss": {"share": "2"}}, '"share" is out of bounds: 2', "", ["loss", "share"]),

@@ -129,7 +129,7 @@ def record(
         click.echo(show.summary(run))
         failed = show.failure(run) is not None
     if until is not None and not failed:
-        click.echo("nothing that --until asks for happened in that time", err=True)
+        click.echo("what --until asks for did not happen in that time", err=True)
         sys.exit(_NOTHING_MATCHED)
 
 
@@ -145,7 +145,7 @@ def open_(recording: Path, output: Path | None, trust: bool) -> None:
     """Say what a recording is, how it ended, and how to go on.
 
     A bundle (see branchpoint share) is checked and unpacked before, and its notebook with it;
-    nothing that exists is changed.
+    files that exist are not changed.
 
     \b
     Examples:

@@ -325,7 +325,7 @@ class Reader:
         for number, name in enumerate(listed):
             where = (*path, number)
             if not isinstance(name, str):
-                raise SettingsError(f'"{_shown(name)}" is no name of a container', where)
+                raise SettingsError(f'"{_shown(name)}" is not the name of a container', where)
             here = [c.name for c in self.containers if c.name == name]
             here = here or [
                 c.name

@@ -279,6 +279,6 @@ def _query(events: Any) -> Query:
     if isinstance(events, str):
         return parse_query(events)
     raise BranchpointError(
-        f"{type(events).__name__} is no description of events",
+        f"{type(events).__name__} does not describe events",
         'use run.events.where(...), or a text such as "exit:standby.*"',
     )

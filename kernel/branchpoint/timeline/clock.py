@@ -147,7 +147,7 @@ def to_ns(value: Any) -> int:
     A str is read by :func:`branchpoint.units.nanoseconds`: ``"250ms"``, ``"1m30s"``; without a
     unit it means seconds. Anything finer than a nanosecond is rounded to the nearest one.
 
-    :raises TimeError: when it is no length of time, or longer than can be counted.
+    :raises TimeError: when it is not a length of time, or longer than can be counted.
     """
     if isinstance(value, Time):
         return value.ns
