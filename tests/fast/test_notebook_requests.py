@@ -137,18 +137,46 @@ def test_what_a_running_cell_gives_reaches_who_attached_to_it(kernel: Talk) -> N
 
 def test_a_page_that_comes_again_learns_that_the_kernel_is_busy(kernel: Talk) -> None:
     first, _ = running(kernel)
-    asked = kernel.client.kernel_info()
-    while (reply := kernel.client.get_shell_msg(timeout=60))["parent_header"]["msg_id"] != asked:
+    info = kernel.client.kernel_info()
+    while (reply := kernel.client.get_shell_msg(timeout=60))["parent_header"]["msg_id"] != info:
         assert reply["parent_header"]["msg_id"] != first, "it answered when the cell had ended"
     assert reply["content"]["implementation"] == "branchpoint"
     states: list[tuple[str, str]] = []
-    while states[-2:] != [(asked, "idle"), (first, "busy")]:
+    while states[-2:] != [(info, "idle"), (first, "busy")]:
         message = kernel.client.get_iopub_msg(timeout=60)
         if message["msg_type"] == "status":
             parent = message["parent_header"].get("msg_id")
             states.append((parent, message["content"]["execution_state"]))
+    asked = kernel.client.session.msg("kernel_info_request", {})
+    kernel.client.control_channel.send(asked)  # Lab asks other things there
+    states.clear()
+    while states[-2:] != [(asked["header"]["msg_id"], "idle"), (first, "busy")]:
+        message = kernel.client.get_iopub_msg(timeout=60)
+        if message["msg_type"] == "status":
+            parent = message["parent_header"].get("msg_id")
+            states.append((parent, message["content"]["execution_state"]))
+    kernel.client.control_channel.get_msg(timeout=60)
     kernel.ask("cancel", job=1)
     kernel.outputs(first)
+
+
+def test_a_page_that_comes_again_is_told_what_a_running_cell_shows(kernel: Talk) -> None:
+    first, job = running(kernel)
+    assert job["request"] == first and job["cell"] == ""  # no notebook's
+    told = kernel.ask("output", job=1)["output"]
+    kinds = [kind for kind, _ in told["messages"]]
+    assert kinds == ["stream", "display_data"]
+    assert told["messages"][0][1]["text"] == "begun\n"
+    assert "counting" in told["messages"][1][1]["data"]["text/plain"]
+    kernel.ask("cancel", job=1)
+    kernel.outputs(first)
+    covered = [m["header"]["msg_id"] for m in kernel.seen if m["msg_type"] == "stream"]
+    assert covered[0] in told["ids"]
+    assert told["count"] == next(
+        m["content"]["execution_count"]
+        for m in kernel.seen
+        if m["msg_type"] == "execute_input" and m["parent_header"]["msg_id"] == first
+    )
 
 
 def test_cells_that_give_a_name_to_what_they_attach_to_wait_for_their_turn(kernel: Talk) -> None:

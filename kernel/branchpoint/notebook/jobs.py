@@ -35,7 +35,10 @@ class CellJobs:
     def drawn(self) -> None:
         """There is progress in this thread: a cell that it comes from is a job now."""
         if on_main() and self._code is not None and self._cell is None:
-            self._cell = jobs.add(name_of(self._code), background=False, began=self._began)
+            job = self._cell = jobs.add(name_of(self._code), background=False, began=self._began)
+            asked = self._shell.kernel.get_parent("shell") or {}
+            job.cell = str((asked.get("metadata") or {}).get("cellId") or "")
+            job.request = str((asked.get("header") or {}).get("msg_id") or "")
 
     def keep(self, job: Job, output: Output) -> None:
         """Remember where the output of a job goes."""
@@ -43,6 +46,10 @@ class CellJobs:
         self._outputs[job.number] = output
         while len(self._outputs) > _OUTPUTS:
             del self._outputs[next(iter(self._outputs))]
+
+    def output(self, job: Job) -> Output | None:
+        """What a job has put out, if that is kept."""
+        return self._outputs.get(job.number)
 
     def shows(self, data: dict[str, Any]) -> bool:
         """Whether the cell that runs has attached to a job that has put this out."""

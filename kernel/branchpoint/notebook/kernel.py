@@ -106,11 +106,15 @@ class BranchpointKernel(IPythonKernel):
         transcripts.install(shell)
         self._cells = CellJobs(shell)
         curves.install(shell, self._cells.shows)
-        self._requests = Requests(self)
+        self._requests = Requests(self, self._told)
         self._reporter = CellReporter(self, self._drawn)
         progress.use(self._reporter)
         showing.say_by(partial(print, file=sys.stderr))
         bp.jobs.when_changed(self._job_changed)
+
+    def _told(self, job: Job) -> dict[str, Any] | None:
+        output = self._cells.output(job)
+        return None if output is None else self._reporter.told(output)
 
     def _drawn(self) -> None:
         self._cells.drawn()
@@ -129,10 +133,9 @@ class BranchpointKernel(IPythonKernel):
             if asked.get("header", {}).get("msg_type") == REQUEST:
                 return
         super()._publish_status(status, channel, parent)
-        if channel == "shell":
-            busy = self._aside.published(status, parent or self.get_parent("shell"))
-            if busy is not None:
-                super()._publish_status("busy", "shell", busy)
+        busy = self._aside.published(status, parent or self.get_parent(channel))
+        if busy is not None:
+            super()._publish_status("busy", "shell", busy)
 
     async def shell_channel_thread_main(self, msg: Any) -> None:
         try:
