@@ -6,7 +6,7 @@ import css from './views.css';
 const STYLE = 'branchpoint-views';
 const DEAF = 'data-lm-suppress-shortcuts';
 const PATIENCE = 800; // ms until the user is told that the kernel does not answer
-const LOST = 'Its kernel was restarted or has ended: run the cell again to go on from here.';
+const LOST = 'Its kernel was restarted or has ended: run the cell again.';
 
 interface Answer {
   answer: string;
