@@ -64,6 +64,7 @@ def run(tmp_path: Path) -> Any:
 
 def test_moments_of_what_does_not_exist(run: bp.Recording) -> None:
     assert len(run.moments("exit", container="db")) == 1
+    assert [moment.vtime for moment in run.moments("log")] == [1.0]
     assert run.moments("restart") == run.moments("process.exit") == run.moments("fault*") == []
     with pytest.raises(BranchpointError, match="did you mean 'exit'"):
         run.moments("exti")

@@ -147,8 +147,8 @@ class Recording:
         """
         naming.check_type(type, self.events.columns)
         naming.check(Where(container=where.get("container")), self.manifest.containers)
-        pattern = type if "." in type or "*" in type else f"container.{type}"
-        return self.events.where(type=pattern, **where).moments()
+        patterns = [type] if "." in type or "*" in type else [type, f"container.{type}"]
+        return self.events.where(type=patterns, **where).moments()
 
     # -- branches
 
