@@ -3,7 +3,7 @@
 import branchpoint as bp
 run = bp.open("system.branchpoint")
 branch = run.failure.rewind(seconds=1).branch()
-print(bp.bash("ss -tnp").run(branch, "server.1"))
+print(bp.bash("ps aux").run(branch, "server.1"))
 """
 
 from __future__ import annotations

@@ -37,6 +37,10 @@ class Job:
         self.state: State = "running"
         self.thread = threading.get_ident()
         self.stop = threading.Event()
+        self.cell = ""
+        """The id of the cell that it is, for whoever owns the screen; "" if it is none."""
+        self.request = ""
+        """The id of the message that asked to run that cell."""
         self._began = began
         self._took: float | None = None
         self._value: Any = None

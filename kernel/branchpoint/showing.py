@@ -1,4 +1,4 @@
-"""Interactive views, independent of who draws them.
+"""Interactive views and short remarks, independent of who draws or prints them.
 
 What can be looked at (events, recordings, packets) asks for a view by its kind; the layer that
 draws views provides them with :func:`use`. What is chosen in a view is told to whoever asked
@@ -7,6 +7,7 @@ draws views provides them with :func:`use`. What is chosen in a view is told to 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -30,6 +31,25 @@ def show(kind: str, subject: Any, **options: Any) -> Any:
     if view is None:
         raise BranchpointError(f"there is no view {kind!r}", "import branchpoint draws them all")
     return view(subject, **options)
+
+
+def say(remark: str) -> None:
+    """Tell the user something that is no error and no result, in one line."""
+    _say(remark)
+
+
+def say_by(how: Callable[[str], None]) -> None:
+    """Have ``how(remark)`` called for all later remarks; without it, only a terminal gets them."""
+    global _say
+    _say = how
+
+
+def _at_terminal(remark: str) -> None:
+    if sys.stderr.isatty():
+        print(remark, file=sys.stderr)
+
+
+_say = _at_terminal
 
 
 def when_chosen(tell: Callable[[Any], None]) -> None:

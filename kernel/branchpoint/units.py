@@ -1,32 +1,64 @@
-"""Lengths of time and sizes as people write them in files: ``1m30s``, ``500ms``, ``512m``."""
+"""Lengths of time and sizes as people write them: ``1m30s``, ``1.5 s``, ``512m``.
+
+There is one grammar of time, that of :func:`nanoseconds`: for the command line, compose files and
+Python.
+"""
 
 from __future__ import annotations
 
 import re
+from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation, localcontext
 
+SECOND = 1_000_000_000  # nanoseconds
 _TIMES = {
     "ns": 1,
     "us": 1_000,
-    "µs": 1_000,
+    "µs": 1_000,  # the sign for micro
+    "μs": 1_000,  # the Greek letter
     "ms": 1_000_000,
-    "s": 1_000_000_000,
-    "m": 60 * 1_000_000_000,
-    "h": 3600 * 1_000_000_000,
+    "s": SECOND,
+    "m": 60 * SECOND,
+    "min": 60 * SECOND,
+    "h": 3600 * SECOND,
 }
+TIME_HINT = 'write "90s", "1m30s" or "250ms"; a bare number means seconds'
+_COUNT = r"(?:\d[\d_]*(?:\.[\d_]*)?|\.\d[\d_]*)(?:[eE][+-]?\d+)?"
+_PART = rf"({_COUNT})\s*({'|'.join(sorted(_TIMES, key=len, reverse=True))})"
+_PARTS = re.compile(_PART)
+_TIME = re.compile(rf"\s*([+-]?)(?:({_COUNT})|{_PART}(?:\s*{_PART})*)\s*")
+_HUGE = 10**40  # stands for every longer time: nobody takes one of that length
+_DIGITS = 60  # of a product, so that nothing is lost before it is rounded
+
 _NUMBER = r"(\d{1,18}(?:\.\d{1,18})?)"
-_TIME = re.compile(_NUMBER + "(ns|us|µs|ms|s|m|h)")
 _SIZE = re.compile(_NUMBER + r"\s*([kmgt]?)(?:i?b)?", re.IGNORECASE)
 _SIZES = {"": 0, "k": 10, "m": 20, "g": 30, "t": 40}
 
 
 def nanoseconds(text: str) -> int | None:
-    """The length of time, or None when it is none; every part has a unit, but for a bare 0."""
-    parts = _TIME.findall(text)
-    if text == "0":
-        return 0
-    if not parts or "".join(number + unit for number, unit in parts) != text:
+    """The length of time, to the nearest nanosecond, or None when ``text`` is not one.
+
+    It is a bare number, which means seconds (``12.5``, ``1e-9``), or numbers with units, which
+    are added (``1m30s``, ``1.5 s``, ``2 min``): ns, us, ms, s, m or min, h. A sign counts for all
+    of it. More than 10**30 seconds give a number that is too large for every use.
+    """
+    match = _TIME.fullmatch(text)
+    if match is None:
         return None
-    return sum(round(float(number) * _TIMES[unit]) for number, unit in parts)
+    parts = [(match[2], "s")] if match[2] else _PARTS.findall(text)
+    try:
+        total = sum(scaled(Decimal(count), _TIMES[unit]) for count, unit in parts)
+    except InvalidOperation:  # an exponent of twenty digits
+        return None
+    return -total if match[1] == "-" else total
+
+
+def scaled(number: Decimal, unit: int) -> int:
+    """``number`` (a finite one) times ``unit``, as the nearest whole number."""
+    if number.adjusted() > 30:
+        return -_HUGE if number.is_signed() else _HUGE
+    with localcontext() as context:
+        context.prec = _DIGITS
+        return int((number * unit).to_integral_value(rounding=ROUND_HALF_EVEN))
 
 
 def size(text: str) -> int | None:

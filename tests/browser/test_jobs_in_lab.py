@@ -65,8 +65,21 @@ def test_a_running_cell_is_found_again_after_the_page_was_reloaded(
     page.goto(f"lab/tree/{notebook}")
     page.show_panel()
     expect(page.panel).to_contain_text("counting")
+    cell = page.cell("value = work()")
+    expect(cell.locator(".jp-InputPrompt")).to_have_text("[*]:")
+    expect(cell.locator(".jp-OutputArea progress")).to_be_visible()
+    bar = page.page.locator("#jp-main-statusbar")
+    expect(bar).to_contain_text("Branchpoint | Busy")
+    page.run("jobs.attach(1)")
+    expect(page.output("jobs.attach(1)").locator("progress")).to_be_visible()
+    page.screenshot("resumed")
     page.panel.get_by_role("button", name="Cancel").click()
     expect(page.panel).to_contain_text("stopped")
+    expect(cell.locator(".jp-OutputArea")).to_contain_text("KeyboardInterrupt")
+    expect(cell.locator(".jp-OutputArea progress")).to_have_count(0)
+    expect(cell.locator(".jp-InputPrompt")).to_have_text("[2]:")
+    expect(bar).to_contain_text("Branchpoint | Idle")
+    assert not page.problems
 
 
 def test_a_job_in_the_background_is_attached_to_while_it_runs(

@@ -82,6 +82,22 @@ def test_a_session_is_saved_as_text_and_goes_on_after_a_reload(
     assert not page.problems
 
 
+def test_a_terminal_whose_kernel_was_restarted_does_not_look_alive(
+    page: LabPage, terminal: Locator
+) -> None:
+    type(page, terminal, "echo $((6 * 7))\n")
+    expect(terminal.locator(".xterm-rows")).to_contain_text("42root@standby:/#")
+    page.evaluate(
+        "window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()"
+        ".then(() => null)"
+    )
+    expect(terminal.get_by_role("alert")).to_contain_text("run the cell again")
+    expect(terminal.get_by_role("status")).to_contain_text("nobody is there any more")
+    expect(terminal.get_by_role("button", name="Run")).to_have_count(0)
+    expect(terminal.locator(".xterm-rows")).to_contain_text("42root@standby:/#")
+    page.screenshot("terminal-lost")
+
+
 def test_it_takes_the_size_of_the_page(page: LabPage, terminal: Locator) -> None:
     terminal.get_by_role("button", name="Fit").click()
     type(page, terminal, "stty size\n")

@@ -86,8 +86,34 @@ def test_events_are_aligned_and_cannot_play_tricks_on_the_terminal(path: Path) -
 
 
 @pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["-c", "dc"], "Error: no container 'dc'\n  → there are: db.1\n"),
+        (["-c", "db", "-c", "db.2"], "no container 'db.2'\n  → did you mean 'db.1'?"),
+        (["--type", "exti"], "no events of type 'exti'\n  → did you mean 'exit'?"),
+        (["--type", "nope"], "no events of type 'nope'\n  → there are: log, "),
+    ],
+)
+def test_events_of_nobody_are_an_error(path: Path, options: list[str], said: str) -> None:
+    result = cli("events", path, *options)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert said in result.stderr
+
+
+@pytest.mark.parametrize(
+    "options", [["--type", "restart"], ["--start", "end+1h"], ["--text", "nothing says this"]]
+)
+def test_events_that_did_not_happen_are_told(path: Path, options: list[str]) -> None:
+    result = cli("events", path, *options)
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert "nothing happened that fits" in result.stderr
+
+
+@pytest.mark.parametrize(
     ("options", "found"),
     [
+        (["-c", "kernel"], ["veth0: up"]),
+        (["-c", "kernel", "-c", "db", "--start", "2.5"], ["veth0: up", "code=1"]),
         (["--type", "exit"], ["code=1"]),
         (["--type", "container.*"], ["", "code=1"]),
         (["--type", "log", "-c", "db"], ["ready", "tick \x1b[31mred\x1b[0m\x07"]),
@@ -183,6 +209,34 @@ def test_errors_outside_the_recording_name_it(path: Path) -> None:
     assert "Traceback" not in result.stderr
 
 
+def test_before_the_recording_is_not_after_its_end(path: Path) -> None:
+    before = cli("run", path, "--at", "-1", "--", "ls").stderr
+    assert "the earliest is 0.000; 0 is the instant at which set-up was complete" in before
+    assert "after the end" not in before
+    assert "after the end, branch off it" in cli("run", path, "--at", "end+1s", "--", "ls").stderr
+
+
+def test_what_is_no_recording_is_told_as_what_it_is(path: Path, tmp_path: Path) -> None:
+    made = [tmp_path / name for name in ("x.ipynb", "compose.yaml", "notes.txt", "torn.bpz")]
+    for file in made:
+        file.write_text("{}")
+    (tmp_path / "empty").mkdir()
+    for given, words in [
+        (tmp_path, f"not a recording: it has no recording.json\n  → recordings in it: {path}"),
+        (tmp_path / "empty", "to make one: branchpoint record"),
+        (made[0], f"is a notebook, not a recording\n  → to open it: jupyter lab {made[0]}"),
+        (made[1], "is a compose file, not a recording\n  → to record its system: branchpoint"),
+        (made[2], "is a file, but neither a recording nor a bundle"),
+        (made[3], "is not a sound bundle"),
+        (path / "recording.json", f"open the folder that it lies in: {path}"),
+        (tmp_path / "there.branchpoint", f"did you mean {path}?"),
+    ]:
+        for command in (["open"], ["events"], ["export", "-o", tmp_path / "x.html"]):
+            result = cli(*command, given)
+            assert result.exit_code == 1
+            assert words in result.stderr and "backup" not in result.stderr
+
+
 def test_an_unknown_container_is_named(path: Path) -> None:
     result = cli("run", path, "--at", "1", "-c", "dc.1", "--", "ls")
     assert result.exit_code == 1
@@ -203,6 +257,7 @@ class FakeBranch:
             dead_container=False,
             exit_code=0,
             container="db.1",
+            remark="",
         )
         vars(self.process).update(process)
         self.waited: list[bp.Time] = []
@@ -256,6 +311,12 @@ def test_a_timeout_keeps_the_output(path: Path, branch: Any) -> None:
     assert "--timeout" in result.stderr
 
 
+def test_an_end_that_explains_nothing_is_explained(path: Path, branch: Any) -> None:
+    branch(exit_code=137, remark="killed: its container ended")
+    result = cli("run", path, "--at", "1", "--timeout", "2s", "--", "tail", "-f")
+    assert (result.exit_code, result.stderr) == (137, "branchpoint: killed: its container ended\n")
+
+
 def test_a_dead_container_is_marked_so(path: Path, branch: Any) -> None:
     branch(dead_container=True)
     result = cli("run", path, "--at", "9", "-c", "db.1", "--", "ls")
@@ -302,7 +363,7 @@ def test_nothing_matched_has_a_status_of_its_own(
     result = cli("record", compose, "--until", "exit:*")
     assert result.exit_code == 3
     assert "ran for 60.000 s" in result.stdout
-    assert "nothing that --until asks for" in result.stderr
+    assert "what --until asks for did not happen" in result.stderr
     assert cli("record", compose, "-o", "other.branchpoint").exit_code == 0
 
 

@@ -57,6 +57,32 @@ def test_an_exit_code_that_is_none(run: Recording, number: str) -> None:
         assert "exit 0" in repr(process)
 
 
+@pytest.mark.parametrize(
+    ("script", "ends", "remark"),
+    [
+        ("tail -f x", {"code": "137", "signal": "9"}, "its container, db.1, ended then"),
+        ("top", {"code": "1"}, "top wants a terminal, and a command has none"),
+        ("/usr/bin/vi /etc/hosts", {"code": "1"}, "branch.terminal('db.1') opens one"),
+        ("top", {"code": "0"}, ""),
+        ("false", {"code": "1"}, ""),
+        ("sleep 9", {"code": "143", "signal": "15"}, ""),
+    ],
+)
+def test_an_end_that_says_little_is_explained(
+    run: Recording, script: str, ends: dict[str, str], remark: str
+) -> None:
+    end = event(12.01, "", source="life", type="container.exit", fields={"code": "1"})
+    branch = told(run, said("process.exit", id="1", **ends), end)
+    process = Process(branch, 1, script, "db.1")
+    assert remark in process.remark and bool(remark) == bool(process.remark)
+    assert remark in repr(process)
+
+
+def test_who_killed_a_command_is_not_made_up(run: Recording) -> None:
+    branch = told(run, said("process.exit", id="1", code="137", signal="9"))
+    assert "killed at 12.000 s (signal 9), perhaps" in Process(branch, 1, "yes", "db.1").remark
+
+
 def test_an_exit_of_nobody(run: Recording) -> None:
     branch = told(run, said("process.exit"), said("fault.start"), said("fault.end"))
     assert Process(branch, 1, "true", "").running

@@ -120,9 +120,43 @@ def test_syntax_errors_show_the_line(kernel: Talk) -> None:
     assert "no closing backtick" in kernel.text("bash`ls")
 
 
-def test_bash_magic_without_our_options_is_ipythons(kernel: Talk) -> None:
-    assert kernel.text("%%bash\necho $((1 + 1)) `echo x`") == "2 x\n"
-    assert "needs --branch" in kernel.text("%%bash --container c\nls")
+@pytest.mark.parametrize("name", ["bash", "sh"])
+@pytest.mark.parametrize("options", ["", "--container c", "--no-raise-error", "--out x"])
+def test_a_script_without_a_branch_is_refused(kernel: Talk, name: str, options: str) -> None:
+    said = kernel.text(f"%%{name} {options}\necho ran")
+    assert f"%%{name} --branch BRANCH --container NAME" in said
+    assert f"%%script {name}" in said and "ran\n" not in said
+
+
+def test_a_script_for_this_computer_can_be_run(kernel: Talk) -> None:
+    assert kernel.text("%%script bash\necho $((1 + 1)) `echo x`") == "2 x\n"
+
+
+@pytest.mark.parametrize(
+    "cell",
+    ["!echo $((1 + 1))", "x = !echo 2\nprint(x[0])", "%sx echo 2", "!!echo 2", "%%sx\necho 2",
+     "x = %system echo 2\nprint(x[0])"],
+)  # fmt: skip
+def test_a_shell_escape_says_where_it_ran(kernel: Talk, cell: str) -> None:
+    said = kernel.text(cell)
+    assert "2" in said
+    assert "this ran on your computer, not in a branch" in said
+
+
+def test_a_shell_escape_knows_the_variables_around_it(kernel: Talk) -> None:
+    escapes = "    !echo $y {y}\n    out = !echo $y\n    print(out[0])\n    %sx echo $y\n"
+    said = kernel.text(f"def f(y):\n{escapes}f('found')")
+    assert "found found" in said and said.count("found") == 3
+    assert "again" in kernel.text("z = 'again'\n!echo $z")
+
+
+def test_what_is_about_this_computer_says_nothing(kernel: Talk) -> None:
+    assert "not in a branch" not in kernel.text("%pip --version")
+
+
+def test_a_branch_that_a_script_names_and_nobody_has_is_an_error_in_words(kernel: Talk) -> None:
+    assert "--branch nobody: NameError" in kernel.text("%%bash --branch nobody\nls")
+    assert "commands_run" not in kernel.text("%%bash --branch nobody\nls")
 
 
 def test_our_errors_are_short_and_name_the_cells_line(kernel: Talk) -> None:

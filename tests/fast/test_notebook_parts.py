@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from branchpoint import showing
 from branchpoint.errors import BranchpointError, RecordingError
 from branchpoint.notebook import addresses, completion, printing, session
 from branchpoint.timeline.events import Event, EventLog, EventSet
@@ -103,9 +104,11 @@ class Written(Process):
     def __init__(self) -> None:
         self.text = ""
         self.over = False
+        self.said = ""
 
     output = property(lambda self: self.text)
     running = property(lambda self: not self.over)
+    remark = property(lambda self: self.said)
 
 
 def test_a_printed_process_is_followed_to_the_end_of_the_cell(
@@ -120,6 +123,18 @@ def test_a_printed_process_is_followed_to_the_end_of_the_cell(
     process.text += "later\n"
     printing._finish(None)
     assert capsys.readouterr().out == ""
+
+
+def test_an_end_that_says_little_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(showing, "_say", said.append)
+    process = Written()
+    printing.print(process)
+    process.over, process.said = True, "it was killed"
+    printing._finish(None)
+    assert said == ["it was killed"]
+    printing.print(process)
+    assert said == ["it was killed"] * 2
 
 
 def test_endless_output_is_cut_at_a_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -89,6 +89,105 @@ def test_what_a_cell_put_out_while_nobody_looked_is_shown_to_who_attaches(kernel
     assert outputs[-1][1]["data"]["text/plain"] == "True"
 
 
+def to_the_end(kernel: Talk, *requests: str) -> list[tuple[str, str, dict[str, Any]]]:
+    """What cells that run beside each other put out, until all have ended: of which, what."""
+    found = []
+    running = set(requests)
+    while running:
+        message = kernel.client.get_iopub_msg(timeout=60)
+        name, content = message["parent_header"].get("msg_id", ""), message["content"]
+        found.append((name, message["msg_type"], content))
+        if content.get("execution_state") == "idle":
+            running.discard(name)
+    return found
+
+
+def test_who_attaches_to_a_cell_that_runs_does_not_wait_for_it(kernel: Talk) -> None:
+    first, _ = running(kernel)
+    second = kernel.send("jobs.attach(1)")
+    kind, content = kernel.next_output(second) or ("", {})
+    assert (kind, content["text"]) == ("stream", "begun\n")
+    kind, content = kernel.next_output(second) or ("", {})
+    assert kind == "display_data" and "counting" in content["data"]["text/plain"]
+    assert kernel.ask("state")["state"]["jobs"][-1]["state"] == "running"
+    assert "counting" in kernel.text("jobs")
+    assert len(kernel.ask("state")["state"]["jobs"]) == 1, "no job of its own"
+    kernel.ask("cancel", job=1)
+    errors = {
+        name: content["evalue"]
+        for name, kind, content in to_the_end(kernel, first, second)
+        if kind == "error"
+    }
+    assert set(errors) == {first, second}
+    assert "job 1 was stopped" in errors[second]
+    assert kernel.text("1 + 1") == "2"
+
+
+def test_what_a_running_cell_gives_reaches_who_attached_to_it(kernel: Talk) -> None:
+    kernel("import threading; threading.Timer(4, go.set).start()")
+    first, _ = running(kernel)
+    second, third = kernel.send("jobs.attach(1)"), kernel.send("value")
+    values = [
+        (name, content["data"]["text/plain"])
+        for name, kind, content in to_the_end(kernel, first, second, third)
+        if kind == "execute_result"
+    ]
+    assert sorted(values) == sorted([(first, "True"), (second, "True"), (third, "True")])
+
+
+def test_a_page_that_comes_again_learns_that_the_kernel_is_busy(kernel: Talk) -> None:
+    first, _ = running(kernel)
+    info = kernel.client.kernel_info()
+    while (reply := kernel.client.get_shell_msg(timeout=60))["parent_header"]["msg_id"] != info:
+        assert reply["parent_header"]["msg_id"] != first, "it answered when the cell had ended"
+    assert reply["content"]["implementation"] == "branchpoint"
+    states: list[tuple[str, str]] = []
+    while states[-2:] != [(info, "idle"), (first, "busy")]:
+        message = kernel.client.get_iopub_msg(timeout=60)
+        if message["msg_type"] == "status":
+            parent = message["parent_header"].get("msg_id")
+            states.append((parent, message["content"]["execution_state"]))
+    asked = kernel.client.session.msg("kernel_info_request", {})
+    kernel.client.control_channel.send(asked)  # Lab asks other things there
+    states.clear()
+    while states[-2:] != [(asked["header"]["msg_id"], "idle"), (first, "busy")]:
+        message = kernel.client.get_iopub_msg(timeout=60)
+        if message["msg_type"] == "status":
+            parent = message["parent_header"].get("msg_id")
+            states.append((parent, message["content"]["execution_state"]))
+    kernel.client.control_channel.get_msg(timeout=60)
+    kernel.ask("cancel", job=1)
+    kernel.outputs(first)
+
+
+def test_a_page_that_comes_again_is_told_what_a_running_cell_shows(kernel: Talk) -> None:
+    first, job = running(kernel)
+    assert job["request"] == first and job["cell"] == ""  # no notebook's
+    told = kernel.ask("output", job=1)["output"]
+    kinds = [kind for kind, _ in told["messages"]]
+    assert kinds == ["stream", "display_data"]
+    assert told["messages"][0][1]["text"] == "begun\n"
+    assert "counting" in told["messages"][1][1]["data"]["text/plain"]
+    kernel.ask("cancel", job=1)
+    kernel.outputs(first)
+    covered = [m["header"]["msg_id"] for m in kernel.seen if m["msg_type"] == "stream"]
+    assert covered[0] in told["ids"]
+    assert told["count"] == next(
+        m["content"]["execution_count"]
+        for m in kernel.seen
+        if m["msg_type"] == "execute_input" and m["parent_header"]["msg_id"] == first
+    )
+
+
+def test_cells_that_give_a_name_to_what_they_attach_to_wait_for_their_turn(kernel: Talk) -> None:
+    kernel("import threading; threading.Timer(2.5, go.set).start()")
+    first, _ = running(kernel)
+    second, third = kernel.send("again = jobs.attach(1)"), kernel.send("again")
+    kernel.outputs(first)
+    kernel.outputs(second)
+    assert kernel.outputs(third)[-1][1]["data"]["text/plain"] == "True"
+
+
 def test_a_job_in_the_background_leaves_the_kernel_free(kernel: Talk) -> None:
     assert "Job(1, 'work')" in kernel.text("jobs.start(work)")
     assert kernel.text("6 * 7") == "42"

@@ -11,7 +11,7 @@ from places import IDLE
 from ruamel.yaml import YAML
 
 import branchpoint as bp
-from branchpoint import Time, bash
+from branchpoint import Time, bash, showing
 
 SERVER, CLIENT, JOB = "server.1", "client.1", "job.1"
 
@@ -168,9 +168,21 @@ def test_a_killed_container_exits_and_is_restarted(small: bp.Recording) -> None:
     assert small.end.containers()[CLIENT].restarts == 0
 
 
-def test_waiting_for_what_never_comes_ends_at_the_cap(small: bp.Recording) -> None:
+def test_waiting_for_what_never_comes_ends_at_the_cap_and_is_said(
+    small: bp.Recording, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(showing, "_say", said.append)
     branch = small.at(2).branch()
-    assert branch.wait_until("log:server.1:never", cap=1.5) is None
+    assert branch.wait_until("exit:client.1", cap=0.001) is None
+    assert branch.wait_until({"until": "log:server.1:never", "cap": "1s499ms"}) is None
+    assert branch.vtime == 3.5
+    assert said == [
+        "'exit:client.1' did not happen in 0.001 s: it is main@2.001 now",
+        "'log:server.1:never' did not happen in 1.499 s: it is main@3.500 now",
+    ]
+    with pytest.raises(bp.ContainerError, match=r"did you mean 'client.1'"):
+        branch.wait_until("exit:clint.1")
     assert branch.vtime == 3.5
 
 

@@ -12,6 +12,14 @@ interface Answer {
   state?: State;
   ename?: string;
   evalue?: string;
+  output?: Shown | null;
+}
+
+/** What a cell shows now; messages with these ids are in it already. */
+export interface Shown {
+  messages: [string, JSONObject][];
+  ids: string[];
+  count: number | null;
 }
 
 export class Connection {
@@ -31,7 +39,7 @@ export class Connection {
   }
 
   /** Ask; the answer's state is also told. Rejected when the kernel cannot, or says nothing. */
-  async ask(content: JSONObject): Promise<State> {
+  async ask(content: JSONObject): Promise<Answer> {
     const message = {
       channel: 'control',
       header: {
@@ -62,7 +70,7 @@ export class Connection {
         throw new Error(answer.evalue ?? 'The kernel could not answer.');
       }
       if (!this.gone) this.told(answer.state);
-      return answer.state;
+      return answer;
     } finally {
       future.dispose();
     }

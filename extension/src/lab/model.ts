@@ -1,8 +1,10 @@
 /** What is known of the notebook in front: its kernel's state, and what is chosen of it. */
+import type { CodeCell } from '@jupyterlab/cells';
 import type { INotebookTracker, NotebookPanel } from '@jupyterlab/notebook';
 import { PathExt } from '@jupyterlab/coreutils';
 import { Signal, type ISignal } from '@lumino/signaling';
 import { Connection } from './connection';
+import { resume } from './resuming';
 import { quoted, seconds, type Branch, type Moment, type Recording, type State } from './state';
 
 export const KERNEL = 'branchpoint';
@@ -22,6 +24,7 @@ export interface Chosen {
 
 export class Model {
   private connection: Connection | null = null;
+  private resumed = new Set<string>(); // requests whose cells this page follows
   private panel: NotebookPanel | null = null;
   private _state: State | null = null;
   private _trouble: Trouble = NOTHING_OPEN;
@@ -128,6 +131,7 @@ export class Model {
   private connect(): void {
     this.connection?.dispose();
     this.connection = null;
+    this.resumed.clear();
     const session = this.panel?.sessionContext;
     const kernel = session?.session?.kernel;
     if (!session) return this.lose(NOTHING_OPEN);
@@ -145,6 +149,7 @@ export class Model {
     if (connection !== this.connection) return;
     const before = this._state;
     this._state = state;
+    this.resume(connection, state);
     // What was chosen before this page looked may have been used already.
     if (before && state.chosen && state.chosen.number > (before.chosen?.number ?? 0)) {
       this._chosen = { ...state.chosen, container: '' };
@@ -154,6 +159,19 @@ export class Model {
       this._chosen = null;
     }
     this._changed.emit();
+  }
+
+  /** Cells that ran already when this page came go on in it. */
+  private resume(connection: Connection, state: State): void {
+    for (const job of state.jobs) {
+      if (job.state !== 'running' || !job.request || this.resumed.has(job.request)) continue;
+      const cell = this.panel?.content.widgets.find(each => each.model.id === job.cell);
+      if (cell?.model.type !== 'code') continue;
+      const code = cell as CodeCell;
+      if (code.model.executionState === 'running') continue; // this page has started it
+      this.resumed.add(job.request);
+      void resume(connection, code, job);
+    }
   }
 
   private lose(trouble: Trouble): void {

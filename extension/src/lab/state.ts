@@ -42,6 +42,9 @@ export interface Job {
   name: string;
   state: 'running' | 'done' | 'failed' | 'stopped';
   background: boolean;
+  /** The cell that it is, and the message that asked to run it; empty for one in the background. */
+  cell: string;
+  request: string;
   elapsed: number;
   task: string;
   note: string;

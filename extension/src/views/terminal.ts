@@ -140,6 +140,15 @@ class TerminalView extends View<State> {
     this.error.hidden = !state.error;
   }
 
+  protected override lost(): void {
+    super.lost();
+    this.terminal.options.disableStdin = true;
+    this.terminal.options.cursorBlink = false;
+    this.host.classList.add('bpv-lost');
+    this.pass.hidden = true;
+    this.status.textContent = `${this.state.vtime} s · nobody is there any more`;
+  }
+
   protected override answered(answer: Output, buffers: DataView[]): void {
     const view = buffers[0];
     if (!view) return;

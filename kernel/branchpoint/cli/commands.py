@@ -16,7 +16,7 @@ import branchpoint as bp
 from branchpoint import progress
 from branchpoint.cache import cache_dir
 from branchpoint.cli import show
-from branchpoint.cli.words import DURATION, FAILURE, INSTANT, INSTANT_HELP, Instant
+from branchpoint.cli.words import DURATION, FAILURE, INSTANT, INSTANT_HELP, Instant, narrowed
 from branchpoint.errors import BranchpointError, ProcessTimeout, RecordingError
 from branchpoint.guest.image import ensure_image
 from branchpoint.guest.snapshot import ensure_snapshot
@@ -72,7 +72,7 @@ def main() -> None:
     \b
     branchpoint record compose.yaml --seed 7 --until 'exit:*'
     branchpoint open system.branchpoint
-    branchpoint run system.branchpoint --at failure-1s --container db.1 -- 'ss -tnp'
+    branchpoint run system.branchpoint --at failure-1s --container db.1 -- 'ps aux'
     """
 
 
@@ -102,7 +102,7 @@ def record(
 ) -> None:
     """Run the system of a compose file and record it.
 
-    Times are virtual: 90, 90s, 250ms, 2m. Exits that the recorder itself causes (the faults that
+    Times are virtual: 90, 90s, 250ms, 1m30s. Exits that the recorder itself causes (the faults that
     the compose file declares) do not count for --until. Ctrl-C ends it; what was recorded so far
     is good.
 
@@ -130,7 +130,8 @@ def record(
         click.echo(show.summary(run))
         failed, ended = show.failure(run) is not None, run.manifest.ended
     if until is not None and not failed:
-        click.echo(f"nothing that --until asks for happened after set-up: it {ended}", err=True)
+        words = f"what --until asks for did not happen after set-up: it {ended}"
+        click.echo(words, err=True)
         sys.exit(_NOTHING_MATCHED)
 
 
@@ -146,7 +147,7 @@ def open_(recording: Path, output: Path | None, trust: bool) -> None:
     """Say what a recording is, how it ended, and how to go on.
 
     A bundle (see branchpoint share) is checked and unpacked before, and its notebook with it;
-    nothing that exists is changed.
+    files that exist are not changed.
 
     \b
     Examples:
@@ -192,7 +193,7 @@ def run(
 
     \b
     Examples:
-      branchpoint run aria.branchpoint --at 12.5 -c standby.replicator.1 -- 'ss -tnp'
+      branchpoint run aria.branchpoint --at 1.5 -c standby.replicator.1 -- 'ps aux'
       branchpoint run aria.branchpoint --at failure-1s -c standby.replicator.1 \\
           --background-for 5s -- tcpdump -nn -X tcp and port 7400
       branchpoint run aria.branchpoint --at end -- 'dmesg | tail'
@@ -230,6 +231,8 @@ def run(
                     "files and network",
                     err=True,
                 )
+            if process.remark:
+                click.echo(f"branchpoint: {process.remark}", err=True)
         status = process.exit_code
         if check:
             click.echo(f"branchpoint: {branch.check()}", err=True)
@@ -254,7 +257,7 @@ def events(
 
     Output lines, the life cycle of containers, the kernel's log. Columns: virtual time in seconds
     (good for --at), who, what, text. Options narrow it down; one given several times means any of
-    these.
+    these. The container "kernel" is the guest's kernel.
 
     \b
     Examples:
@@ -263,13 +266,12 @@ def events(
       branchpoint events aria.branchpoint --text Traceback --json | jq .text
     """
     with bp.open(recording) as opened:
-        found = opened.events.where(
-            container=container or None,
-            type=[name for given in types for name in (given, f"container.{given}")] or None,
-            text=text,
-            start=start and start.bound(opened),
+        found = narrowed(
+            opened, container, types, text=text, start=start and start.bound(opened),
             end=end and end.bound(opened),
-        )
+        )  # fmt: skip
+        if not found:
+            click.echo("no events: nothing happened that fits all of these options", err=True)
         if as_json:
             lines = (json.dumps(show.record(event)) for event in found)
         else:

@@ -116,7 +116,7 @@ def summary(run: Recording) -> str:
             "",
             "Go on with:",
             f"  branchpoint events {path} --start {when}-5s",
-            f"  branchpoint run {path} --at {before} -c {suspect} -- 'ss -tnp'",
+            f"  branchpoint run {path} --at {before} -c {suspect} -- 'ps aux'",
             f"  make lab, and in a notebook: run = bp.open({str(run.path.resolve())!r})",
         ]
     )

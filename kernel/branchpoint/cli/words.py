@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import click
 
 from branchpoint.errors import BranchpointError, TimeError
+from branchpoint.timeline import naming
 from branchpoint.timeline.clock import Time, to_ns
+from branchpoint.timeline.events import EventSet
 from branchpoint.timeline.failures import failure
 from branchpoint.timeline.moment import Moment
+from branchpoint.timeline.queries import Where
 from branchpoint.timeline.recording import Recording
 
 INSTANT_HELP = "12.5 (virtual seconds), failure, failure-1s, start+250ms, end, or a moment's id"
+_KERNEL = "kernel"  # what the kernel's log lines have for a container, where events are listed
 _ANCHORED = re.compile(r"(start|failure|end)\s*([+-].*)?")
 
 
@@ -58,10 +62,28 @@ class Instant:
         return Time.nanoseconds(anchor.at - run.origin) + self.time
 
 
+def narrowed(run: Recording, who: Sequence[str], types: Sequence[str], **where: Any) -> EventSet:
+    """The events of these containers (or "kernel") and types; empty means any.
+
+    :raises BranchpointError: when there is no such container, or no such type.
+    """
+    for name in types:
+        naming.check_type(name, run.events.columns)
+    named = [name for name in who if name != _KERNEL]
+    naming.check(Where(container=named), run.manifest.containers)
+    found = run.events.where(
+        type=[name for given in types for name in (given, f"container.{given}")] or None, **where
+    )
+    if not who:
+        return found
+    containers = found.where(container=named)
+    return containers | found.where(source=_KERNEL) if _KERNEL in who else containers
+
+
 def _duration(text: str) -> Time:
     ns = to_ns(text)
     if ns <= 0:
-        raise TimeError(f"{text!r} is no length of time: it must be more than nothing")
+        raise TimeError(f"{text!r}: must be greater than 0")
     return Time.nanoseconds(ns)
 
 

@@ -85,7 +85,7 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 class Shares(msgspec.Struct):
-    """Wall seconds spent so far, by what for."""
+    """Wall seconds spent so far, by purpose."""
 
     rewind: float = 0.0
     """Bringing the machine to the fork."""

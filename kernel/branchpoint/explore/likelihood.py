@@ -15,6 +15,7 @@ from branchpoint.explore.curve import Curve
 from branchpoint.explore.curves import draws_of
 from branchpoint.explore.draws import Draw, Question
 from branchpoint.explore.live import Showing
+from branchpoint.timeline import naming
 from branchpoint.timeline.clock import SECOND, format_vtime, to_ns
 from branchpoint.timeline.failures import Failure
 from branchpoint.timeline.failures import failure as failure_of
@@ -86,6 +87,7 @@ def question_of(
 def _question(
     run: Recording, failure: Failure, last: int, horizon: tuple[int, bool], noise: Any
 ) -> Question:
+    naming.check(failure, run.manifest.containers)
     question = Question(
         failure=failure.name,
         failure_key=failure.key,

@@ -209,13 +209,11 @@ class Reader:
         if isinstance(written, int | float) and not isinstance(written, bool):
             found = round(written * 10**9) if abs(written) < _LONGEST else _LONGEST + 1
         elif isinstance(written, str):
-            text = written.strip()
-            found = units.nanoseconds(text.removeprefix("-"))
-            found = -found if found and text.startswith("-") else found
+            found = units.nanoseconds(written)
         if found is None:
-            bare = isinstance(written, str) and re.fullmatch(r"-?\d+(\.\d+)?", written.strip())
-            hint = f'write "{written}s"' if bare else 'write "1m30s" or "500ms"'
-            raise SettingsError(f'{what} must be a duration, not "{_shown(written)}"', path, hint)
+            raise SettingsError(
+                f'{what} must be a duration, not "{_shown(written)}"', path, units.TIME_HINT
+            )
         if abs(found) > _LONGEST:
             raise SettingsError(f"{what} is longer than a year", path)
         if found < 0 and not signed:
@@ -327,7 +325,7 @@ class Reader:
         for number, name in enumerate(listed):
             where = (*path, number)
             if not isinstance(name, str):
-                raise SettingsError(f'"{_shown(name)}" is no name of a container', where)
+                raise SettingsError(f'"{_shown(name)}" is not the name of a container', where)
             here = [c.name for c in self.containers if c.name == name]
             here = here or [
                 c.name

@@ -8,6 +8,7 @@ from typing import Any
 
 from branchpoint.explore import live
 from branchpoint.explore.curve import Curve
+from branchpoint.notebook.aside import on_main
 
 
 class CurveDisplay:
@@ -45,7 +46,8 @@ class CurveDisplay:
 
     def forget(self, *_: Any) -> None:
         """A cell begins: nothing is on its screen."""
-        self._shown.clear()
+        if on_main():
+            self._shown.clear()
 
     def _publish(self, curve: Curve, transient: dict[str, str], *, update: bool) -> None:
         data, metadata = curve._repr_mimebundle_()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import linecache
-from types import TracebackType
+import difflib
+from types import ModuleType, TracebackType
 from typing import Any
 
 from branchpoint.errors import BranchpointError
+from branchpoint.notebook import typed
 
 _RED, _BOLD, _PLAIN = "\x1b[31m", "\x1b[1m", "\x1b[0m"
 _WIDTH = 100  # characters of a line of code
@@ -15,15 +16,46 @@ _WIDTH = 100  # characters of a line of code
 
 def install(shell: Any) -> None:
     """Make ``shell`` show our errors by :func:`describe` instead of a traceback."""
-    shell.set_custom_exc((BranchpointError, KeyboardInterrupt, asyncio.CancelledError), _show)
+    shell.set_custom_exc(
+        (
+            BranchpointError,
+            KeyboardInterrupt,
+            asyncio.CancelledError,
+            NameError,
+            AttributeError,
+        ),
+        _show,
+    )
 
 
 def _show(shell: Any, kind: type, error: BaseException, trace: Any, tb_offset: Any = None) -> None:
-    if isinstance(error, BranchpointError) or notes(error) or _in_our_code(trace):
+    if isinstance(error, NameError | AttributeError):
+        ours = bool(hint(error, trace))
+    else:
+        ours = isinstance(error, BranchpointError) or bool(notes(error)) or _in_our_code(trace)
+    if ours:
         shell._showtraceback(kind, error, describe(shell, error, trace))
     else:
-        # The user stopped code of his own: where it was is what he wants to know.
+        # A fault of the user's own code, or he stopped it: where it was is what he wants to know.
         shell.showtraceback((kind, error, trace))
+
+
+def hint(error: BaseException, trace: TracebackType | None) -> str:
+    """What was probably meant by a name that is not known, where we know better than Python."""
+    if isinstance(error, NameError):
+        return typed.advice(error, trace)
+    if not isinstance(error, AttributeError) or not error.name:
+        return ""
+    thing: Any = error.obj
+    if isinstance(thing, ModuleType):
+        home, known = thing.__name__, getattr(thing, "__all__", dir(thing))
+    else:
+        home = (thing if isinstance(thing, type) else type(thing)).__module__
+        known = [name for name in dir(thing) if not name.startswith("_")]
+    if home.partition(".")[0] != "branchpoint":
+        return ""
+    close = difflib.get_close_matches(error.name, known, n=1, cutoff=0.6)
+    return f"did you mean .{close[0]}?" if close else f"it has: {', '.join(known)}"
 
 
 def notes(error: BaseException) -> list[str]:
@@ -35,6 +67,8 @@ def describe(shell: Any, error: BaseException, trace: TracebackType | None) -> l
     """The lines to show: what happened, what to do about it, and the lines of cells it was in."""
     if isinstance(error, BranchpointError):
         head = f"{_RED}{type(error).__name__}{_PLAIN}: {error}"
+    elif better := hint(error, trace):
+        head = f"{_RED}{type(error).__name__}{_PLAIN}: {error}\n  → {better}"
     else:
         head = f"{_BOLD}Stopped{_PLAIN}"
         if not notes(error):
@@ -58,8 +92,7 @@ def _cell_lines(shell: Any, trace: TracebackType | None) -> list[str]:
         file = trace.tb_frame.f_code.co_filename
         cell = shell.compile.format_code_name(file)
         if cell is not None:
-            # What ran, not what was typed: a template is seen here as the call that it stands for.
-            text = linecache.getline(file, trace.tb_lineno).strip()
+            text = "".join(typed.lines_of(file)[trace.tb_lineno - 1 : trace.tb_lineno]).strip()
             text = text if len(text) <= _WIDTH else text[: _WIDTH - 1] + "…"
             found.append(f"  {cell[1]}, line {trace.tb_lineno}: {text}")
         trace = trace.tb_next

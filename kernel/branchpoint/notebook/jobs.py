@@ -10,6 +10,7 @@ import time
 from typing import Any
 
 from branchpoint.background import Job, Screen, jobs
+from branchpoint.notebook.aside import on_main
 from branchpoint.notebook.reporter import Output
 
 _NAME = 80  # characters of a cell that name it
@@ -26,16 +27,18 @@ class CellJobs:
         self._code: str | None = None  # of the cell that runs
         self._began = 0.0  # when it began to run
         self._cell: Job | None = None  # the job that it is
-        self._mirror: Mirror | None = None  # what it shows of another job
+        self._shown = threading.local()  # .mirror: what the cell of a thread shows of another job
         shell.events.register("pre_run_cell", self._begin)
         shell.events.register("post_run_cell", self._end)
         jobs.use(self._screen)
 
     def drawn(self) -> None:
         """There is progress in this thread: a cell that it comes from is a job now."""
-        here = threading.current_thread() is threading.main_thread()
-        if here and self._code is not None and self._cell is None:
-            self._cell = jobs.add(name_of(self._code), background=False, began=self._began)
+        if on_main() and self._code is not None and self._cell is None:
+            job = self._cell = jobs.add(name_of(self._code), background=False, began=self._began)
+            asked = self._shell.kernel.get_parent("shell") or {}
+            job.cell = str((asked.get("metadata") or {}).get("cellId") or "")
+            job.request = str((asked.get("header") or {}).get("msg_id") or "")
 
     def keep(self, job: Job, output: Output) -> None:
         """Remember where the output of a job goes."""
@@ -44,16 +47,25 @@ class CellJobs:
         while len(self._outputs) > _OUTPUTS:
             del self._outputs[next(iter(self._outputs))]
 
+    def output(self, job: Job) -> Output | None:
+        """What a job has put out, if that is kept."""
+        return self._outputs.get(job.number)
+
     def shows(self, data: dict[str, Any]) -> bool:
         """Whether the cell that runs has attached to a job that has put this out."""
-        return self._mirror is not None and self._mirror.shows(data)
+        mirror: Mirror | None = getattr(self._shown, "mirror", None)
+        return mirror is not None and mirror.shows(data)
 
     def _begin(self, info: Any) -> None:
-        self._mirror = None
+        self._shown.mirror = None
+        if not on_main():
+            return
         self._code = info.raw_cell or ""
         self._began = time.monotonic()
 
     def _end(self, result: Any) -> None:
+        if not on_main():
+            return
         self._code = None
         if self._cell is not None:
             job, self._cell = self._cell, None
@@ -61,12 +73,13 @@ class CellJobs:
 
     def _screen(self, job: Job) -> Screen:
         """Shows, in the cell that runs, what a job has put out; again and again as it grows."""
-        self._code = None  # a cell that follows a job is none itself
+        if on_main():
+            self._code = None  # a cell that follows a job is none itself
         output = self._outputs.get(job.number)
         if output is None:
             return lambda: None
-        self._mirror = Mirror(self._shell.display_pub, output)
-        return self._mirror
+        mirror = self._shown.mirror = Mirror(self._shell.display_pub, output)
+        return mirror
 
 
 class Mirror:

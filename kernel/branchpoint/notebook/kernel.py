@@ -7,26 +7,29 @@ import signal
 import socket
 import sys
 import threading
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from ipykernel.ipkernel import IPythonKernel
-from ipykernel.zmqshell import ZMQInteractiveShell
 from traitlets import List, Type
 
 import branchpoint as bp
-from branchpoint import progress
+from branchpoint import progress, showing
 from branchpoint.background import Job
 from branchpoint.notebook import (
     addresses,
+    aside,
     cells,
     completion,
     curves,
     errors,
+    escapes,
     magics,
     printing,
     syntax,
     transcripts,
+    typed,
 )
 from branchpoint.notebook.jobs import CellJobs
 from branchpoint.notebook.reporter import CellReporter
@@ -62,13 +65,14 @@ bash`ps aux`.run({{branch, container}}) works in it.
 """
 
 
-class BranchpointShell(ZMQInteractiveShell):
+class BranchpointShell(escapes.Shell):
     """IPython's shell whose namespace has our names, also after ``%reset``.
 
     Stop ends a cell also when what it stopped gives what it had: after the statement, so that
     ``curve = run.likelihood(...)`` is a curve.
     """
 
+    displayhook_class = Type(aside.DisplayHook)
     _stopped: str | None = None
 
     def stopped(self, words: str) -> None:
@@ -77,6 +81,9 @@ class BranchpointShell(ZMQInteractiveShell):
             self._stopped = words
 
     async def run_code(self, code_obj: Any, result: Any = None, *, async_: bool = False) -> bool:
+        if threading.current_thread() is not threading.main_thread():  # aside, nothing is stopped
+            aside_failed: bool = await super().run_code(code_obj, result, async_=async_)
+            return aside_failed
         self._stopped = None
         failed: bool = await super().run_code(code_obj, result, async_=async_)
         words, self._stopped = self._stopped, None
@@ -105,6 +112,7 @@ class BranchpointKernel(IPythonKernel):
     implementation_version = VERSION
     banner = BANNER
     shell_class = Type(BranchpointShell)
+    compiler_class = Type(typed.Compiler)
     help_links = List(
         [
             {"text": "Python", "url": f"https://docs.python.org/3.{sys.version_info.minor}"},
@@ -115,9 +123,10 @@ class BranchpointKernel(IPythonKernel):
     ).tag(config=True)
 
     def __init__(self, **kwargs: Any) -> None:
+        self._aside = aside.Aside(self)
         super().__init__(**kwargs)
         shell: Any = self.shell
-        shell.input_transformers_cleanup.append(syntax.transform)
+        shell.input_transformers_cleanup.append(typed.checking(shell.user_ns))
         addresses.install(shell)
         errors.install(shell)
         printing.install(shell)
@@ -127,11 +136,16 @@ class BranchpointKernel(IPythonKernel):
         transcripts.install(shell)
         self._cells = CellJobs(shell)
         curves.install(shell, self._cells.shows)
-        self._requests = Requests(self)
+        self._requests = Requests(self, self._told)
         self._reporter = CellReporter(self, self._drawn)
         progress.use(self._reporter)
         progress.when_stopped(shell.stopped)
+        showing.say_by(partial(print, file=sys.stderr))
         bp.jobs.when_changed(self._job_changed)
+
+    def _told(self, job: Job) -> dict[str, Any] | None:
+        output = self._cells.output(job)
+        return None if output is None else self._reporter.told(output)
 
     def _drawn(self) -> None:
         self._cells.drawn()
@@ -150,6 +164,16 @@ class BranchpointKernel(IPythonKernel):
             if asked.get("header", {}).get("msg_type") == REQUEST:
                 return
         super()._publish_status(status, channel, parent)
+        busy = self._aside.published(status, parent or self.get_parent(channel))
+        if busy is not None:
+            super()._publish_status("busy", "shell", busy)
+
+    async def shell_channel_thread_main(self, msg: Any) -> None:
+        try:
+            msg = self._aside.route(msg)
+        except Exception:  # a message that cannot be read is refused where it goes
+            self.log.debug("a message was not looked at", exc_info=True)
+        await super().shell_channel_thread_main(msg)
 
     def start(self) -> None:
         super().start()

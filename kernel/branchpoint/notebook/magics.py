@@ -1,4 +1,8 @@
-"""``%%bash --branch b --container c`` and ``%branchpoint open NAME``."""
+"""``%%bash --branch b --container c``, ``%%sh`` likewise, and ``%branchpoint open NAME``.
+
+In IPython these scripts run on the user's computer. In this kernel whoever writes one means a
+branch, so one without a branch is refused.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +14,6 @@ from IPython.core.magic_arguments import argument, magic_arguments, parse_argstr
 
 import branchpoint as bp
 from branchpoint.timeline.process import Host
-
-_OURS = {"--branch", "--container", "--background", "--timeout"}
 
 
 def install(shell: Any) -> None:
@@ -37,14 +39,34 @@ class BranchpointMagics(Magics):
     def bash(self, line: str, cell: str) -> Any:
         """Run the cell as a shell script in a branch; its value is the Process.
 
-        Without --branch (and our other options) this is IPython's own %%bash, on this computer.
-        The script reaches the shell as it is: nothing is interpolated.
+        The script reaches the shell as it is: nothing is interpolated. On this computer,
+        %%script bash runs one.
         """
-        if not {word.split("=")[0] for word in line.split()} & _OURS:
-            return self.shell.run_cell_magic("script", f"bash {line}".rstrip(), cell)
+        return self._in_a_branch("bash", line, cell)
+
+    @magic_arguments()
+    @argument("--branch", help="the branch to run in: a variable or an expression")
+    @argument(
+        "--container", help="where: a container's name, or a variable; default: the guest itself"
+    )
+    @argument("--background", action="store_true", help="start it and do not wait")
+    @argument("--timeout", help='longest virtual time, in seconds or like "500ms"')
+    @cell_magic("sh")  # type: ignore[arg-type]
+    def sh(self, line: str, cell: str) -> Any:
+        """The same as %%bash."""
+        return self._in_a_branch("sh", line, cell)
+
+    def _in_a_branch(self, name: str, line: str, cell: str) -> Any:
+        ours = any(word.split("=")[0] == "--branch" for word in line.split())
+        if not ours:
+            known = [n for n, v in self.shell.user_ns.items() if isinstance(v, bp.Branch)]
+            branch = next((n for n in reversed(known) if not n.startswith("_")), "BRANCH")
+            raise UsageError(
+                f"%%{name} runs in a branch, so it needs --branch: "
+                f"%%{name} --branch {branch} --container NAME "
+                f"(on your computer, outside of the recording: %%script {name})"
+            )
         given = parse_argstring(self.bash, line)
-        if given.branch is None:
-            raise UsageError("%%bash in a container needs --branch: the branch to run in")
         command = bp.bash(cell)
         where = (self._value(given.branch), self._name(given.container))
         if given.background:
@@ -66,8 +88,12 @@ class BranchpointMagics(Magics):
         return run
 
     def _value(self, text: str) -> Any:
-        """The Python value of an option; errors in it are the user's and shown as such."""
-        return self.shell.ev(text.strip("'\""))
+        """The Python value of an option."""
+        text = text.strip("'\"")
+        try:
+            return self.shell.ev(text)
+        except Exception as error:
+            raise UsageError(f"--branch {text}: {type(error).__name__}: {error}") from None
 
     def _name(self, text: str | None) -> Any:
         """A container: what a variable of that name says, if there is one, else the text."""

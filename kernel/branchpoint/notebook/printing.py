@@ -11,6 +11,8 @@ from __future__ import annotations
 import builtins
 from typing import Any
 
+from branchpoint import showing
+from branchpoint.notebook.aside import on_main
 from branchpoint.timeline.process import Process
 
 _SHOWN = 20_000  # characters that a process adds to a cell by itself
@@ -36,9 +38,13 @@ def print(
             builtins.print(output, end="", flush=flush)
             return
     builtins.print(*values, sep=sep, end=end, file=file, flush=flush)
+    if isinstance(process, Process) and process.remark:
+        showing.say(process.remark)
 
 
 def _finish(_: Any) -> None:
+    if not on_main():  # the cell that follows them goes on
+        return
     followed = dict(_followed)
     _followed.clear()
     for process, printed in followed.items():
@@ -48,3 +54,5 @@ def _finish(_: Any) -> None:
         if len(shown) < len(new):
             lines = new.count("\n", len(shown))
             builtins.print(f"… and {lines} more lines, in the process's .output")
+        if process.remark:
+            showing.say(process.remark)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable
 from html import escape
 from typing import Any
@@ -18,6 +19,7 @@ from branchpoint.background import Job
 from branchpoint.progress import Task
 
 _REPEATED = {"stream", "display_data", "execute_result"}  # message types that make up an output
+_RECENT = 500  # messages of a cell that may be on their way to a page
 _BUDGET = 1 << 20  # characters of a cell's output that are kept to be sent again
 
 
@@ -32,6 +34,8 @@ class Output:
         self.tasks: list[Task] = []
         self.jobs: list[Job] = []
         self.shown = False
+        self.count: int | None = None  # of the cell's execution
+        self.ids: deque[str] = deque(maxlen=_RECENT)  # of the messages that came last
 
     def record(self, kind: str, content: dict[str, Any]) -> None:
         if kind == "clear_output" and content.get("wait"):
@@ -92,9 +96,12 @@ class CellReporter:
                 kind, parent = message["msg_type"], message["parent_header"]
                 if kind == "execute_input":
                     self._outputs = {k: v for k, v in self._outputs.items() if v.alive}
-                    self._outputs[parent["msg_id"]] = Output(parent)
+                    output = self._outputs[parent["msg_id"]] = Output(parent)
+                    output.count = message["content"].get("execution_count")
                 elif parent.get("msg_id") in self._outputs:
-                    self._outputs[parent["msg_id"]].record(kind, message["content"])
+                    output = self._outputs[parent["msg_id"]]
+                    output.ids.append(message["header"]["msg_id"])
+                    output.record(kind, message["content"])
         return message
 
     def __call__(self, task: Task, *, final: bool) -> None:
@@ -115,6 +122,16 @@ class CellReporter:
             self._draw(output)
         elif output.shown:
             self._remove(output)
+
+    def told(self, output: Output) -> dict[str, Any]:
+        """What a cell shows now, for a page that has not seen it: the messages that make it up,
+        and the ids of those that are covered by them and may still be on their way.
+        """
+        with self._lock:
+            messages = [(kind, dict(content)) for kind, content in output.messages]
+            if output.shown:
+                messages.append(("display_data", self._bundle(output, output.tasks)))
+            return {"messages": messages, "ids": list(output.ids), "count": output.count}
 
     def output(self) -> Output | None:
         """What the cell has put out to which this thread's output belongs."""

@@ -5,6 +5,7 @@ A request is a message ``branchpoint_request`` on the control channel; its conte
     {"ask": "state"}              the reply has :func:`branchpoint.notebook.state.state`
     {"ask": "subscribe"}          the same; from now on changes are told in ``branchpoint_state``
     {"ask": "cancel", "job": 3}   what ``jobs.cancel(3)`` does
+    {"ask": "output", "job": 3}   also "output": what that cell shows, for a page that comes again
 
 The reply, ``branchpoint_reply``, has the status "ok", or "error" with ``ename`` and ``evalue``.
 Nobody who does not subscribe is told anything, so that programs that execute notebooks get the
@@ -15,11 +16,13 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 from branchpoint import showing
 from branchpoint.background import Job, jobs
 from branchpoint.errors import BranchpointError
+from branchpoint.notebook.aside import on_main
 from branchpoint.notebook.state import Watch
 
 REQUEST, REPLY, PUSH = "branchpoint_request", "branchpoint_reply", "branchpoint_state"
@@ -29,8 +32,10 @@ _EVERY = 0.5  # wall seconds between two pushes while something goes on
 class Requests:
     """Answers for one kernel. Works in the control thread, beside whatever runs."""
 
-    def __init__(self, kernel: Any) -> None:
+    def __init__(self, kernel: Any, told: Callable[[Job], dict[str, Any] | None]) -> None:
+        """``told(job)`` is what a job has put out so far, as messages."""
         self._kernel = kernel
+        self._told = told
         self._watch = Watch(kernel.shell, self._passed)
         self._subscribed = False
         self._pushed = 0.0
@@ -55,10 +60,13 @@ class Requests:
                 pass
             case "subscribe":
                 self._subscribed = True
-            case "cancel":
+            case "cancel" | "output" as what:
                 number = asked.get("job")
                 if not isinstance(number, int):
                     raise BranchpointError("the number of the job is missing")
+                if what == "output":
+                    output = self._told(jobs[number])
+                    return {"status": "ok", "state": self._watch.state(), "output": output}
                 jobs.cancel(number)
             case other:
                 raise BranchpointError(f"this kernel cannot be asked {other!r}")
@@ -85,10 +93,12 @@ class Requests:
         self.push()
 
     def _begin(self, _: Any) -> None:
-        self._watch.busy = True
+        if on_main():
+            self._watch.busy = True
 
     def _end(self, _: Any) -> None:
-        self._watch.busy = False
+        if on_main():
+            self._watch.busy = False
         self._watch.look()
         self.push()
 

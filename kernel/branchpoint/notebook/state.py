@@ -160,6 +160,8 @@ def _job(job: Job) -> dict[str, Any]:
         "name": job.name,
         "state": job.state,
         "background": job.background,
+        "cell": job.cell,
+        "request": job.request,
         "elapsed": round(job.elapsed, 1),
         "task": task.title if task else "",
         "note": task.note if task else "",

@@ -18,7 +18,7 @@ from branchpoint import decoding, progress
 from branchpoint.errors import RecordingError
 from branchpoint.explore.recording import Recording
 from branchpoint.explore.recording import open_recording as open_folder
-from branchpoint.sharing import archive, contents, hygiene
+from branchpoint.sharing import archive, contents, hygiene, mistaken
 from branchpoint.sharing.contents import Contents, Part
 from branchpoint.sharing.differences import differences
 from branchpoint.sharing.installing import Installation
@@ -64,6 +64,7 @@ def open_recording(path: Path | str) -> Recording:
     :raises RecordingError: when it is neither, is damaged beyond use, or needs an image that is
         not on this computer.
     """
+    mistaken.check(path)
     if not Path(path).is_file():
         return open_folder(path)
     opened = unpack(path)
@@ -78,7 +79,9 @@ def briefly(recording: timeline.Recording | Path | str) -> Iterator[timeline.Rec
     """An open recording for a while; one from a bundle is unpacked into a temporary folder."""
     if isinstance(recording, timeline.Recording):
         yield recording
-    elif Path(recording).is_file():
+        return
+    mistaken.check(recording)
+    if Path(recording).is_file():
         with tempfile.TemporaryDirectory(prefix="branchpoint-") as folder:
             path = unpack(recording, Path(folder) / f"{Path(recording).stem}{SUFFIX}").path
             with open_folder(path) as run:
@@ -99,6 +102,7 @@ def unpack(bundle: Path | str, path: Path | str | None = None, *, trust: bool = 
     :raises RecordingError: when the bundle is damaged or dangerous, or something else is there.
     """
     bundle = Path(bundle)
+    mistaken.check(bundle)
     target = Path(path) if path is not None else bundle.with_suffix(SUFFIX)
     with _reading(bundle) as (file, reader):
         unpacking = _Unpacking(bundle, _table(bundle, file, reader), target, trust)

@@ -102,14 +102,13 @@ def integer(value: Value, what: str, low: int, high: int) -> int:
 
 
 def duration(value: Value, what: str) -> int:
-    """Nanoseconds of "1m30s", "500ms", ..."""
+    """Nanoseconds of "1m30s", "500ms", "2 min", or of a bare number of seconds."""
     written = text(value, what).strip()
     total = units.nanoseconds(written)
     if total is None:
-        hint = f'write "{written}s"' if re.fullmatch(r"\d+(\.\d+)?", written) else ""
-        raise value.error(
-            f'{what} must be a duration, not "{written}"', hint or 'write "1m30s" or "500ms"'
-        )
+        raise value.error(f'{what} must be a duration, not "{written}"', units.TIME_HINT)
+    if total < 0:
+        raise value.error(f"{what} must not be below zero")
     if total > _MAX_DURATION:
         raise value.error(f"{what} is longer than a year")
     return total

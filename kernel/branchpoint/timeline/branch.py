@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from branchpoint import showing
 from branchpoint.errors import BranchpointError, ContainerError
 from branchpoint.guest import wire
-from branchpoint.timeline import checking, containers
+from branchpoint.timeline import checking, containers, naming
 from branchpoint.timeline.checking import Checked
 from branchpoint.timeline.clock import Time, format_vtime
 from branchpoint.timeline.events import Event, EventSet
@@ -76,15 +76,18 @@ class Branch:
         """Let time pass until such an event happens; at most ``cap`` (60 virtual seconds).
 
         ``events`` is an event set (its query counts), a query such as ``"exit:standby.*"``, or
-        ``{until: events}``, ``{until: events, cap: 5}``. The event is returned, or None when the
-        cap came first.
+        ``{until: events}``, ``{until: events, "cap": 5}``. The event is returned, or None when
+        the cap came first, which is also said.
+
+        :raises ContainerError: when the events are those of a container that is not there.
         """
         if isinstance(events, dict):
-            cap = next((v for v in events.values() if isinstance(v, Time | int | float)), cap)
-            events = next(
-                (v for v in events.values() if not isinstance(v, Time | int | float)), None
-            )
+            cap = events.get("cap", cap)
+            rest = [value for key, value in events.items() if key != "cap"]
+            cap = next((v for v in rest if isinstance(v, Time | int | float)), cap)
+            events = next((v for v in rest if not isinstance(v, Time | int | float)), None)
         query = _query(events)
+        naming.check(query, self.run.manifest.containers)
         limit = duration(None, units) if units else duration(cap, {})
         found: list[Event] = []
 
@@ -93,6 +96,9 @@ class Branch:
             return bool(found)
 
         self.run.replayer.play(self._history, self._history.tip.at + limit, stop, _STEP)
+        if not found:
+            what = repr(events) if isinstance(events, str) else "what was waited for"
+            showing.say(f"{what} did not happen in {Time.nanoseconds(limit)}: it is {self.id} now")
         return found[0] if found else None
 
     # -- proving
@@ -273,6 +279,6 @@ def _query(events: Any) -> Query:
     if isinstance(events, str):
         return parse_query(events)
     raise BranchpointError(
-        f"{type(events).__name__} is no description of events",
+        f"{type(events).__name__} does not describe events",
         'use run.events.where(...), or a text such as "exit:standby.*"',
     )

@@ -8,26 +8,15 @@ fraction.
 
 from __future__ import annotations
 
-import re
 from datetime import timedelta
-from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation, localcontext
+from decimal import Decimal, InvalidOperation
 from functools import total_ordering
 from typing import Any
 
+from branchpoint import units
 from branchpoint.errors import TimeError
+from branchpoint.units import SECOND
 
-SECOND = 1_000_000_000  # nanoseconds
-_UNITS = {
-    "ns": 1,
-    "us": 1_000,
-    "µs": 1_000,
-    "ms": 1_000_000,
-    "s": SECOND,
-    "m": 60 * SECOND,
-    "min": 60 * SECOND,
-    "h": 3600 * SECOND,
-}
-_TEXT = re.compile(r"\s*([+-]?[0-9._eE+-]+)\s*([a-zµ]*)\s*")
 _LIMIT = 2**63  # what fits the columns of the event log and the files
 
 
@@ -155,8 +144,10 @@ class Time:
 def to_ns(value: Any) -> int:
     """Nanoseconds in ``value``: seconds as int, float, str or Decimal; a Time; a timedelta.
 
-    A str may carry a unit (``"250ms"``, ``"1.5 s"``, ``"2m"``); without one it means seconds.
-    Anything finer than a nanosecond is rounded to the nearest one.
+    A str is read by :func:`branchpoint.units.nanoseconds`: ``"250ms"``, ``"1m30s"``; without a
+    unit it means seconds. Anything finer than a nanosecond is rounded to the nearest one.
+
+    :raises TimeError: when it is not a length of time, or longer than can be counted.
     """
     if isinstance(value, Time):
         return value.ns
@@ -165,13 +156,10 @@ def to_ns(value: Any) -> int:
         # pandas' Timedelta is a timedelta that is exact to the nanosecond.
         return _checked(whole + int(getattr(value, "nanoseconds", 0)), value)
     if isinstance(value, str):
-        match = _TEXT.fullmatch(value)
-        unit = _UNITS.get(match[2] or "s") if match else None
-        if match is None or unit is None:
-            raise TimeError(
-                f"{value!r} is not a length of time", 'write seconds, or a unit: "250ms", "2m"'
-            )
-        return _scaled(match[1], unit)
+        ns = units.nanoseconds(value)
+        if ns is None:
+            raise TimeError(f"{value!r} is not a length of time", units.TIME_HINT)
+        return _checked(ns, value)
     return _scaled(value, SECOND)
 
 
@@ -193,19 +181,13 @@ def _scaled(count: Any, unit: int) -> int:
         number = Decimal(str(count))
     except InvalidOperation:
         raise TimeError(f"{count!r} is not a time", "give a number of seconds or a Time") from None
-    if not number.is_finite() or number.adjusted() > 30:
-        raise TimeError(f"{count!r} is not a finite time")
-    with localcontext() as context:
-        context.prec = 60
-        return _rounded(number * unit, count)
+    return _rounded(number, count, unit)
 
 
-def _rounded(number: Decimal, given: Any) -> int:
-    if not number.is_finite() or number.adjusted() > 30:
+def _rounded(number: Decimal, given: Any, unit: int = 1) -> int:
+    if not number.is_finite():
         raise TimeError(f"{given!r} is not a finite time")
-    with localcontext() as context:
-        context.prec = 60
-        return _checked(int(number.to_integral_value(rounding=ROUND_HALF_EVEN)), given)
+    return _checked(units.scaled(number, unit), given)
 
 
 def _checked(ns: int, given: Any) -> int:

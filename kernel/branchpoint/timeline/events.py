@@ -80,6 +80,9 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     def __str__(self) -> str:
         return "  ".join(listing.row(self))
 
+    def __repr__(self) -> str:
+        return f"<Event {self}>"
+
 
 class Names:
     """Strings that occur again and again, as small numbers. Only ever grows, so it is shared."""

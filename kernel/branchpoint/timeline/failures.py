@@ -266,7 +266,7 @@ def _failure_of(what: Any, name: str) -> Failure:
     if isinstance(what, Query):
         return Happening(what, name or "an event of the query")
     raise BranchpointError(
-        f"{what!r} is no failure", 'give one: failure(exit="*"), failure(log="fatal"), "exit:db"'
+        f"{what!r} is not a failure", 'give one: failure(exit="*"), failure(log="fatal"), "exit:db"'
     )
 
 

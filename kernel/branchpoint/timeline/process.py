@@ -20,6 +20,17 @@ _PATIENCE = 60  # virtual seconds
 _STEP = 10_000_000  # ns between looks whether the command has ended
 _SCRIPT = 80  # characters of a command in a note
 _SHOWN = 8000  # characters of output in a notebook's saved cell
+_KILLED = 9  # the signal
+_WITH_IT = 50_000_000  # ns between the end of a container and that of what ran in it
+_SCREEN_PROGRAMS = {
+    "htop", "less", "man", "more", "nano", "screen", "tmux", "top", "vi", "view", "vim", "watch",
+}  # fmt: skip
+
+
+def _screen_program(script: str) -> str:
+    """The program that draws on a terminal, if the script is only that."""
+    word = (script.split() or [""])[0].rpartition("/")[2]
+    return word if word in _SCREEN_PROGRAMS else ""
 
 
 class Host:
@@ -35,9 +46,9 @@ class Host:
 class bash:
     """A shell command, to be run in a container of a branch.
 
-    ``bash("ss -tnp").run(branch, "standby.replicator.1")`` lets virtual time pass until it exits;
+    ``bash("ps aux").run(branch, "standby.replicator.1")`` lets virtual time pass until it exits;
     ``run_in_background`` returns at once, and the command goes on whenever time passes.
-    In a Branchpoint notebook, backticks work too: ``bash`ss -tnp`.run({branch, container})``.
+    In a Branchpoint notebook, backticks work too: ``bash`ps aux`.run({branch, container})``.
     Tools that the container's image lacks come from the guest's toolbox.
     """
 
@@ -204,6 +215,27 @@ class Process:
         begin = self.events.where(type="process.start").first
         return begin is not None and begin.fields.get("dead") == "1"
 
+    @property
+    def remark(self) -> str:
+        """Why it ended as it did, where output and exit code alone do not tell; or ""."""
+        end = self._exit
+        if end is None or end.number("code") == 0:
+            return ""
+        program = _screen_program(self.script)
+        if program and self.signal is None:
+            where = repr(self.container) if self.container else ""
+            return (
+                f"{program} wants a terminal, and a command has none; in Python, "
+                f"branch.terminal({where}) opens one"
+            )
+        if self.signal != _KILLED:
+            return ""
+        said = f"{self.script!r} was killed at {format_vtime(end.at - end.origin)} s"
+        near = self.branch.events.where(type="container.exit", container=self.container or "-")
+        if any(abs(event.at - end.at) < _WITH_IT for event in near):
+            return f"{said}: its container, {self.container}, ended then"
+        return f"{said} (signal 9), perhaps because its container ended or memory ran out"
+
     def wait(self, timeout: Any = _PATIENCE) -> Process:
         """Let time pass until it exits, at most ``timeout`` virtual seconds.
 
@@ -257,7 +289,8 @@ class Process:
         where = self.container or "guest"
         state = "running" if self.running else f"exit {self.exit_code}"
         dead = ", container dead" if self.dead_container else ""
-        return f"<{self.script!r} in {where}: {state}{dead}>"
+        remark = f"; {self.remark}" if self.remark else ""
+        return f"<{self.script!r} in {where}: {state}{dead}{remark}>"
 
     def _repr_html_(self) -> str:
         text = "\n".join(inert(line.expandtabs(), _SHOWN) for line in self.output.splitlines())

@@ -169,7 +169,7 @@ class Where(Query):
             (columns.stream, self.stream, False),
         ):
             if patterns is not None:
-                wanted = columns.names.matching(_name_pattern(patterns, is_container))
+                wanted = columns.names.matching(named(patterns, is_container))
                 among = among[wanted[codes[among]]]
         if self.fields:
             table, wanted_items = columns.fields, self.fields.items()
@@ -192,7 +192,7 @@ class Where(Query):
             (event.source, self.source, False),
             (event.stream, self.stream, False),
         ):
-            if patterns is not None and not _name_pattern(patterns, is_container).match(name):
+            if patterns is not None and not named(patterns, is_container).match(name):
                 return False
         return (
             self.fields.items() <= event.fields.items()
@@ -201,7 +201,8 @@ class Where(Query):
         )
 
 
-def _name_pattern(patterns: Any, is_container: bool) -> re.Pattern[str]:
+def named(patterns: Any, is_container: bool) -> re.Pattern[str]:
+    """What matches the names that such patterns mean; a container's also by its service."""
     return _compiled(patterns, is_container)
 
 

@@ -14,7 +14,7 @@ from branchpoint.guest.snapshot import Snapshot, ensure_snapshot, received
 from branchpoint.machine import engine
 from branchpoint.machine.computer import STATES
 from branchpoint.system import System, SystemImage, build, layout
-from branchpoint.timeline import faulting, manifest, openings
+from branchpoint.timeline import faulting, manifest, naming, openings
 from branchpoint.timeline.clock import to_ns
 from branchpoint.timeline.events import Event
 from branchpoint.timeline.failures import Failure, failure
@@ -45,6 +45,7 @@ def record(
     system = build(compose)
     target = Path(path) if path is not None else Path(f"{system.system.name}.branchpoint")
     wanted = None if until is None else failure(until)
+    naming.check(wanted, system.system.containers)
     guest = image.ensure_image()
     snapshot = ensure_snapshot(guest, system.path, system.system.ram)
     recorder = _Recorder(target, system, guest, snapshot, seed, wanted, kind)

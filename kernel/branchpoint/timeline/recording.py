@@ -14,6 +14,7 @@ from blake3 import blake3
 from branchpoint import showing
 from branchpoint.errors import BranchpointError, RecordingError, TimeError
 from branchpoint.guest.snapshot import Snapshot
+from branchpoint.timeline import naming
 from branchpoint.timeline.clock import format_vtime, to_ns
 from branchpoint.timeline.containers import Containers
 from branchpoint.timeline.events import Columns, EventSet
@@ -21,6 +22,7 @@ from branchpoint.timeline.history import History, Point
 from branchpoint.timeline.manifest import Input, Manifest
 from branchpoint.timeline.moment import Moment
 from branchpoint.timeline.openings import Shared
+from branchpoint.timeline.queries import Where
 from branchpoint.timeline.seeds import seed_of, seeding
 from branchpoint.timeline.store import Future, RecordingFiles
 
@@ -128,17 +130,25 @@ class Recording:
     def at_ns(self, at: int) -> Moment:
         """The moment at an absolute instant (ns since power-on)."""
         if not self.earliest <= at <= self.manifest.end:
+            begin = format_vtime(self.earliest - self.origin)
             raise TimeError(
                 f"{format_vtime(at - self.origin)} s is outside {self.path.name}, which goes from "
-                f"{format_vtime(self.earliest - self.origin)} s to {self.duration:.3f} s",
-                "to see what comes after the end, branch off it: run.end.branch().wait(10)",
+                f"{begin} s to {self.duration:.3f} s",
+                "to see what comes after the end, branch off it: run.end.branch().wait(10)"
+                if at > self.manifest.end
+                else f"the earliest is {begin}; 0 is the instant at which set-up was complete",
             )
         return Moment(self, self._root, self._root.point(at))
 
     def moments(self, type: str = "exit", **where: Any) -> list[Moment]:
-        """The moments of events: ``moments("exit")``, ``moments("restart", container="db.1")``."""
-        pattern = type if "." in type or "*" in type else f"container.{type}"
-        return self.events.where(type=pattern, **where).moments()
+        """The moments of events: ``moments("exit")``, ``moments("restart", container="db.1")``.
+
+        :raises BranchpointError: when there is no such type of events, or no such container.
+        """
+        naming.check_type(type, self.events.columns)
+        naming.check(Where(container=where.get("container")), self.manifest.containers)
+        patterns = [type] if "." in type or "*" in type else [type, f"container.{type}"]
+        return self.events.where(type=patterns, **where).moments()
 
     # -- branches
 

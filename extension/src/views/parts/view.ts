@@ -6,6 +6,7 @@ import css from './views.css';
 const STYLE = 'branchpoint-views';
 const DEAF = 'data-lm-suppress-shortcuts';
 const PATIENCE = 800; // ms until the user is told that the kernel does not answer
+const LOST = 'Its kernel was restarted or has ended: run the cell again.';
 
 interface Answer {
   answer: string;
@@ -21,6 +22,7 @@ export abstract class View<State, Chosen = object> {
   private readonly page = Math.random().toString(36).slice(2);
   private requests = 0;
   private patience: ReturnType<typeof setTimeout> | undefined;
+  private gone = false;
   private readonly disposals: (() => void)[] = [];
 
   constructor(
@@ -94,6 +96,7 @@ export abstract class View<State, Chosen = object> {
   // -- the kernel
 
   protected ask(what: string, rest: Record<string, unknown> = {}): void {
+    if (this.gone) return;
     this.model.send({ ask: what, turn: [this.page, this.requests++], ...rest });
     this.patience ??= setTimeout(() => (this.busy.hidden = false), PATIENCE);
   }
@@ -106,11 +109,19 @@ export abstract class View<State, Chosen = object> {
         act();
       });
     }
+    this.on('comm_live_update', () => this.lost());
     this.on('msg:custom', (answer: Answer, buffers: DataView[]) => {
       this.settle();
       if (answer.answer === 'error') this.fail(answer.text ?? '');
       else this.answered?.(answer, buffers);
     });
+  }
+
+  /** The kernel that this view belongs to has gone: what is done here would reach nobody. */
+  protected lost(): void {
+    this.settle();
+    this.gone = true;
+    this.fail(LOST);
   }
 
   /** The kernel has answered what was asked, at the latest with "done". */

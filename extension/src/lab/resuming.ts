@@ -1,0 +1,72 @@
+/** A cell that ran already when this page came: it shows what it has put out, and goes on. */
+import type { CodeCell } from '@jupyterlab/cells';
+import type { KernelMessage } from '@jupyterlab/services';
+import type { JSONObject } from '@lumino/coreutils';
+import type { Connection } from './connection';
+import type { Job } from './state';
+
+const OUTPUTS = new Set(['stream', 'display_data', 'execute_result', 'error']);
+
+/** Follow the cell of a job to its end. Messages to the page before this one do not come again. */
+export async function resume(connection: Connection, cell: CodeCell, job: Job): Promise<void> {
+  const outputs = cell.model.outputs;
+  const places = new Map<string, number>(); // of displays that are updated
+  let waiting: KernelMessage.IIOPubMessage[] | null = [];
+  let count: number | null = null;
+
+  const show = (type: string, content: JSONObject): void => {
+    const id = (content['transient'] as JSONObject | undefined)?.['display_id'] as
+      string | undefined;
+    const rest: JSONObject = { ...content };
+    delete rest['transient'];
+    if (OUTPUTS.has(type)) {
+      const length = outputs.add({ ...rest, output_type: type });
+      if (id) places.set(id, length - 1);
+    } else if (type === 'update_display_data') {
+      const place = id === undefined ? undefined : places.get(id);
+      if (place !== undefined && place < outputs.length) {
+        outputs.set(place, { ...rest, output_type: 'display_data' });
+      }
+    } else if (type === 'clear_output') {
+      outputs.clear(content['wait'] === true);
+      places.clear();
+    }
+  };
+  const hear = (message: KernelMessage.IIOPubMessage): void => {
+    const type: string = message.header.msg_type;
+    const content = message.content as JSONObject;
+    if (type === 'status' && content['execution_state'] === 'idle') end();
+    else show(type, content);
+  };
+  const heard = (_: unknown, message: KernelMessage.IIOPubMessage): void => {
+    if ((message.parent_header as { msg_id?: string }).msg_id !== job.request) return;
+    if (waiting) waiting.push(message);
+    else hear(message);
+  };
+  const end = (): void => {
+    connection.kernel.iopubMessage.disconnect(heard);
+    if (cell.isDisposed) return;
+    cell.model.executionState = 'idle';
+    cell.model.executionCount = count;
+  };
+
+  connection.kernel.iopubMessage.connect(heard);
+  cell.disposed.connect(end);
+  connection.kernel.statusChanged.connect((_, status) => {
+    if (status === 'restarting' || status === 'autorestarting' || status === 'dead') end();
+  });
+  try {
+    const { output } = await connection.ask({ ask: 'output', job: job.number });
+    if (!output || cell.isDisposed) return;
+    count = output.count;
+    cell.model.executionState = 'running';
+    outputs.clear();
+    for (const [type, content] of output.messages) show(type, content);
+    const known = new Set(output.ids);
+    const late = waiting;
+    waiting = null;
+    for (const message of late) if (!known.has(message.header.msg_id)) hear(message);
+  } catch {
+    end();
+  }
+}

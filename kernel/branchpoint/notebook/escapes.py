@@ -1,0 +1,46 @@
+"""Shell escapes say where they ran: ``!command`` is run by this computer, not in a branch."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from ipykernel.zmqshell import ZMQInteractiveShell
+from IPython.utils.text import DollarFormatter
+
+NOTICE = "(this ran on your computer, not in a branch; in a branch: bash`…`.run(branch, container))"
+_PACKAGES = "IPython.core.magics.packaging"  # %pip and the like, which are about this computer
+_VARIABLES = DollarFormatter()
+
+
+class Shell(ZMQInteractiveShell):
+    """IPython's shell whose ``!command``, ``x = !command``, ``%sx`` and ``%ls`` tell."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        self._between = threading.local()
+        super().__init__(*args, **options)
+
+    def system_piped(self, cmd: str) -> None:
+        self._telling(super().system_piped, cmd)
+
+    system = system_piped
+
+    def getoutput(self, cmd: str, split: bool = True, depth: int = 0) -> Any:
+        return self._telling(super().getoutput, cmd, split, depth)
+
+    def _telling(self, run: Callable[..., Any], *args: Any) -> Any:
+        self._between.frames = 2  # this one and that of its caller
+        try:
+            return run(*args)
+        finally:
+            self._between.frames = 0
+            if sys._getframe(2).f_globals.get("__name__") != _PACKAGES:
+                print(NOTICE, file=sys.stderr)
+
+    def var_expand(self, cmd: str, depth: int = 0, formatter: DollarFormatter = _VARIABLES) -> str:
+        """IPython's; it looks for variables so many frames up, and ours come between."""
+        ours = 1 + getattr(self._between, "frames", 0)
+        expanded: str = super().var_expand(cmd, depth + ours, formatter)
+        return expanded

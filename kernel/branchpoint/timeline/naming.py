@@ -1,0 +1,81 @@
+"""Names that mean nothing in a system: a misspelt container is an error, not an empty answer."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Iterable, Iterator
+from typing import Any, Protocol
+
+from branchpoint.errors import BranchpointError, ContainerError
+from branchpoint.timeline.events import Columns, EventSet
+from branchpoint.timeline.queries import Except, Where, named
+
+_SHOWN = 20  # names in a hint
+_KNOWN_TYPES = (
+    "log", "error", "setup.complete", "machine.end", "container.start", "container.exit",
+    "container.restart", "container.health", "container.oom", "container.pause",
+    "container.unpause", "process.start", "process.exit", "fault.start", "fault.end", "sdk.assert",
+    "sdk.event", "sdk.setup",
+)  # fmt: skip
+
+
+class _Named(Protocol):
+    @property
+    def name(self) -> str: ...
+    @property
+    def service(self) -> str: ...
+
+
+def check(question: Any, containers: Iterable[_Named]) -> None:
+    """Refuse a query, an event set or a failure that asks for a container that is not there.
+
+    :raises ContainerError: when none of the containers has such a name, or fits such a pattern.
+    """
+    known = list(dict.fromkeys(c.name for c in containers))
+    for pattern in _patterns(question):
+        if pattern and not any(named(pattern, is_container=True).match(name) for name in known):
+            raise ContainerError(f"no container {pattern!r}", near(pattern, known))
+
+
+def check_type(pattern: str, seen: Columns) -> None:
+    """Refuse a type of events that neither exists nor is among those ``seen``; "exit" is short
+    for "container.exit".
+
+    :raises BranchpointError: it names the most similar one.
+    """
+    there = [seen.names.known[code] for code in sorted(set(seen.type.tolist()))]
+    known = list(dict.fromkeys([*_KNOWN_TYPES, *there]))
+    for full in (pattern, f"container.{pattern}"):
+        if any(named(full, is_container=False).match(name) for name in known):
+            return
+    short = [name.removeprefix("container.") for name in known]
+    raise BranchpointError(f"there are no events of type {pattern!r}", near(pattern, short))
+
+
+def near(name: str, known: Iterable[str]) -> str:
+    """A hint: the most similar known name, or all of them."""
+    names = list(known)
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    if close:
+        return f"did you mean {close[0]!r}?"
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return f"there are: {', '.join(names[:_SHOWN]) or 'none'}{more}"
+
+
+def _patterns(question: Any) -> Iterator[str]:
+    """The containers that a question asks for; what it leaves out may have any name."""
+    if isinstance(question, EventSet):
+        yield from _patterns(question.query)
+    elif isinstance(question, Where):
+        given = question.container
+        yield from [given] if isinstance(given, str) else given or ()
+    elif isinstance(question, tuple):
+        for part in question:
+            yield from _patterns(part)
+    elif dataclasses.is_dataclass(question) and not isinstance(question, Except):
+        container = getattr(question, "container", None)
+        if isinstance(container, str):
+            yield container
+        for field in dataclasses.fields(question):
+            yield from _patterns(getattr(question, field.name))

@@ -1,0 +1,119 @@
+"""The examples in the README and in the command line's help do as they stand there, and each of
+them shows something, whatever the day's guest does."""
+
+from __future__ import annotations
+
+import ast
+import re
+import shlex
+import shutil
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from click.testing import CliRunner
+
+import branchpoint as bp
+from branchpoint.cli import main
+from branchpoint.notebook import syntax
+from branchpoint.notebook.kernel import NAMES
+
+README = Path(__file__).parents[2] / "README.md"
+_BLOCK = re.compile(r"```(\w+)\n(.*?)```", re.DOTALL)
+_COMMAND = re.compile(r"^\s*branchpoint ((?:.*\\\n)*.*)", re.MULTILINE)
+_STANDS_FOR = {"system.branchpoint": "aria.branchpoint", "db.1": "standby.replicator.1"}
+_ELSEWHERE = {
+    "record": "the recording that these examples are about was made so",
+    "image": "it is part of recording",
+    "verify": "test_verifying",
+    "doctor": "test_self_check and test_harm; it takes minutes",
+}
+_HEADED = {"run", "containers"}
+"""Commands whose first line may be a head: a second one has to follow."""
+
+
+def examples() -> list[str]:
+    """All command lines in the README and in the help, without what is tested elsewhere."""
+    texts = [body for kind, body in _BLOCK.findall(README.read_text()) if kind == "sh"]
+    texts += [main.help or "", *(command.help or "" for command in main.commands.values())]
+    found: list[str] = []
+    for text in texts:
+        for line in _COMMAND.findall(text):
+            typed = re.sub(r"\\\n\s*", "", line)
+            words = [_STANDS_FOR.get(word, word) for word in shlex.split(typed, comments=True)]
+            if "|" in words:
+                words = words[: words.index("|")]
+            if words[0] in main.commands and words[0] not in _ELSEWHERE and "--whole" not in words:
+                found.append(shlex.join(words))
+    return list(dict.fromkeys(found))
+
+
+@pytest.fixture(scope="module")
+def folder(failing_aria: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where someone has recorded the demo, and has a notebook and a bundle of it."""
+    folder = tmp_path_factory.mktemp("examples")
+    shutil.copytree(failing_aria, folder / "aria.branchpoint")
+    nbformat.write(nbformat.v4.new_notebook(), folder / "triage.ipynb")
+    with bp.open(folder / "aria.branchpoint") as run:
+        bp.share(run, folder / "triage.bpz", notebook=folder / "triage.ipynb")
+    return folder
+
+
+@pytest.mark.parametrize("line", examples())
+def test_an_example_of_the_command_line_shows_something(
+    line: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    words = shlex.split(line)
+    if words[0] == "share":
+        (folder / "triage.bpz").unlink(missing_ok=True)
+    result = CliRunner().invoke(main, words, prog_name="branchpoint", catch_exceptions=False)
+    # What runs beside the system for long ends with its container.
+    assert result.exit_code in ((0, 137) if "--background-for" in words else (0,)), result.output
+    lines = [each for each in result.stdout.splitlines() if each.strip()]
+    assert len(lines) > (words[0] in _HEADED), result.output
+
+
+def test_what_open_advises_shows_something(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    said = CliRunner().invoke(main, ["open", "aria.branchpoint"]).stdout
+    advised = [shlex.split(line) for line in _COMMAND.findall(said)]
+    assert {words[0] for words in advised} == {"events", "run"}
+    for words in advised:
+        result = CliRunner().invoke(main, words, catch_exceptions=False)
+        assert result.exit_code == 0, result.output
+        assert len(result.stdout.splitlines()) > 1, result.output
+
+
+def test_the_first_session_in_python_shows_something(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(folder)
+    first = README.read_text().partition("## A first session")[2].partition("###")[0]
+    blocks = [body for kind, body in _BLOCK.findall(first) if kind == "python"]
+    assert len(blocks) == 2
+    for block in blocks:
+        names: dict[str, Any] = dict(NAMES)
+        tree = ast.parse("".join(syntax.transform(block.splitlines(keepends=True))))
+        for statement in tree.body:
+            if not isinstance(statement, ast.Expr):
+                exec(compile(ast.Module([statement], []), "README.md", "exec"), names)
+                continue
+            for part in parts(statement.value):
+                value = eval(compile(ast.Expression(part), "README.md", "eval"), names)
+                shown = ast.unparse(part)
+                if "print(" in shown:
+                    continue
+                assert value is not None, shown
+                assert str(value).strip(), shown
+                assert not hasattr(value, "__len__") or len(value), shown
+        if "process" in names or "branch" in names:
+            assert names["branch"].events
+    names["run"].close()
+    capsys.readouterr()
+
+
+def parts(value: ast.expr) -> list[ast.expr]:
+    """What a line shows: each part of a list that is only there to name several things."""
+    return list(value.elts) if isinstance(value, ast.Tuple) else [value]
