@@ -20,6 +20,7 @@ interface Cursors {
   brush: [number, number] | null;
 }
 
+const LAST = ['exit', 'violation'];
 const HUES = ['blue', 'magenta', 'cyan', 'yellow', 'green', 'red'] as const;
 
 export function paintTimeline(
@@ -176,9 +177,11 @@ class Painter {
   }
 
   private marks(): void {
-    // What matters most is drawn last.
-    for (const [lane, , kind, at] of [...this.picture.marks].reverse()) {
-      this.sign(kind, this.scale.x(at), this.y(lane) + LANE / 2 - 2);
+    // What matters most is drawn last; faults stand beside it.
+    const last = (kind: string) => Number(LAST.includes(kind));
+    const marks = [...this.picture.marks].sort((a, b) => last(a[2]) - last(b[2]));
+    for (const [lane, , kind, at, , , shift] of marks) {
+      this.sign(kind, this.scale.x(at) + shift, this.y(lane) + LANE / 2 - 2);
     }
   }
 
