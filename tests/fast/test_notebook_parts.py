@@ -11,6 +11,7 @@ import pytest
 
 from branchpoint.errors import BranchpointError, RecordingError
 from branchpoint.notebook import addresses, completion, printing, session
+from branchpoint.timeline import excerpt
 from branchpoint.timeline.events import Event, EventLog, EventSet
 from branchpoint.timeline.process import Process
 
@@ -122,15 +123,37 @@ def test_a_printed_process_is_followed_to_the_end_of_the_cell(
     assert capsys.readouterr().out == ""
 
 
-def test_endless_output_is_cut_at_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_of_long_output_head_and_tail_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
     process = Written()
     printing.print(process)
-    process.text = "0123456789\n" * 10_000
+    process.text = "".join(f"line {n}\n" for n in range(10_000))
     printing._finish(None)
-    lines = capsys.readouterr().out.split("\n")
-    assert len(lines) < 2000
-    assert lines[-2] == f"… and {10_000 - (len(lines) - 2)} more lines, in the process's .output"
-    assert set(lines[:-2]) == {"0123456789"}
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 121
+    assert lines[0] == "line 0" and lines[-1] == "line 9999"
+    assert lines[80] == "… 9880 more lines, in the process's .output …"
+    process.over = True
+    printing.print(process)
+    assert capsys.readouterr().out.splitlines() == lines
+
+
+def test_repeated_lines_are_printed_once_with_their_number() -> None:
+    zeros = [
+        f"\t0x{n:04x}:  0000 0000 0000 0000 0000 0000 0000 0000  ......" for n in range(96, 300)
+    ]
+    text = "\n".join(
+        ["a", "a", "b", *["again"] * 300, *zeros, "1000 done", "1001 done", "1002 done"]
+    )
+    shown = excerpt.excerpt(text).split("\n")
+    assert shown == ["a", "a", "b", "again  × 300", f"{zeros[0]}  × 204",
+                     "1000 done", "1001 done", "1002 done"]  # fmt: skip
+
+
+def test_an_excerpt_is_small_whatever_the_lines_are() -> None:
+    assert excerpt.excerpt("") == "" and excerpt.excerpt("a\rb\x0cc\n") == "a\rb\x0cc\n"
+    for text in ("x" * 10**6, "\n".join(f"{n}{'y' * 9000}" for n in range(300)), "\n" * 10**5):
+        assert len(excerpt.excerpt(text)) <= excerpt.CHARACTERS + 5000
+        assert excerpt.excerpt(text)[:9] == text[:9] or text[0] == "\n"
 
 
 def test_nothing_is_printed_twice(capsys: pytest.CaptureFixture[str]) -> None:

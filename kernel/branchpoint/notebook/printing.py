@@ -11,9 +11,8 @@ from __future__ import annotations
 import builtins
 from typing import Any
 
+from branchpoint.timeline.excerpt import excerpt
 from branchpoint.timeline.process import Process
-
-_SHOWN = 20_000  # characters that a process adds to a cell by itself
 
 _followed: dict[Process, int] = {}  # how many characters of its output were printed
 
@@ -26,15 +25,18 @@ def install(shell: Any) -> None:
 def print(
     *values: Any, sep: str = " ", end: str = "\n", file: Any = None, flush: bool = False
 ) -> None:
-    """Python's print. A process that is still running is followed to the end of the cell."""
+    """Python's print. A process that is still running is followed to the end of the cell; of long
+    output, head and tail are printed. ``print(process.output)`` prints everything.
+    """
     process = values[0] if len(values) == 1 and file is None else None
     if isinstance(process, Process):
         _followed.pop(process, None)  # all of it is printed now
         if process.running:
             output = process.output
             _followed[process] = len(output)
-            builtins.print(output, end="", flush=flush)
+            builtins.print(excerpt(output), end="", flush=flush)
             return
+        values = (excerpt(str(process)),)
     builtins.print(*values, sep=sep, end=end, file=file, flush=flush)
 
 
@@ -42,9 +44,4 @@ def _finish(_: Any) -> None:
     followed = dict(_followed)
     _followed.clear()
     for process, printed in followed.items():
-        new = process.output[printed:]
-        shown = new if len(new) <= _SHOWN else new[: new.rfind("\n", 0, _SHOWN) + 1]
-        builtins.print(shown, end="")
-        if len(shown) < len(new):
-            lines = new.count("\n", len(shown))
-            builtins.print(f"… and {lines} more lines, in the process's .output")
+        builtins.print(excerpt(process.output[printed:]), end="")

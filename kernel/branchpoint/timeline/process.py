@@ -10,13 +10,14 @@ from branchpoint.errors import BranchpointError, ContainerError, ProcessTimeout
 from branchpoint.timeline.branch import HOST, Branch
 from branchpoint.timeline.clock import Time, format_vtime
 from branchpoint.timeline.events import Event, EventSet
+from branchpoint.timeline.excerpt import excerpt
 from branchpoint.timeline.files import has_ended
 from branchpoint.timeline.listing import inert
 from branchpoint.timeline.moment import Moment, duration
 
 _PATIENCE = 60  # virtual seconds
 _STEP = 10_000_000  # ns between looks whether the command has ended
-_SHOWN = 8000  # characters of output in a notebook's saved cell
+_SHOWN = 24_000  # characters of output in a notebook's saved cell
 
 
 class Host:
@@ -229,6 +230,7 @@ class Process:
         return f"<{self.script!r} in {where}: {state}{dead}>"
 
     def _repr_html_(self) -> str:
-        text = "\n".join(inert(line.expandtabs(), _SHOWN) for line in self.output.splitlines())
+        lines = excerpt(self.output, ".output").splitlines()
+        text = "\n".join(inert(line.expandtabs(), _SHOWN) for line in lines)
         cut = f"\n… {len(text) - _SHOWN} characters more in .output" if len(text) > _SHOWN else ""
         return f"<pre>{escape(text[:_SHOWN] + cut)}</pre><small>{escape(repr(self))}</small>"
