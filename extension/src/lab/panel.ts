@@ -191,7 +191,7 @@ export class Panel extends Widget {
             },
             h('span', { class: 'bpl-time' }, shown(mark.vtime)),
             h('span', {}, failed ? 'failure' : said(mark.type)),
-            h('span', { class: 'bpl-who' }, mark.container)
+            h('span', { class: 'bpl-who' }, h('bdi', {}, mark.container))
           )
         )
       );

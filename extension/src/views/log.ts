@@ -361,7 +361,7 @@ class LogView extends SearchView<State, Chosen, Row> {
     row.dataset['vtime'] = (at / INSTANT).toFixed(9);
     row.dataset['container'] = who.startsWith('(') ? '' : who;
     vtime.textContent = (at / INSTANT).toFixed(6);
-    container.textContent = plain(who);
+    container.replaceChildren(h('bdi', {}, plain(who)));
     const hue = this.hues.get(who);
     container.className = `bpv-container${hue === undefined ? ' bpv-dim' : ` bpv-ink${hue}`}`;
     stream.textContent = plain(type === 'log' ? out : type);

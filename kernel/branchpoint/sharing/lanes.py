@@ -38,7 +38,7 @@ _FAULT = _KINDS.index("fault")
 _WIDE = 11
 """Columns that the sign of a mark takes in a picture with a column a pixel."""
 _STEPS = 4  # of so many columns that a sign goes aside
-_WIDTH = 120  # characters of a mark's text
+_WIDTH = 200  # characters of a mark's text
 
 
 class Mark(NamedTuple):

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from branchpoint.explore import plot
 from branchpoint.explore.curve import Curve
 from branchpoint.sharing.lanes import Lanes
+from branchpoint.timeline import listing
 from branchpoint.timeline.clock import SECOND
 
 WIDTH = 860
@@ -84,7 +85,10 @@ def _draw_lanes(lanes: Lanes, ax: Axes, low: int, high: int, count: int) -> None
                    edgecolors="white", linewidths=0.6, zorder=3)  # fmt: skip
     ax.set_xlim(start, end)
     ax.set_ylim(count - 0.4, -0.6)
-    ax.set_yticks(range(count), [plot.plain(name, _LABEL) for name in lanes.names[:count]])
+    ax.set_yticks(
+        range(count),
+        [plot.plain(listing.name(name, _LABEL), _LABEL) for name in lanes.names[:count]],
+    )
     for label in ax.get_yticklabels():
         label.set_parse_math(False)
     ax.tick_params(labelsize=8, length=2)

@@ -172,7 +172,7 @@ def _around(run: Recording, event: Event, position: int) -> str:
     found: EventSet = run.events.where(start=start, end=end)
     number = int(found.positions.searchsorted(position))
     first = max(0, min(number - _ROWS // 2, len(found) - _ROWS))
-    rows = [listing.row(each) for each in found[first : first + _ROWS]]
+    rows = [listing.row(each, _WIDTH) for each in found[first : first + _ROWS]]
     table = _table(("vtime (s)", "who", "what", "text"), rows, here=number - first, code=3)
     hidden = len(found) - len(rows)
     return table + (f"<p>… and {hidden} more within 2 s</p>" if hidden else "")

@@ -14,7 +14,7 @@ from branchpoint.errors import BranchpointError
 from branchpoint.timeline import tables
 from branchpoint.timeline.clock import format_vtime
 from branchpoint.timeline.events import LOG, Event, EventSet
-from branchpoint.timeline.listing import inert
+from branchpoint.timeline.listing import inert, name
 from branchpoint.timeline.moment import Moment
 from branchpoint.timeline.queries import Positions, Where
 from branchpoint.views.folds import KERNEL, Fold, Folds, only_kernel
@@ -26,7 +26,7 @@ _EVERY = 0.2  # wall seconds between two looks at a branch that runs
 _TEXT = 2000  # characters of a text in a row; a chosen row has it all
 _HEAD, _TAIL = 10, 20  # rows at the beginning and at the end of a static view
 _BEFORE = 20  # rows that it shows before the failure, of as many
-_WIDTH = 200  # characters of text in those
+_WIDTH = 300  # characters of text in those
 _TITLES = ("vtime", "container", "stream", "text")
 
 
@@ -359,8 +359,8 @@ def _row(event: Event, fold: Fold) -> tuple[str, ...]:
         text += f"  × {fold.size}"
     return (
         f"{event.vtime:.6f}",
-        inert(event.container or f"({event.source})", 40),
-        inert(event.stream if event.type == LOG else event.type, 30),
+        name(event.container or f"({event.source})", 40),
+        name(event.stream if event.type == LOG else event.type, 30),
         text,
     )
 

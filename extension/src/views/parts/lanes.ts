@@ -94,7 +94,9 @@ class Painter {
       c.strokeStyle = colours.line;
       this.stroke(x, this.look.top, x, this.bottom);
       c.fillStyle = colours.soft;
-      c.fillText(text, x, this.height - 6);
+      const half = c.measureText(text).width / 2;
+      const inside = Math.min(Math.max(x, this.scale.left + half), this.width - half);
+      c.fillText(text, inside, this.height - 6);
     }
     c.strokeStyle = colours.edge;
     this.stroke(0, this.bottom + 0.5, this.width, this.bottom + 0.5);
@@ -109,17 +111,19 @@ class Painter {
     c.textBaseline = 'middle';
     this.state.lanes.forEach((name, lane) => {
       c.fillStyle = name.startsWith('(') ? colours.soft : colours.ink;
-      const text = this.fit(plain(name), this.scale.left - 16);
+      const text = this.fit(plain(name), this.scale.left - 16, true);
       c.fillText(text, this.scale.left - 8, this.y(lane) + LANE / 2);
     });
   }
 
-  /** A text of which nothing goes beyond so many pixels. */
-  private fit(text: string, width: number): string {
+  /** A text of which nothing goes beyond so many pixels; of a name, the end is kept. */
+  private fit(text: string, width: number, isName = false): string {
     if (this.c.measureText(text).width <= width) return text;
+    const cut = (length: number) =>
+      isName ? `…${text.slice(text.length - length)}` : `${text.slice(0, length)}…`;
     let length = text.length;
-    while (length > 1 && this.c.measureText(`${text.slice(0, length)}…`).width > width) length--;
-    return `${text.slice(0, length)}…`;
+    while (length > 1 && this.c.measureText(cut(length)).width > width) length--;
+    return cut(length);
   }
 
   private spans(): void {
