@@ -153,6 +153,8 @@ def collect(
     try:
         if jobs := allocation.jobs():
             with open_pool() as pool, progress.task(question.failure, unit="futures") as task:
+                task.total = allocation.missing()
+                task.update(0, "starting")
                 while jobs := allocation.jobs(_AHEAD * pool.count):
                     for draw in pool.run(jobs):
                         draws.add(draw)

@@ -36,6 +36,7 @@ td.num { text-align: right; font-variant-numeric: tabular-nums }
 td code { white-space: pre-wrap; overflow-wrap: anywhere }
 tr.here { background: #e9dcc3; color: #000 }
 img { max-width: 100%; height: auto; background: #fff }
+@media (prefers-color-scheme: dark) { img { filter: invert(.93) hue-rotate(180deg) } }
 h2 { margin-top: 2.5rem }"""
 
 Row = tuple[str, ...]
