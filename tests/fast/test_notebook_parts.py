@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from recordings import ORIGIN, event
 
 from branchpoint.errors import BranchpointError, RecordingError
 from branchpoint.notebook import addresses, completion, printing, session
@@ -105,7 +106,13 @@ class Written(Process):
         self.text = ""
         self.over = False
 
-    output = property(lambda self: self.text)
+    @property
+    def events(self) -> EventSet:
+        log = EventLog()
+        lines = self.text.removesuffix("\n").split("\n") if self.text else []
+        log.extend(event(22.5, line, source="process") for line in lines)
+        return EventSet(log.columns(), origin=ORIGIN)
+
     running = property(lambda self: not self.over)
 
 
@@ -121,6 +128,20 @@ def test_a_printed_process_is_followed_to_the_end_of_the_cell(
     process.text += "later\n"
     printing._finish(None)
     assert capsys.readouterr().out == ""
+
+
+def test_vtime_stands_beside_the_guests_clock(capsys: pytest.CaptureFixture[str]) -> None:
+    process = Written()
+    process.text = (
+        "listening on eth0\n21:58:10.753533 IP 10.89.5.71 > 10.89.5.61\n\t0x0000:  4500\n"
+    )
+    process.over = True
+    printing.print(process)
+    shown = (
+        "listening on eth0\n22.500 s  21:58:10.753533 IP 10.89.5.71 > 10.89.5.61\n\t0x0000:  4500\n"
+    )
+    assert capsys.readouterr().out == shown
+    assert process.output == process.text, "what a program reads is what was written"
 
 
 def test_of_long_output_head_and_tail_are_printed(capsys: pytest.CaptureFixture[str]) -> None:

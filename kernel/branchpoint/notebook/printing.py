@@ -14,7 +14,7 @@ from typing import Any
 from branchpoint.timeline.excerpt import excerpt
 from branchpoint.timeline.process import Process
 
-_followed: dict[Process, int] = {}  # how many characters of its output were printed
+_followed: dict[Process, int] = {}  # how many lines of it were printed
 
 
 def install(shell: Any) -> None:
@@ -31,12 +31,12 @@ def print(
     process = values[0] if len(values) == 1 and file is None else None
     if isinstance(process, Process):
         _followed.pop(process, None)  # all of it is printed now
+        output, count = process.dated()
         if process.running:
-            output = process.output
-            _followed[process] = len(output)
+            _followed[process] = count
             builtins.print(excerpt(output), end="", flush=flush)
             return
-        values = (excerpt(str(process)),)
+        values = (excerpt(output).removesuffix("\n"),)
     builtins.print(*values, sep=sep, end=end, file=file, flush=flush)
 
 
@@ -44,4 +44,4 @@ def _finish(_: Any) -> None:
     followed = dict(_followed)
     _followed.clear()
     for process, printed in followed.items():
-        builtins.print(excerpt(process.output[printed:]), end="")
+        builtins.print(excerpt(process.dated(printed)[0]), end="")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from html import escape
 from typing import Any
@@ -17,6 +18,7 @@ from branchpoint.timeline.moment import Moment, duration
 
 _PATIENCE = 60  # virtual seconds
 _STEP = 10_000_000  # ns between looks whether the command has ended
+_CLOCK = re.compile(r"\d\d:\d\d:\d\d\.\d{6}\b")
 _SHOWN = 24_000  # characters of output in a notebook's saved cell
 
 
@@ -144,6 +146,14 @@ class Process:
         """Everything written so far, standard output and standard error as they came."""
         return self._lines()
 
+    def dated(self, after: int = 0) -> tuple[str, int]:
+        """What it wrote from the line numbered ``after`` on, as a notebook shows it, and how many
+        lines there are by now. Where a line begins with the guest's clock, as tcpdump's do, the
+        vtime at which it was written stands before that.
+        """
+        lines = self.events.where(type="log")
+        return "".join(f"{_dated(event)}\n" for event in lines[after:]), len(lines)
+
     @property
     def stdout(self) -> str:
         """What was written to standard output so far."""
@@ -230,7 +240,12 @@ class Process:
         return f"<{self.script!r} in {where}: {state}{dead}>"
 
     def _repr_html_(self) -> str:
-        lines = excerpt(self.output, ".output").splitlines()
+        lines = excerpt(self.dated()[0], ".output").splitlines()
         text = "\n".join(inert(line.expandtabs(), _SHOWN) for line in lines)
         cut = f"\n… {len(text) - _SHOWN} characters more in .output" if len(text) > _SHOWN else ""
         return f"<pre>{escape(text[:_SHOWN] + cut)}</pre><small>{escape(repr(self))}</small>"
+
+
+def _dated(event: Event) -> str:
+    """A line, with its vtime where it begins with a time of day."""
+    return f"{event.vtime:.3f} s  {event.text}" if _CLOCK.match(event.text) else event.text
