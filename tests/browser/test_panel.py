@@ -146,14 +146,12 @@ def test_rewind_here_asks_for_an_instant_and_terminal_offers_what_failed(opened:
 
 def test_pictures_are_dark_where_the_page_is(opened: LabPage) -> None:
     opened.run(
-        "from IPython.display import Image, display\n"
-        "from branchpoint.sharing import picture\n"
-        "from branchpoint.sharing.lanes import Lanes\n"
-        "png = picture.png(Lanes.of(run, run.events.columns), run.origin, run.end.at)\n"
-        "display(Image(png, alt='Curve of x'))"
+        "from branchpoint.explore.curve import Curve\n"
+        "from branchpoint.explore.likelihood import ask\n"
+        "question, _ = ask(run, failure('exit:*'))\n"
+        "Curve(run, question, (run.origin, run.end.at), [])"
     )
-    curve = opened.page.locator(".jp-OutputArea img").last
-    expect(curve).to_have_attribute("alt", "Curve of x")
+    curve = opened.page.locator(".jp-RenderedImage img").last
     expect(curve).to_have_css("filter", "none")
     opened.theme("JupyterLab Dark")
     expect(curve).to_have_css("filter", re.compile("invert"))
