@@ -95,6 +95,8 @@ def test_views_stand_side_by_side_and_go_with_interact(notebooks: Notebooks) -> 
     line, log = (page.locator(".widget-hbox .bpv").nth(n) for n in (0, 1))
     boxes = [view.bounding_box() for view in (line, log)]
     assert boxes[0] and boxes[1]
+    text = log.locator(".bpv-line:visible .bpv-text").first.bounding_box()
+    assert text and boxes[1] and text["width"] > 0.35 * boxes[1]["width"], "names give way"
     assert boxes[0]["y"] == boxes[1]["y"], "beside each other"
     assert min(box["width"] for box in boxes if box) > 300
     assert boxes[0]["x"] + boxes[0]["width"] <= boxes[1]["x"] + 1

@@ -30,6 +30,8 @@ EXIT = {"code": "1", "signal": "0", "oom": "0", "asked": "0"}
         ("container.exit", {"code": "3", "new": "x"}, "exited with 3, new=x"),
         ("process.exit", {"id": "4", "code": "0", "signal": "0"}, "exited with 0"),
         ("container.start", {"pid": "183"}, "pid 183"),
+        ("process.start", {"id": "1", "pid": "209"}, "pid 209"),
+        ("process.start", {"id": "1", "pid": "209", "dead": "1"}, "id=1 pid=209 dead=1"),
         ("container.restart", {"attempt": "2"}, "attempt 2"),
         ("container.health", {"status": "healthy"}, "status=healthy"),
     ],

@@ -59,7 +59,7 @@ class ComparisonView extends TableView<State, Chosen, Row> {
         { title: 'b: vtime (s)', name: 'vtime' },
         { title: 'b', name: 'text' }
       ],
-      widths: '12ch minmax(0, 1fr) minmax(0, 28ch) 12ch minmax(0, 1fr)'
+      widths: '12ch minmax(0, 1fr) minmax(0, 18ch) 12ch minmax(0, 1fr)'
     };
   }
 

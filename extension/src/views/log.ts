@@ -65,6 +65,7 @@ const HOW = {
 };
 const HUES = [4, 5, 6, 2, 3]; // red is for what went wrong
 const INSTANT = 1e9;
+const LONG = 40; // characters that a row may be too narrow for
 
 class LogView extends SearchView<State, Chosen, Row> {
   private filter: Filter = EMPTY;
@@ -202,7 +203,9 @@ class LogView extends SearchView<State, Chosen, Row> {
     const digits = Math.max((state.last / INSTANT).toFixed(6).length, 10);
     this.scroller.el.style.setProperty(
       '--columns',
-      `${digits}ch ${widest(names, 9, 28)}ch ${widest(types, 6, 17)}ch minmax(0, 1fr)`
+      // In a narrow view names give way to the text.
+      `${digits}ch minmax(9ch, ${widest(names, 9, 28)}ch) ` +
+        `minmax(6ch, ${widest(types, 6, 17)}ch) minmax(40%, 1fr)`
     );
   }
 
@@ -368,6 +371,7 @@ class LogView extends SearchView<State, Chosen, Row> {
     const events = `bpv-event ${violated ? 'bpv-bad' : kind(type)}`;
     const look = type === 'log' ? (out === 'err' ? 'bpv-err' : '') : events;
     if (look) row.classList.add(...look.trim().split(' '));
+    text.title = said.length > LONG ? plain(said) : '';
     if (folded === 'kernel') {
       text.textContent = `${number(size)} lines of the kernel`;
       row.classList.add('bpv-folded');

@@ -12,7 +12,7 @@ def said(type: str, fields: Mapping[str, str]) -> str:
     """The text of such an event: "exited with 1, on its own"; of others their fields, as told."""
     if type in ("container.exit", "process.exit") and "code" in fields:
         return _exit(fields)
-    if type == "container.start" and set(fields) == {"pid"}:
+    if type in ("container.start", "process.start") and set(fields) - {"id"} == {"pid"}:
         return f"pid {fields['pid']}"
     if type == "container.restart" and set(fields) == {"attempt"}:
         return f"attempt {fields['attempt']}"
