@@ -53,3 +53,16 @@ def test_of_a_long_name_the_end_is_shown(run: Recording) -> None:
     assert listing.name("a" * 10_000 + ".1", 6) == "…aaa.1"
     assert listing.name("web.1", 5) == "web.1"
     assert listing.name("\x1b[31mred\u202e", 40) == r"red\u202e"
+
+
+def test_repeated_lines_are_one_row_of_a_list(tmp_path: Path) -> None:
+    lines = [*(event(1 + n / 1000, "again") for n in range(300)), event(2, "other")]
+    ends = [exit_of(3), exit_of(4)]
+    with recording(tmp_path / "again.branchpoint", [*lines, *ends]) as made:
+        shown = repr(made.events).splitlines()
+        assert shown[1].endswith(" again  × 300") and shown[2].endswith(" other")
+        assert len(shown) == 6 and shown[-1] == "303 events", "an exit is no repeat of another"
+        assert "again  × 300" in made.events._repr_html_()
+    many = [event(n / 100, f"line {n}") for n in range(50)]
+    with recording(tmp_path / "many.branchpoint", many) as made:
+        assert repr(made.events).splitlines()[-1] == "... and 32 more of 50 events"

@@ -7,6 +7,7 @@ characters that reorder text are made visible, and HTML is escaped.
 from __future__ import annotations
 
 import re
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from branchpoint.timeline import tables
@@ -15,6 +16,7 @@ from branchpoint.timeline.clock import format_vtime
 if TYPE_CHECKING:
     from branchpoint.timeline.events import Event, EventSet
 
+_LOOKED = 5000  # events that are looked at, to find so many rows
 _ROWS = 18  # events in a table; a head line and a foot line come to it
 _WIDTH = 160  # characters of text in a row of a terminal
 _PAGE = 300  # ... and of a page, which breaks lines
@@ -58,10 +60,25 @@ def row(event: Event, width: int = _WIDTH) -> Row:
 
 def _shown(events: EventSet, width: int) -> tuple[list[Row], str]:
     count = len(events)
-    rows = [row(event, width) for event in events[:_ROWS]]
-    if count > _ROWS:
-        return rows, f"... and {count - _ROWS} more of {count} events"
+    rows: list[Row] = []
+    shown = 0
+    for _, group in groupby(events[:_LOOKED], _repeated):
+        if len(rows) == _ROWS:
+            break
+        same = list(group)
+        at, who, what, text = row(same[0], width)
+        rows.append((at, who, what, text if len(same) == 1 else f"{text}  × {len(same)}"))
+        shown += len(same)
+    if count > shown:
+        return rows, f"... and {count - shown} more of {count} events"
     return rows, f"{count} event{'' if count == 1 else 's'}"
+
+
+def _repeated(event: Event) -> object:
+    """What is the same in a line that is said again; of anything else, nothing is."""
+    if event.type != "log":
+        return object()
+    return event.source, event.container, event.stream, event.fields.get("id"), event.text
 
 
 def plain(events: EventSet) -> str:
