@@ -63,17 +63,17 @@ class Folds:
         self._joined = np.concatenate([self._joined, more if known else [False, *more]])
         self._joined = self._joined[: len(positions)]
         self._positions = positions
-        starts = np.flatnonzero(~self._joined)
+        begins = ~self._joined
+        starts = np.flatnonzero(begins)
         self._heads = {}
-        unfolded = [starts]
         for position in self._opened:
             number = int(positions.searchsorted(position))
             row = int(starts.searchsorted(number))
             if row < len(starts) and starts[row] == number and positions[number] == position:
                 end = int(starts[row + 1]) if row + 1 < len(starts) else len(positions)
                 self._heads[number] = end - number
-                unfolded.append(np.arange(number, end))
-        self._starts = np.unique(np.concatenate(unfolded))
+                begins[number:end] = True
+        self._starts = np.flatnonzero(begins) if self._heads else starts
 
     def _joining(self, positions: Positions) -> NDArray[np.bool_]:
         """For each event but the first, whether it belongs to the row of the one before it."""
