@@ -44,7 +44,7 @@ class Picture(Figure):
     """What it shows, for who does not see it."""
 
     def _repr_png_(self) -> tuple[bytes, dict[str, str]]:
-        return saved(self), {"alt": self.words, **ON_PAPER}
+        return saved(self), {"alt": self.words}
 
 
 @dataclass(frozen=True)
