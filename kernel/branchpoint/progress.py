@@ -156,6 +156,16 @@ def unseen() -> Iterator[None]:
         _open.task = outer
 
 
+def tick() -> None:
+    """Nothing new to tell, but this thread's task goes on: its clock is shown, and a stop heard.
+
+    :raises KeyboardInterrupt: as :meth:`Task.update` does.
+    """
+    task: Task | None = getattr(_open, "task", None)
+    if task is not None:
+        task.update()
+
+
 def current(thread: int) -> Task | None:
     """What the thread with that ident is doing now: the outermost task that it has open."""
     return _outermost.get(thread)

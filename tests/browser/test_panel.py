@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import nbformat
 import pytest
 from labpage import LabPage
@@ -124,6 +126,36 @@ def test_a_row_chosen_in_a_view_is_where_commands_work(opened: LabPage) -> None:
     opened.wait_idle()
     expect(opened.output("branch = run.at(")).to_contain_text("Branch(from")
     expect(opened.panel).not_to_contain_text("chosen:")
+
+
+def test_rewind_here_asks_for_an_instant_and_terminal_offers_what_failed(opened: LabPage) -> None:
+    rewind = opened.panel.get_by_role("button", name="Rewind here")
+    opened.run("moment = run.failure")
+    expect(rewind).to_be_disabled()
+    expect(rewind).to_have_attribute("title", re.compile("Choose an instant first"))
+    opened.panel.locator(".bpl-mark").nth(1).click()
+    rewind.click()
+    opened.wait_idle()
+    expect(opened.output("moment = run.at(")).to_contain_text("main@")
+    expect(rewind).to_be_disabled()
+    opened.panel.get_by_role("button", name="Terminal…").click()
+    dialog = opened.page.locator(".jp-Dialog")
+    expect(dialog.locator("select")).to_have_value("standby.replicator.1")
+    dialog.get_by_role("button", name="Cancel").click()
+
+
+def test_pictures_are_dark_where_the_page_is(opened: LabPage) -> None:
+    opened.run(
+        "from branchpoint.explore.curve import Curve\n"
+        "from branchpoint.explore.likelihood import ask\n"
+        "question, _ = ask(run, failure('exit:*'))\n"
+        "Curve(run, question, (run.origin, run.end.at), [])"
+    )
+    curve = opened.page.locator(".jp-RenderedImage img").last
+    expect(curve).to_have_css("filter", "none")
+    opened.theme("JupyterLab Dark")
+    expect(curve).to_have_css("filter", re.compile("invert"))
+    opened.screenshot("curve-dark")
 
 
 def test_a_cell_can_be_inserted_without_being_run(opened: LabPage) -> None:

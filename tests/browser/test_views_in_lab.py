@@ -469,7 +469,7 @@ def test_without_a_kernel_there_is_a_static_picture(views: Views, trusted: bool)
         assert output.locator("script").count() == 0
     picture = views.lab.output("run.timeline()").locator("img")
     assert picture.evaluate("el => el.naturalWidth") > 500
-    expect(views.lab.output("explore(container")).to_contain_text("line 0")
+    expect(views.lab.output("explore(container")).to_contain_text("line 288")
 
 
 @pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])

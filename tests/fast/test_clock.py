@@ -68,6 +68,8 @@ def test_format() -> None:
     assert format_vtime(118_738_000_000) == "118.738"
     assert format_vtime(0) == "0.000"
     assert format_vtime(-1) == "-0.000000001"
+    assert format_vtime(23_073_119_890) == "23.073119890", "zeros of the ns stay"
+    assert format_vtime(1_500_000) == "0.001500"
     assert str(Time.minutes(2)) == "120.000 s"
     assert repr(Time.seconds(1)) == "Time.seconds(1.000)"
 

@@ -181,6 +181,7 @@ def test_a_curve_is_a_small_picture_and_words(run: Recording) -> None:
     assert set(data) == {"image/png", "text/plain"}
     assert sum(map(len, data.values())) < 60_000
     assert metadata["image/png"]["width"] <= 800
+    assert metadata["needs_background"] == "light"
     assert metadata["image/png"]["alt"].startswith("Curve of P(exit of db.1) from ")
     assert "P(failure) 0." in data["text/plain"]
     assert len(data["text/plain"].splitlines()) <= 25

@@ -180,7 +180,7 @@ def test_lines() -> None:
 def test_agent_events() -> None:
     fields = {"name": "db.1", "code": "0", "signal": "9"}
     ended = from_guest(wire.Event(5, "container.exit", fields))
-    assert (ended.source, ended.container, ended.text) == ("life", "db.1", "code=0 signal=9")
+    assert (ended.source, ended.container, ended.text) == ("life", "db.1", "killed by SIGKILL")
     assert ended.fields == {"code": "0", "signal": "9"}
     failed = from_guest(wire.Event(5, "error", {"about": "put", "text": "no space"}))
     assert (failed.source, failed.text) == ("agent", "no space")

@@ -243,12 +243,32 @@ def test_every_entry_has_what_the_format_asks_for(trace: dict[str, Any]) -> None
 def test_each_container_is_a_track_with_its_lives(trace: dict[str, Any]) -> None:
     names = {e["tid"]: e["args"]["name"] for e in of(trace, "M") if e["name"] == "thread_name"}
     lives = [(names[e["tid"]], e["ts"], e["dur"]) for e in of(trace, "X")]
-    at = ORIGIN / 1000
     assert lives == [
-        ("db.1", at + 100_000, 7_900_000),
-        ("web.1", at + 200_000, 2_800_000),
-        ("web.1", at + 3_500_000, 6_500_000),
-    ]
+        ("db.1", 100_000, 7_900_000), ("web.1", 200_000, 2_800_000), ("web.1", 3_500_000, 6_500_000)
+    ]  # fmt: skip
+
+
+def test_times_are_virtual_and_none_is_before_0(tmp_path: Path) -> None:
+    path = tmp_path / "early.branchpoint"
+    with RecordingFiles.create(path, head()) as files:
+        files.events.add(
+            [
+                event(-2, "booting", source="kernel", container=""),
+                life(-1, "container.start", "db.1", "pid=7"),
+                event(1.5, "up"),
+                life(3, "container.exit", "db.1", "code=1", code="1"),
+            ]
+        )
+    with bp.open(path) as run:
+        found = json.loads(bp.export(run, tmp_path / "early.json").read_text())
+    timed = [entry for entry in found["traceEvents"] if entry["ph"] != "M"]
+    assert timed[0]["ts"] == 0, "a viewer that begins at the first one begins at vtime 0"
+    for entry in timed:
+        if "vtime" in entry["args"]:
+            assert entry["ts"] == float(entry["args"]["vtime"]) * 1e6
+    (lived,) = of(found, "X")
+    assert (lived["dur"], lived["args"]["started"]) == (3_000_000, "-1.000")
+    assert [entry["name"] for entry in of(found, "i")] == ["vtime 0", "up", "container.exit code=1"]
 
 
 def test_faults_begin_and_end(trace: dict[str, Any]) -> None:
@@ -263,7 +283,7 @@ def test_faults_begin_and_end(trace: dict[str, Any]) -> None:
 
 
 def test_lines_are_instants_and_counted(trace: dict[str, Any]) -> None:
-    texts = [entry["args"]["text"] for entry in of(trace, "i")]
+    texts = [entry["args"]["text"] for entry in of(trace, "i") if entry["cat"] != "time"]
     assert SCRIPT in texts
     assert not any("\x1b" in text for text in texts)
     assert all(entry["args"]["moment"].startswith("main@") for entry in of(trace, "i"))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from likelihoods import END, Drawer, exit_of, recording
@@ -236,6 +238,33 @@ def test_showing_takes_little_of_the_time(run: Recording, monkeypatch: pytest.Mo
             clock += 0.01
         assert abs(len(at) - expected) <= 1
         assert at[0] >= start + 0.49
+
+
+def test_progress_is_told_before_the_first_future_ends(run: Recording) -> None:
+    seen: list[tuple[float, float | None, str]] = []
+
+    class Slow(Drawer):
+        def run(self, jobs: Any) -> Any:
+            task = progress.current(threading.get_ident())
+            assert task is not None
+            seen.append((task.done, task.total, task.note))
+            progress.tick()
+            yield from super().run(jobs)
+
+    question, _ = ask(run, FAILURE)
+    collect(run, question, WHOLE, Slow(COINS).open)
+    done, total, note = seen[0]
+    assert (done, note) == (0, "starting") and total is not None and total > 10
+
+
+def test_waiting_hears_a_stop() -> None:
+    stop = threading.Event()
+    with progress.stoppable(stop), progress.task("waits"):
+        progress.tick()
+        stop.set()
+        with pytest.raises(KeyboardInterrupt):
+            progress.tick()
+    progress.tick()
 
 
 def test_progress_tells_futures_and_rate(run: Recording, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,10 +8,12 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from recordings import ORIGIN, event
 
 from branchpoint import showing
 from branchpoint.errors import BranchpointError, RecordingError
 from branchpoint.notebook import addresses, completion, printing, session
+from branchpoint.timeline import excerpt
 from branchpoint.timeline.events import Event, EventLog, EventSet
 from branchpoint.timeline.process import Process
 
@@ -106,7 +108,13 @@ class Written(Process):
         self.over = False
         self.said = ""
 
-    output = property(lambda self: self.text)
+    @property
+    def events(self) -> EventSet:
+        log = EventLog()
+        lines = self.text.removesuffix("\n").split("\n") if self.text else []
+        log.extend(event(22.5, line, source="process") for line in lines)
+        return EventSet(log.columns(), origin=ORIGIN)
+
     running = property(lambda self: not self.over)
     remark = property(lambda self: self.said)
 
@@ -137,15 +145,51 @@ def test_an_end_that_says_little_is_explained(monkeypatch: pytest.MonkeyPatch) -
     assert said == ["it was killed"] * 2
 
 
-def test_endless_output_is_cut_at_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_vtime_stands_beside_the_guests_clock(capsys: pytest.CaptureFixture[str]) -> None:
+    process = Written()
+    process.text = (
+        "listening on eth0\n21:58:10.753533 IP 10.89.5.71 > 10.89.5.61\n\t0x0000:  4500\n"
+    )
+    process.over = True
+    printing.print(process)
+    shown = (
+        "listening on eth0\n22.500 s  21:58:10.753533 IP 10.89.5.71 > 10.89.5.61\n\t0x0000:  4500\n"
+    )
+    assert capsys.readouterr().out == shown
+    assert process.output == process.text, "what a program reads is what was written"
+
+
+def test_of_long_output_head_and_tail_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
     process = Written()
     printing.print(process)
-    process.text = "0123456789\n" * 10_000
+    process.text = "".join(f"line {n}\n" for n in range(10_000))
     printing._finish(None)
-    lines = capsys.readouterr().out.split("\n")
-    assert len(lines) < 2000
-    assert lines[-2] == f"… and {10_000 - (len(lines) - 2)} more lines, in the process's .output"
-    assert set(lines[:-2]) == {"0123456789"}
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 121
+    assert lines[0] == "line 0" and lines[-1] == "line 9999"
+    assert lines[80] == "… 9880 more lines, in the process's .output …"
+    process.over = True
+    printing.print(process)
+    assert capsys.readouterr().out.splitlines() == lines
+
+
+def test_repeated_lines_are_printed_once_with_their_number() -> None:
+    zeros = [
+        f"\t0x{n:04x}:  0000 0000 0000 0000 0000 0000 0000 0000  ......" for n in range(96, 300)
+    ]
+    text = "\n".join(
+        ["a", "a", "b", *["again"] * 300, *zeros, "1000 done", "1001 done", "1002 done"]
+    )
+    shown = excerpt.excerpt(text).split("\n")
+    assert shown == ["a", "a", "b", "again  × 300", f"{zeros[0]}  × 204",
+                     "1000 done", "1001 done", "1002 done"]  # fmt: skip
+
+
+def test_an_excerpt_is_small_whatever_the_lines_are() -> None:
+    assert excerpt.excerpt("") == "" and excerpt.excerpt("a\rb\x0cc\n") == "a\rb\x0cc\n"
+    for text in ("x" * 10**6, "\n".join(f"{n}{'y' * 9000}" for n in range(300)), "\n" * 10**5):
+        assert len(excerpt.excerpt(text)) <= excerpt.CHARACTERS + 5000
+        assert excerpt.excerpt(text)[:9] == text[:9] or text[0] == "\n"
 
 
 def test_nothing_is_printed_twice(capsys: pytest.CaptureFixture[str]) -> None:

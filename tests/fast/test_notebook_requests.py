@@ -237,7 +237,10 @@ def test_a_branch_is_listed_once_however_often_its_tip_was_noted(
     kernel: Talk, tmp_path: Path
 ) -> None:
     path = tmp_path / "three.branchpoint"
-    inputs = [Input(at=ORIGIN + n * SECOND, kind="command", data=b"x") for n in (1, 2, 3)]
+    inputs = [
+        Input(at=ORIGIN + n * SECOND, kind="command", data=b"x", note="db.1: date" * (n == 1))
+        for n in (1, 2, 3)
+    ]
     with RecordingFiles.create(path, head()) as files:
         fill(files)
         for name, count in (("aa", 1), ("bb", 2), ("cc", 3), ("dd", 0)):
@@ -249,6 +252,7 @@ def test_a_branch_is_listed_once_however_often_its_tip_was_noted(
     kernel(f"run = bp.open({str(path)!r})")
     (run,) = kernel.ask("state")["state"]["recordings"]
     assert [future["id"] for future in run["futures"]] == ["cc", "ee"]
+    assert [future["title"] for future in run["futures"]] == ["db.1: date", "as recorded"]
 
 
 def test_a_cell_that_opens_a_recording_may_be_run_again(kernel: Talk, tmp_path: Path) -> None:

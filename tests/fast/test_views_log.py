@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
+from likelihoods import exit_of, recording
 from manyevents import many
 from recordings import ORIGIN, SECOND, event
 
@@ -197,7 +199,123 @@ def test_a_vtime_leads_to_the_next_row(browser: Browser) -> None:
         view.select(100)
 
 
+# -- what is folded, and where it opens
+
+
+KERNEL = {"source": "kernel", "container": ""}
+FAILED = [
+    *(event(n / 100, f"veth{n}.0: entered allmulticast mode", **KERNEL) for n in range(60)),
+    event(1, "Ready"),
+    *(event(2 + n / 100, "retrying") for n in range(300)),
+    event(6, "asked", container="web.1", type="container.exit", source="life", stream="",
+          fields={"code": "0", "asked": "1"}),
+    *(event(7 + n, f"line {n}") for n in range(200)),
+]  # fmt: skip
+LONG = [
+    *FAILED[:-50],
+    event(156.5, "failed", type="container.exit", source="life", stream="", fields={"code": "1"}),
+    *FAILED[-50:],
+]
+
+
+def test_repeated_lines_and_those_of_the_kernel_are_one_row() -> None:
+    view = of(FAILED).explore()
+    rows = view._rows(0, 4)
+    assert [(row[5], *row[7:]) for row in rows] == [
+        ("veth0.0: entered allmulticast mode", 60, "kernel"), ("Ready", 1, ""),
+        ("retrying", 300, "same"), ("asked", 1, ""),
+    ]  # fmt: skip
+    assert (view.state["count"], view.state["rows"]) == (len(FAILED), 204)
+    view.folding = False
+    assert (view.state["count"], view.state["rows"]) == (len(FAILED), len(FAILED))
+    assert of(FAILED).explore(fold=False).state["rows"] == len(FAILED)
+
+
+def test_only_the_same_line_of_the_same_stream_repeats() -> None:
+    lines = [event(1, "a"), event(2, "a", stream="err"), event(3, "a", container="web.1"),
+             event(4, "b"), event(5, "b"), event(6, "a"), event(7, "a")]  # fmt: skip
+    assert [(row[5], row[7]) for row in of(lines).explore()._rows(0, 9)] == [
+        ("a", 1), ("a", 1), ("a", 1), ("b", 2), ("a", 2)
+    ]  # fmt: skip
+
+
+def test_who_asks_for_the_kernel_gets_its_lines() -> None:
+    events = of([*FAILED[:60], event(1, "up")])
+    assert events.explore().state["rows"] == 2
+    assert events.explore(text="veth").state["rows"] == 60
+    assert events.explore(container="(kernel)").state["rows"] == 60
+    assert events.where(source="kernel").explore().state["rows"] == 60
+
+
+def test_a_fold_is_opened_and_folded_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    browser = Browser(of(FAILED).explore(), monkeypatch)
+    browser.ask("select", position=70)
+    assert browser.view.chosen["row"] == 2
+    generation = browser.view.state["generation"]
+    browser.ask("open", position=61)
+    state = browser.view.state
+    assert (state["rows"], state["stays"]) == (503, True) and state["generation"] > generation
+    assert [row[7:] for row in browser.view._rows(1, 4)] == [
+        [1, ""], [300, "open"], [1, ""], [1, ""]
+    ]  # fmt: skip
+    assert browser.view.chosen["row"] == 11, "what was chosen stays chosen"
+    browser.ask("open", position=61)
+    assert browser.view.state["rows"] == 204 and browser.view.chosen["row"] == 2
+    browser.ask("open", position=10**9)
+    assert browser.view.state["rows"] == 204
+
+
+def test_a_log_opens_at_its_failure() -> None:
+    view = of(LONG).explore()
+    at = view.state["at"]
+    assert view._rows(at, 1)[0][5] == "failed"
+    assert view.state["start"] <= at < view.state["start"] + len(view.state["first"])
+    web = of(LONG).explore(container="web.1")
+    assert [row[5] for row in web._rows(web.state["at"], 1)] == ["asked"], "the last one before it"
+    assert of(FAILED).explore().state["at"] == -1, "nothing has failed"
+    assert of(LONG).explore(text="line").state["at"] == -1, "a search opens at its first find"
+
+
+def test_a_recorded_failure_comes_before_later_exits(tmp_path: Path) -> None:
+    events = [event(1, "a"), event(2, "the failure"), event(3, "b"), exit_of(4)]
+    with recording(tmp_path / "run.branchpoint", events) as run:
+        assert run.events.explore().state["at"] == 3
+        run.files.manifest = run.manifest.with_(failure=ORIGIN + 2 * SECOND)
+        assert run.events.explore().state["at"] == 1
+        branch = run.at(1.5).branch()
+        branch._history.log.append(event(2, "other"))
+        assert branch.events.explore(follow=False).state["at"] == -1, "it is not this branch's"
+
+
+def test_who_follows_opens_at_the_tail() -> None:
+    view = of(LONG).explore(follow=True)
+    assert view.following and view.state["at"] == view.state["rows"] - 1
+    assert view.state["first"][-1][5] == "line 199"
+
+
+def test_the_static_view_shows_the_failure_too() -> None:
+    text = repr(of(LONG).explore())
+    lines = text.splitlines()
+    assert "… 493 more …" in lines[1] and "… 40 more …" in lines[-2]
+    assert sum("failed" in line for line in lines) == 1 and len(lines) == 34
+    short = repr(of(FAILED[:370]).explore()).splitlines()
+    assert "… 60 lines of the kernel …" in short[1] and "retrying  × 300" in short[3]
+
+
 # -- a branch that runs
+
+
+def test_repeats_fold_while_a_branch_goes_on() -> None:
+    root = History([], Point(ORIGIN, 0), EventLog())
+    branch = root.branch(Point(ORIGIN, 0))
+    branch.log.append(event(1, "again"))
+    view = EventSet(branch.log.columns(), origin=ORIGIN, history=branch).explore()
+    for n in range(5):
+        branch.log.append(event(2 + n, "again"))
+        branch.watchers[0](True)
+    branch.log.append(event(9, "end"))
+    branch.watchers[0](True)
+    assert [(row[5], row[7]) for row in view.state["tail"][1]] == [("again", 6), ("end", 1)]
 
 
 def test_a_branch_is_followed_while_it_runs() -> None:
@@ -272,7 +390,7 @@ def test_a_million_events_are_filtered_while_one_waits(monkeypatch: pytest.Monke
 
 def test_the_saved_output_is_small_inert_and_the_same_again() -> None:
     nasty = "<script>alert(1)</script>\x1b]8;;http://x\x07\u202e" + "é" * 9000
-    events = of([event(n / 100, nasty) for n in range(500)])
+    events = of([event(n / 100, f"{n} {nasty}") for n in range(500)])
     identity.use(lambda: identity.Cell("1", "a", "events.explore()"))
     first, _ = events.explore()._repr_mimebundle_()
     identity.use(lambda: identity.Cell("2", "a", "events.explore()"))

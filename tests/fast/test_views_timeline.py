@@ -7,16 +7,20 @@ import re
 import time
 from base64 import b64decode
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from likelihoods import END, Drawer, exit_of, recording
 from manyevents import many
+from PIL import Image
 from recordings import ORIGIN, SECOND, event
 
 from branchpoint.explore.allocation import Settings
 from branchpoint.explore.likelihood import ask, collect
+from branchpoint.sharing import picture
 from branchpoint.sharing.lanes import Lanes
 from branchpoint.timeline.events import Event, EventLog, EventSet
 from branchpoint.timeline.failures import failure
@@ -89,14 +93,47 @@ def test_a_fault_lasts_from_its_start_to_its_end() -> None:
     assert whole(endless, "faults")[0].end == 29.5
 
 
-def test_the_worst_mark_stands_for_its_column() -> None:
+def test_the_worst_mark_stands_for_its_column_and_a_fault_beside_it() -> None:
     marks = whole(lanes_of(EVENTS), "marks")
     assert [(m.column, m.kind, m.number) for m in marks] == [
-        (0, "start", 1), (10, "exit", 2), (15, "fault", 2), (29, "exit", 1)
+        (0, "start", 1), (10, "exit", 1), (10, "fault", 1), (15, "start", 1), (15, "fault", 1),
+        (29, "exit", 1),
     ]  # fmt: skip
     assert marks[-1].at == 29.5 * SECOND and "db.1 exit" in marks[-1].text
     closer = lanes_of(EVENTS).marks(ORIGIN + 10 * SECOND, ORIGIN + 10 * SECOND + 2000, 100)
     assert [(m.column, m.kind) for m in closer] == [(0, "fault"), (50, "exit")]
+
+
+@pytest.mark.parametrize("length", [30 * SECOND, SECOND, SECOND // 1000])
+def test_no_sign_covers_a_fault(length: int) -> None:
+    """Zoomed out, where both are in one column, and zoomed in, where they are some apart."""
+    start = ORIGIN + 10 * SECOND - length // 3
+    marks = lanes_of(EVENTS).marks(start, start + length, 1000)
+    (exited,) = [mark for mark in marks if mark.kind == "exit" and mark.at < 20 * SECOND]
+    fault = min((mark for mark in marks if mark.kind == "fault"), key=lambda mark: mark.at)
+    assert fault.text.endswith("kill db.1: for 5 s")
+    assert 11 <= exited.column - (fault.column + fault.shift) < 30, "left of what it caused"
+    assert all(mark.shift == 0 for mark in marks if mark.kind != "fault")
+
+
+def test_a_fault_at_the_left_edge_stands_to_the_right_of_what_would_cover_it() -> None:
+    lanes = lanes_of(EVENTS)
+    start = ORIGIN + 10 * SECOND
+    fault = next(m for m in lanes.marks(start, start + SECOND, 1000) if m.kind == "fault")
+    assert (fault.column, fault.shift) == (0, 11)
+
+
+def test_the_still_picture_shows_the_fault_beside_the_exit() -> None:
+    def coloured(events: list[Event], sign: str) -> int:
+        data = picture.png(lanes_of(events), ORIGIN, END)
+        pixels = np.asarray(Image.open(BytesIO(data)).convert("RGB"), int)
+        colour = [int(picture._MARKS[sign][1][n : n + 2], 16) for n in (1, 3, 5)]
+        return int((np.abs(pixels - colour).max(axis=2) < 12).sum())
+
+    exits = [e for e in EVENTS if e.type != "fault.end"]
+    alone = [e for e in exits if e.type != "container.exit" or e.at > ORIGIN + 20 * SECOND]
+    assert coloured(exits, "fault") == coloured(alone, "fault") > 20
+    assert coloured(exits, "exit") > coloured(alone, "exit") > 20
 
 
 def test_only_a_violated_assertion_is_a_violation() -> None:
@@ -128,7 +165,7 @@ def test_zooming_filters_the_log_and_the_picture(run: Recording) -> None:
     view.log.filter(container="db.1", type="fault.*")
     view._on_window({"start": 9 * SECOND, "end": 12 * SECOND, "columns": 300})
     assert view.window == (9, 12)
-    assert [m[2] for m in view.picture["marks"]] == ["exit"]
+    assert [m[2] for m in view.picture["marks"]] == ["exit", "fault"]
     assert len(view.picture["lines"]) == 300 * len(view.state["lanes"])
     assert [e.type for e in view.log.events] == ["fault.start"], "its other filters stay"
     view.zoom()

@@ -132,7 +132,7 @@ def test_no_metadata_but_the_kernels_and_what_pages_need_of_pictures(
     assert set(executed.metadata) == {"kernelspec", "language_info"}
     assert [cell.metadata for cell in executed.cells if cell.metadata] == []
     told = [output.metadata for output in outputs(executed) if output.get("metadata")]
-    assert [set(metadata) for metadata in told] == [{"image/png"}] * len(told)
+    assert [set(metadata) for metadata in told] == [{"image/png", "needs_background"}] * len(told)
     assert all(set(metadata["image/png"]) == {"width", "height", "alt"} for metadata in told)
     kinds = {kind for output in outputs(executed) for kind in output.get("data", ())}
     assert kinds <= {"text/plain", "text/html", "image/png"}

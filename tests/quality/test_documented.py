@@ -20,10 +20,11 @@ from branchpoint.views.compare import ComparisonView
 from branchpoint.views.log import LogView
 from branchpoint.views.map import MapView
 from branchpoint.views.packets import PacketsView
+from branchpoint.views.slider import MomentSlider
 from branchpoint.views.terminal import TerminalView
 from branchpoint.views.timeline import TimelineView
 
-VIEWS = [ComparisonView, LogView, MapView, PacketsView, TerminalView, TimelineView]
+VIEWS = [ComparisonView, LogView, MapView, PacketsView, TerminalView, TimelineView, MomentSlider]
 
 _ITEMS = {"__getitem__", "__iter__", "__enter__"}
 _PLAIN = (property, functools.cached_property, staticmethod, classmethod, types.FunctionType)

@@ -3,6 +3,9 @@ import type { Job, Mark, Recording } from './state';
 import { quoted, seconds } from './state';
 import type { Model } from './model';
 
+/** What is missing where nothing was chosen. */
+export const CHOOSE = 'Choose an instant first: in the timeline, in a log, or in the panel.';
+
 export interface Action {
   /** What the button or the menu says. */
   label: string;
@@ -15,9 +18,9 @@ export function open(path: string): Action {
   return { label: 'Open in this notebook', code: `run = bp.open(${quoted(path)})\nrun` };
 }
 
-/** Take the chosen instant as the moment; without one, the moment that is there. */
+/** Take the chosen instant as the moment; null when the moment that is there is all there is. */
 export function rewindHere(model: Model): Action | null {
-  const here = model.hereCode;
+  const here = !model.chosen && model.moment ? '' : model.hereCode;
   return here ? { label: 'Rewind here', code: `moment = ${here}\nmoment`, moves: true } : null;
 }
 
@@ -74,7 +77,7 @@ export function curve(model: Model): Action | null {
 }
 
 /** The end of a container that is the recorded failure, or else the last one. */
-function lastExit(run: Recording): Mark | null {
+export function lastExit(run: Recording): Mark | null {
   const exits = run.marks.filter(mark => mark.type === 'container.exit');
   return exits.find(mark => mark.vtime === run.failure) ?? exits.at(-1) ?? null;
 }

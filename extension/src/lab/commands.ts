@@ -50,7 +50,8 @@ export class Doer {
     const notebook = this.model.notebook;
     if (!notebook || !action) {
       const { trouble } = this.model;
-      warn(trouble ? `${trouble.what} ${trouble.remedy}` : IS_OPEN);
+      const missing = this.model.run ? actions.CHOOSE : IS_OPEN;
+      warn(trouble ? `${trouble.what} ${trouble.remedy}` : missing);
       return;
     }
     this.latest = action;
@@ -124,7 +125,8 @@ export class Doer {
       this.cell(null, true);
       return;
     }
-    const current = chosen?.container ? run.containers.indexOf(chosen.container) : 0;
+    const wanted = chosen?.container || actions.lastExit(run)?.container || '';
+    const current = run.containers.indexOf(wanted);
     const container =
       typeof given === 'string'
         ? given

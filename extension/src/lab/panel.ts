@@ -155,7 +155,10 @@ export class Panel extends Widget {
         'div',
         { class: 'bpl-buttons' },
         h('span', { class: 'bpl-here', role: 'status' }, here),
-        this.button(actions.rewindHere(this.model)),
+        this.button(actions.rewindHere(this.model), {
+          label: 'Rewind here',
+          what: actions.CHOOSE
+        }),
         this.button(actions.branchHere(this.model)),
         h(
           'button',
@@ -191,7 +194,7 @@ export class Panel extends Widget {
             },
             h('span', { class: 'bpl-time' }, shown(mark.vtime)),
             h('span', {}, failed ? 'failure' : said(mark.type)),
-            h('span', { class: 'bpl-who' }, mark.container)
+            h('span', { class: 'bpl-who' }, h('bdi', {}, mark.container))
           )
         )
       );
@@ -219,7 +222,7 @@ export class Panel extends Widget {
         {},
         this.button({
           ...actions.reopen(this.model, `${future.id}@${future.vtime.toFixed(9)}`),
-          label: `${future.id} from ${shown(future.vtime)}`
+          label: `${future.title} from ${shown(future.vtime)}`
         })
       )
     );
@@ -274,8 +277,12 @@ export class Panel extends Widget {
   }
 
   /** A button that runs a cell; with Shift it only inserts it. */
-  private button(action: Action | null): HTMLElement | null {
-    if (!action) return null;
+  private button(action: Action | null, needs?: { label: string; what: string }): HTMLElement | null {
+    if (!action) {
+      return needs
+        ? h('button', { class: 'bpl-button', disabled: true, title: needs.what }, needs.label)
+        : null;
+    }
     return h(
       'button',
       {

@@ -20,7 +20,7 @@ export interface Recording {
   ended: string;
   containers: string[];
   marks: Mark[];
-  futures: { id: string; vtime: number }[];
+  futures: { id: string; vtime: number; title: string }[];
 }
 
 export interface Moment {

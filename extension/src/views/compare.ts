@@ -59,7 +59,7 @@ class ComparisonView extends TableView<State, Chosen, Row> {
         { title: 'b: vtime (s)', name: 'vtime' },
         { title: 'b', name: 'text' }
       ],
-      widths: '12ch minmax(0, 1fr) minmax(0, 28ch) 12ch minmax(0, 1fr)'
+      widths: '12ch minmax(0, 1fr) minmax(0, 18ch) 12ch minmax(0, 1fr)'
     };
   }
 
@@ -110,7 +110,7 @@ class ComparisonView extends TableView<State, Chosen, Row> {
       return;
     }
     const [, name, a, b] = item;
-    who.textContent = plain(name);
+    who.replaceChildren(h('bdi', {}, plain(name)));
     side(timeA, textA, a);
     side(timeB, textB, b);
     if (!b) row.classList.add('bpv-only-a');
@@ -119,6 +119,7 @@ class ComparisonView extends TableView<State, Chosen, Row> {
 }
 
 function side(time: HTMLElement, text: HTMLElement, event: Side): void {
+  text.title = event ? plain(event[2]) : ''; // half a page is narrow
   time.textContent = event ? (event[0] / 1e9).toFixed(6) : '';
   if (!event) text.textContent = '';
   else if (/^(out|err)$/.test(event[1])) paint(text, event[2]);

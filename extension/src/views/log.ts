@@ -1,14 +1,14 @@
 // The log explorer: filters, a table of events, and what is known of the chosen one.
 import type { AnyModel } from '@anywidget/types';
 import { paint, plain } from './parts/ansi';
-import { copyButton, flag, h, whenGiven } from './parts/dom';
+import { copyButton, flag, h, number, whenGiven } from './parts/dom';
 import { Menu, type Entry } from './parts/menu';
 import { SearchView } from './parts/table';
 import { widget } from './parts/view';
 
 type Row = [
   position: number, at: number, container: string, stream: string, type: string, text: string,
-  violated: boolean
+  violated: boolean, size: number, folded: '' | 'kernel' | 'same' | 'open'
 ];
 
 interface Nearby {
@@ -39,6 +39,7 @@ interface State {
   live: boolean;
   last: number;
   first?: Row[];
+  stays?: boolean;
   tail: [number, Row[]] | null;
   facets: Record<'container' | 'stream' | 'type', Entry[]>;
 }
@@ -64,6 +65,7 @@ const HOW = {
 };
 const HUES = [4, 5, 6, 2, 3]; // red is for what went wrong
 const INSTANT = 1e9;
+const LONG = 40; // characters that a row may be too narrow for
 
 class LogView extends SearchView<State, Chosen, Row> {
   private filter: Filter = EMPTY;
@@ -78,6 +80,8 @@ class LogView extends SearchView<State, Chosen, Row> {
   private end: HTMLInputElement;
   private near: HTMLElement;
   private follow: HTMLButtonElement;
+  private fold: HTMLButtonElement;
+  private current: Row | null = null; // that was chosen last
   private clear: HTMLButtonElement;
   private copy: HTMLButtonElement;
 
@@ -113,6 +117,10 @@ class LogView extends SearchView<State, Chosen, Row> {
     this.follow = flag('Follow', 'Keep the newest events in sight', on =>
       this.setFollowing(on)
     );
+    this.fold = flag('Fold', 'Show repeated lines, and those of the kernel, as one row', on => {
+      this.model.set('folding', on);
+      this.model.save_changes();
+    });
     this.clear = h('button', {
       class: 'bpv-button', type: 'button', click: () => this.change(EMPTY)
     }, 'Clear');
@@ -124,7 +132,7 @@ class LogView extends SearchView<State, Chosen, Row> {
       [h('div', { class: 'bpv-bar' },
         h('div', { class: 'bpv-search' }, this.search, this.regex, this.case),
         this.menus.container.el, this.menus.stream.el, this.menus.type.el,
-        this.start, this.end, more, this.follow, this.clear),
+        this.start, this.end, more, this.fold, this.follow, this.clear),
       this.near,
       this.error,
       this.scroller.el,
@@ -133,6 +141,9 @@ class LogView extends SearchView<State, Chosen, Row> {
     );
     this.listen({ state: () => this.show(), chosen: () => this.showChosen(true) });
     this.on('change:following', () => this.showFollowing());
+    this.on('change:folding', () => this.showFolding());
+    this.scroller.el.addEventListener('keydown', event => this.pressed(event));
+    this.showFolding();
     this.show();
     this.showChosen(false);
   }
@@ -164,6 +175,10 @@ class LogView extends SearchView<State, Chosen, Row> {
       this.underway = Math.max(this.underway - 1, 0);
       if (!this.underway) this.showFilter(state); // else it is older than what was set since
       this.mark = marking(state.filter);
+      if (state.stays) {
+        this.showChosen(false);
+        this.current = state.first?.find(row => row[0] === this.chosen.position) ?? null;
+      }
     }
     for (const name of ['container', 'stream', 'type'] as const) {
       this.menus[name].set(state.facets[name] ?? [], this.filter[name]);
@@ -188,7 +203,9 @@ class LogView extends SearchView<State, Chosen, Row> {
     const digits = Math.max((state.last / INSTANT).toFixed(6).length, 10);
     this.scroller.el.style.setProperty(
       '--columns',
-      `${digits}ch ${widest(names, 9, 28)}ch ${widest(types, 6, 17)}ch minmax(0, 1fr)`
+      // In a narrow view names give way to the text.
+      `${digits}ch minmax(9ch, ${widest(names, 9, 28)}ch) ` +
+        `minmax(6ch, ${widest(types, 6, 17)}ch) minmax(40%, 1fr)`
     );
   }
 
@@ -211,6 +228,10 @@ class LogView extends SearchView<State, Chosen, Row> {
   private showFollowing(): void {
     this.follow.hidden = !this.state.live;
     this.follow.setAttribute('aria-pressed', String(this.following));
+  }
+
+  private showFolding(): void {
+    this.fold.setAttribute('aria-pressed', String(Boolean(this.model.get('folding'))));
   }
 
   private showChosen(fresh: boolean): void {
@@ -260,6 +281,21 @@ class LogView extends SearchView<State, Chosen, Row> {
     if (on) this.scroller.toEnd();
   }
 
+  /** Show what a row stands for, or that row again in place of it. */
+  private open(row: Row): void {
+    this.ask('open', { position: row[0] });
+  }
+
+  /** Right and left open and fold the chosen row, as in any tree. */
+  private pressed(event: KeyboardEvent): void {
+    const folded = this.current?.[8];
+    if (event.ctrlKey || event.metaKey || event.altKey || !this.current || !folded) return;
+    if (event.key !== (folded === 'open' ? 'ArrowLeft' : 'ArrowRight')) return;
+    event.preventDefault();
+    this.open(this.current);
+    this.current = null; // until the answer comes
+  }
+
   // -- conditions on other events
 
   private addNear(): void {
@@ -307,6 +343,7 @@ class LogView extends SearchView<State, Chosen, Row> {
   // -- a row
 
   protected choose(item: Row): void {
+    this.current = item;
     this.ask('select', { position: item[0] });
   }
 
@@ -319,21 +356,44 @@ class LogView extends SearchView<State, Chosen, Row> {
       vtime.textContent = container.textContent = stream.textContent = '';
       text.textContent = '…';
       delete row.dataset['vtime'];
+      row.removeAttribute('aria-expanded');
       return;
     }
-    const [, at, who, out, type, said, violated] = item;
+    const [, at, who, out, type, said, violated, size, folded] = item;
     // For JupyterLab's context menu.
     row.dataset['vtime'] = (at / INSTANT).toFixed(9);
     row.dataset['container'] = who.startsWith('(') ? '' : who;
     vtime.textContent = (at / INSTANT).toFixed(6);
-    container.textContent = plain(who);
+    container.replaceChildren(h('bdi', {}, plain(who)));
     const hue = this.hues.get(who);
     container.className = `bpv-container${hue === undefined ? ' bpv-dim' : ` bpv-ink${hue}`}`;
     stream.textContent = plain(type === 'log' ? out : type);
     const events = `bpv-event ${violated ? 'bpv-bad' : kind(type)}`;
     const look = type === 'log' ? (out === 'err' ? 'bpv-err' : '') : events;
     if (look) row.classList.add(...look.trim().split(' '));
-    paint(text, said, this.mark);
+    text.title = said.length > LONG ? plain(said) : '';
+    if (folded === 'kernel') {
+      text.textContent = `${number(size)} lines of the kernel`;
+      row.classList.add('bpv-folded');
+    } else paint(text, said, this.mark);
+    if (folded) row.setAttribute('aria-expanded', String(folded === 'open'));
+    else row.removeAttribute('aria-expanded');
+    if (folded === 'same' || folded === 'open') {
+      text.append(h('span', { class: 'bpv-times' }, `  × ${number(size)}`));
+    }
+    if (folded) text.prepend(this.opener(item));
+  }
+
+  private opener(row: Row): HTMLElement {
+    const isOpen = row[8] === 'open';
+    const title = isOpen ? 'Show them as one row' : 'Show all of them';
+    return h('button', {
+      class: 'bpv-opener', type: 'button', tabindex: -1, title, 'aria-label': title,
+      click: (event: MouseEvent) => {
+        event.stopPropagation();
+        this.open(row);
+      }
+    }, isOpen ? '▾' : '▸');
   }
 }
 

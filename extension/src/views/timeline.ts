@@ -7,7 +7,8 @@ import { Scale, seconds } from './parts/time';
 import { widget, View } from './parts/view';
 
 type Mark = [
-  lane: number, column: number, kind: string, at: number, text: string, count: number
+  lane: number, column: number, kind: string, at: number, text: string, count: number,
+  shift: number
 ];
 type Span = [lane: number, start: number, end: number, what: string];
 type CurvePoint = [
@@ -286,7 +287,7 @@ class TimelineView extends View<State, Chosen> {
     let best: Mark | null = null;
     let nearest = NEAR;
     for (const mark of this.picture.marks) {
-      const away = Math.abs(scale.x(mark[3]) - x);
+      const away = Math.abs(scale.x(mark[3]) + mark[6] - x);
       if (away <= nearest && (lane < 0 || mark[0] === lane)) {
         best = mark;
         nearest = away;

@@ -415,7 +415,7 @@ class Curve:
 
         picture, size = plot.png(self)
         data = {"image/png": b64encode(picture).decode(), "text/plain": repr(self)}
-        return data, {"image/png": {**size, "alt": plot.words(self)}}
+        return data, {"image/png": {**size, "alt": plot.words(self)}, **plot.ON_PAPER}
 
     def _repr_png_(self) -> bytes:
         from branchpoint.explore import plot

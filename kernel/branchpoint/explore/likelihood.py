@@ -159,6 +159,8 @@ def collect(
     try:
         if jobs := allocation.jobs():
             with open_pool() as pool, progress.task(question.failure, unit="futures") as task:
+                task.total = allocation.missing()
+                task.update(0, "starting")
                 while jobs := allocation.jobs(_AHEAD * pool.count):
                     draws.refresh()  # another process may draw the same
                     for draw in pool.run([job for job in jobs if draws.get(*job) is None]):

@@ -32,6 +32,11 @@ _COLOURS = 64  # of a stored picture: a third of the bytes, and nobody sees it
 _LATIN = 0x250  # what the font is sure to have
 
 
+ON_PAPER = {"needs_background": "light"}
+"""What a picture says of itself in a notebook: it is made for light paper. In a dark JupyterLab our
+extension turns it dark."""
+
+
 class Picture(Figure):
     """A matplotlib figure that a notebook shows without matplotlib's own help."""
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import BinaryIO, Self
 
 import branchpoint.errors
+from branchpoint import progress
 from branchpoint.errors import BranchpointError, MachineError
 from branchpoint.explore.draws import Draw
 from branchpoint.explore.future import Job, Outcome, Shares
@@ -27,6 +28,7 @@ from branchpoint.timeline.seeds import NOISE
 
 _AHEAD = 1  # jobs that a worker holds beside the one it runs, so that it need not wait for us
 _TRIES = 2  # of a job whose worker died
+_TICK = 0.25  # wall seconds until the clock of what waits for them is shown anew
 _SAID = 2000  # bytes of a dead worker's last words
 
 
@@ -110,7 +112,11 @@ class Pool:
                 self._fill(this, source, enough)
                 if not this.open:
                     return
-                found = this.results.get()
+                try:
+                    found = this.results.get(timeout=_TICK)
+                except queue.Empty:
+                    progress.tick()
+                    continue
                 if isinstance(found, BaseException):
                     raise found
                 this.open -= 1

@@ -13,11 +13,10 @@ from typing import Any
 
 from branchpoint import showing
 from branchpoint.notebook.aside import on_main
+from branchpoint.timeline.excerpt import excerpt
 from branchpoint.timeline.process import Process
 
-_SHOWN = 20_000  # characters that a process adds to a cell by itself
-
-_followed: dict[Process, int] = {}  # how many characters of its output were printed
+_followed: dict[Process, int] = {}  # how many lines of it were printed
 
 
 def install(shell: Any) -> None:
@@ -28,15 +27,18 @@ def install(shell: Any) -> None:
 def print(
     *values: Any, sep: str = " ", end: str = "\n", file: Any = None, flush: bool = False
 ) -> None:
-    """Python's print. A process that is still running is followed to the end of the cell."""
+    """Python's print. A process that is still running is followed to the end of the cell; of long
+    output, head and tail are printed. ``print(process.output)`` prints everything.
+    """
     process = values[0] if len(values) == 1 and file is None else None
     if isinstance(process, Process):
         _followed.pop(process, None)  # all of it is printed now
+        output, count = process.dated()
         if process.running:
-            output = process.output
-            _followed[process] = len(output)
-            builtins.print(output, end="", flush=flush)
+            _followed[process] = count
+            builtins.print(excerpt(output), end="", flush=flush)
             return
+        values = (excerpt(output).removesuffix("\n"),)
     builtins.print(*values, sep=sep, end=end, file=file, flush=flush)
     if isinstance(process, Process) and process.remark:
         showing.say(process.remark)
@@ -48,11 +50,6 @@ def _finish(_: Any) -> None:
     followed = dict(_followed)
     _followed.clear()
     for process, printed in followed.items():
-        new = process.output[printed:]
-        shown = new if len(new) <= _SHOWN else new[: new.rfind("\n", 0, _SHOWN) + 1]
-        builtins.print(shown, end="")
-        if len(shown) < len(new):
-            lines = new.count("\n", len(shown))
-            builtins.print(f"… and {lines} more lines, in the process's .output")
+        builtins.print(excerpt(process.dated(printed)[0]), end="")
         if process.remark:
             showing.say(process.remark)

@@ -19,6 +19,7 @@ from branchpoint.background import Job, jobs
 from branchpoint.timeline.clock import SECOND
 from branchpoint.timeline.history import History
 from branchpoint.timeline.store import Future
+from branchpoint.views.tree import title_of
 
 _MARKS = 200  # of one recording
 _NOTED = 500  # branches noted with a recording that are looked at, the newest
@@ -136,7 +137,10 @@ class Watch:
         return {
             "name": name,
             **self._summaries[run],
-            "futures": [{"id": f.id, "vtime": (f.at - run.origin) / 1e9} for f in futures],
+            "futures": [
+                {"id": f.id, "vtime": (f.at - run.origin) / 1e9, "title": title_of(f.inputs)}
+                for f in futures
+            ],
         }
 
     def _branch(

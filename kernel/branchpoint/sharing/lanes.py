@@ -5,6 +5,7 @@ However many events there are, a picture is made of as many numbers as it has co
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -31,8 +32,13 @@ _STATES = {
     "container.exit": "exited",
 }
 _KINDS = ("exit", "violation", "fault", "restart", "pause", "start", "health", "other")
-"""Of marks, what matters most first: it hides what else is in the same column."""
-_WIDTH = 120  # characters of a mark's text
+"""Of marks, what matters most first: it hides what else is in the same column, but not a fault,
+which may be its cause."""
+_FAULT = _KINDS.index("fault")
+_WIDE = 11
+"""Columns that the sign of a mark takes in a picture with a column a pixel."""
+_STEPS = 4  # of so many columns that a sign goes aside
+_WIDTH = 200  # characters of a mark's text
 
 
 class Mark(NamedTuple):
@@ -46,6 +52,9 @@ class Mark(NamedTuple):
     text: str
     number: int
     """How many there are in this column."""
+    shift: int = 0
+    """Columns by which its sign stands aside (negative: to the left), so that both are seen: a
+    fault's, when another sign stands where it happened."""
 
 
 class Span(NamedTuple):
@@ -126,7 +135,9 @@ class Lanes:
         return ranks
 
     def marks(self, start: int, end: int, count: int) -> list[Mark]:
-        """What happened, one mark a column of a lane, as many as a picture takes."""
+        """What happened, one mark a column of a lane, as many as a picture takes; where a fault
+        began or ended, one more for it.
+        """
         columns = self._columns
         window = self._window(start, end)
         low, high = np.searchsorted(self._notable, (window.start, window.stop))
@@ -134,7 +145,7 @@ class Lanes:
         ranks = self._ranks[low:high]
         lane = self._lane_of[columns.container[positions]]
         column = self._column(columns.at[positions], start, end, count)
-        cell = lane * count + column
+        cell = (lane * count + column) * 2 + (ranks == _FAULT)
         order = np.lexsort((positions, ranks, cell))
         cells, first, counts = np.unique(cell[order], return_index=True, return_counts=True)
         best = order[first]
@@ -145,9 +156,9 @@ class Lanes:
         for cell, each, number in zip(cells.tolist(), best.tolist(), counts.tolist(), strict=True):
             event = columns.event(int(positions[each]), self.origin)
             kind = _KINDS[ranks[each]]
-            lane, place = divmod(cell, count)
+            lane, place = divmod(cell // 2, count)
             found.append(Mark(lane, place, kind, event.at - self.origin, told(event), number))
-        return found
+        return _side_by_side(found)
 
     def next_mark(self, at: int, *, forward: bool) -> Event | None:
         """The next thing that happened after (or before) an instant, lines left out."""
@@ -240,6 +251,36 @@ class Lanes:
         """The number of a name, or one that no event has."""
         known = self._columns.names.known
         return known.index(name) if name in known else -1
+
+
+def _side_by_side(marks: list[Mark]) -> list[Mark]:
+    """The same marks; a fault that another sign would cover stands beside that."""
+    taken: dict[int, list[int]] = {}
+    for mark in marks:
+        if mark.kind != "fault":
+            taken.setdefault(mark.lane, []).append(mark.column)
+    return [
+        mark._replace(shift=_free(mark.column, taken.get(mark.lane, [])) - mark.column)
+        if mark.kind == "fault"
+        else mark
+        for mark in marks
+    ]
+
+
+def _free(column: int, taken: list[int]) -> int:
+    """A column near ``column``, rather before it, where a sign covers none in those ``taken``
+    (ascending); ``column`` itself where signs stand too close for that.
+    """
+    for side in (-1, 1):
+        place = column
+        for _ in range(_STEPS):
+            low, high = bisect_right(taken, place - _WIDE), bisect_left(taken, place + _WIDE)
+            if low == high:
+                return place
+            place = (taken[low] if side < 0 else taken[high - 1]) + side * _WIDE
+            if place < 0:
+                break
+    return column
 
 
 def told(event: Event) -> str:

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from branchpoint.explore import plot
 from branchpoint.explore.curve import Curve
 from branchpoint.sharing.lanes import Lanes
+from branchpoint.timeline import listing
 from branchpoint.timeline.clock import SECOND
 
 WIDTH = 860
@@ -25,7 +26,7 @@ _MARKS = {
     "violation": ("P", "#b3261e"),
     "exit": ("X", "#b3261e"),
 }
-"""Signs and colours, the most important one last: it is drawn over the others."""
+"""Signs and colours. The last one is drawn over the others, but faults stand beside them."""
 
 
 def png(
@@ -79,12 +80,15 @@ def _draw_lanes(lanes: Lanes, ax: Axes, low: int, high: int, count: int) -> None
     marks = lanes.marks(low, high, _COLUMNS)
     for kind, (shape, colour) in _MARKS.items():
         mine = [mark for mark in marks if mark.kind == kind and mark.lane < count]
-        at = [mark.at / SECOND for mark in mine]
+        at = [mark.at / SECOND + mark.shift * scale for mark in mine]
         ax.scatter(at, [mark.lane for mark in mine], 28, marker=shape, color=colour,
                    edgecolors="white", linewidths=0.6, zorder=3)  # fmt: skip
     ax.set_xlim(start, end)
     ax.set_ylim(count - 0.4, -0.6)
-    ax.set_yticks(range(count), [plot.plain(name, _LABEL) for name in lanes.names[:count]])
+    ax.set_yticks(
+        range(count),
+        [plot.plain(listing.name(name, _LABEL), _LABEL) for name in lanes.names[:count]],
+    )
     for label in ax.get_yticklabels():
         label.set_parse_math(False)
     ax.tick_params(labelsize=8, length=2)

@@ -36,6 +36,7 @@ td.num { text-align: right; font-variant-numeric: tabular-nums }
 td code { white-space: pre-wrap; overflow-wrap: anywhere }
 tr.here { background: #e9dcc3; color: #000 }
 img { max-width: 100%; height: auto; background: #fff }
+@media (prefers-color-scheme: dark) { img { filter: invert(.93) hue-rotate(180deg) } }
 h2 { margin-top: 2.5rem }"""
 
 Row = tuple[str, ...]
@@ -172,7 +173,7 @@ def _around(run: Recording, event: Event, position: int) -> str:
     found: EventSet = run.events.where(start=start, end=end)
     number = int(found.positions.searchsorted(position))
     first = max(0, min(number - _ROWS // 2, len(found) - _ROWS))
-    rows = [listing.row(each) for each in found[first : first + _ROWS]]
+    rows = [listing.row(each, _WIDTH) for each in found[first : first + _ROWS]]
     table = _table(("vtime (s)", "who", "what", "text"), rows, here=number - first, code=3)
     hidden = len(found) - len(rows)
     return table + (f"<p>… and {hidden} more within 2 s</p>" if hidden else "")

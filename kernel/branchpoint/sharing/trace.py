@@ -2,7 +2,8 @@
 
 Each container is a track, with its lives as slices and its lines as instants; each fault has a
 track of its own, and counters tell how much was said and how likely a failure was. Times are
-microseconds since power-on, and each event also tells its virtual time and its moment.
+microseconds of virtual time, and each event also tells its vtime and its moment. Perfetto drops
+what is earlier than 0, so lines of the set-up are left out, and what lasted then begins at 0.
 """
 
 from __future__ import annotations
@@ -37,17 +38,18 @@ def trace(run: Recording) -> Entry:
         entries.append(_meta("thread_name", number, name=name))
         entries.append(_meta("thread_sort_index", number, sort_index=number))
     timed = [
+        _entry(run, "i", run.origin, "vtime 0", tid=tracks["agent"], s="t", cat="time"),
         *_lives(run, tracks),
         *_faults(run),
         *_lines(run, tracks),
         *_rates(run),
         *_chances(run),
     ]
-    entries += sorted(timed, key=lambda entry: entry["ts"])
+    entries += sorted((e for e in timed if e["ts"] >= 0), key=lambda entry: entry["ts"])
     about = {
         "system": title,
         "seed": run.manifest.seed,
-        "vtime 0 is at (µs)": run.origin / 1000,
+        "left out": "what was said during set-up, before vtime 0",
         "made with": str(run.manifest.engine),
     }
     return {"traceEvents": entries, "displayTimeUnit": "ms", "otherData": about}
@@ -62,8 +64,13 @@ def _entry(run: Recording, kind: str, at: int, name: str, **more: Any) -> Entry:
     args = {"vtime": vtime, **more.pop("args", {})}
     if run.earliest <= at <= run.manifest.end:
         args["moment"] = f"main@{vtime}"
-    return {"ph": kind, "pid": _SYSTEM, "ts": at / 1000, "name": inert(name, _NAME), **more,
+    return {"ph": kind, "pid": _SYSTEM, "ts": _ts(run, at), "name": inert(name, _NAME), **more,
             "args": args}  # fmt: skip
+
+
+def _ts(run: Recording, at: int) -> float:
+    """Microseconds since vtime 0; the format has no smaller unit, so with a fraction."""
+    return (at - run.origin) / 1000
 
 
 def _track(tracks: dict[str, int], name: str, source: str) -> int:
@@ -73,8 +80,12 @@ def _track(tracks: dict[str, int], name: str, source: str) -> int:
 def _lives(run: Recording, tracks: dict[str, int]) -> Iterator[Entry]:
     for life in lives(run):
         how = {"ended": inert(life.ended.text, _TEXT)} if life.ended else {}
-        track, length = _track(tracks, life.who, "agent"), (life.end - life.start) / 1000
-        yield _entry(run, "X", life.start, "running", tid=track, dur=length, cat="life", args=how)
+        start = max(life.start, run.origin)
+        track, length = _track(tracks, life.who, "agent"), (life.end - start) / 1000
+        if length < 0:
+            continue
+        how["started"] = format_vtime(life.start - run.origin)
+        yield _entry(run, "X", start, "running", tid=track, dur=length, cat="life", args=how)
 
 
 def _faults(run: Recording) -> Iterator[Entry]:
@@ -83,7 +94,7 @@ def _faults(run: Recording) -> Iterator[Entry]:
         # With an id that is not local, it would not be counted among what is the system's.
         place = {"id2": {"local": hex(number)}, "cat": "fault", "tid": 0}
         ends = {"ends": format_vtime(fault.end - run.origin)}
-        yield _entry(run, "b", fault.start, name, **place, args=ends)
+        yield _entry(run, "b", max(fault.start, run.origin), name, **place, args=ends)
         # Arguments at the end would replace those of the beginning.
         yield _entry(run, "e", fault.end, name, **place) | {"args": {}}
 
@@ -105,12 +116,12 @@ def _rates(run: Recording) -> Iterator[Entry]:
     """How many lines a second each container wrote."""
     lines: dict[str, Counter[int]] = {}
     for event in run.events.where(type="log"):
-        lines.setdefault(event.container, Counter())[event.at // _BIN] += 1
+        lines.setdefault(event.container, Counter())[(event.at - run.origin) // _BIN] += 1
     for container in run.manifest.containers:
         counts = lines.get(container.name, Counter())
         for place in sorted({*counts, *(place + 1 for place in counts)}):
             value = counts[place] * SECOND / _BIN
-            yield _counter(run, place * _BIN, container.name, "lines/s", value)
+            yield _counter(run, run.origin + place * _BIN, container.name, "lines/s", value)
 
 
 def _chances(run: Recording) -> Iterator[Entry]:
@@ -123,5 +134,5 @@ def _chances(run: Recording) -> Iterator[Entry]:
 
 def _counter(run: Recording, at: int, name: str, what: str, value: float) -> Entry:
     """One value; the counter is shown as its name followed by what is counted."""
-    return {"ph": "C", "pid": _SYSTEM, "tid": 0, "ts": at / 1000, "name": inert(name, _NAME),
+    return {"ph": "C", "pid": _SYSTEM, "tid": 0, "ts": _ts(run, at), "name": inert(name, _NAME),
             "args": {what: value}}  # fmt: skip

@@ -125,6 +125,10 @@ class Branch:
         """Its timeline as a picture, see :meth:`Recording.timeline`; it goes on with the branch."""
         return showing.show("timeline", self)
 
+    def slider(self, **options: Any) -> Any:
+        """A slider over its instants and those before it, see :meth:`Recording.slider`."""
+        return showing.show("slider", self, **options)
+
     def containers(self) -> containers.Containers:
         """The containers at its tip."""
         return self.end.containers()

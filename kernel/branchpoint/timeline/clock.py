@@ -164,9 +164,11 @@ def to_ns(value: Any) -> int:
 
 
 def format_vtime(ns: int) -> str:
-    """``ns`` nanoseconds as decimal seconds, exact, with at least three decimals."""
+    """``ns`` nanoseconds as decimal seconds, exact: to the ms, the µs or the ns."""
     whole, rest = divmod(abs(ns), SECOND)
-    decimals = f"{rest:09d}".rstrip("0").ljust(3, "0")
+    decimals = f"{rest:09d}"
+    while len(decimals) > 3 and decimals.endswith("000"):
+        decimals = decimals[:-3]
     return f"{'-' if ns < 0 else ''}{whole}.{decimals}"
 
 

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 _NUMBERS = re.compile(r"[0-9]+")
 _BEFORE, _AFTER = 3, 17  # rows around the first difference, in a printed comparison
-_WIDTH = 70  # characters of text there
+_WIDTH = 120  # characters of text there
+_PAGE = 300  # ... and on a page, which breaks lines
 
 
 class Pair(NamedTuple):
@@ -157,20 +158,20 @@ class Comparison:
         assert event is not None
         return f"first difference at {event.vtime:.6f} s, only in {owner}; {ends}"
 
-    def _lines(self) -> tuple[list[tuple[str, ...]], str]:
+    def _lines(self, width: int) -> tuple[list[tuple[str, ...]], str]:
         number = self.first_number
         start = max((len(self) if number is None else number) - _BEFORE, 0)
         shown = range(start, min(start + _BEFORE + _AFTER, len(self)))
         rows: list[tuple[str, ...]] = []
         for pair in map(self.__getitem__, shown):
-            sides = [("", "", "") if event is None else _told(event) for event in pair]
+            sides = [("", "", "") if event is None else _told(event, width) for event in pair]
             who = sides[0][1] or sides[1][1]
             sign = "=" if not pair.differs else "<" if pair.b is None else ">"
             rows.append((sides[0][0], who, sides[0][2], sign, sides[1][0], sides[1][2]))
         return rows, self._summary()
 
     def __repr__(self) -> str:
-        rows, foot = self._lines()
+        rows, foot = self._lines(_WIDTH)
         table = [_TITLES, *rows]
         widths = [max(len(line[column]) for line in table) for column in range(len(_TITLES))]
         return "\n".join(
@@ -184,17 +185,17 @@ class Comparison:
         )
 
     def _repr_html_(self) -> str:
-        rows, foot = self._lines()
+        rows, foot = self._lines(_PAGE)
         return tables.html(_TITLES, rows) + tables.note(foot)
 
 
 _TITLES = ("vtime a", "who", "a", "", "vtime b", "b")
 
 
-def _told(event: Event) -> tuple[str, str, str]:
-    _, who, what, text = row(event)
+def _told(event: Event, width: int) -> tuple[str, str, str]:
+    _, who, what, text = row(event, width)
     words = text if event.type == "log" else f"{what} {text}"
-    return f"{event.vtime:.6f}", who, inert(words, _WIDTH)
+    return f"{event.vtime:.6f}", who, inert(words, width)
 
 
 def _at(moment: Moment) -> int:

@@ -7,6 +7,7 @@ characters that reorder text are made visible, and HTML is escaped.
 from __future__ import annotations
 
 import re
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from branchpoint.timeline import tables
@@ -15,8 +16,10 @@ from branchpoint.timeline.clock import format_vtime
 if TYPE_CHECKING:
     from branchpoint.timeline.events import Event, EventSet
 
+_LOOKED = 5000  # events that are looked at, to find so many rows
 _ROWS = 18  # events in a table; a head line and a foot line come to it
-_WIDTH = 100  # characters of text in a row
+_WIDTH = 160  # characters of text in a row of a terminal
+_PAGE = 300  # ... and of a page, which breaks lines
 _NAME_WIDTH = 32
 _TITLES = ("vtime", "who", "what", "text")
 Row = tuple[str, str, str, str]
@@ -34,31 +37,53 @@ def inert(text: str, width: int) -> str:
     return cut if len(cut) <= width and len(text) <= 4 * width else cut[: width - 1] + "…"
 
 
-def row(event: Event) -> Row:
-    """Vtime, who, what and text of one event, inert."""
+def name(text: str, width: int) -> str:
+    """At most ``width`` characters of a name, the last ones: names differ at their ends."""
+    shown = inert(text[-4 * width :], 8 * width)
+    is_cut = len(text) > 4 * width or len(shown) > width
+    return f"…{shown[len(shown) - width + 1 :]}" if is_cut else shown
+
+
+def row(event: Event, width: int = _WIDTH) -> Row:
+    """Vtime, who, what and at most ``width`` characters of the text of one event, inert."""
     who = event.container or event.source
     if event.source == "process" and "id" in event.fields:
         who = f"{who} {event.fields['id']}"
     what = event.stream if event.type == "log" else event.type
     return (
         format_vtime(event.at - event.origin),
-        inert(who, _NAME_WIDTH),
-        inert(what, _NAME_WIDTH),
-        inert(event.text, _WIDTH),
+        name(who, _NAME_WIDTH),
+        name(what, _NAME_WIDTH),
+        inert(event.text, width),
     )
 
 
-def _shown(events: EventSet) -> tuple[list[Row], str]:
+def _shown(events: EventSet, width: int) -> tuple[list[Row], str]:
     count = len(events)
-    rows = [row(event) for event in events[:_ROWS]]
-    if count > _ROWS:
-        return rows, f"... and {count - _ROWS} more of {count} events"
+    rows: list[Row] = []
+    shown = 0
+    for _, group in groupby(events[:_LOOKED], _repeated):
+        if len(rows) == _ROWS:
+            break
+        same = list(group)
+        at, who, what, text = row(same[0], width)
+        rows.append((at, who, what, text if len(same) == 1 else f"{text}  × {len(same)}"))
+        shown += len(same)
+    if count > shown:
+        return rows, f"... and {count - shown} more of {count} events"
     return rows, f"{count} event{'' if count == 1 else 's'}"
+
+
+def _repeated(event: Event) -> object:
+    """What is the same in a line that is said again; of anything else, nothing is."""
+    if event.type != "log":
+        return object()
+    return event.source, event.container, event.stream, event.fields.get("id"), event.text
 
 
 def plain(events: EventSet) -> str:
     """At most 20 lines for a terminal."""
-    rows, foot = _shown(events)
+    rows, foot = _shown(events, _WIDTH)
     if not rows:
         return "no events"
     table = [_TITLES, *_padded(rows)]
@@ -72,7 +97,7 @@ def plain(events: EventSet) -> str:
 
 def html(events: EventSet) -> str:
     """A small table for a notebook, without script or style sheet; under 20 kB."""
-    rows, foot = _shown(events)
+    rows, foot = _shown(events, _PAGE)
     if not rows:
         return "<p>no events</p>"
     return tables.html(_TITLES, _padded(rows), verbatim="text") + f"<p>{foot}</p>"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from collections.abc import Iterable, Mapping
 from html import escape
@@ -12,6 +13,7 @@ from branchpoint.timeline.bounding import CUT
 from branchpoint.timeline.branch import HOST, Branch
 from branchpoint.timeline.clock import Time, format_vtime
 from branchpoint.timeline.events import Event, EventSet
+from branchpoint.timeline.excerpt import excerpt
 from branchpoint.timeline.files import has_ended
 from branchpoint.timeline.listing import inert
 from branchpoint.timeline.moment import Moment, duration
@@ -19,7 +21,8 @@ from branchpoint.timeline.moment import Moment, duration
 _PATIENCE = 60  # virtual seconds
 _STEP = 10_000_000  # ns between looks whether the command has ended
 _SCRIPT = 80  # characters of a command in a note
-_SHOWN = 8000  # characters of output in a notebook's saved cell
+_CLOCK = re.compile(r"\d\d:\d\d:\d\d\.\d{6}\b")
+_SHOWN = 24_000  # characters of output in a notebook's saved cell
 _KILLED = 9  # the signal
 _WITH_IT = 50_000_000  # ns between the end of a container and that of what ran in it
 _SCREEN_PROGRAMS = {
@@ -172,6 +175,15 @@ class Process:
         a mebibyte, the beginning and the end are kept, and it says how much is between."""
         return self._lines()
 
+    def dated(self, after: int = 0) -> tuple[str, int]:
+        """What it wrote from the line numbered ``after`` on, as a notebook shows it, and how many
+        lines there are by now. Where a line begins with the guest's clock, as tcpdump's do, the
+        vtime at which it was written stands before that.
+        """
+        lines = self.events.where(type="log")
+        kept = "".join(f"{_dated(event)}\n" for event in lines[after:])
+        return kept + self._end(None) if self.events.where(type=CUT) else kept, len(lines)
+
     @property
     def stdout(self) -> str:
         """What was written to standard output so far."""
@@ -293,6 +305,12 @@ class Process:
         return f"<{self.script!r} in {where}: {state}{dead}{remark}>"
 
     def _repr_html_(self) -> str:
-        text = "\n".join(inert(line.expandtabs(), _SHOWN) for line in self.output.splitlines())
+        lines = excerpt(self.dated()[0], ".output").splitlines()
+        text = "\n".join(inert(line.expandtabs(), _SHOWN) for line in lines)
         cut = f"\n… {len(text) - _SHOWN} characters more in .output" if len(text) > _SHOWN else ""
         return f"<pre>{escape(text[:_SHOWN] + cut)}</pre><small>{escape(repr(self))}</small>"
+
+
+def _dated(event: Event) -> str:
+    """A line, with its vtime where it begins with a time of day."""
+    return f"{event.vtime:.3f} s  {event.text}" if _CLOCK.match(event.text) else event.text

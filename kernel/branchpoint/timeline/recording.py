@@ -214,6 +214,12 @@ class Recording:
         """
         return showing.show("timeline", self, earlier=earlier)
 
+    def slider(self, **options: Any) -> Any:
+        """A slider over its instants, for a notebook: ``interact(look, at=run.slider())`` calls
+        ``look`` with the moment. ``options`` are those of ipywidgets' FloatSlider.
+        """
+        return showing.show("slider", self, **options)
+
     def containers(self) -> Containers:
         """The containers at the end of the recording."""
         return self.end.containers()

@@ -6,6 +6,7 @@ from branchpoint.faults import telling
 from branchpoint.guest import wire
 from branchpoint.timeline import sdk
 from branchpoint.timeline.events import Event
+from branchpoint.timeline.saying import said
 
 _SOURCES = {"container": "life", "setup": "life", "process": "process", "fault": "fault"}
 
@@ -30,9 +31,9 @@ def from_guest(record: wire.Line | wire.Event, origin: int = 0) -> Event:
         container = name if source == "container" else ""
         told = sdk.read(record.data) if record.stream == sdk.STREAM else None
         if told is not None:
-            type_, said, about = told
+            type_, words, about = told
             return Event(
-                at=record.at, source=source, container=container, stream=sdk.STREAM, text=said,
+                at=record.at, source=source, container=container, stream=sdk.STREAM, text=words,
                 type=type_, fields=about, origin=origin,
             )  # fmt: skip
         return Event(
@@ -54,7 +55,7 @@ def from_guest(record: wire.Line | wire.Event, origin: int = 0) -> Event:
         at=record.at,
         source=_SOURCES.get(kind, "agent"),
         container=container,
-        text=" ".join(f"{k}={v}" for k, v in fields.items()) if text is None else text,
+        text=said(record.type, fields) if text is None else text,
         type=record.type,
         fields=fields,
         origin=origin,

@@ -7,11 +7,12 @@ from collections.abc import Iterable, Sequence
 from html import escape
 
 _LEFT = " style='text-align:left'"
-_VERBATIM = " style='white-space:pre'"
+_VERBATIM = " style='white-space:pre-wrap'"
 
 
 def html(titles: Sequence[str], rows: Iterable[Sequence[str]], *, verbatim: str = "") -> str:
-    """A table of texts; the column titled ``verbatim`` keeps its blanks, in fixed width."""
+    """A table of texts; the column titled ``verbatim`` keeps its blanks, in letters of
+    one width; long lines are broken."""
     head = "".join(f"<th{_LEFT}>{escape(title)}</th>" for title in titles)
     body = "".join(
         "<tr>"

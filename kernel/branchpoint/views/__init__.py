@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from branchpoint.views.log import LogView
     from branchpoint.views.map import MapView
     from branchpoint.views.packets import PacketsView
+    from branchpoint.views.slider import MomentSlider
     from branchpoint.views.terminal import TerminalView
     from branchpoint.views.timeline import TimelineView
 
@@ -42,6 +43,13 @@ def timeline(subject: Recording | Branch, **options: Any) -> TimelineView:
     from branchpoint.views.timeline import TimelineView
 
     return TimelineView(subject, **options)
+
+
+def slider(subject: Recording | Branch, **options: Any) -> MomentSlider:
+    """A slider over the instants of a recording or of a branch, for ``interact``."""
+    from branchpoint.views.slider import MomentSlider
+
+    return MomentSlider(subject, **options)
 
 
 def terminal(terminal: Terminal) -> TerminalView:
@@ -76,6 +84,7 @@ def install() -> None:
     """Draw what things that can be looked at ask for."""
     showing.use("log", log)
     showing.use("timeline", timeline)
+    showing.use("slider", slider)
     showing.use("terminal", terminal)
     showing.use("packets", packets)
     showing.use("map", map)

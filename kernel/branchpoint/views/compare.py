@@ -19,7 +19,7 @@ _TEXT = 1000  # characters of a text
 class ComparisonView(RowsView):
     """Two logs side by side, made by ``comparison.explore()``.
 
-    ``view.moments`` are the moments of the row that was chosen in it.
+    ``view.moments``, and its ``value``, are the moments of the row that was chosen in it.
     """
 
     kind = "compare"
@@ -79,6 +79,9 @@ class ComparisonView(RowsView):
             sides = [_side(event) for event in pair]
             rows.append([number, known.container or f"({known.source})", *sides])
         return rows
+
+    def _tell_chosen(self, _: Any) -> None:
+        self.set_trait("value", self.moments)
 
     # -- what the browser asks
 

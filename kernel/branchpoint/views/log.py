@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
+import numpy as np
 import traitlets
 
 from branchpoint.errors import BranchpointError
 from branchpoint.timeline import tables
 from branchpoint.timeline.clock import format_vtime
 from branchpoint.timeline.events import LOG, Event, EventSet
-from branchpoint.timeline.listing import inert
+from branchpoint.timeline.listing import inert, name
 from branchpoint.timeline.moment import Moment
+from branchpoint.timeline.queries import Positions, Where
+from branchpoint.views.folds import KERNEL, Fold, Folds, only_kernel
 from branchpoint.views.rows import FIRST, SearchView
 from branchpoint.views.selection import HOW, Filter, Lowered, Nearby, Selection, facets
 from branchpoint.views.view import bundle
@@ -21,7 +25,8 @@ from branchpoint.views.view import bundle
 _EVERY = 0.2  # wall seconds between two looks at a branch that runs
 _TEXT = 2000  # characters of a text in a row; a chosen row has it all
 _HEAD, _TAIL = 10, 20  # rows at the beginning and at the end of a static view
-_WIDTH = 200  # characters of text in those
+_BEFORE = 20  # rows that it shows before the failure, of as many
+_WIDTH = 300  # characters of text in those
 _TITLES = ("vtime", "container", "stream", "text")
 
 
@@ -35,12 +40,19 @@ class LogView(SearchView):
     _esm = bundle("log.js")
     chosen = traitlets.Dict().tag(sync=True)
     following = traitlets.Bool().tag(sync=True)
+    folding = traitlets.Bool(True).tag(sync=True)
 
-    def __init__(self, events: EventSet, *, follow: bool = True, **filters: Any) -> None:
-        """``filters`` are those of :meth:`filter`; ``follow`` keeps the newest events of a branch
-        in sight while it runs.
+    def __init__(
+        self, events: EventSet, *, follow: bool | None = None, fold: bool = True, **filters: Any
+    ) -> None:
+        """``filters`` are those of :meth:`filter`. ``follow`` opens it at the newest events, and
+        keeps those of a branch in sight while it runs; without it a branch at its tip is followed
+        and everything else opens at its failure. ``fold`` shows a line that is said again and
+        again as one row, and so what the kernel says.
         """
         self._events = events
+        self._opened: set[int] = set()
+        self._only_kernel = only_kernel(events.columns, events.positions)
         self._lowered = Lowered()
         self._position: int | None = None
         self._facets = facets(events.columns, events.positions)
@@ -49,8 +61,9 @@ class LogView(SearchView):
         history = events.history
         goes_on = history is not None and history.parent is not None  # a branch, not a recording
         self._live = goes_on and len(history.log) == len(events.columns)
-        super().__init__(following=follow and self._live)
+        super().__init__(following=self._live if follow is None else follow, folding=fold)
         self._begin(self._filter)
+        self.observe(lambda _: self._begin(self._filter), "folding")
         if self._live:
             self._follow(history, self._grew, _EVERY)
 
@@ -131,7 +144,8 @@ class LogView(SearchView):
         """Bring the first shown event that is not before ``instant`` into sight."""
         at = self._events._instant(instant)
         assert at is not None
-        self.send({"answer": "seek", "row": self._selection.first_at(at)})
+        row = self._folds.row_of(self._selection.first_at(at))
+        self.send({"answer": "seek", "row": row})
         return self
 
     # -- what it shows
@@ -140,17 +154,58 @@ class LogView(SearchView):
         """Show what fits a filter, as far as it is found at once."""
         self._selection = Selection(self._events, filter, self._lowered)
         self._filter = filter
+        self._folds = self._folded(self._opened)
         self._begin_search()
 
     def _search(self, seconds: float) -> None:
         self._selection.work(seconds)
+        self._folds.grow(self._events.columns, self._selection.positions)
+
+    def _folded(self, opened: Iterable[int] = ()) -> Folds:
+        """No rows yet, to be grown. Who looks for something of the kernel gets it in full."""
+        asked = self._filter
+        named = bool(asked.text) or any(name.startswith("(") for name in asked.container)
+        kernel = self.folding and not named and not self._only_kernel
+        return Folds(same=self.folding, kernel=kernel, opened=opened)
+
+    def _opens_at(self) -> int:
+        if self.following:
+            return len(self._folds) - 1
+        number = -1 if self._filter.text else self._failure(self._selection.positions)
+        return -1 if number < 0 else self._folds.row_of(number)
+
+    def _failure(self, positions: Positions) -> int:
+        """Which of the events at these positions, in the order of time, is the failure, or the
+        last one before it; -1: nothing has failed.
+        """
+        at = self._failed_at
+        if at is None:
+            return -1
+        return int(np.searchsorted(self._events.columns.at[positions], at, "right")) - 1
+
+    @cached_property
+    def _failed_at(self) -> int | None:
+        """Absolute ns of the recording's failure, where that belongs to these events; else of the
+        last end of a container that nobody asked for.
+        """
+        events = self._events
+        if events.moment_of is not None and len(events.columns):
+            run = getattr(events.moment_of(int(events.columns.at[-1])), "run", None)
+            failed = run.manifest.failure if run is not None else None
+            fork = None if events.history is None else events.history.parent and events.history.fork
+            if failed is not None and (not fork or failed <= fork.at):
+                return int(failed)
+        whole = EventSet(events.columns, origin=events.origin)
+        last = (whole.where(type="container.exit") - Where(fields={"asked": "1"})).last
+        return None if last is None else last.at
 
     def _found(self) -> dict[str, Any]:
-        selection, count = self._selection, len(self._selection)
+        selection, folds = self._selection, self._folds
         columns = self._events.columns
-        tail = max(count - FIRST, 0)
+        tail = max(len(folds) - FIRST, 0)
         return {
-            "count": count,
+            "count": len(selection),
+            "rows": len(folds),
             "total": len(self._events),
             "scanned": 1.0 if selection.done else selection.scanned,
             "filter": self._filter.state(),
@@ -162,13 +217,15 @@ class LogView(SearchView):
         }
 
     def _rows(self, start: int, count: int) -> list[list[Any]]:
-        """Rows for the browser: position, ns since vtime 0, container, stream, type, text, and
-        whether it says that an assertion was violated.
+        """Rows for the browser: position, ns since vtime 0, container, stream, type, text, whether
+        it says that an assertion was violated, how many events it stands for, and as what.
         """
         columns, origin = self._events.columns, self._events.origin
         known = columns.names.known
         rows = []
-        for position in self._selection.positions[start : start + count].tolist():
+        positions = self._selection.positions
+        for first, number, what in self._folds.rows(start, count):
+            position = int(positions[first])
             name = known[columns.container[position]]
             rows.append(
                 [
@@ -179,6 +236,8 @@ class LogView(SearchView):
                     known[columns.type[position]],
                     columns.texts[position][:_TEXT],
                     columns.fields.get(position, {}).get("violated") == "1",
+                    number,
+                    what,
                 ]
             )
         return rows
@@ -189,7 +248,10 @@ class LogView(SearchView):
         if len(log) == len(self._events.columns):
             return
         self._events = self._events.on(log.columns())
-        self._selection = self._selection.grown(self._events)
+        kept = self._selection
+        self._selection = kept.grown(self._events)
+        if not np.array_equal(self._selection.positions[: len(kept)], kept.positions):
+            self._folds = self._folded(self._opened)
         self._facets = facets(self._events.columns, self._events.positions)
         self._go_on()
 
@@ -200,14 +262,32 @@ class LogView(SearchView):
         moment = self.moment
         self.chosen = {
             "position": position,
-            "row": int(self._selection.positions.searchsorted(position)),
+            "row": self._folds.row_of(int(self._selection.positions.searchsorted(position))),
             "vtime": format_vtime(event.at - event.origin),
             "id": moment.id if moment is not None else "",
             "text": event.text,
             "fields": {key: str(value) for key, value in event.fields.items()},
         }
 
+    def _open(self, position: int) -> None:
+        """Show in full what is folded to a row that begins at ``position``, or fold it again."""
+        self._opened ^= {position}
+        self._folds = self._folded(self._opened)
+        self._folds.grow(self._events.columns, self._selection.positions)
+        self._generation += 1
+        row = self._folds.row_of(int(self._selection.positions.searchsorted(position)))
+        start = max(row - FIRST // 2, 0)
+        if self._position is not None:
+            self._choose(self._position)  # it may be in another row now
+        rows = {"at": -1, "start": start, "first": self._rows(start, FIRST), "stays": True}
+        self.state = {"generation": self._generation, **self._found(), **rows}
+
     # -- what the browser asks
+
+    def _on_open(self, message: dict[str, Any]) -> None:
+        position = int(message["position"])
+        if 0 <= position < len(self._events.columns):
+            self._open(position)
 
     def _on_filter(self, message: dict[str, Any]) -> None:
         self._begin(Filter.of(message["filter"]))
@@ -224,15 +304,29 @@ class LogView(SearchView):
 
     def _table(self) -> tuple[list[tuple[str, ...]], str]:
         """Rows of the static view, and what it says of the others."""
-        shown = self.events
-        count = len(shown)
-        if count <= _HEAD + _TAIL:
-            return [_row(event) for event in shown], _number(count)
-        rows = [_row(event) for event in shown[:_HEAD]]
-        left = count - _HEAD - _TAIL
-        rows.append(("…", "", "", f"… {left} more …"))
-        rows += [_row(event) for event in shown[-_TAIL:]]
-        return rows, _number(count)
+        columns, positions = self._events.columns, self.events.positions
+        folds = self._folded()
+        folds.grow(columns, positions)
+        count, failure = len(folds), self._failure(positions)
+        parts = [range(count)]
+        if count > _HEAD + _TAIL and failure >= 0:
+            last = min(max(folds.row_of(failure) + 1 + _HEAD, _BEFORE + _HEAD), count)
+            parts = [range(last - _BEFORE - _HEAD, last)]
+        elif count > _HEAD + _TAIL:
+            parts = [range(_HEAD), range(count - _TAIL, count)]
+        rows: list[tuple[str, ...]] = []
+        told = 0
+        for part in parts:
+            shown = folds.rows(part.start, len(part))
+            if shown and shown[0].first > told:
+                rows.append(_left_out(shown[0].first - told))
+            for fold in shown:
+                event = columns.event(int(positions[fold.first]), self._events.origin)
+                rows.append(_row(event, fold))
+            told = shown[-1].first + shown[-1].size if shown else 0
+        if told < len(positions):
+            rows.append(_left_out(len(positions) - told))
+        return rows, _number(len(positions))
 
     def _foot(self, count: str) -> str:
         code = self._filter.code("events")
@@ -253,12 +347,21 @@ class LogView(SearchView):
         return "\n".join([*lines, self._foot(count)])
 
 
-def _row(event: Event) -> tuple[str, ...]:
+def _left_out(count: int) -> tuple[str, ...]:
+    return ("…", "", "", f"… {count} more …")
+
+
+def _row(event: Event, fold: Fold) -> tuple[str, ...]:
+    text = inert(event.text, _WIDTH)
+    if fold.what == KERNEL:
+        text = f"… {fold.size} lines of the kernel …"
+    elif fold.size > 1:
+        text += f"  × {fold.size}"
     return (
         f"{event.vtime:.6f}",
-        inert(event.container or f"({event.source})", 40),
-        inert(event.stream if event.type == LOG else event.type, 30),
-        inert(event.text, _WIDTH),
+        name(event.container or f"({event.source})", 40),
+        name(event.stream if event.type == LOG else event.type, 30),
+        text,
     )
 
 

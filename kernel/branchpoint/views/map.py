@@ -121,6 +121,8 @@ class MapView(RowsView):
         # A branch that is not held would have to run again for its moment.
         if self._node is not None and (self._node.held is not None or self._node.parent < 0):
             super()._tell_chosen(change)
+        else:
+            self.set_trait("value", None)
 
     def _held(self, node: Node) -> Branch | None:
         """The branch of a node, if it is one that somebody holds.

@@ -60,8 +60,14 @@ class SearchView(RowsView):
         """Show what is found at once."""
         self._generation += 1
         self._search(_SLICE)
-        first = self._rows(0, FIRST)
-        self.state = {"generation": self._generation, **self._found(), "first": first}
+        at = self._opens_at()
+        start = max(at - FIRST // 2, 0)
+        rows = {"at": at, "start": start, "first": self._rows(start, FIRST)}
+        self.state = {"generation": self._generation, **self._found(), **rows}
+
+    def _opens_at(self) -> int:
+        """The row that is to be in sight at first; -1: the first one."""
+        return -1
 
     def _go_on(self) -> None:
         """Show what is found by now; rows that are shown stay where they are."""

@@ -17,7 +17,7 @@ from branchpoint.sharing.lanes import MOST_COLUMNS, Lanes, told
 from branchpoint.timeline import tables
 from branchpoint.timeline.branch import Branch
 from branchpoint.timeline.clock import SECOND, format_vtime
-from branchpoint.timeline.listing import inert
+from branchpoint.timeline.listing import inert, name
 from branchpoint.timeline.moment import Moment
 from branchpoint.timeline.recording import Recording
 from branchpoint.views.log import LogView
@@ -31,6 +31,7 @@ _LEAST = 1000  # ns that a picture shows
 _MOST_CURVES = 6
 _MOST_POINTS = 500  # of a curve
 _MOST_ROWS = 20  # of the static view
+_WIDTH = 300  # characters of a text in it
 _EVERY = 0.3  # wall seconds between two looks at a branch that runs
 
 
@@ -243,7 +244,7 @@ class TimelineView(View):
         words = f"Timeline from {start:.3f} s to {end:.3f} s of virtual time"
         events = self._notable()
         rows = [
-            (f"{e.vtime:.6f}", inert(e.container, 40), inert(e.type, 30), inert(e.text, 100))
+            (f"{e.vtime:.6f}", name(e.container, 40), name(e.type, 30), inert(e.text, _WIDTH))
             for e in events[:_MOST_ROWS]
         ]
         more = tables.note(f"{len(events) - _MOST_ROWS} more") if len(events) > _MOST_ROWS else ""

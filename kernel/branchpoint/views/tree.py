@@ -86,7 +86,7 @@ def _held(run: Recording, failure: Failure, root: Node) -> dict[int, Node]:
     histories = [branch._history for branch in run.branches]
     for history in histories:
         given = history.inputs[history.fork.count : history.tip.count]
-        node = Node("branch", history.fork.at, history.tip.at, _title(given), held=ref(history))
+        node = Node("branch", history.fork.at, history.tip.at, title_of(given), held=ref(history))
         node.verdict = _verdict(run, history, failure)
         found[id(history)] = node
     for history in histories:
@@ -134,7 +134,7 @@ def _noted(noted: Iterable[Future], root: Node, held: dict[int, Node]) -> None:
             if above is not None:
                 parent, fork, shared = above, future.inputs[count].at, count
                 break
-        title = _title(future.inputs[shared:])
+        title = title_of(future.inputs[shared:])
         node = Node("noted", fork, max(last, fork), title, future=future)
         made[future.at, keys[-1]] = node
         parent.children.append(node)
@@ -149,7 +149,7 @@ def _keys(inputs: list[Input]) -> list[bytes]:
     return found
 
 
-def _title(inputs: list[Input]) -> str:
+def title_of(inputs: list[Input]) -> str:
     """What was done, in a few words."""
     seed = seed_of(inputs)
     said = [given.note for given in inputs if given.note and given.note != "scheduling noise"]

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import anywidget
+import traitlets
+from ipywidgets import ValueWidget
 
 from branchpoint import showing
 from branchpoint.errors import BranchpointError
@@ -39,14 +41,17 @@ def bundle(name: str) -> str:
     return path.read_text("utf-8")
 
 
-class View(anywidget.AnyWidget):
-    """A widget that shows something of a recording.
+class View(anywidget.AnyWidget, ValueWidget):
+    """A widget that shows something of a recording. It composes with those of ipywidgets: in boxes,
+    with ``interact(look, at=view)``, and ``view.observe(act, "value")``; ``value`` is the moment
+    that was chosen in it last, None while there is none.
 
     A subclass has a ``kind``, ``_esm``, ``_fallback_html`` and ``__repr__``, and answers what its
     browser part asks in methods ``_on_<what>(message)``.
     """
 
     kind: ClassVar[str] = ""
+    value = traitlets.Any(None, read_only=True)
     _releases: tuple[Callable[[], None], ...] = ()
 
     def __init__(self, **traits: Any) -> None:
@@ -63,6 +68,7 @@ class View(anywidget.AnyWidget):
 
     def _tell_chosen(self, _: Any) -> None:
         moment = getattr(self, "moment", None)
+        self.set_trait("value", moment)
         if moment is not None:
             showing.chosen(moment)
 

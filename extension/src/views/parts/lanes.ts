@@ -20,6 +20,7 @@ interface Cursors {
   brush: [number, number] | null;
 }
 
+const LAST = ['exit', 'violation'];
 const HUES = ['blue', 'magenta', 'cyan', 'yellow', 'green', 'red'] as const;
 
 export function paintTimeline(
@@ -93,7 +94,9 @@ class Painter {
       c.strokeStyle = colours.line;
       this.stroke(x, this.look.top, x, this.bottom);
       c.fillStyle = colours.soft;
-      c.fillText(text, x, this.height - 6);
+      const half = c.measureText(text).width / 2;
+      const inside = Math.min(Math.max(x, this.scale.left + half), this.width - half);
+      c.fillText(text, inside, this.height - 6);
     }
     c.strokeStyle = colours.edge;
     this.stroke(0, this.bottom + 0.5, this.width, this.bottom + 0.5);
@@ -108,17 +111,19 @@ class Painter {
     c.textBaseline = 'middle';
     this.state.lanes.forEach((name, lane) => {
       c.fillStyle = name.startsWith('(') ? colours.soft : colours.ink;
-      const text = this.fit(plain(name), this.scale.left - 16);
+      const text = this.fit(plain(name), this.scale.left - 16, true);
       c.fillText(text, this.scale.left - 8, this.y(lane) + LANE / 2);
     });
   }
 
-  /** A text of which nothing goes beyond so many pixels. */
-  private fit(text: string, width: number): string {
+  /** A text of which nothing goes beyond so many pixels; of a name, the end is kept. */
+  private fit(text: string, width: number, isName = false): string {
     if (this.c.measureText(text).width <= width) return text;
+    const cut = (length: number) =>
+      isName ? `…${text.slice(text.length - length)}` : `${text.slice(0, length)}…`;
     let length = text.length;
-    while (length > 1 && this.c.measureText(`${text.slice(0, length)}…`).width > width) length--;
-    return `${text.slice(0, length)}…`;
+    while (length > 1 && this.c.measureText(cut(length)).width > width) length--;
+    return cut(length);
   }
 
   private spans(): void {
@@ -176,9 +181,11 @@ class Painter {
   }
 
   private marks(): void {
-    // What matters most is drawn last.
-    for (const [lane, , kind, at] of [...this.picture.marks].reverse()) {
-      this.sign(kind, this.scale.x(at), this.y(lane) + LANE / 2 - 2);
+    // What matters most is drawn last; faults stand beside it.
+    const last = (kind: string) => Number(LAST.includes(kind));
+    const marks = [...this.picture.marks].sort((a, b) => last(a[2]) - last(b[2]));
+    for (const [lane, , kind, at, , , shift] of marks) {
+      this.sign(kind, this.scale.x(at) + shift, this.y(lane) + LANE / 2 - 2);
     }
   }
 

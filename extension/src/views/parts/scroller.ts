@@ -51,6 +51,7 @@ export class Scroller<T> {
   private scheduled = false;
   private retries = 0;
   private exact: number | null = null; // px; where the scroll bar is too coarse to tell
+  private later: (() => void) | null = null; // once the table is on the page and has a height
   private observer: ResizeObserver;
 
   constructor(private options: Options<T>) {
@@ -80,15 +81,17 @@ export class Scroller<T> {
     this.observer.disconnect();
   }
 
-  /** Show other rows. */
-  reset(count: number, first: T[] = [], start = 0): void {
+  /** Show other rows, from the top or, with `stays`, from where one looks. */
+  reset(count: number, first: T[] = [], start = 0, stays = false): void {
     this.items.clear();
     this.version++;
     this.waiting = false;
     this.chosen = -1;
     first.forEach((item, i) => this.items.set(start + i, item));
-    this.exact = null;
-    this.el.scrollTop = 0;
+    if (!stays) {
+      this.exact = null;
+      this.el.scrollTop = 0;
+    }
     this.resize(count);
   }
 
@@ -124,6 +127,10 @@ export class Scroller<T> {
 
   /** Bring a row into sight, in the middle when it is far away. */
   reveal(index: number): void {
+    if (!this.view) {
+      this.later = () => this.reveal(index);
+      return;
+    }
     const [first, last] = this.span();
     if (index > first && index < last - 1) return;
     const middle = (index - (last - first) / 2 + 0.5) * HIGH;
@@ -133,7 +140,8 @@ export class Scroller<T> {
   }
 
   toEnd(): void {
-    this.go(this.count * HIGH);
+    if (this.view) this.go(this.count * HIGH);
+    else this.later = () => this.toEnd();
   }
 
   get atEnd(): boolean {
@@ -177,6 +185,11 @@ export class Scroller<T> {
     const height = Math.min(this.count * HIGH, TALLEST);
     this.spacer.style.height = `${height}px`;
     this.layer.style.height = `${Math.min(this.view, height)}px`;
+    const { later } = this;
+    if (later && this.view) {
+      this.later = null;
+      later();
+    }
     this.schedule();
   }
 

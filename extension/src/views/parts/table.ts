@@ -17,7 +17,14 @@ interface Found<Row> {
   count: number;
   total: number;
   scanned: number;
+  /** Of the table, where they are fewer than what was found. */
+  rows?: number;
+  /** The row that is to be in sight; -1: the first. */
+  at?: number;
+  start?: number;
   first?: Row[];
+  /** Whether what is in sight stays there. */
+  stays?: boolean;
 }
 
 export abstract class TableView<State, Chosen, Row> extends View<State, Chosen> {
@@ -45,10 +52,12 @@ export abstract class TableView<State, Chosen, Row> extends View<State, Chosen> 
   protected abstract choose(item: Row, index: number): void;
 
   /** Show these rows, unless they are shown already; whether they were not. */
-  protected renew(generation: number, count: number, rows: Row[], start = 0): boolean {
+  protected renew(
+    generation: number, count: number, rows: Row[], start = 0, stays = false
+  ): boolean {
     if (generation === this.generation) return false;
     this.generation = generation;
-    this.scroller.reset(count, rows, start);
+    this.scroller.reset(count, rows, start, stays);
     return true;
   }
 
@@ -71,10 +80,12 @@ export abstract class SearchView<
 
   /** Show what was found; whether it is of another search than before. */
   protected showFound(what: string, notes: string[] = []): boolean {
-    const { generation, count, total, scanned, first } = this.state;
-    const fresh = this.renew(generation, count, first ?? []);
+    const { generation, count, total, scanned, first, start, stays } = this.state;
+    const { rows = count, at = -1 } = this.state;
+    const fresh = this.renew(generation, rows, first ?? [], start, stays);
     if (fresh) this.error.hidden = true;
-    else this.scroller.resize(count);
+    else this.scroller.resize(rows);
+    if (fresh && at >= 0) this.scroller.reveal(at);
     const few = count !== total ? `${number(count)} of ` : '';
     const searching = scanned < 1 ? ` · searching, ${Math.floor(scanned * 100)} %` : '';
     const words = `${few}${number(total)} ${what}${total === 1 ? '' : 's'}${searching}`;

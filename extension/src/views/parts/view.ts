@@ -56,6 +56,7 @@ export abstract class View<State, Chosen = object> {
     adapted: () => void = () => undefined
   ): void {
     addStyle(STYLE, css);
+    this.el.classList.add('bpv-host');
     const space = foot.length ? h('span', { class: 'bpv-space' }) : null;
     const root = h(
       'div',

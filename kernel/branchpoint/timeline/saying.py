@@ -1,0 +1,38 @@
+"""What people read of the events in the lives of containers and processes."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Mapping
+
+from branchpoint.decoding import whole
+
+
+def said(type: str, fields: Mapping[str, str]) -> str:
+    """The text of such an event: "exited with 1, on its own"; of others their fields, as told."""
+    if type in ("container.exit", "process.exit") and "code" in fields:
+        return _exit(fields)
+    if type in ("container.start", "process.start") and set(fields) - {"id"} == {"pid"}:
+        return f"pid {fields['pid']}"
+    if type == "container.restart" and set(fields) == {"attempt"}:
+        return f"attempt {fields['attempt']}"
+    return " ".join(f"{name}={value}" for name, value in fields.items())
+
+
+def _exit(fields: Mapping[str, str]) -> str:
+    how = f"exited with {fields['code']}"
+    if fields.get("signal", "0") != "0":
+        how = f"killed by {_signal(fields['signal'])}"
+    if fields.get("oom") == "1":
+        how += ", out of memory"
+    known = {"code", "signal", "oom", "asked", "id"}
+    others = [f"{name}={value}" for name, value in fields.items() if name not in known]
+    why = {"0": "on its own", "1": "as asked"}.get(fields.get("asked", ""), "")
+    return ", ".join(filter(None, [how, why, *others]))
+
+
+def _signal(number: str) -> str:
+    try:
+        return signal.Signals(whole(number) or 0).name
+    except ValueError:
+        return f"signal {number}"

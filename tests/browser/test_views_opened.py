@@ -1,0 +1,79 @@
+"""How the views look when they open: the log at its failure and folded, the fault seen."""
+
+from __future__ import annotations
+
+import test_views_in_lab
+from playwright.sync_api import expect
+from test_views_in_lab import Views
+
+folder, views = test_views_in_lab.folder, test_views_in_lab.views  # the same fixtures
+
+LONG = (
+    "from branchpoint.timeline.events import EventLog, EventSet\n"
+    "kernel = dict(source='kernel', container='')\n"
+    "log = EventLog()\n"
+    "log.extend([*(event(n / 100, f'veth{n}', **kernel) for n in range(60)), "
+    "*(event(1 + n / 100, 'again') for n in range(300)), "
+    "*(event(5 + n / 10, f'line {n}') for n in range(100)), exit_of(15.05), "
+    "*(event(16 + n / 10, f'later {n}') for n in range(100))])\n"
+    "events = EventSet(log.columns(), origin=ORIGIN)\n"
+)
+
+
+def test_a_log_opens_at_its_failure_and_shows_what_is_folded(views: Views) -> None:
+    views.open(LONG + "view = events.explore()\nview", "events.explore(follow=True)")
+    view = views.view()
+    expect(view.get_by_role("status")).to_have_text("561 events")
+    expect(view.locator(".bpv-bad:visible")).to_have_count(1)
+    expect(view.get_by_text("line 99")).to_be_visible()
+    expect(views.view(1).get_by_text("later 99")).to_be_visible()
+    table = view.locator(".bpv-table")
+    table.evaluate("el => { el.scrollTop = 0; }")
+    expect(view.locator(".bpv-line:visible .bpv-text").nth(0)).to_have_text(
+        "▸60 lines of the kernel"
+    )
+    again = view.locator(".bpv-line:visible .bpv-text", has_text="again")
+    expect(again).to_have_text(["▸again  × 300"])
+    again.get_by_role("button").click()
+    expect(again.first).to_have_text("▾again  × 300")
+    expect(view.get_by_text("line 0")).to_be_hidden()
+    again.nth(2).click()
+    expect(view.locator(".bpv-moment")).to_have_text("1.020 s")
+    again.first.click()
+    views.page.keyboard.press("ArrowLeft")
+    expect(again).to_have_text(["▸again  × 300"])
+    expect(view.get_by_text("line 0")).to_be_visible()
+    view.get_by_role("button", name="Show repeated lines").click()
+    expect(table).to_have_attribute("aria-rowcount", "562")
+    table.evaluate("el => { el.scrollTop = 0; }")
+    expect(view.get_by_text("veth0")).to_be_visible()
+    assert views.value("view.folding") == "False"
+
+
+def test_the_timeline_shows_a_fault_beside_the_exit_that_it_caused(views: Views) -> None:
+    views.open(
+        "from likelihoods import END\n"
+        "kill = dict(id='1', type='kill', target='db.1')\n"
+        "harmed = recording(Path('harmed.branchpoint'), [event(10, 'kill db.1', source='fault',"
+        " stream='', type='fault.start', fields=kill), exit_of(10.003, asked='1')])\n"
+        "t = harmed.timeline()\nt"
+    )
+    canvas = views.view().locator("canvas")
+    sign = """(canvas, name) => {
+      const probe = document.createElement('canvas').getContext('2d');
+      probe.fillStyle = getComputedStyle(canvas).getPropertyValue(name);
+      const wanted = [1, 3, 5].map(n => parseInt(probe.fillStyle.slice(n, n + 2), 16));
+      const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, 24);
+      let count = 0;
+      for (let n = 0; n < data.length; n += 4) {
+        count += wanted.every((v, i) => Math.abs(v - data[n + i]) < 8) ? 1 : 0;
+      }
+      return count;
+    }"""
+    views.page.wait_for_function(f"el => ({sign})(el, '--red') > 10", arg=canvas.element_handle())
+    assert canvas.evaluate(sign, "--yellow") > 30
+    views.value("t.zoom(9.9, 10.1)")
+    views.page.wait_for_function(
+        f"el => ({sign})(el, '--yellow') > 30 && ({sign})(el, '--red') > 10",
+        arg=canvas.element_handle(),
+    )
