@@ -13,7 +13,10 @@ from nbclient import NotebookClient
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 KERNELSPEC = NOTEBOOKS.parent / "kernel" / "kernelspec"
-GUIDE = sorted((NOTEBOOKS / "guide").glob("*.ipynb"), key=lambda path: path.stem != "first-hour")
+GUIDE = sorted(
+    (path for path in (NOTEBOOKS / "guide").glob("*.ipynb") if path.stem != "widgets"),
+    key=lambda path: path.stem != "first-hour",
+)
 PATIENCE = 600  # wall seconds for one cell, on a busy computer
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
@@ -46,27 +49,29 @@ def test_a_notebook_of_the_guide_runs(path: Path, folder: Path) -> None:
     nbformat.write(notebook, folder / path.name)
     for cell in notebook.cells:
         streams = {output.name for output in cell.get("outputs", []) if "name" in output}
-        assert "stderr" not in streams, cell.source
+        assert "stderr" not in streams or cell.id == WAITS_IN_VAIN, cell.source
     said = {cell.id: words(cell) for cell in notebook.cells if cell.cell_type == "code"}
     for cell, expected in SAID.get(path.stem, {}).items():
         assert expected in said[cell], f"{cell}: {said[cell]}"
 
 
+WAITS_IN_VAIN = "first-17"
 SAID = {
     "first-hour": {
-        "first-4": "has no credit",
-        "first-9": "debit",
-        "first-11": "/usr/local/bin/ledger",
-        "first-13": "container.exit",
-        "first-15": "(True,",
-        "first-18": "",
+        "first-3": "has no credit",
+        "first-4": "fault.start",
+        "first-8": "debit",
+        "first-10": "/usr/local/bin/ledger",
+        "first-12": "container.exit",
+        "first-14": "(True,",
+        "first-15": "exit",
     },
-    "your-system": {"your-3": "mac_adress", "your-6": "hello"},
-    "faults": {"faults-2": "freeze", "faults-4": "partition"},
-    "curves": {"curves-2": "P(failure)", "curves-6": "kill ledger.1"},
-    "sharing": {"sharing-5": "all"},
+    "your-system": {"your-3": "mac_adress", "your-5": "client.1", "your-6": "hello"},
+    "faults": {"faults-2": "freeze", "faults-4": "partition", "faults-7": "kill"},
+    "curves": {"curves-2": "P(exit of auditor)", "curves-8": "kill of ledger.1"},
+    "sharing": {"sharing-3": "ledger.bpz", "sharing-5": "problems=[]", "sharing-7": "report.html"},
     "headless": {"headless-3": "container.exit", "headless-4": "debit"},
-    "troubleshooting": {"troubleshooting-1": "Branchpoint", "troubleshooting-4": "same"},
+    "troubleshooting": {"troubleshooting-1": "qemu", "troubleshooting-4": "same"},
 }
 """By notebook and cell, some of what the text around it promises."""
 
