@@ -32,7 +32,7 @@ help:
 	@echo 'make lab     open JupyterLab on the executed notebook'
 	@echo 'make test    setup, lint, and all tests'
 	@echo 'make lint    ruff, mypy, eslint and tsc'
-	@echo 'make bench   measure what the README states'
+	@echo 'make bench   measure what notebooks/guide/figures.md states'
 	@echo 'make soak    thousands of replays, compared bit for bit'
 	@echo 'make clean   remove build/ and caches of tools; keeps .venv and the cache of images'
 	@echo
@@ -146,7 +146,7 @@ lint: $(READY) $(LIBRARIES)
 	@$(NPM) --silent run lint
 
 bench: setup
-	@$(BIN)/python tests/bench/run.py --readme README.md
+	@$(BIN)/python tests/bench/run.py --readme notebooks/guide/figures.md
 
 soak: setup
 	@$(BIN)/python tests/bench/run.py --only soak --soak

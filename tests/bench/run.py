@@ -1,4 +1,4 @@
-"""Measures what the README states, on this computer: `make bench`.
+"""Measures what notebooks/guide/figures.md states, on this computer: `make bench`.
 
 Every measure runs in a Python process of its own, so none inherits memory, emulators or a warm
 cache from another. Recordings are made in build/bench and used again.

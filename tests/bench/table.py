@@ -1,4 +1,4 @@
-"""The figures as a table: for the terminal and for the README."""
+"""The figures as a table: for the terminal and for the page of figures."""
 
 from __future__ import annotations
 

@@ -120,7 +120,15 @@ def test_files_that_the_readme_relies_on_exist(link: str) -> None:
     assert (ROOT / link).is_file()
 
 
-def test_the_readmes_links_into_the_tree_lead_somewhere(readme: str) -> None:
-    links = re.findall(r"\]\(([^)#\s]+)", readme)
+PAGES = [*ROOT.glob("*.md"), *(ROOT / "notebooks" / "guide").glob("*.*")]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_into_the_tree_lead_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#\s]+)", page.read_text())
     local = [link for link in links if "://" not in link and not link.startswith("mailto:")]
-    assert [link for link in local if not (ROOT / link).exists()] == []
+    assert [link for link in local if not (page.parent / link).exists()] == []
+
+
+def test_the_readme_is_short(readme: str) -> None:
+    assert readme.count("\n") <= 150
