@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from branchpoint import views
 from branchpoint.background import jobs
+from branchpoint.clock import Time
 from branchpoint.errors import (
     BranchpointError,
     ComposeError,
@@ -23,6 +24,7 @@ from branchpoint.errors import (
     SetupError,
     TimeError,
 )
+from branchpoint.events.event import Event, EventSet
 from branchpoint.explore.recording import Recording, record
 from branchpoint.sharing.export import export
 from branchpoint.sharing.opening import open_recording as open
@@ -31,8 +33,6 @@ from branchpoint.sharing.share import share
 from branchpoint.sharing.verify import verify
 from branchpoint.timeline.branch import Branch
 from branchpoint.timeline.checking import self_check
-from branchpoint.timeline.clock import Time
-from branchpoint.timeline.events import Event, EventSet
 from branchpoint.timeline.failures import Failure, failure
 from branchpoint.timeline.moment import Moment
 from branchpoint.timeline.process import Process, bash

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from branchpoint.events.event import EventLog
 from branchpoint.guest import boot
 from branchpoint.guest.compiler import static_program
 from branchpoint.guest.image import GuestImage, ensure_image
@@ -21,7 +22,6 @@ from branchpoint.machine.computer import Computer, Cures, Kernel, Spec
 from branchpoint.machine.pages import PAGE, PagePool, hash_pages
 from branchpoint.sharing.rehearsal import Rehearsed, rehearse
 from branchpoint.soak import Report, Subject, soak
-from branchpoint.timeline.events import EventLog
 from branchpoint.timeline.history import History, Point
 from branchpoint.torture.foreign import Foreign, try_foreign
 

@@ -26,7 +26,7 @@ from branchpoint.torture.systems import project
 
 _ROOT = Path(__file__).parents[2]
 _SYSTEMS = _ROOT / "notebooks" / "systems"
-_LAYERS = ("machine", "guest", "system", "timeline")
+_LAYERS = ("machine", "guest", "system", "events", "store", "timeline")
 _DEMO_SEEDS = (5, *range(1, 41))  # 5 failed with the image of November 2026
 _DEMO_TIME = 120
 

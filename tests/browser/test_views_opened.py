@@ -9,7 +9,7 @@ from test_views_in_lab import Views
 folder, views = test_views_in_lab.folder, test_views_in_lab.views  # the same fixtures
 
 LONG = (
-    "from branchpoint.timeline.events import EventLog, EventSet\n"
+    "from branchpoint.events.event import EventLog, EventSet\n"
     "kernel = dict(source='kernel', container='')\n"
     "log = EventLog()\n"
     "log.extend([*(event(n / 100, f'veth{n}', **kernel) for n in range(60)), "

@@ -10,11 +10,11 @@ from typing import Any
 import msgspec
 from recordings import ORIGIN, SECOND, event, head
 
+from branchpoint.events.event import Event
 from branchpoint.explore.allocation import Job
 from branchpoint.explore.draws import Draw
 from branchpoint.explore.recording import Recording
-from branchpoint.timeline.events import Event
-from branchpoint.timeline.store import RecordingFiles
+from branchpoint.store.files import RecordingFiles
 from futures import Known, future
 
 END = ORIGIN + 30 * SECOND

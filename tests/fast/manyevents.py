@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 
-from branchpoint.timeline.events import EventLog, EventSet
+from branchpoint.events.event import EventLog, EventSet
 
 
 def many(events: EventSet, count: int = 1_000_000) -> EventSet:

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
+from branchpoint.events.event import Event
 from branchpoint.machine.computer import STATES
 from branchpoint.machine.pages import Hashes, Pages, hash_pages
-from branchpoint.timeline.checkpoints import Checkpoint
-from branchpoint.timeline.events import Event
-from branchpoint.timeline.manifest import Container, Engine, Input, Machine, Manifest
-from branchpoint.timeline.store import Future, RecordingFiles
+from branchpoint.store.checkpoints import Checkpoint
+from branchpoint.store.files import Future, RecordingFiles
+from branchpoint.store.manifest import Container, Engine, Input, Machine, Manifest
 
 SECOND = 1_000_000_000
 ORIGIN = 5 * SECOND

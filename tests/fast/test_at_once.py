@@ -18,8 +18,8 @@ from recordings import ORIGIN, SECOND, event, head, make
 
 import branchpoint as bp
 from branchpoint.explore.draws import Draw, Draws, Question, questions
-from branchpoint.timeline import ledger
-from branchpoint.timeline.store import Future, RecordingFiles
+from branchpoint.store import ledger
+from branchpoint.store.files import Future, RecordingFiles
 
 QUESTION = Question(failure="an exit of db.1", failure_key="ab12", horizon=ORIGIN + 12 * SECOND)
 USER = """

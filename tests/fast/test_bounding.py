@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from branchpoint.events.event import Event, EventLog
 from branchpoint.guest import wire
 from branchpoint.timeline.bounding import CUT, HEAD, TAIL, Bound
 from branchpoint.timeline.echo import Echo, Otherwise, news
-from branchpoint.timeline.events import Event, EventLog
 
 LINE = b"x" * 1000
 COUNT = 3 * HEAD // len(LINE)

@@ -12,8 +12,8 @@ import branchpoint as bp
 from branchpoint.explore import curves
 from branchpoint.explore.draws import MOST_POINTS, Draw, Draws, Question
 from branchpoint.sharing.lanes import GUEST, MOST_COLUMNS, MOST_LANES, Lanes
-from branchpoint.timeline.manifest import Container, Input
-from branchpoint.timeline.store import Future, RecordingFiles
+from branchpoint.store.files import Future, RecordingFiles
+from branchpoint.store.manifest import Container, Input
 
 QUESTION = Question(failure="exit:*", failure_key="ab", horizon=5, relative=True)
 

@@ -21,7 +21,7 @@ import branchpoint as bp
 from branchpoint.cli import main
 from branchpoint.sharing import opening
 from branchpoint.sharing.opening import unpack
-from branchpoint.timeline.store import Future, RecordingFiles
+from branchpoint.store.files import Future, RecordingFiles
 
 
 @pytest.fixture

@@ -20,10 +20,10 @@ from branchpoint.machine.computer import Spec
 from branchpoint.machine.pages import PAGE, TEMPLATE, hash_pages
 from branchpoint.machine.state import State
 from branchpoint.sharing.opening import unpack
+from branchpoint.store.files import RecordingFiles
+from branchpoint.store.manifest import Machine
 from branchpoint.system import layout
-from branchpoint.timeline.manifest import Machine
 from branchpoint.timeline.recording import Recording
-from branchpoint.timeline.store import RecordingFiles
 
 RAM = 8 << 20
 SYSTEM = 4 << 20

@@ -16,8 +16,8 @@ import branchpoint as bp
 from branchpoint.cli import main
 from branchpoint.cli.words import Instant
 from branchpoint.errors import ProcessTimeout
+from branchpoint.store.files import RecordingFiles
 from branchpoint.timeline.moment import Moment
-from branchpoint.timeline.store import RecordingFiles
 
 CRASH = ORIGIN + 8 * SECOND + 5
 

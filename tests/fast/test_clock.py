@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from branchpoint.clock import SECOND, Time, format_vtime, to_ns
 from branchpoint.errors import TimeError
-from branchpoint.timeline.clock import SECOND, Time, format_vtime, to_ns
 
 NS = st.integers(-(2**62), 2**62)
 

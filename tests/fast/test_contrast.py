@@ -7,11 +7,11 @@ import re
 import pytest
 
 from branchpoint.errors import BranchpointError
+from branchpoint.events.event import Event
 from branchpoint.explore.contrast import Compared, compare, contrast
 from branchpoint.explore.draws import LONGEST_CAUSE, Draw
 from branchpoint.explore.future import line_signature
 from branchpoint.explore.proportion import difference
-from branchpoint.timeline.events import Event
 
 KILL = "fault kill primary.tip-retransmitter.1"
 

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from branchpoint.events.event import Event, EventLog
 from branchpoint.guest.wire import TICK
+from branchpoint.store.eventfile import Gap
 from branchpoint.timeline.echo import Echo, Otherwise, news
-from branchpoint.timeline.eventfile import Gap
-from branchpoint.timeline.events import Event, EventLog
 
 TIMES = [TICK * n for n in (10, 20, 30, 40, 50)]
 START, END = TICK * 15, TICK * 55

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from recordings import event, head, make
 
+from branchpoint.events.event import Event
 from branchpoint.guest import wire
-from branchpoint.timeline import eventfile
-from branchpoint.timeline.events import Event
-from branchpoint.timeline.store import RecordingFiles
+from branchpoint.store import eventfile
+from branchpoint.store.files import RecordingFiles
 
 LONG = wire.LONGEST_LINE
 

@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from recordings import ORIGIN, SECOND, event
 
+from branchpoint.clock import Time
 from branchpoint.errors import BranchpointError
+from branchpoint.events.event import Event, EventLog, EventSet
+from branchpoint.events.queries import Where, parse_query
+from branchpoint.events.reports import from_guest
 from branchpoint.guest import wire
-from branchpoint.timeline.clock import Time
-from branchpoint.timeline.events import Event, EventLog, EventSet
-from branchpoint.timeline.queries import Where, parse_query
-from branchpoint.timeline.reports import from_guest
 
 EVENTS = [
     event(0, "ready"),

@@ -23,9 +23,9 @@ import branchpoint as bp
 from branchpoint.cli import main
 from branchpoint.explore.draws import Draw, Draws, Question
 from branchpoint.sharing import occurrences
-from branchpoint.timeline.manifest import Container
+from branchpoint.store.files import RecordingFiles
+from branchpoint.store.manifest import Container
 from branchpoint.timeline.packets import Clock, Packets
-from branchpoint.timeline.store import RecordingFiles
 
 CRASH = ORIGIN + 8 * SECOND
 SCRIPT = "<script>alert(1)</script>"

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import pytest
 
 from branchpoint.errors import BranchpointError, ContainerError
-from branchpoint.timeline.events import Event, EventLog, EventSet
+from branchpoint.events.event import Event, EventLog, EventSet
 from branchpoint.timeline.failures import Failure, failure
 from branchpoint.timeline.judges import Judge, Stretch
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from branchpoint import units
+from branchpoint.clock import Time
 from branchpoint.errors import ComposeError, RecordingError
 from branchpoint.faults.kinds import GUEST, KINDS
 from branchpoint.faults.plan import compile_plan, read_plan
@@ -17,7 +18,6 @@ from branchpoint.faults.reading import Reader, read
 from branchpoint.faults.settings import Drawn, Settings, SettingsError
 from branchpoint.faults.telling import describe, told
 from branchpoint.system.compose import load
-from branchpoint.timeline.clock import Time
 
 SECOND = 10**9
 

@@ -31,8 +31,8 @@ from branchpoint.cli import main
 from branchpoint.machine.computer import STATES
 from branchpoint.sharing import archive, contents
 from branchpoint.sharing.opening import unpack
-from branchpoint.timeline import manifest
-from branchpoint.timeline.manifest import Container, Engine
+from branchpoint.store import manifest
+from branchpoint.store.manifest import Container, Engine
 
 FLIPS = 300
 

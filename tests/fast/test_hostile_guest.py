@@ -15,12 +15,12 @@ from test_wire import frame
 
 import branchpoint as bp
 from branchpoint.errors import MachineError
+from branchpoint.events.event import Event
 from branchpoint.faults import telling
 from branchpoint.guest import wire
+from branchpoint.store.manifest import Input
 from branchpoint.timeline import terminal
-from branchpoint.timeline.events import Event
 from branchpoint.timeline.history import COMMAND, Point
-from branchpoint.timeline.manifest import Input
 from branchpoint.timeline.player import Player
 from branchpoint.timeline.process import Process
 from branchpoint.timeline.recording import Recording

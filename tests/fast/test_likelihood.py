@@ -18,10 +18,10 @@ from branchpoint.explore.allocation import Job, Settings
 from branchpoint.explore.curve import Curve
 from branchpoint.explore.draws import Draw
 from branchpoint.explore.likelihood import ask, collect
+from branchpoint.store.files import RecordingFiles
 from branchpoint.timeline.failures import failure
 from branchpoint.timeline.recording import Recording
 from branchpoint.timeline.seeds import NOISE
-from branchpoint.timeline.store import RecordingFiles
 from futures import SYSTEMS, drawn, settings
 
 COINS = SYSTEMS[0]

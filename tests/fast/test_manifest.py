@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from recordings import ORIGIN, head
 
 from branchpoint.errors import RecordingError
-from branchpoint.timeline import manifest
-from branchpoint.timeline.manifest import Container, Input, Link
+from branchpoint.store import manifest
+from branchpoint.store.manifest import Container, Input, Link
 
 DATA = manifest.encode(head())
 

@@ -11,6 +11,7 @@ from likelihoods import recording
 from recordings import ORIGIN, SECOND, event
 
 from branchpoint.errors import BranchpointError, RecordingError
+from branchpoint.events.event import Event
 from branchpoint.explore.attribution import Attribution, Rates, Removal, _rates
 from branchpoint.explore.draws import Draw
 from branchpoint.explore.future import Job
@@ -18,7 +19,6 @@ from branchpoint.explore.interventions import Happened, Timeline
 from branchpoint.explore.minimise import ddmin
 from branchpoint.explore.recording import Recording
 from branchpoint.guest import wire
-from branchpoint.timeline.events import Event
 
 TICK = wire.TICK
 

@@ -10,9 +10,9 @@ from recordings import event, head
 
 import branchpoint as bp
 from branchpoint.errors import BranchpointError, ContainerError
-from branchpoint.timeline import naming
-from branchpoint.timeline.queries import Where
-from branchpoint.timeline.store import RecordingFiles
+from branchpoint.events import naming
+from branchpoint.events.queries import Where
+from branchpoint.store.files import RecordingFiles
 
 SYSTEM = head().containers
 

@@ -267,7 +267,7 @@ def test_a_stopped_curve_is_the_value_and_the_cell_ends(kernel: Talk, tmp_path: 
 def test_stopping_our_operations_shows_no_insides(kernel: Talk) -> None:
     request = kernel.send(
         "import time\n"
-        "from branchpoint.timeline.events import Event, EventLog, EventSet\n"
+        "from branchpoint.events.event import Event, EventLog, EventSet\n"
         "log = EventLog(); log.append(Event(at=1, source='life'))\n"
         "print('started', flush=True)\n"
         "EventSet(log.columns()).map(lambda event: time.sleep(60))"

@@ -12,9 +12,9 @@ from recordings import ORIGIN, event
 
 from branchpoint import showing
 from branchpoint.errors import BranchpointError, RecordingError
+from branchpoint.events import excerpt
+from branchpoint.events.event import Event, EventLog, EventSet
 from branchpoint.notebook import addresses, completion, printing, session
-from branchpoint.timeline import excerpt
-from branchpoint.timeline.events import Event, EventLog, EventSet
 from branchpoint.timeline.process import Process
 
 CONTAINERS = ["primary.tip-retransmitter.1", "standby.replicator.1"]

@@ -16,8 +16,8 @@ from recordings import pages
 
 from branchpoint.errors import RecordingError
 from branchpoint.machine.pages import hash_pages
-from branchpoint.timeline.frames import FrameFiles
-from branchpoint.timeline.pagestore import CHUNK, MissingPages, PageStore
+from branchpoint.store.frames import FrameFiles
+from branchpoint.store.pagestore import CHUNK, MissingPages, PageStore
 
 
 @pytest.fixture

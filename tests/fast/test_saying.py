@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from branchpoint.events.reports import from_guest
 from branchpoint.guest import wire
-from branchpoint.timeline.reports import from_guest
 
 EXIT = {"code": "1", "signal": "0", "oom": "0", "asked": "0"}
 

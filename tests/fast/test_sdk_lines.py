@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 from imagefiles import TestImage, layer, member
 
 from branchpoint.errors import ComposeError
+from branchpoint.events import sdk
+from branchpoint.events.event import Event
+from branchpoint.events.reports import from_guest
 from branchpoint.guest import wire
 from branchpoint.guest.tree import Tree
 from branchpoint.system import compose
 from branchpoint.system.images import find_images
 from branchpoint.system.layout import system_tree
-from branchpoint.timeline import sdk
-from branchpoint.timeline.events import Event
-from branchpoint.timeline.reports import from_guest
 
 ASSERTION = {
     "hit": True, "must_hit": True, "assert_type": "always", "display_type": "Always",

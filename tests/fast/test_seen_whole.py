@@ -10,8 +10,8 @@ import pytest
 from likelihoods import exit_of, recording
 from recordings import event
 
+from branchpoint.events import listing
 from branchpoint.sharing.report import report
-from branchpoint.timeline import listing
 from branchpoint.timeline.history import Point
 from branchpoint.timeline.recording import Recording
 

@@ -20,8 +20,8 @@ from branchpoint.explore.draws import Draw, Draws, Question
 from branchpoint.guest.files import publish
 from branchpoint.guest.tree import Tree
 from branchpoint.sharing.opening import unpack
+from branchpoint.store.files import Future, RecordingFiles
 from branchpoint.system.archive import open_archive
-from branchpoint.timeline.store import Future, RecordingFiles
 
 QUESTION = Question(failure="exit:*", failure_key="ab", horizon=5, relative=True)
 

@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 from recordings import ORIGIN, RAM, SECOND, checkpoint, event, fill, head, make, pages, state
 
 from branchpoint.errors import DivergenceError, RecordingError
-from branchpoint.timeline import checkpoints, eventfile
-from branchpoint.timeline.checkpoints import AS_BOOTED, Checkpoint
-from branchpoint.timeline.eventfile import BLOCK_EVENTS, EventFile
-from branchpoint.timeline.events import Event, EventSet
-from branchpoint.timeline.pagestore import MissingPages
-from branchpoint.timeline.store import Future, RecordingFiles
+from branchpoint.events.event import Event, EventSet
+from branchpoint.store import checkpoints, eventfile
+from branchpoint.store.checkpoints import AS_BOOTED, Checkpoint
+from branchpoint.store.eventfile import BLOCK_EVENTS, EventFile
+from branchpoint.store.files import Future, RecordingFiles
+from branchpoint.store.pagestore import MissingPages
 
 LAST = ORIGIN + 9 * SECOND
 

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 import branchpoint as bp
 from branchpoint import units
 from branchpoint.cli.words import DURATION, Instant
+from branchpoint.clock import SECOND, to_ns
 from branchpoint.errors import BranchpointError
 from branchpoint.faults.reading import read
 from branchpoint.system import load
 from branchpoint.system.model import System
-from branchpoint.timeline.clock import SECOND, to_ns
 
 WRITTEN = [
     ("1m30s", 90 * SECOND),

@@ -48,7 +48,7 @@ from recordings import ORIGIN
 from branchpoint.explore.allocation import Settings
 from branchpoint.explore.likelihood import ask, collect
 from branchpoint.timeline.history import COMMAND
-from branchpoint.timeline.manifest import Input
+from branchpoint.store.manifest import Input
 run = recording(Path("run.branchpoint"), [exit_of(29.5)])
 """
 VIEWS = [

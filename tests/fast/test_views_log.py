@@ -13,7 +13,7 @@ from manyevents import many
 from recordings import ORIGIN, SECOND, event
 
 import branchpoint as bp
-from branchpoint.timeline.events import Event, EventLog, EventSet
+from branchpoint.events.event import Event, EventLog, EventSet
 from branchpoint.timeline.history import History, Point
 from branchpoint.views import identity
 from branchpoint.views.log import LogView

@@ -14,11 +14,11 @@ from recordings import ORIGIN, SECOND, event
 import branchpoint as bp
 from branchpoint.explore.allocation import Settings
 from branchpoint.explore.likelihood import ask, collect
+from branchpoint.store.files import Future
+from branchpoint.store.manifest import Input
 from branchpoint.timeline.failures import failure
 from branchpoint.timeline.history import COMMAND, Point
-from branchpoint.timeline.manifest import Input
 from branchpoint.timeline.recording import Recording
-from branchpoint.timeline.store import Future
 from branchpoint.views.view import LARGEST, STATIC
 from futures import SYSTEMS
 

@@ -14,10 +14,10 @@ import pytest
 
 import branchpoint as bp
 from branchpoint import bash
+from branchpoint.events.event import Event
 from branchpoint.explore.future import Futures, Job
-from branchpoint.timeline.events import Event
+from branchpoint.store.files import RecordingFiles
 from branchpoint.timeline.failures import failure
-from branchpoint.timeline.store import RecordingFiles
 
 Change = Callable[[Event], list[Event]]
 Forge = Callable[[Change], tuple[bp.Recording, Event]]

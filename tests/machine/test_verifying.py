@@ -12,8 +12,8 @@ import pytest
 from blake3 import blake3
 
 import branchpoint as bp
-from branchpoint.timeline import checkpoints
-from branchpoint.timeline.checkpoints import Checkpoint
+from branchpoint.store import checkpoints
+from branchpoint.store.checkpoints import Checkpoint
 
 DEBUG_REGISTERS = struct.pack(">QQ", 0xFFFF0FF0, 0x400)
 """DR6 and DR7 as a processor has them that never was debugged; DR0 to DR5 stand before them."""

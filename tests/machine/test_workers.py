@@ -17,10 +17,10 @@ import pytest
 from processes import alive, emulators_of, wait_for, workers_of
 
 import branchpoint as bp
+from branchpoint.events.event import Event
 from branchpoint.explore.draws import Draw
 from branchpoint.explore.future import Futures, Job
 from branchpoint.explore.workers import Pool
-from branchpoint.timeline.events import Event
 from branchpoint.timeline.failures import Failure, failure
 
 TENTH = 100_000_000

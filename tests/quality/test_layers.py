@@ -9,11 +9,13 @@ import pytest
 from tree import imports, modules
 
 LAYERS = [
-    {"errors", "progress", "background", "cache", "decoding", "units", "showing"},
+    {"errors", "progress", "background", "cache", "decoding", "units", "showing", "clock"},
     {"machine"},
     {"guest"},
     {"faults"},  # knows nothing of compose files, which name its kinds
     {"system"},
+    {"events"},
+    {"store"},
     {"timeline"},
     {"explore"},
     {"sharing"},

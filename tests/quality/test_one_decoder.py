@@ -29,7 +29,7 @@ OWN = {
     "branchpoint.system.interpolation": "catches the error itself, and names the line",
     "branchpoint.system.layout": "what this program has encoded just before",
     "branchpoint.system.yamltree": "catches the error itself, and names the line",
-    "branchpoint.timeline.pagestore": "gives it to decoding.unpacked, which bounds it",
+    "branchpoint.store.pagestore": "gives it to decoding.unpacked, which bounds it",
     "branchpoint.timeline.screen": "its decoder replaces what is no text",
     "branchpoint.views.view": "a file of this program",
 }

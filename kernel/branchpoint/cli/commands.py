@@ -17,6 +17,7 @@ from branchpoint import progress
 from branchpoint.cache import cache_dir
 from branchpoint.cli import show
 from branchpoint.cli.words import DURATION, FAILURE, INSTANT, INSTANT_HELP, Instant, narrowed
+from branchpoint.clock import Time
 from branchpoint.errors import BranchpointError, ProcessTimeout, RecordingError
 from branchpoint.guest.image import ensure_image
 from branchpoint.guest.snapshot import ensure_snapshot
@@ -25,7 +26,6 @@ from branchpoint.sharing.differences import differences
 from branchpoint.sharing.opening import briefly, unpack
 from branchpoint.sharing.share import remarks
 from branchpoint.system import build, load
-from branchpoint.timeline.clock import Time
 from branchpoint.timeline.failures import Failure
 from branchpoint.timeline.history import MOST_RAW
 

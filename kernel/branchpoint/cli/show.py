@@ -7,11 +7,11 @@ import shlex
 from collections.abc import Iterable
 from typing import Any
 
+from branchpoint.clock import SECOND
 from branchpoint.errors import BranchpointError
-from branchpoint.timeline import listing
-from branchpoint.timeline.clock import SECOND
+from branchpoint.events import listing
+from branchpoint.events.event import Event
 from branchpoint.timeline.containers import Container
-from branchpoint.timeline.events import Event
 from branchpoint.timeline.moment import Moment
 from branchpoint.timeline.recording import Recording
 

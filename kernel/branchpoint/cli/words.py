@@ -9,13 +9,13 @@ from typing import Any
 
 import click
 
+from branchpoint.clock import Time, to_ns
 from branchpoint.errors import BranchpointError, TimeError
-from branchpoint.timeline import naming
-from branchpoint.timeline.clock import Time, to_ns
-from branchpoint.timeline.events import EventSet
+from branchpoint.events import naming
+from branchpoint.events.event import EventSet
+from branchpoint.events.queries import Where
 from branchpoint.timeline.failures import failure
 from branchpoint.timeline.moment import Moment
-from branchpoint.timeline.queries import Where
 from branchpoint.timeline.recording import Recording
 
 INSTANT_HELP = "12.5 (virtual seconds), failure, failure-1s, start+250ms, end, or a moment's id"

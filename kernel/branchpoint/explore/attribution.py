@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from branchpoint.clock import SECOND, format_vtime
 from branchpoint.errors import BranchpointError
+from branchpoint.events import tables
+from branchpoint.events.listing import inert
 from branchpoint.explore import partial
 from branchpoint.explore.draws import Draw
 from branchpoint.explore.exact import LIMIT, Chances, percent, perfect, together
@@ -19,11 +22,8 @@ from branchpoint.explore.interventions import Happened, Timeline
 from branchpoint.explore.likelihood import question_of
 from branchpoint.explore.proportion import difference, wilson
 from branchpoint.explore.trials import Interrupted, Trials
-from branchpoint.timeline import tables
 from branchpoint.timeline.branch import Branch
-from branchpoint.timeline.clock import SECOND, format_vtime
 from branchpoint.timeline.failures import Failure
-from branchpoint.timeline.listing import inert
 from branchpoint.timeline.recording import Recording
 
 if TYPE_CHECKING:

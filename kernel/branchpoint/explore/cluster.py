@@ -24,7 +24,7 @@ from branchpoint.explore.messages import Setup, setup_for, unpacked
 from branchpoint.explore.waiting import Waiting
 from branchpoint.explore.workers import Pool
 from branchpoint.timeline.failures import Failure
-from branchpoint.timeline.record import open_recording
+from branchpoint.timeline.recorder.record import open_recording
 from branchpoint.timeline.recording import Recording
 from branchpoint.timeline.seeds import NOISE
 

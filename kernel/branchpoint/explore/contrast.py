@@ -12,12 +12,12 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from branchpoint.errors import BranchpointError
+from branchpoint.events import tables
+from branchpoint.events.listing import inert
 from branchpoint.explore.draws import Draw
 from branchpoint.explore.exact import LIMIT, Chances, percent, perfect
 from branchpoint.explore.proportion import difference
 from branchpoint.explore.stretches import Seen, equal_stretches
-from branchpoint.timeline import tables
-from branchpoint.timeline.listing import inert
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,15 +9,15 @@ from functools import cached_property
 from math import floor, log10
 from typing import TYPE_CHECKING, Any
 
+from branchpoint.clock import SECOND, format_vtime, to_ns
 from branchpoint.errors import BranchpointError
+from branchpoint.events.event import EventSet
 from branchpoint.explore import stopping
 from branchpoint.explore.contrast import Contrast, contrast
 from branchpoint.explore.draws import Draw, Question
 from branchpoint.explore.proportion import LEVEL
 from branchpoint.explore.steps import EVIDENCE, Step, Steps
 from branchpoint.timeline.branch import Branch
-from branchpoint.timeline.clock import SECOND, format_vtime, to_ns
-from branchpoint.timeline.events import EventSet
 from branchpoint.timeline.moment import Moment
 from branchpoint.timeline.recording import Recording
 from branchpoint.timeline.seeds import NOISE

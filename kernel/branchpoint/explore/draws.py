@@ -20,10 +20,10 @@ from msgspec import Meta, Struct
 
 from branchpoint.decoding import Malformed, from_json
 from branchpoint.errors import RecordingError
-from branchpoint.timeline import disk
-from branchpoint.timeline.ledger import Ledger
-from branchpoint.timeline.manifest import Ns
-from branchpoint.timeline.store import RecordingFiles
+from branchpoint.store import disk
+from branchpoint.store.files import RecordingFiles
+from branchpoint.store.ledger import Ledger
+from branchpoint.store.manifest import Ns
 
 FOLDER = "curves"
 MOST_CAUSES = 256  # of one draw

@@ -18,21 +18,21 @@ from typing import Any
 import msgspec
 from blake3 import blake3
 
+from branchpoint.clock import format_vtime
 from branchpoint.errors import BranchpointError, GuestEnded, MachineError
+from branchpoint.events.event import LOG, Event
+from branchpoint.events.reports import end_of_machine
 from branchpoint.explore.draws import LONGEST_CAUSE, MOST_CAUSES, Draw
 from branchpoint.guest import wire
+from branchpoint.store.manifest import Input, Ns
 from branchpoint.timeline import checking
 from branchpoint.timeline.bounding import Bound
-from branchpoint.timeline.clock import format_vtime
 from branchpoint.timeline.echo import Echo, news
-from branchpoint.timeline.events import LOG, Event
 from branchpoint.timeline.failures import Failure
 from branchpoint.timeline.history import COMMAND, History, Point, Start
 from branchpoint.timeline.judges import Judge, Stretch
-from branchpoint.timeline.manifest import Input, Ns
 from branchpoint.timeline.player import Player
 from branchpoint.timeline.recording import Recording
-from branchpoint.timeline.reports import end_of_machine
 from branchpoint.timeline.seeds import NOISE, seeding
 
 _FORKS = 64  # whose judges are kept

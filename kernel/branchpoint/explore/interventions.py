@@ -14,13 +14,13 @@ from typing import Any
 
 from branchpoint.decoding import whole
 from branchpoint.errors import BranchpointError
+from branchpoint.events.listing import inert
 from branchpoint.explore.future import Job
 from branchpoint.guest import wire
+from branchpoint.store.manifest import Input
 from branchpoint.timeline.branch import Branch
 from branchpoint.timeline.faulting import named
 from branchpoint.timeline.history import FAULT
-from branchpoint.timeline.listing import inert
-from branchpoint.timeline.manifest import Input
 from branchpoint.timeline.moment import Moment
 from branchpoint.timeline.recording import Recording
 from branchpoint.timeline.seeds import seeding

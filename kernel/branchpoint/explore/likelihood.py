@@ -7,7 +7,9 @@ from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from branchpoint import progress
+from branchpoint.clock import SECOND, format_vtime, to_ns
 from branchpoint.errors import BranchpointError
+from branchpoint.events import naming
 from branchpoint.explore import partial
 from branchpoint.explore.allocation import Allocation, Job, Settings
 from branchpoint.explore.cluster import open_pool
@@ -15,8 +17,6 @@ from branchpoint.explore.curve import Curve
 from branchpoint.explore.curves import draws_of
 from branchpoint.explore.draws import Draw, Question
 from branchpoint.explore.live import Showing
-from branchpoint.timeline import naming
-from branchpoint.timeline.clock import SECOND, format_vtime, to_ns
 from branchpoint.timeline.failures import Failure
 from branchpoint.timeline.failures import failure as failure_of
 from branchpoint.timeline.judges import Stretch

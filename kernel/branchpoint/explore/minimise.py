@@ -8,16 +8,16 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
 
+from branchpoint.clock import SECOND
 from branchpoint.errors import BranchpointError, RecordingError
 from branchpoint.explore.attribution import Case, check_skipped
 from branchpoint.explore.interventions import Happened
 from branchpoint.explore.partial import AGAIN
 from branchpoint.explore.trials import Interrupted, Trials
-from branchpoint.timeline.clock import SECOND
 from branchpoint.timeline.failures import Failure
 from branchpoint.timeline.judges import Stretch
+from branchpoint.timeline.recorder.rerecord import R, rerecord
 from branchpoint.timeline.recording import Recording
-from branchpoint.timeline.rerecord import R, rerecord
 
 _AFTER = 2 * SECOND  # ns that the new recording goes on after the failure
 

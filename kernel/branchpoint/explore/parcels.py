@@ -22,8 +22,8 @@ from branchpoint import decoding
 from branchpoint.cache import cache_dir, disk_errors
 from branchpoint.errors import RecordingError
 from branchpoint.guest import files, image
+from branchpoint.store import manifest
 from branchpoint.system import layout
-from branchpoint.timeline import manifest
 from branchpoint.timeline.recording import Recording
 
 PIECE = 8 << 20  # bytes that are sent at once

@@ -13,10 +13,10 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from PIL import Image  # of matplotlib, which writes its own PNG with it
 
+from branchpoint.clock import SECOND
+from branchpoint.events.event import Event, EventSet
+from branchpoint.events.listing import inert
 from branchpoint.explore.curve import Curve
-from branchpoint.timeline.clock import SECOND
-from branchpoint.timeline.events import Event, EventSet
-from branchpoint.timeline.listing import inert
 
 _WIDTH, _HEIGHT = 7.2, 3.9  # inches
 _DPI = 144

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from branchpoint.events.event import EventSet
+from branchpoint.events.queries import Query
 from branchpoint.explore.attribution import Attribution, attribute
 from branchpoint.explore.contrast import Contrast
 from branchpoint.explore.curve import Curve
@@ -13,12 +15,10 @@ from branchpoint.explore.likelihood import likelihood
 from branchpoint.explore.minimise import minimise
 from branchpoint.explore.rarity import Rarity, how_rare
 from branchpoint.explore.sample import contrast_off
-from branchpoint.timeline import record as recorder
 from branchpoint.timeline import recording as timeline
-from branchpoint.timeline.events import EventSet
 from branchpoint.timeline.failures import Failure
 from branchpoint.timeline.failures import failure as failure_of
-from branchpoint.timeline.queries import Query
+from branchpoint.timeline.recorder import record as recorder
 
 
 class Recording(timeline.Recording):

@@ -18,7 +18,7 @@ from pathlib import Path
 from branchpoint.errors import BranchpointError
 from branchpoint.explore.future import Futures, Job
 from branchpoint.explore.messages import Answer, Ask, Link, Problem, Ready, Setup, unpacked
-from branchpoint.timeline.record import open_recording
+from branchpoint.timeline.recorder.record import open_recording
 from branchpoint.timeline.recording import Recording
 
 MOST_PAGES = 1 << 30  # bytes of memory pages kept for the states of forks, before starting afresh

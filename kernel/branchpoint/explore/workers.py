@@ -16,12 +16,12 @@ from typing import BinaryIO, Self
 
 import branchpoint.errors
 from branchpoint import progress
+from branchpoint.clock import format_vtime
 from branchpoint.errors import BranchpointError, MachineError
 from branchpoint.explore.draws import Draw
 from branchpoint.explore.future import Job, Outcome, Shares
 from branchpoint.explore.messages import Answer, Ask, Link, Problem, setup_for
 from branchpoint.explore.waiting import Waiting
-from branchpoint.timeline.clock import format_vtime
 from branchpoint.timeline.failures import Failure
 from branchpoint.timeline.recording import Recording
 from branchpoint.timeline.seeds import NOISE

@@ -12,8 +12,8 @@ import builtins
 from typing import Any
 
 from branchpoint import showing
+from branchpoint.events.excerpt import excerpt
 from branchpoint.notebook.aside import on_main
-from branchpoint.timeline.excerpt import excerpt
 from branchpoint.timeline.process import Process
 
 _followed: dict[Process, int] = {}  # how many lines of it were printed

@@ -16,9 +16,9 @@ from weakref import WeakKeyDictionary, WeakValueDictionary, ref
 
 import branchpoint as bp
 from branchpoint.background import Job, jobs
-from branchpoint.timeline.clock import SECOND
+from branchpoint.clock import SECOND
+from branchpoint.store.files import Future
 from branchpoint.timeline.history import History
-from branchpoint.timeline.store import Future
 from branchpoint.views.tree import title_of
 
 _MARKS = 200  # of one recording

@@ -16,9 +16,9 @@ from msgspec import Meta, Struct
 
 from branchpoint.errors import RecordingError
 from branchpoint.sharing import archive
-from branchpoint.timeline import manifest
-from branchpoint.timeline.manifest import Engine, Machine, Ns
-from branchpoint.timeline.sealed import NewerFormat, Sealed
+from branchpoint.store import manifest
+from branchpoint.store.manifest import Engine, Machine, Ns
+from branchpoint.store.sealed import NewerFormat, Sealed
 
 FORMAT = 1
 NAME = "bundle.json"

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from branchpoint.timeline import disk
+from branchpoint.store import disk
 
 
 @contextlib.contextmanager

@@ -17,8 +17,8 @@ from blake3 import blake3
 from branchpoint.cache import cache_dir
 from branchpoint.guest import files, image, snapshot
 from branchpoint.sharing.contents import Contents
+from branchpoint.store.manifest import Engine
 from branchpoint.system import layout
-from branchpoint.timeline.manifest import Engine
 
 
 class Installation:

@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from branchpoint.timeline.clock import format_vtime
-from branchpoint.timeline.events import LOG, Columns, Event
-from branchpoint.timeline.listing import inert
+from branchpoint.clock import format_vtime
+from branchpoint.events.event import LOG, Columns, Event
+from branchpoint.events.listing import inert
 from branchpoint.timeline.recording import Recording
 
 GUEST = "(guest)"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from branchpoint.timeline.events import Event
+from branchpoint.events.event import Event
 from branchpoint.timeline.recording import Recording
 
 

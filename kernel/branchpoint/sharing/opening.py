@@ -22,7 +22,7 @@ from branchpoint.sharing import archive, contents, hygiene, mistaken
 from branchpoint.sharing.contents import Contents, Part
 from branchpoint.sharing.differences import differences
 from branchpoint.sharing.installing import Installation
-from branchpoint.timeline import disk, manifest
+from branchpoint.store import disk, manifest
 from branchpoint.timeline import recording as timeline
 
 SUFFIX = ".branchpoint"

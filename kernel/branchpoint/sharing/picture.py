@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.axes import Axes
 
+from branchpoint.clock import SECOND
+from branchpoint.events import listing
 from branchpoint.explore import plot
 from branchpoint.explore.curve import Curve
 from branchpoint.sharing.lanes import Lanes
-from branchpoint.timeline import listing
-from branchpoint.timeline.clock import SECOND
 
 WIDTH = 860
 """Pixels in which a page shows it."""

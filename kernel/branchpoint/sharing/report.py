@@ -10,12 +10,12 @@ from base64 import b64encode
 from collections.abc import Iterable, Iterator, Mapping
 from html import escape
 
+from branchpoint.clock import SECOND, format_vtime
+from branchpoint.events import listing
+from branchpoint.events.event import Event, EventSet
 from branchpoint.explore import curves, plot
 from branchpoint.sharing import picture
 from branchpoint.sharing.lanes import Lanes
-from branchpoint.timeline import listing
-from branchpoint.timeline.clock import SECOND, format_vtime
-from branchpoint.timeline.events import Event, EventSet
 from branchpoint.timeline.packets import Packets
 from branchpoint.timeline.recording import Recording
 

@@ -24,8 +24,8 @@ from branchpoint.guest import image
 from branchpoint.sharing import archive, contents, hygiene
 from branchpoint.sharing.contents import Boot, Contents, Part, Symbols
 from branchpoint.sharing.files import replacing
-from branchpoint.timeline import disk, manifest
-from branchpoint.timeline.record import this_engine
+from branchpoint.store import disk, manifest
+from branchpoint.timeline.recorder.record import this_engine
 from branchpoint.timeline.recording import Recording
 
 SUFFIX = ".bpz"

@@ -12,10 +12,10 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
+from branchpoint.clock import SECOND, format_vtime
+from branchpoint.events.listing import inert
 from branchpoint.explore import curves
 from branchpoint.sharing.occurrences import faults, lives
-from branchpoint.timeline.clock import SECOND, format_vtime
-from branchpoint.timeline.listing import inert
 from branchpoint.timeline.recording import Recording
 
 _TEXT = 1000  # characters of a line

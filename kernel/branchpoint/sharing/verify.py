@@ -12,12 +12,12 @@ from pathlib import Path
 
 from branchpoint import progress
 from branchpoint.errors import DivergenceError, MachineError
+from branchpoint.events.listing import inert
 from branchpoint.machine.state import State
 from branchpoint.sharing.differences import differences
 from branchpoint.sharing.opening import briefly
 from branchpoint.sharing.restoring import Restoring, Stretch
 from branchpoint.timeline.branch import Branch
-from branchpoint.timeline.listing import inert
 from branchpoint.timeline.recording import Recording
 
 _SHOWN = 200  # characters of an event in a report

@@ -15,9 +15,9 @@ from collections import deque
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from branchpoint.events.event import LOG, Columns, Event
+from branchpoint.events.reports import from_guest
 from branchpoint.guest import wire
-from branchpoint.timeline.events import LOG, Columns, Event
-from branchpoint.timeline.reports import from_guest
 
 HEAD = 1 << 20
 """Bytes of the output of one command that are kept as events, from its beginning."""

@@ -8,16 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from branchpoint import showing
+from branchpoint.clock import Time, format_vtime
 from branchpoint.errors import BranchpointError, ContainerError
+from branchpoint.events import naming
+from branchpoint.events.event import Event, EventSet
+from branchpoint.events.queries import Query, parse_query
 from branchpoint.guest import wire
-from branchpoint.timeline import checking, containers, naming
+from branchpoint.store.manifest import Input
+from branchpoint.timeline import checking, containers
 from branchpoint.timeline.checking import Checked
-from branchpoint.timeline.clock import Time, format_vtime
-from branchpoint.timeline.events import Event, EventSet
 from branchpoint.timeline.history import COMMAND, FAULT, History
-from branchpoint.timeline.manifest import Input
 from branchpoint.timeline.moment import Moment, duration
-from branchpoint.timeline.queries import Query, parse_query
 from branchpoint.timeline.seeds import noise_of, seeding
 
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from branchpoint.errors import BranchpointError, DivergenceError
+from branchpoint.events.event import EventLog
 from branchpoint.guest import wire
-from branchpoint.timeline.events import EventLog
 from branchpoint.timeline.history import COMMAND, History, Point, Start
 
 if TYPE_CHECKING:

@@ -9,8 +9,9 @@ from typing import Protocol, TypeVar, overload
 from blake3 import blake3
 
 from branchpoint.errors import ContainerError
-from branchpoint.timeline import manifest, tables
-from branchpoint.timeline.events import Columns, EventSet
+from branchpoint.events import tables
+from branchpoint.events.event import Columns, EventSet
+from branchpoint.store import manifest
 
 
 class _Named(Protocol):

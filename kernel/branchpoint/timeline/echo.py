@@ -11,10 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from branchpoint.events.event import Columns, Event, EventLog
+from branchpoint.events.listing import inert
 from branchpoint.guest import wire
-from branchpoint.timeline.eventfile import Gap
-from branchpoint.timeline.events import Columns, Event, EventLog
-from branchpoint.timeline.listing import inert
+from branchpoint.store.eventfile import Gap
 
 _TELLING = wire.TICK
 """ns before the end of a replay in which an event may have begun that is only heard after it."""

@@ -19,9 +19,10 @@ from typing import Any
 
 from blake3 import blake3
 
+from branchpoint.clock import to_ns
 from branchpoint.errors import BranchpointError
-from branchpoint.timeline.clock import to_ns
-from branchpoint.timeline.events import Event, EventSet
+from branchpoint.events.event import Event, EventSet
+from branchpoint.events.queries import Query, Where, achieved, parse_query, violated
 from branchpoint.timeline.judges import (
     CheckJudge,
     CombinedJudge,
@@ -31,7 +32,6 @@ from branchpoint.timeline.judges import (
     QueryJudge,
     Stretch,
 )
-from branchpoint.timeline.queries import Query, Where, achieved, parse_query, violated
 
 _PATIENCE = 60  # virtual seconds that a command of a failure may take
 _DEEPEST = 12  # levels of things in things that a key covers

@@ -10,15 +10,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from branchpoint.clock import format_vtime
 from branchpoint.decoding import whole
 from branchpoint.faults import plan as plans
 from branchpoint.faults.kinds import FOREVER, GUEST, KINDS, Target
 from branchpoint.faults.reading import Reader, read
 from branchpoint.faults.settings import NOTHING, Settings
 from branchpoint.guest import wire
-from branchpoint.timeline.clock import format_vtime
+from branchpoint.store.manifest import Container, Input
 from branchpoint.timeline.history import FAULT, SETUP, History
-from branchpoint.timeline.manifest import Container, Input
 from branchpoint.timeline.moment import duration
 
 if TYPE_CHECKING:

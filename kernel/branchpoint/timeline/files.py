@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from branchpoint.errors import BranchpointError, ContainerError
-from branchpoint.timeline import disk
-from branchpoint.timeline.events import Event
+from branchpoint.events.event import Event
+from branchpoint.store import disk
 
 if TYPE_CHECKING:
     from branchpoint.timeline.branch import Branch

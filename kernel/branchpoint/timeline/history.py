@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import NamedTuple
 
+from branchpoint.events.event import EventLog
 from branchpoint.guest.wire import TTY, Raw
 from branchpoint.machine.state import State
+from branchpoint.store.manifest import Input
 from branchpoint.timeline.bounding import Bound
-from branchpoint.timeline.events import EventLog
-from branchpoint.timeline.manifest import Input
 
 MOST_RAW = 1 << 30
 """Bytes of a stream of a command in raw mode that are kept, from its beginning."""

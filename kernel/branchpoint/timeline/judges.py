@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Self
 
+from branchpoint.clock import format_vtime
 from branchpoint.errors import BranchpointError, ContainerError
+from branchpoint.events.event import Columns, Event
+from branchpoint.events.queries import Between, Query
 from branchpoint.guest import wire
-from branchpoint.timeline.clock import format_vtime
-from branchpoint.timeline.events import Columns, Event
+from branchpoint.store.manifest import Input
 from branchpoint.timeline.history import COMMAND
-from branchpoint.timeline.manifest import Input
-from branchpoint.timeline.queries import Between, Query
 
 
 @dataclass(frozen=True)

@@ -5,16 +5,16 @@ from __future__ import annotations
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
+from branchpoint.clock import Time, format_vtime, to_ns
 from branchpoint.errors import BranchpointError, TimeError
+from branchpoint.events.event import EventSet, cut
 from branchpoint.timeline import containers
-from branchpoint.timeline.clock import Time, format_vtime, to_ns
-from branchpoint.timeline.events import EventSet, cut
 from branchpoint.timeline.history import History, Point
 from branchpoint.timeline.seeds import noise_of, seeding
 
 if TYPE_CHECKING:
+    from branchpoint.store.manifest import Input
     from branchpoint.timeline.branch import Branch
-    from branchpoint.timeline.manifest import Input
     from branchpoint.timeline.packets import Packets
     from branchpoint.timeline.recording import Recording
 

@@ -14,9 +14,9 @@ from pathlib import Path
 from weakref import WeakValueDictionary, finalize
 
 from branchpoint.guest.snapshot import Snapshot
+from branchpoint.store.files import Future, RecordingFiles
 from branchpoint.timeline.history import History, Point
 from branchpoint.timeline.replayer import Replayer
-from branchpoint.timeline.store import Future, RecordingFiles
 
 lock = threading.RLock()
 """Held from finding what is open to holding it, so that it does not end in between.

@@ -26,11 +26,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple, overload
 import dpkt
 
 from branchpoint import showing
+from branchpoint.clock import SECOND, format_vtime
 from branchpoint.decoding import whole
 from branchpoint.errors import BranchpointError
-from branchpoint.timeline import containers, dissecting, tables
-from branchpoint.timeline.clock import SECOND, format_vtime
-from branchpoint.timeline.events import Event
+from branchpoint.events import tables
+from branchpoint.events.event import Event
+from branchpoint.timeline import containers, dissecting
 from branchpoint.timeline.files import branch_aside, has_ended, write_here
 from branchpoint.timeline.moment import duration
 

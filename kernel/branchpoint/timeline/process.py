@@ -8,14 +8,14 @@ from collections.abc import Iterable, Mapping
 from html import escape
 from typing import Any
 
+from branchpoint.clock import Time, format_vtime
 from branchpoint.errors import BranchpointError, ContainerError, ProcessTimeout
+from branchpoint.events.event import Event, EventSet
+from branchpoint.events.excerpt import excerpt
+from branchpoint.events.listing import inert
 from branchpoint.timeline.bounding import CUT
 from branchpoint.timeline.branch import HOST, Branch
-from branchpoint.timeline.clock import Time, format_vtime
-from branchpoint.timeline.events import Event, EventSet
-from branchpoint.timeline.excerpt import excerpt
 from branchpoint.timeline.files import has_ended
-from branchpoint.timeline.listing import inert
 from branchpoint.timeline.moment import Moment, duration
 
 _PATIENCE = 60  # virtual seconds

@@ -12,23 +12,23 @@ import msgspec
 from blake3 import blake3
 
 from branchpoint import showing
+from branchpoint.clock import format_vtime, to_ns
 from branchpoint.errors import BranchpointError, RecordingError, TimeError
+from branchpoint.events import naming
+from branchpoint.events.event import Columns, EventSet
+from branchpoint.events.queries import Where
 from branchpoint.guest.snapshot import Snapshot
-from branchpoint.timeline import naming
-from branchpoint.timeline.clock import format_vtime, to_ns
+from branchpoint.store.files import Future, RecordingFiles
+from branchpoint.store.manifest import Input, Manifest
 from branchpoint.timeline.containers import Containers
-from branchpoint.timeline.events import Columns, EventSet
 from branchpoint.timeline.history import History, Point
-from branchpoint.timeline.manifest import Input, Manifest
 from branchpoint.timeline.moment import Moment
 from branchpoint.timeline.openings import Shared
-from branchpoint.timeline.queries import Where
 from branchpoint.timeline.seeds import seed_of, seeding
-from branchpoint.timeline.store import Future, RecordingFiles
 
 if TYPE_CHECKING:
+    from branchpoint.events.comparing import Comparison
     from branchpoint.timeline.branch import Branch
-    from branchpoint.timeline.comparing import Comparison
 
 _MAIN = "main"  # the recording itself, in ids
 _SEEDED = "~"  # between the fork and the seed of a branch, in ids
@@ -183,7 +183,7 @@ class Recording:
         ``a`` and ``b`` are branches, moments or ids of moments. Events are the same when type,
         container, stream and text are; numbers in texts do not count unless ``numbers`` is true.
         """
-        from branchpoint.timeline.comparing import Comparison
+        from branchpoint.events.comparing import Comparison
 
         ends = [getattr(x, "end", x) if not isinstance(x, str) else self.at(x) for x in (a, b)]
         one, other = (self.at(x) if not isinstance(x, Moment) else x for x in ends)

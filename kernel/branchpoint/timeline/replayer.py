@@ -11,23 +11,23 @@ from pathlib import Path
 import numpy as np
 
 from branchpoint import progress
+from branchpoint.clock import format_vtime
 from branchpoint.errors import DivergenceError, GuestEnded, MachineError, RecordingError
+from branchpoint.events.event import Event
+from branchpoint.events.reports import END, end_of_machine
 from branchpoint.guest import wire
 from branchpoint.guest.snapshot import Snapshot
 from branchpoint.machine.computer import Computer, Cures
 from branchpoint.machine.pages import TEMPLATE, PagePool
 from branchpoint.machine.state import State
+from branchpoint.store.checkpoints import AS_BOOTED, Checkpoint
+from branchpoint.store.eventfile import Gap
+from branchpoint.store.files import RecordingFiles
 from branchpoint.timeline import checking
 from branchpoint.timeline.bounding import Bound
-from branchpoint.timeline.checkpoints import AS_BOOTED, Checkpoint
-from branchpoint.timeline.clock import format_vtime
 from branchpoint.timeline.echo import Echo, Otherwise, news
-from branchpoint.timeline.eventfile import Gap
-from branchpoint.timeline.events import Event
 from branchpoint.timeline.history import History, Point, Start
 from branchpoint.timeline.player import Player
-from branchpoint.timeline.reports import END, end_of_machine
-from branchpoint.timeline.store import RecordingFiles
 
 _PLAYERS = 2  # emulators kept; each has at most the machine's memory to itself
 _NEAR = 50_000_000  # ns of replay that cost about as much as restoring a state

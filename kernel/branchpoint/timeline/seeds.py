@@ -12,10 +12,10 @@ from typing import Any
 
 from blake3 import blake3
 
+from branchpoint.clock import to_ns
 from branchpoint.errors import BranchpointError
 from branchpoint.guest import wire
-from branchpoint.timeline.clock import to_ns
-from branchpoint.timeline.manifest import Input
+from branchpoint.store.manifest import Input
 
 SEED = "seed"
 """The kind of the inputs made here."""

@@ -21,16 +21,16 @@ from threading import Lock
 
 from branchpoint import progress
 from branchpoint.errors import MachineError
+from branchpoint.events.event import LOG, Event
+from branchpoint.events.reports import from_guest
 from branchpoint.guest import wire
 from branchpoint.machine.computer import Computer, Cures
 from branchpoint.machine.state import State
-from branchpoint.timeline.events import LOG, Event
+from branchpoint.store.manifest import Input
 from branchpoint.timeline.history import COMMAND, History
-from branchpoint.timeline.manifest import Input
 from branchpoint.timeline.player import Player
 from branchpoint.timeline.recording import Recording
 from branchpoint.timeline.replayer import Replayer
-from branchpoint.timeline.reports import from_guest
 
 LOST = "LOST"
 """What a probe says when something is not as it left it."""

@@ -7,7 +7,7 @@ import textwrap
 from collections import Counter
 from dataclasses import dataclass
 
-from branchpoint.timeline.events import LOG
+from branchpoint.events.event import LOG
 from branchpoint.timeline.recording import Recording
 from branchpoint.torture.branches import LOST
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from branchpoint import showing
+from branchpoint.events.event import EventSet
 from branchpoint.timeline.branch import Branch
-from branchpoint.timeline.events import EventSet
 from branchpoint.timeline.recording import Recording
 
 if TYPE_CHECKING:
-    from branchpoint.timeline.comparing import Comparison
+    from branchpoint.events.comparing import Comparison
     from branchpoint.timeline.packets import Packets
     from branchpoint.timeline.terminal import Terminal
     from branchpoint.views.compare import ComparisonView

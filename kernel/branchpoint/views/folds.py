@@ -13,8 +13,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from branchpoint.timeline.events import LOG, Columns, EventLog
-from branchpoint.timeline.queries import Positions
+from branchpoint.events.event import LOG, Columns, EventLog
+from branchpoint.events.queries import Positions
 
 KERNEL = "kernel"
 SAME = "same"

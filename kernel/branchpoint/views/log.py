@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import traitlets
 
+from branchpoint.clock import format_vtime
 from branchpoint.errors import BranchpointError
-from branchpoint.timeline import tables
-from branchpoint.timeline.clock import format_vtime
-from branchpoint.timeline.events import LOG, Event, EventSet
-from branchpoint.timeline.listing import inert, name
+from branchpoint.events import tables
+from branchpoint.events.event import LOG, Event, EventSet
+from branchpoint.events.listing import inert, name
+from branchpoint.events.queries import Positions, Where
 from branchpoint.timeline.moment import Moment
-from branchpoint.timeline.queries import Positions, Where
 from branchpoint.views.folds import KERNEL, Fold, Folds, only_kernel
 from branchpoint.views.rows import FIRST, SearchView
 from branchpoint.views.selection import HOW, Filter, Lowered, Nearby, Selection, facets

@@ -6,12 +6,12 @@ from typing import Any
 
 import traitlets
 
+from branchpoint.clock import SECOND, format_vtime
 from branchpoint.errors import BranchpointError
+from branchpoint.events import tables
 from branchpoint.explore import curves
 from branchpoint.explore.draws import Draw
-from branchpoint.timeline import tables
 from branchpoint.timeline.branch import Branch
-from branchpoint.timeline.clock import SECOND, format_vtime
 from branchpoint.timeline.failures import failure as failure_of
 from branchpoint.timeline.moment import Moment
 from branchpoint.timeline.recording import Recording

@@ -7,9 +7,10 @@ from typing import Any
 
 import traitlets
 
+from branchpoint.clock import format_vtime
 from branchpoint.errors import TimeError
-from branchpoint.timeline import dissecting, tables
-from branchpoint.timeline.clock import format_vtime
+from branchpoint.events import tables
+from branchpoint.timeline import dissecting
 from branchpoint.timeline.moment import Moment
 from branchpoint.timeline.packets import Packet, Packets
 from branchpoint.views.rows import SearchView

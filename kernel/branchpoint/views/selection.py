@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from branchpoint.errors import BranchpointError
-from branchpoint.timeline.events import Columns, EventSet
-from branchpoint.timeline.queries import Positions, Where, parse_query
+from branchpoint.events.event import Columns, EventSet
+from branchpoint.events.queries import Positions, Where, parse_query
 
 _BLOCK = 16_384  # events between two looks at the clock
 _KINDS = ("exit", "log", "event", "sdk")  # that parse_query knows

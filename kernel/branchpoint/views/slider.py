@@ -6,8 +6,8 @@ from typing import Any
 
 import ipywidgets
 
+from branchpoint.clock import SECOND
 from branchpoint.timeline.branch import Branch
-from branchpoint.timeline.clock import SECOND
 from branchpoint.timeline.moment import Moment
 from branchpoint.timeline.recording import Recording
 

@@ -15,8 +15,8 @@ from typing import Any
 
 import traitlets
 
-from branchpoint.timeline.clock import format_vtime
-from branchpoint.timeline.listing import inert
+from branchpoint.clock import format_vtime
+from branchpoint.events.listing import inert
 from branchpoint.timeline.terminal import Terminal
 from branchpoint.views.clock import clock_of
 from branchpoint.views.view import View, bundle

@@ -11,20 +11,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import traitlets
 
+from branchpoint.clock import SECOND, format_vtime
+from branchpoint.events import tables
+from branchpoint.events.listing import inert, name
 from branchpoint.explore import curves
 from branchpoint.explore.curve import Curve
 from branchpoint.sharing.lanes import MOST_COLUMNS, Lanes, told
-from branchpoint.timeline import tables
 from branchpoint.timeline.branch import Branch
-from branchpoint.timeline.clock import SECOND, format_vtime
-from branchpoint.timeline.listing import inert, name
 from branchpoint.timeline.moment import Moment
 from branchpoint.timeline.recording import Recording
 from branchpoint.views.log import LogView
 from branchpoint.views.view import View, bundle
 
 if TYPE_CHECKING:
-    from branchpoint.timeline.events import EventSet
+    from branchpoint.events.event import EventSet
 
 _COLUMNS = 800  # of the first picture, before the browser says how wide it is
 _LEAST = 1000  # ns that a picture shows

@@ -11,18 +11,18 @@ from weakref import ReferenceType, ref
 import msgspec
 from blake3 import blake3
 
+from branchpoint.clock import format_vtime
+from branchpoint.events.event import cut
+from branchpoint.events.listing import inert
 from branchpoint.explore.curve import Curve
 from branchpoint.explore.draws import Draw
-from branchpoint.timeline.clock import format_vtime
-from branchpoint.timeline.events import cut
+from branchpoint.store.files import Future
+from branchpoint.store.manifest import Input
 from branchpoint.timeline.failures import Failure
 from branchpoint.timeline.history import History
 from branchpoint.timeline.judges import Stretch
-from branchpoint.timeline.listing import inert
-from branchpoint.timeline.manifest import Input
 from branchpoint.timeline.recording import Recording
 from branchpoint.timeline.seeds import seed_of
-from branchpoint.timeline.store import Future
 
 MOST = 400
 """Nodes of a tree; of curves, all futures off one moment are one node."""

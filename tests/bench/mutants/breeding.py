@@ -21,13 +21,13 @@ import msgspec
 import zstandard
 from blake3 import blake3
 
+from branchpoint.events.event import Event
 from branchpoint.explore.draws import Question
 from branchpoint.sharing import archive, contents
-from branchpoint.timeline.checkpoints import _HEAD as CHECKPOINT
-from branchpoint.timeline.eventfile import _HEAD as BLOCK
-from branchpoint.timeline.eventfile import EventFile
-from branchpoint.timeline.events import Event
-from branchpoint.timeline.frames import _HEADER, _SIGNED
+from branchpoint.store.checkpoints import _HEAD as CHECKPOINT
+from branchpoint.store.eventfile import _HEAD as BLOCK
+from branchpoint.store.eventfile import EventFile
+from branchpoint.store.frames import _HEADER, _SIGNED
 from mutants.harm import changed, changed_json, harmed, patched, sealed
 
 Files = dict[str, bytes]

@@ -240,7 +240,7 @@ def written(document: Any) -> bytes:
 
 
 def sealed(name: str, document: Any, whole: bool = True) -> bytes:
-    """A file whose digest fits whatever is in it (see :mod:`branchpoint.timeline.sealed`)."""
+    """A file whose digest fits whatever is in it (see :mod:`branchpoint.store.sealed`)."""
     rest = f'",\n"{name}": '.encode() + written(document) + b"}\n"
     digest = blake3(rest).hexdigest() if whole else "0" * 64
     return b'{"blake3": "' + digest.encode() + rest

@@ -18,16 +18,16 @@ import numpy as np
 from blake3 import blake3
 
 import branchpoint as bp
+from branchpoint.events.event import Event
 from branchpoint.guest import debian, image, wire
 from branchpoint.guest.snapshot import Snapshot
 from branchpoint.machine.computer import Spec
 from branchpoint.machine.pages import PAGE, TEMPLATE, hash_pages
 from branchpoint.machine.state import State
-from branchpoint.timeline import manifest
-from branchpoint.timeline.events import Event
-from branchpoint.timeline.manifest import Machine
+from branchpoint.store import manifest
+from branchpoint.store.files import RecordingFiles
+from branchpoint.store.manifest import Machine
 from branchpoint.timeline.recording import Recording
-from branchpoint.timeline.store import RecordingFiles
 from mutants import breeding
 from mutants.breeding import Bundle, Files
 from mutants.frames import Drained

@@ -19,11 +19,11 @@ from branchpoint.explore import curves
 from branchpoint.sharing import hygiene
 from branchpoint.sharing.opening import unpack
 from branchpoint.sharing.share import remarks
+from branchpoint.store.eventfile import EventFile
 from branchpoint.system import compose
 from branchpoint.system.images import find_images
 from branchpoint.system.layout import system_tree
 from branchpoint.timeline import containers, terminal
-from branchpoint.timeline.eventfile import EventFile
 from branchpoint.timeline.failures import failure
 from branchpoint.timeline.history import History
 from branchpoint.timeline.packets import Clock, Packets

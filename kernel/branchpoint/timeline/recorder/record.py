@@ -7,22 +7,24 @@ from pathlib import Path
 from typing import Any
 
 from branchpoint import progress
+from branchpoint.clock import to_ns
 from branchpoint.errors import RecordingError
+from branchpoint.events import naming
+from branchpoint.events.event import Event
+from branchpoint.events.queries import Query
 from branchpoint.faults.settings import NOTHING
 from branchpoint.guest import image, wire
 from branchpoint.guest.snapshot import Snapshot, ensure_snapshot, received
 from branchpoint.machine import engine
 from branchpoint.machine.computer import STATES
+from branchpoint.store import manifest
+from branchpoint.store.files import RecordingFiles
+from branchpoint.store.manifest import Input, Manifest
 from branchpoint.system import System, SystemImage, build, layout
-from branchpoint.timeline import faulting, manifest, naming, openings
-from branchpoint.timeline.clock import to_ns
-from branchpoint.timeline.events import Event
+from branchpoint.timeline import faulting, openings
 from branchpoint.timeline.failures import Failure, failure
 from branchpoint.timeline.history import SETUP
-from branchpoint.timeline.manifest import Input, Manifest
-from branchpoint.timeline.queries import Query
-from branchpoint.timeline.store import RecordingFiles
-from branchpoint.timeline.writing import R, Writer
+from branchpoint.timeline.recorder.writing import R, Writer
 
 _SETUP_LIMIT = 600_000_000_000  # ns in which a system must be up
 _BEFORE_START = 10_000_000  # ns from the boot snapshot to the first input

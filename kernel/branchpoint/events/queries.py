@@ -1,6 +1,6 @@
 """Questions about events: which ones are meant, independent of the run they are asked of.
 
-A :class:`Query` selects positions out of :class:`~branchpoint.timeline.events.Columns`. It holds
+A :class:`Query` selects positions out of :class:`~branchpoint.events.event.Columns`. It holds
 no events itself, so the same query can watch a live branch, filter a recording and be written on
 a command line (:func:`parse_query`).
 """
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from branchpoint.errors import BranchpointError
 
 if TYPE_CHECKING:
-    from branchpoint.timeline.events import Columns, Event
+    from branchpoint.events.event import Columns, Event
 
 Positions = NDArray[np.intp]
 """Which events, as ascending positions in the columns."""

@@ -30,16 +30,16 @@ from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
+from branchpoint.clock import format_vtime
 from branchpoint.errors import DivergenceError, RecordingError
+from branchpoint.events.event import EventLog
 from branchpoint.machine.pages import Hashes, Pages, Slots
-from branchpoint.timeline import checkpoints, disk, manifest
-from branchpoint.timeline.checkpoints import Checkpoint
-from branchpoint.timeline.clock import format_vtime
-from branchpoint.timeline.eventfile import EventFile, Gap
-from branchpoint.timeline.events import EventLog
-from branchpoint.timeline.ledger import Ledger
-from branchpoint.timeline.manifest import Input, Manifest, Ns
-from branchpoint.timeline.pagestore import PageStore
+from branchpoint.store import checkpoints, disk, manifest
+from branchpoint.store.checkpoints import Checkpoint
+from branchpoint.store.eventfile import EventFile, Gap
+from branchpoint.store.ledger import Ledger
+from branchpoint.store.manifest import Input, Manifest, Ns
+from branchpoint.store.pagestore import PageStore
 
 _HEAD = "recording.json"
 _COPY = "recording.json.bak"

@@ -9,9 +9,9 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any, Generic, TypeVar
 
 from branchpoint import progress
+from branchpoint.clock import format_vtime
 from branchpoint.errors import BranchpointError, GuestEnded
-from branchpoint.timeline.clock import format_vtime
-from branchpoint.timeline.events import Event
+from branchpoint.events.event import Event
 from branchpoint.timeline.failures import Failure
 from branchpoint.timeline.judges import Judge, Stretch
 from branchpoint.timeline.player import Player

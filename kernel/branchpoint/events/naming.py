@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Protocol
 
 from branchpoint.errors import BranchpointError, ContainerError
-from branchpoint.timeline.events import Columns, EventSet
-from branchpoint.timeline.queries import Except, Where, named
+from branchpoint.events.event import Columns, EventSet
+from branchpoint.events.queries import Except, Where, named
 
 _SHOWN = 20  # names in a hint
 _KNOWN_TYPES = (

@@ -18,11 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from branchpoint import showing
+from branchpoint.clock import SECOND, to_ns
 from branchpoint.decoding import whole
 from branchpoint.errors import BranchpointError
-from branchpoint.timeline import listing
-from branchpoint.timeline.clock import SECOND, to_ns
-from branchpoint.timeline.queries import (
+from branchpoint.events import listing
+from branchpoint.events.queries import (
     Between,
     Check,
     Either,

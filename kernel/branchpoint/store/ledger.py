@@ -24,7 +24,7 @@ from blake3 import blake3
 
 from branchpoint.decoding import Malformed, from_json
 from branchpoint.errors import RecordingError
-from branchpoint.timeline.disk import INTACT, explained, read_file, write_all
+from branchpoint.store.disk import INTACT, explained, read_file, write_all
 
 T = TypeVar("T", bound=msgspec.Struct)
 _DIGITS = 32

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from branchpoint.errors import RecordingError
-from branchpoint.timeline.sealed import NewerFormat, Sealed
+from branchpoint.store.sealed import NewerFormat, Sealed
 
 FORMAT = 1
 MAX_BYTES = 256 << 20  # of the file: inputs carry whole files that a user injects

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from branchpoint import showing
-from branchpoint.timeline import tables
-from branchpoint.timeline.clock import format_vtime
-from branchpoint.timeline.events import Columns, Event
-from branchpoint.timeline.listing import inert, row
-from branchpoint.timeline.queries import Positions
+from branchpoint.clock import format_vtime
+from branchpoint.events import tables
+from branchpoint.events.event import Columns, Event
+from branchpoint.events.listing import inert, row
+from branchpoint.events.queries import Positions
 
 if TYPE_CHECKING:
     import pandas as pd

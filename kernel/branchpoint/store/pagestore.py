@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from branchpoint.decoding import Malformed, unpacked, unpacked_size
 from branchpoint.errors import RecordingError
 from branchpoint.machine.pages import HASH, PAGE, Hashes, Pages
-from branchpoint.timeline.frames import Damage, Frame, FrameFiles
+from branchpoint.store.frames import Damage, Frame, FrameFiles
 
 CHUNK = 32  # pages compressed together
 LEVEL = 1  # of zstd: 0.30 of the size at 0.6 GB/s; level 3 is 0.29 at 0.45 GB/s

@@ -21,7 +21,7 @@ from typing import NamedTuple
 from blake3 import blake3
 
 from branchpoint.errors import RecordingError
-from branchpoint.timeline.disk import (
+from branchpoint.store.disk import (
     INTACT,
     advised,
     check_regular,

@@ -17,8 +17,8 @@ from msgspec import Meta, Struct
 from numpy.typing import NDArray
 
 from branchpoint import decoding
-from branchpoint.timeline.events import Columns, Event, EventLog, Names
-from branchpoint.timeline.frames import Damage, Frame, FrameFiles
+from branchpoint.events.event import Columns, Event, EventLog, Names
+from branchpoint.store.frames import Damage, Frame, FrameFiles
 
 BLOCK_EVENTS = 16_384
 BLOCK_TEXT = 1 << 20  # characters of text after which a block is written

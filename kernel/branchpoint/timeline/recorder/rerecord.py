@@ -7,13 +7,13 @@ from itertools import zip_longest
 from pathlib import Path
 
 from branchpoint import progress
+from branchpoint.clock import format_vtime
 from branchpoint.errors import DivergenceError
-from branchpoint.timeline.clock import format_vtime
+from branchpoint.store.files import RecordingFiles
+from branchpoint.store.manifest import Input
 from branchpoint.timeline.failures import Failure
-from branchpoint.timeline.manifest import Input
+from branchpoint.timeline.recorder.writing import R, Writer
 from branchpoint.timeline.recording import Recording
-from branchpoint.timeline.store import RecordingFiles
-from branchpoint.timeline.writing import R, Writer
 
 
 def rerecord(

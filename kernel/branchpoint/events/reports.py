@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from branchpoint.events import sdk
+from branchpoint.events.event import Event
+from branchpoint.events.saying import said
 from branchpoint.faults import telling
 from branchpoint.guest import wire
-from branchpoint.timeline import sdk
-from branchpoint.timeline.events import Event
-from branchpoint.timeline.saying import said
 
 _SOURCES = {"container": "life", "setup": "life", "process": "process", "fault": "fault"}
 

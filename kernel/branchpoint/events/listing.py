@@ -10,11 +10,11 @@ import re
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from branchpoint.timeline import tables
-from branchpoint.timeline.clock import format_vtime
+from branchpoint.clock import format_vtime
+from branchpoint.events import tables
 
 if TYPE_CHECKING:
-    from branchpoint.timeline.events import Event, EventSet
+    from branchpoint.events.event import Event, EventSet
 
 _LOOKED = 5000  # events that are looked at, to find so many rows
 _ROWS = 18  # events in a table; a head line and a foot line come to it
