@@ -22,7 +22,7 @@ from branchpoint.notebook.triage import triage
 from conftest import ROOT, SCREENS, Server, serving
 
 SMALL = 300_000  # bytes of an executed notebook
-BESIDE = ROOT / "tests" / "fast" / "test_notebook_requests.py"
+BESIDE = ROOT / "tests" / "fast" / "notebook" / "test_notebook_requests.py"
 
 
 @pytest.fixture

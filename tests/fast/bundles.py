@@ -112,3 +112,12 @@ def changed(
     change(table, parts)
     table["parts"] = [describe(name, parts[name]) for name in sorted(parts)]
     return put_together(path, table, [(name, parts[name]) for name in sorted(parts)])
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }

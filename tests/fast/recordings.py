@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from branchpoint.events.event import Event
+from branchpoint.events.event import Event, EventLog, EventSet
 from branchpoint.machine.computer import STATES
 from branchpoint.machine.pages import Hashes, Pages, hash_pages
 from branchpoint.store.checkpoints import Checkpoint
@@ -93,3 +94,9 @@ def state(files: RecordingFiles, at: int) -> dict[int, bytes]:
     """The content of every page that differs from the boot snapshot."""
     numbers, hashes = files.pages_at(at)
     return dict(zip(numbers.tolist(), map(bytes, files.pages.get(hashes)), strict=True))
+
+
+def set_of(events: list[Event], **options: Any) -> EventSet:
+    log = EventLog()
+    log.extend(events)
+    return EventSet(log.columns(), origin=ORIGIN, **options)

@@ -1,6 +1,6 @@
 """The emulator between its walls: what the kernel says of it, and what a guest can make it do.
 
-That the walls hold is shown by a program in its place (tests/fast/test_walls.py).
+That the walls hold is shown by a program in its place (tests/fast/machine/test_walls.py).
 """
 
 from __future__ import annotations

@@ -17,8 +17,8 @@ LONGER = {"extension/package-lock.json"}  # written by npm
 
 MACHINE_PATH = re.compile(r"(?<![\w$}*.~])/(?:work\b|(?:root|home|tmp)/[\w.])[\w./-]*")
 GUEST_PATHS = {
-    ("tests/fast/test_compose.py", "home/x"),
-    ("tests/fast/test_images.py", "tmp/through"),
+    ("tests/fast/system/test_compose.py", "home/x"),
+    ("tests/fast/system/test_images.py", "tmp/through"),
     ("tests/machine/test_files_and_packets.py", "tmp/clocks"),
     ("tests/machine/test_files_and_packets.py", "tmp/x"),
 }

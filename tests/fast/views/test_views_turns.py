@@ -6,8 +6,7 @@ import threading
 from typing import Any
 
 import pytest
-from recordings import event
-from test_views_log import of
+from recordings import event, set_of
 
 from branchpoint.views import turns
 
@@ -16,7 +15,7 @@ class Heard:
     """A view that is asked, and what it was asked in which order."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.view = of([event(1)]).explore()
+        self.view = set_of([event(1)]).explore()
         self.numbers: list[Any] = []
         monkeypatch.setattr(self.view, "send", lambda *_: None)
         self.view._on_key = lambda message: self.numbers.append(message["key"])

@@ -245,7 +245,7 @@ question, _ = ask(run, failure("exit:db.1"))
 
 
 def test_a_stopped_curve_is_the_value_and_the_cell_ends(kernel: Talk, tmp_path: Path) -> None:
-    tests = str(Path(__file__).parent)
+    tests = str(Path(__file__).parents[1])
     assert kernel.text(CURVE.format(tests=tests, folder=str(tmp_path))) == ""
     request = kernel.send(
         "curve = collect(run, question, Settings(ORIGIN, END), Slow(SYSTEMS[0]).open)\n"

@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pytest
 from blake3 import blake3
-from bundles import bundle
+from bundles import bundle, tree
 from imagefiles import TestImage, layer, member
 from recordings import ORIGIN, SECOND, checkpoint, event, head, make
-from test_bundle import tree
 
 import branchpoint as bp
 from branchpoint.errors import BranchpointError, RecordingError, SetupError

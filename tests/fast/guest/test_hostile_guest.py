@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from guestwords import frame
 from likelihoods import END, recording
 from recordings import ORIGIN, SECOND, event
-from test_wire import frame
 
 import branchpoint as bp
 from branchpoint.errors import MachineError

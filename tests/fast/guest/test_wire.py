@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 
 import pytest
+from guestwords import frame
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -43,11 +44,6 @@ def in_outbox(record: wire.Record) -> bytes:
         kind = wire.Kind.RAW if isinstance(record, wire.Raw) else wire.Kind.LINE
         payload = f"{record.source}\0{record.stream}\0".encode() + record.data
     return frame(kind, payload, record.at)
-
-
-def frame(kind: int, payload: bytes, at: int = 0, length: int | None = None) -> bytes:
-    head = struct.pack("<IIQ", len(payload) if length is None else length, kind, at)
-    return head + payload + bytes(-len(payload) % 8)
 
 
 @given(st.lists(records, max_size=20))

@@ -23,7 +23,7 @@ import pytest
 from branchpoint.errors import MachineError
 from branchpoint.machine import engine, sandbox
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1]
 TIMEKEEPER = Path(engine.__file__).with_name("timekeeper")
 ROOT = os.geteuid() == 0
 USER = 65534 if ROOT else os.geteuid()  # as whom the emulator runs

@@ -20,11 +20,10 @@ from typing import Any
 import pytest
 import recordings
 import zstandard
-from bundles import Parts, Table, bundle, changed, describe, put_together, seal, take_apart
+from bundles import Parts, Table, bundle, changed, describe, put_together, seal, take_apart, tree
 from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from test_bundle import tree
 
 import branchpoint as bp
 from branchpoint.cli import main

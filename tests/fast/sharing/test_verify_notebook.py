@@ -18,7 +18,7 @@ from branchpoint.cli import main
 from branchpoint.sharing import hygiene, rerun
 from branchpoint.sharing.rerun import compare
 
-TESTS = Path(__file__).parent
+TESTS = Path(__file__).parents[1]
 
 
 def with_outputs(*outputs: dict[str, Any], source: str = "1") -> hygiene.Notebook:

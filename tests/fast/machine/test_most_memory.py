@@ -12,7 +12,7 @@ from branchpoint.system import declared
 from branchpoint.system.compose import load
 from branchpoint.system.declared import MOST_RAM
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.mark.parametrize(("written", "size"), [("256m", 256 << 20), ("3g", MOST_RAM)])

@@ -63,7 +63,7 @@ def test_killed_at_any_instant(tmp_path: Path) -> None:
     rng = random.Random(5)
     for trial in range(int(os.environ.get("BRANCHPOINT_TEST_KILLS", "6"))):
         path = tmp_path / f"{trial}.branchpoint"
-        command = [sys.executable, "-c", WRITER, str(path), str(Path(__file__).parent)]
+        command = [sys.executable, "-c", WRITER, str(path), str(Path(__file__).parents[1])]
         with subprocess.Popen(command, stdout=subprocess.PIPE) as writer:
             assert writer.stdout is not None
             assert writer.stdout.readline() == b"0\n"
@@ -77,7 +77,7 @@ def test_killed_at_any_instant(tmp_path: Path) -> None:
 def fill_until_full(path: Path) -> tuple[int, str]:
     """How many seconds fit, and what the error said; runs in a process of its own."""
     done = subprocess.run(
-        [sys.executable, "-c", WRITER, str(path), str(Path(__file__).parent)],
+        [sys.executable, "-c", WRITER, str(path), str(Path(__file__).parents[1])],
         capture_output=True,
         text=True,
         timeout=60,

@@ -10,8 +10,8 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+from guestwords import frame
 from recordings import ORIGIN, SECOND, make
-from test_wire import frame
 
 import branchpoint as bp
 from branchpoint.explore.draws import Draw, Draws, Question

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from likelihoods import exit_of, recording
 from manyevents import many
-from recordings import ORIGIN, SECOND, event
+from recordings import ORIGIN, SECOND, event, set_of
 
 import branchpoint as bp
-from branchpoint.events.event import Event, EventLog, EventSet
+from branchpoint.events.event import EventLog, EventSet
 from branchpoint.timeline.history import History, Point
 from branchpoint.views import identity
 from branchpoint.views.log import LogView
@@ -27,12 +27,6 @@ EVENTS = [
     event(4, "code=1", source="life", stream="", type="container.exit", fields={"code": "1"}),
     event(6, "GET /b", container="web.1"),
 ]
-
-
-def of(events: list[Event], **options: Any) -> EventSet:
-    log = EventLog()
-    log.extend(events)
-    return EventSet(log.columns(), origin=ORIGIN, **options)
 
 
 def texts(view: LogView) -> list[str]:
@@ -57,7 +51,7 @@ class Browser:
 
 @pytest.fixture
 def browser(monkeypatch: pytest.MonkeyPatch) -> Browser:
-    return Browser(of(EVENTS, moment_of=lambda at: at).explore(), monkeypatch)
+    return Browser(set_of(EVENTS, moment_of=lambda at: at).explore(), monkeypatch)
 
 
 # -- filters
@@ -93,7 +87,7 @@ def browser(monkeypatch: pytest.MonkeyPatch) -> Browser:
 def test_a_filter_shows_what_fits_and_says_it_in_python(
     filters: dict[str, Any], shown: list[str]
 ) -> None:
-    events = of(EVENTS)
+    events = set_of(EVENTS)
     view = events.explore(**filters)
     assert texts(view) == shown
     assert [e.text for e in view.events] == shown
@@ -128,7 +122,7 @@ def _evaluated(code: str, events: EventSet) -> EventSet:
 )
 def test_a_filter_that_means_nothing_says_so(filters: dict[str, Any], said: str) -> None:
     with pytest.raises(bp.BranchpointError, match=said.replace("(", r"\(")):
-        of(EVENTS).explore(**filters)
+        set_of(EVENTS).explore(**filters)
 
 
 def test_a_filter_set_by_the_browser_is_the_views(browser: Browser) -> None:
@@ -169,7 +163,7 @@ def test_rows_come_by_the_window(browser: Browser) -> None:
 
 def test_a_chosen_row_gives_its_moment_and_all_of_its_text(browser: Browser) -> None:
     long = event(7, "x" * 30_000)
-    view = of([*EVENTS, long]).explore()
+    view = set_of([*EVENTS, long]).explore()
     assert len(view.state["first"][-1][5]) == 2000
     view._on_select({"position": 6})
     assert view.chosen["text"] == long.text
@@ -219,7 +213,7 @@ LONG = [
 
 
 def test_repeated_lines_and_those_of_the_kernel_are_one_row() -> None:
-    view = of(FAILED).explore()
+    view = set_of(FAILED).explore()
     rows = view._rows(0, 4)
     assert [(row[5], *row[7:]) for row in rows] == [
         ("veth0.0: entered allmulticast mode", 60, "kernel"), ("Ready", 1, ""),
@@ -228,19 +222,19 @@ def test_repeated_lines_and_those_of_the_kernel_are_one_row() -> None:
     assert (view.state["count"], view.state["rows"]) == (len(FAILED), 204)
     view.folding = False
     assert (view.state["count"], view.state["rows"]) == (len(FAILED), len(FAILED))
-    assert of(FAILED).explore(fold=False).state["rows"] == len(FAILED)
+    assert set_of(FAILED).explore(fold=False).state["rows"] == len(FAILED)
 
 
 def test_only_the_same_line_of_the_same_stream_repeats() -> None:
     lines = [event(1, "a"), event(2, "a", stream="err"), event(3, "a", container="web.1"),
              event(4, "b"), event(5, "b"), event(6, "a"), event(7, "a")]  # fmt: skip
-    assert [(row[5], row[7]) for row in of(lines).explore()._rows(0, 9)] == [
+    assert [(row[5], row[7]) for row in set_of(lines).explore()._rows(0, 9)] == [
         ("a", 1), ("a", 1), ("a", 1), ("b", 2), ("a", 2)
     ]  # fmt: skip
 
 
 def test_who_asks_for_the_kernel_gets_its_lines() -> None:
-    events = of([*FAILED[:60], event(1, "up")])
+    events = set_of([*FAILED[:60], event(1, "up")])
     assert events.explore().state["rows"] == 2
     assert events.explore(text="veth").state["rows"] == 60
     assert events.explore(container="(kernel)").state["rows"] == 60
@@ -248,7 +242,7 @@ def test_who_asks_for_the_kernel_gets_its_lines() -> None:
 
 
 def test_a_fold_is_opened_and_folded_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    browser = Browser(of(FAILED).explore(), monkeypatch)
+    browser = Browser(set_of(FAILED).explore(), monkeypatch)
     browser.ask("select", position=70)
     assert browser.view.chosen["row"] == 2
     generation = browser.view.state["generation"]
@@ -266,14 +260,14 @@ def test_a_fold_is_opened_and_folded_again(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_a_log_opens_at_its_failure() -> None:
-    view = of(LONG).explore()
+    view = set_of(LONG).explore()
     at = view.state["at"]
     assert view._rows(at, 1)[0][5] == "failed"
     assert view.state["start"] <= at < view.state["start"] + len(view.state["first"])
-    web = of(LONG).explore(container="web.1")
+    web = set_of(LONG).explore(container="web.1")
     assert [row[5] for row in web._rows(web.state["at"], 1)] == ["asked"], "the last one before it"
-    assert of(FAILED).explore().state["at"] == -1, "nothing has failed"
-    assert of(LONG).explore(text="line").state["at"] == -1, "a search opens at its first find"
+    assert set_of(FAILED).explore().state["at"] == -1, "nothing has failed"
+    assert set_of(LONG).explore(text="line").state["at"] == -1, "a search opens at its first find"
 
 
 def test_a_recorded_failure_comes_before_later_exits(tmp_path: Path) -> None:
@@ -288,17 +282,17 @@ def test_a_recorded_failure_comes_before_later_exits(tmp_path: Path) -> None:
 
 
 def test_who_follows_opens_at_the_tail() -> None:
-    view = of(LONG).explore(follow=True)
+    view = set_of(LONG).explore(follow=True)
     assert view.following and view.state["at"] == view.state["rows"] - 1
     assert view.state["first"][-1][5] == "line 199"
 
 
 def test_the_static_view_shows_the_failure_too() -> None:
-    text = repr(of(LONG).explore())
+    text = repr(set_of(LONG).explore())
     lines = text.splitlines()
     assert "… 493 more …" in lines[1] and "… 40 more …" in lines[-2]
     assert sum("failed" in line for line in lines) == 1 and len(lines) == 34
-    short = repr(of(FAILED[:370]).explore()).splitlines()
+    short = repr(set_of(FAILED[:370]).explore()).splitlines()
     assert "… 60 lines of the kernel …" in short[1] and "retrying  × 300" in short[3]
 
 
@@ -358,7 +352,7 @@ def test_what_is_near_is_asked_anew_when_a_branch_goes_on() -> None:
 
 def test_a_slow_search_shows_what_it_has_and_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("branchpoint.views.rows._SLICE", 0)
-    browser = Browser(many(of(EVENTS), 60_000).explore(), monkeypatch)
+    browser = Browser(many(set_of(EVENTS), 60_000).explore(), monkeypatch)
     browser.ask("filter", filter={"text": r"get /b #\d+", "is_regex": True})
     seen = [browser.view.state["scanned"]]
     monkeypatch.setattr("branchpoint.views.rows._SLICE", 0.001)
@@ -371,7 +365,7 @@ def test_a_slow_search_shows_what_it_has_and_goes_on(monkeypatch: pytest.MonkeyP
 
 
 def test_a_million_events_are_filtered_while_one_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    events = many(of(EVENTS))
+    events = many(set_of(EVENTS))
     started = time.thread_time()
     browser = Browser(events.explore(), monkeypatch)
     assert time.thread_time() - started < 2  # 0.1 s on an idle computer
@@ -390,7 +384,7 @@ def test_a_million_events_are_filtered_while_one_waits(monkeypatch: pytest.Monke
 
 def test_the_saved_output_is_small_inert_and_the_same_again() -> None:
     nasty = "<script>alert(1)</script>\x1b]8;;http://x\x07\u202e" + "é" * 9000
-    events = of([event(n / 100, f"{n} {nasty}") for n in range(500)])
+    events = set_of([event(n / 100, f"{n} {nasty}") for n in range(500)])
     identity.use(lambda: identity.Cell("1", "a", "events.explore()"))
     first, _ = events.explore()._repr_mimebundle_()
     identity.use(lambda: identity.Cell("2", "a", "events.explore()"))
@@ -406,6 +400,6 @@ def test_the_saved_output_is_small_inert_and_the_same_again() -> None:
 
 
 def test_a_short_log_is_shown_whole() -> None:
-    text = repr(of(EVENTS).explore(text="GET"))
+    text = repr(set_of(EVENTS).explore(text="GET"))
     assert [line.split()[0] for line in text.splitlines()[1:3]] == ["2.000000", "6.000000"]
     assert "2 events" in text and "(?i)GET" in text

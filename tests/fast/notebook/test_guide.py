@@ -12,7 +12,7 @@ from nbclient import NotebookClient
 from recordings import event
 from talking import TIMEOUT, kernels
 
-GUIDE = Path(__file__).parents[2] / "notebooks" / "guide"
+GUIDE = Path(__file__).parents[3] / "notebooks" / "guide"
 
 
 @pytest.fixture(autouse=True)

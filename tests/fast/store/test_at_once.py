@@ -24,7 +24,7 @@ from branchpoint.store.files import Future, RecordingFiles
 QUESTION = Question(failure="an exit of db.1", failure_key="ab12", horizon=ORIGIN + 12 * SECOND)
 USER = """
 import json, sys
-sys.path.insert(0, sys.argv[3])
+sys.path[:0] = sys.argv[3:]
 import branchpoint as bp
 from branchpoint.explore.curves import draws_of
 from branchpoint.explore.draws import Draw
@@ -51,10 +51,10 @@ def path(tmp_path: Path) -> Path:
 
 def added(path: Path, rng: random.Random) -> Iterator[tuple[str, int]]:
     """What so many processes say that they have added, until each is killed at some instant."""
-    here = str(Path(__file__).parent)
+    here = [str(folder) for folder in Path(__file__).parents[:2]]
     users = [
         subprocess.Popen(
-            [sys.executable, "-c", USER, str(path), str(number), here], stdout=subprocess.PIPE
+            [sys.executable, "-c", USER, str(path), str(number), *here], stdout=subprocess.PIPE
         )
         for number in range(PROCESSES)
     ]

@@ -12,7 +12,7 @@ import pytest
 from nbclient import NotebookClient
 from nbconvert import HTMLExporter
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 KERNELSPEC = ROOT / "kernel" / "kernelspec"
 PAGE = ROOT / ".ci" / "page.html.j2"
 
@@ -71,7 +71,7 @@ def test_a_curve_is_one_picture_in_its_final_state(
     texts = []
     for name, pause in (("slow", 1.5), ("quick", 0)):
         (tmp_path / name).mkdir()
-        tests = str(Path(__file__).parent)
+        tests = str(Path(__file__).parents[1])
         texts += [SETUP.format(tests=tests, folder=str(tmp_path / name), pause=pause), *CELLS]
     cells = [nbformat.v4.new_code_cell(text) for text in texts]
     notebook = nbformat.v4.new_notebook(cells=cells)

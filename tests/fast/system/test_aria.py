@@ -20,7 +20,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-ROOT = Path(__file__).parents[2] / "notebooks" / "systems" / "aria"
+ROOT = Path(__file__).parents[3] / "notebooks" / "systems" / "aria"
 sys.path.insert(0, str(ROOT / "lib"))
 
 from aria import frames, sexp, snapshot, times, wire  # noqa: E402

@@ -14,7 +14,7 @@ from typing import BinaryIO
 import likelihoods
 import pytest
 import recordings
-from bundles import bundle, notebook
+from bundles import bundle, notebook, tree
 from click.testing import CliRunner
 
 import branchpoint as bp
@@ -35,15 +35,6 @@ def elsewhere(made: Path, name: str = "elsewhere") -> Path:
     folder = made.parent / name
     folder.mkdir()
     return Path(made.rename(folder / made.name)) if made.exists() else folder
-
-
-def tree(folder: Path) -> dict[str, bytes]:
-    """Every file below a folder."""
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
 
 
 # -- there and back
