@@ -26,11 +26,11 @@ from branchpoint.errors import (
 )
 from branchpoint.events.event import Event, EventSet
 from branchpoint.explore.recording import Recording, record
-from branchpoint.sharing.export import export
-from branchpoint.sharing.opening import open_recording as open
-from branchpoint.sharing.rerun import verify_notebook
-from branchpoint.sharing.share import share
-from branchpoint.sharing.verify import verify
+from branchpoint.sharing.bundle.opening import open_recording as open
+from branchpoint.sharing.bundle.share import share
+from branchpoint.sharing.proof.rerun import verify_notebook
+from branchpoint.sharing.proof.verify import verify
+from branchpoint.sharing.report.export import export
 from branchpoint.timeline.branch import Branch
 from branchpoint.timeline.checking import self_check
 from branchpoint.timeline.failures import Failure, failure

@@ -20,7 +20,7 @@ from branchpoint.guest.tree import Tree
 from branchpoint.machine import engine, sandbox
 from branchpoint.machine.computer import Computer, Cures, Kernel, Spec
 from branchpoint.machine.pages import PAGE, PagePool, hash_pages
-from branchpoint.sharing.rehearsal import Rehearsed, rehearse
+from branchpoint.sharing.proof.rehearsal import Rehearsed, rehearse
 from branchpoint.soak import Report, Subject, soak
 from branchpoint.timeline.history import History, Point
 from branchpoint.torture.foreign import Foreign, try_foreign

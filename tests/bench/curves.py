@@ -18,10 +18,10 @@ import branchpoint as bp
 from branchpoint import progress
 from branchpoint.explore.allocation import SEEDS, Settings
 from branchpoint.explore.curve import Curve
-from branchpoint.explore.future import Shares
 from branchpoint.explore.likelihood import ask, collect
-from branchpoint.explore.proportion import fewest_more
-from branchpoint.explore.workers import Pool
+from branchpoint.explore.running.future import Shares
+from branchpoint.explore.running.workers import Pool
+from branchpoint.explore.statistics.proportion import fewest_more
 from cost import cost
 from figures import Figure, amount, at_most
 from scale import Scale

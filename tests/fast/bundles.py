@@ -13,9 +13,9 @@ import zstandard
 from blake3 import blake3
 
 from branchpoint.explore.draws import Draw, Draws, Question
-from branchpoint.sharing import archive, contents
-from branchpoint.sharing.opening import open_recording
-from branchpoint.sharing.share import share
+from branchpoint.sharing.bundle import archive, contents
+from branchpoint.sharing.bundle.opening import open_recording
+from branchpoint.sharing.bundle.share import share
 
 NOTEBOOK = {
     "cells": [

@@ -18,12 +18,12 @@ import branchpoint as bp
 from branchpoint.cache import cache_dir, cache_place, disk_errors
 from branchpoint.cli import main
 from branchpoint.errors import ImageError, SetupError
-from branchpoint.explore import parcels
+from branchpoint.explore.running import parcels
 from branchpoint.guest import image, snapshot
 from branchpoint.guest.files import locked, publish
 from branchpoint.guest.tree import Tree
-from branchpoint.system import layout
-from branchpoint.system.archive import open_archive
+from branchpoint.system.bundle import layout
+from branchpoint.system.images.archive import open_archive
 
 Use = Callable[[Path], object]
 
@@ -150,7 +150,7 @@ def test_a_cache_of_somebody_else(tmp_path: Path, mode: int) -> None:
         from branchpoint.cache import cache_dir
         from branchpoint.errors import SetupError
         from branchpoint.guest import image, snapshot
-        from branchpoint.system import layout
+        from branchpoint.system.bundle import layout
         os.environ["BRANCHPOINT_CACHE"] = {str(cache)!r}
         os.setgid(65534)
         os.setuid(65534)

@@ -33,7 +33,7 @@ def emulators_of(pid: int) -> list[int]:
 def workers_of(pid: int) -> list[int]:
     """Worker processes started by process ``pid``."""
     lines = children_of(pid)
-    return [each for each in lines if b"branchpoint.explore.worker" in lines[each]]
+    return [each for each in lines if b"branchpoint.explore.running.worker" in lines[each]]
 
 
 def wait_for(condition: Callable[[], object], seconds: float = 60) -> None:

@@ -11,8 +11,9 @@ from places import IDLE
 import branchpoint as bp
 from branchpoint import bash
 from branchpoint.guest import erofs, wire
-from branchpoint.system import build, layout
-from branchpoint.system.images import find_images
+from branchpoint.system import build
+from branchpoint.system.bundle import layout
+from branchpoint.system.images.finding import find_images
 
 # -- actions
 

@@ -14,9 +14,9 @@ from processes import alive, wait_for, workers_of
 import branchpoint as bp
 from branchpoint.cache import cache_dir
 from branchpoint.events.event import Event
-from branchpoint.explore import parcels
-from branchpoint.explore.cluster import Cluster, open_pool
-from branchpoint.explore.future import Futures, Job
+from branchpoint.explore.running import parcels
+from branchpoint.explore.running.cluster import Cluster, open_pool
+from branchpoint.explore.running.future import Futures, Job
 from branchpoint.timeline.failures import failure
 
 TENTH = 100_000_000

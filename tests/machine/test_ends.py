@@ -66,7 +66,7 @@ def test_a_recording_ends_with_its_guest_and_replays(tmp_path: Path) -> None:
         assert event.at == run.manifest.end and 0.9 < event.vtime < 1.5
         with pytest.raises(bp.GuestEnded):
             run.at(0.5).branch().wait(5)
-    from branchpoint.sharing.verify import verify
+    from branchpoint.sharing.proof.verify import verify
 
     assert verify(tmp_path / "short.branchpoint")
 

@@ -11,7 +11,7 @@ import pytest
 
 import branchpoint as bp
 from branchpoint import bash
-from branchpoint.explore.future import Futures, Job
+from branchpoint.explore.running.future import Futures, Job
 from branchpoint.timeline import checking
 from branchpoint.timeline.failures import Failure, failure
 

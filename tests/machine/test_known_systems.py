@@ -10,7 +10,7 @@ import pytest
 import branchpoint as bp
 from answers import truths
 from answers.truths import Known
-from branchpoint.explore.workers import Pool
+from branchpoint.explore.running.workers import Pool
 
 BEFORE = 0.015  # seconds before a draw at which a seed still comes in time: see truths.UNKNOWN
 MOST_POINTS = 7  # at which a system is asked

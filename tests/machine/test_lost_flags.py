@@ -14,9 +14,9 @@ from places import FLAGS
 
 import branchpoint as bp
 from branchpoint import bash
-from branchpoint.explore.future import Futures, Job
+from branchpoint.explore.running.future import Futures, Job
 from branchpoint.machine.computer import Cures
-from branchpoint.sharing.rehearsal import rehearse
+from branchpoint.sharing.proof.rehearsal import rehearse
 from branchpoint.timeline import checking
 from branchpoint.timeline.failures import failure
 

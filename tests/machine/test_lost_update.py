@@ -10,7 +10,7 @@ import pytest
 
 import branchpoint as bp
 from branchpoint.explore.draws import Draw
-from branchpoint.explore.workers import Pool
+from branchpoint.explore.running.workers import Pool
 from branchpoint.timeline.seeds import NOISE
 
 LOST_UPDATE = Path(__file__).parent / "systems" / "lost-update" / "compose.yaml"

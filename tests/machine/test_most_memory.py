@@ -9,7 +9,7 @@ from places import IDLE
 
 import branchpoint as bp
 from branchpoint import bash
-from branchpoint.system.declared import MOST_RAM
+from branchpoint.system.compose.declared import MOST_RAM
 
 
 @pytest.mark.slow

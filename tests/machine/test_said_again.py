@@ -15,7 +15,7 @@ import pytest
 import branchpoint as bp
 from branchpoint import bash
 from branchpoint.events.event import Event
-from branchpoint.explore.future import Futures, Job
+from branchpoint.explore.running.future import Futures, Job
 from branchpoint.store.files import RecordingFiles
 from branchpoint.timeline.failures import failure
 

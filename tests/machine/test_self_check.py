@@ -16,11 +16,11 @@ import pytest
 
 import branchpoint as bp
 from branchpoint import bash
-from branchpoint.explore.future import Futures, Job
+from branchpoint.explore.running.future import Futures, Job
 from branchpoint.guest import wire
 from branchpoint.guest.boot import mailbox_address
 from branchpoint.machine.computer import Computer
-from branchpoint.sharing.rehearsal import rehearse
+from branchpoint.sharing.proof.rehearsal import rehearse
 from branchpoint.timeline import checking
 from branchpoint.timeline.failures import failure
 

@@ -87,7 +87,7 @@ def run_in_place(path: Path, recording: Path) -> None:
     spec = {"argv": argv, "display_name": "Branchpoint", "language": "python"}
     (kernels / "kernel.json").write_text(json.dumps(spec))
     subprocess.run(
-        [sys.executable, "-m", "branchpoint.sharing.execution", path, path.parent],
+        [sys.executable, "-m", "branchpoint.sharing.proof.execution", path, path.parent],
         env={**os.environ, "JUPYTER_PATH": str(path.parent), "PYTHONPATH": str(PACKAGE),
              "BRANCHPOINT_RECORDING": str(recording)},
         check=True, capture_output=True, timeout=PATIENCE,

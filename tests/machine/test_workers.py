@@ -19,8 +19,8 @@ from processes import alive, emulators_of, wait_for, workers_of
 import branchpoint as bp
 from branchpoint.events.event import Event
 from branchpoint.explore.draws import Draw
-from branchpoint.explore.future import Futures, Job
-from branchpoint.explore.workers import Pool
+from branchpoint.explore.running.future import Futures, Job
+from branchpoint.explore.running.workers import Pool
 from branchpoint.timeline.failures import Failure, failure
 
 TENTH = 100_000_000
@@ -30,7 +30,7 @@ NEVER = failure(log="this is never said")
 
 CURVE = """
 import sys, branchpoint as bp
-from branchpoint.explore.workers import Pool
+from branchpoint.explore.running.workers import Pool
 run = bp.open(sys.argv[1])
 with Pool(run, bp.failure(log="never"), 300_000_000, relative=True, workers=2) as pool:
     at = run.at(2).at

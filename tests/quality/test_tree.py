@@ -144,7 +144,7 @@ def test_c_compiles_without_a_warning(source: Path, tmp_path: Path) -> None:
 
 
 UNSAFE_MODULES = {"pickle", "cPickle", "_pickle", "dill", "marshal", "shelve", "cloudpickle"}
-TRUSTING = {"branchpoint.explore.messages": {"cloudpickle"}}
+TRUSTING = {"branchpoint.explore.running.messages": {"cloudpickle"}}
 """Who may all the same, as what it reads was written by a process of this program."""
 UNSAFE_CALLS = {
     "eval", "exec", "compile", "__import__", "os.system", "os.popen", "pd.read_pickle",

@@ -22,9 +22,9 @@ from branchpoint.errors import BranchpointError, ProcessTimeout, RecordingError
 from branchpoint.guest.image import ensure_image
 from branchpoint.guest.snapshot import ensure_snapshot
 from branchpoint.machine import engine
-from branchpoint.sharing.differences import differences
-from branchpoint.sharing.opening import briefly, unpack
-from branchpoint.sharing.share import remarks
+from branchpoint.sharing.bundle.differences import differences
+from branchpoint.sharing.bundle.opening import briefly, unpack
+from branchpoint.sharing.bundle.share import remarks
 from branchpoint.system import build, load
 from branchpoint.timeline.failures import Failure
 from branchpoint.timeline.history import MOST_RAW

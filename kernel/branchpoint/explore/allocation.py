@@ -29,9 +29,9 @@ from numpy.typing import NDArray
 from branchpoint.clock import SECOND
 from branchpoint.errors import BranchpointError
 from branchpoint.explore.draws import Draw
-from branchpoint.explore.proportion import fewest_more, half_width, most_trials
-from branchpoint.explore.steps import EVIDENCE, Steps, runs
-from branchpoint.explore.stopping import AIM, FIRST
+from branchpoint.explore.statistics.proportion import fewest_more, half_width, most_trials
+from branchpoint.explore.statistics.steps import EVIDENCE, Steps, runs
+from branchpoint.explore.statistics.stopping import AIM, FIRST
 
 SEEDS = 1_000_000
 """Seeds of one curve: the curve with seed number s uses s * SEEDS and on."""

@@ -16,12 +16,12 @@ from branchpoint.events import tables
 from branchpoint.events.listing import inert
 from branchpoint.explore import partial
 from branchpoint.explore.draws import Draw
-from branchpoint.explore.exact import LIMIT, Chances, percent, perfect, together
-from branchpoint.explore.future import Job, Outcome
 from branchpoint.explore.interventions import Happened, Timeline
 from branchpoint.explore.likelihood import question_of
-from branchpoint.explore.proportion import difference, wilson
-from branchpoint.explore.trials import Interrupted, Trials
+from branchpoint.explore.running.future import Job, Outcome
+from branchpoint.explore.running.trials import Interrupted, Trials
+from branchpoint.explore.statistics.exact import LIMIT, Chances, percent, perfect, together
+from branchpoint.explore.statistics.proportion import difference, wilson
 from branchpoint.timeline.branch import Branch
 from branchpoint.timeline.failures import Failure
 from branchpoint.timeline.recording import Recording

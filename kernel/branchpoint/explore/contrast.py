@@ -15,8 +15,8 @@ from branchpoint.errors import BranchpointError
 from branchpoint.events import tables
 from branchpoint.events.listing import inert
 from branchpoint.explore.draws import Draw
-from branchpoint.explore.exact import LIMIT, Chances, percent, perfect
-from branchpoint.explore.proportion import difference
+from branchpoint.explore.statistics.exact import LIMIT, Chances, percent, perfect
+from branchpoint.explore.statistics.proportion import difference
 from branchpoint.explore.stretches import Seen, equal_stretches
 
 if TYPE_CHECKING:

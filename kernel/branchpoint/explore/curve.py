@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 from branchpoint.clock import SECOND, format_vtime, to_ns
 from branchpoint.errors import BranchpointError
 from branchpoint.events.event import EventSet
-from branchpoint.explore import stopping
 from branchpoint.explore.contrast import Contrast, contrast
 from branchpoint.explore.draws import Draw, Question
-from branchpoint.explore.proportion import LEVEL
-from branchpoint.explore.steps import EVIDENCE, Step, Steps
+from branchpoint.explore.statistics import stopping
+from branchpoint.explore.statistics.proportion import LEVEL
+from branchpoint.explore.statistics.steps import EVIDENCE, Step, Steps
 from branchpoint.timeline.branch import Branch
 from branchpoint.timeline.moment import Moment
 from branchpoint.timeline.recording import Recording
@@ -55,7 +55,7 @@ class CurvePoint:
         """P(failure), estimated without bias; not a number when no future is counted.
 
         This is not quite the share that failed: how many futures there are depends on how they
-        ended, which is taken into account (:mod:`branchpoint.explore.stopping`).
+        ended, which is taken into account (:mod:`branchpoint.explore.statistics.stopping`).
         """
         return stopping.estimate(self.failed, self.trials, self.precision)
 

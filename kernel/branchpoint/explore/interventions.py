@@ -15,7 +15,7 @@ from typing import Any
 from branchpoint.decoding import whole
 from branchpoint.errors import BranchpointError
 from branchpoint.events.listing import inert
-from branchpoint.explore.future import Job
+from branchpoint.explore.running.future import Job
 from branchpoint.guest import wire
 from branchpoint.store.manifest import Input
 from branchpoint.timeline.branch import Branch

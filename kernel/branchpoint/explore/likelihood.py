@@ -12,11 +12,11 @@ from branchpoint.errors import BranchpointError
 from branchpoint.events import naming
 from branchpoint.explore import partial
 from branchpoint.explore.allocation import Allocation, Job, Settings
-from branchpoint.explore.cluster import open_pool
 from branchpoint.explore.curve import Curve
 from branchpoint.explore.curves import draws_of
 from branchpoint.explore.draws import Draw, Question
 from branchpoint.explore.live import Showing
+from branchpoint.explore.running.cluster import open_pool
 from branchpoint.timeline.failures import Failure
 from branchpoint.timeline.failures import failure as failure_of
 from branchpoint.timeline.judges import Stretch

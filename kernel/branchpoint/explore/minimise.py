@@ -13,7 +13,7 @@ from branchpoint.errors import BranchpointError, RecordingError
 from branchpoint.explore.attribution import Case, check_skipped
 from branchpoint.explore.interventions import Happened
 from branchpoint.explore.partial import AGAIN
-from branchpoint.explore.trials import Interrupted, Trials
+from branchpoint.explore.running.trials import Interrupted, Trials
 from branchpoint.timeline.failures import Failure
 from branchpoint.timeline.judges import Stretch
 from branchpoint.timeline.recorder.rerecord import R, rerecord

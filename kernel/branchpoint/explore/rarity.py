@@ -14,10 +14,10 @@ from typing import Any
 
 from branchpoint.errors import BranchpointError
 from branchpoint.explore import partial
-from branchpoint.explore.proportion import LEVEL, quantile
+from branchpoint.explore.running.trials import Interrupted
 from branchpoint.explore.sample import Sample
-from branchpoint.explore.stopping import exact
-from branchpoint.explore.trials import Interrupted
+from branchpoint.explore.statistics.proportion import LEVEL, quantile
+from branchpoint.explore.statistics.stopping import exact
 from branchpoint.timeline.failures import Failure
 from branchpoint.timeline.recording import Recording
 

@@ -11,11 +11,11 @@ from branchpoint.explore import partial
 from branchpoint.explore.allocation import SEEDS
 from branchpoint.explore.contrast import Contrast, compare
 from branchpoint.explore.curves import draws_of
-from branchpoint.explore.future import LINE, Job, Outcome
 from branchpoint.explore.interventions import Timeline
 from branchpoint.explore.likelihood import question_of
+from branchpoint.explore.running.future import LINE, Job, Outcome
+from branchpoint.explore.running.trials import Interrupted, Trials
 from branchpoint.explore.stretches import Seen, equal_stretches
-from branchpoint.explore.trials import Interrupted, Trials
 from branchpoint.timeline.failures import Failure
 from branchpoint.timeline.recording import Recording
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import branchpoint as bp
 from branchpoint.errors import BranchpointError, RecordingError
-from branchpoint.sharing import share
+from branchpoint.sharing.bundle import share
 from branchpoint.timeline.process import Host
 
 VARIABLE = "BRANCHPOINT_RECORDING"

@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-from branchpoint.system.compose import load
-from branchpoint.system.layout import SystemImage, build
+from branchpoint.system.bundle.layout import SystemImage, build
+from branchpoint.system.compose.reading import load
 from branchpoint.system.model import Container, Noise, Note, System
 
 __all__ = ["Container", "Noise", "Note", "System", "SystemImage", "build", "load"]

@@ -16,7 +16,7 @@ from branchpoint.events import tables
 from branchpoint.events.listing import inert, name
 from branchpoint.explore import curves
 from branchpoint.explore.curve import Curve
-from branchpoint.sharing.lanes import MOST_COLUMNS, Lanes, told
+from branchpoint.sharing.report.lanes import MOST_COLUMNS, Lanes, told
 from branchpoint.timeline.branch import Branch
 from branchpoint.timeline.moment import Moment
 from branchpoint.timeline.recording import Recording
@@ -235,7 +235,7 @@ class TimelineView(View):
         return self._events.where(type=shown)
 
     def _fallback_html(self) -> str:
-        from branchpoint.sharing import picture
+        from branchpoint.sharing.report import picture
 
         start, end = self.window
         png = picture.png(

@@ -12,8 +12,8 @@ from answers.truths import Known
 from branchpoint import progress
 from branchpoint.explore.curve import Curve
 from branchpoint.explore.likelihood import ask, collect
-from branchpoint.explore.proportion import wilson
-from branchpoint.explore.workers import Pool
+from branchpoint.explore.running.workers import Pool
+from branchpoint.explore.statistics.proportion import wilson
 from figures import Figure, amount
 from scale import Scale
 from subjects import known_recording

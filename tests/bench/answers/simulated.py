@@ -21,9 +21,9 @@ import numpy as np
 from branchpoint import progress
 from branchpoint.explore.allocation import Allocation, Settings
 from branchpoint.explore.draws import Draw
-from branchpoint.explore.proportion import LEVEL
-from branchpoint.explore.steps import Steps
-from branchpoint.explore.stopping import estimate, interval
+from branchpoint.explore.statistics.proportion import LEVEL
+from branchpoint.explore.statistics.steps import Steps
+from branchpoint.explore.statistics.stopping import estimate, interval
 from figures import Figure, amount
 from scale import Scale
 

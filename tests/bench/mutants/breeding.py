@@ -23,7 +23,7 @@ from blake3 import blake3
 
 from branchpoint.events.event import Event
 from branchpoint.explore.draws import Question
-from branchpoint.sharing import archive, contents
+from branchpoint.sharing.bundle import archive, contents
 from branchpoint.store.checkpoints import _HEAD as CHECKPOINT
 from branchpoint.store.eventfile import _HEAD as BLOCK
 from branchpoint.store.eventfile import EventFile

@@ -33,7 +33,7 @@ import branchpoint as bp
 import table
 from branchpoint import progress
 from branchpoint.errors import BranchpointError
-from branchpoint.sharing.opening import unpack
+from branchpoint.sharing.bundle.opening import unpack
 from cost import Cost, cost
 from figures import Figure
 from kept import Taken, keep

@@ -16,13 +16,13 @@ import branchpoint as bp
 from branchpoint.cli import show
 from branchpoint.errors import BranchpointError
 from branchpoint.explore import curves
-from branchpoint.sharing import hygiene
-from branchpoint.sharing.opening import unpack
-from branchpoint.sharing.share import remarks
+from branchpoint.sharing.bundle.opening import unpack
+from branchpoint.sharing.bundle.share import remarks
+from branchpoint.sharing.proof import hygiene
 from branchpoint.store.eventfile import EventFile
-from branchpoint.system import compose
-from branchpoint.system.images import find_images
-from branchpoint.system.layout import system_tree
+from branchpoint.system.bundle.layout import system_tree
+from branchpoint.system.compose import reading as compose
+from branchpoint.system.images.finding import find_images
 from branchpoint.timeline import containers, terminal
 from branchpoint.timeline.failures import failure
 from branchpoint.timeline.history import History

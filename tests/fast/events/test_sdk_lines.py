@@ -16,9 +16,9 @@ from branchpoint.events.event import Event
 from branchpoint.events.reports import from_guest
 from branchpoint.guest import wire
 from branchpoint.guest.tree import Tree
-from branchpoint.system import compose
-from branchpoint.system.images import find_images
-from branchpoint.system.layout import system_tree
+from branchpoint.system.bundle.layout import system_tree
+from branchpoint.system.compose import reading as compose
+from branchpoint.system.images.finding import find_images
 
 ASSERTION = {
     "hit": True, "must_hit": True, "assert_type": "always", "display_type": "Always",

@@ -11,7 +11,7 @@ from likelihoods import exit_of, recording
 from recordings import event
 
 from branchpoint.events import listing
-from branchpoint.sharing.report import report
+from branchpoint.sharing.report.page import report
 from branchpoint.timeline.history import Point
 from branchpoint.timeline.recording import Recording
 

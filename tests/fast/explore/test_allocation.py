@@ -10,9 +10,9 @@ import pytest
 from branchpoint.errors import BranchpointError
 from branchpoint.explore.allocation import SEEDS, Allocation, Job
 from branchpoint.explore.draws import Draw
-from branchpoint.explore.proportion import half_width, most_trials
-from branchpoint.explore.steps import Steps
-from branchpoint.explore.stopping import AIM, interval
+from branchpoint.explore.statistics.proportion import half_width, most_trials
+from branchpoint.explore.statistics.steps import Steps
+from branchpoint.explore.statistics.stopping import AIM, interval
 from futures import LENGTH, SECOND, SYSTEMS, Known, Runner, drawn, future, settings
 
 COINS = SYSTEMS[0]

@@ -10,8 +10,8 @@ from branchpoint.errors import BranchpointError
 from branchpoint.events.event import Event
 from branchpoint.explore.contrast import Compared, compare, contrast
 from branchpoint.explore.draws import LONGEST_CAUSE, Draw
-from branchpoint.explore.future import line_signature
-from branchpoint.explore.proportion import difference
+from branchpoint.explore.running.future import line_signature
+from branchpoint.explore.statistics.proportion import difference
 
 KILL = "fault kill primary.tip-retransmitter.1"
 

@@ -14,7 +14,7 @@ import branchpoint as bp
 from branchpoint.cli import main
 from branchpoint.explore import curves
 from branchpoint.explore.draws import Draw, Draws, Question
-from branchpoint.sharing.opening import unpack
+from branchpoint.sharing.bundle.opening import unpack
 from branchpoint.store.files import RecordingFiles
 
 SOUND = Question(failure="exit of db.1", failure_key="ab12", horizon=SECOND, relative=True)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from branchpoint.explore.exact import Chances, percent, perfect, together
+from branchpoint.explore.statistics.exact import Chances, percent, perfect, together
 
 Table = tuple[int, int]  # of a cause: futures that fail and that pass in which it happened
 
@@ -84,7 +84,7 @@ def test_it_does_not_matter_how_many_are_looked_at_in_one_go(
     draw = np.random.default_rng(1)
     failing, passing = draw.integers(0, 13, 50), draw.integers(0, 31, 50)
     whole = Chances(failing.tolist(), passing.tolist(), 12, 30)
-    monkeypatch.setattr("branchpoint.explore.exact._AT_ONCE", 40)
+    monkeypatch.setattr("branchpoint.explore.statistics.exact._AT_ONCE", 40)
     pieces = Chances(failing.tolist(), passing.tolist(), 12, 30)
     assert (whole.alone == pieces.alone).all()
     assert whole.chance == pytest.approx(pieces.chance)

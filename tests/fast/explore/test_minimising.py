@@ -14,10 +14,10 @@ from branchpoint.errors import BranchpointError, RecordingError
 from branchpoint.events.event import Event
 from branchpoint.explore.attribution import Attribution, Rates, Removal, _rates
 from branchpoint.explore.draws import Draw
-from branchpoint.explore.future import Job
 from branchpoint.explore.interventions import Happened, Timeline
 from branchpoint.explore.minimise import ddmin
 from branchpoint.explore.recording import Recording
+from branchpoint.explore.running.future import Job
 from branchpoint.guest import wire
 
 TICK = wire.TICK

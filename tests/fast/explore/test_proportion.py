@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from branchpoint.explore.proportion import (
+from branchpoint.explore.statistics.proportion import (
     difference,
     fewest_more,
     half_width,

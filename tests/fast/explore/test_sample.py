@@ -11,7 +11,7 @@ from answers.luck import THE_CAUSE, Luck
 from branchpoint.explore import sample
 from branchpoint.explore.contrast import compare, contrast
 from branchpoint.explore.draws import Draw
-from branchpoint.explore.future import Outcome
+from branchpoint.explore.running.future import Outcome
 from branchpoint.explore.sample import drawn, looked_at
 from branchpoint.explore.stretches import Seen, equal_stretches
 

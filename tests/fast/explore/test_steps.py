@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from branchpoint.explore import steps
-from branchpoint.explore.steps import Steps
+from branchpoint.explore.statistics import steps
+from branchpoint.explore.statistics.steps import Steps
 from futures import SECOND, Known, drawn, settings
 
 AT = [0, 10, 25, 30, 50, 60]

@@ -7,9 +7,9 @@ from itertools import product
 import numpy as np
 import pytest
 
-from branchpoint.explore import stopping
-from branchpoint.explore.proportion import half_width, wilson
-from branchpoint.explore.stopping import AIM, FIRST, Rule
+from branchpoint.explore.statistics import stopping
+from branchpoint.explore.statistics.proportion import half_width, wilson
+from branchpoint.explore.statistics.stopping import AIM, FIRST, Rule
 
 PRECISION = 0.1
 SHARES = (0.003, 0.02, 0.05, 0.0925, 0.2, 0.5, 0.8, 0.99)

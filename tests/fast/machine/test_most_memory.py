@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from branchpoint.machine.computer import Spec
-from branchpoint.system import declared
-from branchpoint.system.compose import load
-from branchpoint.system.declared import MOST_RAM
+from branchpoint.system.compose import declared
+from branchpoint.system.compose.declared import MOST_RAM
+from branchpoint.system.compose.reading import load
 
 ROOT = Path(__file__).parents[3]
 

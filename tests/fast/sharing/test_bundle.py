@@ -19,8 +19,8 @@ from click.testing import CliRunner
 
 import branchpoint as bp
 from branchpoint.cli import main
-from branchpoint.sharing import opening
-from branchpoint.sharing.opening import unpack
+from branchpoint.sharing.bundle import opening
+from branchpoint.sharing.bundle.opening import unpack
 from branchpoint.store.files import Future, RecordingFiles
 
 

@@ -22,7 +22,7 @@ from recordings import ORIGIN, SECOND, event, head
 import branchpoint as bp
 from branchpoint.cli import main
 from branchpoint.explore.draws import Draw, Draws, Question
-from branchpoint.sharing import occurrences
+from branchpoint.sharing.report import occurrences
 from branchpoint.store.files import RecordingFiles
 from branchpoint.store.manifest import Container
 from branchpoint.timeline.packets import Clock, Packets

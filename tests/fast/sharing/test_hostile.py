@@ -28,8 +28,8 @@ from hypothesis import strategies as st
 import branchpoint as bp
 from branchpoint.cli import main
 from branchpoint.machine.computer import STATES
-from branchpoint.sharing import archive, contents
-from branchpoint.sharing.opening import unpack
+from branchpoint.sharing.bundle import archive, contents
+from branchpoint.sharing.bundle.opening import unpack
 from branchpoint.store import manifest
 from branchpoint.store.manifest import Container, Engine
 

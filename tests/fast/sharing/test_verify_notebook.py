@@ -15,8 +15,8 @@ from click.testing import CliRunner
 
 import branchpoint as bp
 from branchpoint.cli import main
-from branchpoint.sharing import hygiene, rerun
-from branchpoint.sharing.rerun import compare
+from branchpoint.sharing.proof import hygiene, rerun
+from branchpoint.sharing.proof.rerun import compare
 
 TESTS = Path(__file__).parents[1]
 

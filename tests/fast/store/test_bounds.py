@@ -11,7 +11,7 @@ from recordings import ORIGIN, SECOND, event, head
 import branchpoint as bp
 from branchpoint.explore import curves
 from branchpoint.explore.draws import MOST_POINTS, Draw, Draws, Question
-from branchpoint.sharing.lanes import GUEST, MOST_COLUMNS, MOST_LANES, Lanes
+from branchpoint.sharing.report.lanes import GUEST, MOST_COLUMNS, MOST_LANES, Lanes
 from branchpoint.store.files import Future, RecordingFiles
 from branchpoint.store.manifest import Container, Input
 

@@ -18,9 +18,9 @@ from branchpoint.errors import BranchpointError, RecordingError, SetupError
 from branchpoint.explore.draws import Draw, Draws, Question
 from branchpoint.guest.files import publish
 from branchpoint.guest.tree import Tree
-from branchpoint.sharing.opening import unpack
+from branchpoint.sharing.bundle.opening import unpack
 from branchpoint.store.files import Future, RecordingFiles
-from branchpoint.system.archive import open_archive
+from branchpoint.system.images.archive import open_archive
 
 QUESTION = Question(failure="exit:*", failure_key="ab", horizon=5, relative=True)
 

@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 
 from branchpoint.errors import BranchpointError, ComposeError
 from branchpoint.faults.settings import Drawn
-from branchpoint.system.compose import load
+from branchpoint.system.compose.reading import load
 from branchpoint.system.model import (
     SECOND,
     Dependency,

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from branchpoint.errors import BranchpointError, ComposeError
-from branchpoint.system.compose import load
+from branchpoint.system.compose.reading import load
 
 # (what is wrong, the file, the line, the message, the hint); "" where there is none. A line of
 # the file that ends in "#!" is the one that must be named.

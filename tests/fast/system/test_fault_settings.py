@@ -17,7 +17,7 @@ from branchpoint.faults.plan import compile_plan, read_plan
 from branchpoint.faults.reading import Reader, read
 from branchpoint.faults.settings import Drawn, Settings, SettingsError
 from branchpoint.faults.telling import describe, told
-from branchpoint.system.compose import load
+from branchpoint.system.compose.reading import load
 
 SECOND = 10**9
 

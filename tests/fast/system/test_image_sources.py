@@ -9,9 +9,9 @@ import pytest
 from imagefiles import TestImage, layer, member
 
 from branchpoint.errors import BranchpointError, ImageError, SetupError
-from branchpoint.system.compose import load
-from branchpoint.system.engines import builder
-from branchpoint.system.images import find_images
+from branchpoint.system.compose.reading import load
+from branchpoint.system.images.engines import builder
+from branchpoint.system.images.finding import find_images
 
 IMAGE = TestImage([layer(member("data"), member("data/new", b"new"))])
 

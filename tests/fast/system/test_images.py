@@ -19,9 +19,9 @@ from imagefiles import CAPABILITY, TestImage, archived, layer, link, member, sha
 
 from branchpoint.errors import ImageError
 from branchpoint.guest.tree import Tree
-from branchpoint.system import archive, tarscan
-from branchpoint.system.accounts import identify
-from branchpoint.system.archive import open_archive
+from branchpoint.system.images import archive, tarscan
+from branchpoint.system.images.accounts import identify
+from branchpoint.system.images.archive import open_archive
 
 
 @pytest.fixture(autouse=True)

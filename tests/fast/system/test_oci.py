@@ -14,12 +14,13 @@ from imagefiles import TestImage, layer, member
 
 from branchpoint.errors import ComposeError, ImageError
 from branchpoint.guest.tree import Tree
-from branchpoint.system import layout, projectfiles
-from branchpoint.system.compose import load
-from branchpoint.system.images import find_images
-from branchpoint.system.oci import INIT_PATH
-from branchpoint.system.runtime_files import hosts
-from branchpoint.system.setup_script import script
+from branchpoint.system.bundle import layout
+from branchpoint.system.bundle.oci import INIT_PATH
+from branchpoint.system.bundle.runtime_files import hosts
+from branchpoint.system.bundle.setup_script import script
+from branchpoint.system.compose.reading import load
+from branchpoint.system.images import projectfiles
+from branchpoint.system.images.finding import find_images
 
 FILES = layer(
     member("etc"),

@@ -21,8 +21,8 @@ from recordings import ORIGIN, SECOND, event
 from branchpoint.events.event import Event, EventLog, EventSet
 from branchpoint.explore.allocation import Settings
 from branchpoint.explore.likelihood import ask, collect
-from branchpoint.sharing import picture
-from branchpoint.sharing.lanes import Lanes
+from branchpoint.sharing.report import picture
+from branchpoint.sharing.report.lanes import Lanes
 from branchpoint.timeline.failures import failure
 from branchpoint.timeline.recording import Recording
 from branchpoint.views.timeline import TimelineView

@@ -20,7 +20,8 @@ from branchpoint.machine.computer import STATES
 from branchpoint.store import manifest
 from branchpoint.store.files import RecordingFiles
 from branchpoint.store.manifest import Input, Manifest
-from branchpoint.system import System, SystemImage, build, layout
+from branchpoint.system import System, SystemImage, build
+from branchpoint.system.bundle import layout
 from branchpoint.timeline import faulting, openings
 from branchpoint.timeline.failures import Failure, failure
 from branchpoint.timeline.history import SETUP

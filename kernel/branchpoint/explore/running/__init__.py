@@ -1,0 +1,1 @@
+"""Futures, run: one after the other, in all cores, on many computers."""

@@ -1,0 +1,1 @@
+"""What can be concluded from how many futures failed."""

@@ -1,0 +1,1 @@
+"""A recording as one file, there and back."""

@@ -1,0 +1,72 @@
+"""Why a replay on this computer might fail or not be exact, in plain words."""
+
+from __future__ import annotations
+
+from branchpoint.errors import BranchpointError
+from branchpoint.guest import image
+from branchpoint.machine import engine
+from branchpoint.machine.computer import STATES
+from branchpoint.system.bundle import layout
+from branchpoint.timeline.recording import Recording
+
+
+def differences(run: Recording) -> list[str]:
+    """What this computer lacks or has otherwise than the one that made the recording.
+
+    Each line says what to do. Empty: a replay is exact here.
+    """
+    return [*_states(run), *_engine(run), *_images(run)]
+
+
+def _states(run: Recording) -> list[str]:
+    if run.manifest.engine.states >= STATES:
+        return []
+    return [
+        "recorded when states lacked the floating-point exception flags: in its branches a program "
+        "that tests them (fetestexcept, numpy's errstate) may see none that were raised before the "
+        "branch; to be sure, record the system again with the same seed"
+    ]
+
+
+def _engine(run: Recording) -> list[str]:
+    try:
+        found = engine.find()
+    except BranchpointError as error:
+        return [f"nothing can be replayed on this computer: {error.message}; {error.hint}"]
+    made = run.manifest.engine
+    if made.qemu != found.version:
+        return [
+            f"recorded with QEMU {made.qemu}, but this computer has QEMU {found.version}: a replay "
+            "that differs is noticed at the next checkpoint; for an exact one install "
+            f"QEMU {made.qemu} and name it with BRANCHPOINT_QEMU"
+        ]
+    if made.binary != found.binary_digest:
+        return [
+            f"recorded with QEMU {made.qemu} in another build (binary {made.binary[:12]}, here "
+            f"{found.binary_digest[:12]}): a replay is most likely the same, and one that is not "
+            "is noticed at the next checkpoint"
+        ]
+    if made.plugin != found.source_digest:
+        return [
+            f"recorded with timekeeper {made.plugin[:12]}, but this Branchpoint has timekeeper "
+            f"{found.source_digest[:12]}: a replay that differs is noticed at the next "
+            "checkpoint; for an exact one use the Branchpoint that recorded"
+        ]
+    return []
+
+
+def _images(run: Recording) -> list[str]:
+    machine, lacking = run.manifest.machine, []
+    if image.find(machine.guest_image) is None:
+        lacking.append(
+            f"the guest image {machine.guest_image} is not on this computer: it is built when it "
+            "is first needed, if the packages are still the same; else ask for a whole bundle "
+            "(branchpoint share --whole)"
+        )
+    if layout.find(machine.system_image) is None:
+        lacking.append(
+            f"the system image {machine.system_image} is not on this computer: build it from the "
+            "same compose file (branchpoint image COMPOSE), or ask for a whole bundle "
+            "(branchpoint share --whole)"
+        )
+    return lacking

@@ -1,0 +1,101 @@
+"""The images of a whole bundle, put into the cache under names of their own.
+
+What was made on this computer is looked for first and is never replaced: images are known by their
+content, and the boot snapshot of a bundle is used by the recording that came with it alone. That is
+state of the emulator's devices, which emulators believe; so it is only taken from people whom the
+user trusts, and otherwise the guest image is booted here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from blake3 import blake3
+
+from branchpoint.cache import cache_dir
+from branchpoint.guest import files, image, snapshot
+from branchpoint.sharing.bundle.contents import Contents
+from branchpoint.store.manifest import Engine
+from branchpoint.system.bundle import layout
+
+
+class Installation:
+    """Which of a bundle's images are not on this computer yet."""
+
+    def __init__(self, table: Contents, trust: bool) -> None:
+        self._table = table
+        self.wanted: list[str] = []
+        """Of "guest", "system", "boot"."""
+        if table.boot is None:
+            return
+        machine = table.machine
+        if image.find(machine.guest_image) is None:
+            self.wanted.append("guest")
+        if layout.find(machine.system_image) is None:
+            self.wanted.append("system")
+        if trust and not snapshot.is_received(table.boot_name):
+            self.wanted.append("boot")
+
+    def need_space(self) -> None:
+        """Raise SetupError unless the disk has room for what is wanted."""
+        kinds = tuple(f"{kind}/" for kind in self.wanted)
+        size = sum(part.size for part in self._table.parts if part.name.startswith(kinds))
+        if size:
+            files.need_space(cache_dir(), size)
+
+    @contextlib.contextmanager
+    def folders(self) -> Iterator[dict[str, Path]]:
+        """Yield a folder for each kind that is wanted.
+
+        What is put there is in the cache afterwards, all of it or, after an error, nothing.
+        A ValueError says what is not what it should be.
+        """
+        with contextlib.ExitStack() as stack:
+            found = {kind: stack.enter_context(self._place(kind)) for kind in self.wanted}
+            yield found
+            if "guest" in found:
+                self._finish_guest(found["guest"])
+            if "system" in found:
+                self._finish_system(found["system"])
+
+    @contextlib.contextmanager
+    def _place(self, kind: str) -> Iterator[Path]:
+        table = self._table
+        if kind == "boot":
+            assert table.boot is not None
+            at, made_by = table.boot.at, fingerprint(table.boot.engine)
+            with snapshot.receive(table.boot_name, table.machine.ram, at, made_by) as folder:
+                yield folder
+            return
+        place = {
+            "guest": f"guest/received-{table.machine.guest_image}",
+            "system": f"systems/received-{table.machine.system_image}",
+        }[kind]
+        with files.publish(cache_dir() / place) as folder:
+            folder.mkdir()
+            yield folder
+
+    def _finish_guest(self, folder: Path) -> None:
+        digest, symbols = self._table.machine.guest_image, self._table.symbols
+        assert symbols is not None
+        if image.digest_of(folder) != digest:
+            raise ValueError(
+                "its guest image is not the one that was recorded with, or is for another "
+                "version of Branchpoint"
+            )
+        addresses = dict(zip(image.SYMBOLS, (symbols.switch, symbols.task), strict=True))
+        young = dict(zip(image.YOUNG, symbols.young, strict=False))
+        image.describe(folder, digest, addresses | young)
+
+    def _finish_system(self, folder: Path) -> None:
+        digest = self._table.machine.system_image
+        if blake3().update_mmap(folder / "system").hexdigest(16) != digest:
+            raise ValueError("its system image is not the one that was recorded with")
+        (folder / "digest").write_text(digest)
+
+
+def fingerprint(engine: Engine) -> str:
+    """An engine of a recording in the form of that of this computer."""
+    return f"{engine.qemu} {engine.binary} {engine.plugin}"

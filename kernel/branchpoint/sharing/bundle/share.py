@@ -1,0 +1,248 @@
+"""``branchpoint share``: a recording and its notebook as one file that others can open."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import msgspec
+import zstandard
+from blake3 import blake3
+
+from branchpoint import progress
+from branchpoint.errors import RecordingError
+from branchpoint.explore.draws import FOLDER, ledger_of, questions
+from branchpoint.guest import image
+from branchpoint.sharing.bundle import archive, contents
+from branchpoint.sharing.bundle.contents import Boot, Contents, Part, Symbols
+from branchpoint.sharing.files import replacing
+from branchpoint.sharing.proof import hygiene
+from branchpoint.store import disk, manifest
+from branchpoint.timeline.recorder.record import this_engine
+from branchpoint.timeline.recording import Recording
+
+SUFFIX = ".bpz"
+_SMALL = 1 << 20  # bytes up to which compression takes its time
+_WORTH = 0.9  # of its size is what a compressed part may have at most
+_PIECE = 1 << 20  # bytes read at once
+_LISTS = ("recording/futures.jsonl", "recording/digests.jsonl", f"recording/{FOLDER}/")
+
+
+@dataclass(frozen=True)
+class _File:
+    """A part before it is packed."""
+
+    name: str
+    path: Path | None
+    content: bytes = b""
+    """Instead of a path."""
+
+    def open(self) -> BinaryIO:
+        if self.path is None:
+            return io.BytesIO(self.content)
+        return os.fdopen(os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW), "rb")
+
+
+def share(
+    run: Recording,
+    path: Path | str | None = None,
+    *,
+    notebook: Path | str | None = None,
+    whole: bool = False,
+) -> Path:
+    """Write a recording, and a notebook about it, into one file; its path is returned.
+
+    The file (default: the recording's name with ``.bpz``, next to it) has the recording without
+    its checkpoints, which a replay makes again: some ten kilobytes to some megabytes. With
+    ``whole`` it also has the images of its machine and the boot snapshot, some hundred megabytes,
+    and is replayed on computers that have nothing but Branchpoint and the same QEMU. Equal
+    content gives equal files. What is damaged in lists of futures, digests and draws is left out,
+    and stands in ``run.warnings`` afterwards.
+
+    :raises RecordingError: when the file exists, or something for it is missing here.
+    """
+    target = Path(path) if path is not None else run.path.with_suffix(SUFFIX)
+    if os.path.lexists(target):
+        raise RecordingError(f"{target} exists already", "choose another name, or remove it first")
+    if run.files.writable:
+        run.files.events.sync()
+    parts = _recorded(run)
+    name = ""
+    if notebook is not None:
+        name = Path(notebook).name
+        parts.append(_File("notebook.ipynb", None, _cleaned(Path(notebook))))
+    boot, symbols = None, None
+    if whole:
+        images, boot, symbols = _images(run)
+        parts += images
+    parts.sort(key=lambda part: part.name)
+    with replacing(target) as out, tempfile.TemporaryFile(dir=target.parent) as room:
+        head = run.manifest
+        try:
+            packed = list(_packed(parts, room))
+            table = Contents(
+                title=head.title, engine=head.engine, machine=head.machine, notebook=name,
+                parts=packed, boot=boot, symbols=symbols,
+            )  # fmt: skip
+            data = contents.encode(table)
+            contents.decode(data)  # what could not be opened must not be written
+        except ValueError as problem:
+            raise RecordingError(f"{run.path} cannot be shared: {problem}") from None
+        _write(out, data, packed, room, target)
+    return target
+
+
+def remarks(notebook: Path, bundle: Path) -> list[str]:
+    """What will not work for those who open a bundle with this notebook, in words."""
+    target = bundle.with_suffix(".branchpoint").name
+    code = [cell.get("source", "") for cell in hygiene.read(notebook)["cells"]]
+    names = sorted(set(re.findall(r"[\w.-]+\.branchpoint\b", json.dumps(code))) - {target})
+    return [
+        f"{notebook.name} opens {name}, but the bundle becomes {target}: name it "
+        f"{Path(name).stem}{SUFFIX}, or let the notebook use prepare_multiverse_debugging()"
+        for name in names
+    ]
+
+
+def _write(out: BinaryIO, table: bytes, parts: list[Part], room: BinaryIO, target: Path) -> None:
+    entries = [(contents.NAME, len(table)), *((part.entry, part.stored) for part in parts)]
+    if archive.length(entries) > archive.LARGEST:
+        raise RecordingError(
+            f"{target} would have {archive.length(entries)} bytes, at most {archive.LARGEST} "
+            "fit in one bundle",
+            "share it without its images",
+        )
+    writer = archive.Writer(out)
+    writer.add(contents.NAME, io.BytesIO(table), len(table))
+    room.seek(0)
+    for part in parts:
+        writer.add(part.entry, room, part.stored)
+    writer.finish()
+
+
+def _recorded(run: Recording) -> list[_File]:
+    """The files of a recording that are shared: no caches, and nothing that is not ours."""
+    folder = run.path
+    os.close(disk.open_directory(folder))  # refuses links
+    found = {"recording/recording.json": _File("recording/recording.json", None, _head(folder))}
+    for path in sorted(folder.rglob("*")):
+        name = f"recording/{path.relative_to(folder).as_posix()}"
+        if path.is_file() and name not in found and contents.largest(name) is not None:
+            found[name] = _File(name, path)
+    return [file for file in found.values() if not file.name.startswith(_LISTS)] + _lists(run)
+
+
+def _lists(run: Recording) -> list[_File]:
+    """Futures, digests and curves without what is damaged in them; the warnings name that."""
+    found = run.files.sound()
+    folder = run.files.folder(FOLDER, make=False)
+    for question in questions(run.files):
+        assert folder is not None
+        ledger = ledger_of(run.files, folder, question.key)
+        found |= {
+            f"{FOLDER}/{question.key}.json": msgspec.json.encode(question) + b"\n",
+            f"{FOLDER}/{question.key}.jsonl": ledger.sound(),
+        }
+        for problem in ledger.damage:
+            run.files.harm(problem)
+    return [_File(f"recording/{name}", None, data) for name, data in found.items()]
+
+
+def _head(folder: Path) -> bytes:
+    """``recording.json``, or its copy where it is damaged."""
+    problems = []
+    root = disk.open_directory(folder)
+    try:
+        for name in ("recording.json", "recording.json.bak"):
+            try:
+                data = disk.read_file(root, name, f"{folder}/{name}", manifest.MAX_BYTES)
+                manifest.decode(data, f"{folder}/{name}")
+                return data
+            except RecordingError as problem:
+                problems.append(problem)
+    finally:
+        os.close(root)
+    raise problems[0]
+
+
+def _cleaned(notebook: Path) -> bytes:
+    if not re.fullmatch(contents.NOTEBOOK_NAME, notebook.name):
+        raise RecordingError(
+            f"{notebook} cannot be shared under this name",
+            "let it begin with a letter or digit, have no special signs, and end in .ipynb",
+        )
+    found = hygiene.read(notebook)
+    cleaned = hygiene.clean(found)
+    return notebook.read_bytes() if cleaned == found else hygiene.write(cleaned)
+
+
+def _images(run: Recording) -> tuple[list[_File], Boot, Symbols]:
+    """The images and the boot snapshot; booted now if nobody visited the recording before."""
+    snapshot = run.replayer.snapshot
+    guest = image.find(run.manifest.machine.guest_image)
+    assert guest is not None  # the snapshot was made of it
+    _, system = snapshot.spec.modules
+    files = [
+        _File("guest/vmlinuz", guest.kernel),
+        _File("guest/initrd", guest.initrd),
+        _File("guest/toolbox", guest.toolbox),
+        _File("system/system", system),
+        _File("boot/memory", snapshot.template),
+        _File("boot/devices", None, snapshot.state.devices),
+    ]
+    switch, task = (guest.kallsyms[name] for name in image.SYMBOLS)
+    boot = Boot(at=snapshot.state.at, engine=this_engine())
+    return files, boot, Symbols(switch=switch, task=task, young=list(guest.young))
+
+
+def _packed(files: list[_File], room: BinaryIO) -> Iterator[Part]:
+    """Pack each file behind the one before in ``room``, and say what came of it."""
+    with progress.task("packing", len(files), "files") as task:
+        for number, file in enumerate(files):
+            task.update(number, file.name)
+            with file.open() as content:
+                yield _pack(file.name, content, room)
+
+
+def _pack(name: str, content: BinaryIO, room: BinaryIO) -> Part:
+    size = content.seek(0, os.SEEK_END)
+    content.seek(0)
+    reading: Any = _Hashed(content)
+    start = room.tell()
+    if size <= _SMALL:
+        packer = zstandard.ZstdCompressor(level=19)
+    else:
+        packer = zstandard.ZstdCompressor(level=3, threads=-1)
+    read, stored = packer.copy_stream(reading, room, size=size)
+    packed = stored < _WORTH * size
+    if not packed:
+        room.seek(start)
+        room.truncate()
+        content.seek(0)
+        stored = size
+        shutil.copyfileobj(content, room, _PIECE)
+    if read != size or room.tell() != start + stored:
+        raise RecordingError(f"{name} changed while it was being packed", "try again")
+    digest = reading.digest.hexdigest()
+    return Part(name=name, size=size, blake3=digest, stored=stored, packed=packed)
+
+
+class _Hashed:
+    """A file that notes the digest of what is read."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.digest = blake3()
+
+    def read(self, size: int) -> bytes:
+        piece = self._file.read(size)
+        self.digest.update(piece)
+        return piece

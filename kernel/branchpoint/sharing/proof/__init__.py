@@ -1,0 +1,1 @@
+"""Proofs that recordings and notebooks replay."""

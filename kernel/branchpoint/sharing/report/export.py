@@ -1,0 +1,83 @@
+"""``branchpoint export``: a recording in forms that other programs read."""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from branchpoint.errors import BranchpointError, RecordingError, SetupError
+from branchpoint.sharing.files import replacing
+from branchpoint.sharing.report.trace import trace
+from branchpoint.timeline.packets import Packets
+from branchpoint.timeline.recording import Recording
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def export(
+    run: Recording, path: Path | str, *, packets: Mapping[str, Packets] | None = None
+) -> Path:
+    """Write a recording to ``path`` in the form that its name ends in; the path is returned.
+
+    ``.html`` is a report: one page without script, with the time line, stored curves, the log
+    around the failure, faults and exits, and ``packets`` (captures by name). ``.json`` is a trace
+    for Perfetto and chrome://tracing. ``.csv`` and ``.parquet`` are the table of
+    ``run.events.frame()``, with the fields of events as JSON. Equal recordings give equal files;
+    one that exists is replaced.
+
+    :raises SetupError: for .parquet, when pyarrow is not installed.
+    """
+    path = Path(path)
+    writers: dict[str, Callable[[Recording], bytes]] = {
+        ".html": lambda run: _html(run, packets),
+        ".json": lambda run: msgspec.json.encode(trace(run)) + b"\n",
+        ".csv": _csv,
+        ".parquet": _parquet,
+    }
+    writer = writers.get(path.suffix.lower())
+    if writer is None:
+        known = ", ".join(writers)
+        raise BranchpointError(f"{path}: nothing is known of files {path.suffix!r}", f"use {known}")
+    if packets and path.suffix.lower() != ".html":
+        raise BranchpointError("only a report has packets", "save them: packets.save('x.pcap')")
+    if path.is_dir():
+        raise RecordingError(f"{path} is a folder", "name a file")
+    data = writer(run)
+    with replacing(path) as file:
+        file.write(data)
+    return path
+
+
+def _html(run: Recording, packets: Mapping[str, Packets] | None) -> bytes:
+    from branchpoint.sharing.report.page import report  # with matplotlib, which takes its time
+
+    return report(run, packets).encode("utf-8", "replace")
+
+
+def _csv(run: Recording) -> bytes:
+    text: str = _frame(run).to_csv(index=False, lineterminator="\n")
+    return text.encode("utf-8", "backslashreplace")
+
+
+def _parquet(run: Recording) -> bytes:
+    if importlib.util.find_spec("pyarrow") is None:
+        raise SetupError(
+            "pyarrow, which writes Parquet files, is not installed",
+            "pip install 'branchpoint[export]', or export to .csv",
+        )
+    buffer = io.BytesIO()
+    _frame(run).to_parquet(buffer, engine="pyarrow", index=False)
+    return buffer.getvalue()
+
+
+def _frame(run: Recording) -> pd.DataFrame:
+    frame = run.events.frame()
+    frame["fields"] = [json.dumps(fields, sort_keys=True) for fields in frame["fields"]]
+    return frame

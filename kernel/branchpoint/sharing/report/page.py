@@ -1,0 +1,205 @@
+"""A recording as one HTML page that needs nothing: no script, no network, no other file.
+
+What programs under test wrote is shown, never obeyed: every text is escaped, and the page itself
+forbids browsers to run or to load anything.
+"""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Iterable, Iterator, Mapping
+from html import escape
+
+from branchpoint.clock import SECOND, format_vtime
+from branchpoint.events import listing
+from branchpoint.events.event import Event, EventSet
+from branchpoint.explore import curves, plot
+from branchpoint.sharing.report import picture
+from branchpoint.sharing.report.lanes import Lanes
+from branchpoint.timeline.packets import Packets
+from branchpoint.timeline.recording import Recording
+
+_AROUND = 2 * SECOND  # ns of log shown before and after a moment
+_ROWS = 60  # events shown around a moment
+_MOMENTS = 24
+_LANES = 60  # of the time line; more are not drawn
+_PACKETS = 300
+_WIDTH = 400  # characters of a line
+_PAYLOAD = 48  # bytes
+_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+_STYLE = """\
+:root { color-scheme: light dark }
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 75rem; margin: 2rem auto; padding: 0 1rem }
+table { border-collapse: collapse; margin: .5rem 0 1.5rem }
+th, td { text-align: left; vertical-align: top; padding: .1rem .8rem .1rem 0 }
+td.num { text-align: right; font-variant-numeric: tabular-nums }
+td code { white-space: pre-wrap; overflow-wrap: anywhere }
+tr.here { background: #e9dcc3; color: #000 }
+img { max-width: 100%; height: auto; background: #fff }
+@media (prefers-color-scheme: dark) { img { filter: invert(.93) hue-rotate(180deg) } }
+h2 { margin-top: 2.5rem }"""
+
+Row = tuple[str, ...]
+
+
+def report(run: Recording, packets: Mapping[str, Packets] | None = None) -> str:
+    """The page: facts, time line, curves, the log around each moment that matters, packets.
+
+    ``packets`` are captures to be shown, by what they are to be called.
+    """
+    title = _text(run.manifest.title or run.path.stem)
+    parts = [
+        "<!DOCTYPE html>",
+        '<html lang="en"><head><meta charset="utf-8">',
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">',
+        '<meta name="viewport" content="width=device-width">',
+        f"<title>{title}: a recording</title><style>{_STYLE}</style></head><body>",
+        f"<h1>{title}</h1>",
+        _table((), _facts(run)),
+        "<h2>Time line</h2>",
+        _timeline(run),
+        "<h2>Containers at the end</h2>",
+        _table(
+            ("container", "state", "address", "image"),
+            [(c.name, _state(c), c.address, c.image) for c in run.containers()],
+        ),
+        *_curves(run),
+        *_moments(run),
+        *_captures(packets or {}),
+        "</body></html>",
+    ]
+    return "\n".join(parts) + "\n"
+
+
+def _text(text: str, width: int = _WIDTH) -> str:
+    return escape(listing.inert(text, width))
+
+
+def _table(titles: Row, rows: Iterable[Row], here: int = -1, code: int = -1) -> str:
+    """A table; the row number ``here`` is marked, the column number ``code`` is verbatim."""
+    head = "".join(f"<th>{escape(title)}</th>" for title in titles)
+    lines = []
+    for number, row in enumerate(rows):
+        cells = "".join(
+            f"<td><code>{_text(cell)}</code></td>" if column == code else f"<td>{_text(cell)}</td>"
+            for column, cell in enumerate(row)
+        )
+        mark = ' class="here"' if number == here else ""
+        lines.append(f"<tr{mark}>{cells}</tr>")
+    body = "\n".join(lines)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>\n{body}\n</tbody></table>"
+
+
+def _image(png: bytes, what: str) -> str:
+    return (
+        f'<p><img alt="{escape(what)}" src="data:image/png;base64,{b64encode(png).decode()}"></p>'
+    )
+
+
+def _timeline(run: Recording) -> str:
+    lanes = Lanes.of(run, run.events.columns)
+    start, end = max(lanes.first, run.earliest), run.manifest.end
+    png = picture.png(lanes, start, end, failure=run.manifest.failure, most=_LANES)
+    return _image(png, "containers as lanes; lives, faults and exits in time")
+
+
+def _facts(run: Recording) -> list[Row]:
+    head = run.manifest
+    rows: list[Row] = [
+        ("length", f"{run.duration:.3f} virtual s"),
+        ("events", str(len(run.events))),
+        ("seed", str(head.seed)),
+        ("made with", str(head.engine)),
+        ("memory", f"{head.machine.ram >> 20} MiB"),
+        ("guest image", head.machine.guest_image),
+        ("system image", head.machine.system_image),
+        ("known states", str(len(run.files.digests))),
+    ]
+    if head.failure is not None:
+        rows.insert(0, ("failure", f"main@{format_vtime(head.failure - run.origin)}"))
+    else:
+        rows.insert(0, ("ended", head.ended or "ran for its time"))
+    return rows + [("warning", warning) for warning in run.warnings]
+
+
+def _state(container: object) -> str:
+    state, code = getattr(container, "state", ""), getattr(container, "exit_code", None)
+    return f"{state} ({code})" if state == "exited" else str(state)
+
+
+def _curves(run: Recording) -> Iterator[str]:
+    for curve in curves.kept(run):
+        yield f"<h2>How likely was it? {_text(curve.question.failure)}</h2>"
+        yield _image(plot.png(curve)[0], plot.words(curve))
+        rows = [
+            (format_vtime(p.at - run.origin), f"{p.failed} of {p.trials}", f"{p.p:.2f}",
+             "{:.2f} to {:.2f}".format(*p.interval), str(p.censored))
+            for p in curve.points
+        ]  # fmt: skip
+        titles = ("vtime (s)", "failed", "P", "95 % interval", "censored")
+        yield f"<details><summary>Its numbers</summary>{_table(titles, rows)}</details>"
+
+
+def _moments(run: Recording) -> Iterator[str]:
+    """The log around the failure, faults and exits."""
+    start, end = run.at_ns(run.earliest), run.end
+    at = run.events.columns.at
+    known = run.events.where(type=["fault.start", "container.exit"], start=start, end=end)
+    marked = known.positions.tolist()
+    failure = run.manifest.failure
+    if failure is not None and not start.at <= failure <= end.at:
+        failure = None
+    if failure is not None and failure not in at[known.positions]:
+        instant = run.at_ns(failure)
+        marked += run.events.where(start=instant, end=instant).positions[:1].tolist()
+    # The failure and what is nearest to it matter most.
+    centre = failure if failure is not None else end.at
+    nearest = sorted(marked, key=lambda position: abs(int(at[position]) - centre))[:_MOMENTS]
+    if nearest:
+        yield "<h2>Moments</h2>"
+    if len(nearest) < len(marked):
+        yield f"<p>The {len(nearest)} of {len(marked)} that are nearest to the end.</p>"
+    for position in sorted(nearest):
+        event = run.events.columns.event(position, run.origin)
+        what = "the failure: " if event.at == failure else ""
+        name = f"{what}{event.container or event.source} {event.type} {event.text}"
+        yield f"<h3>main@{format_vtime(event.at - run.origin)} <small>{_text(name)}</small></h3>"
+        yield _around(run, event, position)
+
+
+def _around(run: Recording, event: Event, position: int) -> str:
+    start = run.at_ns(max(run.earliest, event.at - _AROUND))
+    end = run.at_ns(min(run.manifest.end, event.at + _AROUND))
+    found: EventSet = run.events.where(start=start, end=end)
+    number = int(found.positions.searchsorted(position))
+    first = max(0, min(number - _ROWS // 2, len(found) - _ROWS))
+    rows = [listing.row(each, _WIDTH) for each in found[first : first + _ROWS]]
+    table = _table(("vtime (s)", "who", "what", "text"), rows, here=number - first, code=3)
+    hidden = len(found) - len(rows)
+    return table + (f"<p>… and {hidden} more within 2 s</p>" if hidden else "")
+
+
+def _captures(packets: Mapping[str, Packets]) -> Iterator[str]:
+    for name, capture in packets.items():
+        yield f"<h2>Packets: {_text(name)}</h2>"
+        rows = [
+            (f"{p.vtime:.6f}", _place(p.source, p.source_port),
+             _place(p.destination, p.destination_port), p.protocol, str(p.length), p.flags,
+             _ascii(p.payload))
+            for p in capture[:_PACKETS]
+        ]  # fmt: skip
+        titles = ("vtime (s)", "from", "to", "protocol", "bytes", "flags", "payload")
+        yield _table(titles, rows, code=6)
+        notes = [*capture.notes]
+        if len(capture) > len(rows):
+            notes.append(f"… and {len(capture) - len(rows)} more packets")
+        yield from (f"<p>{_text(note)}</p>" for note in notes)
+
+
+def _place(address: str, port: int | None) -> str:
+    return address if port is None else f"{address}:{port}"
+
+
+def _ascii(payload: bytes) -> str:
+    shown = "".join(chr(b) if 32 <= b < 127 else "·" for b in payload[:_PAYLOAD])
+    return shown + ("…" if len(payload) > _PAYLOAD else "")

@@ -1,0 +1,1 @@
+"""What runs in the guest: OCI bundles, set-up, the system image."""

@@ -1,0 +1,300 @@
+"""System + images -> the system image: one read-only file that the guest mounts at /system.
+
+===============================================  ==================================================
+path                                             content
+===============================================  ==================================================
+``images/<digest>/``                             files of each image, layers merged
+``branchpoint/setup.sh``                         networks, volumes, overlays (:mod:`setup_script`)
+``branchpoint/system.conf``                      what the agent supervises (:mod:`runtime_files`)
+``branchpoint/network/``                         input of ``ip -batch``
+``branchpoint/containers/<name>/config.json``    the OCI bundle (:mod:`oci`)
+``branchpoint/containers/<name>/etc/``           hosts, hostname, resolv.conf
+``branchpoint/binds/<digest>``                   project files that are mounted read-only
+``branchpoint/lower/.branchpoint/``              empty: where containers see the toolbox
+``branchpoint/init``                             process 1 for services with ``init: true``
+===============================================  ==================================================
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import msgspec
+from blake3 import blake3
+
+from branchpoint import progress
+from branchpoint.cache import cache_dir, kept_files
+from branchpoint.errors import BranchpointError, ImageError
+from branchpoint.guest import debian, erofs
+from branchpoint.guest.files import locked, publish
+from branchpoint.guest.tree import Tree
+from branchpoint.system.bundle import runtime_files, sdk, setup_script
+from branchpoint.system.bundle.oci import INIT_PATH, Bind, Process, bundle_config, process_of
+from branchpoint.system.bundle.setup_script import Rooting, anonymous_path, etc_binds, volume_path
+from branchpoint.system.compose import reading as compose
+from branchpoint.system.images import projectfiles
+from branchpoint.system.images.finding import Image, find_images, located
+from branchpoint.system.model import Container, Mount, Service, System
+
+_HERE = Path(__file__).parent
+_INIT_PACKAGE = "tini"
+_INIT_PROGRAM = "usr/bin/tini-static"
+
+
+@dataclass(frozen=True)
+class SystemImage:
+    """A system ready to run: ``path`` is the file for the machine's second memory device.
+
+    ``digest`` (32 hex digits) is that of the file's content; ``size`` its length in bytes, a power
+    of two; ``images`` tells each service's image as (name, id).
+    """
+
+    path: Path
+    digest: str
+    size: int
+    system: System
+    images: dict[str, tuple[str, str]]
+
+
+def build(
+    compose_path: Path | str,
+    profiles: Iterable[str] | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> SystemImage:
+    """The system image of a compose file, from the cache when nothing in it has changed.
+
+    :raises ComposeError: for what the file asks and cannot be done, with file and line.
+    :raises ImageError, SetupError: for images that are not there or not sound.
+    """
+    system = compose.load(Path(compose_path), profiles, environ)
+    images = find_images(system)
+    key = _key(system, images)
+    folder = cache_dir() / "systems" / key
+    with locked(f"system-{key}"):
+        if not (folder / "digest").exists():
+            with progress.task(f"system image of {system.name}", 3, "steps") as task:
+                tree = system_tree(system, images, task)
+                task.update(2, "writing the file system")
+                with publish(folder) as unfinished:
+                    unfinished.mkdir()
+                    erofs.write_nvdimm(tree, unfinished / "system")
+                    digest = blake3().update_mmap(unfinished / "system").hexdigest(16)
+                    (unfinished / "digest").write_text(digest)
+                task.update(3, "done")
+        path = folder / "system"
+        return SystemImage(
+            path,
+            _digest_in(folder),
+            path.stat().st_size,
+            system,
+            {name: (image.name, image.id) for name, image in images.items()},
+        )
+
+
+def _digest_in(folder: Path) -> str:
+    digest = (folder / "digest").read_bytes()
+    if not re.fullmatch(rb"[0-9a-f]{32}", digest):
+        raise ImageError(
+            f"the system image in {folder} is damaged", "delete that directory; it is built again"
+        )
+    return digest.decode()
+
+
+def find(digest: str) -> Path | None:
+    """The file of the system image with this digest, if it is in the cache."""
+    for known in kept_files("systems", "digest"):
+        with contextlib.suppress(OSError):
+            if known.read_bytes() == digest.encode():
+                return known.with_name("system")
+    return None
+
+
+def _key(system: System, images: dict[str, Image]) -> str:
+    """Names everything that goes into the image: the system, images, bound files, our own code."""
+    record = msgspec.json.decode(msgspec.json.encode(system))
+    for useless in ("file", "notes", "faults", "noise", "ram"):
+        del record[useless]
+    key = blake3(json.dumps(_without_lines(record), sort_keys=True).encode())
+    for name, image in sorted(images.items()):
+        key.update(json.dumps([name, image.id]).encode())
+    for path in _bound(system):
+        key.update(json.dumps([str(path), projectfiles.digest(path)]).encode())
+    if any(service.init for service in system.services.values()):
+        key.update(debian.fingerprint([_INIT_PACKAGE]).encode())
+    for source in [*sorted(_HERE.glob("*.py")), *sorted(Path(erofs.__file__).parent.glob("*.py"))]:
+        key.update(source.name.encode() + b"\0" + blake3(source.read_bytes()).digest())
+    return key.hexdigest(16)
+
+
+def _without_lines(value: object) -> object:
+    """The record without line numbers: a new comment in the file changes nothing."""
+    if isinstance(value, dict):
+        return {k: _without_lines(v) for k, v in value.items() if k not in ("line", "lines")}
+    return [_without_lines(item) for item in value] if isinstance(value, list) else value
+
+
+def _bound(system: System) -> list[Path]:
+    mounts = [mount for service in system.services.values() for mount in service.mounts]
+    return sorted({Path(mount.source) for mount in mounts if mount.kind == "bind"})
+
+
+def system_tree(
+    system: System, images: dict[str, Image], task: progress.Task | None = None
+) -> Tree:
+    """The content of the system image."""
+    tree = Tree()
+    trees: dict[str, Tree] = {}
+    tree.add_dir("images")
+    for image in images.values():
+        if image.id not in trees:
+            if task is not None:
+                task.update(0, f"unpacking {image.name}")
+            trees[image.id] = image.unpack()
+            root = trees[image.id].root
+            tree.merge(trees[image.id], f"images/{image.id[:12]}")
+            tree.add_dir(f"images/{image.id[:12]}", root.mode & 0o7777, root.uid, root.gid)
+    if task is not None:
+        task.update(1, "containers")
+    tree.add_dir("branchpoint/lower/.branchpoint")
+    binds = _copy_binds(system, tree)
+    if any(service.init for service in system.services.values()):
+        init = debian.unpack(debian.resolve([_INIT_PACKAGE], keep=lambda n: n == _INIT_PACKAGE))
+        tree.add_file("branchpoint/init", init.read(_INIT_PROGRAM), 0o755)
+    filled: dict[str, bool] = {}
+    parts: list[tuple[Service, Container, Process, list[Bind]]] = []
+    rootings: list[Rooting] = []
+    for container in system.containers:
+        service = system.services[container.service]
+        image = images[service.name]
+        files = trees[image.id]
+        try:
+            process = process_of(service, container, image.config, files)
+        except BranchpointError as error:
+            raise located(error, system, service, "user", "command", "image") from error
+        process, pipes = sdk.connect(process, container, system.setup == "sdk")
+        mounted, tmpfs, rooting = _mounts(service, container, image, files, binds, filled)
+        mounted += pipes
+        if process.working_dir not in files:
+            made = _settled(files, process.working_dir)
+            if made is None:
+                missing = ImageError(f"{process.working_dir} is a link that leads nowhere")
+                raise located(missing, system, service, "working_dir", "image")
+            rooting = replace(rooting, made=made)
+        parts.append((service, container, process, mounted))
+        rootings.append(rooting)
+        config = bundle_config(service, container, process, mounted, tmpfs)
+        folder = f"branchpoint/containers/{container.name}"
+        _text(tree, f"{folder}/config.json", json.dumps(config, indent=1) + "\n")
+        _text(tree, f"{folder}/etc/hosts", runtime_files.hosts(system, container))
+        _text(tree, f"{folder}/etc/hostname", container.hostname + "\n")
+        _text(tree, f"{folder}/etc/resolv.conf", runtime_files.RESOLV_CONF)
+        _text(
+            tree,
+            f"branchpoint/network/containers/{container.name}",
+            runtime_files.container_network(system, container),
+        )
+    _check_health(system, parts)
+    _text(tree, "branchpoint/network/host", runtime_files.host_network(system))
+    _text(tree, "branchpoint/system.conf", runtime_files.configuration(system, parts))
+    _text(tree, "branchpoint/setup.sh", setup_script.script(system, rootings), 0o755)
+    return tree
+
+
+def _text(tree: Tree, path: str, text: str, mode: int = 0o644) -> None:
+    tree.add_file(path, text.encode("utf-8", "surrogateescape"), mode)
+
+
+def _copy_binds(system: System, tree: Tree) -> dict[str, str]:
+    """Copy what is mounted from the project; source -> its place in the guest."""
+    places = {}
+    for source in _bound(system):
+        place = f"branchpoint/binds/{projectfiles.digest(source)[:16]}"
+        if place not in tree:
+            projectfiles.copy(source, tree, place)
+        places[str(source)] = f"/system/{place}"
+    return places
+
+
+def _mounts(
+    service: Service,
+    container: Container,
+    image: Image,
+    files: Tree,
+    project: dict[str, str],
+    filled: dict[str, bool],
+) -> tuple[list[Bind], list[Mount], Rooting]:
+    """Binds and tmpfs of a container, and how its volumes come about.
+
+    Volumes that the image declares and nobody mounts are anonymous ones, as with docker.
+    ``filled`` are the volumes that an earlier container has filled, and whether with anything.
+    """
+    taken = {mount.target for mount in service.mounts}
+    declared = [
+        Mount("volume", "/" + path.strip("/"), 0)
+        for path in image.config.volumes
+        if path.startswith("/") and path.strip("/") and "/" + path.strip("/") not in taken
+    ]
+    binds = etc_binds(container)
+    if service.init:
+        binds.append(Bind(f"{runtime_files.ROOT}/init", INIT_PATH, True))
+    tmpfs: list[Mount] = []
+    directories: list[str] = []
+    fills: list[tuple[str, str]] = []
+    for mount in (*service.mounts, *declared):
+        if mount.kind == "tmpfs":
+            tmpfs.append(mount)
+        elif mount.kind == "bind":
+            binds.append(Bind(project[mount.source], mount.target, True))
+        else:
+            if mount.source:
+                place = volume_path(mount.source)
+            else:
+                place = anonymous_path(container, len(directories))
+                directories.append(place)
+            binds.append(Bind(place, mount.target, mount.read_only))
+            real = _settled(files, mount.target)
+            node = files.get(mount.target)
+            has_content = bool(image.commands) or (node is not None and bool(node.children))
+            wanted = has_content and not filled.get(place)
+            if mount.copy and real and (wanted or (node is not None and place not in filled)):
+                fills.append((real, place))
+                filled[place] = has_content
+    rooting = Rooting(container, image.id[:12], image.commands, tuple(directories), tuple(fills))
+    return binds, tmpfs, rooting
+
+
+def _settled(files: Tree, path: str) -> str | None:
+    """``path`` relative to the root, with every link followed; None where one leads nowhere.
+
+    In the guest's own file system a path that still had links could lead out of the image.
+    """
+    parts = [part for part in path.split("/") if part]
+    for length in range(len(parts), 0, -1):
+        real = files.real_path("/".join(parts[:length]))
+        if real is not None:
+            return "/".join([real, *parts[length:]])
+        if files.get("/".join(parts[:length]), follow=False) is not None:
+            return None
+    return "/".join(parts)
+
+
+def _check_health(
+    system: System, parts: list[tuple[Service, Container, Process, list[Bind]]]
+) -> None:
+    """Nobody may wait for the health of a container that is never asked for it."""
+    checked = {container.name for _, container, process, _ in parts if process.healthcheck}
+    for service, container, _, _ in parts:
+        for dependency in container.depends:
+            if dependency.condition == "healthy" and dependency.name not in checked:
+                raise compose.error_at(
+                    system,
+                    dependency.line,
+                    f'service "{service.name}" waits until "{dependency.name}" is healthy, but '
+                    "neither its service nor its image has a healthcheck",
+                    'give it a "healthcheck", or wait for service_started',
+                )

@@ -1,0 +1,132 @@
+"""The small text files of a system image: hosts, resolv.conf, system.conf, network batches."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Network
+
+from branchpoint.errors import ImageError
+from branchpoint.system.bundle.oci import RUN, Bind, Process
+from branchpoint.system.compose.networks import mac
+from branchpoint.system.model import Container, Endpoint, Service, System
+
+ROOT = "/system/branchpoint"  # in the guest: what is made here
+NO_ROUTE_TABLE = 99  # a routing table of the guest that leads nowhere
+_MAX_CONF = 1 << 20  # bytes that the agent reads of system.conf
+
+RESOLV_CONF = (
+    "# Names resolve by /etc/hosts; there is no name server.\noptions timeout:1 attempts:1\n"
+)
+
+
+def hosts(system: System, container: Container) -> str:
+    """/etc/hosts: itself, then all it can reach, in its networks' order."""
+    lines = [
+        "127.0.0.1 localhost",
+        "::1 localhost ip6-localhost ip6-loopback",
+        "ff02::1 ip6-allnodes",
+        "ff02::2 ip6-allrouters",
+    ]
+    service = system.services[container.service]
+    if not container.endpoints:
+        lines.append(f"127.0.1.1 {container.hostname}")
+    for endpoint in container.endpoints:
+        full = f"{container.hostname}.{service.domainname} " if service.domainname else ""
+        names = dict.fromkeys([container.hostname, *endpoint.names])
+        lines.append(f"{endpoint.address} {full}{' '.join(names)}")
+    for endpoint in container.endpoints:
+        for other in system.containers:
+            for theirs in other.endpoints:
+                if other is not container and theirs.network == endpoint.network:
+                    lines.append(f"{theirs.address} {' '.join(theirs.names)}")
+    lines += [f"{address} {name}" for name, address in service.extra_hosts]
+    return "\n".join(lines) + "\n"
+
+
+def host_network(system: System) -> str:
+    """What ``ip -batch`` does in the guest itself: bridges, name spaces, pairs of interfaces.
+
+    The guest forwards packets, but to nowhere: what a container sends to any other network comes
+    back at once as unreachable, instead of vanishing.
+    """
+    lines = [f"route add unreachable default table {NO_ROUTE_TABLE}"]
+    for network in system.networks.values():
+        prefix = IPv4Network(network.subnet).prefixlen
+        lines += [
+            f"link add {network.bridge} address {mac(network.gateway)} "
+            "type bridge forward_delay 0 mcast_snooping 0",
+            f"addr add {network.gateway}/{prefix} dev {network.bridge}",
+            f"link set {network.bridge} up",
+            f"rule add iif {network.bridge} lookup {NO_ROUTE_TABLE}",
+        ]
+    for container in system.containers:
+        lines.append(f"netns add {container.name}")
+        for endpoint in container.endpoints:
+            bridge = system.networks[endpoint.network].bridge
+            lines += [
+                f"link add {endpoint.veth} address {_bridge_side(endpoint)} type veth "
+                f"peer name {endpoint.interface} address {endpoint.mac} netns {container.name}",
+                f"link set {endpoint.veth} master {bridge} up",
+            ]
+    return "\n".join(lines) + "\n"
+
+
+def _bridge_side(endpoint: Endpoint) -> str:
+    """MAC of the interface's other end: fixed, and different from the container's."""
+    return endpoint.mac.replace("02:42:", "02:43:", 1)
+
+
+def container_network(system: System, container: Container) -> str:
+    """What ``ip -batch`` does in a container's network namespace."""
+    lines = ["link set lo up"]
+    default = ""
+    for endpoint in container.endpoints:
+        network = system.networks[endpoint.network]
+        prefix = IPv4Network(network.subnet).prefixlen
+        lines += [
+            f"addr add {endpoint.address}/{prefix} broadcast + dev {endpoint.interface}",
+            f"link set {endpoint.interface} up",
+        ]
+        if not network.internal and not default:
+            default = f"route add default via {network.gateway} dev {endpoint.interface}"
+    return "\n".join([*lines, default] if default else lines) + "\n"
+
+
+def configuration(
+    system: System, parts: list[tuple[Service, Container, Process, list[Bind]]]
+) -> str:
+    """system.conf, which the agent supervises by."""
+    lines = ["setup sdk"] if system.setup == "sdk" else []
+    for service, container, process, binds in parts:
+        name = container.name
+        lines += [
+            f"container {name}",
+            f"bundle {ROOT}/containers/{name}",
+            f"rootfs {RUN}/c/{name}/rootfs",
+            f"netns {name}",
+        ]
+        lines += [f"depends {d.name} {d.condition}" for d in container.depends]
+        if health := process.healthcheck:
+            lines.append(
+                f"healthcheck {health.interval} {health.timeout} {health.retries} "
+                f"{health.start_period} {health.start_interval}"
+            )
+            lines += [f"healtharg {_escaped(word)}" for word in health.test or ()]
+        lines += [
+            f"restart {service.restart.policy} {service.restart.limit}",
+            f"stop {process.stop_signal} {service.stop_grace}",
+        ]
+        lines += [f"env {_escaped(entry)}" for entry in process.environment]
+        # for commands in a container that is dead by then: what was mounted in it
+        lines += [f"mount {bind.source} {_escaped(bind.target)}" for bind in binds]
+        lines += [
+            f"workdir {_escaped(process.working_dir)}",
+            f"user {process.identity.uid} {process.identity.gid}",
+        ]
+    text = "\n".join(lines) + "\n"
+    if len(text.encode("utf-8", "surrogateescape")) >= _MAX_CONF:
+        raise ImageError(f"all environments together come to more than {_MAX_CONF >> 20} MiB")
+    return text
+
+
+def _escaped(text: str) -> str:
+    return text.replace("%", "%25").replace("\n", "%0A")

@@ -1,0 +1,130 @@
+"""``setup.sh``: run once in the guest, as root, by busybox' shell, before any container starts.
+
+All is fixed and sequential, so that it takes the same course on every run. Files stay on tmpfs;
+images are never copied.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from shlex import quote
+
+from branchpoint.system.bundle.oci import RUN, Bind
+from branchpoint.system.bundle.runtime_files import ROOT
+from branchpoint.system.model import Container, System
+
+_HEAD = f"""\
+#!/bin/sh
+set -eu
+export PATH=/usr/sbin:/usr/bin:/sbin:/bin
+here={ROOT}
+run={RUN}
+
+# Interfaces get no addresses but ours; what is sent out of the system comes back as unreachable.
+set_to() {{ if [ -w "$2" ]; then echo "$1" > "$2"; fi; }}
+set_to 1 /proc/sys/net/core/devconf_inherit_init_net
+set_to 1 /proc/sys/net/ipv6/conf/default/addr_gen_mode
+set_to 1 /proc/sys/net/ipv4/ip_forward
+
+# The writable layer of a file system: sized, with what overlayfs needs.
+layer() {{ # DIRECTORY SIZE
+    mkdir -p "$1"
+    mount -t tmpfs -o "size=$2,mode=755" branchpoint "$1"
+    mkdir "$1/upper" "$1/work"
+}}
+overlay() {{ # LOWER LAYER ROOT
+    mkdir -p "$3"
+    mount -t overlay -o "lowerdir=$1,upperdir=$2/upper,workdir=$2/work" branchpoint "$3"
+}}
+# Commands of an image, in its own file system.
+inside() {{ # ROOT COMMAND
+    env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root \\
+        chroot "$1" /bin/sh -ec "$2" < /dev/null
+}}
+# A new volume starts with what the image has there, its owner and mode included.
+fill() {{ # FROM VOLUME
+    if [ -d "$1" ]; then cp -a "$1/." "$2/"; fi
+}}
+"""
+
+
+@dataclass(frozen=True)
+class Rooting:
+    """How a container's file system comes about.
+
+    ``fills``: (path in the image, volume); ``made``: a directory in it that is to exist.
+    """
+
+    container: Container
+    image: str  # name of the directory below /system/images
+    commands: tuple[str, ...]
+    directories: tuple[str, ...] = ()  # of anonymous volumes, absolute in the guest
+    fills: tuple[tuple[str, str], ...] = ()
+    made: str = ""
+
+
+def volume_path(name: str) -> str:
+    """Where a named volume lies in the guest."""
+    return f"{RUN}/v/{name}"
+
+
+def anonymous_path(container: Container, number: int) -> str:
+    """Where a container's own unnamed volume lies in the guest, on its writable layer."""
+    return f"{RUN}/c/{container.name}/rw/volumes/{number}"
+
+
+def etc_binds(container: Container) -> list[Bind]:
+    """The files that docker, too, places into every container; they can be written to."""
+    return [
+        Bind(f"{RUN}/c/{container.name}/etc/{name}", f"/etc/{name}", False)
+        for name in ("hosts", "hostname", "resolv.conf")
+    ]
+
+
+def script(system: System, rootings: list[Rooting]) -> str:
+    """The whole of setup.sh."""
+    lines = [_HEAD, 'ip -batch "$here/network/host"']
+    for container in system.containers:
+        lines.append(f'ip -n {container.name} -batch "$here/network/containers/{container.name}"')
+    for volume in system.volumes.values():
+        options = ",".join([f"size={volume.size}", "mode=755", *volume.options])
+        lines.append(f'mkdir -p "$run/v/{volume.name}"')
+        lines.append(f'mount -t tmpfs -o {quote(options)} branchpoint "$run/v/{volume.name}"')
+    for image, commands in {r.image: r.commands for r in rootings if r.commands}.items():
+        lines += _prepare(image, commands, system.upper)
+    for rooting in rootings:
+        lines += _root(rooting, system.upper)
+    return "\n".join(lines) + "\n"
+
+
+def _prepare(image: str, commands: tuple[str, ...], upper: int) -> list[str]:
+    """Run an image's commands once; all its containers then have the result as a lower layer."""
+    layer = f'"$run/i/{image}"'
+    root = f'"$run/i/{image}/root"'
+    return [
+        f"\nlayer {layer} {upper}",
+        f"overlay /system/images/{image} {layer} {root}",
+        f"mount -t proc proc {root}/proc",
+        f"mount --bind /dev {root}/dev",
+        *[f"inside {root} {quote(command)}" for command in commands],
+        f"umount {root}/dev {root}/proc {root}",
+    ]
+
+
+def _root(rooting: Rooting, upper: int) -> list[str]:
+    name = rooting.container.name
+    lower = f"$here/lower:/system/images/{rooting.image}"
+    if rooting.commands:
+        lower = f"$here/lower:$run/i/{rooting.image}/upper:/system/images/{rooting.image}"
+    root = f"$run/c/{name}/rootfs"
+    lines = [
+        f'\nlayer "$run/c/{name}/rw" {upper}',
+        f'overlay "{lower}" "$run/c/{name}/rw" "{root}"',
+        f'cp -r "$here/containers/{name}/etc" "$run/c/{name}/etc"',
+    ]
+    if rooting.directories:
+        lines.append(f"mkdir -p {' '.join(quote(path) for path in rooting.directories)}")
+    if rooting.made:
+        lines.append(f'mkdir -p "{root}"/{quote(rooting.made)}')
+    lines += [f'fill "{root}"/{quote(path)} {quote(to)}' for path, to in rooting.fills]
+    return lines

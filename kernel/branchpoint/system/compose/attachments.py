@@ -1,0 +1,100 @@
+"""``networks`` and ``extra_hosts`` of a service."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+
+from branchpoint.system.compose import fields
+from branchpoint.system.compose.yamltree import Mapping, Scalar, Sequence, Value
+from branchpoint.system.model import Attachment
+
+_HOST = re.compile(r"[a-zA-Z0-9]([a-zA-Z0-9_.-]{0,62}[a-zA-Z0-9])?")
+_REFUSED = ("driver_opts", "interface_name", "ipv6_address", "link_local_ips", "mac_address")
+
+
+def host_name(value: Value, what: str) -> str:
+    """A name for /etc/hosts."""
+    name = fields.text(value, what)
+    if not _HOST.fullmatch(name):
+        raise value.error(f'"{name}" cannot be a host name')
+    return name
+
+
+def read_attachments(value: Value, service: str) -> tuple[Attachment, ...]:
+    """The networks of a service, those of higher priority first, else in the order written."""
+    if isinstance(value, Sequence):
+        found: dict[str, Attachment] = {}
+        for item in value.items:
+            name = fields.text(item, 'each of "networks"')
+            if name in found:
+                raise item.error(f'the network "{name}" is listed twice')
+            found[name] = Attachment(name, item.line)
+        return tuple(found.values())
+    body = fields.mapping(value, '"networks"')
+    ordered = []
+    for name, entry in body.entries.items():
+        if fields.is_null(entry):
+            ordered.append((0.0, Attachment(name, body.key_lines[name])))
+        else:
+            where = f'the network "{name}" of service "{service}"'
+            ordered.append(_attachment(name, fields.mapping(entry, where), where))
+    ordered.sort(key=lambda pair: -pair[0])
+    return tuple(attachment for _, attachment in ordered)
+
+
+def _attachment(name: str, body: Mapping, where: str) -> tuple[float, Attachment]:
+    """(priority, attachment)."""
+    for key in _REFUSED:
+        if key in body.entries:
+            raise body.key_error(key, f'"{key}" is not supported in {where}', "remove it")
+    fields.check_keys(body, ["aliases", "ipv4_address", "priority", "gw_priority"], where)
+    entries = body.entries
+    line, address = body.line, None
+    if "ipv4_address" in entries:
+        line = entries["ipv4_address"].line
+        address = _ipv4(entries["ipv4_address"])
+    aliases: list[str] = []
+    if "aliases" in entries:
+        listed = fields.sequence(entries["aliases"], '"aliases"')
+        aliases = [host_name(item, 'each of "aliases"') for item in listed.items]
+    priority = 0.0
+    for key in ("priority", "gw_priority"):
+        if key in entries:
+            priority = fields.number(entries[key], f'"{key}"', -1e9, 1e9)
+    return priority, Attachment(name, line, address, tuple(aliases))
+
+
+def _ipv4(value: Value) -> str:
+    written = fields.text(value, '"ipv4_address"')
+    try:
+        return str(ipaddress.IPv4Address(written))
+    except ValueError:
+        raise value.error(f'"ipv4_address" must be an IPv4 address, not "{written}"') from None
+
+
+def read_extra_hosts(value: Value) -> tuple[tuple[str, str], ...]:
+    """(name, address) of each entry, written as "name=address", "name:address" or a mapping."""
+    written: list[tuple[str, str, Value]] = []
+    if isinstance(value, Sequence):
+        for item in value.items:
+            text = fields.text(item, 'each of "extra_hosts"')
+            name, _, address = text.partition("=" if "=" in text else ":")
+            written.append((name, address, item))
+    else:
+        for name, entry in fields.items(value, '"extra_hosts"'):
+            written.append((name, fields.text(entry, f'the address of "{name}"'), entry))
+    found = []
+    for name, address, where in written:
+        host_name(Scalar(where.file, where.line, name, "str"), "a name")
+        if address == "host-gateway":
+            raise where.error(
+                '"host-gateway" is not supported', "nothing outside the machine exists"
+            )
+        try:
+            found.append((name, str(ipaddress.ip_address(address.strip("[]")))))
+        except ValueError:
+            raise where.error(
+                f'the address of "{name}" must be an IP address, not "{address}"'
+            ) from None
+    return tuple(found)

@@ -1,0 +1,94 @@
+"""``x-branchpoint``: what the compose file says to the recorder.
+
+::
+
+    x-branchpoint:
+      ram: 1g             # of the machine, at most 3g
+      upper: 256m         # of each container's writable layer
+      images:             # archives that stand for names of images
+        redis:7: ./images/redis.tar
+      fault:              # or a list of them: what happens at most once
+        kill: primary.tip-retransmitter
+        between: [20s, 100s]    # from setup complete; the seed chooses the instant
+        probability: 0.8        # 1 unless given
+        restart_after: 2s       # never unless given
+      faults:             # what happens again and again, see branchpoint.faults.settings
+        latency: {every: 30s, for: [1s, 10s], delay: [50ms, 500ms]}
+        exclude: [client]
+      noise: {every: 5ms, longest: 1ms}     # or true: something else takes the processor
+      setup: sdk          # not complete before a program says so through an Antithesis SDK
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from branchpoint.faults.settings import NOTHING, Settings
+from branchpoint.system.compose import fields
+from branchpoint.system.compose.faults import read_faults
+from branchpoint.system.compose.yamltree import Mapping, Value
+from branchpoint.system.model import SECOND, Container, Noise
+
+KEY = "x-branchpoint"
+_ALIGNMENT = 64 << 20
+MOST_RAM = 3 << 30
+"""What fits below the gap that a PC's memory has for devices."""
+
+
+@dataclass(frozen=True)
+class Declared:
+    """Sizes in bytes."""
+
+    ram: int = 1 << 30
+    upper: int = 256 << 20
+    faults: Settings = NOTHING
+    noise: Noise | None = None
+    setup: str = "healthy"
+    images: dict[str, str] = field(default_factory=dict)
+
+
+def read_declared(value: Value | None, containers: list[Container]) -> Declared:
+    """Check the section; faults must name containers that exist."""
+    if value is None:
+        return Declared()
+    body = fields.mapping(value, f'"{KEY}"')
+    known = ["ram", "upper", "fault", "faults", "noise", "setup", "images"]
+    fields.check_keys(body, known, f'"{KEY}"')
+    entries = body.entries
+    ram, upper = Declared.ram, Declared.upper
+    if "ram" in entries:
+        ram = fields.size(entries["ram"], '"ram"')
+        if not 256 << 20 <= ram <= MOST_RAM or ram % _ALIGNMENT:
+            raise entries["ram"].error(
+                f'"ram" must be a multiple of 64m between 256m and {MOST_RAM >> 30}g'
+            )
+    if "upper" in entries:
+        upper = fields.size(entries["upper"], '"upper"')
+        if not 1 << 20 <= upper <= ram:
+            raise entries["upper"].error('"upper" must be between 1m and the size of "ram"')
+    faults = read_faults(body, containers)
+    noise = _noise(entries["noise"]) if "noise" in entries else None
+    setup = Declared.setup
+    if "setup" in entries:
+        setup = fields.choice(entries["setup"], '"setup"', ["healthy", "sdk"])
+    images: dict[str, str] = {}
+    for name, archive in fields.items(entries["images"], '"images"') if "images" in entries else []:
+        images[name] = fields.text(archive, f'the archive of "{name}"')
+    return Declared(ram, upper, faults, noise, setup, images)
+
+
+def _noise(value: Value) -> Noise | None:
+    if not isinstance(value, Mapping):
+        return Noise() if fields.boolean(value, '"noise"') else None
+    fields.check_keys(value, ["every", "longest"], '"noise"')
+    noise = Noise()
+    if "every" in value.entries:
+        noise = replace(noise, every=fields.duration(value.entries["every"], '"every"'))
+    if "longest" in value.entries:
+        noise = replace(noise, longest=fields.duration(value.entries["longest"], '"longest"'))
+    if noise.every < 100_000 or not 1_000 <= noise.longest <= SECOND:
+        raise value.error(
+            "noise comes at most every 100us, and lasts between 1us and 1s",
+            "for example {every: 5ms, longest: 1ms}",
+        )
+    return noise

@@ -1,0 +1,200 @@
+"""Typed readers for the values of a compose file; each raises ComposeError with file and line."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+import shlex
+from collections.abc import Iterable
+
+from branchpoint import units
+from branchpoint.errors import ComposeError
+from branchpoint.system.compose.yamltree import Mapping, Scalar, Sequence, Value
+
+_MAX_DURATION = 365 * 24 * 3600 * 1_000_000_000
+_TRUE = ("true", "yes", "on")
+_FALSE = ("false", "no", "off")
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """``did you mean "..."?``, or nothing when no known name is near."""
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return f'did you mean "{close[0]}"?' if close else ""
+
+
+def missing(value: Value, kind: str, name: str, known: Iterable[str]) -> ComposeError:
+    """The error for a reference to something that the file does not define."""
+    known = list(known)
+    hint = nearest(name, known)
+    if not hint:
+        hint = f"defined: {', '.join(sorted(known)[:8])}" if known else f"define the {kind} first"
+    return value.error(f'there is no {kind} "{name}"', hint)
+
+
+def is_null(value: Value) -> bool:
+    """``key:`` with nothing behind it."""
+    return isinstance(value, Scalar) and value.kind == "null"
+
+
+def mapping(value: Value, what: str) -> Mapping:
+    if not isinstance(value, Mapping):
+        raise value.error(f"{what} must be a mapping, not {value.shape}")
+    return value
+
+
+def sequence(value: Value, what: str) -> Sequence:
+    if not isinstance(value, Sequence):
+        raise value.error(f"{what} must be a list, not {value.shape}")
+    return value
+
+
+def check_keys(owner: Mapping, known: Iterable[str], what: str) -> None:
+    """Refuse keys that are neither known nor an extension (``x-...``)."""
+    known = list(known)
+    for key in owner.entries:
+        if key not in known and not key.startswith("x-"):
+            hint = nearest(key, known) or f"known here: {', '.join(sorted(known)[:12])}"
+            raise owner.key_error(key, f'unknown key "{key}" in {what}', hint)
+
+
+def text(value: Value, what: str) -> str:
+    """Text; numbers and booleans count as the text that was written."""
+    if not isinstance(value, Scalar) or is_null(value):
+        raise value.error(f"{what} must be text, not {value.shape}")
+    if "\0" in value.text:
+        raise value.error(f"{what} must not contain NUL")
+    return value.text
+
+
+def boolean(value: Value, what: str) -> bool:
+    if isinstance(value, Scalar):
+        if value.text.lower() in _TRUE:
+            return True
+        if value.text.lower() in _FALSE:
+            return False
+        raise value.error(f'{what} must be true or false, not "{value.text}"')
+    raise value.error(f"{what} must be true or false, not {value.shape}")
+
+
+def number(value: Value, what: str, low: float, high: float) -> float:
+    try:
+        result = float(value.text) if isinstance(value, Scalar) else math.nan
+    except ValueError:
+        result = math.nan
+    if math.isnan(result):
+        shown = f'"{value.text}"' if isinstance(value, Scalar) and value.text else value.shape
+        raise value.error(f"{what} must be a number, not {shown}")
+    if not low <= result <= high:
+        raise value.error(f"{what} must be between {low:g} and {high:g}")
+    return result
+
+
+def integer(value: Value, what: str, low: int, high: int) -> int:
+    written = value.text.strip() if isinstance(value, Scalar) else ""
+    if not re.fullmatch(r"[+-]?\d{1,18}", written):
+        shown = f'"{written}"' if written else value.shape
+        raise value.error(f"{what} must be a whole number, not {shown}")
+    result = int(written)
+    if not low <= result <= high:
+        raise value.error(f"{what} must be between {low} and {high}")
+    return result
+
+
+def duration(value: Value, what: str) -> int:
+    """Nanoseconds of "1m30s", "500ms", "2 min", or of a bare number of seconds."""
+    written = text(value, what).strip()
+    total = units.nanoseconds(written)
+    if total is None:
+        raise value.error(f'{what} must be a duration, not "{written}"', units.TIME_HINT)
+    if total < 0:
+        raise value.error(f"{what} must not be below zero")
+    if total > _MAX_DURATION:
+        raise value.error(f"{what} is longer than a year")
+    return total
+
+
+def size(value: Value, what: str) -> int:
+    """Bytes of "512m", "1gb", 1048576, ..."""
+    written = text(value, what).strip()
+    result = units.size(written)
+    if result is None:
+        raise value.error(f'{what} must be a size, not "{written}"', 'write "256m" or "1g"')
+    if result > 1 << 50:
+        raise value.error(f"{what} is absurdly large")
+    return result
+
+
+def texts(value: Value, what: str) -> list[str]:
+    """A list of text."""
+    return [text(item, f"each of {what}") for item in sequence(value, what).items]
+
+
+def items(value: Value, what: str) -> list[tuple[str, Value]]:
+    """The entries of a mapping in the order written."""
+    return list(mapping(value, what).entries.items())
+
+
+def pairs(value: Value, what: str, separator: str = "=") -> list[tuple[str, str | None, Value]]:
+    """``{K: V}`` or ``[K=V, K]`` as (K, V or None, where); null values count as None."""
+    found: list[tuple[str, str | None, Value]] = []
+    if isinstance(value, Mapping):
+        for key, entry in value.entries.items():
+            given = None if is_null(entry) else text(entry, f'"{key}" in {what}')
+            found.append((key, given, entry))
+    elif isinstance(value, Sequence):
+        for item in value.items:
+            key, sign, rest = text(item, f"each of {what}").partition(separator)
+            found.append((key, rest if sign else None, item))
+    else:
+        raise value.error(f"{what} must be a mapping or a list, not {value.shape}")
+    for key, _, where in found:
+        if not key or "\0" in key:
+            raise where.error(f"{what} has an entry without a name")
+    return found
+
+
+def argv(value: Value, what: str) -> tuple[str, ...]:
+    """A command as a list, or as one line split as a shell would."""
+    if isinstance(value, Sequence):
+        return tuple(texts(value, what))
+    line = text(value, what)
+    try:
+        return tuple(shlex.split(line))
+    except ValueError as error:
+        raise value.error(f"{what}: {str(error).lower()}", "balance the quotes") from None
+
+
+def choice(value: Value, what: str, known: Iterable[str]) -> str:
+    written = text(value, what)
+    known = list(known)
+    if written not in known:
+        hint = nearest(written, known) or f"one of: {', '.join(known)}"
+        raise value.error(f'{what} cannot be "{written}"', hint)
+    return written
+
+
+def path(value: Value, what: str) -> str:
+    """An absolute path inside a container."""
+    return absolute_path(value, text(value, what), what)
+
+
+def absolute_path(value: Value, written: str, what: str) -> str:
+    """A path inside a container, normalised; no ``..`` may be in it."""
+    if not written.startswith("/"):
+        raise value.error(f'{what} must be an absolute path, not "{written}"')
+    parts = [part for part in written.split("/") if part not in ("", ".")]
+    if ".." in parts:
+        raise value.error(f'{what} must not contain "..": "{written}"')
+    if "\0" in written:
+        raise value.error(f"{what} must not contain NUL")
+    return "/" + "/".join(parts)
+
+
+def mode(value: Value, what: str) -> int:
+    """Permission bits written in octal (0644, "755", 0o1777)."""
+    written = text(value, what)
+    digits = written.lower().removeprefix("0o")
+    if not re.fullmatch(r"0*[0-7]{1,4}", digits):
+        raise value.error(f'{what} must be octal like "0644", not "{written}"')
+    return int(digits, 8)

@@ -1,0 +1,124 @@
+"""When containers start, count as healthy, and are started again."""
+
+from __future__ import annotations
+
+from branchpoint.system.compose import fields
+from branchpoint.system.compose.yamltree import Mapping, Scalar, Sequence, Value
+from branchpoint.system.model import Condition, Dependency, Healthcheck, Note, Restart
+
+_CONDITIONS: dict[str, Condition] = {
+    "service_started": "started",
+    "service_healthy": "healthy",
+    "service_completed_successfully": "completed",
+}
+_LEAST_INTERVAL = 1_000_000  # ns
+
+
+def read_depends(value: Value, notes: list[Note]) -> tuple[Dependency, ...]:
+    """``depends_on``, as a list of names or with a condition for each."""
+    if isinstance(value, Sequence):
+        return tuple(
+            Dependency(fields.text(item, 'each of "depends_on"'), "started", item.line)
+            for item in value.items
+        )
+    return tuple(
+        _dependency(name, entry, notes) for name, entry in fields.items(value, '"depends_on"')
+    )
+
+
+def _dependency(name: str, entry: Value, notes: list[Note]) -> Dependency:
+    where = f'the dependency on "{name}"'
+    options = fields.mapping(entry, where)
+    fields.check_keys(options, ["condition", "restart", "required"], where)
+    entries = options.entries
+    if "condition" not in entries:
+        raise entry.error(f'{where} lacks "condition"', "condition: service_started")
+    condition = fields.choice(entries["condition"], '"condition"', list(_CONDITIONS))
+    if "restart" in entries and fields.boolean(entries["restart"], '"restart"'):
+        text = f'"restart" of {where} has no effect: it is about compose commands'
+        notes.append(Note(options.key_lines["restart"], text))
+    required = "required" not in entries or fields.boolean(entries["required"], '"required"')
+    return Dependency(name, _CONDITIONS[condition], options.key_lines["condition"], required)
+
+
+def read_healthcheck(value: Value) -> Healthcheck:
+    """``healthcheck``; what it leaves open is the image's to say."""
+    body = fields.mapping(value, '"healthcheck"')
+    entries = body.entries
+    durations = ("interval", "timeout", "start_period", "start_interval")
+    fields.check_keys(body, ["test", *durations, "retries", "disable"], '"healthcheck"')
+    if "disable" in entries and fields.boolean(entries["disable"], '"disable"'):
+        return Healthcheck(disabled=True)
+    test = _health_test(entries["test"]) if "test" in entries else None
+    times = {key: fields.duration(entries[key], f'"{key}"') for key in durations if key in entries}
+    for key in ("interval", "timeout", "start_interval"):
+        if 0 < times.get(key, 0) < _LEAST_INTERVAL:
+            raise entries[key].error(f'"{key}" must be at least 1ms')
+    retries = 0
+    if "retries" in entries:
+        retries = fields.integer(entries["retries"], '"retries"', 0, 1000)
+    return Healthcheck(
+        test or None,
+        times.get("interval") or None,  # 0 means the default, as in docker
+        times.get("timeout") or None,
+        retries or None,
+        times.get("start_period"),
+        times.get("start_interval") or None,
+        disabled=test == (),
+    )
+
+
+def _health_test(value: Value) -> tuple[str, ...]:
+    """The test, led by CMD or CMD-SHELL; () for NONE."""
+    if isinstance(value, Scalar):
+        line = fields.text(value, '"test"')
+        return ("CMD-SHELL", line) if line.strip() else ()
+    words = fields.texts(value, '"test"')
+    if not words or words[0] == "NONE":
+        return ()
+    if words[0] not in ("CMD", "CMD-SHELL"):
+        raise value.error(
+            f'a health test starts with CMD, CMD-SHELL or NONE, not "{words[0]}"',
+            f'write ["CMD", "{words[0]}", ...]',
+        )
+    if len(words) < 2:
+        raise value.error(f"{words[0]} needs a command")
+    if words[0] == "CMD-SHELL" and len(words) > 2:
+        raise value.error("CMD-SHELL takes one line", 'write it as one string, or use "CMD"')
+    return tuple(words)
+
+
+def read_restart(value: Value) -> Restart:
+    """``restart``: no, always, unless-stopped, on-failure or on-failure:N."""
+    written = fields.text(value, '"restart"')
+    policy, colon, limit = written.partition(":")
+    match policy:
+        case "on-failure" if not colon or (limit.isdecimal() and len(limit) < 10):
+            return Restart("on-failure", int(limit or 0))
+        case "no" | "always" | "unless-stopped" if not colon:
+            return Restart(policy)
+    policies = ("no", "always", "on-failure", "unless-stopped")
+    hint = fields.nearest(policy, policies) or f"one of: {', '.join(policies)}"
+    raise value.error(f'"restart" cannot be "{written}"', hint)
+
+
+def read_restart_policy(body: Mapping, notes: list[Note]) -> Restart:
+    """``deploy.restart_policy``, taken as docker compose takes it: without delay and window."""
+    where = '"restart_policy"'
+    fields.check_keys(body, ["condition", "delay", "max_attempts", "window"], where)
+    entries = body.entries
+    for key in ("delay", "window"):
+        if key in entries:
+            fields.duration(entries[key], f'"{key}"')
+            text = f'"{key}" of {where} has no effect: restarts back off from 100 ms'
+            notes.append(Note(body.key_lines[key], text))
+    limit = 0
+    if "max_attempts" in entries:
+        limit = fields.integer(entries["max_attempts"], '"max_attempts"', 0, 1 << 30)
+    condition = "any"
+    if "condition" in entries:
+        known = ["none", "on-failure", "any"]
+        condition = fields.choice(entries["condition"], '"condition"', known)
+    if condition == "none":
+        return Restart("no")
+    return Restart("on-failure" if condition == "on-failure" else "always", limit)

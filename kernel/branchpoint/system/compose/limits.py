@@ -1,0 +1,94 @@
+"""What a container may do and use: capabilities, limits, sysctls."""
+
+from __future__ import annotations
+
+from branchpoint.system.compose import fields
+from branchpoint.system.compose.yamltree import Mapping, Value
+from branchpoint.system.linux import CAPABILITIES, RLIMITS
+from branchpoint.system.model import Note, Ulimit
+
+_LEAST_MEMORY = 6 << 20  # as docker demands
+_HIGHEST_LIMIT = 1 << 53
+_SYSCTLS = ("net.", "kernel.msg", "kernel.sem", "kernel.shm", "fs.mqueue.")
+
+
+def read_capabilities(value: Value, what: str) -> tuple[str, ...]:
+    """Names without CAP_; ALL stands for all of them."""
+    names = []
+    for item in fields.sequence(value, what).items:
+        name = fields.text(item, f"each of {what}").upper().removeprefix("CAP_")
+        if name not in (*CAPABILITIES, "ALL"):
+            hint = fields.nearest(name, CAPABILITIES)
+            raise item.error(f'there is no capability "{name}"', hint)
+        names.append(name)
+    return tuple(names)
+
+
+def read_ulimits(value: Value) -> tuple[Ulimit, ...]:
+    """``ulimits``: one number, or "soft" and "hard"; -1 is unlimited."""
+    limits = []
+    for name, entry in fields.items(value, '"ulimits"'):
+        if name not in RLIMITS:
+            hint = fields.nearest(name, RLIMITS) or f"one of: {', '.join(RLIMITS)}"
+            raise entry.error(f'there is no ulimit "{name}"', hint)
+        if isinstance(entry, Mapping):
+            fields.check_keys(entry, ["soft", "hard"], f'the ulimit "{name}"')
+            if len(entry.entries) != 2:
+                raise entry.error(f'the ulimit "{name}" needs "soft" and "hard"')
+            soft = fields.integer(entry.entries["soft"], '"soft"', -1, _HIGHEST_LIMIT)
+            hard = fields.integer(entry.entries["hard"], '"hard"', -1, _HIGHEST_LIMIT)
+        else:
+            soft = hard = fields.integer(entry, f'the ulimit "{name}"', -1, _HIGHEST_LIMIT)
+        if hard != -1 and (soft == -1 or soft > hard):
+            raise entry.error(f'the soft limit of "{name}" is above the hard one')
+        limits.append(Ulimit(name, soft, hard))
+    return tuple(limits)
+
+
+def read_sysctls(value: Value) -> dict[str, str]:
+    """``sysctls``, as far as they belong to a container's own namespaces."""
+    found: dict[str, str] = {}
+    for key, text, where in fields.pairs(value, '"sysctls"'):
+        if not key.startswith(_SYSCTLS):
+            raise where.error(
+                f'the sysctl "{key}" belongs to the whole machine, not to a container',
+                f"a container has its own of these only: {', '.join(_SYSCTLS)}",
+            )
+        if text is None:
+            raise where.error(f'the sysctl "{key}" lacks a value')
+        found[key] = text
+    return found
+
+
+def read_memory(value: Value, what: str) -> int | None:
+    """Bytes; None for 0, which means no limit."""
+    limit = fields.size(value, what)
+    if 0 < limit < _LEAST_MEMORY:
+        raise value.error("a memory limit must be at least 6m")
+    return limit or None
+
+
+def read_pids(value: Value, what: str) -> int | None:
+    """A number of processes; None for -1 and 0, which mean no limit."""
+    limit = fields.integer(value, what, -1, 1 << 22)
+    return limit if limit > 0 else None
+
+
+def read_cpus(value: Value, what: str) -> float | None:
+    """A share of the one processor; None for 0, which means no limit."""
+    return fields.number(value, what, 0, 1024) or None
+
+
+def read_security_opt(value: Value, notes: list[Note]) -> bool:
+    """Whether new privileges are forbidden; other options that lift a confinement are noted."""
+    forbidden = False
+    for item in fields.sequence(value, '"security_opt"').items:
+        option = fields.text(item, 'each of "security_opt"').replace("=", ":", 1)
+        if option in ("no-new-privileges", "no-new-privileges:true"):
+            forbidden = True
+        elif option in ("seccomp:unconfined", "apparmor:unconfined", "label:disable"):
+            text = f'"{option}" has no effect: containers are never confined that way'
+            notes.append(Note(item.line, text))
+        elif option != "no-new-privileges:false":
+            raise item.error(f'"{option}" is not supported', "remove it")
+    return forbidden

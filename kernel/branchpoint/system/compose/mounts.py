@@ -1,0 +1,155 @@
+"""``volumes`` and ``tmpfs`` of a service."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from branchpoint.system.compose import fields
+from branchpoint.system.compose.yamltree import Mapping, Scalar, Sequence, Value
+from branchpoint.system.model import Mount
+
+_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
+_IGNORED_FLAGS = {"z", "Z", "cached", "delegated", "consistent"}  # SELinux labels, macOS caching
+_TMPFS_OPTIONS = {"size", "mode", "uid", "gid", "nr_inodes"}
+_TMPFS_FLAGS = {"rw", "ro", "exec", "noexec", "suid", "nosuid", "dev", "nodev"}
+
+
+def read_volumes(value: Value, project: Path) -> list[Mount]:
+    """Every entry of ``volumes``; whether named volumes exist is the caller's question."""
+    return [
+        _long(item, project) if isinstance(item, Mapping) else _short(item, project)
+        for item in fields.sequence(value, '"volumes"').items
+    ]
+
+
+def read_tmpfs(value: Value) -> list[Mount]:
+    """``tmpfs``: a path or a list of them, each with options after a colon."""
+    items = value.items if isinstance(value, Sequence) else [value]
+    found = []
+    for item in items:
+        written, _, options = fields.text(item, '"tmpfs"').partition(":")
+        target = fields.absolute_path(item, written, "a tmpfs")
+        flags = tuple(option for option in options.split(",") if option)
+        found.append(Mount("tmpfs", target, item.line, options=tmpfs_options(item, flags)))
+    return found
+
+
+def tmpfs_options(value: Value, options: tuple[str, ...]) -> tuple[str, ...]:
+    """Check mount options of a tmpfs."""
+    for option in options:
+        name, sign, rest = option.partition("=")
+        if name == "size" and sign:
+            written = Scalar(value.file, value.line, rest.rstrip("%") or "?", "str")
+            fields.size(written, "the size of a tmpfs")
+        elif name == "mode" and sign and not re.fullmatch(r"[0-7]{1,4}", rest):
+            raise value.error(f'the mode of a tmpfs must be octal, not "{rest}"')
+        elif name in ("uid", "gid", "nr_inodes") and sign and not re.fullmatch(r"\d{1,9}", rest):
+            raise value.error(f'the {name} of a tmpfs must be a number, not "{rest}"')
+        elif name not in (_TMPFS_OPTIONS if sign else _TMPFS_FLAGS):
+            hint = fields.nearest(option, _TMPFS_FLAGS | {o + "=" for o in _TMPFS_OPTIONS})
+            raise value.error(f'a tmpfs has no option "{option}"', hint)
+    return options
+
+
+def _short(item: Value, project: Path) -> Mount:
+    written = fields.text(item, 'each of "volumes"')
+    parts = written.split(":")
+    if len(parts) > 3 or not all(parts):
+        raise item.error(
+            f'"{written}" is not of the form SOURCE:TARGET[:ro]', 'for example "data:/var/lib/data"'
+        )
+    if len(parts) == 1:
+        return Mount("volume", fields.absolute_path(item, written, "a volume"), item.line)
+    source, target = parts[0], fields.absolute_path(item, parts[1], "where a volume is mounted")
+    read_only, copy = False, True
+    for flag in parts[2].split(",") if len(parts) == 3 else []:
+        if flag in ("ro", "rw"):
+            read_only = flag == "ro"
+        elif flag == "nocopy":
+            copy = False
+        elif flag not in _IGNORED_FLAGS:
+            raise item.error(f'a volume has no option "{flag}"', "known: ro, rw, nocopy")
+    if source.startswith((".", "/", "~")):
+        return _bind(item, source, target, read_only, project)
+    return Mount("volume", target, item.line, _volume_name(item, source), read_only, copy)
+
+
+def _volume_name(item: Value, name: str) -> str:
+    if not _NAME.fullmatch(name):
+        raise item.error(
+            f'"{name}" cannot be the name of a volume', "write a path of the project as ./path"
+        )
+    return name
+
+
+def _bind(item: Value, source: str, target: str, read_only: bool, project: Path) -> Mount:
+    path = Path(source).expanduser()
+    path = path if path.is_absolute() else project / path
+    if not read_only:
+        raise item.error(
+            f"{source} would be mounted writable, but nothing in the machine can write to "
+            "this computer's files",
+            'add ":ro" (read_only: true), or use a named volume for what is written',
+        )
+    if not path.is_file() and not path.is_dir():
+        what = "is neither a file nor a directory" if path.exists() else "does not exist"
+        raise item.error(f"{source} {what}")
+    return Mount("bind", target, item.line, str(path.resolve()), True)
+
+
+def _long(item: Mapping, project: Path) -> Mount:
+    where = 'an entry of "volumes"'
+    known = ["type", "source", "target", "read_only", "bind", "volume", "tmpfs", "consistency"]
+    fields.check_keys(item, known, where)
+    entries = item.entries
+    for key in ("type", "target"):
+        if key not in entries:
+            raise item.error(f'{where} lacks "{key}"')
+    kind = entries["type"]
+    which = fields.text(kind, '"type"')
+    if which in ("cluster", "npipe", "image"):
+        raise kind.error(f'volumes of type "{which}" are not supported', "use a named volume")
+    fields.choice(kind, '"type"', ["volume", "bind", "tmpfs"])
+    target = fields.path(entries["target"], '"target"')
+    read_only = "read_only" in entries and fields.boolean(entries["read_only"], '"read_only"')
+    source = fields.text(entries["source"], '"source"') if "source" in entries else ""
+    for section in {"bind", "volume", "tmpfs"} & set(entries):
+        if section != which:
+            raise item.key_error(section, f'"{section}" does not go with type: {which}')
+    if which == "bind":
+        options = _section(item, "bind", ["create_host_path", "propagation", "selinux"])
+        if "propagation" in options.entries:
+            fields.choice(options.entries["propagation"], '"propagation"', ["private", "rprivate"])
+        if not source:
+            raise item.error('a bind needs "source"', "write a path of the project as ./path")
+        return _bind(entries["source"], source, target, read_only, project)
+    if which == "tmpfs":
+        if source:
+            raise entries["source"].error('a tmpfs has no "source"', "remove it")
+        return Mount("tmpfs", target, item.line, options=_tmpfs_section(item, read_only))
+    options = _section(item, "volume", ["nocopy", "subpath", "labels"])
+    if "subpath" in options.entries:
+        raise options.key_error("subpath", '"subpath" is not supported', "use two named volumes")
+    nocopy = options.entries.get("nocopy")
+    copy = nocopy is None or not fields.boolean(nocopy, '"nocopy"')
+    name = _volume_name(entries["source"], source) if source else ""
+    return Mount("volume", target, item.line, name, read_only, copy)
+
+
+def _tmpfs_section(item: Mapping, read_only: bool) -> tuple[str, ...]:
+    entries = _section(item, "tmpfs", ["size", "mode"]).entries
+    options = ["ro"] if read_only else []
+    if "size" in entries:
+        options.append(f"size={fields.size(entries['size'], 'the size of a tmpfs')}")
+    if "mode" in entries:
+        options.append(f"mode={fields.mode(entries['mode'], 'the mode of a tmpfs'):o}")
+    return tuple(options)
+
+
+def _section(item: Mapping, key: str, known: list[str]) -> Mapping:
+    if key not in item.entries:
+        return Mapping(item.file, item.line, {}, {})
+    section = fields.mapping(item.entries[key], f'"{key}"')
+    fields.check_keys(section, known, f'"{key}"')
+    return section

@@ -1,0 +1,363 @@
+"""A compose file -> System: everything that can be known before images are looked at."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from collections.abc import Mapping as Variables
+from dataclasses import replace
+from pathlib import Path
+
+from branchpoint.errors import ComposeError
+from branchpoint.system.compose import fields
+from branchpoint.system.compose.declared import KEY as DECLARED_KEY
+from branchpoint.system.compose.declared import read_declared
+from branchpoint.system.compose.interpolation import Interpolator, read_env_file
+from branchpoint.system.compose.keys import TOP_NOTES, TOP_REFUSED
+from branchpoint.system.compose.mounts import tmpfs_options
+from branchpoint.system.compose.networks import Addresses, read_networks
+from branchpoint.system.compose.service import ServiceReader, read_profiles
+from branchpoint.system.compose.yamltree import Mapping, Scalar, Value, parse
+from branchpoint.system.images.recipe import KEY as RECIPE_KEY
+from branchpoint.system.images.recipe import read_recipe
+from branchpoint.system.model import (
+    Attachment,
+    Container,
+    Dependency,
+    Network,
+    Note,
+    Recipe,
+    Service,
+    System,
+    Volume,
+)
+
+FILE_NAMES = ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml")
+_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,99}")
+_MAX_CONTAINERS = 200
+
+
+def load(
+    path: Path,
+    profiles: Iterable[str] | None = None,
+    environ: Variables[str, str] | None = None,
+) -> System:
+    """Read the compose file at ``path`` (or in the directory ``path``).
+
+    ``environ`` are the shell's variables (default: this process's), which go before those in
+    ``.env``; ``profiles`` are the enabled ones (default: ``$COMPOSE_PROFILES``).
+
+    :raises ComposeError: naming file and line, for everything that cannot be done as written.
+    """
+    file = _find(Path(path))
+    shell = dict(os.environ if environ is None else environ)
+    dotenv = file.parent / ".env"
+    variables = dict(shell)
+    if dotenv.is_file():
+        for key, value in read_env_file(dotenv, shell).items():
+            variables.setdefault(key, value or "")
+    enabled = shell.get("COMPOSE_PROFILES", "").split(",") if profiles is None else profiles
+    interpolator = Interpolator(variables, file)
+    root = parse(file, interpolator)
+    if root is None:
+        raise ComposeError("is empty", file, hint='it needs "services"')
+    reader = _Reader(file, fields.mapping(root, "a compose file"), variables, set(enabled))
+    for name, line in interpolator.unset.items():
+        reader.notes.append(Note(line, f"the variable {name} has no value and counts as empty"))
+    return reader.read()
+
+
+def _find(path: Path) -> Path:
+    if not path.is_dir():
+        return path.absolute()
+    for name in FILE_NAMES:
+        if (path / name).is_file():
+            _refuse_override(path, name)
+            return (path / name).absolute()
+    raise ComposeError("no compose file here", path, hint=f"looked for {', '.join(FILE_NAMES)}")
+
+
+def _refuse_override(folder: Path, name: str) -> None:
+    """docker compose would merge a second file when only the directory is named."""
+    stem, _, suffix = name.rpartition(".")
+    override = folder / f"{stem}.override.{suffix}"
+    if override.is_file():
+        raise ComposeError(
+            f"{override.name} would have to be merged, which is not supported",
+            folder / name,
+            hint=f"give the path of one file (docker compose config > FILE.{suffix} merges them)",
+        )
+
+
+def error_at(system: System, line: int, message: str, hint: str = "") -> ComposeError:
+    """An error about a line of the file that ``system`` was read from."""
+    return ComposeError(message, Path(system.file), line, hint)
+
+
+class _Reader:
+    def __init__(
+        self, file: Path, root: Mapping, variables: Variables[str, str], enabled: set[str]
+    ) -> None:
+        self.file = file
+        self.root = root
+        self.project = file.parent
+        self.variables = variables
+        self.enabled = enabled
+        self.notes: list[Note] = []
+
+    def read(self) -> System:
+        entries = self.root.entries
+        self._check_top()
+        declared = entries.get(DECLARED_KEY)
+        recipe = None
+        if RECIPE_KEY in entries:
+            recipe = read_recipe(entries[RECIPE_KEY], self.project)
+        services, sleeping = self._services(recipe)
+        networks = self._networks(services)
+        containers = self._containers(services, sleeping, networks)
+        options = read_declared(declared, containers)
+        volumes = self._volumes(services, options.upper)
+        self.notes.sort(key=lambda note: note.line)
+        return System(
+            name=self._name(),
+            file=str(self.file),
+            services={service.name: service for service in services},
+            containers=tuple(containers),
+            networks=networks,
+            volumes=volumes,
+            faults=options.faults,
+            noise=options.noise,
+            setup=options.setup,
+            ram=options.ram,
+            upper=options.upper,
+            images=options.images,
+            notes=tuple(self.notes),
+        )
+
+    def _error(self, line: int, message: str, hint: str = "") -> ComposeError:
+        return ComposeError(message, self.file, line, hint)
+
+    def _check_top(self) -> None:
+        known = ["name", "services", "networks", "volumes"]
+        for key in self.root.entries:
+            if key in TOP_NOTES:
+                text = f'"{key}" has no effect: {TOP_NOTES[key]}'
+                self.notes.append(Note(self.root.key_lines[key], text))
+            elif key in TOP_REFUSED:
+                raise self.root.key_error(key, f'"{key}" is not supported', TOP_REFUSED[key])
+            elif key.startswith(DECLARED_KEY) and key not in (DECLARED_KEY, RECIPE_KEY):
+                hint = fields.nearest(key, [DECLARED_KEY, RECIPE_KEY])
+                raise self.root.key_error(key, f'unknown key "{key}"', hint)
+        fields.check_keys(
+            self.root, [*known, *TOP_NOTES, *TOP_REFUSED, DECLARED_KEY, RECIPE_KEY], "the file"
+        )
+        if "services" not in self.root.entries:
+            raise self._error(self.root.line, 'there are no "services"')
+
+    def _name(self) -> str:
+        if "name" not in self.root.entries:
+            return self.project.name or "system"
+        value = self.root.entries["name"]
+        name = fields.text(value, '"name"')
+        if not _NAME.fullmatch(name):
+            raise value.error(f'"{name}" cannot be the name of a system')
+        return name
+
+    # --- services ----------------------------------------------------------------------------
+
+    def _services(self, recipe: Recipe | None) -> tuple[list[Service], set[str]]:
+        """The active services with their images settled, and the names of the inactive ones."""
+        section = fields.mapping(self.root.entries["services"], '"services"')
+        active: list[Service] = []
+        sleeping: set[str] = set()
+        for name, value in section.entries.items():
+            line = section.key_lines[name]
+            if not _NAME.fullmatch(name):
+                raise self._error(line, f'"{name}" cannot be the name of a service')
+            body = fields.mapping(value, f'service "{name}"')
+            notes: list[Note] = []
+            service = ServiceReader(name, body, self.project, self.variables, notes).read(line)
+            wanted = read_profiles(body)
+            if wanted and not self.enabled & {*wanted, "*"}:
+                sleeping.add(name)
+                continue
+            self.notes += notes
+            if service.image is None and service.build is None and service.recipe is None:
+                if recipe is None:
+                    raise self._error(
+                        line,
+                        f'service "{name}" has no image',
+                        f'give it "image", "build" or "{RECIPE_KEY}"',
+                    )
+                service = replace(service, recipe=recipe)
+            if "networks" not in body.entries and "network_mode" not in body.entries:
+                service = replace(service, networks=(Attachment("default", line),))
+            active.append(service)
+        if not active:
+            hint = f"enable one of the profiles of: {', '.join(sorted(sleeping))}"
+            raise self._error(section.line, "no service is active", hint if sleeping else "")
+        return active, sleeping
+
+    def _networks(self, services: list[Service]) -> dict[str, Network]:
+        section = None
+        value = self.root.entries.get("networks")
+        if value is not None and not fields.is_null(value):
+            section = fields.mapping(value, '"networks"')
+        known = {"default", *(section.entries if section else ())}
+        for service in services:
+            for attachment in service.networks:
+                if attachment.network not in known:
+                    where = Value(self.file, attachment.line)
+                    raise fields.missing(where, "network", attachment.network, known)
+        used = list(dict.fromkeys(a.network for service in services for a in service.networks))
+        return read_networks(section, used, self.notes)
+
+    # --- containers --------------------------------------------------------------------------
+
+    def _containers(
+        self, services: list[Service], sleeping: set[str], networks: dict[str, Network]
+    ) -> list[Container]:
+        members = {
+            service.name: [
+                service.container_name or f"{service.name}.{number}"
+                for number in range(1, service.replicas + 1)
+            ]
+            for service in services
+        }
+        owner: dict[str, Service] = {}
+        for service in services:
+            for name in members[service.name]:
+                other = owner.setdefault(name, service)
+                if other is not service:
+                    line = service.lines.get("container_name", service.line)
+                    raise self._error(
+                        line, f'"{name}" is already the name of a container of "{other.name}"'
+                    )
+        if len(owner) > _MAX_CONTAINERS:
+            raise self._error(services[0].line, f"more than {_MAX_CONTAINERS} containers")
+        addresses = Addresses(networks, services, self.root)
+        made: dict[str, Container] = {}
+        for service in services:
+            depends = self._dependencies(service, members, sleeping)
+            volumes = tuple(
+                dict.fromkeys(
+                    m.source
+                    for m in service.mounts
+                    if m.kind == "volume" and m.source and not m.read_only
+                )
+            )
+            for number, name in enumerate(members[service.name], start=1):
+                hostname = service.hostname or name[:63].rstrip(".-_")
+                endpoints = addresses.endpoints(service, name, hostname, len(made))
+                made[name] = Container(
+                    name, service.name, number, hostname, endpoints, depends, volumes
+                )
+        return [made[name] for name in self._start_order(services, members)]
+
+    def _dependencies(
+        self, service: Service, members: dict[str, list[str]], sleeping: set[str]
+    ) -> tuple[Dependency, ...]:
+        found = []
+        for dependency in service.depends:
+            where = Value(self.file, dependency.line)
+            if dependency.name == service.name:
+                raise where.error(f'service "{service.name}" depends on itself')
+            if dependency.name not in members:
+                if not dependency.required:
+                    continue
+                if dependency.name in sleeping:
+                    raise where.error(
+                        f'service "{service.name}" depends on "{dependency.name}", whose profile '
+                        "is not enabled",
+                        "enable it, or write required: false",
+                    )
+                raise fields.missing(where, "service", dependency.name, members)
+            found += [replace(dependency, name=name) for name in members[dependency.name]]
+        return tuple(found)
+
+    def _start_order(self, services: list[Service], members: dict[str, list[str]]) -> list[str]:
+        """Container names, each after all it depends on, else as written."""
+        by_name = {service.name: service for service in services}
+        done: dict[str, None] = {}
+
+        def visit(service: Service, path: list[str]) -> None:
+            for dependency in service.depends:
+                if dependency.name in path:
+                    circle = " -> ".join([*path[path.index(dependency.name) :], dependency.name])
+                    raise self._error(
+                        dependency.line, f"services depend on each other in a circle: {circle}"
+                    )
+                other = by_name.get(dependency.name)
+                if other is not None and other.name not in done:
+                    visit(other, [*path, other.name])
+            done[service.name] = None
+
+        for service in services:
+            if service.name not in done:
+                visit(service, [service.name])
+        return [name for service in done for name in members[service]]
+
+    # --- volumes -----------------------------------------------------------------------------
+
+    def _volumes(self, services: list[Service], default_size: int) -> dict[str, Volume]:
+        value = self.root.entries.get("volumes")
+        section = Mapping(self.file, 1, {}, {})
+        if value is not None and not fields.is_null(value):
+            section = fields.mapping(value, '"volumes"')
+        found = {
+            name: self._volume(name, entry, section.key_lines[name], default_size)
+            for name, entry in section.entries.items()
+        }
+        used = set()
+        for service in services:
+            for mount in service.mounts:
+                if mount.kind == "volume" and mount.source:
+                    if mount.source not in found:
+                        where = Value(self.file, mount.line)
+                        error = fields.missing(where, "volume", mount.source, found)
+                        if not found:
+                            error.hint = 'list it under the top-level "volumes", or write ./path'
+                        raise error
+                    used.add(mount.source)
+        for name in found.keys() - used:
+            text = f'the volume "{name}" has no effect: no service uses it'
+            self.notes.append(Note(section.key_lines[name], text))
+        return {name: volume for name, volume in found.items() if name in used}
+
+    def _volume(self, name: str, value: Value, line: int, default_size: int) -> Volume:
+        where = f'the volume "{name}"'
+        if fields.is_null(value):
+            return Volume(name, line, default_size)
+        body = fields.mapping(value, where)
+        fields.check_keys(body, ["driver", "driver_opts", "external", "labels", "name"], where)
+        entries = body.entries
+        if "external" in entries and fields.boolean(entries["external"], '"external"'):
+            raise body.key_error(
+                "external", f"{where} is external, but nothing outside the machine exists",
+                'remove "external"; put initial content into the image',
+            )  # fmt: skip
+        for key in ("labels", "name"):
+            if key in entries:
+                text = f'"{key}" of {where} has no effect: nothing reads it in the machine'
+                self.notes.append(Note(body.key_lines[key], text))
+        if "driver" in entries:
+            fields.choice(entries["driver"], f'"driver" of {where}', ["local"])
+        options: dict[str, str] = {}
+        if "driver_opts" in entries:
+            for key, given, option in fields.pairs(entries["driver_opts"], '"driver_opts"'):
+                if key not in ("type", "device", "o") or (key != "o" and given != "tmpfs"):
+                    raise option.error(
+                        f'"{key}: {given}" of {where} is not supported',
+                        "only type: tmpfs, device: tmpfs and o: size=... are",
+                    )
+                options[key] = given or ""
+        flags = tuple(flag for flag in options.get("o", "").split(",") if flag)
+        tmpfs_options(body, flags)
+        size = default_size
+        for flag in flags:
+            if flag.startswith("size="):
+                written = flag.removeprefix("size=")
+                size = fields.size(Scalar(self.file, body.line, written, "str"), "a volume's size")
+        rest = tuple(flag for flag in flags if not flag.startswith("size="))
+        return Volume(name, line, size, rest)

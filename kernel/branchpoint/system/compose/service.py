@@ -1,0 +1,329 @@
+"""One entry of ``services`` -> Service."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from collections.abc import Mapping as Variables
+from pathlib import Path
+from typing import Any
+
+from branchpoint.system.compose import attachments, fields, lifecycle, limits, mounts
+from branchpoint.system.compose.interpolation import read_env_file
+from branchpoint.system.compose.keys import SERVICE_NOTES, SERVICE_REFUSED
+from branchpoint.system.compose.yamltree import Mapping, Scalar, Sequence, Value
+from branchpoint.system.images.recipe import KEY as RECIPE_KEY
+from branchpoint.system.images.recipe import read_recipe
+from branchpoint.system.linux import signal_number
+from branchpoint.system.model import Build, Mount, Note, Service
+
+_BUILD_READ = ("context", "dockerfile", "dockerfile_inline", "args", "target")
+_BUILD_REFUSED = (
+    "additional_contexts", "entitlements", "isolation", "privileged", "secrets", "ssh",
+)  # fmt: skip
+_BUILD_IGNORED = (
+    "cache_from", "cache_to", "extra_hosts", "labels", "network", "no_cache", "platforms",
+    "provenance", "pull", "sbom", "shm_size", "tags", "ulimits",
+)  # fmt: skip
+_DEPLOY_IGNORED = {
+    "endpoint_mode": "service names resolve to all replicas",
+    "labels": "nothing reads labels in the machine",
+    "placement": "there is one machine",
+    "rollback_config": "nothing is updated while the system runs",
+    "update_config": "nothing is updated while the system runs",
+}
+_MAX_REPLICAS = 64
+_Reader = Callable[[Value, str], None]  # the value, and its key in quotes
+
+
+class ServiceReader:
+    """Reads one service; what was accepted without effect goes to ``notes``."""
+
+    def __init__(
+        self,
+        name: str,
+        body: Mapping,
+        project: Path,
+        variables: Variables[str, str],
+        notes: list[Note],
+    ) -> None:
+        self.name = name
+        self.body = body
+        self.project = project
+        self.variables = variables
+        self.notes = notes
+        self.found: dict[str, Any] = {}  # arguments of Service
+
+    def read(self, line: int) -> Service:
+        """The service, whose name stands in ``line``."""
+        readers = self._readers()
+        where = f'service "{self.name}"'
+        for key, value in self.body.entries.items():
+            if key in readers:
+                if not fields.is_null(value):
+                    readers[key](value, f'"{key}"')
+            elif key in SERVICE_REFUSED:
+                if not _switched_off(value):
+                    message = f'"{key}" is not supported ({where})'
+                    raise self.body.key_error(key, message, SERVICE_REFUSED[key])
+            elif key in SERVICE_NOTES:
+                self._note(key, SERVICE_NOTES[key])
+            elif not key.startswith("x-") or key.startswith("x-branchpoint"):
+                known = [*readers, *SERVICE_NOTES, *SERVICE_REFUSED]
+                hint = fields.nearest(key, known) or "remove it, or name it x-..."
+                raise self.body.key_error(key, f'unknown key "{key}" in {where}', hint)
+        self._check()
+        return Service(self.name, line, dict(self.body.key_lines), **self.found)
+
+    def _readers(self) -> dict[str, _Reader]:
+        def at_most(low: int, high: int) -> Callable[[Value, str], int]:
+            return lambda value, what: fields.integer(value, what, low, high)
+
+        keep = self._keep
+        return {
+            "build": self._build,
+            "cap_add": keep("cap_add", limits.read_capabilities),
+            "cap_drop": keep("cap_drop", limits.read_capabilities),
+            "command": keep("command", fields.argv),
+            "container_name": keep("container_name", _container_name),
+            "cpu_shares": keep("cpu_shares", at_most(2, 262144)),
+            "cpus": keep("cpus", limits.read_cpus),
+            "depends_on": keep("depends", lambda v, _: lifecycle.read_depends(v, self.notes)),
+            "deploy": self._deploy,
+            "domainname": keep("domainname", attachments.host_name),
+            "entrypoint": keep("entrypoint", fields.argv),
+            "env_file": self._env_file,
+            "environment": self._environment,
+            "extra_hosts": keep("extra_hosts", lambda v, _: attachments.read_extra_hosts(v)),
+            "group_add": keep("group_add", lambda v, what: tuple(fields.texts(v, what))),
+            "healthcheck": keep("healthcheck", lambda v, _: lifecycle.read_healthcheck(v)),
+            "hostname": keep("hostname", attachments.host_name),
+            "image": keep("image", fields.text),
+            "init": keep("init", fields.boolean),
+            "mem_limit": keep("memory", limits.read_memory),
+            "network_mode": self._network_mode,
+            "networks": keep("networks", lambda v, _: attachments.read_attachments(v, self.name)),
+            "oom_score_adj": keep("oom_score_adj", at_most(-1000, 1000)),
+            "pids_limit": keep("pids", limits.read_pids),
+            "platform": self._platform,
+            "privileged": keep("privileged", fields.boolean),
+            "profiles": lambda value, what: None,  # see read_profiles
+            "read_only": keep("read_only", fields.boolean),
+            "restart": keep("restart", lambda v, _: lifecycle.read_restart(v)),
+            "scale": keep("replicas", at_most(0, _MAX_REPLICAS)),
+            "security_opt": keep(
+                "no_new_privileges", lambda v, _: limits.read_security_opt(v, self.notes)
+            ),
+            "shm_size": keep("shm_size", fields.size),
+            "stop_grace_period": keep("stop_grace", fields.duration),
+            "stop_signal": keep("stop_signal", _stop_signal),
+            "sysctls": keep("sysctls", lambda v, _: limits.read_sysctls(v)),
+            "tmpfs": self._mounts(mounts.read_tmpfs),
+            "ulimits": keep("ulimits", lambda v, _: limits.read_ulimits(v)),
+            "user": keep("user", fields.text),
+            "volumes": self._mounts(lambda v: mounts.read_volumes(v, self.project)),
+            "working_dir": keep("working_dir", fields.path),
+            RECIPE_KEY: keep("recipe", lambda v, _: read_recipe(v, self.project)),
+        }
+
+    def _keep(self, name: str, read: Callable[[Value, str], Any]) -> _Reader:
+        def store(value: Value, what: str) -> None:
+            self.found[name] = read(value, what)
+
+        return store
+
+    def _mounts(self, read: Callable[[Value], list[Mount]]) -> _Reader:
+        def store(value: Value, what: str) -> None:
+            self.found["mounts"] = (*self.found.get("mounts", ()), *read(value))
+
+        return store
+
+    def _note(self, key: str, reason: str) -> None:
+        text = f'"{key}" of service "{self.name}" has no effect: {reason}'
+        self.notes.append(Note(self.body.key_lines[key], text))
+
+    def _check(self) -> None:
+        """What concerns several keys at once."""
+        found = self.found
+        if "build" in found and "recipe" in found:
+            message = f'"build" and "{RECIPE_KEY}" exclude each other'
+            raise self.body.key_error(RECIPE_KEY, message, "keep one")
+        replicas = found.get("replicas", 1)
+        if replicas > 1:
+            fixed = [a for a in found.get("networks", ()) if a.address]
+            lines = {"ipv4_address": fixed[0].line} if fixed else {}
+            lines |= self.body.key_lines
+            for key in ("container_name", "hostname", "ipv4_address"):
+                if key in lines:
+                    message = f'"{key}" cannot be shared by {replicas} replicas'
+                    raise Value(self.body.file, lines[key]).error(message, "remove it")
+        targets: dict[str, Mount] = {}
+        for mount in found.get("mounts", ()):
+            other = targets.setdefault(mount.target, mount)
+            if other is not mount:
+                raise Value(self.body.file, mount.line).error(
+                    f'two things are mounted at "{mount.target}"',
+                    f"the other one is in line {other.line}",
+                )
+
+    # --- image -------------------------------------------------------------------------------
+
+    def _build(self, value: Value, what: str) -> None:
+        if not isinstance(value, Mapping):
+            self.found["build"] = Build(self._context(value), value.line)
+            return
+        for key in value.entries:
+            if key in _BUILD_REFUSED:
+                message = f'"{key}" of "build" is not supported'
+                raise value.key_error(key, message, "build the image yourself and name it")
+            if key in _BUILD_IGNORED:
+                text = f'"{key}" of "build" has no effect: it is up to the program that builds'
+                self.notes.append(Note(value.key_lines[key], text))
+        fields.check_keys(value, [*_BUILD_READ, *_BUILD_IGNORED], '"build"')
+        entries = value.entries
+        args: dict[str, str] = {}
+        for key, given, _ in fields.pairs(entries["args"], '"args"') if "args" in entries else []:
+            if given is not None or key in self.variables:
+                args[key] = given if given is not None else self.variables[key]
+        read = {
+            key: fields.text(entries[key], f'"{key}"')
+            for key in ("dockerfile", "dockerfile_inline", "target")
+            if key in entries
+        }
+        self.found["build"] = Build(
+            self._context(entries["context"]) if "context" in entries else str(self.project),
+            value.line,
+            read.get("dockerfile"),
+            read.get("dockerfile_inline"),
+            read.get("target"),
+            args,
+        )
+
+    def _context(self, value: Value) -> str:
+        written = fields.text(value, '"context"')
+        path = (self.project / Path(written).expanduser()).resolve()
+        if not path.is_dir():
+            raise value.error(f"{written} is not a directory", "build contexts must be local")
+        return str(path)
+
+    def _platform(self, value: Value, what: str) -> None:
+        written = fields.text(value, what)
+        if written not in ("linux/amd64", "linux/x86_64", "linux"):
+            raise value.error(
+                f'platform "{written}" is not supported', "the machine is linux/amd64"
+            )
+        self._note("platform", "the machine is linux/amd64")
+
+    # --- process -----------------------------------------------------------------------------
+
+    def _environment(self, value: Value, what: str) -> None:
+        own: dict[str, str] = {}
+        for key, given, where in fields.pairs(value, what):
+            if "=" in key:
+                raise where.error(f'the name of a variable must not contain "=": "{key}"')
+            if given is None:
+                given = self.variables.get(key)  # as docker does: from the shell, else absent
+            if given is not None:
+                own[key] = given
+        self.found["environment"] = {**self.found.get("environment", {}), **own}
+
+    def _env_file(self, value: Value, what: str) -> None:
+        read: dict[str, str] = {}
+        for entry in value.items if isinstance(value, Sequence) else [value]:
+            required, raw, where = True, False, entry
+            if isinstance(entry, Mapping):
+                fields.check_keys(entry, ["path", "required", "format"], what)
+                if "path" not in entry.entries:
+                    raise entry.error(f'an entry of {what} lacks "path"')
+                where = entry.entries["path"]
+                if "required" in entry.entries:
+                    required = fields.boolean(entry.entries["required"], '"required"')
+                if "format" in entry.entries:
+                    fields.choice(entry.entries["format"], '"format"', ["raw"])
+                    raw = True
+            path = self.project / Path(fields.text(where, what)).expanduser()
+            if path.is_file():
+                values = read_env_file(path, self.variables, raw)
+                read |= {key: text for key, text in values.items() if text is not None}
+            elif required:
+                raise where.error(f'env_file "{path.name}" does not exist', f"looked at {path}")
+        # whatever order the two keys were written in, "environment" wins
+        self.found["environment"] = {**read, **self.found.get("environment", {})}
+
+    # --- the rest ----------------------------------------------------------------------------
+
+    def _network_mode(self, value: Value, what: str) -> None:
+        mode = fields.text(value, what)
+        if mode != "none":
+            raise value.error(
+                f'network_mode "{mode}" is not supported',
+                'remove it and list the shared network under "networks"',
+            )
+        if "networks" in self.body.entries:
+            raise value.error('"network_mode" and "networks" exclude each other')
+        self.found["networks"] = ()
+
+    def _deploy(self, value: Value, what: str) -> None:
+        body = fields.mapping(value, what)
+        known = ["mode", "replicas", "resources", "restart_policy", *_DEPLOY_IGNORED]
+        fields.check_keys(body, known, what)
+        for key, reason in _DEPLOY_IGNORED.items():
+            if key in body.entries:
+                text = f'"{key}" of "deploy" has no effect: {reason}'
+                self.notes.append(Note(body.key_lines[key], text))
+        entries = body.entries
+        if "mode" in entries:
+            fields.choice(entries["mode"], '"mode"', ["replicated"])
+        if "replicas" in entries:
+            count = fields.integer(entries["replicas"], '"replicas"', 0, _MAX_REPLICAS)
+            self.found["replicas"] = count
+        if "resources" in entries:
+            self._resources(fields.mapping(entries["resources"], '"resources"'))
+        if "restart_policy" in entries:
+            policy = fields.mapping(entries["restart_policy"], '"restart_policy"')
+            self.found["restart"] = lifecycle.read_restart_policy(policy, self.notes)
+
+    def _resources(self, body: Mapping) -> None:
+        fields.check_keys(body, ["limits", "reservations"], '"resources"')
+        if "reservations" in body.entries:
+            text = '"reservations" has no effect: the machine is not shared with others'
+            self.notes.append(Note(body.key_lines["reservations"], text))
+        if "limits" not in body.entries:
+            return
+        section = fields.mapping(body.entries["limits"], '"limits"')
+        fields.check_keys(section, ["cpus", "memory", "pids"], '"limits"')
+        readers = {
+            "cpus": limits.read_cpus,
+            "memory": limits.read_memory,
+            "pids": limits.read_pids,
+        }
+        for key, value in section.entries.items():
+            if key in readers:
+                self.found[key] = readers[key](value, f'"{key}"')
+
+
+def read_profiles(body: Mapping) -> list[str]:
+    """The profiles of a service; with none it always runs."""
+    value = body.entries.get("profiles")
+    return [] if value is None else fields.texts(value, '"profiles"')
+
+
+def _switched_off(value: Value) -> bool:
+    """``tty: false``, ``ipc: private``, ``devices: []`` and the like ask for nothing."""
+    if isinstance(value, Scalar):
+        return value.kind == "null" or value.text.lower() in ("false", "private", "")
+    return isinstance(value, Sequence) and not value.items
+
+
+def _container_name(value: Value, what: str) -> str:
+    name = fields.text(value, what)
+    if not re.fullmatch(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,99}", name):
+        raise value.error(f'"{name}" cannot be the name of a container')
+    return name
+
+
+def _stop_signal(value: Value, what: str) -> str:
+    name = fields.text(value, what)
+    if signal_number(name) is None:
+        raise value.error(f'there is no signal "{name}"', "for example SIGTERM")
+    return name
