@@ -27,8 +27,8 @@ from branchpoint.timeline.openings import Shared
 from branchpoint.timeline.seeds import seed_of, seeding
 
 if TYPE_CHECKING:
-    from branchpoint.events.comparing import Comparison
     from branchpoint.timeline.branch import Branch
+    from branchpoint.timeline.comparing import Comparison
 
 _MAIN = "main"  # the recording itself, in ids
 _SEEDED = "~"  # between the fork and the seed of a branch, in ids
@@ -183,7 +183,7 @@ class Recording:
         ``a`` and ``b`` are branches, moments or ids of moments. Events are the same when type,
         container, stream and text are; numbers in texts do not count unless ``numbers`` is true.
         """
-        from branchpoint.events.comparing import Comparison
+        from branchpoint.timeline.comparing import Comparison
 
         ends = [getattr(x, "end", x) if not isinstance(x, str) else self.at(x) for x in (a, b)]
         one, other = (self.at(x) if not isinstance(x, Moment) else x for x in ends)

@@ -14,7 +14,7 @@ from branchpoint.timeline.branch import Branch
 from branchpoint.timeline.recording import Recording
 
 if TYPE_CHECKING:
-    from branchpoint.events.comparing import Comparison
+    from branchpoint.timeline.comparing import Comparison
     from branchpoint.timeline.packets import Packets
     from branchpoint.timeline.terminal import Terminal
     from branchpoint.views.compare import ComparisonView

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import traitlets
 
-from branchpoint.events.comparing import Comparison
 from branchpoint.events.event import LOG, Event
+from branchpoint.timeline.comparing import Comparison
 from branchpoint.timeline.moment import Moment
 from branchpoint.views.rows import FIRST, RowsView
 from branchpoint.views.view import bundle

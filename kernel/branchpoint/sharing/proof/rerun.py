@@ -25,7 +25,7 @@ from branchpoint.sharing.proof import hygiene
 from branchpoint.sharing.proof.hygiene import Notebook
 
 _AROUND = 60  # characters shown around a difference
-_PACKAGE = Path(__file__).parents[1]
+_PACKAGE = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ from branchpoint.system.images import projectfiles
 from branchpoint.system.images.finding import Image, find_images, located
 from branchpoint.system.model import Container, Mount, Service, System
 
-_HERE = Path(__file__).parent
+_SYSTEM = Path(__file__).parents[1]
 _INIT_PACKAGE = "tini"
 _INIT_PROGRAM = "usr/bin/tini-static"
 
@@ -126,7 +126,10 @@ def _key(system: System, images: dict[str, Image]) -> str:
         key.update(json.dumps([str(path), projectfiles.digest(path)]).encode())
     if any(service.init for service in system.services.values()):
         key.update(debian.fingerprint([_INIT_PACKAGE]).encode())
-    for source in [*sorted(_HERE.glob("*.py")), *sorted(Path(erofs.__file__).parent.glob("*.py"))]:
+    for source in [
+        *sorted(_SYSTEM.rglob("*.py")),
+        *sorted(Path(erofs.__file__).parent.glob("*.py")),
+    ]:
         key.update(source.name.encode() + b"\0" + blake3(source.read_bytes()).digest())
     return key.hexdigest(16)
 
