@@ -193,7 +193,7 @@ export class Panel extends Widget {
               click: () => this.choose(run, mark.vtime, mark.container)
             },
             h('span', { class: 'bpl-time' }, shown(mark.vtime)),
-            h('span', {}, failed ? 'failure' : said(mark.type)),
+            h('span', {}, failed ? 'failure' : mark.word),
             h('span', { class: 'bpl-who' }, h('bdi', {}, mark.container))
           )
         )
@@ -303,12 +303,6 @@ function section(title: string, ...children: HTMLElement[]): HTMLElement {
 
 function empty(what: string, remedy: string, code = ''): HTMLElement {
   return h('p', { class: 'bpl-empty' }, `${what} ${remedy}`, code ? h('code', {}, code) : null);
-}
-
-/** What happened, in a word. */
-function said(type: string): string {
-  const words: Record<string, string> = { 'fault.start': 'fault', 'fault.stop': 'fault ends' };
-  return words[type] ?? type.replace('container.', '');
 }
 
 function showProgress(row: HTMLElement, job: Job): void {

@@ -3,6 +3,8 @@
 export interface Mark {
   vtime: number;
   type: string;
+  /** What it is called where there is little room. */
+  word: string;
   container: string;
   text: string;
 }

@@ -10,14 +10,9 @@ from typing import Any, Protocol
 from branchpoint.errors import BranchpointError, ContainerError
 from branchpoint.events.event import Columns, EventSet
 from branchpoint.events.queries import Except, Where, named
+from branchpoint.events.types import TYPES
 
 _SHOWN = 20  # names in a hint
-_KNOWN_TYPES = (
-    "log", "error", "setup.complete", "machine.end", "container.start", "container.exit",
-    "container.restart", "container.health", "container.oom", "container.pause",
-    "container.unpause", "process.start", "process.exit", "fault.start", "fault.end", "sdk.assert",
-    "sdk.event", "sdk.setup",
-)  # fmt: skip
 
 
 class _Named(Protocol):
@@ -45,7 +40,7 @@ def check_type(pattern: str, seen: Columns) -> None:
     :raises BranchpointError: it names the most similar one.
     """
     there = [seen.names.known[code] for code in sorted(set(seen.type.tolist()))]
-    known = list(dict.fromkeys([*_KNOWN_TYPES, *there]))
+    known = list(dict.fromkeys([*TYPES, *there]))
     for full in (pattern, f"container.{pattern}"):
         if any(named(full, is_container=False).match(name) for name in known):
             return

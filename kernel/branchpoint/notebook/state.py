@@ -17,6 +17,7 @@ from weakref import WeakKeyDictionary, WeakValueDictionary, ref
 import branchpoint as bp
 from branchpoint.background import Job, jobs
 from branchpoint.clock import SECOND
+from branchpoint.events.types import TYPES
 from branchpoint.store.files import Future
 from branchpoint.timeline.history import History
 from branchpoint.views.tree import title_of
@@ -26,7 +27,6 @@ _NOTED = 500  # branches noted with a recording that are looked at, the newest
 _BRANCHES = 50  # ... and that are told
 _MEASURED = 0.2  # wall seconds after which a speed means something
 _TEXT = 120  # characters of an event
-_MARKED = ("container.exit", "container.start", "fault.start", "fault.stop")
 
 
 class Watch:
@@ -187,11 +187,12 @@ def _tips(futures: list[Future]) -> list[Future]:
 
 def _summary(run: bp.Recording) -> dict[str, Any]:
     """What does not change about a recording."""
-    events = run.events.where(type=list(_MARKED), start=0)
+    events = run.events.where(type=[each.name for each in TYPES.values() if each.word], start=0)
     marks = [
         {
             "vtime": event.vtime,
             "type": event.type,
+            "word": TYPES[event.type].word,
             "container": event.container,
             "text": event.text[:_TEXT],
         }

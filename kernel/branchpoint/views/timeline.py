@@ -231,7 +231,7 @@ class TimelineView(View):
 
     def _notable(self) -> EventSet:
         """What the static view lists."""
-        shown = ["container.exit", "container.oom", "container.restart", "fault.*"]
+        shown = ["container.exit", "container.restart", "fault.*"]
         return self._events.where(type=shown)
 
     def _fallback_html(self) -> str:

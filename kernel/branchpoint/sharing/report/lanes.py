@@ -8,12 +8,13 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from branchpoint.clock import format_vtime
+from branchpoint.events import types
 from branchpoint.events.event import LOG, Columns, Event
 from branchpoint.events.listing import inert
 from branchpoint.timeline.recording import Recording
@@ -31,7 +32,7 @@ _STATES = {
     "container.pause": "paused",
     "container.exit": "exited",
 }
-_KINDS = ("exit", "violation", "fault", "restart", "pause", "start", "health", "other")
+_KINDS = get_args(types.Sign)
 """Of marks, what matters most first: it hides what else is in the same column, but not a fault,
 which may be its cause."""
 _FAULT = _KINDS.index("fault")
@@ -126,7 +127,7 @@ class Lanes:
     def _ranks(self) -> NDArray[np.int64]:
         """How much each of the notable events matters: its kind."""
         columns = self._columns
-        kinds = np.array([_KINDS.index(_kind(name)) for name in columns.names.known], np.int64)
+        kinds = np.array([_KINDS.index(types.sign(name)) for name in columns.names.known], np.int64)
         ranks = kinds[columns.type[self._notable]]
         fields = columns.fields
         for number in np.flatnonzero(columns.type[self._notable] == self._code("sdk.assert")):
@@ -289,18 +290,6 @@ def told(event: Event) -> str:
     what = event.type.removeprefix("container.")
     text = event.text if event.type.startswith(("fault", "sdk")) else f"{what} {event.text}"
     return inert(f"{format_vtime(event.at - event.origin)} s  {who}{text}".rstrip(), _WIDTH)
-
-
-def _kind(type: str) -> str:
-    """What a mark of such an event looks like."""
-    if type in ("container.exit", "container.oom"):
-        return "exit"
-    if type.startswith("fault"):
-        return "fault"
-    name = type.partition(".")[2]
-    if name in ("pause", "unpause"):
-        return "pause"
-    return name if name in _KINDS else "other"
 
 
 def _levels(counts: NDArray[np.int64], highest: int) -> bytes:
