@@ -14,6 +14,8 @@ RECORDING := build/aria.branchpoint
 UNFINISHED := build/.unfinished.branchpoint
 RECORDED := build/aria.recorded
 TESTS := $(wildcard tests/machine tests/browser tests/quality tests/fast)
+REFERENCE := branchpoint $(addprefix branchpoint.,timeline.recording timeline.faulting \
+    timeline.packets events.queries explore.curve explore.contrast explore.attribution explore.rarity)
 NPM := .ci/node npm --prefix extension
 LIBRARIES := extension/node_modules/.package-lock.json
 EXTENSION := extension/labextension/install.json
@@ -23,7 +25,7 @@ LABEXTENSIONS := .venv/share/jupyter/labextensions
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help setup packages browser images demo demo-redis replayable notebook lab test lint bench soak clean
+.PHONY: help setup packages browser images demo demo-redis replayable notebook lab test lint docs bench soak clean
 
 help:
 	@echo 'make setup   install what is missing: packages (with root or sudo), .venv, guest image'
@@ -32,6 +34,7 @@ help:
 	@echo 'make lab     open JupyterLab on the executed notebook'
 	@echo 'make test    setup, lint, and all tests'
 	@echo 'make lint    ruff, mypy, eslint and tsc'
+	@echo 'make docs    the reference, as a page, from the docstrings'
 	@echo 'make bench   measure what notebooks/guide/figures.md states'
 	@echo 'make soak    thousands of replays, compared bit for bit'
 	@echo 'make clean   remove build/ and caches of tools; keeps .venv and the cache of images'
@@ -144,6 +147,10 @@ lint: $(READY) $(LIBRARIES)
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 	@$(NPM) --silent run lint
+
+docs: $(READY)
+	@$(BIN)/pdoc --docformat restructuredtext --output-directory build/docs $(REFERENCE)
+	@echo 'The reference of everything public: build/docs/branchpoint.html'
 
 bench: setup
 	@$(BIN)/python tests/bench/run.py --readme notebooks/guide/figures.md

@@ -34,6 +34,7 @@ TOOLS = {
     "jupyterlab": "jupyter lab",
     "mypy": "/mypy",
     "nbconvert": "jupyter nbconvert",
+    "pdoc": "/pdoc",
     "pytest": "/pytest",
     "pytest-xdist": "pytest --numprocesses",
     "ruff": "/ruff",
