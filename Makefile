@@ -16,6 +16,7 @@ RECORDED := build/aria.recorded
 TESTS := $(wildcard tests/machine tests/browser tests/quality tests/fast)
 REFERENCE := branchpoint $(addprefix branchpoint.,timeline.recording timeline.faulting \
     timeline.packets events.queries explore.curve explore.contrast explore.attribution explore.rarity)
+BESIDE := $(addprefix .venv/beside/,7.2 7.3 7.4)
 NPM := .ci/node npm --prefix extension
 LIBRARIES := extension/node_modules/.package-lock.json
 EXTENSION := extension/labextension/install.json
@@ -137,9 +138,16 @@ lab:
 
 # -- checks
 
+# Versions of ipykernel with which the kernel is tested, besides the one that is installed.
+$(BESIDE): $(READY)
+	@echo 'setup: ipykernel $(notdir $@), for tests'
+	@$(BIN)/pip install --quiet --no-deps --disable-pip-version-check --upgrade --target $@ \
+	    'ipykernel==$(notdir $@).*'
+	@touch $@
+
 # pytest comes last, so that its closing line is the last one. Two processes share the files: most
 # tests wait for one emulator, and two busy emulators fill two cores.
-test: setup browser lint
+test: setup browser $(BESIDE) lint
 	@$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(TESTS)
 
 lint: $(READY) $(LIBRARIES)
