@@ -53,7 +53,8 @@ _LISTENING = b"listening on"
 _CLOCK = 'for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16; do echo "$EPOCHREALTIME"; done'
 _LATENCY = 14_930
 """ns from that shell's look at the clock to the agent's, when nothing else runs in between: a few
-thousand instructions, the same ones every time. Measured; to within 0.1 µs."""
+thousand instructions, the same ones every time. Measured with one guest; with others, whose shell
+and kernel are of other versions, up to half a microsecond off."""
 _INACCURACY = 1e-5  # of a clock's rate: ten times what Linux may get wrong when it calibrates
 _SET = 1_000_000  # ns by which a clock is off that somebody has set
 
@@ -326,7 +327,7 @@ def _losses(process: Process) -> list[str]:
 
 
 def _look(process: Process) -> Clock:
-    """What the guest's wall clock said, from the output of ``_CLOCK``; right to some 0.1 µs."""
+    """What the guest's wall clock said, from the output of ``_CLOCK``; right to a microsecond."""
     seen = []
     for line in process.events.where(type="log", stream="out"):
         seconds, _, micros = line.text.partition(".")
