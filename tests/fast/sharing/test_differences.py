@@ -44,10 +44,10 @@ def test_an_equal_computer_has_none(here: Callable[..., list[str]]) -> None:
 
 def test_what_states_of_older_recordings_lack_is_said(tmp_path: Path) -> None:
     path = recordings.make(tmp_path / "x.branchpoint", 1)
+    with RecordingFiles.open(path, write=True) as files:
+        older = msgspec.structs.replace(files.manifest.engine, states=1)
+        files.save(files.manifest.with_(engine=older))
     with bp.open(path) as run:
-        manifest = run.files.manifest
-        older = msgspec.structs.replace(manifest.engine, states=1)
-        run.files.save(manifest.with_(engine=older))
         (said, *_) = differences(run)
     assert "lacked the floating-point exception flags" in said and "record" in said
 
