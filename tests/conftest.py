@@ -6,6 +6,7 @@ import fcntl
 import itertools
 import os
 import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,6 +24,11 @@ STORY = 2  # seconds that must lie between the kill and the crash, to have somet
 
 LONGEST = ("test_known_systems.py", "test_redis.py", "test_interventions.py", "test_cluster.py")
 """Files that take minutes: they begin first, so that at the end no process waits for another."""
+
+
+def pytest_configure() -> None:
+    """Ctrl-C is an interrupt also where a shell started the tests in the background, without it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
