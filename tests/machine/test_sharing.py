@@ -17,6 +17,7 @@ import pytest
 from blake3 import blake3
 
 import branchpoint as bp
+from branchpoint.store.files import RecordingFiles
 
 PACKAGE = Path(bp.__file__).parents[1]
 PATIENCE = 300  # wall seconds for one command, on a busy computer
@@ -212,12 +213,11 @@ def test_an_event_that_never_was_is_found(
     small_path: Path, copy_of: Callable[[Path], Path]
 ) -> None:
     path = copy_of(small_path)
-    with bp.open(path) as run:
-        last = run.events.last
-        assert last is not None
-        run.files.events.add([bp.Event(at=run.end.at, source="kernel", text="never was")])
-        run.files.events.flush()
-        run.files.save(run.manifest)
+    with RecordingFiles.open(path, write=True) as files:
+        end = files.manifest.end
+        files.events.add([bp.Event(at=end, source="kernel", text="never was")])
+        files.events.flush()
+        files.save(files.manifest)
     found = bp.verify(path)
     assert not found and found.equal == found.states
     assert any("never was" in each for each in found.problems)
