@@ -6,7 +6,21 @@ is a bug of ours.
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
 from pathlib import Path
+
+_SHOWN = 20  # names in a hint
+
+
+def near(name: str, known: Iterable[str]) -> str:
+    """A hint: the most similar known name, or all of them."""
+    names = list(dict.fromkeys(known))
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    if close:
+        return f'did you mean "{close[0]}"?'
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return f"there are: {', '.join(names[:_SHOWN]) or 'none'}{more}"
 
 
 class BranchpointError(Exception):

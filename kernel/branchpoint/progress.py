@@ -186,16 +186,10 @@ def stopped(words: str) -> None:
     _say_stopped(words)
 
 
-def when_stopped(say: Callable[[str], None] | None) -> Callable[[], None]:
-    """Have ``say(words)`` called by :func:`stopped` (None: print them); returns the undo."""
+def when_stopped(say: Callable[[str], None]) -> None:
+    """Have ``say(words)`` called by :func:`stopped` from now on; without it, they are printed."""
     global _say_stopped
-    previous, _say_stopped = _say_stopped, say or _say
-
-    def undo() -> None:
-        global _say_stopped
-        _say_stopped = previous
-
-    return undo
+    _say_stopped = say
 
 
 @contextmanager

@@ -12,8 +12,8 @@ from labpage import LabPage
 from playwright.sync_api import Browser, Page, expect
 
 import branchpoint as bp
-from branchpoint.store.files import RecordingFiles
 from branchpoint.store.manifest import Container, Engine, Machine, Manifest
+from branchpoint.timeline.directory import RecordingFiles
 
 SECOND = 1_000_000_000
 SCRIPT = "<script>window.owned = true; alert(1)</script>"

@@ -389,7 +389,7 @@ def test_a_branch_is_chosen_in_the_map_and_compared(views: Views) -> None:
         "    return branch\n"
         "a = played(run.at(5).branch(7), event(6, 'both'), exit_of(7))\n"
         "b = played(run.at(5).branch(8), event(6, 'both'))\n"
-        "from branchpoint.store.files import Future\n"
+        "from branchpoint.timeline.directory import Future\n"
         "from branchpoint.store.manifest import Input\n"
         "given = Input(at=ORIGIN + SECOND, kind='command', data=b'x', note='db.1: date')\n"
         "run.files.add_future(Future(id='0123abcd', parent=None, at=given.at, inputs=[given]))\n"

@@ -14,7 +14,7 @@ from branchpoint.events.event import Event
 from branchpoint.explore.allocation import Job
 from branchpoint.explore.draws import Draw
 from branchpoint.explore.recording import Recording
-from branchpoint.store.files import RecordingFiles
+from branchpoint.timeline.directory import RecordingFiles
 from futures import Known, future
 
 END = ORIGIN + 30 * SECOND

@@ -11,8 +11,8 @@ from branchpoint.events.event import Event, EventLog, EventSet
 from branchpoint.machine.computer import STATES
 from branchpoint.machine.pages import Hashes, Pages, hash_pages
 from branchpoint.store.checkpoints import Checkpoint
-from branchpoint.store.files import Future, RecordingFiles
 from branchpoint.store.manifest import Container, Engine, Input, Machine, Manifest
+from branchpoint.timeline.directory import Future, RecordingFiles
 
 SECOND = 1_000_000_000
 ORIGIN = 5 * SECOND

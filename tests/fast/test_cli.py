@@ -16,7 +16,7 @@ import branchpoint as bp
 from branchpoint.cli import main
 from branchpoint.cli.words import Instant
 from branchpoint.errors import ProcessTimeout
-from branchpoint.store.files import RecordingFiles
+from branchpoint.timeline.directory import RecordingFiles
 from branchpoint.timeline.moment import Moment
 
 CRASH = ORIGIN + 8 * SECOND + 5
@@ -89,8 +89,8 @@ def test_events_are_aligned_and_cannot_play_tricks_on_the_terminal(path: Path) -
     ("options", "said"),
     [
         (["-c", "dc"], "Error: no container 'dc'\n  → there are: db.1\n"),
-        (["-c", "db", "-c", "db.2"], "no container 'db.2'\n  → did you mean 'db.1'?"),
-        (["--type", "exti"], "no events of type 'exti'\n  → did you mean 'exit'?"),
+        (["-c", "db", "-c", "db.2"], "no container 'db.2'\n  → did you mean \"db.1\"?"),
+        (["--type", "exti"], "no events of type 'exti'\n  → did you mean \"exit\"?"),
         (["--type", "nope"], "no events of type 'nope'\n  → there are: log, "),
     ],
 )

@@ -16,7 +16,7 @@ import branchpoint as bp
 from branchpoint import bash
 from branchpoint.events.event import Event
 from branchpoint.explore.running.future import Futures, Job
-from branchpoint.store.files import RecordingFiles
+from branchpoint.timeline.directory import RecordingFiles
 from branchpoint.timeline.failures import failure
 
 Change = Callable[[Event], list[Event]]

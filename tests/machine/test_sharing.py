@@ -17,7 +17,7 @@ import pytest
 from blake3 import blake3
 
 import branchpoint as bp
-from branchpoint.store.files import RecordingFiles
+from branchpoint.timeline.directory import RecordingFiles
 
 PACKAGE = Path(bp.__file__).parents[1]
 PATIENCE = 300  # wall seconds for one command, on a busy computer

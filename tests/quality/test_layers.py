@@ -14,8 +14,8 @@ LAYERS = [
     {"guest"},
     {"faults"},  # knows nothing of compose files, which name its kinds
     {"system"},
-    {"events"},
     {"store"},
+    {"events"},
     {"timeline"},
     {"explore"},
     {"sharing"},

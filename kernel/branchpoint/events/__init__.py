@@ -1,0 +1,1 @@
+"""What happened: events, questions about them, how they are listed and kept."""

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from collections.abc import Iterable, Iterator
 from typing import Any, Protocol
 
-from branchpoint.errors import BranchpointError, ContainerError
+from branchpoint.errors import BranchpointError, ContainerError, near
 from branchpoint.events.event import Columns, EventSet
 from branchpoint.events.queries import Except, Where, named
 from branchpoint.events.types import TYPES
-
-_SHOWN = 20  # names in a hint
 
 
 class _Named(Protocol):
@@ -46,16 +43,6 @@ def check_type(pattern: str, seen: Columns) -> None:
             return
     short = [name.removeprefix("container.") for name in known]
     raise BranchpointError(f"there are no events of type {pattern!r}", near(pattern, short))
-
-
-def near(name: str, known: Iterable[str]) -> str:
-    """A hint: the most similar known name, or all of them."""
-    names = list(known)
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
-    if close:
-        return f"did you mean {close[0]!r}?"
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return f"there are: {', '.join(names[:_SHOWN]) or 'none'}{more}"
 
 
 def _patterns(question: Any) -> Iterator[str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
-from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -326,10 +325,11 @@ def attribute(
             check_skipped(fault, outcome)
     arms = [None if each is None else each.draw for each in found[1 + len(removals) + len(bare) :]]
     rates = _rates([arms[i : i + seeds] for i in range(0, len(arms), max(seeds, 1))])
+    looked_at = zip(faults, removals, found[1:], rates or [None] * len(faults), strict=False)
     rows = [
         Removal(fault, each.draw, job, timeline.id(job, each.draw.end), rate)
-        for fault, job, each, rate in zip_longest(faults, removals, found[1:], rates)
-        if fault is not None and each is not None
+        for fault, job, each, rate in looked_at
+        if each is not None
     ]
     without = found[1 + len(removals)] if bare else None
     return Attribution(

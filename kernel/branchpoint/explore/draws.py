@@ -21,9 +21,9 @@ from msgspec import Meta, Struct
 from branchpoint.decoding import Malformed, from_json
 from branchpoint.errors import RecordingError
 from branchpoint.store import disk
-from branchpoint.store.files import RecordingFiles
 from branchpoint.store.ledger import Ledger
 from branchpoint.store.manifest import Ns
+from branchpoint.timeline.directory import RecordingFiles
 
 FOLDER = "curves"
 MOST_CAUSES = 256  # of one draw

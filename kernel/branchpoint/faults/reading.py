@@ -5,13 +5,13 @@ Values are what YAML gives as text, or Python's own: numbers of seconds, shares 
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any, NoReturn
 
 from branchpoint import units
+from branchpoint.errors import near
 from branchpoint.faults.kinds import GUEST, KINDS, Container, Kind, Parameter
 from branchpoint.faults.settings import ONE_WAY, Drawn, Range, Settings, SettingsError
 
@@ -34,13 +34,6 @@ def read(
     :raises SettingsError: when something in them is unknown or out of its bounds.
     """
     return Reader(containers).read(written, path, once)
-
-
-def near(name: str, known: Iterable[str]) -> str:
-    """A hint: the most similar known name, or all of them."""
-    known = list(dict.fromkeys(known))
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
-    return f'did you mean "{close[0]}"?' if close else f"there are: {', '.join(known[:20])}"
 
 
 class Reader:

@@ -6,6 +6,7 @@ branch, so one without a branch is refused.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from IPython.core.error import UsageError
@@ -22,20 +23,35 @@ def install(shell: Any) -> None:
     shell.register_magics(BranchpointMagics)
 
 
+_OPTIONS = (
+    argument("--branch", help="the branch to run in: a variable or an expression"),
+    argument(
+        "--container", help="where: a container's name, or a variable; default: the guest itself"
+    ),
+    argument("--background", action="store_true", help="start it and do not wait"),
+    argument("--timeout", help='longest virtual time, in seconds or like "500ms"'),
+)
+
+
+def _in_a_branch_magic(name: str) -> Callable[[Any], Any]:
+    """The decorator of a cell magic of that name that takes these options."""
+
+    def decorate(method: Any) -> Any:
+        method = cell_magic(name)(method)
+        for option in reversed(_OPTIONS):
+            method = option(method)
+        return magic_arguments()(method)
+
+    return decorate
+
+
 @magics_class
 class BranchpointMagics(Magics):
     """Magics of the Branchpoint kernel."""
 
     shell: Any
 
-    @magic_arguments()
-    @argument("--branch", help="the branch to run in: a variable or an expression")
-    @argument(
-        "--container", help="where: a container's name, or a variable; default: the guest itself"
-    )
-    @argument("--background", action="store_true", help="start it and do not wait")
-    @argument("--timeout", help='longest virtual time, in seconds or like "500ms"')
-    @cell_magic("bash")  # type: ignore[arg-type]
+    @_in_a_branch_magic("bash")
     def bash(self, line: str, cell: str) -> Any:
         """Run the cell as a shell script in a branch; its value is the Process.
 
@@ -44,14 +60,7 @@ class BranchpointMagics(Magics):
         """
         return self._in_a_branch("bash", line, cell)
 
-    @magic_arguments()
-    @argument("--branch", help="the branch to run in: a variable or an expression")
-    @argument(
-        "--container", help="where: a container's name, or a variable; default: the guest itself"
-    )
-    @argument("--background", action="store_true", help="start it and do not wait")
-    @argument("--timeout", help='longest virtual time, in seconds or like "500ms"')
-    @cell_magic("sh")  # type: ignore[arg-type]
+    @_in_a_branch_magic("sh")
     def sh(self, line: str, cell: str) -> Any:
         """The same as %%bash."""
         return self._in_a_branch("sh", line, cell)

@@ -18,7 +18,7 @@ import branchpoint as bp
 from branchpoint.background import Job, jobs
 from branchpoint.clock import SECOND
 from branchpoint.events.types import TYPES
-from branchpoint.store.files import Future
+from branchpoint.timeline.directory import Future
 from branchpoint.timeline.history import History
 from branchpoint.views.tree import title_of
 

@@ -12,9 +12,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from branchpoint.events.event import Columns, Event, EventLog
+from branchpoint.events.eventfile import Gap
 from branchpoint.events.listing import inert
 from branchpoint.guest import wire
-from branchpoint.store.eventfile import Gap
 
 _TELLING = wire.TICK
 """ns before the end of a replay in which an event may have begun that is only heard after it."""

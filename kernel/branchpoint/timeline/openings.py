@@ -14,7 +14,7 @@ from pathlib import Path
 from weakref import WeakValueDictionary, finalize
 
 from branchpoint.guest.snapshot import Snapshot
-from branchpoint.store.files import Future, RecordingFiles
+from branchpoint.timeline.directory import Future, RecordingFiles
 from branchpoint.timeline.history import History, Point
 from branchpoint.timeline.replayer import Replayer
 

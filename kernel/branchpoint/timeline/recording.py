@@ -18,9 +18,9 @@ from branchpoint.events import naming
 from branchpoint.events.event import Columns, EventSet
 from branchpoint.events.queries import Where
 from branchpoint.guest.snapshot import Snapshot
-from branchpoint.store.files import Future, RecordingFiles
 from branchpoint.store.manifest import Input, Manifest
 from branchpoint.timeline.containers import Containers
+from branchpoint.timeline.directory import Future, RecordingFiles
 from branchpoint.timeline.history import History, Point
 from branchpoint.timeline.moment import Moment
 from branchpoint.timeline.openings import Shared

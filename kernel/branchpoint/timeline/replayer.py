@@ -14,6 +14,7 @@ from branchpoint import progress
 from branchpoint.clock import format_vtime
 from branchpoint.errors import DivergenceError, GuestEnded, MachineError, RecordingError
 from branchpoint.events.event import Event
+from branchpoint.events.eventfile import Gap
 from branchpoint.events.reports import END, end_of_machine
 from branchpoint.guest import wire
 from branchpoint.guest.snapshot import Snapshot
@@ -21,10 +22,9 @@ from branchpoint.machine.computer import Computer, Cures
 from branchpoint.machine.pages import TEMPLATE, PagePool
 from branchpoint.machine.state import State
 from branchpoint.store.checkpoints import AS_BOOTED, Checkpoint
-from branchpoint.store.eventfile import Gap
-from branchpoint.store.files import RecordingFiles
 from branchpoint.timeline import checking
 from branchpoint.timeline.bounding import Bound
+from branchpoint.timeline.directory import RecordingFiles
 from branchpoint.timeline.echo import Echo, Otherwise, news
 from branchpoint.timeline.history import History, Point, Start
 from branchpoint.timeline.player import Player

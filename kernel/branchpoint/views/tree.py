@@ -16,8 +16,8 @@ from branchpoint.events.event import cut
 from branchpoint.events.listing import inert
 from branchpoint.explore.curve import Curve
 from branchpoint.explore.draws import Draw
-from branchpoint.store.files import Future
 from branchpoint.store.manifest import Input
+from branchpoint.timeline.directory import Future
 from branchpoint.timeline.failures import Failure
 from branchpoint.timeline.history import History
 from branchpoint.timeline.judges import Stretch

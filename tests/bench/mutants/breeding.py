@@ -22,11 +22,11 @@ import zstandard
 from blake3 import blake3
 
 from branchpoint.events.event import Event
+from branchpoint.events.eventfile import _HEAD as BLOCK
+from branchpoint.events.eventfile import EventFile
 from branchpoint.explore.draws import Question
 from branchpoint.sharing.bundle import archive, contents
 from branchpoint.store.checkpoints import _HEAD as CHECKPOINT
-from branchpoint.store.eventfile import _HEAD as BLOCK
-from branchpoint.store.eventfile import EventFile
 from branchpoint.store.frames import _HEADER, _SIGNED
 from mutants.harm import changed, changed_json, harmed, patched, sealed
 

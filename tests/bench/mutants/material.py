@@ -25,8 +25,8 @@ from branchpoint.machine.computer import Spec
 from branchpoint.machine.pages import PAGE, TEMPLATE, hash_pages
 from branchpoint.machine.state import State
 from branchpoint.store import manifest
-from branchpoint.store.files import RecordingFiles
 from branchpoint.store.manifest import Machine
+from branchpoint.timeline.directory import RecordingFiles
 from branchpoint.timeline.recording import Recording
 from mutants import breeding
 from mutants.breeding import Bundle, Files

@@ -15,11 +15,11 @@ from typing import Any
 import branchpoint as bp
 from branchpoint.cli import show
 from branchpoint.errors import BranchpointError
+from branchpoint.events.eventfile import EventFile
 from branchpoint.explore import curves
 from branchpoint.sharing.bundle.opening import unpack
 from branchpoint.sharing.bundle.share import remarks
 from branchpoint.sharing.proof import hygiene
-from branchpoint.store.eventfile import EventFile
 from branchpoint.system.bundle.layout import system_tree
 from branchpoint.system.compose import reading as compose
 from branchpoint.system.images.finding import find_images

@@ -12,7 +12,7 @@ import branchpoint as bp
 from branchpoint.errors import BranchpointError, ContainerError
 from branchpoint.events import naming
 from branchpoint.events.queries import Where
-from branchpoint.store.files import RecordingFiles
+from branchpoint.timeline.directory import RecordingFiles
 
 SYSTEM = head().containers
 
@@ -66,9 +66,9 @@ def test_moments_of_what_does_not_exist(run: bp.Recording) -> None:
     assert len(run.moments("exit", container="db")) == 1
     assert [moment.vtime for moment in run.moments("log")] == [1.0]
     assert run.moments("restart") == run.moments("process.exit") == run.moments("fault*") == []
-    with pytest.raises(BranchpointError, match="did you mean 'exit'"):
+    with pytest.raises(BranchpointError, match='did you mean "exit"'):
         run.moments("exti")
-    with pytest.raises(ContainerError, match=r"did you mean 'db.1'"):
+    with pytest.raises(ContainerError, match=r"did you mean \"db.1\""):
         run.moments("exit", container="dbb.1")
 
 

@@ -15,7 +15,7 @@ from branchpoint.cli import main
 from branchpoint.explore import curves
 from branchpoint.explore.draws import Draw, Draws, Question
 from branchpoint.sharing.bundle.opening import unpack
-from branchpoint.store.files import RecordingFiles
+from branchpoint.timeline.directory import RecordingFiles
 
 SOUND = Question(failure="exit of db.1", failure_key="ab12", horizon=SECOND, relative=True)
 HARMED = msgspec.structs.replace(SOUND, failure="a lost write", failure_key="cd34")

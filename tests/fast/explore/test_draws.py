@@ -9,7 +9,7 @@ import pytest
 from recordings import ORIGIN, SECOND, head
 
 from branchpoint.explore.draws import Draw, Draws, Question, questions
-from branchpoint.store.files import RecordingFiles
+from branchpoint.timeline.directory import RecordingFiles
 
 QUESTION = Question(failure="an exit of db.1", failure_key="ab12", horizon=ORIGIN + 12 * SECOND)
 

@@ -18,7 +18,7 @@ from branchpoint.explore.allocation import Job, Settings
 from branchpoint.explore.curve import Curve
 from branchpoint.explore.draws import Draw
 from branchpoint.explore.likelihood import ask, collect
-from branchpoint.store.files import RecordingFiles
+from branchpoint.timeline.directory import RecordingFiles
 from branchpoint.timeline.failures import failure
 from branchpoint.timeline.recording import Recording
 from branchpoint.timeline.seeds import NOISE

@@ -8,7 +8,7 @@ from recordings import ORIGIN, SECOND, event, fill, head
 
 import branchpoint as bp
 from branchpoint.soak import windows
-from branchpoint.store.files import RecordingFiles
+from branchpoint.timeline.directory import RecordingFiles
 from branchpoint.torture.branches import Branches
 from branchpoint.torture.coverage import coverage
 

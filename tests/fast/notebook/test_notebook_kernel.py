@@ -253,7 +253,6 @@ def test_a_stopped_curve_is_the_value_and_the_cell_ends(kernel: Talk, tmp_path: 
     )
     while kernel.next_output(request) != ("stream", {"name": "stdout", "text": "forty\n"}):
         pass
-    time.sleep(0.2)
     kernel.manager.interrupt_kernel()
     picture, (kind, content) = kernel.outputs(request)
     assert "from 40 futures at" in picture[1]["data"]["text/plain"]

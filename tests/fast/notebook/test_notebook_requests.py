@@ -11,8 +11,8 @@ import pytest
 from recordings import ORIGIN, SECOND, fill, head
 from talking import Talk, kernels
 
-from branchpoint.store.files import Future, RecordingFiles
 from branchpoint.store.manifest import Input
+from branchpoint.timeline.directory import Future, RecordingFiles
 
 ANSWER = 1.0  # wall seconds within which a blocked kernel must answer
 

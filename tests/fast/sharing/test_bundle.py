@@ -21,7 +21,7 @@ import branchpoint as bp
 from branchpoint.cli import main
 from branchpoint.sharing.bundle import opening
 from branchpoint.sharing.bundle.opening import unpack
-from branchpoint.store.files import Future, RecordingFiles
+from branchpoint.timeline.directory import Future, RecordingFiles
 
 
 @pytest.fixture

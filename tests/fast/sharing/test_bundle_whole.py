@@ -20,9 +20,9 @@ from branchpoint.machine.computer import Spec
 from branchpoint.machine.pages import PAGE, TEMPLATE, hash_pages
 from branchpoint.machine.state import State
 from branchpoint.sharing.bundle.opening import unpack
-from branchpoint.store.files import RecordingFiles
 from branchpoint.store.manifest import Machine
 from branchpoint.system.bundle import layout
+from branchpoint.timeline.directory import RecordingFiles
 from branchpoint.timeline.recording import Recording
 
 RAM = 8 << 20

@@ -13,7 +13,7 @@ import branchpoint as bp
 from branchpoint.machine.engine import Engine
 from branchpoint.sharing.bundle import differences as module
 from branchpoint.sharing.bundle.differences import differences
-from branchpoint.store.files import RecordingFiles
+from branchpoint.timeline.directory import RecordingFiles
 
 MADE = Engine(Path("qemu"), "10.0.2", Path("plugin"), "ab" * 32, "cd" * 16)
 """What recordings of tests say they were made with."""

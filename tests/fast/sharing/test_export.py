@@ -23,8 +23,8 @@ import branchpoint as bp
 from branchpoint.cli import main
 from branchpoint.explore.draws import Draw, Draws, Question
 from branchpoint.sharing.report import occurrences
-from branchpoint.store.files import RecordingFiles
 from branchpoint.store.manifest import Container
+from branchpoint.timeline.directory import RecordingFiles
 from branchpoint.timeline.packets import Clock, Packets
 
 CRASH = ORIGIN + 8 * SECOND

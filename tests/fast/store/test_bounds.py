@@ -12,8 +12,8 @@ import branchpoint as bp
 from branchpoint.explore import curves
 from branchpoint.explore.draws import MOST_POINTS, Draw, Draws, Question
 from branchpoint.sharing.report.lanes import GUEST, MOST_COLUMNS, MOST_LANES, Lanes
-from branchpoint.store.files import Future, RecordingFiles
 from branchpoint.store.manifest import Container, Input
+from branchpoint.timeline.directory import Future, RecordingFiles
 
 QUESTION = Question(failure="exit:*", failure_key="ab", horizon=5, relative=True)
 

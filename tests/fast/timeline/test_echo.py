@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from branchpoint.events.event import Event, EventLog
+from branchpoint.events.eventfile import Gap
 from branchpoint.guest.wire import TICK
-from branchpoint.store.eventfile import Gap
 from branchpoint.timeline.echo import Echo, Otherwise, news
 
 TIMES = [TICK * n for n in (10, 20, 30, 40, 50)]

@@ -14,8 +14,8 @@ from recordings import ORIGIN, SECOND, event
 import branchpoint as bp
 from branchpoint.explore.allocation import Settings
 from branchpoint.explore.likelihood import ask, collect
-from branchpoint.store.files import Future
 from branchpoint.store.manifest import Input
+from branchpoint.timeline.directory import Future
 from branchpoint.timeline.failures import failure
 from branchpoint.timeline.history import COMMAND, Point
 from branchpoint.timeline.recording import Recording

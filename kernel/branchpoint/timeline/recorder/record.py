@@ -18,11 +18,11 @@ from branchpoint.guest.snapshot import Snapshot, ensure_snapshot, received
 from branchpoint.machine import engine
 from branchpoint.machine.computer import STATES
 from branchpoint.store import manifest
-from branchpoint.store.files import RecordingFiles
 from branchpoint.store.manifest import Input, Manifest
 from branchpoint.system import System, SystemImage, build
 from branchpoint.system.bundle import layout
 from branchpoint.timeline import faulting, openings
+from branchpoint.timeline.directory import RecordingFiles
 from branchpoint.timeline.failures import Failure, failure
 from branchpoint.timeline.history import SETUP
 from branchpoint.timeline.recorder.writing import R, Writer

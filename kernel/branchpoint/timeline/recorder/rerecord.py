@@ -9,8 +9,8 @@ from pathlib import Path
 from branchpoint import progress
 from branchpoint.clock import format_vtime
 from branchpoint.errors import DivergenceError
-from branchpoint.store.files import RecordingFiles
 from branchpoint.store.manifest import Input
+from branchpoint.timeline.directory import RecordingFiles
 from branchpoint.timeline.failures import Failure
 from branchpoint.timeline.recorder.writing import R, Writer
 from branchpoint.timeline.recording import Recording

@@ -19,8 +19,8 @@ from branchpoint.explore.draws import Draw, Draws, Question
 from branchpoint.guest.files import publish
 from branchpoint.guest.tree import Tree
 from branchpoint.sharing.bundle.opening import unpack
-from branchpoint.store.files import Future, RecordingFiles
 from branchpoint.system.images.archive import open_archive
+from branchpoint.timeline.directory import Future, RecordingFiles
 
 QUESTION = Question(failure="exit:*", failure_key="ab", horizon=5, relative=True)
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from recordings import event, head, make
 
+from branchpoint.events import eventfile
 from branchpoint.events.event import Event
 from branchpoint.guest import wire
-from branchpoint.store import eventfile
-from branchpoint.store.files import RecordingFiles
+from branchpoint.timeline.directory import RecordingFiles
 
 LONG = wire.LONGEST_LINE
 

@@ -9,7 +9,6 @@ import random
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from recordings import ORIGIN, SECOND, event, head, make
 import branchpoint as bp
 from branchpoint.explore.draws import Draw, Draws, Question, questions
 from branchpoint.store import ledger
-from branchpoint.store.files import Future, RecordingFiles
+from branchpoint.timeline.directory import Future, RecordingFiles
 
 QUESTION = Question(failure="an exit of db.1", failure_key="ab12", horizon=ORIGIN + 12 * SECOND)
 USER = """
@@ -63,7 +62,8 @@ def added(path: Path, rng: random.Random) -> Iterator[tuple[str, int]]:
         assert user.stdout is not None
         told.append(user.stdout.readline())
     for user in rng.sample(users, len(users)):
-        time.sleep(rng.random() * 0.1)
+        assert user.stdout is not None
+        told += [user.stdout.readline() for _ in range(rng.randrange(20))]
         user.send_signal(signal.SIGKILL)
     for user in users:
         assert user.stdout is not None

@@ -18,11 +18,11 @@ from recordings import ORIGIN, RAM, SECOND, checkpoint, event, fill, head, make,
 
 from branchpoint.errors import DivergenceError, RecordingError
 from branchpoint.events.event import Event, EventSet
+from branchpoint.events.eventfile import BLOCK_EVENTS, EventFile
 from branchpoint.store import checkpoints, eventfile
 from branchpoint.store.checkpoints import AS_BOOTED, Checkpoint
-from branchpoint.store.eventfile import BLOCK_EVENTS, EventFile
-from branchpoint.store.files import Future, RecordingFiles
 from branchpoint.store.pagestore import MissingPages
+from branchpoint.timeline.directory import Future, RecordingFiles
 
 LAST = ORIGIN + 9 * SECOND
 

@@ -16,13 +16,13 @@ import pytest
 from recordings import ORIGIN, SECOND, checkpoint, event, head, state
 
 from branchpoint.errors import RecordingError
-from branchpoint.store.files import Future, RecordingFiles
+from branchpoint.timeline.directory import Future, RecordingFiles
 
 WRITER = """
 import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
-from branchpoint.store.files import RecordingFiles, Future
+from branchpoint.timeline.directory import RecordingFiles, Future
 from recordings import ORIGIN, SECOND, checkpoint, event, head
 files = RecordingFiles.create(Path(sys.argv[1]), head())
 parent, second = None, 0

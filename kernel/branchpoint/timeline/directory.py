@@ -33,10 +33,10 @@ from msgspec import Meta, Struct
 from branchpoint.clock import format_vtime
 from branchpoint.errors import DivergenceError, RecordingError
 from branchpoint.events.event import EventLog
+from branchpoint.events.eventfile import EventFile, Gap
 from branchpoint.machine.pages import Hashes, Pages, Slots
 from branchpoint.store import checkpoints, disk, manifest
 from branchpoint.store.checkpoints import Checkpoint
-from branchpoint.store.eventfile import EventFile, Gap
 from branchpoint.store.ledger import Ledger
 from branchpoint.store.manifest import Input, Manifest, Ns
 from branchpoint.store.pagestore import PageStore
