@@ -64,7 +64,11 @@ SAID = {
     "your-system": {"your-3": "mac_adress", "your-5": "client.1", "your-6": "hello"},
     "faults": {"faults-2": "freeze", "faults-4": "partition", "faults-7": "kill"},
     "curves": {"curves-2": "P(exit of auditor)", "curves-8": "kill of ledger.1"},
-    "sharing": {"sharing-3": "ledger.bpz", "sharing-5": "problems=[]", "sharing-7": "report.html"},
+    "sharing": {
+        "sharing-3": "ledger.bpz",
+        "sharing-5": "it replays as recorded",
+        "sharing-7": "report.html",
+    },
     "headless": {"headless-3": "container.exit", "headless-4": "debit"},
     "troubleshooting": {"troubleshooting-1": "qemu", "troubleshooting-4": "same"},
 }

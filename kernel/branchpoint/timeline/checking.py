@@ -31,7 +31,7 @@ _FAR = 20_000_000_000  # ns; a branch that is longer to replay is only checked w
 _chance = random.Random(0)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Checked:
     """What a second run of a branch, which was the same, had in common with the first."""
 
@@ -51,6 +51,8 @@ class Checked:
             f"the same from {self.again} in another emulator as from {self.first}: "
             f"{self.events} events, {self.output} bytes of output, machine {self.digest[:16]}"
         )
+
+    __repr__ = __str__
 
 
 def self_check(share: float | Fraction | str, seed: int = 0) -> None:

@@ -17,9 +17,10 @@ from hypothesis import strategies as st
 from recordings import ORIGIN, RAM, SECOND, checkpoint, event, fill, head, make, pages, state
 
 from branchpoint.errors import DivergenceError, RecordingError
+from branchpoint.events import eventfile
 from branchpoint.events.event import Event, EventSet
 from branchpoint.events.eventfile import BLOCK_EVENTS, EventFile
-from branchpoint.store import checkpoints, eventfile
+from branchpoint.store import checkpoints
 from branchpoint.store.checkpoints import AS_BOOTED, Checkpoint
 from branchpoint.store.pagestore import MissingPages
 from branchpoint.timeline.directory import Future, RecordingFiles

@@ -25,7 +25,7 @@ _OWN = 64  # states that are kept in memory, where the recording has no checkpoi
 _BEYOND = 500_000_000  # ns that are run on from the last state, for which nothing is recorded
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Verified:
     """What a replay said about a recording. True when all of it is as recorded."""
 
@@ -67,6 +67,8 @@ class Verified:
             "it replays as recorded" if self else "it does NOT replay as recorded",
         ]
         return "\n".join(lines)
+
+    __repr__ = __str__
 
 
 def verify(recording: Recording | Path | str) -> Verified:
