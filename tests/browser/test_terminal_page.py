@@ -36,7 +36,7 @@ def path(page: LabPage, lab: Server, request: pytest.FixtureRequest) -> Path:
 @pytest.fixture
 def terminal(page: LabPage, path: Path) -> Locator:
     terminal = page.page.get_by_role("region", name="Terminal in standby.replicator.1")
-    expect(terminal.locator(".xterm-rows")).to_contain_text("root@standby:/#")
+    expect(terminal.locator(".xterm-rows")).to_contain_text("root@standby-replicator-1:/#")
     expect(terminal.get_by_role("status")).to_contain_text("time stands")
     return terminal
 
@@ -57,7 +57,7 @@ def test_a_session_fits_into_the_second_before_the_crash(page: LabPage, terminal
     type(page, terminal, "ss -tan\n")
     expect(terminal.locator(".xterm-rows")).to_contain_text(":7400")
     type(page, terminal, "ls -d /proc/1\n")
-    expect(terminal.locator(".xterm-rows")).to_contain_text("/proc/1root@standby:/#")
+    expect(terminal.locator(".xterm-rows")).to_contain_text("/proc/1root@standby-replicator-1:/#")
     expect(terminal.get_by_role("status")).to_contain_text("time stands")
     terminal.get_by_role("button", name="Run").click()
     expect(terminal.get_by_role("status")).to_contain_text("ended with exit code 137")
@@ -76,9 +76,9 @@ def test_a_session_is_saved_as_text_and_goes_on_after_a_reload(
     assert "\n42\n" in saved[-1].data["text/plain"] and "<script" not in str(saved)
     assert path.stat().st_size < LARGEST
     page.goto(f"lab/tree/{path.name}")
-    expect(terminal.locator(".xterm-rows")).to_contain_text("42root@standby:/#")
+    expect(terminal.locator(".xterm-rows")).to_contain_text("42root@standby-replicator-1:/#")
     type(page, terminal, "echo $((7 * 7))\n")
-    expect(terminal.locator(".xterm-rows")).to_contain_text("49root@standby:/#")
+    expect(terminal.locator(".xterm-rows")).to_contain_text("49root@standby-replicator-1:/#")
     assert not page.problems
 
 
@@ -86,7 +86,7 @@ def test_a_terminal_whose_kernel_was_restarted_does_not_look_alive(
     page: LabPage, terminal: Locator
 ) -> None:
     type(page, terminal, "echo $((6 * 7))\n")
-    expect(terminal.locator(".xterm-rows")).to_contain_text("42root@standby:/#")
+    expect(terminal.locator(".xterm-rows")).to_contain_text("42root@standby-replicator-1:/#")
     page.evaluate(
         "window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()"
         ".then(() => null)"
@@ -94,7 +94,7 @@ def test_a_terminal_whose_kernel_was_restarted_does_not_look_alive(
     expect(terminal.get_by_role("alert")).to_contain_text("run the cell again")
     expect(terminal.get_by_role("status")).to_contain_text("nobody is there any more")
     expect(terminal.get_by_role("button", name="Run")).to_have_count(0)
-    expect(terminal.locator(".xterm-rows")).to_contain_text("42root@standby:/#")
+    expect(terminal.locator(".xterm-rows")).to_contain_text("42root@standby-replicator-1:/#")
     page.screenshot("terminal-lost")
 
 
@@ -109,7 +109,7 @@ def test_the_keyboard_alone_gets_in_and_out(page: LabPage, terminal: Locator) ->
     terminal.get_by_role("button", name="Fit").focus()
     keyboard.press("Tab")
     keyboard.type("echo $((6 * 7))\n")
-    expect(terminal.locator(".xterm-rows")).to_contain_text("42root@standby:/#")
+    expect(terminal.locator(".xterm-rows")).to_contain_text("42root@standby-replicator-1:/#")
     keyboard.press("Shift+Escape")
     expect(terminal.get_by_role("button", name="Run")).to_be_focused()
     keyboard.press("Enter")

@@ -31,6 +31,37 @@ def branch(run: bp.Recording) -> bp.Branch:
     return run.at(1).branch()
 
 
+# -- out of memory
+
+
+def test_processes_killed_for_want_of_memory_are_told(branch: bp.Branch) -> None:
+    """tail keeps all of a line, and this one has no end."""
+    process = bash("tail /dev/zero").run(branch, A)
+    (event,) = branch.events.where(type="container.oom")
+    assert (event.container, event.text) == (A, "out of memory: the kernel killed 1 process")
+    assert process.remark.endswith(f"s: {A} was out of memory then")
+    assert branch.containers()[A].state == "running"
+    assert not branch.events.where(source="kernel", text="WARNING")
+    bash("tail /dev/zero").run(branch, A)
+    assert [e.number("killed") for e in branch.events.where(type="container.oom")] == [1, 1]
+
+
+def test_a_container_killed_for_want_of_memory(branch: bp.Branch) -> None:
+    bash(f"echo 1 > /sys/fs/cgroup/branchpoint/{A}/memory.oom.group").run(branch)
+    bash("tail /dev/zero").run(branch, A)
+    branch.wait(1)
+    told, end, _ = branch.events.where(type=["container.oom", "container.exit", "container.start"],
+                                       container=A, start=1)  # fmt: skip
+    assert [told.type, end.type] == ["container.oom", "container.exit"]
+    assert told.number("killed") >= 2
+    assert end.text == "killed by SIGKILL, out of memory"
+    bash("true").run(branch, A)
+    assert len(branch.events.where(type="container.oom")) == 1
+
+
+# -- the network and more
+
+
 def ping(branch: bp.Branch, source: str, host: str, count: int = 20, every: float = 0.02) -> str:
     """What ping says when it asks so many times."""
     return bash(f"ping -c {count} -i {every} -W 0.3 {host}").run(branch, source).output

@@ -93,7 +93,9 @@ def printed(cell: nbformat.NotebookNode) -> str:
 
 def test_the_shipped_notebook_runs(executed: nbformat.NotebookNode) -> None:
     assert [output for output in outputs(executed) if output.output_type == "error"] == []
-    assert "stderr" not in {output.get("name") for output in outputs(executed)}
+    said = "".join(out.text for out in outputs(executed) if out.get("name") == "stderr")
+    # What runs in a container may end with it, and then a remark says so; nothing else is said.
+    assert all(line.endswith(", ended then") for line in said.splitlines()), said
 
 
 def test_it_tells_the_story(executed: nbformat.NotebookNode) -> None:

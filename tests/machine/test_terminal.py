@@ -47,7 +47,7 @@ def test_it_is_a_terminal_with_a_shell(idle: bp.Recording) -> None:
     terminal = opened(idle)
     assert said(terminal, "echo $((6 * 7))") == ["42"]
     assert said(terminal, "tty; stty size; echo $TERM") == ["/dev/pts/0", "24 80", "xterm-256color"]
-    assert said(terminal, "hostname; id -u") == ["a.1", "0"]
+    assert said(terminal, "hostname; id -u") == ["a-1", "0"]
     assert said(terminal, "tcpdump --version | head -n1 | cut -d' ' -f1") == ["tcpdump"]
     assert terminal.running and terminal.exit_code is None and not terminal.dead_container
     terminal.type("exit 3\n").settle()
@@ -134,7 +134,7 @@ def test_terminals_of_one_branch_do_not_mix(idle: bp.Recording) -> None:
     two = one.branch.terminal("b.1").settle()
     one.type("hostname\n")
     two.type("hostname\n").settle()
-    assert [t.transcript.splitlines()[1] for t in (one, two)] == ["a.1", "b.1"]
+    assert [t.transcript.splitlines()[1] for t in (one, two)] == ["a-1", "b-1"]
     assert said(two, "tty") == ["/dev/pts/0"]
     assert [t.container for t in one.branch.terminals] == ["a.1", "b.1"]
 

@@ -37,7 +37,7 @@ def test_no_type_is_named_that_is_not_in_the_table(pattern: str, folder: str) ->
 
 def test_the_agent_says_what_the_table_says_of_it() -> None:
     said = set()
-    for source in (PACKAGE / "guest" / "agent").glob("*.c"):
+    for source in (PACKAGE / "guest" / "agent").rglob("*.c"):
         for call in re.findall(r"\bevent\(([^;]*);", source.read_text()):
             first = call.partition(",")[0]
             said |= set(re.findall(r'"([a-z.]+)"', first))

@@ -73,6 +73,12 @@ def test_files_are_short() -> None:
     assert long == LONGER
 
 
+def test_no_two_files_of_tests_have_the_same_name() -> None:
+    """pytest knows them by name alone, and refuses the second one that the same process meets."""
+    found = sorted(path.name for path in (ROOT / "tests").rglob("test_*.py"))
+    assert found == sorted(set(found))
+
+
 def test_no_path_of_a_computer_is_in_the_tree() -> None:
     found = {(each, path[1:]) for each, text in texts() for path in MACHINE_PATH.findall(text)}
     assert found - GUEST_PATHS == set()

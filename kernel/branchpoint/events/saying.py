@@ -16,6 +16,9 @@ def said(type: str, fields: Mapping[str, str]) -> str:
         return f"pid {fields['pid']}"
     if type == "container.restart" and set(fields) == {"attempt"}:
         return f"attempt {fields['attempt']}"
+    if type == "container.oom" and set(fields) == {"killed"}:
+        number = fields["killed"]
+        return f"out of memory: the kernel killed {number} process{'' if number == '1' else 'es'}"
     return " ".join(f"{name}={value}" for name, value in fields.items())
 
 
@@ -23,11 +26,11 @@ def _exit(fields: Mapping[str, str]) -> str:
     how = f"exited with {fields['code']}"
     if fields.get("signal", "0") != "0":
         how = f"killed by {_signal(fields['signal'])}"
-    if fields.get("oom") == "1":
-        how += ", out of memory"
     known = {"code", "signal", "oom", "asked", "id"}
     others = [f"{name}={value}" for name, value in fields.items() if name not in known]
     why = {"0": "on its own", "1": "as asked"}.get(fields.get("asked", ""), "")
+    if fields.get("oom") == "1":
+        why = "out of memory"
     return ", ".join(filter(None, [how, why, *others]))
 
 

@@ -1,7 +1,7 @@
 """The injector's plan: :class:`Settings` as the text that the agent draws faults by, and back.
 
-Each line is a word and what belongs to it, see ``guest/agent/plan.c``; all instants are ns since
-set-up was complete.
+Each line is a word and what belongs to it, see ``guest/agent/chance/plan.c``; all instants are ns
+since set-up was complete.
 """
 
 from __future__ import annotations

@@ -142,7 +142,7 @@ def describe(folder: Path, digest: str, symbols: dict[str, int]) -> None:
 
 def compile_agent() -> bytes:
     """The agent as a static program, from the C files in ``agent/``."""
-    return compiler.static_program(sorted((_HERE / "agent").glob("*.c")))
+    return compiler.static_program(sorted((_HERE / "agent").rglob("*.c")))
 
 
 def _kernel_packages() -> list[debian.Deb]:
@@ -165,7 +165,7 @@ def _key() -> str:
         key.update(debian.fingerprint(packages).encode())
     key.update(_start().encode())
     builders = [_HERE / f"{name}.py" for name in _BUILDERS]
-    for source in [*builders, *sorted((_HERE / "agent").glob("*.[ch]"))]:
+    for source in [*builders, *sorted((_HERE / "agent").rglob("*.[ch]"))]:
         key.update(source.name.encode() + b"\0" + blake3(source.read_bytes()).digest())
     return key.hexdigest(16)
 

@@ -420,6 +420,13 @@ def injector(verb: str, number: int = 0) -> bytes:
     return _strings("injector", verb, *([str(number)] if number else []))
 
 
+def clock() -> bytes:
+    """Tell what the wall clock shows: an event "clock.read" with ``wall`` (ns since 1970), and the
+    instant ``at`` which it did (ns).
+    """
+    return _strings("clock")
+
+
 def _size(rows: int, columns: int) -> tuple[str, str]:
     if not (1 <= rows <= LARGEST_TERMINAL and 1 <= columns <= LARGEST_TERMINAL):
         raise BranchpointError(

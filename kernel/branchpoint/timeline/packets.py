@@ -5,8 +5,7 @@ guest and not in the container: it outlives the container's death and sees it st
 
 Packets are dated by the guest's wall clock. That is virtual time plus a constant of the boot, but
 it may run faster or slower by a millionth (see guest/boot.py), and somebody in there may set it.
-So the two are compared before and after each capture: a shell writes what the wall clock says, and
-the agent dates that line by virtual time.
+So the two are compared before and after each capture: the agent reads both at once.
 """
 
 from __future__ import annotations
@@ -27,17 +26,20 @@ import dpkt
 
 from branchpoint import showing
 from branchpoint.clock import SECOND, format_vtime
-from branchpoint.decoding import whole
 from branchpoint.errors import BranchpointError
 from branchpoint.events import tables
 from branchpoint.events.event import Event
+from branchpoint.events.queries import Where
+from branchpoint.guest import wire
 from branchpoint.timeline import containers, dissecting
 from branchpoint.timeline.files import branch_aside, has_ended, write_here
+from branchpoint.timeline.history import COMMAND
 from branchpoint.timeline.moment import duration
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from branchpoint.timeline.branch import Branch
     from branchpoint.timeline.moment import Moment
     from branchpoint.timeline.process import Process
 
@@ -50,11 +52,7 @@ _TCPDUMP = (
 )
 _SIGINT = 2
 _LISTENING = b"listening on"
-_CLOCK = 'for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16; do echo "$EPOCHREALTIME"; done'
-_LATENCY = 14_930
-"""ns from that shell's look at the clock to the agent's, when nothing else runs in between: a few
-thousand instructions, the same ones every time. Measured with one guest; with others, whose shell
-and kernel are of other versions, up to half a microsecond off."""
+_TIME = Where(type="clock.read") | Where(type="error", fields={"about": "agent"})
 _INACCURACY = 1e-5  # of a clock's rate: ten times what Linux may get wrong when it calibrates
 _SET = 1_000_000  # ns by which a clock is off that somebody has set
 
@@ -266,7 +264,7 @@ def capture(moment: Moment, container: str, time: Any, filter: str = "") -> Pack
     branch = branch_aside(moment)
     name = str(container) and containers.find(moment.run.manifest.containers, container).name
     tcpdump = f"nsenter --net=/run/netns/{name} {_TCPDUMP}" if name else f"{_TCPDUMP} -Q in"
-    clock = branch.run_command(_CLOCK)
+    begin = _look(branch)
     process = branch.run_command(f"exec {tcpdump} -w - -- {shlex.quote(filter)}", raw=True)
     _play(process, _START_TIME, _LISTENING)
     if _LISTENING not in process.raw("err") or process.exit_code:
@@ -281,7 +279,7 @@ def capture(moment: Moment, container: str, time: Any, filter: str = "") -> Pack
         process.kill(_SIGINT)
         _play(process, _START_TIME)
     notes += _losses(process)
-    begin, end = _look(clock.wait()), _look(branch.run_command(_CLOCK).wait())
+    end = _look(branch)
     passed, counted = end.at - begin.at, end.wall - begin.wall
     if abs(counted - passed) <= _SET + passed * _INACCURACY:
         end = end._replace(rate=passed / counted)
@@ -326,19 +324,19 @@ def _losses(process: Process) -> list[str]:
     ]
 
 
-def _look(process: Process) -> Clock:
-    """What the guest's wall clock said, from the output of ``_CLOCK``; right to a microsecond."""
-    seen = []
-    for line in process.events.where(type="log", stream="out"):
-        seconds, _, micros = line.text.partition(".")
-        wall = whole(seconds + micros)
-        if len(micros) != 6 or wall is None:
-            raise BranchpointError(f"the guest's shell says that the time is {line.text[:50]!r}")
-        seen.append(Clock(wall * 1000, line.at - _LATENCY, 1))
-    if not seen:
-        raise BranchpointError(f"the guest's shell did not tell the time: {process.output[:200]}")
-    # All others were delayed on the way, or lost more of a microsecond.
-    return max(seen, key=lambda clock: clock.wall - clock.at)
+def _look(branch: Branch) -> Clock:
+    """What the guest's wall clock shows now.
+
+    :raises BranchpointError: when the guest cannot tell.
+    """
+    branch._place(COMMAND, wire.clock(), "look at the clock")
+    told = branch.wait_until(_TIME, _START_TIME / SECOND)
+    if told is None or told.type == "error":
+        raise BranchpointError(
+            f"the guest does not tell the time at {branch.id}{f': {told.text}' if told else ''}",
+            "packets can be captured in recordings whose guest this version made: record it again",
+        )
+    return Clock(told.number("wall"), told.number("at"), 1)
 
 
 # -- decoding: the bytes may have been written by anybody, and everything is possible in them

@@ -24,7 +24,7 @@ _SCRIPT = 80  # characters of a command in a note
 _CLOCK = re.compile(r"\d\d:\d\d:\d\d\.\d{6}\b")
 _SHOWN = 24_000  # characters of output in a notebook's saved cell
 _KILLED = 9  # the signal
-_WITH_IT = 50_000_000  # ns between the end of a container and that of what ran in it
+_WITH_IT = 0.1  # virtual seconds between the end of a container and that of what ran in it
 _SCREEN_PROGRAMS = {
     "htop", "less", "man", "more", "nano", "screen", "tmux", "top", "vi", "view", "vim", "watch",
 }  # fmt: skip
@@ -243,10 +243,14 @@ class Process:
         if self.signal != _KILLED:
             return ""
         said = f"{self.script!r} was killed at {format_vtime(end.at - end.origin)} s"
-        near = self.branch.events.where(type="container.exit", container=self.container or "-")
-        if any(abs(event.at - end.at) < _WITH_IT for event in near):
+        near = self.branch.events.where(
+            container=self.container or "-", start=end.vtime - _WITH_IT, end=end.vtime + _WITH_IT
+        )
+        if near.where(type="container.oom"):
+            return f"{said}: {self.container} was out of memory then"
+        if near.where(type="container.exit"):
             return f"{said}: its container, {self.container}, ended then"
-        return f"{said} (signal 9), perhaps because its container ended or memory ran out"
+        return f"{said} (signal 9), perhaps because memory ran out: the kernel's log may tell"
 
     def wait(self, timeout: Any = _PATIENCE) -> Process:
         """Let time pass until it exits, at most ``timeout`` virtual seconds.

@@ -23,8 +23,10 @@ EXIT = {"code": "1", "signal": "0", "oom": "0", "asked": "0"}
         (
             "container.exit",
             EXIT | {"code": "137", "signal": "9", "oom": "1"},
-            "killed by SIGKILL, out of memory, on its own",
+            "killed by SIGKILL, out of memory",
         ),
+        ("container.oom", {"killed": "1"}, "out of memory: the kernel killed 1 process"),
+        ("container.oom", {"killed": "3"}, "out of memory: the kernel killed 3 processes"),
         ("container.exit", EXIT | {"signal": "99"}, "killed by signal 99, on its own"),
         ("container.exit", EXIT | {"signal": "<b>"}, "killed by signal <b>, on its own"),
         ("container.exit", {"code": "3", "new": "x"}, "exited with 3, new=x"),

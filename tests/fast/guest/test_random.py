@@ -58,7 +58,7 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Library:
     assert compiler, "gcc is needed for everything here; run: make setup"
     path = tmp_path_factory.mktemp("random") / "random.so"
     options = ["-std=gnu11", "-O2", "-shared", "-fPIC"]
-    subprocess.run([compiler, *options, "-o", path, AGENT / "random.c"], check=True)
+    subprocess.run([compiler, *options, "-o", path, AGENT / "chance" / "random.c"], check=True)
     return Library(path)
 
 

@@ -30,6 +30,7 @@ USER = 65534 if ROOT else os.geteuid()  # as whom the emulator runs
 KILLED = -signal.SIGSYS
 LARGEST_FILE = 1 << 20
 CONSOLE = 1 << 16
+NOT_HELD = 253  # the program's status when it could not build the race
 # A place where no user namespace can be made, as on hosts that forbid ordinary users to.
 FORBIDDEN = ("unshare", "--user", "--map-current-user", "--keep-caps", "sh", "-c",
              'echo 0 > /proc/sys/user/max_user_namespaces && exec setpriv --ambient-caps -all '
@@ -227,6 +228,13 @@ def test_it_can_still_do_its_work() -> None:
         fds = (theirs.fileno(),)
         assert between_walls("in", "send back", str(theirs.fileno()), fds=fds) == 0
         assert ours.recv(1) == b"x"
+
+
+def test_a_thread_may_begin_just_after_the_walls_went_up() -> None:
+    if without_walls("out", "late thread") == NOT_HELD:
+        pytest.skip("a process may not hold another one's calls here")
+    assert without_walls("out", "late thread") == 0
+    assert between_walls("in", "late thread") == 0
 
 
 def test_what_is_said_without_end_takes_no_more_room_than_it_was_given() -> None:

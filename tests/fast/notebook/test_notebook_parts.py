@@ -119,6 +119,12 @@ class Written(Process):
     remark = property(lambda self: self.said)
 
 
+@pytest.fixture(autouse=True)
+def nothing_followed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No process printed by another test, in this process, is followed here."""
+    monkeypatch.setattr(printing, "_followed", {})
+
+
 def test_a_printed_process_is_followed_to_the_end_of_the_cell(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -15,11 +15,15 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
@@ -141,6 +145,54 @@ static bool be_a_victim(void)
     return true;
 }
 
+/* A thread that was made before the walls may first run behind them. So that this one does, what
+ * the C library does at its start waits for another process to allow it, once the walls stand. */
+static pthread_t held;
+static int go[2];
+
+static void allow_when_told(int listener)
+{
+    char told;
+    prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+    if (read(go[0], &told, 1) != 1)
+        _exit(1);
+    for (;;) {
+        struct seccomp_notif call = { 0 };
+        if (ioctl(listener, SECCOMP_IOCTL_NOTIF_RECV, &call))
+            _exit(1);
+        struct seccomp_notif_resp answer = { .id = call.id,
+                                             .flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE };
+        ioctl(listener, SECCOMP_IOCTL_NOTIF_SEND, &answer);
+    }
+}
+
+static bool hold_a_thread(void)
+{
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_set_robust_list, 1, 0),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_rseq, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_USER_NOTIF),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog all = { sizeof code / sizeof *code, code };
+    if (pipe(go) || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+        return false;
+    int listener = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER,
+                           SECCOMP_FILTER_FLAG_NEW_LISTENER, &all);
+    if (listener < 0)
+        return false;
+    if (!syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0))  /* fork() would make a held call itself */
+        allow_when_told(listener);
+    struct pollfd arrived = { .fd = listener, .events = POLLIN };
+    return !pthread_create(&held, NULL, nothing, NULL) && poll(&arrived, 1, 60000) == 1;
+}
+
+static bool start_late(void)
+{
+    return write(go[1], "x", 1) == 1 && !pthread_join(held, NULL);
+}
+
 static bool be_root(void) { return !geteuid() || !getegid() || getgroups(0, NULL); }
 
 static const struct { const char *name; bool (*try)(void); } attempts[] = {
@@ -152,7 +204,7 @@ static const struct { const char *name; bool (*try)(void); } attempts[] = {
     { "less memory", less_memory }, { "shared memory", shared_memory }, { "stack", stack },
     { "grow stack", grow_stack }, { "address space", space },
     { "limits", limits }, { "ring", ring }, { "output", write_for_ever },
-    { "victim", be_a_victim }, { "root", be_root },
+    { "victim", be_a_victim }, { "root", be_root }, { "late thread", start_late },
 };
 
 static void *attempt(void *unused)
@@ -176,6 +228,8 @@ int main(int argc, char **argv)
     if (argc < 3 || pthread_create(&thread, NULL, attempt, NULL))
         return 255;
     pthread_barrier_wait(&both);
+    if (!strcmp(argv[2], "late thread") && !hold_a_thread())
+        return 253;
     if (!strcmp(argv[1], "in") && confine(LARGEST_FILE))
         return 254;
     pthread_barrier_wait(&both);

@@ -1,5 +1,10 @@
 /* The guest agent: process 1 of the machine. Everything its files share.
  *
+ * host/        the mailbox: what it is asked for, what it has to say
+ * containers/  the supervisor of the system's containers
+ * processes/   children, in containers and beside them
+ * chance/      seeds, noise, faults
+ *
  * One thread, one epoll loop, no waiting: see loop() in main.c. All instants are nanoseconds of
  * virtual time since power-on, which is exactly what the machine's time stamp counter shows.
  */
@@ -334,9 +339,13 @@ struct container {
     bool paused;
     bool said;     /* ENDED: the exit event is written, after the last output */
     bool cleaning; /* ENDED: the runtime is removing what is left */
-    bool ever_started, ever_healthy, oom;
+    bool ever_started, ever_healthy;
     bool asked; /* somebody wants this run of it to end */
     int code, signal; /* of the last run */
+    struct {
+        int fd;     /* of the control group's events; -1: it does not run */
+        long kills; /* in this run, as far as was told */
+    } memory;
     int attempts;     /* restarts made by the policy */
     ns_t started_at, ended_at, backoff;
     struct timer timer; /* grace while stopping, backoff while ended */
@@ -373,5 +382,13 @@ void health_begin(struct container *c);
 void health_suspend(struct container *c); /* no probes, but the state stays */
 void health_resume(struct container *c);
 void health_end(struct container *c);
+
+/* ---- memory.c: tells which containers' processes the kernel kills, out of memory */
+
+void memory_open(void);
+int memory_fd(void);
+void memory_ready(void); /* memory_fd() is readable */
+void memory_begin(struct container *c);
+void memory_end(struct container *c);
 
 #endif

@@ -28,6 +28,11 @@ void boot_early(void)
     make_mount("devtmpfs", "/dev", MS_NOSUID, NULL);
     make_mount("proc", "/proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
     make_mount("sysfs", "/sys", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
+    /* The newer way of finding idle pages takes those that are mapped straight from a memory
+     * module, as programs are here, for a fault of the kernel, and fills its log with a trace. */
+    int result = write_file("/sys/kernel/mm/lru_gen/enabled", "n");
+    if (result && result != -ENOENT)
+        fail("cannot choose how idle pages are found: %s", strerror(-result));
 }
 
 /* From here on, new devices of the memory module bus wait to be bound by name (nvdimm.c). */

@@ -62,6 +62,7 @@ static void loop(void)
         fail("cannot make the event loop: %s", strerror(errno));
     watch(set, signals, EPOLL_CTL_ADD, EPOLLIN);
     watch(set, streams_fd(), EPOLL_CTL_ADD, EPOLLIN);
+    watch(set, memory_fd(), EPOLL_CTL_ADD, EPOLLIN);
     bool listening = true;
     ns_t next = (now() / TICK + 1) * TICK;
 
@@ -97,6 +98,8 @@ static void loop(void)
             while (read(signals, &info, sizeof info) > 0)
                 ;
             children_reap();
+        } else if (ready.data.fd == memory_fd()) {
+            memory_ready();
         } else {
             streams_ready();
         }
@@ -112,6 +115,7 @@ int main(void)
     boot_root();
     mailbox_open();
     streams_open();
+    memory_open();
     become_punctual();
     say("ready");
     boot_lock_down();

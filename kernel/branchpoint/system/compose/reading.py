@@ -248,7 +248,8 @@ class _Reader:
                 )
             )
             for number, name in enumerate(members[service.name], start=1):
-                hostname = service.hostname or name[:63].rstrip(".-_")
+                # One label: a shell's prompt shows a host name up to its first dot.
+                hostname = service.hostname or name.replace(".", "-")[:63].rstrip("-_")
                 endpoints = addresses.endpoints(service, name, hostname, len(made))
                 made[name] = Container(
                     name, service.name, number, hostname, endpoints, depends, volumes

@@ -1,7 +1,7 @@
 /* Reads system.conf: lines "key value...", a container's lines following its `container` line.
  * Before the first of these, `setup sdk` makes set-up wait for a program's word (sdk.c). */
 #define _GNU_SOURCE
-#include "agent.h"
+#include "../agent.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -33,6 +33,7 @@ static struct container *add(const char *name)
     c->source = format("container/%s", name);
     c->cgroup = format("/sys/fs/cgroup/branchpoint/%s", name);
     c->wanted = true;
+    c->memory.fd = -1;
     c->spec.stop_signal = SIGTERM;
     c->spec.stop_grace = 10 * SECOND;
     return c;

@@ -1,6 +1,6 @@
 /* The kernel's random pool: all randomness in the machine comes from here. */
 #define _GNU_SOURCE
-#include "agent.h"
+#include "../agent.h"
 
 #include <errno.h>
 #include <fcntl.h>

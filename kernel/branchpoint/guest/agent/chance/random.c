@@ -6,7 +6,7 @@
  * additions, multiplications and divisions of doubles are used: the C library's logarithm chooses
  * its code by the kind of CPU.
  */
-#include "agent.h"
+#include "../agent.h"
 
 #include <string.h>
 

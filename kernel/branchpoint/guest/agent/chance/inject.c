@@ -8,7 +8,7 @@
  * Faults are numbered in the order of their instants. Those that are lost have a number, too.
  */
 #define _GNU_SOURCE
-#include "agent.h"
+#include "../agent.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /* The supervisor: starts containers in the order of their dependencies, restarts them by their
  * policy with docker's delays, and does what the host asks of them. */
 #define _GNU_SOURCE
-#include "agent.h"
+#include "../agent.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -120,9 +120,10 @@ void container_started(struct container *c, pid_t pid)
     c->state = RUNNING;
     c->pid = pid;
     c->started_at = now();
-    c->said = c->oom = c->asked = false;
+    c->said = c->asked = false;
     c->ever_started = true;
     event("container.start", "name", c->name, "pid", number(pid), NULL);
+    memory_begin(c);
     health_begin(c);
     if (!c->wanted) { /* stopped while it was being started */
         c->wanted = true;
@@ -143,19 +144,9 @@ void container_not_started(struct container *c, const char *why)
     crun_delete(c);
 }
 
-static bool was_out_of_memory(const struct container *c)
-{
-    char path[400], text[1000];
-    snprintf(path, sizeof path, "%s/memory.events", c->cgroup);
-    if (read_file(path, text, sizeof text) < 0)
-        return false;
-    char *found = strstr(text, "oom_kill ");
-    return found && atoi(found + strlen("oom_kill ")) > 0;
-}
-
 void container_ended(struct container *c, int status)
 {
-    c->oom = was_out_of_memory(c);
+    memory_end(c);
     c->state = ENDED;
     c->pid = 0;
     c->code = exit_code(status);
@@ -217,7 +208,7 @@ void container_silent(struct container *c)
 {
     c->said = true;
     event("container.exit", "name", c->name, "code", number(c->code), "signal", number(c->signal),
-          "oom", number(c->oom), "asked", number(c->asked), NULL);
+          "oom", number(c->memory.kills > 0), "asked", number(c->asked), NULL);
     settle(c);
 }
 

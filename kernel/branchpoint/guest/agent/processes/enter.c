@@ -4,7 +4,7 @@
  * status 125 (could not enter) or 126/127 (could not run), as with docker.
  */
 #define _GNU_SOURCE
-#include "agent.h"
+#include "../agent.h"
 
 #include <errno.h>
 #include <fcntl.h>

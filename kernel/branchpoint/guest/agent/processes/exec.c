@@ -1,6 +1,6 @@
 /* Programs that the host runs: shell commands, and shells at terminals that it types to. */
 #define _GNU_SOURCE
-#include "agent.h"
+#include "../agent.h"
 
 #include <errno.h>
 #include <signal.h>

@@ -1,6 +1,6 @@
 /* What the agent itself has to say: events for the host, and loud words when it cannot go on. */
 #define _GNU_SOURCE
-#include "agent.h"
+#include "../agent.h"
 
 #include <fcntl.h>
 #include <stdarg.h>

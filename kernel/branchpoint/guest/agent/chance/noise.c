@@ -5,7 +5,7 @@
  * as they would on another computer on another day. The agent does it itself, as a process of its
  * own would make the emulator forget its translations of addresses once more for every moment.
  */
-#include "agent.h"
+#include "../agent.h"
 
 #define SHORTEST 1000 /* ns */
 

@@ -1,6 +1,6 @@
 /* crun, the container runtime: run -d at the start of a container, delete at its end. */
 #define _GNU_SOURCE
-#include "agent.h"
+#include "../agent.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* Files that the host writes, and how the agent gets at those of a container. */
 #define _GNU_SOURCE
-#include "agent.h"
+#include "../agent.h"
 
 #include <errno.h>
 #include <fcntl.h>

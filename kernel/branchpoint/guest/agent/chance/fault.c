@@ -10,7 +10,7 @@
  * take the begin's action has nothing to be undone, so then there is no end's action.
  */
 #define _GNU_SOURCE
-#include "agent.h"
+#include "../agent.h"
 
 #include <errno.h>
 #include <stdlib.h>

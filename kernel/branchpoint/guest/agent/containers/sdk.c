@@ -1,6 +1,6 @@
 /* What programs in containers tell the tester: JSON lines, written to a named pipe. */
 #define _GNU_SOURCE
-#include "agent.h"
+#include "../agent.h"
 
 #include <errno.h>
 #include <fcntl.h>

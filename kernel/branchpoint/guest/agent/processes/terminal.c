@@ -1,6 +1,6 @@
 /* Pseudo-terminals. The agent is the terminal, a shell sits at it, and the host types and reads. */
 #define _GNU_SOURCE
-#include "agent.h"
+#include "../agent.h"
 
 #include <errno.h>
 #include <fcntl.h>

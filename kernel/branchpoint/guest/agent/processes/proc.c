@@ -1,6 +1,6 @@
 /* Child processes: started, listened to, reaped, and declared done after their last output. */
 #define _GNU_SOURCE
-#include "agent.h"
+#include "../agent.h"
 
 #include <errno.h>
 #include <fcntl.h>

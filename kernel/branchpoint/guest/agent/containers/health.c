@@ -2,7 +2,7 @@
  * failures in a row make a container unhealthy, one success makes it healthy; within the start
  * period, until it was healthy once, failures do not count, and the interval is another one. */
 #define _GNU_SOURCE
-#include "agent.h"
+#include "../agent.h"
 
 #include <signal.h>
 #include <stdio.h>

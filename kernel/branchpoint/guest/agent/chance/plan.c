@@ -12,7 +12,7 @@
  * Actions: see fault.c.
  */
 #define _GNU_SOURCE
-#include "agent.h"
+#include "../agent.h"
 
 #include <stdlib.h>
 #include <string.h>

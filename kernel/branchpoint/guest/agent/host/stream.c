@@ -5,7 +5,7 @@
  * block on their full pipes. Then at most one stream, the one read last, has a line left over.
  */
 #define _GNU_SOURCE
-#include "agent.h"
+#include "../agent.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -5,7 +5,7 @@
  * the outbox at least every 100 ms of virtual time.
  */
 #define _GNU_SOURCE
-#include "agent.h"
+#include "../agent.h"
 
 #include <errno.h>
 #include <fcntl.h>
