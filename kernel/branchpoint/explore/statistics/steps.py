@@ -134,11 +134,11 @@ class Steps:
 
     def _moved(self, gap: int, from_: Floats) -> Floats:
         """[way, level]: where P may be after a gap when it is on the move."""
-        return np.einsum("wf,wft->wt", from_, _kernel(self._shares[gap]))
+        return np.matmul(from_[:, None, :], _kernel(self._shares[gap]))[:, 0]
 
     def _seen_from(self, gap: int, seen: Floats) -> Floats:
         """[way, level]: the mean of what is ``seen`` after the gap, from where P was before."""
-        return np.einsum("wft,wt->wf", _kernel(self._shares[gap]), seen)
+        return np.matmul(_kernel(self._shares[gap]), seen[:, :, None])[:, :, 0]
 
     @cached_property
     def evidence(self) -> float:
@@ -215,11 +215,12 @@ class Steps:
             began = ~still & (choice == 0)
             way_of = np.where(began, mode, now) - 1
             now[began] = 0
-            goes = ended | ~still
-            came = np.where(began[:, None], rest[gap], move[gap][np.maximum(way_of, 0)])[goes]
-            came = came * _kernel(self._shares[gap])[way_of[goes], :, level[goes]]
+            goes = np.flatnonzero(ended | ~still)
+            way = way_of[goes]
+            came = np.where(began[goes, None], rest[gap], move[gap][way])
+            came *= _kernel(self._shares[gap])[way, :, level[goes]]
             before[goes] = _choose(np.cumsum(came, axis=1), chance[goes])
-            moves[goes, gap] = np.where(way_of[goes] < len(_SPEEDS), 2, 3)
+            moves[goes, gap] = np.where(way < len(_SPEEDS), 2, 3)
             level, mode = before, now
             levels[:, gap] = level
         return levels, moves
@@ -312,7 +313,7 @@ def _kernel(gap: float) -> Floats:
     steps = np.diff(gammainc(_EVEN, _EVEN * edges / mean), axis=1)  # [way, levels further]
     further = np.arange(_LEVELS)[None, :] - np.arange(_LEVELS)[:, None]
     up = np.where(further >= 0, steps[:, np.maximum(further, 0)], 0.0)
-    return np.concatenate([up, up.transpose(0, 2, 1)])
+    return np.ascontiguousarray(np.concatenate([up, up.transpose(0, 2, 1)]))
 
 
 def _choose(sums: Floats, chance: Floats) -> Ints:
