@@ -15,7 +15,7 @@ UNFINISHED := build/.unfinished.branchpoint
 RECORDED := build/aria.recorded
 TESTS := $(wildcard tests/machine tests/browser tests/quality tests/fast)
 REFERENCE := branchpoint $(addprefix branchpoint.,timeline.recording timeline.faulting \
-    timeline.packets events.queries explore.curve explore.contrast explore.attribution explore.rarity)
+    timeline.capture.packets events.queries explore.curve explore.contrast explore.attribution explore.rarity)
 BESIDE := $(addprefix .venv/beside/,7.2 7.3 7.4)
 NPM := .ci/node npm --prefix extension
 LIBRARIES := extension/node_modules/.package-lock.json

@@ -32,11 +32,11 @@ from branchpoint.sharing.proof.rerun import verify_notebook
 from branchpoint.sharing.proof.verify import verify
 from branchpoint.sharing.report.export import export
 from branchpoint.timeline.branch import Branch
-from branchpoint.timeline.checking import self_check
+from branchpoint.timeline.commands.process import Process, bash
+from branchpoint.timeline.commands.terminal import Terminal
 from branchpoint.timeline.failures import Failure, failure
 from branchpoint.timeline.moment import Moment
-from branchpoint.timeline.process import Process, bash
-from branchpoint.timeline.terminal import Terminal
+from branchpoint.timeline.replaying.checking import self_check
 
 __all__ = [
     "Branch",

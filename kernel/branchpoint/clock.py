@@ -11,7 +11,7 @@ from __future__ import annotations
 from datetime import timedelta
 from decimal import Decimal, InvalidOperation
 from functools import total_ordering
-from typing import Any
+from typing import Any, Protocol, TypeAlias
 
 from branchpoint import units
 from branchpoint.errors import TimeError
@@ -196,3 +196,17 @@ def _checked(ns: int, given: Any) -> int:
     if not -_LIMIT < ns < _LIMIT:
         raise TimeError(f"{given!r} is longer than the 292 years that virtual time can count")
     return ns
+
+
+class Dated(Protocol):
+    """Whatever has an absolute instant: a moment, an event, a packet."""
+
+    @property
+    def at(self) -> int:
+        """Absolute ns."""
+
+
+Duration: TypeAlias = Time | timedelta | Decimal | float | str
+"""A length of virtual time as users give it, see :func:`to_ns`: a bare number means seconds."""
+Instant: TypeAlias = Duration | Dated
+"""An instant as users give it: seconds since set-up was complete, or whatever has an instant."""

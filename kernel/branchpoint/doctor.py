@@ -22,7 +22,7 @@ from branchpoint.machine.computer import Computer, Cures, Kernel, Spec
 from branchpoint.machine.pages import PAGE, PagePool, hash_pages
 from branchpoint.sharing.proof.rehearsal import Rehearsed, rehearse
 from branchpoint.soak import Report, Subject, soak
-from branchpoint.timeline.history import History, Point
+from branchpoint.timeline.replaying.history import History, Point
 from branchpoint.torture.foreign import Foreign, try_foreign
 
 _SOURCE = Path(engine.__file__).with_name("torture.c")

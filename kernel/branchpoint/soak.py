@@ -26,9 +26,9 @@ from branchpoint.errors import BranchpointError
 from branchpoint.machine.computer import Computer
 from branchpoint.machine.pages import PagePool
 from branchpoint.machine.state import State
-from branchpoint.timeline.history import History
-from branchpoint.timeline.player import Player
 from branchpoint.timeline.recording import Recording
+from branchpoint.timeline.replaying.history import History
+from branchpoint.timeline.replaying.player import Player
 
 _MARKS = 4  # states from which replays start
 _STOP_EVERY = 15  # stops in one replay, on average

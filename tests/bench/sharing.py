@@ -20,8 +20,8 @@ import branchpoint as bp
 from branchpoint import progress
 from branchpoint.machine.computer import Computer
 from branchpoint.machine.state import State
-from branchpoint.timeline.history import History, Point
-from branchpoint.timeline.player import Player
+from branchpoint.timeline.replaying.history import History, Point
+from branchpoint.timeline.replaying.player import Player
 from cost import Cost, cost
 from figures import Figure, amount, at_most
 from scale import Scale

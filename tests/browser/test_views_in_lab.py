@@ -382,7 +382,7 @@ def test_packets_are_searched_and_read_byte_by_byte(views: Views) -> None:
 
 def test_a_branch_is_chosen_in_the_map_and_compared(views: Views) -> None:
     views.open(
-        "from branchpoint.timeline.history import Point\n"
+        "from branchpoint.timeline.replaying.history import Point\n"
         "def played(branch, *events):\n"
         "    branch._history.log.extend(events)\n"
         "    branch._history.tip = Point(ORIGIN + 9 * SECOND, branch._history.tip.count)\n"

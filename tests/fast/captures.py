@@ -6,7 +6,7 @@ import struct
 
 from recordings import ORIGIN, SECOND
 
-from branchpoint.timeline.packets import Clock, Packets
+from branchpoint.timeline.capture.packets import Clock, Packets
 
 WALL = 1_764_367_065_000_000_000
 CLOCK = Clock(WALL, ORIGIN, 1.0)

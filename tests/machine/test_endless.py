@@ -11,7 +11,7 @@ import pytest
 
 import branchpoint as bp
 from branchpoint import bash
-from branchpoint.timeline.bounding import CUT
+from branchpoint.timeline.commands.bounding import CUT
 
 LINES = 60_000
 

@@ -21,7 +21,7 @@ from branchpoint.errors import BranchpointError, ContainerError
 from branchpoint.guest.compiler import static_program
 from branchpoint.machine.computer import EPOCH
 from branchpoint.notebook.session import Environment
-from branchpoint.timeline.packets import Clock, Packets
+from branchpoint.timeline.capture.packets import Clock, Packets
 
 REPLICATOR = "standby.replicator.1"
 REQUEST = struct.Struct("<4sIQI")  # magic, operation, offset, length

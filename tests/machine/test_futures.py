@@ -12,8 +12,8 @@ import pytest
 import branchpoint as bp
 from branchpoint import bash
 from branchpoint.explore.running.future import Futures, Job
-from branchpoint.timeline import checking
 from branchpoint.timeline.failures import Failure, failure
+from branchpoint.timeline.replaying import checking
 
 SECOND = 1_000_000_000
 MANY = int(os.environ.get("BRANCHPOINT_TEST_FUTURES", "40"))

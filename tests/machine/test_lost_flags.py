@@ -17,8 +17,8 @@ from branchpoint import bash
 from branchpoint.explore.running.future import Futures, Job
 from branchpoint.machine.computer import Cures
 from branchpoint.sharing.proof.rehearsal import rehearse
-from branchpoint.timeline import checking
 from branchpoint.timeline.failures import failure
+from branchpoint.timeline.replaying import checking
 
 TELLING = "does not say what it said|a branch that was run again"
 

@@ -21,8 +21,8 @@ from branchpoint.guest import wire
 from branchpoint.guest.boot import mailbox_address
 from branchpoint.machine.computer import Computer
 from branchpoint.sharing.proof.rehearsal import rehearse
-from branchpoint.timeline import checking
 from branchpoint.timeline.failures import failure
+from branchpoint.timeline.replaying import checking
 
 SERVER, CLIENT = "server.1", "client.1"
 DRAW = "head -c 16 /dev/urandom | od -An -tx1; date +%s.%N"

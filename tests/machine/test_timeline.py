@@ -12,7 +12,7 @@ from ruamel.yaml import YAML
 
 import branchpoint as bp
 from branchpoint import Time, bash, showing
-from branchpoint.timeline.player import Player
+from branchpoint.timeline.replaying.player import Player
 
 SERVER, CLIENT, JOB = "server.1", "client.1", "job.1"
 

@@ -30,7 +30,7 @@ OWN = {
     "branchpoint.system.bundle.layout": "what this program has encoded just before",
     "branchpoint.system.compose.yamltree": "catches the error itself, and names the line",
     "branchpoint.store.pagestore": "gives it to decoding.unpacked, which bounds it",
-    "branchpoint.timeline.screen": "its decoder replaces what is no text",
+    "branchpoint.timeline.commands.screen": "its decoder replaces what is no text",
     "branchpoint.views.view": "a file of this program",
 }
 """Who may all the same, and why."""

@@ -27,7 +27,7 @@ from branchpoint.sharing.bundle.opening import briefly, unpack
 from branchpoint.sharing.bundle.share import remarks
 from branchpoint.system import build, load
 from branchpoint.timeline.failures import Failure
-from branchpoint.timeline.history import MOST_RAW
+from branchpoint.timeline.replaying.history import MOST_RAW
 
 _NOTHING_MATCHED = 3  # exit status of `record --until` when its time ran out first
 _INTERRUPTED = 130  # 128 + SIGINT, as shells have it

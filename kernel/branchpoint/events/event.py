@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from branchpoint import showing
-from branchpoint.clock import SECOND, to_ns
+from branchpoint.clock import SECOND, Duration, Instant, to_ns
 from branchpoint.decoding import whole
 from branchpoint.errors import BranchpointError
 from branchpoint.events import listing
@@ -291,8 +291,8 @@ class EventSet:
         source: Patterns = None,
         text: str | None = None,
         regex: str | re.Pattern[str] | None = None,
-        start: Any = None,
-        end: Any = None,
+        start: Instant | None = None,
+        end: Instant | None = None,
         **fields: Any,
     ) -> EventSet:
         """The events for which all of this holds.
@@ -313,31 +313,39 @@ class EventSet:
         """The events for which ``check(event)`` is true."""
         return self._with(self.query & Check(check, self.origin))
 
-    def up_to(self, instant: Any) -> EventSet:
+    def up_to(self, instant: Instant) -> EventSet:
         """The events not later than ``instant``."""
         return self._with(self.query & Between(None, self._instant(instant)))
 
-    def after(self, instant: Any) -> EventSet:
+    def after(self, instant: Instant) -> EventSet:
         """The events later than ``instant``."""
         at = self._instant(instant)
         return self._with(self.query & Between(None if at is None else at + 1, None))
 
-    def preceded_by(self, other: EventSet | Query | str, within: Any = None) -> EventSet:
+    def preceded_by(
+        self, other: EventSet | Query | str, within: Duration | None = None
+    ) -> EventSet:
         """The events with one of ``other`` before them, at most ``within`` seconds earlier.
 
         ``other`` is a set of events, a query, or its short form, such as ``"exit:db.*"``.
         """
         return self._near(other, within, before=True, wanted=True)
 
-    def not_preceded_by(self, other: EventSet | Query | str, within: Any = None) -> EventSet:
+    def not_preceded_by(
+        self, other: EventSet | Query | str, within: Duration | None = None
+    ) -> EventSet:
         """The events without one of ``other`` in the ``within`` seconds before them."""
         return self._near(other, within, before=True, wanted=False)
 
-    def followed_by(self, other: EventSet | Query | str, within: Any = None) -> EventSet:
+    def followed_by(
+        self, other: EventSet | Query | str, within: Duration | None = None
+    ) -> EventSet:
         """The events with one of ``other`` after them, at most ``within`` seconds later."""
         return self._near(other, within, before=False, wanted=True)
 
-    def not_followed_by(self, other: EventSet | Query | str, within: Any = None) -> EventSet:
+    def not_followed_by(
+        self, other: EventSet | Query | str, within: Duration | None = None
+    ) -> EventSet:
         """The events without one of ``other`` in the ``within`` seconds after them."""
         return self._near(other, within, before=False, wanted=False)
 
@@ -394,7 +402,7 @@ class EventSet:
             )
         return other.query
 
-    def _instant(self, given: Any) -> int | None:
+    def _instant(self, given: Instant | None) -> int | None:
         """Absolute ns of an instant as users name it."""
         if given is None or isinstance(given, Event):
             return given.at if given is not None else None

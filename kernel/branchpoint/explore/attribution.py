@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from branchpoint.clock import SECOND, format_vtime
+from branchpoint.clock import SECOND, Instant, format_vtime
 from branchpoint.errors import BranchpointError
 from branchpoint.events import tables
 from branchpoint.events.listing import inert
@@ -24,6 +24,7 @@ from branchpoint.explore.statistics.proportion import difference, wilson
 from branchpoint.timeline.branch import Branch
 from branchpoint.timeline.failures import Failure
 from branchpoint.timeline.recording import Recording
+from branchpoint.timeline.seeds import Noise
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -288,9 +289,9 @@ def attribute(
     *,
     of: Any,
     seeds: int,
-    horizon: Any,
+    horizon: Instant | None,
     workers: int | str | None,
-    noise: Any,
+    noise: Noise,
 ) -> Attribution:
     """See ``Recording.attribute``."""
     if seeds < 0:
@@ -342,7 +343,12 @@ class Case:
     """A failure of a timeline, and the faults that came before it."""
 
     def __init__(
-        self, run: Recording, failure: Failure, of: Any, horizon: Any, noise: Any = None
+        self,
+        run: Recording,
+        failure: Failure,
+        of: Any,
+        horizon: Instant | None,
+        noise: Noise = None,
     ) -> None:
         """:raises BranchpointError: when there are no faults."""
         self.timeline = Timeline(run, of)

@@ -9,7 +9,7 @@ from functools import cached_property
 from math import floor, log10
 from typing import TYPE_CHECKING, Any
 
-from branchpoint.clock import SECOND, format_vtime, to_ns
+from branchpoint.clock import SECOND, Duration, format_vtime, to_ns
 from branchpoint.errors import BranchpointError
 from branchpoint.events.event import EventSet
 from branchpoint.explore.contrast import Contrast, contrast
@@ -296,12 +296,12 @@ class Curve:
         """The future in row ``number`` of :attr:`branches`, run again to where it ended."""
         draw = self.draws[number]
         noise = self.question.noise
-        given = None if noise is None else tuple(f"{ns}ns" for ns in noise)
+        given = None if noise is None else (f"{noise[0]}ns", f"{noise[1]}ns")
         branch = self.run.at_ns(draw.at).branch(draw.seed, noise=given)
         branch.wait(f"{draw.end - draw.at}ns")
         return branch
 
-    def around(self, seconds: Any = 1) -> EventSet:
+    def around(self, seconds: Duration = 1) -> EventSet:
         """The recording's events from ``seconds`` before the turning point's interval to as long
         after it; from the whole span when there is no turning point.
         """

@@ -20,9 +20,9 @@ from branchpoint.guest import wire
 from branchpoint.store.manifest import Input
 from branchpoint.timeline.branch import Branch
 from branchpoint.timeline.faulting import named
-from branchpoint.timeline.history import FAULT
 from branchpoint.timeline.moment import Moment
 from branchpoint.timeline.recording import Recording
+from branchpoint.timeline.replaying.history import FAULT
 from branchpoint.timeline.seeds import seeding
 
 _EARLY = 5 * wire.TICK  # ns before a fault at which the guest is told to skip it

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from branchpoint import progress
-from branchpoint.clock import SECOND, format_vtime, to_ns
+from branchpoint.clock import SECOND, Duration, Instant, format_vtime, to_ns
 from branchpoint.errors import BranchpointError
 from branchpoint.events import naming
 from branchpoint.explore import partial
@@ -22,7 +22,7 @@ from branchpoint.timeline.failures import failure as failure_of
 from branchpoint.timeline.judges import Stretch
 from branchpoint.timeline.moment import Moment
 from branchpoint.timeline.recording import Recording
-from branchpoint.timeline.seeds import noise_of
+from branchpoint.timeline.seeds import Noise, noise_of
 
 _BEFORE = 1_000_000  # ns that the last point lies before the failure, which must still be to come
 _AHEAD = 16  # futures that each worker gets at once, where so many are needed anyway
@@ -44,14 +44,14 @@ def ask(
     run: Recording,
     failure: Failure,
     *,
-    start: Any = None,
-    end: Any = None,
+    start: Instant | None = None,
+    end: Instant | None = None,
     points: int = 32,
     precision: float = 0.1,
-    resolution: Any = 0.25,
-    horizon: Any = None,
+    resolution: Duration = 0.25,
+    horizon: Instant | None = None,
     seed: int = 0,
-    noise: Any = True,
+    noise: Noise = True,
 ) -> tuple[Question, Settings]:
     """The question that a call of ``run.likelihood`` means, and the curve that it wants.
 
@@ -73,7 +73,7 @@ def ask(
 
 
 def question_of(
-    until: Moment, failure: Failure, at: int, horizon: Any, noise: Any
+    until: Moment, failure: Failure, at: int, horizon: Instant | None, noise: Noise
 ) -> tuple[Question, int | None]:
     """The question about futures from ``at`` (absolute ns) on, off the timeline up to ``until``.
 
@@ -85,7 +85,7 @@ def question_of(
 
 
 def _question(
-    run: Recording, failure: Failure, last: int, horizon: tuple[int, bool], noise: Any
+    run: Recording, failure: Failure, last: int, horizon: tuple[int, bool], noise: Noise
 ) -> Question:
     naming.check(failure, run.manifest.containers)
     question = Question(
@@ -114,7 +114,7 @@ def _happened(until: Moment, failure: Failure, start: int) -> int | None:
     return judge.feed(until.events.after(begin))
 
 
-def _horizon(until: Moment, horizon: Any, happened: int | None) -> tuple[int, bool]:
+def _horizon(until: Moment, horizon: Instant | None, happened: int | None) -> tuple[int, bool]:
     """Absolute ns, or ns from the fork and True.
 
     One instant for all futures makes the curve a martingale: it moves where something is decided,

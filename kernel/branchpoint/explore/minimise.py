@@ -8,7 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
 
-from branchpoint.clock import SECOND
+from branchpoint.clock import SECOND, Instant
 from branchpoint.errors import BranchpointError, RecordingError
 from branchpoint.explore.attribution import Case, check_skipped
 from branchpoint.explore.interventions import Happened
@@ -73,7 +73,7 @@ def minimise(
     path: Path | str | None,
     *,
     of: Any,
-    horizon: Any,
+    horizon: Instant | None,
     workers: int | str | None,
     kind: type[R],
 ) -> R:

@@ -12,6 +12,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from branchpoint.clock import Instant
 from branchpoint.errors import BranchpointError
 from branchpoint.explore import partial
 from branchpoint.explore.running.trials import Interrupted
@@ -86,7 +87,7 @@ class Rarity:
 
 
 def how_rare(
-    run: Recording, failure: Failure, moment: Any, *, precision: float, futures: int, **how: Any
+    run: Recording, failure: Failure, moment: Instant, *, precision: float, futures: int, **how: Any
 ) -> Rarity:
     """See ``Recording.how_rare``; ``how`` is as for :class:`Sample`."""
     if not 0.05 <= precision < 1:

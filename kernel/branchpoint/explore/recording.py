@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
+from branchpoint.clock import Duration, Instant
 from branchpoint.events.event import EventSet
 from branchpoint.events.queries import Query
 from branchpoint.explore.attribution import Attribution, attribute
@@ -19,6 +20,11 @@ from branchpoint.timeline import recording as timeline
 from branchpoint.timeline.failures import Failure
 from branchpoint.timeline.failures import failure as failure_of
 from branchpoint.timeline.recorder import record as recorder
+from branchpoint.timeline.seeds import Noise
+
+if TYPE_CHECKING:
+    from branchpoint.timeline.branch import Branch
+    from branchpoint.timeline.moment import Moment
 
 
 class Recording(timeline.Recording):
@@ -32,15 +38,15 @@ class Recording(timeline.Recording):
         self,
         failure: Failure | Query | EventSet | str,
         *,
-        start: Any = None,
-        end: Any = None,
+        start: Instant | None = None,
+        end: Instant | None = None,
         points: int = 32,
         precision: float = 0.1,
-        resolution: Any = 0.25,
-        horizon: Any = None,
+        resolution: Duration = 0.25,
+        horizon: Instant | None = None,
         workers: int | str | None = None,
         seed: int = 0,
-        noise: Any = True,
+        noise: Noise = True,
     ) -> Curve:
         """How likely a failure was from each instant of the recording.
 
@@ -66,16 +72,16 @@ class Recording(timeline.Recording):
 
     def contrast(
         self,
-        moment: Any,
+        moment: Instant,
         failure: Failure | Query | EventSet | str,
         *,
         futures: int | None = None,
         only: str = "*",
         lines: bool = True,
-        horizon: Any = None,
+        horizon: Instant | None = None,
         workers: int | str | None = None,
         seed: int = 0,
-        noise: Any = True,
+        noise: Noise = True,
     ) -> Contrast:
         """What failing futures off one moment have that passing ones have not.
 
@@ -99,14 +105,14 @@ class Recording(timeline.Recording):
     def how_rare(
         self,
         failure: Failure | Query | EventSet | str,
-        moment: Any = 0,
+        moment: Instant = 0,
         *,
         precision: float = 0.5,
         futures: int = 1000,
-        horizon: Any = None,
+        horizon: Instant | None = None,
         workers: int | str | None = None,
         seed: int = 0,
-        noise: Any = True,
+        noise: Noise = True,
     ) -> Rarity:
         """How rarely it fails from a moment on: "1 in 140 futures (95 %: 1 in 90 to 1 in 260)".
 
@@ -124,11 +130,11 @@ class Recording(timeline.Recording):
         self,
         failure: Failure | Query | EventSet | str,
         *,
-        of: Any = None,
+        of: Moment | Branch | None = None,
         seeds: int = 0,
-        horizon: Any = None,
+        horizon: Instant | None = None,
         workers: int | str | None = None,
-        noise: Any = True,
+        noise: Noise = True,
     ) -> Attribution:
         """Which of the faults that happened decide that it fails: each is taken away in turn.
 
@@ -158,8 +164,8 @@ class Recording(timeline.Recording):
         failure: Failure | Query | EventSet | str,
         path: Path | str | None = None,
         *,
-        of: Any = None,
-        horizon: Any = None,
+        of: Moment | Branch | None = None,
+        horizon: Instant | None = None,
         workers: int | str | None = None,
     ) -> Recording:
         """A smallest set of the faults that still fails, as a new recording at ``path``.
@@ -197,9 +203,9 @@ def record(
     path: Path | str | None = None,
     *,
     seed: int = 0,
-    duration: Any = 60,
+    duration: Duration = 60,
     until: Failure | Query | str | None = None,
-    after: Any = 2,
+    after: Duration = 2,
 ) -> Recording:
     """Run the system of a compose file from power-on and record it.
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Self
 
+from branchpoint.clock import Instant
 from branchpoint.errors import BranchpointError
 from branchpoint.explore import partial
 from branchpoint.explore.allocation import SEEDS
@@ -18,6 +19,7 @@ from branchpoint.explore.running.trials import Interrupted, Trials
 from branchpoint.explore.stretches import Seen, equal_stretches
 from branchpoint.timeline.failures import Failure
 from branchpoint.timeline.recording import Recording
+from branchpoint.timeline.seeds import Noise
 
 FIRST = 40
 """Futures that are drawn in any case, when no number is asked for."""
@@ -40,13 +42,13 @@ class Sample:
     def __init__(
         self,
         run: Recording,
-        moment: Any,
+        moment: Instant,
         failure: Failure,
         *,
-        horizon: Any,
+        horizon: Instant | None,
         workers: int | str | None,
         seed: int,
-        noise: Any,
+        noise: Noise,
         lines: bool = True,
     ) -> None:
         """``lines``: whether lines of logs are noted, too. The rest: see ``Recording.contrast``."""
@@ -100,7 +102,7 @@ class Sample:
 
 def contrast_off(
     run: Recording,
-    moment: Any,
+    moment: Instant,
     failure: Failure,
     futures: int | None,
     *,

@@ -14,7 +14,7 @@ from IPython.core.magic import Magics, cell_magic, line_magic, magics_class
 from IPython.core.magic_arguments import argument, magic_arguments, parse_argstring
 
 import branchpoint as bp
-from branchpoint.timeline.process import Host
+from branchpoint.timeline.commands.process import Host
 
 
 def install(shell: Any) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 from branchpoint import showing
 from branchpoint.events.excerpt import excerpt
 from branchpoint.notebook.aside import on_main
-from branchpoint.timeline.process import Process
+from branchpoint.timeline.commands.process import Process
 
 _followed: dict[Process, int] = {}  # how many lines of it were printed
 

@@ -16,7 +16,7 @@ from typing import Any
 import branchpoint as bp
 from branchpoint.errors import BranchpointError, RecordingError
 from branchpoint.sharing.bundle import share
-from branchpoint.timeline.process import Host
+from branchpoint.timeline.commands.process import Host
 
 VARIABLE = "BRANCHPOINT_RECORDING"
 SUFFIX = ".branchpoint"

@@ -19,7 +19,7 @@ from branchpoint.background import Job, jobs
 from branchpoint.clock import SECOND
 from branchpoint.events.types import TYPES
 from branchpoint.timeline.directory import Future
-from branchpoint.timeline.history import History
+from branchpoint.timeline.replaying.history import History
 from branchpoint.views.tree import title_of
 
 _MARKS = 200  # of one recording

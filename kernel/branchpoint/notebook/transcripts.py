@@ -6,7 +6,7 @@ import threading
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from branchpoint.timeline.terminal import Terminal
+from branchpoint.timeline.commands.terminal import Terminal
 
 if TYPE_CHECKING:
     from branchpoint.views.terminal import TerminalView

@@ -8,25 +8,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from branchpoint import showing
-from branchpoint.clock import Time, format_vtime
+from branchpoint.clock import Duration, Time, format_vtime
 from branchpoint.errors import BranchpointError, ContainerError
 from branchpoint.events import naming
 from branchpoint.events.event import Event, EventSet
 from branchpoint.events.queries import Query, parse_query
 from branchpoint.guest import wire
 from branchpoint.store.manifest import Input
-from branchpoint.timeline import checking, containers
-from branchpoint.timeline.checking import Checked
-from branchpoint.timeline.history import COMMAND, FAULT, History
+from branchpoint.timeline import containers
 from branchpoint.timeline.moment import Moment, duration
-from branchpoint.timeline.seeds import noise_of, seeding
+from branchpoint.timeline.replaying import checking
+from branchpoint.timeline.replaying.checking import Checked
+from branchpoint.timeline.replaying.history import COMMAND, FAULT, History
+from branchpoint.timeline.seeds import Noise, noise_of, seeding
 
 if TYPE_CHECKING:
+    from branchpoint.timeline.capture.packets import Packets
+    from branchpoint.timeline.commands.process import Process
+    from branchpoint.timeline.commands.terminal import Terminal
     from branchpoint.timeline.faulting import Faults
-    from branchpoint.timeline.packets import Packets
-    from branchpoint.timeline.process import Process
     from branchpoint.timeline.recording import Recording
-    from branchpoint.timeline.terminal import Terminal
 
 HOST = ""
 """In place of a container's name: the guest itself."""
@@ -68,12 +69,12 @@ class Branch:
 
     # -- letting time pass
 
-    def wait(self, time: Any = None, **units: float) -> Branch:
+    def wait(self, time: Duration | None = None, **units: float) -> Branch:
         """Let virtual time pass: ``wait(5)``, ``wait(Time.seconds(5))``, ``wait(seconds=5)``."""
         self.run.replayer.play(self._history, self._history.tip.at + duration(time, units))
         return self
 
-    def wait_until(self, events: Any, cap: Any = 60, **units: float) -> Event | None:
+    def wait_until(self, events: Any, cap: Duration = 60, **units: float) -> Event | None:
         """Let time pass until such an event happens; at most ``cap`` (60 virtual seconds).
 
         ``events`` is an event set (its query counts), a query such as ``"exit:standby.*"``, or
@@ -152,7 +153,7 @@ class Branch:
         """A directory at its tip as a tar archive, see :meth:`Moment.extract_tree`."""
         return self.end.extract_tree(path, container, save)
 
-    def extract_pcap(self, container: str, time: Any, filter: str = "") -> Packets:
+    def extract_pcap(self, container: str, time: Duration, filter: str = "") -> Packets:
         """The packets of a container in the ``time`` after its tip, which does not move.
 
         See :meth:`Moment.extract_pcap`.
@@ -177,7 +178,7 @@ class Branch:
         environment: dict[str, str] | None = None,
     ) -> Process:
         """Start a shell command at the tip; it runs as time passes. See :class:`bash`."""
-        from branchpoint.timeline.process import Process
+        from branchpoint.timeline.commands.process import Process
 
         name = self._name(container)
         number = self._history.commands() + 1
@@ -190,7 +191,7 @@ class Branch:
 
         Type, and let time pass: see :class:`Terminal`.
         """
-        from branchpoint.timeline.terminal import Terminal
+        from branchpoint.timeline.commands.terminal import Terminal
 
         name = self._name(container)
         number = self._history.commands() + 1
@@ -201,7 +202,7 @@ class Branch:
     @property
     def terminals(self) -> list[Terminal]:
         """Those opened in it and, before it began, in its parents; the oldest first."""
-        from branchpoint.timeline import terminal
+        from branchpoint.timeline.commands import terminal
 
         return terminal.opened(self)
 
@@ -215,7 +216,7 @@ class Branch:
         note = f"{verb} {name} {argument}".strip()
         self._place(FAULT, wire.container(verb, name, argument), note)
 
-    def send_input(self, input_bytes: Any, *, noise: Any = True) -> Branch:
+    def send_input(self, input_bytes: Any, *, noise: Noise = True) -> Branch:
         """Draw everything random anew from the tip on; see :meth:`Moment.branch`.
 
         ``input_bytes`` is the seed: 1 to 512 bytes or a whole number, or a mapping or a set that

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from branchpoint.clock import format_vtime
+from branchpoint.clock import Duration, format_vtime
 from branchpoint.decoding import whole
 from branchpoint.faults import plan as plans
 from branchpoint.faults.kinds import FOREVER, GUEST, KINDS, Target
@@ -18,12 +18,16 @@ from branchpoint.faults.reading import Reader, read
 from branchpoint.faults.settings import NOTHING, Settings
 from branchpoint.guest import wire
 from branchpoint.store.manifest import Container, Input
-from branchpoint.timeline.history import FAULT, SETUP, History
 from branchpoint.timeline.moment import duration
+from branchpoint.timeline.replaying.history import FAULT, SETUP, History
 
 if TYPE_CHECKING:
     from branchpoint.timeline.branch import Branch
 
+Names: TypeAlias = str | Sequence[str]
+"""Of containers, or patterns such as ``"node*"``."""
+Share: TypeAlias = float | str
+"""Of 1, or ``"10%"``."""
 _PLAN, _DIRECT = b"faults\0", b"fault\0b"
 
 
@@ -71,7 +75,14 @@ class Faults:
 
     # -- the network
 
-    def partition(self, a: Any, b: Any = None, *, one_way: bool = False, for_: Any = None) -> Fault:
+    def partition(
+        self,
+        a: Names,
+        b: Names | None = None,
+        *,
+        one_way: bool = False,
+        for_: Duration | None = None,
+    ) -> Fault:
         """Containers ``a`` cannot reach ``b`` (default: all others), nor be reached.
 
         Both are a name, a pattern such as ``"node*"``, or a list of them. ``one_way``: only what
@@ -80,7 +91,12 @@ class Faults:
         return self._begin("partition", [a] if b is None else [a, b], for_, one_way=int(one_way))
 
     def latency(
-        self, container: str, delay: Any = 0.1, jitter: Any = 0, *, for_: Any = None
+        self,
+        container: str,
+        delay: Duration = 0.1,
+        jitter: Duration = 0,
+        *,
+        for_: Duration | None = None,
     ) -> Fault:
         """Every packet to a container is ``delay`` late (seconds), give or take ``jitter``.
 
@@ -89,34 +105,41 @@ class Faults:
         """
         return self._begin("latency", container, for_, delay=delay, jitter=jitter)
 
-    def loss(self, container: str, share: Any = 0.1, *, for_: Any = None) -> Fault:
+    def loss(self, container: str, share: Share = 0.1, *, for_: Duration | None = None) -> Fault:
         """A ``share`` (of 1, or ``"10%"``) of the packets to and from a container is lost."""
         return self._begin("loss", container, for_, share=share)
 
-    def duplicate(self, container: str, share: Any = 0.1, *, for_: Any = None) -> Fault:
+    def duplicate(
+        self, container: str, share: Share = 0.1, *, for_: Duration | None = None
+    ) -> Fault:
         """A ``share`` (of 1, or ``"10%"``) of the packets to a container arrives twice."""
         return self._begin("duplicate", container, for_, share=share)
 
     def reorder(
-        self, container: str, share: Any = 0.25, delay: Any = 0.01, *, for_: Any = None
+        self,
+        container: str,
+        share: Share = 0.25,
+        delay: Duration = 0.01,
+        *,
+        for_: Duration | None = None,
     ) -> Fault:
         """Packets to a container are ``delay`` late (seconds), but a ``share`` of them is not."""
         return self._begin("reorder", container, for_, share=share, delay=delay)
 
-    def clog(self, container: str, *, for_: Any = None) -> Fault:
+    def clog(self, container: str, *, for_: Duration | None = None) -> Fault:
         """Packets to a container are held back; at the end all of them arrive, at once."""
         return self._begin("clog", container, for_)
 
     # -- containers
 
-    def kill(self, container: str, *, for_: Any = None) -> Fault:
+    def kill(self, container: str, *, for_: Duration | None = None) -> Fault:
         """Kill a container (SIGKILL). With ``for_``, it is started after that time.
 
         Its restart policy applies, and may start it earlier; see :meth:`stop` to prevent that.
         """
         return self._begin("kill", container, 0 if for_ is None else for_)
 
-    def stop(self, container: str, *, for_: Any = None) -> Fault:
+    def stop(self, container: str, *, for_: Duration | None = None) -> Fault:
         """Stop a container as ``docker stop`` does, whatever its restart policy; then start it."""
         return self._begin("stop", container, for_)
 
@@ -124,18 +147,20 @@ class Faults:
         """Stop a container as ``docker restart`` does, and start it at once."""
         return self._begin("restart", container, 0)
 
-    def freeze(self, container: str, *, for_: Any = None) -> Fault:
+    def freeze(self, container: str, *, for_: Duration | None = None) -> Fault:
         """Halt all processes of a container; they do not notice, but for the time that passed."""
         return self._begin("freeze", container, for_)
 
-    def throttle(self, container: str, share: Any = 0.1, *, for_: Any = None) -> Fault:
+    def throttle(
+        self, container: str, share: Share = 0.1, *, for_: Duration | None = None
+    ) -> Fault:
         """A container gets a ``share`` (of 1, or ``"10%"``) of the processor only.
 
         As a quota in each 100 ms, as ``cpus`` in a compose file; a lower one of its own stays.
         """
         return self._begin("throttle", container, for_, share=share)
 
-    def memory(self, container: str, share: Any = 0.8, *, for_: Any = None) -> Fault:
+    def memory(self, container: str, share: Share = 0.8, *, for_: Duration | None = None) -> Fault:
         """A container may use a ``share`` of the memory only that it uses now.
 
         What can be reclaimed of the rest is; what it allocates beyond that makes it wait
@@ -145,7 +170,9 @@ class Faults:
 
     # -- disks
 
-    def disk_full(self, container: str, left: Any = 0, *, for_: Any = None) -> Fault:
+    def disk_full(
+        self, container: str, left: int | str = 0, *, for_: Duration | None = None
+    ) -> Fault:
         """A container's disks are full but for ``left`` (bytes, ``"64k"``): its writes get ENOSPC.
 
         Its disks are its writable layer and the named volumes that it may write to, for others
@@ -154,7 +181,9 @@ class Faults:
         """
         return self._begin("disk_full", container, for_, left=left)
 
-    def slow_disk(self, container: str, delay: Any = 0.02, *, for_: Any = None) -> Fault:
+    def slow_disk(
+        self, container: str, delay: Duration = 0.02, *, for_: Duration | None = None
+    ) -> Fault:
         """A container waits ``delay`` (seconds) before each operation on its files.
 
         Delayed are opening, creating, fsync and its like, reads and writes at an offset (pread,
@@ -169,7 +198,7 @@ class Faults:
 
     # -- the machine
 
-    def clock(self, step: Any, *, for_: Any = None) -> Fault:
+    def clock(self, step: Duration, *, for_: Duration | None = None) -> Fault:
         """The wall clock of the whole machine jumps by ``step`` (seconds; below 0: back).
 
         After ``for_`` it jumps back by as much; without, it stays wrong until it is healed.
@@ -177,14 +206,16 @@ class Faults:
         """
         return self._begin("clock", GUEST, for_, step=step)
 
-    def cpu(self, share: Any = 0.8, *, for_: Any = None) -> Fault:
+    def cpu(self, share: Share = 0.8, *, for_: Duration | None = None) -> Fault:
         """Something else takes a ``share`` (of 1, or ``"80%"``) of the processor.
 
         Containers have the rest between them, when they want all of it, and idle as ever.
         """
         return self._begin("cpu", GUEST, for_, share=share)
 
-    def command(self, run: str, container: str = "", *, heal: str = "", for_: Any = None) -> Fault:
+    def command(
+        self, run: str, container: str = "", *, heal: str = "", for_: Duration | None = None
+    ) -> Fault:
         """Run a shell script of your own as a fault, in a container or in the guest itself.
 
         ``heal`` is run in the same place at the end. In both, ``{id}`` is the fault's id.
@@ -261,7 +292,9 @@ class Faults:
     def _reader(self) -> Reader:
         return Reader(self._containers)
 
-    def _begin(self, name: str, whom: Any, for_: Any, **given: Any) -> Fault:
+    def _begin(
+        self, name: str, whom: Names | list[Names], for_: Duration | None, **given: Any
+    ) -> Fault:
         kind, reader = KINDS[name], self._reader
         label = reader.target(kind, whom, ())
         values = {
@@ -272,7 +305,7 @@ class Faults:
         }
         return self._send(name, kind.aim(label, self._containers), values, self._length(for_))
 
-    def _length(self, for_: Any) -> int:
+    def _length(self, for_: Duration | None) -> int:
         return FOREVER if for_ is None else duration(for_, {})
 
     def _send(self, kind: str, target: Target, values: dict[str, int], length: int) -> Fault:

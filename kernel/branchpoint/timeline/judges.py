@@ -17,7 +17,7 @@ from branchpoint.events.event import Columns, Event
 from branchpoint.events.queries import Between, Query
 from branchpoint.guest import wire
 from branchpoint.store.manifest import Input
-from branchpoint.timeline.history import COMMAND
+from branchpoint.timeline.replaying.history import COMMAND
 
 
 @dataclass(frozen=True)

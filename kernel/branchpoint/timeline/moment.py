@@ -5,17 +5,17 @@ from __future__ import annotations
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
-from branchpoint.clock import Time, format_vtime, to_ns
+from branchpoint.clock import Duration, Instant, Time, format_vtime, to_ns
 from branchpoint.errors import BranchpointError, TimeError
 from branchpoint.events.event import EventSet, cut
 from branchpoint.timeline import containers
-from branchpoint.timeline.history import History, Point
-from branchpoint.timeline.seeds import noise_of, seeding
+from branchpoint.timeline.replaying.history import History, Point
+from branchpoint.timeline.seeds import Noise, noise_of, seeding
 
 if TYPE_CHECKING:
     from branchpoint.store.manifest import Input
     from branchpoint.timeline.branch import Branch
-    from branchpoint.timeline.packets import Packets
+    from branchpoint.timeline.capture.packets import Packets
     from branchpoint.timeline.recording import Recording
 
 
@@ -47,7 +47,7 @@ class Moment:
         name = self.run.name_of(self._history, self._point)
         return f"{name}@{format_vtime(self.at - self.run.origin)}"
 
-    def rewind(self, by: Any = None, **units: float) -> Moment:
+    def rewind(self, by: Duration | None = None, **units: float) -> Moment:
         """The moment ``by`` earlier: ``rewind(1.5)``, ``rewind(Time.seconds(1))``, or
         ``rewind(seconds=1)``, ``rewind(milliseconds=250)``.
 
@@ -55,7 +55,7 @@ class Moment:
         """
         return self._at(self.at - duration(by, units))
 
-    def rewind_to(self, vtime: Any) -> Moment:
+    def rewind_to(self, vtime: Instant) -> Moment:
         """The moment at ``vtime`` (seconds since set-up was complete, a Time, an event) before
         this one.
         """
@@ -81,7 +81,7 @@ class Moment:
             history, point = history.parent, history.fork
         return Moment(self.run, history, point if at == point.at else history.point(at))
 
-    def branch(self, seed: int | bytes | None = None, *, noise: Any = True) -> Branch:
+    def branch(self, seed: int | bytes | None = None, *, noise: Noise = True) -> Branch:
         """A new timeline from here. It goes on exactly as recorded until something is done to it.
 
         With a ``seed`` (a whole number, or 1 to 512 bytes) everything random is drawn anew from
@@ -130,7 +130,7 @@ class Moment:
 
         :raises ContainerError: when there is no such file, or it cannot be read.
         """
-        from branchpoint.timeline import files
+        from branchpoint.timeline.commands import files
 
         return files.extract_file(self, path, container, save)
 
@@ -144,18 +144,18 @@ class Moment:
 
         Programs in the machine wrote it: unpack it with ``tarfile``'s filter ``"data"``.
         """
-        from branchpoint.timeline import files
+        from branchpoint.timeline.commands import files
 
         return files.extract_tree(self, path, container, save)
 
-    def extract_pcap(self, container: str, time: Any, filter: str = "") -> Packets:
+    def extract_pcap(self, container: str, time: Duration, filter: str = "") -> Packets:
         """The packets that a container sends and receives in the ``time`` (virtual seconds, a
         Time) after this moment, which stays as it is.
 
         ``filter`` is in tcpdump's language: ``"tcp and host 10.89.5.61"``. Save the result as a
         pcap file (``.save(path)``), or look at it as a table (``.frame()``).
         """
-        from branchpoint.timeline import packets
+        from branchpoint.timeline.capture import packets
 
         return packets.capture(self, container, time, filter)
 

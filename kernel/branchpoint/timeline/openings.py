@@ -15,8 +15,8 @@ from weakref import WeakValueDictionary, finalize
 
 from branchpoint.guest.snapshot import Snapshot
 from branchpoint.timeline.directory import Future, RecordingFiles
-from branchpoint.timeline.history import History, Point
-from branchpoint.timeline.replayer import Replayer
+from branchpoint.timeline.replaying.history import History, Point
+from branchpoint.timeline.replaying.replayer import Replayer
 
 lock = threading.RLock()
 """Held from finding what is open to holding it, so that it does not end in between.

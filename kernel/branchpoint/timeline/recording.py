@@ -12,7 +12,7 @@ import msgspec
 from blake3 import blake3
 
 from branchpoint import showing
-from branchpoint.clock import format_vtime, to_ns
+from branchpoint.clock import Instant, format_vtime, to_ns
 from branchpoint.errors import BranchpointError, RecordingError, TimeError
 from branchpoint.events import naming
 from branchpoint.events.event import Columns, EventSet
@@ -21,9 +21,9 @@ from branchpoint.guest.snapshot import Snapshot
 from branchpoint.store.manifest import Input, Manifest
 from branchpoint.timeline.containers import Containers
 from branchpoint.timeline.directory import Future, RecordingFiles
-from branchpoint.timeline.history import History, Point
 from branchpoint.timeline.moment import Moment
 from branchpoint.timeline.openings import Shared
+from branchpoint.timeline.replaying.history import History, Point
 from branchpoint.timeline.seeds import seed_of, seeding
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ class Recording:
             )
         return self.at_ns(self.manifest.failure)
 
-    def at(self, when: Any) -> Moment:
+    def at(self, when: Instant) -> Moment:
         """The moment at ``when``: virtual seconds since set-up was complete (12.5, "12.5", a
         Time, negative ones during set-up), an event, or a moment's id.
 

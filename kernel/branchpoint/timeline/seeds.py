@@ -8,11 +8,11 @@ thread runs when is drawn too. Equal seeds at one moment give equal futures, bit
 from __future__ import annotations
 
 import operator
-from typing import Any
+from typing import Any, TypeAlias
 
 from blake3 import blake3
 
-from branchpoint.clock import to_ns
+from branchpoint.clock import Duration, to_ns
 from branchpoint.errors import BranchpointError
 from branchpoint.guest import wire
 from branchpoint.store.manifest import Input
@@ -21,6 +21,9 @@ SEED = "seed"
 """The kind of the inputs made here."""
 NOISE = (10_000_000, 1_000_000)
 """Scheduling noise unless told otherwise, ns: how often on average, and for how long at most."""
+Noise: TypeAlias = bool | tuple[Duration, Duration] | None
+"""Scheduling noise as users ask for it: True for :data:`NOISE`, None or False for none, or how
+often on average, and for how long at most."""
 _BYTES = 32  # of randomness for the guest
 _LONGEST = 512  # bytes of a seed that is given as bytes; what a command to the guest holds
 
@@ -70,9 +73,10 @@ def seed_of(inputs: list[Input]) -> int | None:
     return seed if word == "seed" and inputs[: len(usual)] == usual else None
 
 
-def noise_of(given: Any) -> tuple[int, int] | None:
-    """Scheduling noise as users ask for it, in ns: True for :data:`NOISE`, None or False for none,
-    or a pair of durations.
+def noise_of(given: Noise) -> tuple[int, int] | None:
+    """Scheduling noise in ns; None for none.
+
+    :raises BranchpointError: when it is no pair of positive durations.
     """
     if given is True:
         return NOISE

@@ -27,10 +27,10 @@ from branchpoint.guest import wire
 from branchpoint.machine.computer import Computer, Cures
 from branchpoint.machine.state import State
 from branchpoint.store.manifest import Input
-from branchpoint.timeline.history import COMMAND, History
-from branchpoint.timeline.player import Player
 from branchpoint.timeline.recording import Recording
-from branchpoint.timeline.replayer import Replayer
+from branchpoint.timeline.replaying.history import COMMAND, History
+from branchpoint.timeline.replaying.player import Player
+from branchpoint.timeline.replaying.replayer import Replayer
 
 LOST = "LOST"
 """What a probe says when something is not as it left it."""

@@ -14,9 +14,9 @@ from branchpoint.timeline.branch import Branch
 from branchpoint.timeline.recording import Recording
 
 if TYPE_CHECKING:
+    from branchpoint.timeline.capture.packets import Packets
+    from branchpoint.timeline.commands.terminal import Terminal
     from branchpoint.timeline.comparing import Comparison
-    from branchpoint.timeline.packets import Packets
-    from branchpoint.timeline.terminal import Terminal
     from branchpoint.views.compare import ComparisonView
     from branchpoint.views.log import LogView
     from branchpoint.views.map import MapView

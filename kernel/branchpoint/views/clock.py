@@ -14,7 +14,7 @@ from collections.abc import Callable
 from branchpoint import progress
 from branchpoint.errors import BranchpointError
 from branchpoint.timeline.branch import Branch
-from branchpoint.timeline.history import History
+from branchpoint.timeline.replaying.history import History
 
 _SLICE = 0.03  # seconds, of both kinds of time, that pass at once at least
 _LONGEST = 0.2  # virtual seconds that pass at once at most

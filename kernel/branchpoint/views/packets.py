@@ -10,9 +10,9 @@ import traitlets
 from branchpoint.clock import format_vtime
 from branchpoint.errors import TimeError
 from branchpoint.events import tables
-from branchpoint.timeline import dissecting
+from branchpoint.timeline.capture import dissecting
+from branchpoint.timeline.capture.packets import Packet, Packets
 from branchpoint.timeline.moment import Moment
-from branchpoint.timeline.packets import Packet, Packets
 from branchpoint.views.rows import SearchView
 from branchpoint.views.view import bundle
 

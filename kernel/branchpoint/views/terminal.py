@@ -17,7 +17,7 @@ import traitlets
 
 from branchpoint.clock import format_vtime
 from branchpoint.events.listing import inert
-from branchpoint.timeline.terminal import Terminal
+from branchpoint.timeline.commands.terminal import Terminal
 from branchpoint.views.clock import clock_of
 from branchpoint.views.view import View, bundle
 

@@ -19,9 +19,9 @@ from branchpoint.explore.draws import Draw
 from branchpoint.store.manifest import Input
 from branchpoint.timeline.directory import Future
 from branchpoint.timeline.failures import Failure
-from branchpoint.timeline.history import History
 from branchpoint.timeline.judges import Stretch
 from branchpoint.timeline.recording import Recording
+from branchpoint.timeline.replaying.history import History
 from branchpoint.timeline.seeds import seed_of
 
 MOST = 400

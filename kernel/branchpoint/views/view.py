@@ -14,7 +14,7 @@ from ipywidgets import ValueWidget
 
 from branchpoint import showing
 from branchpoint.errors import BranchpointError
-from branchpoint.timeline.history import History
+from branchpoint.timeline.replaying.history import History
 from branchpoint.views import identity
 from branchpoint.views.turns import Turns
 

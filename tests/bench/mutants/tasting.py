@@ -23,13 +23,14 @@ from branchpoint.sharing.proof import hygiene
 from branchpoint.system.bundle.layout import system_tree
 from branchpoint.system.compose import reading as compose
 from branchpoint.system.images.finding import find_images
-from branchpoint.timeline import containers, terminal
+from branchpoint.timeline import containers
+from branchpoint.timeline.capture.packets import Clock, Packets
+from branchpoint.timeline.commands import terminal
+from branchpoint.timeline.commands.process import Process
 from branchpoint.timeline.failures import failure
-from branchpoint.timeline.history import History
-from branchpoint.timeline.packets import Clock, Packets
-from branchpoint.timeline.player import Player
-from branchpoint.timeline.process import Process
 from branchpoint.timeline.recording import Recording
+from branchpoint.timeline.replaying.history import History
+from branchpoint.timeline.replaying.player import Player
 from mutants.frames import Drained
 from mutants.outbox import Memory
 
@@ -273,7 +274,7 @@ def _look_at_what_was_said(branch: Any, room: Path) -> None:
 
 
 def _draw(pieces: list[tuple[int, bytes]]) -> None:
-    from branchpoint.timeline.screen import Screen
+    from branchpoint.timeline.commands.screen import Screen
 
     screen = Screen(24, 80)
     for _, data in pieces:

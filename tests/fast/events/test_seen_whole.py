@@ -12,8 +12,8 @@ from recordings import event
 
 from branchpoint.events import listing
 from branchpoint.sharing.report.page import report
-from branchpoint.timeline.history import Point
 from branchpoint.timeline.recording import Recording
+from branchpoint.timeline.replaying.history import Point
 
 KEY = (
     "aria.frames.CorruptFrame: checksum 00000000 in the header, ecbb4b55 computed "

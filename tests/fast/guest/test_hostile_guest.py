@@ -19,12 +19,12 @@ from branchpoint.events.event import Event
 from branchpoint.faults import telling
 from branchpoint.guest import wire
 from branchpoint.store.manifest import Input
-from branchpoint.timeline import terminal
-from branchpoint.timeline.history import COMMAND, Point
-from branchpoint.timeline.player import Player
-from branchpoint.timeline.process import Process
+from branchpoint.timeline.commands import terminal
+from branchpoint.timeline.commands.process import Process
+from branchpoint.timeline.commands.screen import Screen
 from branchpoint.timeline.recording import Recording
-from branchpoint.timeline.screen import Screen
+from branchpoint.timeline.replaying.history import COMMAND, Point
+from branchpoint.timeline.replaying.player import Player
 from mutants.outbox import Memory
 
 NUMBERS = ["x", "-1", "²", "٣", "9" * 5000, "", " 1", "1_0", "1e3"]

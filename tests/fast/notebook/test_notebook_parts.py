@@ -15,7 +15,7 @@ from branchpoint.errors import BranchpointError, RecordingError
 from branchpoint.events import excerpt
 from branchpoint.events.event import Event, EventLog, EventSet
 from branchpoint.notebook import addresses, completion, printing, session
-from branchpoint.timeline.process import Process
+from branchpoint.timeline.commands.process import Process
 
 CONTAINERS = ["primary.tip-retransmitter.1", "standby.replicator.1"]
 

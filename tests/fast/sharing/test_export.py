@@ -24,8 +24,8 @@ from branchpoint.cli import main
 from branchpoint.explore.draws import Draw, Draws, Question
 from branchpoint.sharing.report import occurrences
 from branchpoint.store.manifest import Container
+from branchpoint.timeline.capture.packets import Clock, Packets
 from branchpoint.timeline.directory import RecordingFiles
-from branchpoint.timeline.packets import Clock, Packets
 
 CRASH = ORIGIN + 8 * SECOND
 SCRIPT = "<script>alert(1)</script>"

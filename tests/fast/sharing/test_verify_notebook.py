@@ -47,7 +47,7 @@ from likelihoods import END, Drawer, exit_of, recording
 from recordings import ORIGIN
 from branchpoint.explore.allocation import Settings
 from branchpoint.explore.likelihood import ask, collect
-from branchpoint.timeline.history import COMMAND
+from branchpoint.timeline.replaying.history import COMMAND
 from branchpoint.store.manifest import Input
 run = recording(Path("run.branchpoint"), [exit_of(29.5)])
 """

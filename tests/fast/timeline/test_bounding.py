@@ -6,8 +6,8 @@ import pytest
 
 from branchpoint.events.event import Event, EventLog
 from branchpoint.guest import wire
-from branchpoint.timeline.bounding import CUT, HEAD, TAIL, Bound
-from branchpoint.timeline.echo import Echo, Otherwise, news
+from branchpoint.timeline.commands.bounding import CUT, HEAD, TAIL, Bound
+from branchpoint.timeline.replaying.echo import Echo, Otherwise, news
 
 LINE = b"x" * 1000
 COUNT = 3 * HEAD // len(LINE)

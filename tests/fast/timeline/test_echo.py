@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from branchpoint.events.event import Event, EventLog
 from branchpoint.events.eventfile import Gap
 from branchpoint.guest.wire import TICK
-from branchpoint.timeline.echo import Echo, Otherwise, news
+from branchpoint.timeline.replaying.echo import Echo, Otherwise, news
 
 TIMES = [TICK * n for n in (10, 20, 30, 40, 50)]
 START, END = TICK * 15, TICK * 55

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from branchpoint.timeline.screen import MOST_LINES, Screen
+from branchpoint.timeline.commands.screen import MOST_LINES, Screen
 
 
 def shown(*data: str | bytes, rows: int = 4, columns: int = 10) -> list[str]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 import branchpoint as bp
-from branchpoint.timeline import checking
+from branchpoint.timeline.replaying import checking
 
 
 @pytest.fixture(autouse=True)

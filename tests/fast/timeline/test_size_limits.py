@@ -164,7 +164,7 @@ def test_what_cannot_be_put_into_the_cache_leaves_nothing_there(
 
 
 def test_a_file_that_is_saved_here(path: Path) -> None:
-    from branchpoint.timeline.files import write_here
+    from branchpoint.timeline.commands.files import write_here
 
     with pytest.raises(BranchpointError, match="cannot be written: File too large"), largest(100):
         write_here(path.parent / "x", bytes(200))

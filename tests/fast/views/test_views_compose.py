@@ -12,8 +12,8 @@ from captures import SYN, captured, segment
 from likelihoods import exit_of, recording
 from recordings import ORIGIN, SECOND, event
 
-from branchpoint.timeline.history import Point
 from branchpoint.timeline.recording import Recording
+from branchpoint.timeline.replaying.history import Point
 from branchpoint.views.slider import MomentSlider
 
 

@@ -14,7 +14,7 @@ from recordings import ORIGIN, SECOND, event, set_of
 
 import branchpoint as bp
 from branchpoint.events.event import EventLog, EventSet
-from branchpoint.timeline.history import History, Point
+from branchpoint.timeline.replaying.history import History, Point
 from branchpoint.views import identity
 from branchpoint.views.log import LogView
 from branchpoint.views.view import LARGEST, STATIC

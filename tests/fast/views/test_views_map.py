@@ -17,8 +17,8 @@ from branchpoint.explore.likelihood import ask, collect
 from branchpoint.store.manifest import Input
 from branchpoint.timeline.directory import Future
 from branchpoint.timeline.failures import failure
-from branchpoint.timeline.history import COMMAND, Point
 from branchpoint.timeline.recording import Recording
+from branchpoint.timeline.replaying.history import COMMAND, Point
 from branchpoint.views.view import LARGEST, STATIC
 from futures import SYSTEMS
 

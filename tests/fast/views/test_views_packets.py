@@ -12,7 +12,7 @@ from captures import ACK, CLOCK, RST, SYN, captured, segment
 from recordings import ORIGIN, SECOND
 
 import branchpoint as bp
-from branchpoint.timeline.packets import Packets
+from branchpoint.timeline.capture.packets import Packets
 from branchpoint.views.packets import PacketsView
 from branchpoint.views.view import LARGEST, STATIC
 

@@ -25,14 +25,14 @@ from branchpoint.events.reports import end_of_machine
 from branchpoint.explore.draws import LONGEST_CAUSE, MOST_CAUSES, Draw
 from branchpoint.guest import wire
 from branchpoint.store.manifest import Input, Ns
-from branchpoint.timeline import checking
-from branchpoint.timeline.bounding import Bound
-from branchpoint.timeline.echo import Echo, news
+from branchpoint.timeline.commands.bounding import Bound
 from branchpoint.timeline.failures import Failure
-from branchpoint.timeline.history import COMMAND, History, Point, Start
 from branchpoint.timeline.judges import Judge, Stretch
-from branchpoint.timeline.player import Player
 from branchpoint.timeline.recording import Recording
+from branchpoint.timeline.replaying import checking
+from branchpoint.timeline.replaying.echo import Echo, news
+from branchpoint.timeline.replaying.history import COMMAND, History, Point, Start
+from branchpoint.timeline.replaying.player import Player
 from branchpoint.timeline.seeds import NOISE, seeding
 
 _FORKS = 64  # whose judges are kept

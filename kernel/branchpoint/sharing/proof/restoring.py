@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from branchpoint import progress
 from branchpoint.errors import DivergenceError, MachineError, RecordingError
 from branchpoint.machine.state import State
-from branchpoint.timeline.history import History
-from branchpoint.timeline.player import Player
-from branchpoint.timeline.replayer import Replayer
+from branchpoint.timeline.replaying.history import History
+from branchpoint.timeline.replaying.player import Player
+from branchpoint.timeline.replaying.replayer import Replayer
 
 _SEED = 11  # of the order
 _AT_ONCE = 4  # emulators at most, however many cores there are

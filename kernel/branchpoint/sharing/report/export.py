@@ -14,7 +14,7 @@ import msgspec
 from branchpoint.errors import BranchpointError, RecordingError, SetupError
 from branchpoint.sharing.files import replacing
 from branchpoint.sharing.report.trace import trace
-from branchpoint.timeline.packets import Packets
+from branchpoint.timeline.capture.packets import Packets
 from branchpoint.timeline.recording import Recording
 
 if TYPE_CHECKING:

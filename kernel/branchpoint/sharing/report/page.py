@@ -16,7 +16,7 @@ from branchpoint.events.event import Event, EventSet
 from branchpoint.explore import curves, plot
 from branchpoint.sharing.report import picture
 from branchpoint.sharing.report.lanes import Lanes
-from branchpoint.timeline.packets import Packets
+from branchpoint.timeline.capture.packets import Packets
 from branchpoint.timeline.recording import Recording
 
 _AROUND = 2 * SECOND  # ns of log shown before and after a moment

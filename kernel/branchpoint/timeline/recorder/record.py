@@ -24,8 +24,8 @@ from branchpoint.system.bundle import layout
 from branchpoint.timeline import faulting, openings
 from branchpoint.timeline.directory import RecordingFiles
 from branchpoint.timeline.failures import Failure, failure
-from branchpoint.timeline.history import SETUP
 from branchpoint.timeline.recorder.writing import R, Writer
+from branchpoint.timeline.replaying.history import SETUP
 
 _SETUP_LIMIT = 600_000_000_000  # ns in which a system must be up
 _BEFORE_START = 10_000_000  # ns from the boot snapshot to the first input

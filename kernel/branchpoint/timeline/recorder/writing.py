@@ -14,8 +14,8 @@ from branchpoint.errors import BranchpointError, GuestEnded
 from branchpoint.events.event import Event
 from branchpoint.timeline.failures import Failure
 from branchpoint.timeline.judges import Judge, Stretch
-from branchpoint.timeline.player import Player
 from branchpoint.timeline.recording import Recording
+from branchpoint.timeline.replaying.player import Player
 
 _STEP = 500_000_000  # ns; checkpoints lie on its multiples
 _WORK = 0.3  # s of the emulator's CPU time between two, which a rewind may have to replay

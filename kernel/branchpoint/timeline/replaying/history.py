@@ -17,7 +17,7 @@ from branchpoint.events.event import EventLog
 from branchpoint.guest.wire import TTY, Raw
 from branchpoint.machine.state import State
 from branchpoint.store.manifest import Input
-from branchpoint.timeline.bounding import Bound
+from branchpoint.timeline.commands.bounding import Bound
 
 MOST_RAW = 1 << 30
 """Bytes of a stream of a command in raw mode that are kept, from its beginning."""

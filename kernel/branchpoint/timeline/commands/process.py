@@ -13,9 +13,9 @@ from branchpoint.errors import BranchpointError, ContainerError, ProcessTimeout
 from branchpoint.events.event import Event, EventSet
 from branchpoint.events.excerpt import excerpt
 from branchpoint.events.listing import inert
-from branchpoint.timeline.bounding import CUT
 from branchpoint.timeline.branch import HOST, Branch
-from branchpoint.timeline.files import has_ended
+from branchpoint.timeline.commands.bounding import CUT
+from branchpoint.timeline.commands.files import has_ended
 from branchpoint.timeline.moment import Moment, duration
 
 _PATIENCE = 60  # virtual seconds

@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING
 from branchpoint.errors import BranchpointError, DivergenceError
 from branchpoint.events.event import EventLog
 from branchpoint.guest import wire
-from branchpoint.timeline.history import COMMAND, History, Point, Start
+from branchpoint.timeline.replaying.history import COMMAND, History, Point, Start
 
 if TYPE_CHECKING:
-    from branchpoint.timeline.player import Player
-    from branchpoint.timeline.replayer import Replayer
+    from branchpoint.timeline.replaying.player import Player
+    from branchpoint.timeline.replaying.replayer import Replayer
 
 SETTING = "BRANCHPOINT_SELF_CHECK"
 """The environment variable that says how many branches are checked, such as ``1/20``."""

@@ -22,12 +22,12 @@ from branchpoint.machine.computer import Computer, Cures
 from branchpoint.machine.pages import TEMPLATE, PagePool
 from branchpoint.machine.state import State
 from branchpoint.store.checkpoints import AS_BOOTED, Checkpoint
-from branchpoint.timeline import checking
-from branchpoint.timeline.bounding import Bound
+from branchpoint.timeline.commands.bounding import Bound
 from branchpoint.timeline.directory import RecordingFiles
-from branchpoint.timeline.echo import Echo, Otherwise, news
-from branchpoint.timeline.history import History, Point, Start
-from branchpoint.timeline.player import Player
+from branchpoint.timeline.replaying import checking
+from branchpoint.timeline.replaying.echo import Echo, Otherwise, news
+from branchpoint.timeline.replaying.history import History, Point, Start
+from branchpoint.timeline.replaying.player import Player
 
 _PLAYERS = 2  # emulators kept; each has at most the machine's memory to itself
 _NEAR = 50_000_000  # ns of replay that cost about as much as restoring a state

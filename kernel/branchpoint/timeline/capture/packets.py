@@ -31,17 +31,18 @@ from branchpoint.events import tables
 from branchpoint.events.event import Event
 from branchpoint.events.queries import Where
 from branchpoint.guest import wire
-from branchpoint.timeline import containers, dissecting
-from branchpoint.timeline.files import branch_aside, has_ended, write_here
-from branchpoint.timeline.history import COMMAND
+from branchpoint.timeline import containers
+from branchpoint.timeline.capture import dissecting
+from branchpoint.timeline.commands.files import branch_aside, has_ended, write_here
 from branchpoint.timeline.moment import duration
+from branchpoint.timeline.replaying.history import COMMAND
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from branchpoint.timeline.branch import Branch
+    from branchpoint.timeline.commands.process import Process
     from branchpoint.timeline.moment import Moment
-    from branchpoint.timeline.process import Process
 
 _START_TIME = 10 * SECOND  # ns in which tcpdump must be listening, and have ended after a signal
 _STEP = 10_000_000  # ns between looks at what it says

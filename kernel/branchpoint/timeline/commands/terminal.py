@@ -10,10 +10,10 @@ from branchpoint import showing
 from branchpoint.errors import BranchpointError, ContainerError
 from branchpoint.guest import wire
 from branchpoint.timeline.branch import Branch
-from branchpoint.timeline.history import COMMAND
+from branchpoint.timeline.commands.process import Process
+from branchpoint.timeline.commands.screen import Screen
 from branchpoint.timeline.moment import duration
-from branchpoint.timeline.process import Process
-from branchpoint.timeline.screen import Screen
+from branchpoint.timeline.replaying.history import COMMAND
 
 _STEP = 10_000_000  # ns between looks whether the shell has ended
 _PATIENCE = 10  # virtual seconds in which things come to rest

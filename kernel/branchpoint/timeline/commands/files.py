@@ -19,8 +19,8 @@ from branchpoint.store import disk
 
 if TYPE_CHECKING:
     from branchpoint.timeline.branch import Branch
+    from branchpoint.timeline.commands.process import Process
     from branchpoint.timeline.moment import Moment
-    from branchpoint.timeline.process import Process
 
 _LARGEST = 512 << 20
 """Bytes; some files of /proc never end, and what is read is held in memory."""

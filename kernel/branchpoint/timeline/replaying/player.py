@@ -9,7 +9,7 @@ from branchpoint.guest import wire
 from branchpoint.guest.mailbox import Mailbox
 from branchpoint.machine.computer import Computer
 from branchpoint.machine.state import State
-from branchpoint.timeline.history import History, Point, Start
+from branchpoint.timeline.replaying.history import History, Point, Start
 
 
 class Player:
