@@ -12,7 +12,7 @@ from labpage import LabPage
 from playwright.sync_api import Browser, Page, expect
 
 import branchpoint as bp
-from branchpoint.store.manifest import Container, Engine, Machine, Manifest
+from branchpoint.store.manifest import ContainerFacts, EngineFacts, Machine, Manifest
 from branchpoint.timeline.directory import RecordingFiles
 
 SECOND = 1_000_000_000
@@ -36,12 +36,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What a hostile bundle was unpacked into: evil.branchpoint and who.ipynb."""
     made = tmp_path_factory.mktemp("made")
     head = Manifest(
-        engine=Engine(qemu=SCRIPT, binary="ab" * 32, plugin="cd" * 16),
+        engine=EngineFacts(qemu=SCRIPT, binary="ab" * 32, plugin="cd" * 16),
         machine=Machine(ram=1 << 24, guest_image="01" * 32, system_image="02" * 32, nvdimm=1 << 28),
         origin=SECOND,
         end=11 * SECOND,
         seed=1,
-        containers=[Container(name="db.1", service="db", image=SCRIPT, address=SCRIPT)],
+        containers=[ContainerFacts(name="db.1", service="db", image=SCRIPT, address=SCRIPT)],
         title=SCRIPT,
         ended=SCRIPT,
         failure=9 * SECOND,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from branchpoint.explore.allocation import Allocation, Job, Settings
+from branchpoint.explore.allocation import Allocation, Settings, Wanted
 from branchpoint.explore.draws import Draw
 
 SECOND = 1_000_000_000
@@ -43,7 +43,7 @@ SYSTEMS = [
 ]
 
 
-def future(system: Known, job: Job) -> Draw:
+def future(system: Known, job: Wanted) -> Draw:
     """What becomes of one future: as chance has it, and always the same."""
     draw = np.random.default_rng([job.at, job.seed])
     failed = draw.random() < system.chance(job.at / SECOND)
@@ -63,16 +63,16 @@ class Runner:
 
     def __init__(self, system: Known) -> None:
         self.system = system
-        self.draws: dict[Job, Draw] = {}
+        self.draws: dict[Wanted, Draw] = {}
 
-    def run(self, jobs: Iterable[Job]) -> Iterator[Draw]:
+    def run(self, jobs: Iterable[Wanted]) -> Iterator[Draw]:
         for job in jobs:
             assert job not in self.draws, "no future is run twice"
             self.draws[job] = future(self.system, job)
             yield self.draws[job]
 
     def known(self, at: int, seed: int) -> Draw | None:
-        return self.draws.get(Job(at, seed))
+        return self.draws.get(Wanted(at, seed))
 
 
 def settings(seed: int = 0, **changes: object) -> Settings:

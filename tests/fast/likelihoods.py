@@ -11,7 +11,7 @@ import msgspec
 from recordings import ORIGIN, SECOND, event, head
 
 from branchpoint.events.event import Event
-from branchpoint.explore.allocation import Job
+from branchpoint.explore.allocation import Wanted
 from branchpoint.explore.draws import Draw
 from branchpoint.explore.recording import Recording
 from branchpoint.timeline.directory import RecordingFiles
@@ -48,15 +48,15 @@ class Drawer:
         self.system = system
         self.left = stop_after
         self.opened = 0
-        self.jobs: list[Job] = []
+        self.jobs: list[Wanted] = []
 
-    def run(self, jobs: Iterable[Job]) -> Iterator[Draw]:
+    def run(self, jobs: Iterable[Wanted]) -> Iterator[Draw]:
         for job in jobs:
             if not self.left:
                 raise KeyboardInterrupt
             self.left -= 1
             self.jobs.append(job)
-            yield moved(future(self.system, Job(job.at - ORIGIN, job.seed)))
+            yield moved(future(self.system, Wanted(job.at - ORIGIN, job.seed)))
 
     @contextmanager
     def open(self) -> Iterator[Drawer]:

@@ -11,7 +11,7 @@ from branchpoint.events.event import Event, EventLog, EventSet
 from branchpoint.machine.computer import STATES
 from branchpoint.machine.pages import Hashes, Pages, hash_pages
 from branchpoint.store.checkpoints import Checkpoint
-from branchpoint.store.manifest import Container, Engine, Input, Machine, Manifest
+from branchpoint.store.manifest import ContainerFacts, EngineFacts, Input, Machine, Manifest
 from branchpoint.timeline.directory import Future, RecordingFiles
 
 SECOND = 1_000_000_000
@@ -22,13 +22,13 @@ RAM = 1 << 24
 def head(**changes: object) -> Manifest:
     """The head of a recording that ended at vtime 10."""
     base = Manifest(
-        engine=Engine(qemu="10.0.2", binary="ab" * 32, plugin="cd" * 16, states=STATES),
+        engine=EngineFacts(qemu="10.0.2", binary="ab" * 32, plugin="cd" * 16, states=STATES),
         machine=Machine(ram=RAM, guest_image="01" * 32, system_image="02" * 32, nvdimm=1 << 28),
         origin=ORIGIN,
         end=ORIGIN + 10 * SECOND,
         seed=7,
         inputs=[Input(at=ORIGIN, kind="setup", data=b"\x00\xffstart\0", note="start")],
-        containers=[Container(name="db.1", service="db", image="db:1", address="10.89.0.2")],
+        containers=[ContainerFacts(name="db.1", service="db", image="db:1", address="10.89.0.2")],
         title="three containers",
         compose="services:\n  db: {image: 'db:1'}\n",
         ended="container.exit",

@@ -16,7 +16,7 @@ from branchpoint.cache import cache_dir
 from branchpoint.events.event import Event
 from branchpoint.explore.running import parcels
 from branchpoint.explore.running.cluster import Cluster, open_pool
-from branchpoint.explore.running.future import Futures, Job
+from branchpoint.explore.running.future import Futures, FutureSpec
 from branchpoint.timeline.failures import failure
 
 TENTH = 100_000_000
@@ -47,7 +47,7 @@ def pool_of(run: bp.Recording, cluster: LocalCluster, what: bp.Failure = NEVER) 
 
 
 def test_a_cluster_finds_what_one_finds_alone(small: bp.Recording, cluster: LocalCluster) -> None:
-    jobs = [Job(small.at(at).at, seed, digest=True) for at in (1, 3) for seed in range(4)]
+    jobs = [FutureSpec(small.at(at).at, seed, digest=True) for at in (1, 3) for seed in range(4)]
     alone = Futures(small, NEVER, lambda at: at + 3 * TENTH)
     mine = {(job.at, job.seed): alone.run(job) for job in jobs}
     with pool_of(small, cluster) as pool:

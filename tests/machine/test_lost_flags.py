@@ -14,7 +14,7 @@ from places import FLAGS
 
 import branchpoint as bp
 from branchpoint import bash
-from branchpoint.explore.running.future import Futures, Job
+from branchpoint.explore.running.future import Futures, FutureSpec
 from branchpoint.machine.computer import Cures
 from branchpoint.sharing.proof.rehearsal import rehearse
 from branchpoint.timeline.failures import failure
@@ -81,7 +81,7 @@ def test_futures_that_are_checked_notice(
     futures = Futures(run, failure(log="never said"), lambda at: at + 300_000_000)
     with pytest.raises(bp.DivergenceError, match=TELLING):
         for vtime in (0.35, 0.55, 0.75, 0.95, 1.15):
-            futures.run(Job(run.at(vtime).at, 7))
+            futures.run(FutureSpec(run.at(vtime).at, 7))
 
 
 def test_every_branch_is_checked_when_that_is_asked_for(

@@ -15,7 +15,7 @@ import pytest
 import branchpoint as bp
 from branchpoint import bash
 from branchpoint.events.event import Event
-from branchpoint.explore.running.future import Futures, Job
+from branchpoint.explore.running.future import Futures, FutureSpec
 from branchpoint.timeline.directory import RecordingFiles
 from branchpoint.timeline.failures import failure
 
@@ -115,8 +115,8 @@ def test_the_recorded_future_that_a_worker_runs_is_compared(forged: Forge) -> No
     futures = Futures(run, failure(log="this is never said"), lambda at: at + 300 * MS)
     at = event.at - 20 * MS
     with pytest.raises(bp.DivergenceError, match="never was"):
-        futures.run(Job(at, None))
-    assert futures.run(Job(at, 1)).draw.verdict == "passed"
+        futures.run(FutureSpec(at, None))
+    assert futures.run(FutureSpec(at, 1)).draw.verdict == "passed"
 
 
 def test_where_events_are_lost_nothing_is_compared(
@@ -146,6 +146,6 @@ def test_a_future_does_not_fail_of_what_lies_before_it(small: bp.Recording) -> N
     event = small.events.where(container="client.1", type="log").after(2.5).first
     assert event is not None
     what = failure(log="got: hello", container="client")
-    draw = Futures(small, what, lambda at: at + 400 * MS).run(Job(event.at, 3)).draw
+    draw = Futures(small, what, lambda at: at + 400 * MS).run(FutureSpec(event.at, 3)).draw
     assert draw.verdict == "failed" and draw.failed_at is not None
     assert draw.failed_at > event.at

@@ -16,7 +16,7 @@ import pytest
 
 import branchpoint as bp
 from branchpoint import bash
-from branchpoint.explore.running.future import Futures, Job
+from branchpoint.explore.running.future import Futures, FutureSpec
 from branchpoint.guest import wire
 from branchpoint.guest.boot import mailbox_address
 from branchpoint.machine.computer import Computer
@@ -140,7 +140,7 @@ def test_a_drawn_branch_is_checked_where_time_passes(
 
 def test_futures_are_checked_as_well(run: bp.Recording, monkeypatch: pytest.MonkeyPatch) -> None:
     futures = Futures(run, failure(log="never said"), lambda at: at + 300_000_000)
-    job = Job(run.at(4.2).at, 7, digest=True)
+    job = FutureSpec(run.at(4.2).at, 7, digest=True)
     plain = futures.run(job)
     monkeypatch.setenv(checking.SETTING, "1")
     assert futures.run(job) == plain

@@ -19,7 +19,7 @@ from processes import alive, emulators_of, wait_for, workers_of
 import branchpoint as bp
 from branchpoint.events.event import Event
 from branchpoint.explore.draws import Draw
-from branchpoint.explore.running.future import Futures, Job
+from branchpoint.explore.running.future import Futures, FutureSpec
 from branchpoint.explore.running.workers import Pool
 from branchpoint.timeline.failures import Failure, failure
 
@@ -65,7 +65,7 @@ def emulators(pool: Pool) -> list[int]:
 def test_workers_find_what_one_finds_alone(small: bp.Recording) -> None:
     """With full digests of the machine at the end, with both cores busy."""
     forks = [small.at(vtime).at for vtime in (1, 2, 3.5)]
-    wanted = [Job(at, seed, digest=True) for at in forks for seed in range(MANY // 6)]
+    wanted = [FutureSpec(at, seed, digest=True) for at in forks for seed in range(MANY // 6)]
     random.Random(2).shuffle(wanted)
     alone = Futures(small, NEVER, lambda at: at + 3 * TENTH)
     with pool_of(small) as pool:

@@ -47,7 +47,7 @@ _SPREAD = 4  # points at the beginning, and one more for each eight that are all
 _PATIENCE = 3  # times the most that a point can need, after which it is left, censored as it is
 
 
-class Job(NamedTuple):
+class Wanted(NamedTuple):
     """One future to be run."""
 
     at: int
@@ -99,7 +99,7 @@ class Allocation:
         self._measuring = False
         self._done = False
 
-    def jobs(self, atleast: int = 1) -> list[Job]:
+    def jobs(self, atleast: int = 1) -> list[Wanted]:
         """The futures that are needed now; empty when the curve is done.
 
         All of them are needed, whatever the others tell. Those on which it depends where the next
@@ -148,11 +148,11 @@ class Allocation:
             return row.draws
         return row.ahead(self._known)
 
-    def _missing(self, row: _Row) -> list[Job]:
+    def _missing(self, row: _Row) -> list[Wanted]:
         row.extend(self._known)
         return row.next(self._known)
 
-    def _filled(self, urgent: list[Job], atleast: int) -> list[Job]:
+    def _filled(self, urgent: list[Wanted], atleast: int) -> list[Wanted]:
         asked = {job.at for job in urgent}
         jobs = list(urgent)
         for row in self._in_order():
@@ -266,11 +266,11 @@ class _Row:
 
     def next(
         self, known: Callable[[int, int], Draw | None], *, measuring: bool = False
-    ) -> list[Job]:
+    ) -> list[Wanted]:
         """The futures that are certainly needed next and are not known yet."""
         length = self._length(self.measured or measuring)
         seeds = range(self._seed + len(self.draws), self._seed + length)
-        return [Job(self.at, seed) for seed in seeds if known(self.at, seed) is None]
+        return [Wanted(self.at, seed) for seed in seeds if known(self.at, seed) is None]
 
     def _length(self, measuring: bool) -> int:
         """To how many draws the row has to grow, at least, before it can be judged again."""

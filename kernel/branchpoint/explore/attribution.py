@@ -17,7 +17,7 @@ from branchpoint.explore import partial
 from branchpoint.explore.draws import Draw
 from branchpoint.explore.interventions import Happened, Timeline
 from branchpoint.explore.likelihood import question_of
-from branchpoint.explore.running.future import Job, Outcome
+from branchpoint.explore.running.future import FutureSpec, Outcome
 from branchpoint.explore.running.trials import Interrupted, Trials
 from branchpoint.explore.statistics.exact import LIMIT, Chances, percent, perfect, together
 from branchpoint.explore.statistics.proportion import difference, wilson
@@ -98,7 +98,7 @@ class Removal:
     fault: Happened
     draw: Draw
     """The future without it."""
-    job: Job
+    job: FutureSpec
     id: str
     """Of the moment at which that future ended, for ``run.at``; "" when no id tells it."""
     rates: Rates | None = None

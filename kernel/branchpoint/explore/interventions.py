@@ -15,7 +15,7 @@ from typing import Any
 from branchpoint.decoding import whole
 from branchpoint.errors import BranchpointError
 from branchpoint.events.listing import inert
-from branchpoint.explore.running.future import Job
+from branchpoint.explore.running.future import FutureSpec
 from branchpoint.guest import wire
 from branchpoint.store.manifest import Input
 from branchpoint.timeline.branch import Branch
@@ -135,12 +135,12 @@ class Timeline:
 
     # -- futures of it
 
-    def job(self, inputs: Sequence[Input], before: int, *, lines: bool = False) -> Job:
+    def job(self, inputs: Sequence[Input], before: int, *, lines: bool = False) -> FutureSpec:
         """A future in which these are all inputs; it is judged from ``before`` (absolute ns) on,
         or from where it leaves the recording, if that is earlier.
         """
         at = min(before, self.leaves(inputs))
-        return Job(at, None, [i for i in inputs if i.at >= at], recorded=False, lines=lines)
+        return FutureSpec(at, None, [i for i in inputs if i.at >= at], recorded=False, lines=lines)
 
     def leaves(self, inputs: Sequence[Input]) -> int:
         """The instant (absolute ns) at which a machine with these inputs leaves the recording."""
@@ -149,7 +149,7 @@ class Timeline:
                 return min(self.run.manifest.end, *(i.at for i in (recorded, given) if i))
         return self.run.manifest.end
 
-    def branch(self, job: Job, end: int) -> Branch:
+    def branch(self, job: FutureSpec, end: int) -> Branch:
         """The future of a job as a branch, run to ``end`` (absolute ns)."""
         root = self.run.replayer.root
         point = root.point(job.at)
@@ -158,7 +158,7 @@ class Timeline:
         self.run.replayer.play(history, end)
         return Branch(self.run, history)
 
-    def id(self, job: Job, end: int) -> str:
+    def id(self, job: FutureSpec, end: int) -> str:
         """The id of that branch's tip; "" where something recorded is left out: ids cannot tell."""
         root = self.run.replayer.root
         point = root.point(job.at)

@@ -11,7 +11,7 @@ from branchpoint.clock import SECOND, Duration, Instant, format_vtime, to_ns
 from branchpoint.errors import BranchpointError
 from branchpoint.events import naming
 from branchpoint.explore import partial
-from branchpoint.explore.allocation import Allocation, Job, Settings
+from branchpoint.explore.allocation import Allocation, Settings, Wanted
 from branchpoint.explore.curve import Curve
 from branchpoint.explore.curves import draws_of
 from branchpoint.explore.draws import Draw, Question
@@ -36,7 +36,7 @@ class Pool(Protocol):
     def count(self) -> int:
         """How many at a time."""
 
-    def run(self, jobs: Iterable[Job]) -> Iterator[Draw]:
+    def run(self, jobs: Iterable[Wanted]) -> Iterator[Draw]:
         """Run futures; each draw is given when it is there, in any order."""
 
 

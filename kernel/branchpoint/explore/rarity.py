@@ -87,7 +87,13 @@ class Rarity:
 
 
 def how_rare(
-    run: Recording, failure: Failure, moment: Instant, *, precision: float, futures: int, **how: Any
+    run: Recording,
+    failure: Failure,
+    moment: Instant,
+    *,
+    precision: float,
+    futures: int,
+    **how: Any,
 ) -> Rarity:
     """See ``Recording.how_rare``; ``how`` is as for :class:`Sample`."""
     if not 0.05 <= precision < 1:

@@ -14,7 +14,7 @@ from branchpoint.explore.contrast import Contrast, compare
 from branchpoint.explore.curves import draws_of
 from branchpoint.explore.interventions import Timeline
 from branchpoint.explore.likelihood import question_of
-from branchpoint.explore.running.future import LINE, Job, Outcome
+from branchpoint.explore.running.future import LINE, FutureSpec, Outcome
 from branchpoint.explore.running.trials import Interrupted, Trials
 from branchpoint.explore.stretches import Seen, equal_stretches
 from branchpoint.timeline.failures import Failure
@@ -85,10 +85,10 @@ class Sample:
                 draws.add(outcome.draw)
             draws.ask(outcome.draw for outcome in outcomes)
 
-    def _job(self, number: int) -> Job:
+    def _job(self, number: int) -> FutureSpec:
         seed, here = self._first + number, self.moment.at
         if self._recorded:
-            return Job(here, seed, lines=self._lines)
+            return FutureSpec(here, seed, lines=self._lines)
         timeline = self._timeline
         return timeline.job(timeline.reseeded(seed, self._question.noise), here, lines=self._lines)
 

@@ -29,7 +29,7 @@ class Link(Protocol):
         """Its end of the link in the guest."""
 
 
-class Container(Protocol):
+class ContainerLike(Protocol):
     """What a fault needs to know of a container."""
 
     @property
@@ -77,14 +77,14 @@ class Kind:
     name: str
     sentence: str
     hits: Literal["containers", "links", "groups", "guest"]
-    aim: Callable[[str, Sequence[Container]], Target]
+    aim: Callable[[str, Sequence[ContainerLike]], Target]
     parameters: tuple[Parameter, ...] = ()
     lasts: Literal["must", "may", "never"] = "must"
     every: int = 30 * 10**9
     shortest: int = 10**9
     longest: int = 10 * 10**9
 
-    def labels(self, containers: Iterable[Container]) -> list[str]:
+    def labels(self, containers: Iterable[ContainerLike]) -> list[str]:
         """What it may hit in a system, if nothing is said."""
         if self.hits == "guest":
             return [GUEST]
@@ -92,25 +92,25 @@ class Kind:
         return [c.name for c in containers if c.links or not linked]
 
 
-def find(name: str, containers: Iterable[Container]) -> Container:
+def find(name: str, containers: Iterable[ContainerLike]) -> ContainerLike:
     """The container of that full name, which is known to exist."""
     return next(c for c in containers if c.name == name)
 
 
-def _veths(containers: Iterable[Container]) -> list[str]:
+def _veths(containers: Iterable[ContainerLike]) -> list[str]:
     return [link.veth for container in containers for link in container.links]
 
 
-def _verb(begin: str, end: str = "") -> Callable[[str, Sequence[Container]], Target]:
-    def aim(label: str, containers: Sequence[Container]) -> Target:
+def _verb(begin: str, end: str = "") -> Callable[[str, Sequence[ContainerLike]], Target]:
+    def aim(label: str, containers: Sequence[ContainerLike]) -> Target:
         return Target(label, f"container {begin.format(label)}",
                       f"container {end.format(label)}" if end else "")  # fmt: skip
 
     return aim
 
 
-def _shape(**settings: str) -> Callable[[str, Sequence[Container]], Target]:
-    def aim(label: str, containers: Sequence[Container]) -> Target:
+def _shape(**settings: str) -> Callable[[str, Sequence[ContainerLike]], Target]:
+    def aim(label: str, containers: Sequence[ContainerLike]) -> Target:
         veths = _veths([find(label, containers)])
         begin, end = network.shape(veths, **settings), network.unshape(veths)
         return Target(label, f"sh {begin}", f"sh {end}")
@@ -118,7 +118,7 @@ def _shape(**settings: str) -> Callable[[str, Sequence[Container]], Target]:
     return aim
 
 
-def _loss(label: str, containers: Sequence[Container]) -> Target:
+def _loss(label: str, containers: Sequence[ContainerLike]) -> Target:
     veths = _veths([find(label, containers)])
     return Target(label, f"sh {network.lose(veths, '{share}')}", f"sh {network.UNTABLE}")
 
@@ -129,36 +129,36 @@ def groups(label: str) -> tuple[list[str], list[str]]:
     return ours.split(","), theirs.split(",") if theirs else []
 
 
-def _partition(label: str, containers: Sequence[Container]) -> Target:
+def _partition(label: str, containers: Sequence[ContainerLike]) -> Target:
     ours, theirs = ([find(name, containers) for name in side] for side in groups(label))
     begin = network.part(_veths(ours), _veths(theirs), "{one_way}")
     return Target(label, f"sh {begin}", f"sh {network.UNTABLE}")
 
 
-def _throttle(label: str, containers: Sequence[Container]) -> Target:
+def _throttle(label: str, containers: Sequence[ContainerLike]) -> Target:
     begin, end = limits.throttle(label, "{share}"), limits.unlimit(label, "cpu.max")
     return Target(label, f"sh {begin}", f"sh {end}")
 
 
-def _memory(label: str, containers: Sequence[Container]) -> Target:
+def _memory(label: str, containers: Sequence[ContainerLike]) -> Target:
     begin, end = limits.squeeze(label, "{share}"), limits.unlimit(label, "memory.high")
     return Target(label, f"sh {begin}", f"sh {end}")
 
 
-def _cpu(label: str, containers: Sequence[Container]) -> Target:
+def _cpu(label: str, containers: Sequence[ContainerLike]) -> Target:
     return Target(label, f"sh {limits.contend('{share}')}", f"sh {limits.UNCONTEND}")
 
 
-def _clock(label: str, containers: Sequence[Container]) -> Target:
+def _clock(label: str, containers: Sequence[ContainerLike]) -> Target:
     return Target(label, "clock {step}", "clock -{step}")
 
 
-def _disk_full(label: str, containers: Sequence[Container]) -> Target:
+def _disk_full(label: str, containers: Sequence[ContainerLike]) -> Target:
     disks = disk.disks(label, find(label, containers).volumes)
     return Target(label, f"sh {disk.fill(disks, '{left}')}", f"sh {disk.unfill(disks)}")
 
 
-def _slow_disk(label: str, containers: Sequence[Container]) -> Target:
+def _slow_disk(label: str, containers: Sequence[ContainerLike]) -> Target:
     return Target(label, f"sh {disk.slow(label, '{delay}')}", f"sh {disk.UNSLOW}")
 
 

@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from branchpoint.errors import RecordingError
-from branchpoint.faults.kinds import GUEST, KINDS, Container, Target
+from branchpoint.faults.kinds import GUEST, KINDS, ContainerLike, Target
 from branchpoint.faults.settings import Drawn, Settings
 from branchpoint.guest.wire import encoded
 
 
-def compile_plan(settings: Settings, containers: Sequence[Container]) -> str:
+def compile_plan(settings: Settings, containers: Sequence[ContainerLike]) -> str:
     """The text for the agent."""
     lines = [f"quiet {first} {last}" for first, last in settings.quiet]
     for one in settings.drawn:
@@ -35,7 +35,7 @@ def compile_plan(settings: Settings, containers: Sequence[Container]) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def aim(drawn: Drawn, label: str, containers: Sequence[Container]) -> Target:
+def aim(drawn: Drawn, label: str, containers: Sequence[ContainerLike]) -> Target:
     """What is done to one target."""
     if drawn.kind in KINDS:
         return KINDS[drawn.kind].aim(label, containers)

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 from branchpoint import units
 from branchpoint.errors import near
-from branchpoint.faults.kinds import GUEST, KINDS, Container, Kind, Parameter
+from branchpoint.faults.kinds import GUEST, KINDS, ContainerLike, Kind, Parameter
 from branchpoint.faults.settings import ONE_WAY, Drawn, Range, Settings, SettingsError
 
 Path = tuple[str | int, ...]
@@ -24,7 +24,7 @@ _TRUE, _FALSE = (True, "true", "yes", "on", "always"), (False, "false", "no", "o
 
 
 def read(
-    written: Any, containers: Sequence[Container], path: Path = (), once: Any = None
+    written: Any, containers: Sequence[ContainerLike], path: Path = (), once: Any = None
 ) -> Settings:
     """The settings for a system of these containers.
 
@@ -39,7 +39,7 @@ def read(
 class Reader:
     """Reads settings, or parts of them, for a system of these containers."""
 
-    def __init__(self, containers: Sequence[Container]) -> None:
+    def __init__(self, containers: Sequence[ContainerLike]) -> None:
         self.containers = containers
         self.excluded: set[str] = set()
 

@@ -27,7 +27,7 @@ Digest = Annotated[str, Meta(pattern=r"^([0-9a-f]{12,128})?\Z")]
 Word = Annotated[str, Meta(max_length=200)]
 
 
-class Engine(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class EngineFacts(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What computed the recording; a replay by another engine may differ."""
 
     qemu: Word
@@ -81,7 +81,7 @@ class Link(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """IPv4."""
 
 
-class Container(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class ContainerFacts(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One container of the system."""
 
     name: Name
@@ -97,7 +97,7 @@ class Container(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 class Manifest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The content of ``recording.json``; changed copies come from :meth:`with_`."""
 
-    engine: Engine
+    engine: EngineFacts
     machine: Machine
     origin: Ns
     """The instant at which set-up was complete: vtime 0."""
@@ -106,7 +106,7 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     seed: Annotated[int, Meta(ge=0, le=2**63 - 1)]
     inputs: list[Input] = []
     """In the order in which the machine got them; instants never go back."""
-    containers: Annotated[list[Container], Meta(max_length=10_000)] = []
+    containers: Annotated[list[ContainerFacts], Meta(max_length=10_000)] = []
     title: str = ""
     compose: str = ""
     """The compose file as it was read."""

@@ -7,6 +7,6 @@ from __future__ import annotations
 
 from branchpoint.system.bundle.layout import SystemImage, build
 from branchpoint.system.compose.reading import load
-from branchpoint.system.model import Container, Noise, Note, System
+from branchpoint.system.model import ContainerSpec, Noise, Note, System
 
-__all__ = ["Container", "Noise", "Note", "System", "SystemImage", "build", "load"]
+__all__ = ["ContainerSpec", "Noise", "Note", "System", "SystemImage", "build", "load"]

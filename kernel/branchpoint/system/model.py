@@ -49,7 +49,7 @@ class Restart:
 
 @dataclass(frozen=True)
 class Dependency:
-    """``name`` (a service in Service, a container in Container) must be so far before we start."""
+    """``name`` (a service in Service, a container in ContainerSpec) must be so far first."""
 
     name: str
     condition: Condition
@@ -225,7 +225,7 @@ class Endpoint:
 
 
 @dataclass(frozen=True)
-class Container:
+class ContainerSpec:
     """One container of the system, as it will run."""
 
     name: str
@@ -259,7 +259,7 @@ class System:
     name: str
     file: str
     services: dict[str, Service]
-    containers: tuple[Container, ...]
+    containers: tuple[ContainerSpec, ...]
     networks: dict[str, Network]
     volumes: dict[str, Volume]
     faults: Settings = NOTHING
@@ -270,7 +270,7 @@ class System:
     images: dict[str, str] = field(default_factory=dict)  # archives that stand for image names
     notes: tuple[Note, ...] = ()
 
-    def container(self, name: str) -> Container | None:
+    def container(self, name: str) -> ContainerSpec | None:
         """The container of that name, or the only one of the service of that name."""
         for container in self.containers:
             if container.name == name:

@@ -114,7 +114,7 @@ def find(containers: Iterable[C], name: str) -> C:
     raise ContainerError(problem, f"there are: {known}")
 
 
-def at_the_end_of(columns: Columns, declared: Sequence[manifest.Container]) -> Containers:
+def at_the_end_of(columns: Columns, declared: Sequence[manifest.ContainerFacts]) -> Containers:
     """The declared containers in the state that these events left them in."""
     found = {c.name: Container(c.name, c.service, c.image, c.address) for c in declared}
     for event in EventSet(columns).where(type="container.*"):

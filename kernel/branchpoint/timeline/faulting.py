@@ -17,7 +17,7 @@ from branchpoint.faults.kinds import FOREVER, GUEST, KINDS, Target
 from branchpoint.faults.reading import Reader, read
 from branchpoint.faults.settings import NOTHING, Settings
 from branchpoint.guest import wire
-from branchpoint.store.manifest import Container, Input
+from branchpoint.store.manifest import ContainerFacts, Input
 from branchpoint.timeline.moment import duration
 from branchpoint.timeline.replaying.history import FAULT, SETUP, History
 
@@ -37,7 +37,9 @@ def named(given: Input) -> str:
     return rest.partition(b"\0")[0].decode(errors="replace") if word in (b"fault", b"heal") else ""
 
 
-def plan(at: int, settings: Settings, containers: Sequence[Container], kind: str = SETUP) -> Input:
+def plan(
+    at: int, settings: Settings, containers: Sequence[ContainerFacts], kind: str = SETUP
+) -> Input:
     """The input that has the guest draw faults by these settings."""
     names = ", ".join(dict.fromkeys(one.kind for one in settings.drawn)) or "none"
     data = wire.plan(plans.compile_plan(settings, containers))
@@ -285,7 +287,7 @@ class Faults:
     # -- the way to the guest
 
     @property
-    def _containers(self) -> list[Container]:
+    def _containers(self) -> list[ContainerFacts]:
         return self._branch.run.manifest.containers
 
     @property

@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 
 from branchpoint.errors import BranchpointError
-from branchpoint.explore.allocation import SEEDS, Allocation, Job
+from branchpoint.explore.allocation import SEEDS, Allocation, Wanted
 from branchpoint.explore.draws import Draw
 from branchpoint.explore.statistics.proportion import half_width, most_trials
 from branchpoint.explore.statistics.steps import Steps
@@ -117,7 +117,7 @@ def test_jobs_fill_the_workers_with_what_is_needed_anyway() -> None:
     while jobs := allocation.jobs(100):
         for _ in runner.run(jobs):
             pass
-    assert set(runner.draws) == {Job(draw.at, draw.seed) for draw in allocation.used()}
+    assert set(runner.draws) == {Wanted(draw.at, draw.seed) for draw in allocation.used()}
 
 
 def test_a_finer_curve_uses_what_is_there() -> None:
@@ -127,7 +127,7 @@ def test_a_finer_curve_uses_what_is_there() -> None:
     while jobs := finer.jobs():
         for _ in runner.run(jobs):
             pass
-    used = {Job(draw.at, draw.seed) for draw in finer.used()}
+    used = {Wanted(draw.at, draw.seed) for draw in finer.used()}
     assert len(used & set(list(runner.draws)[:before])) > 0.8 * before
     assert measured(finer, 8)
 
@@ -153,11 +153,11 @@ def test_a_flat_curve_needs_only_the_first_points() -> None:
 
 
 def test_censored_futures_are_no_passes_and_do_not_go_on_for_ever() -> None:
-    def censored(job: Job) -> Draw:
+    def censored(job: Wanted) -> Draw:
         return Draw(at=job.at, seed=job.seed, verdict="censored", end=job.at)
 
-    draws: dict[Job, Draw] = {}
-    allocation = Allocation(settings(points=4), lambda at, seed: draws.get(Job(at, seed)))
+    draws: dict[Wanted, Draw] = {}
+    allocation = Allocation(settings(points=4), lambda at, seed: draws.get(Wanted(at, seed)))
     hopeless = allocation.points[0]
     while jobs := allocation.jobs():
         for job in jobs:
@@ -167,8 +167,8 @@ def test_censored_futures_are_no_passes_and_do_not_go_on_for_ever() -> None:
     assert counts[hopeless] == (0, 0)
     assert sum(job.at == hopeless for job in draws) == 16
     assert measured(allocation, 3)
-    rare: dict[Job, Draw] = {}
-    allocation = Allocation(settings(points=2), lambda at, seed: rare.get(Job(at, seed)))
+    rare: dict[Wanted, Draw] = {}
+    allocation = Allocation(settings(points=2), lambda at, seed: rare.get(Wanted(at, seed)))
     while jobs := allocation.jobs():
         for job in jobs:
             rare[job] = censored(job) if job.seed % 16 else future(COINS, job)

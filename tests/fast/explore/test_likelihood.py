@@ -14,7 +14,7 @@ from recordings import ORIGIN, SECOND, event
 from branchpoint import progress
 from branchpoint.errors import BranchpointError, TimeError
 from branchpoint.explore import live
-from branchpoint.explore.allocation import Job, Settings
+from branchpoint.explore.allocation import Settings, Wanted
 from branchpoint.explore.curve import Curve
 from branchpoint.explore.draws import Draw
 from branchpoint.explore.likelihood import ask, collect
@@ -208,7 +208,7 @@ def test_an_interrupt_with_nothing_to_show_is_an_interrupt(run: Recording) -> No
 @pytest.mark.parametrize("error", [RuntimeError, BranchpointError])
 def test_an_error_is_no_stop(run: Recording, error: type[Exception]) -> None:
     class Broken(Drawer):
-        def run(self, jobs: Iterable[Job]) -> Iterator[Draw]:
+        def run(self, jobs: Iterable[Wanted]) -> Iterator[Draw]:
             yield from super().run(list(jobs)[:3])
             raise error("broken")
 

@@ -17,7 +17,7 @@ from branchpoint.explore.draws import Draw
 from branchpoint.explore.interventions import Happened, Timeline
 from branchpoint.explore.minimise import ddmin
 from branchpoint.explore.recording import Recording
-from branchpoint.explore.running.future import Job
+from branchpoint.explore.running.future import FutureSpec
 from branchpoint.guest import wire
 
 TICK = wire.TICK
@@ -136,7 +136,7 @@ def concluded(
 ) -> Attribution:  # fmt: skip
     timeline = Timeline(run)
     rows = [
-        Removal(fault, draw(failed), Job(ORIGIN, None), f"id{number}", rates[number])
+        Removal(fault, draw(failed), FutureSpec(ORIGIN, None), f"id{number}", rates[number])
         for number, (fault, failed) in enumerate(zip(timeline.faults, fails, strict=False))
     ]
     return Attribution(timeline, "log: no such block", draw(control), rows, draw(bare))
@@ -230,7 +230,7 @@ def test_a_fault_whose_futures_are_not_all_known_has_no_rate() -> None:
 
 def test_what_was_stopped_says_how_much_it_has_not_looked_at(run: Recording) -> None:
     timeline = Timeline(run)
-    row = Removal(timeline.faults[0], draw(True), Job(ORIGIN, None), "id")
+    row = Removal(timeline.faults[0], draw(True), FutureSpec(ORIGIN, None), "id")
     found = Attribution(timeline, "log: no such block", draw(True), [row], None, 2)
     assert found.conclusion == [
         "without any single one of 1 of its 3 faults the failure happens all the same",

@@ -23,7 +23,7 @@ import branchpoint as bp
 from branchpoint.cli import main
 from branchpoint.explore.draws import Draw, Draws, Question
 from branchpoint.sharing.report import occurrences
-from branchpoint.store.manifest import Container
+from branchpoint.store.manifest import ContainerFacts
 from branchpoint.timeline.capture.packets import Clock, Packets
 from branchpoint.timeline.directory import RecordingFiles
 
@@ -60,8 +60,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[bp.Recording]:
         failure=CRASH,
         ended="db.1 container.exit",
         containers=[
-            Container(name="db.1", service="db", image=SCRIPT, address="10.89.0.2"),
-            Container(name="web.1", service="web", image="web:1", address="10.89.0.3"),
+            ContainerFacts(name="db.1", service="db", image=SCRIPT, address="10.89.0.2"),
+            ContainerFacts(name="web.1", service="web", image="web:1", address="10.89.0.3"),
         ],
     )
     with RecordingFiles.create(path, made) as files:

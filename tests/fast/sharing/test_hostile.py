@@ -31,7 +31,7 @@ from branchpoint.machine.computer import STATES
 from branchpoint.sharing.bundle import archive, contents
 from branchpoint.sharing.bundle.opening import unpack
 from branchpoint.store import manifest
-from branchpoint.store.manifest import Container, Engine
+from branchpoint.store.manifest import ContainerFacts, EngineFacts
 
 FLIPS = 300
 
@@ -421,8 +421,8 @@ def test_no_word_of_a_stranger_commands_the_terminal(
         made = recordings.head(
             title=evil,
             ended=evil,
-            containers=[Container(name="db.1", service="db", image=evil, address=evil)],
-            engine=Engine(qemu=evil, binary="ab" * 32, plugin="cd" * 16, states=STATES),
+            containers=[ContainerFacts(name="db.1", service="db", image=evil, address=evil)],
+            engine=EngineFacts(qemu=evil, binary="ab" * 32, plugin="cd" * 16, states=STATES),
         )
         parts["recording/recording.json"] = manifest.encode(made)
         table["engine"]["qemu"] = evil

@@ -12,7 +12,7 @@ import branchpoint as bp
 from branchpoint.explore import curves
 from branchpoint.explore.draws import MOST_POINTS, Draw, Draws, Question
 from branchpoint.sharing.report.lanes import GUEST, MOST_COLUMNS, MOST_LANES, Lanes
-from branchpoint.store.manifest import Container, Input
+from branchpoint.store.manifest import ContainerFacts, Input
 from branchpoint.timeline.directory import Future, RecordingFiles
 
 QUESTION = Question(failure="exit:*", failure_key="ab", horizon=5, relative=True)
@@ -44,7 +44,7 @@ def test_thousands_of_containers_share_a_lane(tmp_path: Path) -> None:
 
 
 def test_a_recording_has_no_more_containers_than_a_computer_could_run(tmp_path: Path) -> None:
-    many = [Container(name=f"c.{n}", service="c") for n in range(10_001)]
+    many = [ContainerFacts(name=f"c.{n}", service="c") for n in range(10_001)]
     with pytest.raises(bp.RecordingError, match="length <= 10000"):
         opened(tmp_path / "run.branchpoint", containers=many)
     assert not (tmp_path / "run.branchpoint").exists()

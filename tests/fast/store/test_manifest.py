@@ -11,7 +11,7 @@ from recordings import ORIGIN, head
 
 from branchpoint.errors import RecordingError
 from branchpoint.store import manifest
-from branchpoint.store.manifest import Container, Input, Link
+from branchpoint.store.manifest import ContainerFacts, Input, Link
 
 DATA = manifest.encode(head())
 
@@ -42,7 +42,7 @@ def link(**changes: str) -> Link:
 
 
 def test_links_survive() -> None:
-    one = Container(name="x", service="x", links=[link()], volumes=["data"])
+    one = ContainerFacts(name="x", service="x", links=[link()], volumes=["data"])
     assert manifest.decode(manifest.encode(head(containers=[one]))).containers == [one]
 
 
@@ -53,15 +53,15 @@ def test_links_survive() -> None:
         {"origin": 2**63},
         {"inputs": [Input(at=2, kind="setup", data=b""), Input(at=1, kind="setup", data=b"")]},
         {"inputs": [Input(at=2, kind="<script>", data=b"")]},
-        {"containers": [Container(name="../x", service="x")]},
-        {"containers": [Container(name="x\n", service="x")]},
-        {"containers": [Container(name="x", service="x")] * 2},
-        {"containers": [Container(name="x", service="x", links=[link(veth="v;reboot")])]},
-        {"containers": [Container(name="x", service="x", links=[link(veth="v" * 16)])]},
-        {"containers": [Container(name="x", service="x", links=[link(network="../n")])]},
-        {"containers": [Container(name="x", service="x", links=[link(address="<b>")])]},
-        {"containers": [Container(name="x", service="x", links=[link()] * 101)]},
-        {"containers": [Container(name="x", service="x", volumes=["v w"])]},
+        {"containers": [ContainerFacts(name="../x", service="x")]},
+        {"containers": [ContainerFacts(name="x\n", service="x")]},
+        {"containers": [ContainerFacts(name="x", service="x")] * 2},
+        {"containers": [ContainerFacts(name="x", service="x", links=[link(veth="v;reboot")])]},
+        {"containers": [ContainerFacts(name="x", service="x", links=[link(veth="v" * 16)])]},
+        {"containers": [ContainerFacts(name="x", service="x", links=[link(network="../n")])]},
+        {"containers": [ContainerFacts(name="x", service="x", links=[link(address="<b>")])]},
+        {"containers": [ContainerFacts(name="x", service="x", links=[link()] * 101)]},
+        {"containers": [ContainerFacts(name="x", service="x", volumes=["v w"])]},
         {"machine": manifest.Machine(ram=1 << 50, guest_image="", system_image="", nvdimm=0)},
     ],
 )

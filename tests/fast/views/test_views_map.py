@@ -51,7 +51,9 @@ def rows(run: Recording, **options: bool) -> list[tuple[int, str, str, str]]:
 # -- the map
 
 
-def test_branches_that_are_held_are_judged_and_hang_where_they_were_made(run: Recording) -> None:
+def test_branches_that_are_held_are_judged_and_hang_where_they_were_made(
+    run: Recording,
+) -> None:
     failed = played(run.at(10).branch(7), 15, exit_of(12))
     passed = played(run.at(20).branch(), 25, exit_of(21, asked="1"))
     child = passed.end.rewind(2).branch()

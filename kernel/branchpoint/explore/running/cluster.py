@@ -19,7 +19,7 @@ from branchpoint import progress
 from branchpoint.errors import BranchpointError, MachineError
 from branchpoint.explore.draws import Draw
 from branchpoint.explore.running import parcels
-from branchpoint.explore.running.future import Job, Outcome
+from branchpoint.explore.running.future import FutureSpec, Outcome
 from branchpoint.explore.running.messages import Setup, setup_for, unpacked
 from branchpoint.explore.running.waiting import Waiting
 from branchpoint.explore.running.workers import Pool
@@ -122,15 +122,15 @@ class Cluster:
 
     def run(self, jobs: Iterable[tuple[int, int]]) -> Iterator[Draw]:
         """As :meth:`Pool.run`."""
-        for outcome in self.outcomes(Job(at, seed) for at, seed in jobs):
+        for outcome in self.outcomes(FutureSpec(at, seed) for at, seed in jobs):
             yield outcome.draw
 
-    def outcomes(self, jobs: Iterable[Job]) -> Iterator[Outcome]:
+    def outcomes(self, jobs: Iterable[FutureSpec]) -> Iterator[Outcome]:
         """As :meth:`Pool.outcomes`. Workers may come and go meanwhile."""
         source = iter(jobs)
         done: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        running: dict[Any, tuple[str, Job]] = {}
-        waiting: Waiting[Job] = Waiting()
+        running: dict[Any, tuple[str, FutureSpec]] = {}
+        waiting: Waiting[FutureSpec] = Waiting()
         try:
             while True:
                 self._threads = self._find_threads()
@@ -151,7 +151,7 @@ class Cluster:
             self._client.cancel(list(running))
 
     def _hand_out(
-        self, waiting: Waiting[Job], running: dict[Any, tuple[str, Job]], done: Any
+        self, waiting: Waiting[FutureSpec], running: dict[Any, tuple[str, FutureSpec]], done: Any
     ) -> None:
         """Give every worker as many jobs as it runs at a time, and some that wait there."""
         load = Counter(address for address, _ in running.values())
@@ -167,7 +167,7 @@ class Cluster:
                 load[address] += 1
                 future.add_done_callback(done.put)
 
-    def _outcome(self, future: Any, job: Job) -> Outcome:
+    def _outcome(self, future: Any, job: FutureSpec) -> Outcome:
         error = None if future.status == "finished" else future.exception()
         if error is None:
             found: Outcome = future.result()
@@ -197,7 +197,7 @@ _pools: dict[int, tuple[Setup, Pool]] = {}
 """A pool of one process for each thread of this worker, by the thread's number."""
 
 
-def run_job(recording: str, setup: Setup, job: Job) -> Outcome:
+def run_job(recording: str, setup: Setup, job: FutureSpec) -> Outcome:
     """Run one future of a recording that was sent here, by its digest."""
     me = threading.get_ident()
     known, pool = _pools.get(me, (None, None))

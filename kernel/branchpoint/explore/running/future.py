@@ -52,7 +52,7 @@ MOST_SEEN = 2000
 """Signatures of one future; with more of them, life cycle, faults and the first lines count."""
 
 
-class Job(msgspec.Struct, frozen=True):
+class FutureSpec(msgspec.Struct, frozen=True):
     """A future to run."""
 
     at: Ns
@@ -116,7 +116,7 @@ class Futures:
         self._noise = noise
         self._judges: OrderedDict[int, Judge] = OrderedDict()
 
-    def run(self, job: Job) -> Outcome:
+    def run(self, job: FutureSpec) -> Outcome:
         """Run a future until its verdict is known.
 
         A machine that stopped for good on the way makes it censored, and so does an emulator that
@@ -134,7 +134,7 @@ class Futures:
             self.shares.rest += time.perf_counter() - started - counted
             self.shares.futures += 1
 
-    def _tried(self, job: Job, *, last: bool = False) -> Outcome:
+    def _tried(self, job: FutureSpec, *, last: bool = False) -> Outcome:
         replayer = self._recording.replayer
         with replayer.lock:
             try:
@@ -163,7 +163,7 @@ class Futures:
                 self._check(outcome, job, point, player.since)
             return outcome if job.digest else msgspec.structs.replace(outcome, digest="")
 
-    def _check(self, outcome: Outcome, job: Job, point: Point, first: Start | None) -> None:
+    def _check(self, outcome: Outcome, job: FutureSpec, point: Point, first: Start | None) -> None:
         """Run a future once more, in a fresh emulator that goes to the fork from another state.
 
         :raises DivergenceError: when anything in it differs.
@@ -180,7 +180,7 @@ class Futures:
                 what = "in another state, or heard other events,"
                 raise checking.difference(replayer, what, outcome.draw.end, *words)
 
-    def _future(self, job: Job, point: Point) -> _Future:
+    def _future(self, job: FutureSpec, point: Point) -> _Future:
         judge = self._judge(job.at).fresh()
         return _Future(job, judge, self._history(job, point, judge))
 
@@ -212,7 +212,7 @@ class Futures:
                 self._judges.popitem(last=False)
         return judge
 
-    def _history(self, job: Job, point: Point, judge: Judge) -> History:
+    def _history(self, job: FutureSpec, point: Point, judge: Judge) -> History:
         """The timeline of the future: the recording's inputs to come, the seed, and commands."""
         history = self._recording.replayer.root.branch(point)
         given = history.commands() + sum(i.kind == COMMAND for i in job.inputs)
@@ -268,7 +268,7 @@ class _Died(Exception):
 class _Future:
     """What is remembered of a future while it runs."""
 
-    def __init__(self, job: Job, judge: Judge, history: History) -> None:
+    def __init__(self, job: FutureSpec, judge: Judge, history: History) -> None:
         self.job = job
         self.judge = judge
         self.history = history

@@ -14,7 +14,7 @@ from typing import Any
 import cloudpickle
 import msgspec
 
-from branchpoint.explore.running.future import Job, Outcome, Shares
+from branchpoint.explore.running.future import FutureSpec, Outcome, Shares
 from branchpoint.timeline.failures import Failure
 from branchpoint.timeline.recording import Recording
 
@@ -44,7 +44,7 @@ class Setup(msgspec.Struct, frozen=True, tag=True):
 class Ask(msgspec.Struct, frozen=True, tag=True):
     """To a worker: run this."""
 
-    job: Job
+    job: FutureSpec
 
 
 class Ready(msgspec.Struct, frozen=True, tag=True):
@@ -88,7 +88,11 @@ def unpacked(data: bytes) -> Failure:
 
 
 def setup_for(
-    run: Recording, failure: Failure, horizon: int, relative: bool, noise: tuple[int, int] | None
+    run: Recording,
+    failure: Failure,
+    horizon: int,
+    relative: bool,
+    noise: tuple[int, int] | None,
 ) -> Setup:
     """What workers on this computer need to know."""
     path = str(run.path.resolve())

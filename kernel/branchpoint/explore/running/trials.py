@@ -14,7 +14,7 @@ from branchpoint import progress
 from branchpoint.explore.draws import Question
 from branchpoint.explore.partial import AGAIN
 from branchpoint.explore.running.cluster import Cluster, open_pool
-from branchpoint.explore.running.future import Job, Outcome
+from branchpoint.explore.running.future import FutureSpec, Outcome
 from branchpoint.explore.running.workers import Pool
 from branchpoint.timeline.failures import Failure
 from branchpoint.timeline.openings import Shared
@@ -64,7 +64,7 @@ class Trials:
         self._pool: Pool | Cluster | None = None
         self._task: progress.Task | None = None
 
-    def run(self, jobs: Sequence[Job], note: str | None = None) -> list[Outcome]:
+    def run(self, jobs: Sequence[FutureSpec], note: str | None = None) -> list[Outcome]:
         """What becomes of these futures, in their order. Jobs need no numbers.
 
         ``note`` is shown meanwhile.
@@ -112,7 +112,7 @@ class Trials:
             self._task = self._ending.enter_context(progress.task(self._title, unit="futures"))
         return self._pool, self._task
 
-    def _key(self, job: Job) -> bytes:
+    def _key(self, job: FutureSpec) -> bytes:
         parts = self._question.key, msgspec.structs.replace(job, number=0)
         return blake3(msgspec.msgpack.encode(parts)).digest()
 

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from branchpoint.errors import BranchpointError
-from branchpoint.explore.running.future import Futures, Job
+from branchpoint.explore.running.future import Futures, FutureSpec
 from branchpoint.explore.running.messages import Answer, Ask, Link, Problem, Ready, Setup, unpacked
 from branchpoint.timeline.recorder.record import open_recording
 from branchpoint.timeline.recording import Recording
@@ -24,7 +24,7 @@ from branchpoint.timeline.recording import Recording
 MOST_PAGES = 1 << 30  # bytes of memory pages kept for the states of forks, before starting afresh
 
 
-def work(link: Link, jobs: Callable[[], Job], setup: Setup) -> None:
+def work(link: Link, jobs: Callable[[], FutureSpec], setup: Setup) -> None:
     """Run one job after another, for ever."""
     failure = unpacked(setup.failure)
     path = Path(setup.recording)
@@ -52,7 +52,7 @@ def problem(error: Exception) -> Problem:
     return Problem("BranchpointError", f"a worker process failed:\n{told}", "")
 
 
-def _listen(link: Link, jobs: queue.SimpleQueue[Job]) -> None:
+def _listen(link: Link, jobs: queue.SimpleQueue[FutureSpec]) -> None:
     """Take in jobs while a future runs, and notice at once when nobody wants them any more."""
     while isinstance(message := link.receive(), Ask):
         jobs.put(message.job)
@@ -66,7 +66,7 @@ def main(fd: int) -> None:
     if not isinstance(setup, Setup):
         return
     sys.path += [path for path in setup.paths if path not in sys.path]
-    jobs: queue.SimpleQueue[Job] = queue.SimpleQueue()
+    jobs: queue.SimpleQueue[FutureSpec] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(link, jobs), daemon=True).start()
     try:
         work(link, jobs.get, setup)

@@ -19,7 +19,7 @@ from branchpoint import progress
 from branchpoint.clock import format_vtime
 from branchpoint.errors import BranchpointError, MachineError
 from branchpoint.explore.draws import Draw
-from branchpoint.explore.running.future import Job, Outcome, Shares
+from branchpoint.explore.running.future import FutureSpec, Outcome, Shares
 from branchpoint.explore.running.messages import Answer, Ask, Link, Problem, setup_for
 from branchpoint.explore.running.waiting import Waiting
 from branchpoint.timeline.failures import Failure
@@ -93,11 +93,11 @@ class Pool:
         An iterator may be endless: a job is taken from it only when a worker will soon be free.
         When the caller stops early, the futures in flight are lost and nothing else.
         """
-        made = (Job(at, seed) for at, seed in jobs)
+        made = (FutureSpec(at, seed) for at, seed in jobs)
         for outcome in self.outcomes(list(made) if isinstance(jobs, Sequence) else made):
             yield outcome.draw
 
-    def outcomes(self, jobs: Iterable[Job]) -> Iterator[Outcome]:
+    def outcomes(self, jobs: Iterable[FutureSpec]) -> Iterator[Outcome]:
         """The same for jobs in full, yielding all that became of them.
 
         :raises BranchpointError: what a worker met, or a job that ended its worker twice.
@@ -125,7 +125,7 @@ class Pool:
             with self._change:
                 self._round = _Round()
 
-    def _fill(self, this: _Round, source: Iterator[Job], enough: int) -> None:
+    def _fill(self, this: _Round, source: Iterator[FutureSpec], enough: int) -> None:
         """Keep so many jobs waiting that no worker has to wait for us."""
         if self._closed:
             raise BranchpointError("these workers were ended")
@@ -168,7 +168,7 @@ class Pool:
         with self._change:
             self._round.results.put(error)
 
-    def named(self, job: Job) -> str:
+    def named(self, job: FutureSpec) -> str:
         """A job in words."""
         start = format_vtime(job.at - self._origin)
         return f"the recorded future of {start}" if job.seed is None else f"{start}~{job.seed}"
@@ -212,7 +212,7 @@ class _Round:
 class _Given:
     """A job, for whom it is done, and how many workers died of it."""
 
-    job: Job
+    job: FutureSpec
     round: _Round
     deaths: int = 0
 

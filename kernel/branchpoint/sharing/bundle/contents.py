@@ -17,7 +17,7 @@ from msgspec import Meta, Struct
 from branchpoint.errors import RecordingError
 from branchpoint.sharing.bundle import archive
 from branchpoint.store import manifest
-from branchpoint.store.manifest import Engine, Machine, Ns
+from branchpoint.store.manifest import EngineFacts, Machine, Ns
 from branchpoint.store.sealed import NewerFormat, Sealed
 
 FORMAT = 1
@@ -87,7 +87,7 @@ class Boot(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The boot snapshot of a whole bundle: the machine just before it got the system."""
 
     at: Ns
-    engine: Engine
+    engine: EngineFacts
     """What booted it."""
 
 
@@ -110,7 +110,7 @@ class Contents(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     title: Annotated[str, Meta(max_length=1000)]
     """Of the system."""
-    engine: Engine
+    engine: EngineFacts
     machine: Machine
     """Of the recording, as it says itself."""
     parts: Annotated[list[Part], Meta(max_length=_MOST_PARTS)]

@@ -17,7 +17,7 @@ from blake3 import blake3
 from branchpoint.cache import cache_dir
 from branchpoint.guest import files, image, snapshot
 from branchpoint.sharing.bundle.contents import Contents
-from branchpoint.store.manifest import Engine
+from branchpoint.store.manifest import EngineFacts
 from branchpoint.system.bundle import layout
 
 
@@ -96,6 +96,6 @@ class Installation:
         (folder / "digest").write_text(digest)
 
 
-def fingerprint(engine: Engine) -> str:
+def fingerprint(engine: EngineFacts) -> str:
     """An engine of a recording in the form of that of this computer."""
     return f"{engine.qemu} {engine.binary} {engine.plugin}"

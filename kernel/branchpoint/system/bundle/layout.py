@@ -39,7 +39,7 @@ from branchpoint.system.bundle.setup_script import Rooting, anonymous_path, etc_
 from branchpoint.system.compose import reading as compose
 from branchpoint.system.images import projectfiles
 from branchpoint.system.images.finding import Image, find_images, located
-from branchpoint.system.model import Container, Mount, Service, System
+from branchpoint.system.model import ContainerSpec, Mount, Service, System
 
 _SYSTEM = Path(__file__).parents[1]
 _INIT_PACKAGE = "tini"
@@ -169,7 +169,7 @@ def system_tree(
         init = debian.unpack(debian.resolve([_INIT_PACKAGE], keep=lambda n: n == _INIT_PACKAGE))
         tree.add_file("branchpoint/init", init.read(_INIT_PROGRAM), 0o755)
     filled: dict[str, bool] = {}
-    parts: list[tuple[Service, Container, Process, list[Bind]]] = []
+    parts: list[tuple[Service, ContainerSpec, Process, list[Bind]]] = []
     rootings: list[Rooting] = []
     for container in system.containers:
         service = system.services[container.service]
@@ -225,7 +225,7 @@ def _copy_binds(system: System, tree: Tree) -> dict[str, str]:
 
 def _mounts(
     service: Service,
-    container: Container,
+    container: ContainerSpec,
     image: Image,
     files: Tree,
     project: dict[str, str],
@@ -287,7 +287,7 @@ def _settled(files: Tree, path: str) -> str | None:
 
 
 def _check_health(
-    system: System, parts: list[tuple[Service, Container, Process, list[Bind]]]
+    system: System, parts: list[tuple[Service, ContainerSpec, Process, list[Bind]]]
 ) -> None:
     """Nobody may wait for the health of a container that is never asked for it."""
     checked = {container.name for _, container, process, _ in parts if process.healthcheck}

@@ -14,7 +14,7 @@ from branchpoint.guest.tree import Tree
 from branchpoint.system.images.accounts import Identity, identify
 from branchpoint.system.images.archive import ImageConfig
 from branchpoint.system.linux import CAPABILITIES, signal_number
-from branchpoint.system.model import SECOND, Container, Healthcheck, Mount, Service
+from branchpoint.system.model import SECOND, ContainerSpec, Healthcheck, Mount, Service
 
 RUN = "/run/branchpoint"  # in the guest: everything that a system makes at run time
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -78,7 +78,9 @@ class Bind:
     read_only: bool
 
 
-def process_of(service: Service, container: Container, config: ImageConfig, tree: Tree) -> Process:
+def process_of(
+    service: Service, container: ContainerSpec, config: ImageConfig, tree: Tree
+) -> Process:
     """Merge what the service says with what the image says, as docker does.
 
     :raises ImageError: when there is nothing to run, or a user the image does not have.
@@ -146,7 +148,7 @@ def capabilities(service: Service) -> list[str]:
 
 def bundle_config(
     service: Service,
-    container: Container,
+    container: ContainerSpec,
     process: Process,
     binds: list[Bind],
     tmpfs: list[Mount],

@@ -7,7 +7,7 @@ from ipaddress import IPv4Network
 from branchpoint.errors import ImageError
 from branchpoint.system.bundle.oci import RUN, Bind, Process
 from branchpoint.system.compose.networks import mac
-from branchpoint.system.model import Container, Endpoint, Service, System
+from branchpoint.system.model import ContainerSpec, Endpoint, Service, System
 
 ROOT = "/system/branchpoint"  # in the guest: what is made here
 NO_ROUTE_TABLE = 99  # a routing table of the guest that leads nowhere
@@ -18,7 +18,7 @@ RESOLV_CONF = (
 )
 
 
-def hosts(system: System, container: Container) -> str:
+def hosts(system: System, container: ContainerSpec) -> str:
     """/etc/hosts: itself, then all it can reach, in its networks' order."""
     lines = [
         "127.0.0.1 localhost",
@@ -75,7 +75,7 @@ def _bridge_side(endpoint: Endpoint) -> str:
     return endpoint.mac.replace("02:42:", "02:43:", 1)
 
 
-def container_network(system: System, container: Container) -> str:
+def container_network(system: System, container: ContainerSpec) -> str:
     """What ``ip -batch`` does in a container's network namespace."""
     lines = ["link set lo up"]
     default = ""
@@ -92,7 +92,7 @@ def container_network(system: System, container: Container) -> str:
 
 
 def configuration(
-    system: System, parts: list[tuple[Service, Container, Process, list[Bind]]]
+    system: System, parts: list[tuple[Service, ContainerSpec, Process, list[Bind]]]
 ) -> str:
     """system.conf, which the agent supervises by."""
     lines = ["setup sdk"] if system.setup == "sdk" else []

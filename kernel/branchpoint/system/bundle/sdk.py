@@ -12,7 +12,7 @@ import posixpath
 from dataclasses import replace
 
 from branchpoint.system.bundle.oci import RUN, Bind, Process
-from branchpoint.system.model import Container
+from branchpoint.system.model import ContainerSpec
 
 _FILE = "ANTITHESIS_SDK_LOCAL_OUTPUT"
 _FOLDER = "ANTITHESIS_OUTPUT_DIR"
@@ -20,7 +20,7 @@ _NAME = "sdk.jsonl"
 _PLACE = "/.branchpoint-sdk"
 
 
-def connect(process: Process, container: Container, always: bool) -> tuple[Process, list[Bind]]:
+def connect(process: Process, container: ContainerSpec, always: bool) -> tuple[Process, list[Bind]]:
     """A container's process with what it needs to find its pipe, and the pipe."""
     given = dict(entry.split("=", 1) for entry in process.environment)
     places = []

@@ -11,7 +11,7 @@ from shlex import quote
 
 from branchpoint.system.bundle.oci import RUN, Bind
 from branchpoint.system.bundle.runtime_files import ROOT
-from branchpoint.system.model import Container, System
+from branchpoint.system.model import ContainerSpec, System
 
 _HEAD = f"""\
 #!/bin/sh
@@ -55,7 +55,7 @@ class Rooting:
     ``fills``: (path in the image, volume); ``made``: a directory in it that is to exist.
     """
 
-    container: Container
+    container: ContainerSpec
     image: str  # name of the directory below /system/images
     commands: tuple[str, ...]
     directories: tuple[str, ...] = ()  # of anonymous volumes, absolute in the guest
@@ -68,12 +68,12 @@ def volume_path(name: str) -> str:
     return f"{RUN}/v/{name}"
 
 
-def anonymous_path(container: Container, number: int) -> str:
+def anonymous_path(container: ContainerSpec, number: int) -> str:
     """Where a container's own unnamed volume lies in the guest, on its writable layer."""
     return f"{RUN}/c/{container.name}/rw/volumes/{number}"
 
 
-def etc_binds(container: Container) -> list[Bind]:
+def etc_binds(container: ContainerSpec) -> list[Bind]:
     """The files that docker, too, places into every container; they can be written to."""
     return [
         Bind(f"{RUN}/c/{container.name}/etc/{name}", f"/etc/{name}", False)

@@ -27,7 +27,7 @@ from branchpoint.faults.settings import NOTHING, Settings
 from branchpoint.system.compose import fields
 from branchpoint.system.compose.faults import read_faults
 from branchpoint.system.compose.yamltree import Mapping, Value
-from branchpoint.system.model import SECOND, Container, Noise
+from branchpoint.system.model import SECOND, ContainerSpec, Noise
 
 KEY = "x-branchpoint"
 _ALIGNMENT = 64 << 20
@@ -47,7 +47,7 @@ class Declared:
     images: dict[str, str] = field(default_factory=dict)
 
 
-def read_declared(value: Value | None, containers: list[Container]) -> Declared:
+def read_declared(value: Value | None, containers: list[ContainerSpec]) -> Declared:
     """Check the section; faults must name containers that exist."""
     if value is None:
         return Declared()

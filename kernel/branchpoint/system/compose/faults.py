@@ -6,13 +6,13 @@ from collections.abc import Sequence as Sequence_
 from typing import Any
 
 from branchpoint.errors import ComposeError
-from branchpoint.faults.kinds import Container
+from branchpoint.faults.kinds import ContainerLike
 from branchpoint.faults.reading import read
 from branchpoint.faults.settings import Settings, SettingsError
 from branchpoint.system.compose.yamltree import Mapping, Scalar, Sequence, Value
 
 
-def read_faults(section: Mapping, containers: Sequence_[Container]) -> Settings:
+def read_faults(section: Mapping, containers: Sequence_[ContainerLike]) -> Settings:
     """What the section asks for, in both of its places.
 
     :raises ComposeError: with the line of what is unknown or out of its bounds.

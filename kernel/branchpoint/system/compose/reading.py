@@ -23,7 +23,7 @@ from branchpoint.system.images.recipe import KEY as RECIPE_KEY
 from branchpoint.system.images.recipe import read_recipe
 from branchpoint.system.model import (
     Attachment,
-    Container,
+    ContainerSpec,
     Dependency,
     Network,
     Note,
@@ -217,7 +217,7 @@ class _Reader:
 
     def _containers(
         self, services: list[Service], sleeping: set[str], networks: dict[str, Network]
-    ) -> list[Container]:
+    ) -> list[ContainerSpec]:
         members = {
             service.name: [
                 service.container_name or f"{service.name}.{number}"
@@ -237,7 +237,7 @@ class _Reader:
         if len(owner) > _MAX_CONTAINERS:
             raise self._error(services[0].line, f"more than {_MAX_CONTAINERS} containers")
         addresses = Addresses(networks, services, self.root)
-        made: dict[str, Container] = {}
+        made: dict[str, ContainerSpec] = {}
         for service in services:
             depends = self._dependencies(service, members, sleeping)
             volumes = tuple(
@@ -251,7 +251,7 @@ class _Reader:
                 # One label: a shell's prompt shows a host name up to its first dot.
                 hostname = service.hostname or name.replace(".", "-")[:63].rstrip("-_")
                 endpoints = addresses.endpoints(service, name, hostname, len(made))
-                made[name] = Container(
+                made[name] = ContainerSpec(
                     name, service.name, number, hostname, endpoints, depends, volumes
                 )
         return [made[name] for name in self._start_order(services, members)]

@@ -20,7 +20,7 @@ _INSPECT_TIMEOUT = 30  # wall seconds; a daemon that hangs counts as none
 
 
 @dataclass(frozen=True)
-class Engine:
+class ContainerEngine:
     """A program that keeps images; ``program`` is docker, podman or buildah."""
 
     program: str
@@ -98,16 +98,16 @@ class Engine:
             yield path
 
 
-def find_image(reference: str) -> tuple[Engine, str]:
+def find_image(reference: str) -> tuple[ContainerEngine, str]:
     """The first local engine that has the image, and the image's id there."""
     reasons = []
     for program in ("docker", "podman", "buildah"):
         if shutil.which(program) is None:
             reasons.append(f"{program} is not installed")
             continue
-        image_id, reason = Engine(program).find(reference)
+        image_id, reason = ContainerEngine(program).find(reference)
         if image_id:
-            return Engine(program), image_id
+            return ContainerEngine(program), image_id
         reasons.append(reason)
     file = re.sub(r"[^A-Za-z0-9.-]+", "-", reference) + ".tar"
     raise ImageError(
@@ -117,7 +117,7 @@ def find_image(reference: str) -> tuple[Engine, str]:
     )
 
 
-def builder() -> Engine:
+def builder() -> ContainerEngine:
     """The first of docker, podman and buildah that works here."""
     reasons = []
     for program in ("docker", "podman", "buildah"):
@@ -133,7 +133,7 @@ def builder() -> Engine:
             reasons.append(f"{program} does not answer")
             continue
         if result.returncode == 0:
-            return Engine(program)
+            return ContainerEngine(program)
         reasons.append(f"{program}: {_last_line(result.stderr)}")
     raise SetupError(
         f'"build" needs docker, podman or buildah ({"; ".join(reasons)})',

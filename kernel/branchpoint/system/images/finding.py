@@ -15,7 +15,7 @@ from branchpoint.guest.files import publish
 from branchpoint.guest.tree import Tree
 from branchpoint.system.images.archive import ImageArchive, ImageConfig, open_archive
 from branchpoint.system.images.debian_image import DebianImage
-from branchpoint.system.images.engines import Engine, builder, find_image
+from branchpoint.system.images.engines import ContainerEngine, builder, find_image
 from branchpoint.system.model import Service, System
 
 _TRANSPORTS = ("docker-archive:", "oci-archive:", "oci:")
@@ -131,7 +131,7 @@ def _expect(archive: ImageArchive, image_id: str, what: str) -> None:
         raise ImageError(f"{what} was changed while it was being read", "try again")
 
 
-def _from_engine(engine: Engine, image_id: str, name: str) -> Image:
+def _from_engine(engine: ContainerEngine, image_id: str, name: str) -> Image:
     """An engine's image; what it says of itself is kept, as saving a large one takes long."""
     kept = cache_dir() / "images" / f"{engine.program}-{image_id}.json"
     try:

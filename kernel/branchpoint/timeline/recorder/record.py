@@ -70,7 +70,7 @@ class _Recorder(Writer[R]):
         self.system: System = system.system
         begin = snapshot.state.at + _BEFORE_START
         containers = [
-            manifest.Container(
+            manifest.ContainerFacts(
                 name=c.name,
                 service=c.service,
                 image=system.images[c.service][0],
@@ -125,7 +125,7 @@ class _Recorder(Writer[R]):
             )
         self.save(origin=done[0].at)
 
-    def _inputs(self, at: int, seed: int, containers: list[manifest.Container]) -> list[Input]:
+    def _inputs(self, at: int, seed: int, containers: list[manifest.ContainerFacts]) -> list[Input]:
         """What makes a system run: randomness, what may go wrong, the word to start."""
         inputs = [
             Input(
@@ -142,10 +142,10 @@ class _Recorder(Writer[R]):
         return inputs
 
 
-def this_engine() -> manifest.Engine:
+def this_engine() -> manifest.EngineFacts:
     """The engine of this computer, as recordings note it."""
     found = engine.find()
-    return manifest.Engine(
+    return manifest.EngineFacts(
         qemu=found.version,
         binary=found.binary_digest,
         plugin=found.source_digest,
