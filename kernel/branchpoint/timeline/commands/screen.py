@@ -4,6 +4,10 @@ The part of an xterm that shells, editors and monitors need to leave readable te
 movement, erasing, scrolling, inserting, the alternate screen. Colours are dropped. Any bytes are
 good enough: what is not understood is left out, and memory is bounded by the size of the screen
 and :data:`MOST_LINES`.
+
+It is our own because the bytes are a stranger's. pyte 0.8.2, the library for this, raises
+ValueError on a number of 5000 digits and TypeError on ``ESC [ > 0 q``, keeps an unfinished title
+without bound, in time that grows with its square, and has no alternate screen.
 """
 
 from __future__ import annotations
