@@ -35,12 +35,12 @@ help:
 	@echo 'make lab     open JupyterLab on the executed notebook'
 	@echo 'make test    setup, lint, and all tests'
 	@echo 'make lint    ruff, mypy, eslint and tsc'
-	@echo 'make docs    the reference, as a page, from the docstrings'
+	@echo 'make docs    build the reference (HTML) from the docstrings'
 	@echo 'make bench   measure what notebooks/guide/figures.md states'
 	@echo 'make soak    thousands of replays, compared bit for bit'
 	@echo 'make clean   remove build/ and caches of tools; keeps .venv and the cache of images'
 	@echo
-	@echo 'Variables: PYTHON=python3.12, DEMO_SEED=n (first seed that is tried), LAB_ARGS=--no-browser'
+	@echo 'Variables: PYTHON=python3.12, DEMO_SEED=n (first seed to try), LAB_ARGS=--no-browser'
 
 # -- set-up
 
@@ -64,7 +64,8 @@ $(LIBRARIES): $(READY) extension/package.json extension/package-lock.json
 	@$(NPM) ci --loglevel=error --no-fund --no-audit
 	@touch $@
 
-# JupyterLab finds what is built here by a link, so a change needs no installation.
+# JupyterLab finds the built extension through a symbolic link: after a rebuild, nothing has to be
+# installed again.
 $(EXTENSION): $(LIBRARIES) $(shell find extension/src extension/schema extension/style extension/scripts -type f)
 	@echo 'setup: JupyterLab extension and views'
 	@$(NPM) --silent run build:prod
@@ -83,8 +84,8 @@ demo: setup replayable
 	@echo
 	@echo 'The recording:          $(RECORDING)  ($(BIN)/branchpoint open $(RECORDING))'
 	@echo 'The executed notebook:  build/$(NOTEBOOK).ipynb'
-	@echo 'The same as a page:     build/$(NOTEBOOK).html'
-	@echo 'To go on in JupyterLab: make lab'
+	@echo 'The same as HTML:       build/$(NOTEBOOK).html'
+	@echo 'Continue in JupyterLab: make lab'
 
 demo-redis:
 	@$(MAKE) demo SYSTEM=notebooks/systems/redis NOTEBOOK=redis-failover DEMO_SEED=9 DEMO_TIME=60s \
@@ -93,11 +94,11 @@ demo-redis:
 # A recording made with another guest image or emulator is made again.
 replayable:
 	@if [ -e $(RECORDED) ] && ! $(BIN)/branchpoint run $(RECORDING) --at failure -- true; then \
-	    echo 'demo: $(RECORDING) cannot be replayed here and is recorded again'; \
+	    echo 'demo: $(RECORDING) cannot be replayed on this computer; recording it again'; \
 	    rm -f $(RECORDED); \
 	fi
 
-# Which seeds fail depends on the versions of the packages in the guest, so some are tried.
+# Which seeds fail depends on the versions of the packages in the guest, so several seeds are tried.
 $(RECORDED): $(shell find $(SYSTEM) -type f ! -path '*/__pycache__/*')
 	@mkdir -p build
 	@seed=$(DEMO_SEED); last=$$((seed + $(DEMO_SEEDS) - 1)); \
@@ -110,7 +111,8 @@ $(RECORDED): $(shell find $(SYSTEM) -type f ! -path '*/__pycache__/*')
 	    case $$status in \
 	    0) break ;; \
 	    3) [ $$seed -lt $$last ] || { \
-	        echo "demo: no seed from $(DEMO_SEED) to $$last made it fail" >&2; exit 1; } ;; \
+	        echo "demo: it failed with no seed from $(DEMO_SEED) to $$last;" \
+	            "to try more seeds, add DEMO_SEEDS=100" >&2; exit 1; } ;; \
 	    *) exit $$status ;; \
 	    esac; \
 	    seed=$$((seed + 1)); \
@@ -131,22 +133,22 @@ notebook:
 
 lab:
 	@[ -e build/$(NOTEBOOK).ipynb ] || { \
-	    echo 'lab: build/$(NOTEBOOK).ipynb is not there yet; run: make demo' >&2; exit 1; }
+	    echo 'lab: build/$(NOTEBOOK).ipynb does not exist yet; run: make demo' >&2; exit 1; }
 	@$(BIN)/jupyter lab --ServerApp.root_dir='$(CURDIR)' \
 	    --LabApp.default_url=/lab/tree/build/$(NOTEBOOK).ipynb \
 	    $$([ "$$(id -u)" != 0 ] || echo --allow-root) $(LAB_ARGS)
 
 # -- checks
 
-# Versions of ipykernel with which the kernel is tested, besides the one that is installed.
+# More versions of ipykernel to test the kernel with, in addition to the installed one.
 $(BESIDE): $(READY)
 	@echo 'setup: ipykernel $(notdir $@), for tests'
 	@$(BIN)/pip install --quiet --no-deps --disable-pip-version-check --upgrade --target $@ \
 	    'ipykernel==$(notdir $@).*'
 	@touch $@
 
-# pytest comes last, so that its closing line is the last one. Two processes share the files: most
-# tests wait for one emulator, and two busy emulators fill two cores.
+# pytest comes last, so that its summary line is the last line. Two processes share the test files:
+# most tests wait for one emulator, and two busy emulators fill two cores.
 test: setup browser $(BESIDE) lint
 	@$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(TESTS)
 
@@ -158,7 +160,7 @@ lint: $(READY) $(LIBRARIES)
 
 docs: $(READY)
 	@$(BIN)/pdoc --docformat restructuredtext --output-directory build/docs $(REFERENCE)
-	@echo 'The reference of everything public: build/docs/branchpoint.html'
+	@echo 'The reference of the public API: build/docs/branchpoint.html'
 
 bench: setup
 	@$(BIN)/python tests/bench/run.py --readme notebooks/guide/figures.md
