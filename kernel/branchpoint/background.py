@@ -1,8 +1,8 @@
 """Long operations that outlive the cell, the tab and the page that began them.
 
-``jobs.start(lambda: run.likelihood(crash))`` works in the background; in a notebook every cell
-that takes long is a job too. ``jobs`` lists them, ``jobs.attach(n)`` follows one to its end and
-gives its result, from wherever one is by then, and ``jobs.cancel(n)`` ends it.
+``jobs.start(lambda: run.likelihood(crash))`` runs in the background; in a notebook every cell
+that takes long is a job too. ``jobs`` lists them, ``jobs.attach(n)`` follows one to its end from
+any cell and returns its result, and ``jobs.cancel(n)`` stops it.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Job:
         self.thread = threading.get_ident()
         self.stop = threading.Event()
         self.cell = ""
-        """The id of the cell that it is, for whoever owns the screen; "" if it is none."""
+        """The id of its notebook cell, for the code that owns the screen; "" if it has none."""
         self.request = ""
         """The id of the message that asked to run that cell."""
         self._began = began
@@ -54,16 +54,16 @@ class Job:
 
     @property
     def elapsed(self) -> float:
-        """Wall seconds that it takes so far, or took."""
+        """Wall seconds since it began or, once it has ended, that it took."""
         return time.monotonic() - self._began if self._took is None else self._took
 
     @property
     def task(self) -> progress.Task | None:
-        """How far it is, where that is known."""
+        """Its progress, or None when that is not known."""
         return progress.current(self.thread) if self.running else None
 
     def end(self, value: Any, error: BaseException | None) -> None:
-        """Note its result, or what ended it."""
+        """Store its result, or the error that ended it."""
         self._took = self.elapsed
         self._value, self._error = value, error
         # Stop in an async cell is a CancelledError, whose class depends on what awaits.
@@ -75,14 +75,14 @@ class Job:
         self._ended.set()
 
     def wait(self, seconds: float | None = None) -> bool:
-        """Wait until it has ended, at most so many wall seconds; whether it has."""
+        """Wait for its end, at most ``seconds`` of wall time; return whether it has ended."""
         return self._ended.wait(seconds)
 
     def result(self) -> Any:
-        """What it gave; of a job that was stopped, what it had by then. Waits for it.
+        """Wait for its end and return its result; for a stopped job, its partial result.
 
-        :raises BranchpointError: when it was stopped and had nothing yet; an error that ended it
-            is raised again.
+        :raises BranchpointError: when it was stopped and has no partial result; an error that
+            ended it is raised again.
         """
         self.wait()
         if self.state == "stopped" and self._value is None:
@@ -99,7 +99,7 @@ class Job:
 
 
 class Jobs:
-    """All jobs of this process; iterating gives them, ``jobs[3]`` the one with that number."""
+    """All jobs of this process: iterate over them, or get one by its number: ``jobs[3]``."""
 
     def __init__(self) -> None:
         self._jobs: dict[int, Job] = {}
@@ -109,9 +109,11 @@ class Jobs:
         self._changed: list[Callable[[Job], None]] = []
 
     def start(self, call: Callable[[], Any], name: str = "") -> Job:
-        """Begin ``call()`` in a thread of its own and return at once.
+        """Start ``call()`` in a thread of its own and return at once.
 
-        ``name`` is shown in lists; without it, that of the function.
+        ``name`` is shown in lists; the default is the name of the function.
+
+        :raises BranchpointError: when ``call`` cannot be called.
         """
         if not callable(call):
             raise BranchpointError(
@@ -138,8 +140,8 @@ class Jobs:
         self.end(job, value, error)
 
     def attach(self, number: int | None = None) -> Any:
-        """Follow a job (without a number, the newest) to its end: shows what it has put out and
-        how far it is, and gives its result. Interrupting stops the following, not the job.
+        """Follow a job (default: the newest) to its end: show its output and its progress, and
+        return its result. An interrupt ends only the following; the job goes on.
 
         :raises BranchpointError: when there is no such job, or it was stopped; an error that
             ended it is raised again.
@@ -148,7 +150,7 @@ class Jobs:
         if job.running and job.thread == threading.get_ident():
             raise BranchpointError(
                 f"job {job.number} is this cell itself",
-                "attach to it from another cell; that one runs when this one has ended",
+                "attach to it from another cell, which runs after this one has ended",
             )
         show = self._screen(job) if self._screen is not None else lambda: None
         with progress.task(job.name) as mirror:
@@ -164,8 +166,10 @@ class Jobs:
         return job.result()
 
     def cancel(self, number: int | None = None) -> None:
-        """End a job (without a number, the newest one that runs) as Stop would; what it has done
-        is kept.
+        """Stop a job (default: the newest that is running), as the Stop button would; what it has
+        done is kept.
+
+        :raises BranchpointError: when there is no such job, or none is running.
         """
         if number is None:
             running = [job for job in self if job.running]
@@ -177,10 +181,10 @@ class Jobs:
         if job.running and not job.background:
             signal.pthread_kill(job.thread, signal.SIGINT)
 
-    # -- for whoever owns the screen
+    # -- for the code that owns the screen
 
     def add(self, name: str, *, background: bool, began: float | None = None) -> Job:
-        """Note a job that this thread begins, or began at ``began`` (of ``time.monotonic``)."""
+        """Register a job of this thread; it began now, or at ``began`` (``time.monotonic``)."""
         with self._lock:
             job = Job(next(self._numbers), name, background, began or time.monotonic())
             self._jobs[job.number] = job
@@ -191,18 +195,18 @@ class Jobs:
         return job
 
     def end(self, job: Job, value: Any, error: BaseException | None) -> None:
-        """Note how a job ended."""
+        """Store how a job ended."""
         job.end(value, error)
         self._tell(job)
 
     def use(self, screen: Callable[[Job], Screen]) -> None:
-        """Show what jobs have put out by what ``screen(job)`` gives, which is called again and
-        again while a job is followed.
+        """Show the output of jobs by the function that ``screen(job)`` returns. It is called
+        repeatedly while the job is followed.
         """
         self._screen = screen
 
     def when_changed(self, tell: Callable[[Job], None]) -> None:
-        """Have ``tell(job)`` called when a job begins or ends, in whatever thread that is."""
+        """Call ``tell(job)`` when a job begins or ends, in the thread where that happens."""
         self._changed.append(tell)
 
     def _tell(self, job: Job) -> None:
@@ -212,19 +216,22 @@ class Jobs:
     # -- looking
 
     def __getitem__(self, number: int | None) -> Job:
-        """The job with that number; None is the newest."""
+        """The job with that number; None means the newest.
+
+        :raises BranchpointError: when there is no such job.
+        """
         if number is None and self._jobs:
             number = max(self._jobs)
         if number not in self._jobs:
             known = ", ".join(map(str, self._jobs)) or "none"
             raise BranchpointError(
                 "there are no jobs yet" if number is None else f"there is no job {number}",
-                f"jobs that are known: {known}",
+                f"known jobs: {known}",
             )
         return self._jobs[number]
 
     def __iter__(self) -> Iterator[Job]:
-        """All jobs that are known, oldest first."""
+        """All known jobs, oldest first."""
         with self._lock:
             return iter(list(self._jobs.values()))
 

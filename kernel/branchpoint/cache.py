@@ -1,4 +1,4 @@
-"""Where things live that can be made again: images, boot snapshots, the compiled plugin."""
+"""The cache: images, boot snapshots, the compiled plugin. All of it can be built again."""
 
 from __future__ import annotations
 
@@ -16,16 +16,18 @@ _FULL = {
                    "elsewhere"),
     errno.EDQUOT: ("your quota is used up", "free some space, or set BRANCHPOINT_CACHE to a "
                    "directory elsewhere"),
-    errno.EFBIG: ("a file would be larger than is allowed here", "raise the limit (ulimit -f "
+    errno.EFBIG: ("a file would exceed the file size limit", "raise the limit (ulimit -f "
                   "unlimited), or set BRANCHPOINT_CACHE to a directory on another file system"),
 }  # fmt: skip
 _DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 def cache_place() -> Path:
-    """The folder for all that can be rebuilt, as it is: there may be none yet.
+    """The path of the cache folder, which may not exist yet.
 
     ``$BRANCHPOINT_CACHE``, else ``branchpoint`` in the user's cache folder.
+
+    :raises SetupError: when neither is set and the user has no home folder.
     """
     chosen = os.environ.get("BRANCHPOINT_CACHE")
     if chosen:
@@ -37,9 +39,9 @@ def cache_place() -> Path:
 
 
 def cache_dir() -> Path:
-    """The folder for all that can be rebuilt; made when missing.
+    """The cache folder; created when missing.
 
-    :raises SetupError: when it cannot be made, or nothing can be written there.
+    :raises SetupError: when it cannot be created, or nothing can be written there.
     """
     path = cache_place()
     with disk_errors(path):
@@ -50,7 +52,7 @@ def cache_dir() -> Path:
 
 
 def kept_files(folder: str, name: str) -> list[Path]:
-    """The files called ``name`` in the folders in ``folder`` of the cache; none without a cache."""
+    """The files called ``name`` in the subfolders of the cache's ``folder``, if there are any."""
     try:
         return sorted((cache_place() / folder).glob(f"*/{name}"))
     except OSError:
@@ -59,9 +61,10 @@ def kept_files(folder: str, name: str) -> list[Path]:
 
 @contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
-    """Turn what the system says of files of the cache into a :class:`SetupError` that names them.
+    """In this block, turn the system's errors about cache files into :class:`SetupError`.
 
-    ``path`` is named where the system names none: what is written lies below it.
+    The message names the file, or ``path`` (what is written lies below it) when the system does
+    not say which file it was.
     """
     try:
         yield

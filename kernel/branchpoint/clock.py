@@ -26,6 +26,9 @@ class Time:
 
     Made by ``Time.seconds(1)``, ``Time.milliseconds(20)``, ``Time.minutes(2)``, ... Immutable;
     adds and compares with other times and with plain numbers, which mean seconds.
+
+    :raises TimeError: when it is made from something that is not a length of time, or that is
+        longer than 292 years.
     """
 
     __slots__ = ("_ns",)
@@ -47,27 +50,27 @@ class Time:
 
     @classmethod
     def microseconds(cls, count: Any) -> Time:
-        """A duration of so many microseconds."""
+        """A duration of ``count`` microseconds."""
         return cls._of(count, 1_000)
 
     @classmethod
     def milliseconds(cls, count: Any) -> Time:
-        """A duration of so many milliseconds."""
+        """A duration of ``count`` milliseconds."""
         return cls._of(count, 1_000_000)
 
     @classmethod
     def seconds(cls, count: Any) -> Time:
-        """A duration of so many seconds."""
+        """A duration of ``count`` seconds."""
         return cls._of(count, SECOND)
 
     @classmethod
     def minutes(cls, count: Any) -> Time:
-        """A duration of so many minutes."""
+        """A duration of ``count`` minutes."""
         return cls._of(count, 60 * SECOND)
 
     @classmethod
     def hours(cls, count: Any) -> Time:
-        """A duration of so many hours."""
+        """A duration of ``count`` hours."""
         return cls._of(count, 3600 * SECOND)
 
     @property
@@ -123,7 +126,7 @@ class Time:
     __rmul__ = __mul__
 
     def __truediv__(self, other: Any) -> Any:
-        """By a number: a Time. By a Time: how often it fits, a float."""
+        """Divided by a number, a Time; divided by a Time, their ratio (a float)."""
         if isinstance(other, Time):
             return self._ns / other._ns
         return Time.nanoseconds(_rounded(Decimal(self._ns) / Decimal(str(other)), other))
@@ -199,14 +202,14 @@ def _checked(ns: int, given: Any) -> int:
 
 
 class Dated(Protocol):
-    """Whatever has an absolute instant: a moment, an event, a packet."""
+    """Anything that has an absolute instant: a moment, an event, a packet."""
 
     @property
     def at(self) -> int:
-        """Absolute ns."""
+        """The instant, in absolute ns."""
 
 
 Duration: TypeAlias = Time | timedelta | Decimal | float | str
 """A length of virtual time as users give it, see :func:`to_ns`: a bare number means seconds."""
 Instant: TypeAlias = Duration | Dated
-"""An instant as users give it: seconds since set-up was complete, or whatever has an instant."""
+"""An instant as users give it: seconds since set-up was complete, or anything with an instant."""

@@ -1,9 +1,9 @@
-"""Bytes that somebody else may have written, as what they stand for.
+"""Decodes untrusted bytes.
 
-All files, archives and messages are decoded here. Libraries complain in many ways, msgspec alone
-by three kinds of errors: of a wrong type, of a byte that is no UTF-8, of too many lists in lists.
-Whoever forgets one of them shows a traceback for one bad byte. Here every complaint is a
-:class:`Malformed`, and nothing grows larger than it may.
+All files, archives and messages are decoded here. Libraries report bad input in many ways; msgspec
+alone has three kinds of errors: for a wrong type, for a byte that is not UTF-8, for lists that are
+nested too deeply. A caller that forgets one of them shows a traceback for one bad byte. Here every
+such error is a :class:`Malformed`, and no result grows beyond its limit.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ import zstandard
 from numpy.typing import NDArray
 
 _ZSTD, _GZIP, _XZ = b"\x28\xb5\x2f\xfd", b"\x1f\x8b", b"\xfd7zXZ"
-_WINDOW = 1 << 27  # bytes that decompression of a stream may look back, and so hold
-_OVERHEAD = 1 << 24  # bytes that xz needs besides
-_PIECE = 1 << 16  # compressed bytes at once
-_MOST = 1 << 20  # unpacked bytes at once
+_WINDOW = 1 << 27  # bytes that decompression may refer back to, and so keeps in memory
+_OVERHEAD = 1 << 24  # bytes that xz needs in addition
+_PIECE = 1 << 16  # compressed bytes read at once
+_MOST = 1 << 20  # unpacked bytes returned at once
 
 
 class Malformed(ValueError):
-    """Bytes are not what they should be. Says why; whoever asked for them says where they lie."""
+    """Bytes are not what they should be. It says why; the caller adds where they are."""
 
 
 @contextmanager
@@ -48,46 +48,47 @@ def _understood() -> Iterator[None]:
 
 
 def from_json(data: bytes, kind: Any) -> Any:
-    """The ``kind`` (see msgspec) that JSON stands for.
+    """Decode JSON as a ``kind`` (a type as msgspec takes it).
 
-    :raises Malformed: when it is anything else.
+    :raises Malformed: when it is not JSON, or not of that type.
     """
     with _understood():
         return msgspec.json.decode(data, type=kind)
 
 
 def from_msgpack(data: bytes, kind: Any) -> Any:
-    """The ``kind`` (see msgspec) that MessagePack stands for.
+    """Decode MessagePack as a ``kind`` (a type as msgspec takes it).
 
-    :raises Malformed: when it is anything else.
+    :raises Malformed: when it is not MessagePack, or not of that type.
     """
     with _understood():
         return msgspec.msgpack.decode(data, type=kind)
 
 
 def any_json(data: bytes) -> Any:
-    """Whatever JSON stands for, also what only Python takes for it: NaN, halves of surrogates.
+    """Decode any JSON, including what only Python's parser accepts: NaN, lone surrogates.
 
-    :raises Malformed: when it is no JSON.
+    :raises Malformed: when it is not JSON.
     """
     with _understood():
         return json.loads(data)
 
 
 def text(data: bytes) -> str:
-    """Text in UTF-8.
+    """Decode UTF-8 text.
 
-    :raises Malformed: when it is not.
+    :raises Malformed: when it is not UTF-8.
     """
     with _understood():
         return data.decode()
 
 
 def whole(written: str, most: int = 2**63 - 1) -> int | None:
-    """The whole number that is written there in decimal digits, at most ``most``; None: it is none.
+    """The whole number that ``written`` is in decimal digits; None for anything else, and for a
+    number above ``most``.
 
-    Python's own ``int`` takes other scripts' digits, blanks and underscores, and raises an error
-    of its own for thousands of digits.
+    Python's own ``int`` also accepts digits of other scripts, blanks and underscores, and raises
+    an error of its own for thousands of digits.
     """
     if not (written.isascii() and written.isdecimal() and len(written) < 20):
         return None
@@ -96,17 +97,17 @@ def whole(written: str, most: int = 2**63 - 1) -> int | None:
 
 
 def array(data: bytes, kind: Any, shape: tuple[int, ...]) -> NDArray[Any]:
-    """The array in numpy's own file format, which must have this type and shape.
+    """Decode an array in numpy's own file format.
 
-    :raises Malformed: when it is anything else.
+    :raises Malformed: when it is not an array, or not of this type and shape.
     """
     try:
         found = np.load(io.BytesIO(data), allow_pickle=False)
         fits = found.dtype == kind and found.shape == shape
-    except Exception as error:  # its header is a piece of Python, so there is nothing it may not be
-        raise Malformed(f"it is no array: {error}") from None
+    except Exception as error:  # the header is Python, so it can be any
+        raise Malformed(f"it is not an array: {error}") from None
     if not fits:
-        raise Malformed(f"it is no array of {shape} {np.dtype(kind)}")
+        raise Malformed(f"it is not an array of shape {shape} and type {np.dtype(kind)}")
     return found
 
 
@@ -114,9 +115,9 @@ def array(data: bytes, kind: Any, shape: tuple[int, ...]) -> NDArray[Any]:
 
 
 def unpacked_size(data: bytes) -> int:
-    """How many bytes a zstd frame claims to hold: to be checked before they are allocated.
+    """How many bytes a zstd frame claims to hold. Check this before allocating them.
 
-    :raises Malformed: when it does not say, or is none.
+    :raises Malformed: when it does not say, or is not a zstd frame.
     """
     try:
         size = zstandard.get_frame_parameters(data).content_size
@@ -128,13 +129,13 @@ def unpacked_size(data: bytes) -> int:
 
 
 def unpacked(data: bytes, limit: int, with_: zstandard.ZstdDecompressor | None = None) -> bytes:
-    """The content of a zstd frame, at most ``limit`` bytes; ``with_`` saves making a decompressor.
+    """The content of a zstd frame, at most ``limit`` bytes; ``with_`` is a decompressor to use.
 
     :raises Malformed: when it is larger, or damaged.
     """
     size = unpacked_size(data)
     if size > limit:
-        raise Malformed(f"it holds {size} bytes, at most {limit} are read")
+        raise Malformed(f"it holds {size} bytes; the limit is {limit}")
     try:
         return (with_ or zstandard.ZstdDecompressor()).decompress(data, max_output_size=limit)
     except zstandard.ZstdError as error:
@@ -143,7 +144,7 @@ def unpacked(data: bytes, limit: int, with_: zstandard.ZstdDecompressor | None =
 
 @contextmanager
 def decompressing() -> Iterator[None]:
-    """In this block, what the streams below complain of is Malformed."""
+    """In this block, errors of the streams below are raised as Malformed."""
     try:
         yield
     except (EOFError, zlib.error, gzip.BadGzipFile, lzma.LZMAError, zstandard.ZstdError) as error:
@@ -157,20 +158,20 @@ class Source(Protocol):
 
 
 def zstd_stream(source: Source, window: int = _WINDOW) -> Callable[[int], bytes]:
-    """Reads what a zstd stream holds; ``window`` bounds the bytes that are held meanwhile."""
+    """A function that reads the content of a zstd stream; ``window`` limits its memory (bytes)."""
     unpacker = zstandard.ZstdDecompressor(max_window_size=window)
     return unpacker.stream_reader(source, read_across_frames=True).read  # type: ignore[arg-type]
 
 
 def is_compressed(head: bytes) -> bool:
-    """Whether a file that begins so is one that :func:`any_stream` decompresses."""
+    """Whether a file with this beginning is one that :func:`any_stream` decompresses."""
     return head.startswith((_GZIP, _ZSTD, _XZ))
 
 
 def any_stream(source: Source) -> Callable[[int], bytes]:
-    """Reads what a stream holds that is compressed by gzip, zstd or xz, or not at all.
+    """A function that reads the content of a stream compressed by gzip, zstd or xz, or plain.
 
-    At most as many bytes are given at once as are asked for, or one MiB.
+    One call returns at most as many bytes as asked for; with xz, at most 1 MiB whatever is asked.
     """
     peeked = _Peeked(source)
     if peeked.head.startswith(_GZIP):
@@ -184,7 +185,7 @@ def any_stream(source: Source) -> Callable[[int], bytes]:
 
 
 class _Peeked:
-    """A stream whose first bytes have been looked at."""
+    """A stream whose first bytes were read in advance."""
 
     def __init__(self, stream: Source) -> None:
         self._stream = stream
@@ -211,7 +212,9 @@ class _Peeked:
 
 
 def _xz(source: _Peeked) -> Iterator[bytes]:
-    """What xz streams hold, one after the other; a header could ask for gigabytes of memory."""
+    """The content of xz streams, one after the other. A header could ask for gigabytes of memory,
+    so memory is limited.
+    """
     rest = b""
     while rest or (rest := source.read(_PIECE)):
         rest = rest.lstrip(b"\0")  # between streams

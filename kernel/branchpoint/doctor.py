@@ -1,4 +1,4 @@
-"""Whether this computer can be trusted: its engine, a soak with its controls, and a rehearsal."""
+"""Checks that replays are exact here: the engine, a soak with its controls, a rehearsal."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ from branchpoint.torture.foreign import Foreign, try_foreign
 
 _SOURCE = Path(engine.__file__).with_name("torture.c")
 _RAM = 192 << 20
-_BEGIN = 3_000_000_000  # ns: the torture is in full swing
+_BEGIN = 3_000_000_000  # ns: by then all parts of the torture program are running
 _LENGTH = 300_000_000  # ns
-_CONTROL_SHARE = 0.15  # of the time, for each control, at most
+_CONTROL_SHARE = 0.15  # of the time, at most, for each control
 CONTROLS = {
     "idle": Cures(idle=False),
     "TLB": Cures(tlb=False),
     "accessed bits": Cures(young=False),
     "flags": Cures(flags=False),
 }
-"""Each cure that can be left out, so that a soak without it has to diverge."""
+"""Each cure that can be left out; a soak without it must diverge."""
 
 
 @dataclass(frozen=True)
@@ -45,14 +45,14 @@ class Examination:
 
     engine: engine.Engine
     walls: str
-    """What keeps an emulator inside (:func:`branchpoint.machine.sandbox.walls`)."""
+    """How an emulator is confined (:func:`branchpoint.machine.sandbox.walls`)."""
     soak: Report
     controls: dict[str, Report]
-    """Of soaks that lacked a cure."""
+    """What the soaks without a cure found, by the name of the cure."""
     rehearsed: Rehearsed
-    """Of a little system that was recorded, branched, checked and verified."""
+    """What came of a small system that was recorded, branched, checked and verified."""
     foreign: Foreign | None = None
-    """Of programs that others wrote, where that was asked for."""
+    """What came of programs that others wrote; None when that was not asked for."""
 
     @property
     def healthy(self) -> bool:
@@ -62,7 +62,7 @@ class Examination:
 
     @property
     def controls_diverged(self) -> bool:
-        """Whether the soak noticed each cure missing, so that its silence means something."""
+        """Whether the soak noticed every missing cure. Only then does finding nothing mean much."""
         noticed = all(report.divergences for report in self.controls.values())
         return noticed and (self.foreign is None or self.foreign.control.parted > 0)
 
@@ -81,8 +81,8 @@ class Examination:
             found.append("NOT HEALTHY: replays diverge on this computer; do not trust it")
         elif not self.controls_diverged:
             found.append(
-                "healthy as far as seen; a control did not diverge in the time given, so give "
-                "more (--minutes) for a stronger statement"
+                "healthy so far, but a control did not diverge in the given time: give more time "
+                "(--minutes) for a stronger result"
             )
         else:
             found.append("healthy: replays are exact here, and a missing cure would be noticed")
@@ -90,14 +90,14 @@ class Examination:
 
 
 def examine(seconds: float = 120, foreign: Sequence[str] = ()) -> Examination:
-    """Soak a guest made to expose every hole, for about ``seconds`` of wall time.
+    """Soak a guest made to expose every hole in determinism, for about ``seconds`` of wall time.
 
-    Controls end when they have diverged, mostly long before their share of that time. Then a little
+    Controls end when they have diverged, mostly long before their share of that time. Then a small
     system is recorded, branched, checked and verified.
 
     ``foreign`` names systems of programs that others wrote (:mod:`branchpoint.torture.systems`),
-    which are recorded, branched and soaked after that, for about as long again besides what
-    recording them takes.
+    which are recorded, branched and soaked after that. This takes about as long again, plus the
+    time to record them.
 
     :raises SetupError: when something needed is missing.
     """
@@ -126,10 +126,10 @@ def _controlled(image: GuestImage, name: str, seconds: float) -> Report:
 
 
 def torture(image: GuestImage, folder: Path, part: str = "") -> Subject:
-    """The torture guest as the subject of a soak, from some virtual seconds after its start.
+    """The torture guest as the subject of a soak, from 3 virtual seconds after power-on.
 
-    ``part`` is the name of a control whose part of the guest is wanted alone; ``folder`` is for
-    files that the subject needs.
+    ``part`` is the name of a control: only its part of the guest then runs. ``folder`` is for files
+    that the subject needs.
     """
     kernel = torture_kernel(image, folder, part)
     symbols = image.kallsyms
@@ -146,14 +146,17 @@ def torture(image: GuestImage, folder: Path, part: str = "") -> Subject:
 
 
 def control(image: GuestImage, folder: Path, name: str) -> Subject:
-    """One of :data:`CONTROLS`: what a cure is for, on emulators without it. It must diverge."""
+    """One of :data:`CONTROLS`: the part of the guest that needs this cure, on emulators without it.
+
+    It must diverge.
+    """
     subject = torture(image, folder, name)
     start = functools.partial(subject.start, cures=CONTROLS[name])
     return dataclasses.replace(subject, name=f"{name} cure off", start=start, boot=start)
 
 
 def torture_kernel(image: GuestImage, folder: Path, part: str = "") -> Kernel:
-    """A kernel whose init is the torture program, or a part of it as for :func:`torture`."""
+    """A kernel whose init is the torture program, or one part of it, see :func:`torture`."""
     tree = Tree()
     tree.add_file("init", static_program([_SOURCE]), 0o755)
     initrd = folder / "initrd"

@@ -1,7 +1,7 @@
-"""What can go wrong, in words that name the thing and the next step.
+"""Errors: each message names what failed, and the hint says what to do next.
 
-Every error a user can cause or meet is a :class:`BranchpointError`; anything else that escapes
-is a bug of ours.
+Every error that a user can cause or meet is a :class:`BranchpointError`; any other error that
+reaches the user is a bug of ours.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class SetupError(BranchpointError):
 
 
 class ComposeError(BranchpointError):
-    """A compose file says something that cannot be done; carries file and line."""
+    """A compose file asks for something that cannot be done; it has the file and the line."""
 
     def __init__(self, message: str, file: Path, line: int | None = None, hint: str = "") -> None:
         where = f"{file}:{line}" if line is not None else str(file)
@@ -69,11 +69,11 @@ class RecordingError(BranchpointError):
 
 
 class DivergenceError(RecordingError):
-    """A replay reached a checkpoint in another state than the one recorded."""
+    """A replay reached a checkpoint in a state that differs from the recorded one."""
 
 
 class TimeError(BranchpointError):
-    """An instant outside the recording, or time running backwards."""
+    """An instant outside the recording, time running backwards, or a value that is not a time."""
 
 
 class ContainerError(BranchpointError):

@@ -1,6 +1,6 @@
 """Progress of long operations, independent of where it is shown.
 
-Code that takes time opens a :func:`task`; whoever owns the screen (terminal, notebook) installs
+Slow code opens a :func:`task`; the code that owns the screen (terminal, notebook) installs
 a reporter with :func:`use`. With no reporter installed, a terminal gets one updating line and
 anything else gets nothing.
 """
@@ -82,7 +82,7 @@ class Task:
             self._reporter(self, final=False)
 
     def finish(self) -> None:
-        """Say that it has ended, so that what shows it goes."""
+        """Say that it has ended, so that its progress line is closed."""
         if self._drawn:
             self._reporter(self, final=True)
 
@@ -118,7 +118,7 @@ _outermost: dict[int, Task] = {}  # by thread
 
 
 def use(reporter: Reporter | None) -> Callable[[], None]:
-    """Install ``reporter`` for all later tasks (None: the terminal's); returns the undo."""
+    """Install ``reporter`` for all later tasks (None: the terminal's); the result undoes it."""
     global _reporter
     previous, _reporter = _reporter, reporter or _terminal
 
@@ -131,7 +131,7 @@ def use(reporter: Reporter | None) -> Callable[[], None]:
 
 @contextmanager
 def task(title: str, total: float | None = None, unit: str = "") -> Iterator[Task]:
-    """Open a task for the length of a ``with`` block; it is closed on errors too."""
+    """Open a task for the duration of a ``with`` block; it is closed on errors too."""
     outer: Task | None = getattr(_open, "task", None)
     new = _open.task = Task(title, total, unit, _reporter, outer)
     if outer is None:
@@ -147,7 +147,7 @@ def task(title: str, total: float | None = None, unit: str = "") -> Iterator[Tas
 
 @contextmanager
 def unseen() -> Iterator[None]:
-    """Tasks of this thread are not drawn: somebody shows in his own way what it does."""
+    """In this block, tasks of this thread are not drawn: the caller shows progress itself."""
     outer = getattr(_open, "task", None)
     _open.task = Task("", None, "", lambda task, final: None)
     try:
@@ -157,7 +157,7 @@ def unseen() -> Iterator[None]:
 
 
 def tick() -> None:
-    """Nothing new to tell, but this thread's task goes on: its clock is shown, and a stop heard.
+    """Say that this thread's task goes on, without news: its clock is drawn, a stop is noticed.
 
     :raises KeyboardInterrupt: as :meth:`Task.update` does.
     """
@@ -167,7 +167,7 @@ def tick() -> None:
 
 
 def current(thread: int) -> Task | None:
-    """What the thread with that ident is doing now: the outermost task that it has open."""
+    """The outermost task that the thread with that ident has open; None when there is none."""
     return _outermost.get(thread)
 
 
@@ -179,22 +179,22 @@ _say_stopped: Callable[[str], None] = _say
 
 
 def stopped(words: str) -> None:
-    """Say that a call of this thread was interrupted and gives what it had by then.
+    """Say that a call of this thread was interrupted and returns a partial result.
 
-    Whoever asked for it goes on with that, unless :func:`when_stopped` installed something else.
+    The caller goes on with that result, unless :func:`when_stopped` installed something else.
     """
     _say_stopped(words)
 
 
 def when_stopped(say: Callable[[str], None]) -> None:
-    """Have ``say(words)`` called by :func:`stopped` from now on; without it, they are printed."""
+    """Let :func:`stopped` call ``say(words)`` from now on; by default it prints the words."""
     global _say_stopped
     _say_stopped = say
 
 
 @contextmanager
 def stoppable(stop: threading.Event) -> Iterator[None]:
-    """Once ``stop`` is set, tasks of this thread end like a call that the user interrupts."""
+    """In this block, tasks of this thread raise KeyboardInterrupt once ``stop`` is set."""
     _open.stop = stop
     try:
         yield

@@ -1,8 +1,8 @@
 """Interactive views and short remarks, independent of who draws or prints them.
 
-What can be looked at (events, recordings, packets) asks for a view by its kind; the layer that
-draws views provides them with :func:`use`. What is chosen in a view is told to whoever asked
-:func:`when_chosen`.
+Things with a view (events, recordings, packets) ask for it by its kind; the layer that draws views
+registers them with :func:`use`. When a moment is chosen in a view, all functions that were given to
+:func:`when_chosen` are called with it.
 """
 
 from __future__ import annotations
@@ -18,28 +18,28 @@ _told: list[Callable[[Any], None]] = []
 
 
 def use(kind: str, view: Callable[..., Any]) -> None:
-    """Let ``view(subject, **options)`` draw what is asked for as ``kind``."""
+    """Use ``view(subject, **options)`` for views of this ``kind``."""
     _views[kind] = view
 
 
 def show(kind: str, subject: Any, **options: Any) -> Any:
-    """The view of ``subject``, to be displayed by whoever asked.
+    """The view of ``subject``; the caller displays it.
 
     :raises BranchpointError: when nothing draws views of that kind.
     """
     view = _views.get(kind)
     if view is None:
-        raise BranchpointError(f"there is no view {kind!r}", "import branchpoint draws them all")
+        raise BranchpointError(f"there is no view {kind!r}", "import branchpoint first")
     return view(subject, **options)
 
 
 def say(remark: str) -> None:
-    """Tell the user something that is no error and no result, in one line."""
+    """Tell the user, in one line, something that is neither an error nor a result."""
     _say(remark)
 
 
 def say_by(how: Callable[[str], None]) -> None:
-    """Have ``how(remark)`` called for all later remarks; without it, only a terminal gets them."""
+    """Call ``how(remark)`` for all later remarks; by default only a terminal shows them."""
     global _say
     _say = how
 
@@ -53,11 +53,11 @@ _say = _at_terminal
 
 
 def when_chosen(tell: Callable[[Any], None]) -> None:
-    """Have ``tell(moment)`` called whenever a moment is chosen in a view."""
+    """Call ``tell(moment)`` whenever a moment is chosen in a view."""
     _told.append(tell)
 
 
 def chosen(moment: Any) -> None:
-    """A moment was chosen in a view."""
+    """Report that a moment was chosen in a view."""
     for tell in _told:
         tell(moment)

@@ -1,10 +1,10 @@
 """The determinism soak: replays under the worst conditions we can make, compared bit for bit.
 
-A replay starts from power-on or from any of several states, in a fresh emulator or in one that
-was elsewhere before; it is stopped, looked at, made to enter its own state again, and rewound at
-random, its main loop is woken for nothing all the time, and other work keeps every core of the host
-busy. At the end all memory, registers, devices and the clock must be those of a run that nobody
-disturbed.
+A replay starts from power-on or from one of several states, in a fresh emulator or in one that has
+made other replays before. It is stopped at random; there its state is read, sometimes restored at
+once, and sometimes the replay is rewound. Its main loop is woken all the time for no reason, and
+other work keeps every core of the host busy. At the end all memory, registers, devices and the
+clock must be those of an undisturbed run.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ from branchpoint.timeline.replaying.player import Player
 
 _MARKS = 4  # states from which replays start
 _STOP_EVERY = 15  # stops in one replay, on average
-_LOOK, _AGAIN, _REWIND = 0.2, 0.5, 0.1  # chances at a stop; that what was seen is entered again
+_LOOK, _AGAIN, _REWIND = 0.2, 0.5, 0.1  # chances: look, then restore it, rewind
 _MOST_REWINDS = 2  # in one replay
 _FRESH, _BOOT = 0.3, 0.1  # chances that a replay has an emulator of its own; starts at power-on
 _NUDGE = 0.0003  # wall seconds between two wake-ups
-# Computes for ever, but ends when its standard input does: it must not outlive whoever started it.
+# Computes for ever, but ends when its standard input does: it must not outlive its parent.
 _BUSY = """
 import os, threading
 threading.Thread(target=lambda: os._exit(len(os.read(0, 1))), daemon=True).start()
@@ -53,15 +53,15 @@ class Subject:
     history: History
     pool: PagePool
     start: Callable[..., Computer]
-    """A fresh computer that can take on any state; takes ``cures``."""
+    """Starts a fresh computer, in which any state can be restored; takes ``cures``."""
     begin: State
     end: int
     boot: Callable[..., Computer] | None = None
-    """A fresh computer that begins at power-on, where that is worth replaying."""
+    """Starts a fresh computer at power-on; None when that is not to be replayed."""
     recorded: bytes | None = None
-    """The digest at ``end`` that was stored when the run was recorded, if it was."""
+    """The digest at ``end`` that was stored with the recording; None when there is none."""
     stored: tuple[State, ...] = ()
-    """States on the way that are stored with a recording: replays start from these."""
+    """States on the way that are stored with a recording; if any, replays start from these."""
 
 
 def subject_of(run: Recording, seconds: float) -> Subject:
@@ -151,12 +151,12 @@ def soak(
 ) -> Report:
     """Replay ``count`` times, or for ``seconds`` of wall time, whichever comes first.
 
-    The time begins when it is known what a run that nobody disturbs ends with, so at least
+    The time begins after an undisturbed run that shows how each replay must end, so at least
     ``workers`` replays are made.
 
-    ``workers`` replays run at once (default: as many as cores), beside ``busy`` processes (as
-    many as cores) that do nothing but compute. ``seed`` chooses stops, looks and rewinds.
-    ``until_divergence`` ends it at the first one, which is all that a control has to show.
+    ``workers`` replays run at once (default: one a core), beside ``busy`` processes (default: one a
+    core) that only compute. ``seed`` chooses stops, looks and rewinds. ``until_divergence`` ends
+    the soak at the first divergence, which is all that a control has to show.
     """
     return _Soak(subject, workers or os.cpu_count() or 2, seed, until_divergence).run(
         count, seconds, os.cpu_count() or 2 if busy is None else busy
@@ -202,7 +202,7 @@ class _Soak:
             player.replay_to(subject.history.point(subject.end))
             expected = computer.capture_afresh().digest(subject.pool)
             if subject.recorded not in (None, expected):
-                self.report.divergences.append("undisturbed: not what the recording ended with")
+                self.report.divergences.append("undisturbed: its end differs from the recording")
             if subject.stored:
                 return list(subject.stored), expected
             player = self._at(computer, subject.begin)
@@ -266,7 +266,7 @@ class _Soak:
     def _wander(
         self, player: Player, chance: random.Random, path: list[str], *, rewind: bool
     ) -> tuple[int, int]:
-        """To the end, with random stops, looks and rewinds; how many stops and rewinds."""
+        """Replay to the end with random stops, looks and rewinds; count stops and rewinds."""
         subject = self.subject
         stops = rewinds = 0
         mean = (subject.end - player.place.at) / _STOP_EVERY

@@ -26,8 +26,8 @@ _COUNT = r"(?:\d[\d_]*(?:\.[\d_]*)?|\.\d[\d_]*)(?:[eE][+-]?\d+)?"
 _PART = rf"({_COUNT})\s*({'|'.join(sorted(_TIMES, key=len, reverse=True))})"
 _PARTS = re.compile(_PART)
 _TIME = re.compile(rf"\s*([+-]?)(?:({_COUNT})|{_PART}(?:\s*{_PART})*)\s*")
-_HUGE = 10**40  # stands for every longer time: nobody takes one of that length
-_DIGITS = 60  # of a product, so that nothing is lost before it is rounded
+_HUGE = 10**40  # ns; stands for every longer time: too long for every use
+_DIGITS = 60  # of a product: enough to lose nothing before rounding
 
 _NUMBER = r"(\d{1,18}(?:\.\d{1,18})?)"
 _SIZE = re.compile(_NUMBER + r"\s*([kmgt]?)(?:i?b)?", re.IGNORECASE)
@@ -38,8 +38,8 @@ def nanoseconds(text: str) -> int | None:
     """The length of time, to the nearest nanosecond, or None when ``text`` is not one.
 
     It is a bare number, which means seconds (``12.5``, ``1e-9``), or numbers with units, which
-    are added (``1m30s``, ``1.5 s``, ``2 min``): ns, us, ms, s, m or min, h. A sign counts for all
-    of it. More than 10**30 seconds give a number that is too large for every use.
+    are added (``1m30s``, ``1.5 s``, ``2 min``): ns, us, ms, s, m or min, h. A sign applies to
+    the sum. More than 10**30 seconds give a number that is too large for every use.
     """
     match = _TIME.fullmatch(text)
     if match is None:
@@ -62,13 +62,13 @@ def scaled(number: Decimal, unit: int) -> int:
 
 
 def size(text: str) -> int | None:
-    """Bytes, or None when it is no size; a bare number means bytes."""
+    """Bytes, or None when ``text`` is not a size; a bare number means bytes."""
     match = _SIZE.fullmatch(text)
     return int(float(match[1]) * (1 << _SIZES[match[2].lower()])) if match else None
 
 
 def time_text(ns: int) -> str:
-    """A length of time, exactly, as it is read best: ``2m``, ``1.5s``, ``250ms``, ``-3s``."""
+    """A length of time, exact, in its most readable form: ``2m``, ``1.5s``, ``250ms``, ``-3s``."""
     if ns < 0:
         return f"-{time_text(-ns)}"
     for unit in ("h", "m", "s", "ms", "us"):
@@ -81,7 +81,7 @@ def time_text(ns: int) -> str:
 
 
 def size_text(size: int) -> str:
-    """A size in the largest unit of which it is a multiple: ``4k``, ``100``."""
+    """A size in the largest unit that divides it: ``4k``, ``100``."""
     for unit in ("t", "g", "m", "k"):
         if size and size % (1 << _SIZES[unit]) == 0:
             return f"{size >> _SIZES[unit]}{unit}"

@@ -100,7 +100,7 @@ def test_a_time_means_the_same_everywhere(
     written: str, ns: int, place: Callable[[str, Path], int], tmp_path: Path
 ) -> None:
     if ns < LEAST.get(place, 0):
-        with pytest.raises(BranchpointError, match=r"at least|at most every"):
+        with pytest.raises(BranchpointError, match="at least"):
             place(written, tmp_path)
     else:
         assert place(written, tmp_path) == ns
@@ -118,7 +118,8 @@ def test_what_is_no_time_is_none_anywhere(
 
 @pytest.mark.parametrize("place", [command_line, service, settings, noise, faults])
 def test_what_lasts_is_not_below_zero(place: Callable[[str, Path], int], tmp_path: Path) -> None:
-    with pytest.raises((BranchpointError, click.UsageError), match=r"below zero|greater than 0"):
+    negative = r"negative|below zero|greater than 0"
+    with pytest.raises((BranchpointError, click.UsageError), match=negative):
         place("-1m30s", tmp_path)
 
 

@@ -1,1 +1,1 @@
-"""What happened: events, questions about them, how they are listed and kept."""
+"""Events: queries on them, how they are listed, how they are stored."""

@@ -1,8 +1,8 @@
 """What happened in the machine: output lines and life-cycle events, with their instants.
 
-Events are kept in columns, so that a million of them can be filtered while someone waits. The
-owner of a timeline appends to an :class:`EventLog`; users hold :class:`EventSet`: lazy,
-unchanging, to be filtered and combined.
+Events are kept in columns, so that a million of them can be filtered quickly. The owner of a
+timeline appends to an :class:`EventLog`; users have an :class:`EventSet`, which is lazy and
+immutable and can be filtered and combined.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     at: int
     """Absolute ns: since the machine was switched on."""
     source: str
-    """Who tells: "container", "process", "kernel", "agent" for lines, "life" of containers,
-    "fault", "machine"."""
+    """Where it comes from: "container", "process", "kernel" or "agent" for lines; "life" for the
+    life cycle of containers; "fault"; "machine"."""
     container: str = ""
     stream: str = ""
     """"out" or "err" for lines, "sdk" for what a program told the tester."""
@@ -68,7 +68,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
         return (self.at - self.origin) / SECOND
 
     def number(self, field: str) -> int:
-        """The whole number in a field; 0 when there is none: a stranger may have written it."""
+        """The whole number in a field; 0 when it is not one (fields are untrusted)."""
         return whole(self.fields.get(field, "")) or 0
 
     def alone(self) -> Columns:
@@ -85,7 +85,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Names:
-    """Strings that occur again and again, as small numbers. Only ever grows, so it is shared."""
+    """Small numbers for strings that occur often. It only grows, so it can be shared."""
 
     def __init__(self) -> None:
         self.known: list[str] = []
@@ -108,7 +108,7 @@ class Names:
 class Columns:
     """The events of one timeline up to some point; never changes.
 
-    ``texts`` and ``fields`` may hold more than belongs here: a log that went on shares them.
+    ``texts`` and ``fields`` may contain later events too: they are shared with the growing log.
     """
 
     at: NDArray[np.int64]
@@ -139,10 +139,10 @@ class Columns:
 
 
 class EventLog:
-    """The growing list of a timeline's events, in the order of time."""
+    """The growing list of a timeline's events, ordered by time."""
 
     def __init__(self, start: Columns | None = None) -> None:
-        """Goes on from ``start``, sharing its memory until the first event is added."""
+        """Continue from ``start``; its memory is shared until the first event is added."""
         self._length = 0
         self._at = np.empty(0, np.int64)
         self._codes = np.empty((4, 0), np.int32)
@@ -164,11 +164,11 @@ class EventLog:
         return int(self.columns().at[-1]) if self._length else 0
 
     def append(self, event: Event) -> None:
-        """Add one event, which must not be earlier than the last one."""
+        """Add one event; ValueError when it is earlier than the last one."""
         self.extend([event])
 
     def extend(self, events: Iterable[Event]) -> None:
-        """Add events, in the order of time."""
+        """Add events; ValueError when one is earlier than the one before it."""
         new = list(events)
         if not new:
             return
@@ -188,7 +188,7 @@ class EventLog:
         self._columns = None
 
     def extend_columns(self, more: Columns) -> None:
-        """Add all events of ``more``, which begins no earlier than this log ends."""
+        """Add all events of ``more``; ValueError when it begins before this log ends."""
         count = len(more)
         if not count:
             return
@@ -217,7 +217,7 @@ class EventLog:
         return self._columns
 
     def fork(self, until: int) -> EventLog:
-        """A log that begins with the events of this one up to ``until`` (absolute ns, included)."""
+        """A new log that begins with this one's events up to ``until`` (absolute ns, included)."""
         whole = self.columns()
         return EventLog(cut(whole, 0, int(np.searchsorted(whole.at, until, "right"))))
 
@@ -250,10 +250,13 @@ def cut(columns: Columns, start: int, end: int) -> Columns:
 
 
 class EventSet:
-    """Some events of one timeline, in the order of time. Lazy: nothing is looked at before use.
+    """Some events of one timeline, ordered by time. Lazy: nothing is searched before it is used.
 
-    Unchanging; every method that narrows or combines gives a new set. Times are virtual seconds,
+    Immutable: every method that narrows or combines returns a new set. Times are virtual seconds,
     a Time, or anything with an instant: an event, a moment, a branch (then: its end).
+
+    :raises BranchpointError: from any method, for an invalid query or one of another timeline.
+    :raises TimeError: from any method, for what is not an instant or a length of time.
     """
 
     def __init__(
@@ -265,8 +268,8 @@ class EventSet:
         moment_of: Callable[[int], Any] | None = None,
         history: Any = None,
     ) -> None:
-        """``origin`` is the absolute ns of vtime 0; ``moment_of`` makes a moment of absolute ns;
-        ``history`` is the timeline that they come from, which may go on.
+        """``origin`` is the absolute ns of vtime 0; ``moment_of`` makes a moment from absolute
+        ns; ``history`` is the timeline of the events, which may go on.
         """
         self.columns = columns
         self.query = query or Everything()
@@ -276,7 +279,7 @@ class EventSet:
 
     @cached_property
     def positions(self) -> Positions:
-        """Where the events of this set lie in the columns."""
+        """The positions of this set's events in the columns."""
         return self.query.all(self.columns)
 
     # Narrowing
@@ -295,10 +298,10 @@ class EventSet:
         end: Instant | None = None,
         **fields: Any,
     ) -> EventSet:
-        """The events for which all of this holds.
+        """The events for which all of these conditions hold.
 
         ``container``, ``stream``, ``type`` and ``source`` are names or patterns such as
-        ``"standby.*"``, or several of which one has to fit; ``text`` is a part of the text,
+        ``"standby.*"``, or several of them (one must match); ``text`` is a part of the text,
         ``regex`` is searched in it; ``start`` and ``end`` are instants, both included; any other
         keyword is the value of a field: ``code=1``.
         """
@@ -370,7 +373,7 @@ class EventSet:
         return self._with(~self.query)
 
     def on(self, columns: Columns) -> EventSet:
-        """The same question, asked of another timeline or of a later state of this one."""
+        """The same query on another timeline, or on a later state of this one."""
         return EventSet(
             columns, self.query, origin=self.origin, moment_of=self.moment_of, history=self.history
         )
@@ -397,13 +400,13 @@ class EventSet:
             raise TypeError(f"{other!r} is not a set of events")
         if other.columns.texts is not self.columns.texts:
             raise BranchpointError(
-                "these two sets of events are of different timelines",
-                "ask one timeline both questions: a.on(b.columns) | b",
+                "these two sets of events belong to different timelines",
+                "ask both queries on one timeline: a.on(b.columns) | b",
             )
         return other.query
 
     def _instant(self, given: Instant | None) -> int | None:
-        """Absolute ns of an instant as users name it."""
+        """Absolute ns of an instant as users give it."""
         if given is None or isinstance(given, Event):
             return given.at if given is not None else None
         for owner in (given, getattr(given, "end", None)):
@@ -448,7 +451,7 @@ class EventSet:
         return [function(event) for event in self]
 
     def moments(self) -> list[Any]:
-        """The moment of each event."""
+        """The moment of each event; BranchpointError when they belong to no recording."""
         if self.moment_of is None:
             raise BranchpointError("these events belong to no recording, so they have no moments")
         return [self.moment_of(at) for at in self.columns.at[self.positions].tolist()]
@@ -457,7 +460,7 @@ class EventSet:
         """A DataFrame: vtime (seconds), source, container, stream, text, type and fields.
 
         ``fields`` holds the fields of each event as a dict; those named here also get a column of
-        their own, empty where an event has no such field.
+        their own, empty where an event has no such field; its name must not be one of the above.
         """
         import pandas as pd
 
@@ -476,16 +479,16 @@ class EventSet:
         }
         for name in fields:
             if name in data:
-                raise BranchpointError(f"there is a column {name!r} already")
+                raise BranchpointError(f"there is already a column {name!r}")
             data[name] = [row.get(name, "") for row in table]
         return pd.DataFrame(data)
 
     def explore(self, **filters: Any) -> Any:
-        """The log explorer, for a notebook: these events as a table to scroll and search in.
+        """The log explorer, for a notebook: these events as a table to scroll and search.
 
-        Any row gives its moment (``view.moment``). ``filters`` are what it shows at first, as in
-        its ``filter`` method: ``text``, ``regex``, ``container``, ``stream``, ``type``, ``start``,
-        ``end``, ``preceded_by``, ...
+        A chosen row gives its moment (``view.moment``). ``filters`` select what is shown first, as
+        its ``filter`` method does: ``text``, ``regex``, ``container``, ``stream``, ``type``,
+        ``start``, ``end``, ``preceded_by``, ...
         """
         return showing.show("log", self, **filters)
 

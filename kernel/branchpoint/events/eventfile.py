@@ -1,7 +1,7 @@
 """Events on disk: compressed blocks of columns in ``events/NNNNNN.log`` (see :mod:`frames`).
 
-Blocks are numbered from 0. When one is damaged, the instants of its neighbours say what is lost:
-a :class:`Gap`, which a replay can fill by writing the block of that number again.
+Blocks are numbered from 0. When one is damaged, the instants of its neighbours bound what is lost:
+a :class:`Gap`. A replay can fill it by writing the block of that number again.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from branchpoint.store.frames import Damage, Frame, FrameFiles
 BLOCK_EVENTS = 16_384
 BLOCK_TEXT = 1 << 20  # characters of text after which a block is written
 _MOST_TEXT = 12 << 20  # characters of text that a block may have: at most 48 MiB
-_BLOCK_LIMIT = 64 << 20  # bytes of one block, uncompressed: more is refused before it is unpacked
-_LIMIT = 4 << 30  # bytes of all blocks, uncompressed: a few kilobytes on disk can claim that
+_BLOCK_LIMIT = 64 << 20  # bytes of one block, uncompressed; checked before unpacking
+_LIMIT = 4 << 30  # bytes of all blocks, uncompressed: few kilobytes on disk can unpack to more
 _FILE_LIMIT = 64 << 20  # bytes in one file
 _LEVEL = 3  # of zstd
 _NUMBERS = 1 << 40  # block numbers beyond this are refused
-# Block number, how many more numbers it stands for, first and last instant (ns), events.
+# Block number, how many following numbers it also covers, first and last instant (ns), events.
 _HEAD = struct.Struct("<QQqqI")
 
 
 class Gap(NamedTuple):
-    """Events that were recorded and cannot be read; instants in absolute ns, both included."""
+    """Events that were recorded but cannot be read; instants in absolute ns, both included."""
 
     first_block: int
     last_block: int
@@ -80,7 +80,10 @@ def _pack(columns: Columns) -> bytes:
 
 
 def _unpack(data: bytes, count: int, first: int, last: int) -> Columns:
-    """ValueError when the block is not what :func:`_pack` makes of ``count`` events."""
+    """Undo :func:`_pack`.
+
+    :raises ValueError: when the block is not what ``_pack`` makes of ``count`` events.
+    """
     block: _Block = decoding.from_msgpack(data, _Block)
     names = Names()
     for name in block.names:
@@ -108,12 +111,12 @@ def _unpack(data: bytes, count: int, first: int, last: int) -> Columns:
 
 
 def _length(event: Event) -> int:
-    """Characters of its texts."""
+    """Number of characters in its texts."""
     return len(event.text) + sum(len(k) + len(v) for k, v in event.fields.items())
 
 
 def _blocks(events: list[Event], most: int) -> Iterator[list[Event]]:
-    """The events in pieces of at most BLOCK_EVENTS, and of about ``most`` characters."""
+    """The events in blocks of at most BLOCK_EVENTS events and about ``most`` characters."""
     block: list[Event] = []
     length = 0
     for event in events:
@@ -128,7 +131,7 @@ def _blocks(events: list[Event], most: int) -> Iterator[list[Event]]:
 
 
 class EventFile:
-    """The events of one recording; gathers what is added and writes it block by block."""
+    """The events of one recording; collects what is added and writes it block by block."""
 
     def __init__(self, directory: int | None, name: str = "events", *, write: bool) -> None:
         self._files = FrameFiles(
@@ -155,15 +158,18 @@ class EventFile:
 
     @property
     def damage(self) -> list[str]:
-        """What was found broken so far, in words."""
+        """What was found damaged so far, as messages."""
         return self._files.damage
 
     def close(self) -> None:
-        """Let go of the files; what was not flushed is lost."""
+        """Close the files; what was not flushed is lost."""
         self._files.close()
 
     def add(self, events: Iterable[Event]) -> None:
-        """Take events, which must follow all earlier ones in time; see :meth:`flush`."""
+        """Add events, which must be later than all earlier ones; see :meth:`flush`.
+
+        :raises RecordingError: when they cannot be written.
+        """
         new = list(events)
         self._waiting += new
         self._waiting_text += sum(map(_length, new))
@@ -171,7 +177,10 @@ class EventFile:
             self.flush()
 
     def flush(self) -> None:
-        """Write what was taken and is not in a file yet."""
+        """Write the events that are not in a file yet.
+
+        :raises RecordingError: when they cannot be written.
+        """
         for block in _blocks(list(self._waiting), BLOCK_TEXT):
             self._write(self.count, 0, block)
             self.count += 1
@@ -179,12 +188,19 @@ class EventFile:
         self._waiting_text = 0
 
     def sync(self) -> None:
-        """Flush, and wait until it is on the disk."""
+        """Flush, and wait until the events are on the disk.
+
+        :raises RecordingError: when they cannot be written.
+        """
         self.flush()
         self._files.sync()
 
     def fill(self, gap: Gap, events: Iterable[Event]) -> None:
-        """Put events that a replay recreated where others were lost."""
+        """Fill a gap with events that a replay recreated.
+
+        :raises RecordingError: when they cannot be written.
+        :raises ValueError: when they need more blocks than the gap has.
+        """
         blocks = list(_blocks(list(events), _MOST_TEXT)) or [[]]
         if len(blocks) > gap.last_block - gap.first_block + 1:
             raise ValueError("more events than there were in the gap")
@@ -214,7 +230,7 @@ class EventFile:
         reached, last = 0, 0  # the next block's number, and the latest instant so far
         for number in sorted(self._blocks):
             frame = self._blocks[number]
-            if number < reached:  # lies in a stretch that a replay has filled
+            if number < reached:  # a replay has filled this place
                 continue
             try:
                 columns, size = self._read(frame, last, room)
@@ -240,7 +256,7 @@ class EventFile:
         try:
             size = decoding.unpacked_size(body)
             if count > BLOCK_EVENTS or (count and first < earliest):
-                raise ValueError("it is not a block of events")
+                raise ValueError("it is not a valid block of events")
             if size > room:
                 raise ValueError(f"events of more than {_LIMIT >> 30} GiB are not read")
             data = decoding.unpacked(body, _BLOCK_LIMIT)

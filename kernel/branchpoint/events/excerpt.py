@@ -1,6 +1,6 @@
-"""Output as a notebook shows it: repeated lines as one, and of what is long, its head and its tail.
+"""Output as a notebook prints it: repeated lines as one; of long output, only beginning and end.
 
-All of it stays with the process that wrote it; this is only what is printed.
+This is only for printing; the process object keeps all of its output.
 """
 
 from __future__ import annotations
@@ -9,19 +9,20 @@ import re
 from itertools import groupby
 
 LINES = 120
-"""Lines of a text that are shown."""
+"""Lines of a text that are shown at most."""
 CHARACTERS = 20_000
-"""Characters that are shown, about."""
-_TAIL = 3  # one line in so many is of the end
-_WIDE = 4000  # characters of one line, where not all of the text is shown
-_REPEATS = 3  # the same lines that are shown as one
-_OFFSET = re.compile(r"^\s*(?:0x)?[0-9a-f]{4,16}:?\s+(?=(?:[0-9a-f]{2,8}\s+){4})")  # of a dump
+"""Characters that are shown at most, about."""
+_TAIL = 3  # one in so many lines is from the end
+_WIDE = 4000  # characters of one line, when the text is shortened
+_REPEATS = 3  # so many equal lines in a row are shown as one
+_OFFSET = re.compile(r"^\s*(?:0x)?[0-9a-f]{4,16}:?\s+(?=(?:[0-9a-f]{2,8}\s+){4})")  # in a dump
 
 
 def excerpt(text: str, where: str = "the process's .output") -> str:
-    """``text`` with at most LINES lines and about CHARACTERS characters: the same line again and
-    again is there once, followed by how often, and lines from the middle are left out, with a word
-    on ``where`` they are. Lines of a dump are the same when they differ in their offset only.
+    """``text`` with at most LINES lines and about CHARACTERS characters.
+
+    Equal lines in a row are shown once, with their number. Lines in the middle are left out; a note
+    says ``where`` they are. Lines of a dump count as equal when only their offsets differ.
     """
     end = "\n" if text.endswith("\n") else ""
     lines = _folded(text.removesuffix("\n").split("\n"))
@@ -36,7 +37,7 @@ def excerpt(text: str, where: str = "the process's .output") -> str:
 
 
 def _folded(lines: list[str]) -> list[str]:
-    """The lines, those that are said several times in a row once, and how often."""
+    """The lines; equal ones in a row only once, with their number."""
     found: list[str] = []
     for _, group in groupby(lines, lambda line: _OFFSET.sub("", line, count=1)):
         same = list(group)
@@ -45,7 +46,7 @@ def _folded(lines: list[str]) -> list[str]:
 
 
 def _fitting(lines: list[str], most: int, characters: int) -> int:
-    """How many of the first lines are shown; one at least."""
+    """How many of the first lines are shown; at least one."""
     count = 0
     for line in lines[:most]:
         characters -= len(line) + 1

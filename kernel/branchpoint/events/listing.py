@@ -1,7 +1,7 @@
 """Short tables of events, for a terminal and for a notebook.
 
-What a system under test wrote is shown, never obeyed: control characters, terminal sequences and
-characters that reorder text are made visible, and HTML is escaped.
+The output of a system under test is untrusted. Control characters and characters that reorder text
+are made visible, terminal sequences are removed, and HTML is escaped.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from branchpoint.events import tables
 if TYPE_CHECKING:
     from branchpoint.events.event import Event, EventSet
 
-_LOOKED = 5000  # events that are looked at, to find so many rows
-_ROWS = 18  # events in a table; a head line and a foot line come to it
+_LOOKED = 5000  # events that are read at most, to fill a table
+_ROWS = 18  # rows in a table, without its first and last line
 _WIDTH = 160  # characters of text in a row of a terminal
 _PAGE = 300  # ... and of a page, which breaks lines
 _NAME_WIDTH = 32
@@ -30,7 +30,7 @@ _UNSEEN = re.compile(
 
 
 def inert(text: str, width: int) -> str:
-    """At most ``width`` characters of ``text`` that are safe to show: no colours, no tricks."""
+    """At most ``width`` characters of ``text``, safe to show: without colours and control codes."""
     # Cut first: a line can be 64 KiB long, and most of it is not shown.
     cut = _TERMINAL.sub("", text[: 4 * width])
     cut = _UNSEEN.sub(lambda found: found[0].encode("unicode_escape").decode(), cut)
@@ -38,7 +38,7 @@ def inert(text: str, width: int) -> str:
 
 
 def name(text: str, width: int) -> str:
-    """At most ``width`` characters of a name, the last ones: names differ at their ends."""
+    """The last ``width`` characters of a name, because names differ at their ends."""
     shown = inert(text[-4 * width :], 8 * width)
     is_cut = len(text) > 4 * width or len(shown) > width
     return f"…{shown[len(shown) - width + 1 :]}" if is_cut else shown
@@ -75,7 +75,7 @@ def _shown(events: EventSet, width: int) -> tuple[list[Row], str]:
 
 
 def _repeated(event: Event) -> object:
-    """What is the same in a line that is said again; of anything else, nothing is."""
+    """A value that is equal for repeated lines; other events are never equal."""
     if event.type != "log":
         return object()
     return event.source, event.container, event.stream, event.fields.get("id"), event.text
@@ -104,7 +104,7 @@ def html(events: EventSet) -> str:
 
 
 def _padded(rows: list[Row]) -> list[Row]:
-    """The rows with as many decimals in each vtime."""
+    """The rows, all vtimes with the same number of decimals."""
     decimals = max(len(at.partition(".")[2]) for at, *_ in rows)
     return [
         (at + "0" * (decimals - len(at.partition(".")[2])), who, what, text)

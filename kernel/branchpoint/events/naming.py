@@ -1,4 +1,4 @@
-"""Names that mean nothing in a system: a misspelt container is an error, not an empty answer."""
+"""Checks names in queries: a misspelt container is an error, not an empty result."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class _Named(Protocol):
 
 
 def check(question: Any, containers: Iterable[_Named]) -> None:
-    """Refuse a query, an event set or a failure that asks for a container that is not there.
+    """Refuse a query, an event set or a failure that asks for an unknown container.
 
-    :raises ContainerError: when none of the containers has such a name, or fits such a pattern.
+    :raises ContainerError: when no container has that name or matches that pattern.
     """
     known = list(dict.fromkeys(c.name for c in containers))
     for pattern in _patterns(question):
@@ -31,10 +31,10 @@ def check(question: Any, containers: Iterable[_Named]) -> None:
 
 
 def check_type(pattern: str, seen: Columns) -> None:
-    """Refuse a type of events that neither exists nor is among those ``seen``; "exit" is short
-    for "container.exit".
+    """Refuse an unknown type of events, unless it is among those ``seen``; "exit" is short for
+    "container.exit".
 
-    :raises BranchpointError: it names the most similar one.
+    :raises BranchpointError: when it is unknown; the hint has the most similar name.
     """
     there = [seen.names.known[code] for code in sorted(set(seen.type.tolist()))]
     known = list(dict.fromkeys([*TYPES, *there]))
@@ -46,7 +46,7 @@ def check_type(pattern: str, seen: Columns) -> None:
 
 
 def _patterns(question: Any) -> Iterator[str]:
-    """The containers that a question asks for; what it leaves out may have any name."""
+    """The containers that a query asks for; those that it excludes may have any name."""
     if isinstance(question, EventSet):
         yield from _patterns(question.query)
     elif isinstance(question, Where):

@@ -1,6 +1,6 @@
-"""Questions about events: which ones are meant, independent of the run they are asked of.
+"""Queries on events, independent of any recording.
 
-A :class:`Query` selects positions out of :class:`~branchpoint.events.event.Columns`. It holds
+A :class:`Query` selects positions in :class:`~branchpoint.events.event.Columns`. It contains
 no events itself, so the same query can watch a live branch, filter a recording and be written on
 a command line (:func:`parse_query`).
 """
@@ -28,26 +28,26 @@ Patterns = str | Iterable[str] | None
 
 
 class Query:
-    """A question about events. Combines with ``|``, ``&``, ``-`` and ``~``.
+    """A query on events. Combines with ``|``, ``&``, ``-`` and ``~``.
 
-    Calling it with one Event says whether that event, alone, is meant.
+    Call it with one Event to test whether that event, alone, matches.
     """
 
     def select(self, columns: Columns, among: Positions) -> Positions:
-        """Those of the positions ``among`` that are meant."""
+        """Those of the positions ``among`` whose events match."""
         raise NotImplementedError
 
     def all(self, columns: Columns) -> Positions:
-        """Every position that is meant."""
+        """The positions of all events that match."""
         return self.select(columns, np.arange(len(columns), dtype=np.intp))
 
     def first(self, columns: Columns, start: int = 0) -> int | None:
-        """The first position from ``start`` on that is meant, or None."""
+        """The first position from ``start`` on whose event matches, or None."""
         found = self.select(columns, np.arange(start, len(columns), dtype=np.intp))
         return int(found[0]) if len(found) else None
 
     def __call__(self, event: Event) -> bool:
-        # Asked for every event of thousands of futures, so the common questions answer directly.
+        # Called for every event of thousands of futures, so common queries have a faster version.
         return self.first(event.alone()) is not None
 
     def __or__(self, other: Query) -> Query:
@@ -116,7 +116,7 @@ class Between(Query):
     end: int | None = None
 
     def select(self, columns: Columns, among: Positions) -> Positions:
-        # Events lie in the order of time, so a stretch of time is a stretch of positions.
+        # Events are ordered by time, so a range of time is a range of positions.
         low = 0 if self.start is None else np.searchsorted(columns.at, self.start, "left")
         high = len(columns)
         if self.end is not None:
@@ -126,12 +126,14 @@ class Between(Query):
 
 @dataclass(frozen=True)
 class Where(Query):
-    """Events whose properties are as given; what is None does not matter.
+    """Events with the given properties; None means any.
 
     ``container``, ``type``, ``source`` and ``stream`` are patterns (``*``, ``?``, ``[...]``), or
-    several of which one has to fit. A container is also found by its service: ``"db"`` means
+    several patterns (one must match). A container is also found by its service: ``"db"`` means
     ``db.1``, ``db.2``, ... ``text`` is a part of the text, ``regex`` is searched in it. The keys
     of ``fields`` must be there with exactly these values.
+
+    :raises BranchpointError: for a bad pattern, text or regular expression.
     """
 
     container: Patterns = None
@@ -158,7 +160,7 @@ class Where(Query):
             except re.error as problem:
                 raise BranchpointError(
                     f"{self.regex!r} is not a regular expression: {problem}",
-                    "text=... looks for the characters as they stand",
+                    "text=... searches for exactly these characters",
                 ) from None
 
     def select(self, columns: Columns, among: Positions) -> Positions:
@@ -202,7 +204,9 @@ class Where(Query):
 
 
 def named(patterns: Any, is_container: bool) -> re.Pattern[str]:
-    """What matches the names that such patterns mean; a container's also by its service."""
+    """A regular expression for names that match one of the patterns; for a container, its service
+    matches too.
+    """
     return _compiled(patterns, is_container)
 
 
@@ -217,10 +221,10 @@ def _compiled(patterns: str | tuple[str, ...], is_container: bool) -> re.Pattern
 
 @dataclass(frozen=True)
 class Near(Query):
-    """Events of ``query`` that have (or, not ``wanted``, have not) one of ``other`` close by.
+    """Events of ``query`` with (if not ``wanted``: without) an event of ``other`` near them.
 
-    Close by is before the event (``before``) or after it, at most ``within`` ns away; None: at
-    any distance. No event is close to itself.
+    Near is before the event (``before``) or after it, at most ``within`` ns away; None: at any
+    distance. No event is near itself.
     """
 
     query: Query
@@ -260,7 +264,7 @@ class Part(Query):
 
 @dataclass(frozen=True)
 class Check(Query):
-    """Events of which a function of the user says so."""
+    """Events for which a function of the user returns true."""
 
     check: Callable[[Event], Any]
     origin: int
@@ -283,9 +287,11 @@ def parse_query(text: str) -> Query:
     ``exit:CONTAINER``          a container's first process ended
     ``log:CONTAINER:TEXT``      a line with TEXT in it
     ``event:TYPE[:CONTAINER]``  any other event
-    ``sdk:MESSAGE``             an SDK assertion that must hold and did not
+    ``sdk:MESSAGE``             an SDK assertion that was violated
 
     CONTAINER, TYPE and MESSAGE are patterns as in :class:`Where`.
+
+    :raises BranchpointError: when it is not of one of these forms.
     """
     kind, colon, rest = text.partition(":")
     if colon and rest:
@@ -307,7 +313,7 @@ def parse_query(text: str) -> Query:
 def violated(message: str = "*") -> Query:
     """SDK assertions (``always``, ``unreachable``) that were reached and did not hold.
 
-    ``message`` is a pattern for what they say.
+    ``message`` is a pattern for their message.
     """
     return _asserted(message, violated="1")
 

@@ -1,4 +1,4 @@
-"""Events out of what the guest's agent reports."""
+"""Makes events from the reports of the guest's agent."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ _SOURCES = {"container": "life", "setup": "life", "process": "process", "fault":
 
 
 END = "machine.end"
-"""The type of the event with which a machine ends that its guest has switched off, or the like."""
+"""The type of the last event of a machine that its guest has ended, for example switched off."""
 
 
 def end_of_machine(at: int, why: str, origin: int) -> Event:
-    """The event for a guest that ended its machine at ``at`` (absolute ns), and why, in words."""
+    """The event for a guest that ended its machine at ``at`` (absolute ns); ``why`` is its text."""
     return Event(at=at, source="machine", type=END, text=why, origin=origin)
 
 
 def from_guest(record: wire.Line | wire.Event, origin: int = 0) -> Event:
-    """The event for what the guest's agent reported; ``origin`` is the absolute ns of vtime 0.
+    """The event for a report of the guest's agent; ``origin`` is the absolute ns of vtime 0.
 
     Bytes of a line that are not UTF-8 become ``\\xNN``, so that every text can be stored and
     printed. Lines and events of a process have the number of its command in the field ``id``.

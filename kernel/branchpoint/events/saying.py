@@ -1,4 +1,4 @@
-"""What people read of the events in the lives of containers and processes."""
+"""Readable texts for starts, ends and restarts of containers and processes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from branchpoint.decoding import whole
 
 
 def said(type: str, fields: Mapping[str, str]) -> str:
-    """The text of such an event: "exited with 1, on its own"; of others their fields, as told."""
+    """The text of such an event: "exited with 1, on its own"; for other events, their fields."""
     if type in ("container.exit", "process.exit") and "code" in fields:
         return _exit(fields)
     if type in ("container.start", "process.start") and set(fields) - {"id"} == {"pid"}:

@@ -1,6 +1,7 @@
-"""What programs tell the tester through an Antithesis SDK: assertions, events, set-up.
+"""What programs report through an Antithesis SDK: assertions, events, set-up.
 
-The SDKs write one JSON object a line; a container's arrive here as lines of the stream ``sdk``.
+The SDKs write one JSON object a line; those of containers arrive here as lines of the stream
+``sdk``.
 
 ==============  ====================================================================
 type            fields
@@ -10,7 +11,7 @@ type            fields
                 unreachable), ``hit``, ``condition``, ``violated`` (1 or 0), ``location``,
                 ``details``
 ``sdk.event``   ``name``, ``details``
-``sdk.info``    the same, of what an SDK says of itself
+``sdk.info``    the same, for what an SDK says about itself
 ==============  ====================================================================
 
 ``details`` is JSON, cut off after :data:`LONGEST` characters.
@@ -26,7 +27,7 @@ from branchpoint.decoding import Malformed, from_json
 
 STREAM = "sdk"
 LONGEST = 8192
-"""Characters of a text that is kept of an event."""
+"""Characters of one text that are kept."""
 _OWN = "antithesis_"
 _KINDS = {
     ("always", True): "always",
@@ -36,12 +37,12 @@ _KINDS = {
     ("reachability", True): "reachable",
     ("reachability", False): "unreachable",
 }
-"""By the type of an assertion, and whether it must be reached."""
+"""Kinds, by the type of an assertion and whether it must be reached."""
 _MUST_HOLD = ("always", "always_or_unreachable", "unreachable")
 
 
 def read(line: bytes) -> tuple[str, str, dict[str, str]] | None:
-    """Type, text and fields of the event that a line stands for; None when it is something else."""
+    """Type, text and fields of the event in a line; None when the line is not an SDK's."""
     try:
         given = from_json(line, Any)
     except Malformed:

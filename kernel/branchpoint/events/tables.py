@@ -1,4 +1,4 @@
-"""Small tables and pictures for notebooks: without script or style sheet, nothing can act."""
+"""Small tables and pictures for notebooks, without scripts or style sheets, so they are safe."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ _VERBATIM = " style='white-space:pre-wrap'"
 
 
 def html(titles: Sequence[str], rows: Iterable[Sequence[str]], *, verbatim: str = "") -> str:
-    """A table of texts; the column titled ``verbatim`` keeps its blanks, in letters of
-    one width; long lines are broken."""
+    """A table of texts. The column titled ``verbatim`` keeps its blanks and has a fixed-width
+    font; its long lines are wrapped."""
     head = "".join(f"<th{_LEFT}>{escape(title)}</th>" for title in titles)
     body = "".join(
         "<tr>"
@@ -32,7 +32,7 @@ def _cell(text: str, verbatim: bool) -> str:
 
 
 def image(png: bytes, words: str, width: int) -> str:
-    """A picture, ``width`` pixels wide, and the words for who does not see it."""
+    """A picture, ``width`` pixels wide; ``words`` describe it for those who cannot see it."""
     data = b64encode(png).decode()
     return f'<img alt="{escape(words)}" width="{width}" src="data:image/png;base64,{data}">'
 

@@ -1,7 +1,7 @@
-"""The types of events that there are: who says them, what they mean, how they are marked.
+"""All types of events: who reports them, what they mean, how they are marked.
 
-All others draw from here: which names are known, completion, marks in pictures and in the panel.
-A test holds the agent's own words, and the names in the extension, against this table.
+Other modules read this table: for known names, completion, marks in pictures and in the panel.
+A test compares it with the names in the agent and in the extension.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 Sign = Literal["exit", "violation", "fault", "restart", "pause", "start", "health", "other"]
-"""What a mark in a picture looks like; what matters most comes first."""
+"""What a mark in a picture looks like; the most important comes first."""
 
 
 class Type(NamedTuple):
@@ -17,11 +17,11 @@ class Type(NamedTuple):
 
     name: str
     said_by: Literal["agent", "host", "both"]
-    """The agent in the guest, or what reads it on the host (a log's lines, an SDK's assertions)."""
+    """The agent in the guest, or the host, which reads the agent's output (lines, assertions)."""
     meaning: str
     sign: Sign = "other"
     word: str = ""
-    """What it is called where there is little room; "": it is not listed there."""
+    """A short name where there is little room; "" when it is not listed there."""
 
 
 TYPES = {
@@ -34,21 +34,21 @@ TYPES = {
         Type("container.restart", "agent", "Its restart policy starts it again.", "restart"),
         Type("container.oom", "agent", "The kernel killed processes in it, out of memory.",
              "exit", "out of memory"),
-        Type("container.health", "agent", "Its health check says otherwise than before.", "health"),
-        Type("container.pause", "agent", "All its processes stand still.", "pause"),
-        Type("container.unpause", "agent", "They go on.", "pause"),
+        Type("container.health", "agent", "The result of its health check changed.", "health"),
+        Type("container.pause", "agent", "All its processes are paused.", "pause"),
+        Type("container.unpause", "agent", "Its processes go on.", "pause"),
         Type("fault.start", "agent", "A fault begins.", "fault", "fault"),
         Type("fault.end", "agent", "It is over, or was healed.", "fault", "fault ends"),
-        Type("process.start", "agent", "A command that somebody asked for began."),
+        Type("process.start", "agent", "A command of the user began."),
         Type("process.exit", "agent", "It ended."),
-        Type("process.cut", "host", "It wrote so much that the rest is not kept line by line."),
+        Type("process.cut", "host", "It wrote too much: the rest is not kept line by line."),
         Type("file.written", "agent", "A file that was put into a branch is there."),
-        Type("sdk.setup", "host", "A program says, by an SDK, that it is ready."),
+        Type("sdk.setup", "host", "A program says through an SDK that it is ready."),
         Type("sdk.assert", "host", "An assertion of an SDK held, or was violated."),
-        Type("sdk.event", "host", "A program tells something by an SDK."),
-        Type("sdk.info", "host", "What an SDK says of itself."),
-        Type("clock.read", "agent", "What the guest's wall clock shows, for a capture."),
-        Type("error", "both", "Something that was asked for could not be done."),
+        Type("sdk.event", "host", "A program reports something through an SDK."),
+        Type("sdk.info", "host", "What an SDK says about itself."),
+        Type("clock.read", "agent", "The time of the guest's wall clock, for a capture."),
+        Type("error", "both", "Something the user asked for could not be done."),
         Type("machine.end", "host", "The machine ended: off, reset, suspended, or a panic."),
         Type("agent.ready", "agent", "The agent has begun; long before virtual time 0."),
     )
@@ -57,7 +57,7 @@ TYPES = {
 
 
 def sign(name: str) -> Sign:
-    """What a mark of such an event looks like; other programs' recordings may have other types."""
+    """The mark of an event of this type; recordings of other versions may have unknown types."""
     if name in TYPES:
         return TYPES[name].sign
     return "fault" if name.startswith("fault.") else "other"

@@ -1,1 +1,1 @@
-"""What can go wrong, as actions of the guest, and the plan by which its injector draws it."""
+"""Faults: their actions in the guest, and the plan from which its injector draws them."""

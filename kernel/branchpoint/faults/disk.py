@@ -1,7 +1,7 @@
 """Faults of a container's disks, as shell scripts of the guest.
 
 Its disks are file systems in memory: its writable layer and the volumes that it may write to. They
-cannot be slow by themselves, so what a container asks of them is delayed on the way.
+are never slow by themselves, so the container's system calls on them are delayed.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ DELAYED = (
     "truncate,ftruncate,fallocate,rename,renameat,renameat2,link,linkat,unlink,unlinkat,"
     "mkdir,mkdirat,rmdir,getdents64"
 )
-"""System calls that wait for a disk and are about files only; read and write are also about pipes
-and sockets."""
+"""System calls that wait for a disk and work on files only; read and write also work on pipes and
+sockets."""
 
 
 def fill(disks: Iterable[str], left: str) -> str:
-    """Begin to have no space on disks but ``left`` bytes, by making them as small as their content.
+    """Begin: leave only ``left`` free bytes on disks, by shrinking them to their content.
 
-    Nothing is written, which would cost memory. What a container removes can be used again. An
-    empty disk keeps one block, as a size of 0 would mean that there is no limit.
+    Nothing is written, as that would cost memory. Space that a container frees can be used again.
+    An empty disk keeps one block, because a size of 0 would mean no limit.
     """
     return f"""\
 {_disks()}\
@@ -42,7 +42,7 @@ done
 
 
 def unfill(disks: Iterable[str]) -> str:
-    """End it."""
+    """End what :func:`fill` began."""
     return f"""\
 {_disks()}\
 for m in {" ".join(disks)}; do
@@ -63,7 +63,7 @@ def _disks() -> str:
 
 
 def slow(name: str, delay: str) -> str:
-    """Begin to delay (µs) each of :data:`DELAYED` in a container's processes and their children."""
+    """Begin: delay each of :data:`DELAYED` (µs) in a container's processes and their children."""
     return f"""\
 {LOCKED}\
 s={STATE}/slow.{{id}}

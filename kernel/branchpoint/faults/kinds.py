@@ -14,7 +14,7 @@ from typing import Literal, Protocol
 from branchpoint.faults import disk, limits, network
 
 GUEST = "(guest)"
-"""The label of the machine itself, for faults that hit no single container; none is called so."""
+"""The label of the machine itself, for faults that hit no single container; no container has it."""
 FOREVER = 1 << 61
 """Length in ns of a fault that lasts until it is healed."""
 
@@ -45,7 +45,7 @@ class ContainerLike(Protocol):
 
 @dataclass(frozen=True)
 class Parameter:
-    """How strong a fault is: ``low`` to ``high`` unless said, ``least`` to ``most`` at all."""
+    """How strong a fault is: ``low`` to ``high`` by default, ``least`` to ``most`` are allowed."""
 
     name: str
     unit: Unit
@@ -69,9 +69,9 @@ class Target:
 class Kind:
     """A kind of fault.
 
-    ``every`` is the mean time between two, ``shortest`` and ``longest`` how long one lasts (ns)
-    unless said; ``lasts``: whether it must end, may end, or is over at once. ``aim`` makes the
-    target of a label.
+    ``every`` is the default mean time between two (ns), ``shortest`` and ``longest`` the default
+    bounds of how long one lasts (ns). ``lasts``: it must end, it may end, or it never lasts (it is
+    over at once). ``aim`` makes the target for a label.
     """
 
     name: str
@@ -85,7 +85,7 @@ class Kind:
     longest: int = 10 * 10**9
 
     def labels(self, containers: Iterable[ContainerLike]) -> list[str]:
-        """What it may hit in a system, if nothing is said."""
+        """What it may hit in a system by default."""
         if self.hits == "guest":
             return [GUEST]
         linked = self.hits in ("links", "groups")
@@ -124,7 +124,7 @@ def _loss(label: str, containers: Sequence[ContainerLike]) -> Target:
 
 
 def groups(label: str) -> tuple[list[str], list[str]]:
-    """The names on both sides of a partition ``a,b|c``; the second is empty for all others."""
+    """The names on both sides of a partition ``a,b|c``; an empty second list means all others."""
     ours, _, theirs = label.partition("|")
     return ours.split(","), theirs.split(",") if theirs else []
 
@@ -192,24 +192,24 @@ KINDS = {
         ),
         Kind(
             "latency",
-            "Packets to a container arrive late, so all that it asks and answers takes longer.",
+            "Packets to a container arrive late, so its requests and its answers take longer.",
             "links",
             _shape(delay="{delay}", jitter="{jitter}"),
             (
                 _time("delay", 10 * _MS, 500 * _MS, "by how much packets are late"),
-                _time("jitter", 0, 50 * _MS, "more or less, for each packet; may reorder them"),
+                _time("jitter", 0, 50 * _MS, "random variation of it; may reorder packets"),
             ),
         ),
         Kind(
             "loss",
-            "Packets to and from a container are lost now and then.",
+            "Some packets to and from a container are lost.",
             "links",
             _loss,
             (_share(1, 30, 100, "how many of them, each way"),),
         ),
         Kind(
             "duplicate",
-            "Packets to a container arrive twice now and then.",
+            "Some packets to a container arrive twice.",
             "links",
             _shape(duplicate="{share}"),
             (_share(1, 30, 100, "how many of them"),),
@@ -222,7 +222,8 @@ KINDS = {
             (
                 _share(5, 50, 100, "how many of them overtake"),
                 Parameter(
-                    "delay", "us", 5 * _MS, 50 * _MS, 1, 3600 * 1000 * _MS, "of all the others"
+                    "delay", "us", 5 * _MS, 50 * _MS, 1, 3600 * 1000 * _MS,
+                    "by how much all others are late",
                 ),
             ),
         ),
@@ -243,13 +244,13 @@ KINDS = {
         ),
         Kind(
             "stop",
-            "A container is stopped (it may end in order) and starts again at the end.",
+            "A container is stopped (it can shut down cleanly) and starts again at the end.",
             "containers",
             _verb("stop {0}", "start {0}"),
         ),
         Kind(
             "restart",
-            "A container is stopped (it may end in order) and starts again at once.",
+            "A container is stopped (it can shut down cleanly) and starts again at once.",
             "containers",
             _verb("restart {0}"),
             lasts="never",
@@ -258,16 +259,16 @@ KINDS = {
         ),
         Kind(
             "freeze",
-            "All processes of a container stand still, and then go on as if nothing had been.",
+            "All processes of a container are paused, and then go on as if nothing had happened.",
             "containers",
             _verb("pause {0}", "unpause {0}"),
         ),
         Kind(
             "throttle",
-            "A container gets a small share of the processor only.",
+            "A container gets only a small share of the processor.",
             "containers",
             _throttle,
-            (_share(2, 20, 100, "of the one processor, in periods of 100 ms"),),
+            (_share(2, 20, 100, "how much of the one processor it gets, in periods of 100 ms"),),
         ),
         Kind(
             "clock",
@@ -277,38 +278,38 @@ KINDS = {
             (
                 Parameter(
                     "step", "ns", -60 * _SECOND, 60 * _SECOND, -24 * 365 * _HOUR, 24 * 365 * _HOUR,
-                    "how far ahead, or back when below zero",
+                    "how far: ahead, or back when negative",
                 ),
             ),
             lasts="may",
         ),
         Kind(
             "disk_full",
-            "There is no space left on what a container can write to.",
+            "There is no space left on the disks that a container can write to.",
             "containers",
             _disk_full,
-            (Parameter("left", "bytes", 0, 0, 0, 1 << 40, "bytes that are left"),),
+            (Parameter("left", "bytes", 0, 0, 0, 1 << 40, "how many bytes are left"),),
         ),
         Kind(
             "slow_disk",
-            "A container waits for each operation on its files.",
+            "Each operation of a container on its files is delayed.",
             "containers",
             _slow_disk,
-            (_time("delay", 5 * _MS, 100 * _MS, "how long"),),
+            (_time("delay", 5 * _MS, 100 * _MS, "by how much each operation is delayed"),),
         ),
         Kind(
             "cpu",
-            "Something else keeps the processor busy, and all containers are slower.",
+            "Something else keeps the processor busy, so all containers are slower.",
             "guest",
             _cpu,
-            (_share(50, 95, 99, "of the processor that it takes when containers want all of it"),),
+            (_share(50, 95, 99, "how much of it, when containers want all of it"),),
         ),
         Kind(
             "memory",
-            "A container may use less memory than it does; it waits while some is reclaimed.",
+            "A container may use less memory than it has in use; it waits while some is reclaimed.",
             "containers",
             _memory,
-            (_share(60, 95, 100, "of what it uses at the begin that it may go on using"),),
+            (_share(60, 95, 100, "how much of the memory in use at the beginning it may keep"),),
         ),
     )
 }  # fmt: skip

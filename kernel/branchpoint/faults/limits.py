@@ -1,8 +1,8 @@
 """Faults of a container's share of processor and memory, as shell scripts of the guest.
 
-A limit under faults is the lowest of the container's own and those that its faults set. The first
-fault keeps the container's own, the last one to end puts it back. A container that is started again
-meanwhile starts with its own limits.
+While faults last, a limit is the lowest of the container's own and those that its faults set. The
+first fault saves the container's own limit, the last one to end restores it. A container that is
+restarted meanwhile starts with its own limits.
 """
 
 from __future__ import annotations
@@ -37,7 +37,9 @@ d={STATE}/{file}/{name}
 
 
 def _limit(name: str, file: str, value: str) -> str:
-    """Begin to limit; ``value`` is a shell expression of the container's own, ``$l`` ``$rest``."""
+    """Begin to limit; ``value`` is a shell expression that may use the container's own limit,
+    ``$l`` and ``$rest``.
+    """
     return f"""\
 {_group(name, file)}\
 [ -e $g/{file} ] || {{ echo "{name} is not running" >&2; exit 1; }}
@@ -51,7 +53,7 @@ echo "$l $rest" > $g/{file}
 
 
 def unlimit(name: str, file: str) -> str:
-    """End it; ``file`` is ``cpu.max`` or ``memory.high``."""
+    """End a limit; ``file`` is ``cpu.max`` or ``memory.high``."""
     return f"""\
 {_group(name, file)}\
 [ -e $d/fault.{{id}} ] || exit 0
@@ -64,12 +66,12 @@ true
 
 
 def throttle(name: str, share: str) -> str:
-    """Begin to give a container a share (ppm) of the processor only."""
+    """Begin to give a container only a share (ppm) of the processor."""
     return _limit(name, "cpu.max", f"$(({share} * rest / 1000000))")
 
 
 def squeeze(name: str, share: str) -> str:
-    """Begin to reclaim what a container uses beyond a share (ppm) of its memory of now."""
+    """Begin to reclaim the memory that a container uses beyond a share (ppm) of its present use."""
     return _limit(name, "memory.high", f"$(($(cat $g/memory.current) * {share} / 1000000))")
 
 

@@ -1,11 +1,11 @@
 """Faults of the network, as shell scripts of the guest.
 
 All act on the guest's side of a container's links (``veth0.0``, ...) and on its bridges, so that a
-container sees no more of them than of a bad network: packets that are late, lost or twice there.
+container sees only what a bad network shows: packets that are late, lost or duplicated.
 
-What is decided for each packet follows from the kernel's random pool: loss by nft, directly; the
-rest by netem, whose own generator is seeded from the pool with every change of its settings. The
-agent runs :data:`RESEED` after a new seed, which seeds it again.
+The decision for each packet comes from the kernel's random pool: for loss directly, by nft; for the
+rest by netem, whose own generator is seeded from the pool whenever its settings change. After a new
+seed the agent runs :data:`RESEED`, which seeds netem again.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 STATE = "/run/branchpoint/faults"
-"""Where the faults under way keep what they need to end; empty when there are none."""
+"""Where active faults keep what they need to end; empty when there are none."""
 RESEED = f"{STATE}/reseed"
-"""A script that exists while there is randomness in the guest that a seed does not reach."""
+"""A script that exists while the guest has a random generator that a new seed does not reach."""
 
 LOCKED = "exec 9< /run/branchpoint; flock 9\n"
-"""Other faults' scripts wait from here on, until this one ends."""
+"""From here on, scripts of other faults wait until this one ends."""
 
 # A link's faults are files in a directory of its own, each with what it adds: delay and jitter
 # (µs), shares of doubled and overtaking packets (ppm), and 1 to hold all packets back. One netem
-# does what they come to; a plug inside it holds back. A link without any has no qdisc.
+# applies their sum; a plug inside it holds packets back. A link without faults has no qdisc.
 _LINKS = f"""\
 r={STATE}/net
 total() {{ # LINK: what its faults come to, in a b c d e
@@ -71,7 +71,10 @@ def shape(
     reorder: str = "0",
     clog: str = "0",
 ) -> str:
-    """Begin to disturb what goes to a container: µs, µs, ppm, ppm, 0 or 1."""
+    """Begin to disturb the packets to a container.
+
+    ``delay`` and ``jitter`` are in µs, ``duplicate`` and ``reorder`` in ppm, ``clog`` is 0 or 1.
+    """
     return f"""\
 set -e
 {LOCKED}{_LINKS}\
@@ -86,7 +89,7 @@ done
 
 
 def unshape(links: Iterable[str]) -> str:
-    """End it. Packets that are on their way arrive; only then the link is as it was."""
+    """End what :func:`shape` began. Packets on their way arrive; then the link is as before."""
     names = " ".join(links)
     return f"""\
 {LOCKED}{_LINKS}\
@@ -122,7 +125,7 @@ def lose(links: Iterable[str], share: str) -> str:
 
 
 def part(ours: Iterable[str], theirs: Iterable[str], one_way: str) -> str:
-    """Begin to keep two groups of links apart; no links in ``theirs``: all others.
+    """Begin to keep two groups of links apart; an empty ``theirs`` means all other links.
 
     ``one_way``: 0 both ways, 1 nothing gets from ours to theirs, 2 nothing from theirs to ours.
     """
@@ -136,7 +139,7 @@ def part(ours: Iterable[str], theirs: Iterable[str], one_way: str) -> str:
 
 
 def _table(*rules: str) -> str:
-    """A table of this fault's own on the bridges' way from link to link."""
+    """An nft table of this fault, for packets that a bridge forwards from link to link."""
     lines = "\n".join(f"        {rule}" for rule in rules)
     return f"""\
 nft -f - << END

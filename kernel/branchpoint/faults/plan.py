@@ -1,6 +1,6 @@
-"""The injector's plan: :class:`Settings` as the text that the agent draws faults by, and back.
+"""The injector's plan: :class:`Settings` as text from which the agent draws faults, and back.
 
-Each line is a word and what belongs to it, see ``guest/agent/chance/plan.c``; all instants are ns
+Each line is a keyword and its values, see ``guest/agent/chance/plan.c``; all instants are ns
 since set-up was complete.
 """
 
@@ -36,19 +36,19 @@ def compile_plan(settings: Settings, containers: Sequence[ContainerLike]) -> str
 
 
 def aim(drawn: Drawn, label: str, containers: Sequence[ContainerLike]) -> Target:
-    """What is done to one target."""
+    """The actions for one target of a drawn fault."""
     if drawn.kind in KINDS:
         return KINDS[drawn.kind].aim(label, containers)
     return command(label, drawn.run, drawn.heal)
 
 
 def command(label: str, run: str, heal: str) -> Target:
-    """Scripts of the user's, in a container or in the guest."""
+    """The user's own scripts, in a container or in the guest."""
     return Target(label, f"sh {_inside(label, run)}", f"sh {_inside(label, heal)}" if heal else "")
 
 
 def _inside(label: str, script: str) -> str:
-    """A script of the user's, as one of all processes that want the CPU."""
+    """The user's script, with the same scheduling as any other process."""
     where = "" if label == GUEST else f"crun exec {label} "
     return f"exec chrt -o 0 {where}/bin/sh -c {shlex.quote(script)}"
 
@@ -81,7 +81,7 @@ def read_plan(text: str) -> Settings:
 
 
 def _with(drawn: Drawn, key: str, words: list[str], rest: str) -> Drawn:
-    """What one more line says about it."""
+    """``drawn``, with what one more line of the plan says about it."""
     match key:
         case "param":
             value = {words[0]: (int(words[1]), int(words[2]))}

@@ -1,6 +1,6 @@
-"""From the words of a compose file, or of a Python dict, to :class:`Settings`.
+"""Reads :class:`Settings` from a part of a compose file, or from a Python dict.
 
-Values are what YAML gives as text, or Python's own: numbers of seconds, shares of 1, bytes.
+Values are text, as YAML gives it, or Python's own: numbers of seconds, shares of 1, bytes.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ def read(
 ) -> Settings:
     """The settings for a system of these containers.
 
-    ``once`` is what is to happen at most once, if it is not in ``written``; ``path`` is where
-    ``written`` stands, for errors.
+    ``once`` are faults that happen at most once and are not in ``written``; ``path`` is where
+    ``written`` is in the file, for errors.
 
     :raises SettingsError: when something in them is unknown or out of its bounds.
     """
@@ -125,7 +125,7 @@ class Reader:
         probability = 1.0
         if "probability" in body:
             probability = self.number(body["probability"], (*path, "probability"), 0, 1)
-        if "restart_after" in body:  # how it is said of a kill
+        if "restart_after" in body:  # its name for a kill
             body = {"for": body["restart_after"], **body}
         target = (*path, kind.name)
         return Drawn(
@@ -152,9 +152,9 @@ class Reader:
             return (0, 0) if once and kind.lasts != "must" else (kind.shortest, kind.longest)
         found = self.time_range(body["for"], (*path, "for"), '"for"')
         if kind.lasts == "never" and found != (0, 0):
-            raise SettingsError(f'"{kind.name}" is over at once', (*path, "for"), "remove it")
+            raise SettingsError(f'"{kind.name}" is over at once', (*path, "for"), 'remove "for"')
         if kind.lasts == "must" and found[0] == 0:
-            raise SettingsError('"for" must be more than 0', (*path, "for"))
+            raise SettingsError('"for" must be greater than 0', (*path, "for"))
         return found
 
     def parameters(self, kind: Kind, body: Mapping[str, Any], path: Path) -> dict[str, Range]:
@@ -177,7 +177,7 @@ class Reader:
             raise SettingsError(f'"{parameter.name}" must be one value or two', path)
         low, high = (self.amount(parameter, end, (*path, n)) for n, end in enumerate(ends))
         if low > high:
-            raise SettingsError(f'"{parameter.name}" ends before it begins', path)
+            raise SettingsError(f'"{parameter.name}" must go from low to high', path)
         return low, high
 
     def amount(self, parameter: Parameter, written: Any, path: Path) -> int:
@@ -210,7 +210,7 @@ class Reader:
         if abs(found) > _LONGEST:
             raise SettingsError(f"{what} is longer than a year", path)
         if found < 0 and not signed:
-            raise SettingsError(f"{what} must not be below zero", path)
+            raise SettingsError(f"{what} must not be negative", path)
         return found
 
     def share(self, written: Any, path: Path, what: str) -> int:
@@ -262,7 +262,7 @@ class Reader:
             return (self.window(written, path, '"quiet"'),)
         return tuple(self.window(w, (*path, n), '"quiet"') for n, w in enumerate(written))
 
-    # -- whom it hits
+    # -- what it hits
 
     def targets(self, kind: Kind, body: Mapping[str, Any], path: Path) -> list[str]:
         if "groups" in body:
@@ -309,10 +309,10 @@ class Reader:
     def check_linked(self, kind: Kind, name: str, path: Path) -> None:
         linked = any(c.links for c in self.containers if c.name == name)
         if kind.hits in ("links", "groups") and not linked:
-            raise SettingsError(f'"{name}" is in no network', path)
+            raise SettingsError(f'"{name}" is not in any network', path)
 
     def names(self, written: Any, path: Path) -> list[str]:
-        """Full names of the containers named: by their own name, their service's, or a pattern."""
+        """Full names of containers that are given by name, by service, or by a pattern."""
         found: dict[str, None] = {}
         listed = [written] if isinstance(written, str) else self.sequence(written, path)
         for number, name in enumerate(listed):
@@ -335,7 +335,7 @@ class Reader:
 
     def sequence(self, written: Any, path: Path) -> Sequence[Any]:
         if not isinstance(written, list | tuple) or not written:
-            raise SettingsError("must be a name of a container, or a list of them", path)
+            raise SettingsError("must be the name of a container, or a list of names", path)
         return written
 
     def mapping(self, written: Any, path: Path, what: str) -> dict[str, Any]:

@@ -1,14 +1,14 @@
 """Which faults may happen, how often and to what: as data, and in the words of a compose file.
 
-In those words they are (all but the kinds' names may be left out)::
+In a compose file (all but the names of kinds may be left out)::
 
     kill: {every: 30s, for: [1s, 5s], containers: [server, "node*"], exclude: [node3]}
     latency: {delay: [50ms, 500ms]}
     partition: {one_way: sometimes, groups: [[node1, [node2, node3]]]}
     commands: {compact: {run: etcdctl compact 1, heal: "", every: 1m, containers: [node1]}}
     once: [{stop: server, between: [20s, 30s], probability: 0.8, for: 2s}]
-    exclude: [client]       # that no fault is to hit by itself
-    quiet: [[0s, 5s]]       # since set-up was complete; no fault in it
+    exclude: [client]       # random faults do not hit it
+    quiet: [[0s, 5s]]       # no fault begins in these windows, counted from set-up complete
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ ONE_WAY = {(0, 0): "never", (0, 2): "sometimes", (1, 2): "always"}
 
 
 class SettingsError(BranchpointError):
-    """Settings that mean nothing; ``path`` leads to what is wrong: keys and positions in lists."""
+    """Invalid settings; ``path`` (keys and positions in lists) leads to what is wrong."""
 
     def __init__(self, message: str, path: tuple[str | int, ...], hint: str = "") -> None:
         super().__init__(message, hint)
@@ -59,7 +59,7 @@ class Drawn:
     heal: str = ""
 
     def words(self) -> dict[str, Any]:
-        """The same in the words of a compose file."""
+        """These faults, as a compose file writes them."""
         said: dict[str, Any] = {}
         if self.every:
             said["every"] = time_text(self.every)
@@ -87,7 +87,7 @@ class Settings:
     quiet: tuple[Range, ...] = ()
 
     def words(self) -> dict[str, Any]:
-        """The same in the words of a compose file, as ``branch.faults.settings = ...`` takes it."""
+        """The settings, as a compose file and ``branch.faults.settings = ...`` write them."""
         said: dict[str, Any] = {}
         for one in self.drawn:
             body = one.words()
@@ -121,11 +121,11 @@ class Settings:
 
 
 NOTHING = Settings()
-"""No faults by themselves."""
+"""No faults happen by themselves."""
 
 
 def words(parameter: Parameter, value: Range) -> Any:
-    """A range of a parameter, in the words of a compose file."""
+    """A range of a parameter, as a compose file writes it."""
     if parameter.name == "one_way":
         return ONE_WAY.get(value, value)
     return _range([amount(parameter, number) for number in value])

@@ -1,4 +1,4 @@
-"""What people read of a fault's events."""
+"""The text of a fault's events, for people."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def told(fields: Mapping[str, str]) -> tuple[str, str]:
 def describe(kind: str, params: str) -> str:
     """Parameters as the agent tells them (``delay=137000 jitter=0``), with units.
 
-    Whatever is no parameter of such a kind stays as it is.
+    What is not a parameter of this kind stays as it is.
     """
     known = {p.name: p for p in KINDS[kind].parameters} if kind in KINDS else {}
     said = []

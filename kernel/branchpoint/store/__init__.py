@@ -1,1 +1,1 @@
-"""Parts of a recording on disk: careful files, frames, pages, checkpoints, lists, its head."""
+"""Parts of a recording on disk: safe files, frames, pages, checkpoints, lists, the manifest."""

@@ -19,7 +19,7 @@ from branchpoint.errors import RecordingError
 from branchpoint.machine.pages import HASH, Hashes, Slots
 
 AS_BOOTED = bytes(HASH)
-"""In place of a page's key: the page is again as in the boot snapshot, which is not stored."""
+"""Instead of a page's key: the page is as in the boot snapshot again, so it is not stored."""
 MAX_BYTES = 64 << 20  # of a file: all pages of 12 GiB of memory
 _MAGIC = b"BPcheck1"
 _HEAD = struct.Struct("<qqQ32sII")  # at, parent, outbox, digest, length of devices, pages
@@ -48,9 +48,12 @@ class Checkpoint:
 
 
 def encode(checkpoint: Checkpoint) -> bytes:
-    """The bytes of a checkpoint's file."""
+    """The bytes of a checkpoint's file.
+
+    :raises ValueError: when there is not one hash for each page number.
+    """
     if len(checkpoint.gfns) != len(checkpoint.hashes):
-        raise ValueError("as many page numbers as hashes are needed")
+        raise ValueError("page numbers and hashes differ in number")
     devices = zstandard.ZstdCompressor(level=3).compress(checkpoint.devices)
     parent = -1 if checkpoint.parent is None else checkpoint.parent
     head = _HEAD.pack(
@@ -63,7 +66,10 @@ def encode(checkpoint: Checkpoint) -> bytes:
 
 
 def decode(data: bytes, at: int, ram: int, file: str) -> Checkpoint:
-    """Read what :func:`encode` wrote for the instant ``at`` of a machine with ``ram`` bytes."""
+    """Read what :func:`encode` wrote for the instant ``at`` of a machine with ``ram`` bytes.
+
+    :raises RecordingError: naming ``file``, when it is damaged or is not this checkpoint.
+    """
     rest = memoryview(data)[_START:]
     if not data.startswith(_MAGIC) or len(rest) < _HEAD.size:
         raise RecordingError(f"{file} is cut off or is not a checkpoint")
@@ -76,12 +82,12 @@ def decode(data: bytes, at: int, ram: int, file: str) -> Checkpoint:
         raise RecordingError(f"{file} does not describe a checkpoint at {at} ns")
     gfns = np.frombuffer(rest[devices_end:gfns_end], "<u4").astype(np.uint32)
     if count and ((np.diff(gfns.astype(np.int64)) <= 0).any() or int(gfns[-1]) >= ram // 4096):
-        raise RecordingError(f"{file} names pages that the machine does not have")
+        raise RecordingError(f"{file} lists pages that the machine does not have")
     packed = bytes(rest[_HEAD.size : devices_end])
     try:
         devices = unpacked(packed, _MAX_DEVICES)
     except Malformed as problem:
-        raise RecordingError(f"{file} holds no device state: {problem}") from None
+        raise RecordingError(f"{file} has no valid device state: {problem}") from None
     hashes = np.frombuffer(rest[gfns_end:], np.uint8).reshape(-1, HASH)
     parent_at = None if parent < 0 else parent
     return Checkpoint(at, parent_at, digest, outbox, devices, gfns, hashes)

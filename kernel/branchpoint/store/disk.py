@@ -1,4 +1,4 @@
-"""Careful file access for recordings: inside one directory, no links, nothing half-written."""
+"""Safe file access for recordings: inside one directory, no links, nothing half-written."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 INTACT = "what was recorded before is intact"
 _ADVICE = {
-    errno.ENOSPC: "make room and go on",
-    errno.EDQUOT: "make room and go on",
-    errno.EFBIG: "files may not become that large here: raise the limit (ulimit -f unlimited)",
-    errno.EROFS: "choose a place that you may write to",
-    errno.EACCES: "look whose it is, and who may use it",
+    errno.ENOSPC: "free some space and go on",
+    errno.EDQUOT: "free some space and go on",
+    errno.EFBIG: "files cannot be that large here: raise the limit (ulimit -f unlimited)",
+    errno.EROFS: "choose a directory that you can write to",
+    errno.EACCES: "check its owner and its permissions",
 }
 
 
 @contextlib.contextmanager
 def explained(what: str, hint: str = "") -> Iterator[None]:
-    """Turn an error of the operating system into a RecordingError that names ``what``."""
+    """In this block, raise the system's errors as RecordingErrors that name ``what``."""
     try:
         yield
     except OSError as problem:
@@ -37,12 +37,15 @@ def explained(what: str, hint: str = "") -> Iterator[None]:
 
 
 def advised(problem: OSError, hint: str = "") -> str:
-    """The hint, and what to do about such an error."""
+    """``hint``, and advice for this kind of error."""
     return "; ".join(filter(None, (hint, _ADVICE.get(problem.errno or 0))))
 
 
 def open_directory(path: Path) -> int:
-    """A descriptor of a recording's directory, after a look for anything that is a link."""
+    """A descriptor of a recording's directory, after checking that nothing in it is a link.
+
+    :raises RecordingError: when there is no such directory, it cannot be opened, or it has links.
+    """
     try:
         root = os.open(path, _DIRECTORY)
     except FileNotFoundError:
@@ -66,8 +69,8 @@ def _refuse_links(directory: int, name: str, depth: int) -> None:
             kind = entry.stat(follow_symlinks=False).st_mode
             if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):
                 raise RecordingError(
-                    f"{inner} is a link or a special file; a recording has only files of its own",
-                    "remove it, or get the recording again from where it came",
+                    f"{inner} is a link or a special file; a recording may have only plain files",
+                    "remove it, or get the recording again from its source",
                 )
             if stat.S_ISDIR(kind) and depth > 1:
                 below = open_inside(directory, entry.name)
@@ -90,7 +93,7 @@ def open_inside(root: int, name: str, *, create: bool = False) -> int | None:
 
 
 def lock(root: int) -> bool:
-    """Become the only writer of a directory until its descriptor is closed; False: there is one."""
+    """Become the only writer of a directory until its descriptor is closed; False: it has one."""
     try:
         fcntl.flock(root, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -99,12 +102,15 @@ def lock(root: int) -> bool:
 
 
 def unlock(root: int) -> None:
-    """Let somebody else become the writer."""
+    """Let another process become the writer."""
     fcntl.flock(root, fcntl.LOCK_UN)
 
 
 def check_regular(fd: int, name: str) -> int:
-    """The size in bytes of an open file, which must be an ordinary one."""
+    """The size in bytes of an open file.
+
+    :raises RecordingError: when it is not an ordinary file.
+    """
     status = os.fstat(fd)
     if not stat.S_ISREG(status.st_mode):
         raise RecordingError(f"{name} is not an ordinary file")
@@ -119,7 +125,7 @@ def open_file(directory: int, name: str) -> int:
 def read_file(directory: int, name: str, shown: str, limit: int, start: int = 0) -> bytes:
     """The content of ``name`` from byte ``start`` on; ``shown`` is its name in errors.
 
-    :raises RecordingError: also when the whole file has more than ``limit`` bytes.
+    :raises RecordingError: when it cannot be read, or the whole file has more than ``limit`` bytes.
     """
     with explained(f"{shown} cannot be read"):
         fd = open_file(directory, name)
@@ -141,9 +147,11 @@ def read_file(directory: int, name: str, shown: str, limit: int, start: int = 0)
 
 
 def write_file(directory: int, name: str, data: bytes, shown: str, *, sync: bool) -> None:
-    """Put ``data`` in the place of ``name`` at once: a reader sees the old or the new content.
+    """Replace the content of ``name`` atomically: a reader sees the old or the new content.
 
-    ``sync``: also after a power failure. Others may do the same at the same time.
+    With ``sync`` this holds after a power failure too. Several processes may do this at once.
+
+    :raises RecordingError: when it cannot be written.
     """
     temporary = f".{name}.{os.getpid()}-{next(_numbers)}.new"
     with explained(f"{shown} cannot be written", INTACT):
@@ -166,7 +174,7 @@ def write_file(directory: int, name: str, data: bytes, shown: str, *, sync: bool
 
 
 def write_all(fd: int, data: bytes, at: int | None = None) -> None:
-    """Write everything, at the file's own place or from byte ``at``."""
+    """Write all of ``data``, at the file's current position or from byte ``at``."""
     view = memoryview(data)
     while view:
         if at is None:

@@ -1,9 +1,9 @@
-"""Append-only files of checked frames: what the page packs and the event segments are made of.
+"""Append-only files of checked frames: page packs and event segments consist of them.
 
 A frame is a fixed header, a *head* (small, read when the file is opened) and a *body* (large,
-read on demand). Both carry digests, so that a scan finds every good frame whatever happened to
-its neighbours: a write that was cut off leaves everything before it, a flipped bit costs one
-frame. Nothing is ever overwritten; a file whose end is not clean is never appended to again.
+read on demand). Both carry digests, so a scan finds every good frame, whatever happened to its
+neighbours: an interrupted write harms nothing before it, a flipped bit costs one frame. Nothing is
+ever overwritten; a file whose end is not clean is never appended to again.
 
 Header, 48 bytes, little endian: magic (8), head length (u32), body length (u32), digest of the
 body (16), digest of all of this and the head (16). Digests are blake3, cut to 16 bytes.
@@ -33,12 +33,12 @@ from branchpoint.store.disk import (
 _HEADER = struct.Struct("<8sII16s16s")
 _SIGNED = struct.Struct("<8sII16s")  # the part of the header that its own digest covers
 _WINDOW = 1 << 20  # bytes read at a time while looking for the next good frame
-_TRIES = 10_000  # places that look like a frame in a damaged file before the rest is given up
+_TRIES = 10_000  # false starts of frames in a damaged file, before its rest is given up
 _OPEN = 64  # files kept open at once
 
 
 class Frame(NamedTuple):
-    """Where one frame lies and what its head says."""
+    """Where one frame lies, and its head."""
 
     file: int
     offset: int
@@ -54,7 +54,7 @@ class Frame(NamedTuple):
 
 
 class Damage(RecordingError):
-    """A frame that cannot be read any more; carries where it was."""
+    """A frame that cannot be read any more; has its file and offset."""
 
     def __init__(self, file: str, offset: int, what: str) -> None:
         super().__init__(f"{file} is damaged at byte {offset}: {what}")
@@ -65,8 +65,8 @@ class Damage(RecordingError):
 class FrameFiles:
     """The numbered files of one kind in one directory, e.g. ``pages/000001.pack``.
 
-    Without a directory there is nothing to read. ``damage`` collects, in words, what a scan found
-    broken.
+    Without a directory there is nothing to read. ``damage`` lists, as messages, what a scan found
+    damaged.
     """
 
     def __init__(
@@ -111,7 +111,7 @@ class FrameFiles:
     # Reading
 
     def scan(self) -> Iterator[Frame]:
-        """Every good frame, in the order in which they were written. To be done once, first."""
+        """Every good frame, in the order of writing. Call it once, before anything else."""
         if self._directory is None:
             return
         pattern = re.compile(r"[0-9]{6}\." + re.escape(self._suffix))
@@ -120,7 +120,10 @@ class FrameFiles:
                 yield from self._scan_file(int(entry[:6]))
 
     def body(self, frame: Frame) -> bytes:
-        """The frame's body, checked against its digest."""
+        """The frame's body, checked against its digest.
+
+        :raises Damage: when it cannot be read or does not match.
+        """
         name = self.file_name(frame.file)
         try:
             with self._reading:
@@ -181,9 +184,9 @@ class FrameFiles:
         self._ends[file] = at
 
     def _cut_off(self, fd: int, at: int, size: int) -> bool:
-        """Whether what begins at ``at`` looks like a frame whose end is missing.
+        """Whether the bytes at ``at`` look like a frame whose end is missing.
 
-        That is normal after a kill, so it is no damage.
+        That is normal after a process was killed, so it does not count as damage.
         """
         block = os.pread(fd, _HEADER.size, at)
         if len(block) < _HEADER.size:
@@ -210,7 +213,7 @@ class FrameFiles:
         return Frame(file, offset, body_length, digest, head)
 
     def _candidates(self, fd: int, start: int, size: int) -> Iterator[int]:
-        """Every place from ``start`` on that begins with the magic."""
+        """Every offset from ``start`` on at which the magic begins."""
         while start < size:
             block = os.pread(fd, _WINDOW, start)
             if len(block) < len(self._magic):
@@ -224,7 +227,10 @@ class FrameFiles:
     # Writing
 
     def append(self, head: bytes, body: bytes) -> Frame:
-        """Write one frame at the end; on an error nothing of it stays."""
+        """Write one frame at the end; after an error no part of it remains.
+
+        :raises RecordingError: when it cannot be written.
+        """
         if self._directory is None or not self._write:
             raise RecordingError(f"{self._name} is open for reading only")
         if len(head) > self._head_limit or len(body) > self._body_limit:
@@ -250,14 +256,17 @@ class FrameFiles:
         return Frame(file, offset, len(body), digest, head)
 
     def sync(self) -> None:
-        """Wait until what was appended to the current file is on the disk."""
+        """Wait until everything appended to the current file is on the disk.
+
+        :raises RecordingError: when the disk reports an error.
+        """
         if self._writing:
             file, fd = self._writing
             with explained(f"{self.file_name(file)} cannot be written", INTACT):
                 os.fsync(fd)
 
     def _writer(self, size: int) -> tuple[int, int]:
-        """The file that takes ``size`` more bytes; needs an earlier :meth:`scan`."""
+        """The file with room for ``size`` more bytes; call :meth:`scan` before."""
         last = max(self._ends, default=0)
         full = self._ends.get(last, 0) + size > self._file_limit
         number = last if last and not full and last not in self._unclean else last + 1

@@ -1,11 +1,11 @@
-"""Append-only lists of small facts: JSON lines that each carry a digest of themselves.
+"""Append-only lists of small facts: JSON lines, each with its own digest.
 
 A line is 32 hexadecimal digits (blake3, 16 bytes), a space, and JSON. A line that was cut off or
-changed is left out and named; the others count.
+changed is skipped and reported; the others are used.
 
-Any number of processes may add lines at the same time. Each does so in one go at the end of the
-file, while it holds a lock on it: for the microseconds that this takes, and never for longer than
-it lives. Readers need no lock; they take the lines that are whole, and find later ones later.
+Any number of processes may add lines at the same time. Each writes a whole line at the end of the
+file while it holds a lock, which takes microseconds; the lock ends with the process. Readers need
+no lock: they read the whole lines, and find later ones at the next reading.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ T = TypeVar("T", bound=msgspec.Struct)
 _DIGITS = 32
 _SAFE = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _LIMIT = 1 << 28  # bytes of a whole file
-_NAMED = 20  # damaged lines that are named one by one: there can be millions
-_PATIENCE = 2.0  # wall seconds for a lock: only a process that was halted can hold it for so long
+_NAMED = 20  # damaged lines that are reported one by one: there can be millions
+_PATIENCE = 2.0  # wall seconds to wait for a lock: only a stopped process holds it for so long
 _LOOK = 0.005  # wall seconds between two tries
 
 
@@ -45,23 +45,23 @@ class Ledger(Generic[T]):
         self._type = type
         self._shown = shown
         self._guard = threading.Lock()
-        self._end = 0  # bytes that were read
-        self._lines = 0  # in these
-        self._bad = 0  # of these lines
+        self._end = 0  # bytes read so far
+        self._lines = 0  # lines in them
+        self._bad = 0  # bad ones among these
 
     def read(self) -> list[T]:
-        """Every good line, oldest first; the others are noted in ``damage``."""
+        """Every good line, oldest first; the others are reported in ``damage``."""
         with self._guard:
             self._rewind()
             return [fact for _, fact in self._good()]
 
     def more(self) -> list[T]:
-        """The good lines that were added since the last :meth:`read` or ``more``, by anybody."""
+        """The good lines that any process added since the last :meth:`read` or ``more``."""
         with self._guard:
             return [fact for _, fact in self._good()]
 
     def sound(self) -> bytes:
-        """The file without what is damaged in it."""
+        """The content of the file, without damaged lines."""
         with self._guard:
             self._rewind()
             return b"".join(line for line, _ in self._good())
@@ -71,12 +71,12 @@ class Ledger(Generic[T]):
         self._end = self._lines = self._bad = 0
 
     def _good(self) -> Iterator[tuple[bytes, T]]:
-        """Every good line that was not read yet, and what it says."""
+        """Every good line that was not read yet, as bytes and decoded."""
         for whole in io.BytesIO(self._content()):
             line = whole.removesuffix(b"\n")
             digest, space, body = line[:_DIGITS], line[_DIGITS : _DIGITS + 1], line[_DIGITS + 1 :]
             sound = space == b" " and blake3(body).hexdigest(16).encode() == digest
-            if whole == line and not sound:  # it was cut off, or somebody is writing it
+            if whole == line and not sound:  # it is cut off, or being written
                 if self._is_cut_off(self._end + len(whole)):
                     self._note(self._lines + 1, "it is cut off")
                 return
@@ -101,7 +101,7 @@ class Ledger(Generic[T]):
             self.damage.append(f"{words}: {problem}")
 
     def _is_cut_off(self, size: int) -> bool:
-        """Whether nobody is writing a file that ends, after so many bytes, within a line."""
+        """Whether the last line is cut off: nobody writes, and there are still ``size`` bytes."""
         with contextlib.suppress(OSError):
             fd = os.open(self._name, os.O_RDONLY | _SAFE, dir_fd=self._directory)
             try:
@@ -112,7 +112,7 @@ class Ledger(Generic[T]):
         return False
 
     def _content(self) -> bytes:
-        """What was not read yet."""
+        """The bytes that were not read yet."""
         try:
             status = os.stat(self._name, dir_fd=self._directory, follow_symlinks=False)
         except FileNotFoundError:
@@ -120,7 +120,7 @@ class Ledger(Generic[T]):
         if status.st_size == self._end:
             return b""
         if status.st_size < self._end:
-            self._rewind()  # it is another file
+            self._rewind()  # the file was replaced
         try:
             return read_file(self._directory, self._name, self._shown, _LIMIT, self._end)
         except RecordingError as problem:
@@ -129,9 +129,9 @@ class Ledger(Generic[T]):
             return b""
 
     def append(self, fact: T) -> None:
-        """Add a line; on an error nothing of it stays.
+        """Add a line; after an error no part of it remains.
 
-        :raises RecordingError: when there is no room for it, or it may not be written.
+        :raises RecordingError: when there is no room for it, or it cannot be written.
         """
         body = msgspec.json.encode(fact)
         line = blake3(body).hexdigest(16).encode() + b" " + body + b"\n"
@@ -146,11 +146,11 @@ class Ledger(Generic[T]):
                         f"{self._shown} is full: {size} bytes", f"{INTACT}; remove some of it"
                     )
                 if not locked or (size and os.pread(fd, 1, size - 1) != b"\n"):
-                    line = b"\n" + line  # after a line that was cut off
+                    line = b"\n" + line  # to end a line that was cut off
                 try:
                     write_all(fd, line)
                 except OSError:
-                    if locked:  # so that nobody else has written after it
+                    if locked:  # so no other process has written after it
                         with contextlib.suppress(OSError):
                             os.ftruncate(fd, size)
                     raise
@@ -159,7 +159,7 @@ class Ledger(Generic[T]):
 
 
 def _locked(fd: int) -> bool:
-    """Have the file for oneself until it is closed. False: somebody holds it and does not move."""
+    """Lock the file until it is closed. False: another process holds the lock for too long."""
     end = time.monotonic() + _PATIENCE
     while True:
         try:

@@ -1,8 +1,8 @@
-"""``recording.json``: what a recording is, without any of its caches.
+"""``recording.json``: the recording itself, without any caches.
 
 Machine, inputs and engine are all that a replay needs; everything else in the directory can be
-recreated from this file. It is plain JSON for people, and its first field is a digest of every
-byte after it, so that any damage is noticed.
+recreated from this file. It is JSON that people can read. Its first field is a digest of every
+byte after it, so any damage is noticed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from branchpoint.errors import RecordingError
 from branchpoint.store.sealed import NewerFormat, Sealed
 
 FORMAT = 1
-MAX_BYTES = 256 << 20  # of the file: inputs carry whole files that a user injects
+MAX_BYTES = 256 << 20  # of the file: inputs contain whole files that a user injects
 
 Ns = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 """An absolute instant: nanoseconds since the machine was switched on."""
@@ -28,23 +28,23 @@ Word = Annotated[str, Meta(max_length=200)]
 
 
 class EngineFacts(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What computed the recording; a replay by another engine may differ."""
+    """The engine that computed the recording; a replay by another engine may differ."""
 
     qemu: Word
-    """QEMU's version as it prints it."""
+    """QEMU's version, as QEMU prints it."""
     binary: Digest
     """blake3 of the QEMU binary."""
     plugin: Digest
     """Digest of the timekeeper's source."""
     states: Annotated[int, Meta(ge=1, le=1000)] = 1
-    """What is in a state of the machine, see ``machine.computer.STATES``."""
+    """Version of the machine's states (what they contain), see ``machine.computer.STATES``."""
 
     def __str__(self) -> str:
         return f"QEMU {self.qemu}, binary {self.binary[:12]}, timekeeper {self.plugin[:12]}"
 
 
 class Machine(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The computer that ran: all that decides its state at power-on."""
+    """The machine that ran: everything that determines its state at power-on."""
 
     ram: Annotated[int, Meta(ge=4096, le=1 << 34, multiple_of=4096)]
     """Memory in bytes."""
@@ -61,7 +61,7 @@ class Input(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     kind: Annotated[str, Meta(pattern=r"^[a-z][a-z0-9.-]*\Z", max_length=40)]
     """For people and filters: "setup", "fault", "command", "seed", ..."""
     data: bytes
-    """What the guest's agent got, byte for byte."""
+    """The exact bytes that the guest's agent got."""
     note: str = ""
 
 
@@ -88,30 +88,30 @@ class ContainerFacts(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     service: Name
     image: Annotated[str, Meta(max_length=1000)] = ""
     address: Annotated[str, Meta(max_length=1000)] = ""
-    """IPv4 address; several, one a network, are separated by commas."""
+    """IPv4 address; with several networks, one address for each, separated by commas."""
     links: Annotated[list[Link], Meta(max_length=100)] = []
     volumes: Annotated[list[Name], Meta(max_length=100)] = []
-    """Those that it may write to; only named ones."""
+    """The named volumes that it may write to."""
 
 
 class Manifest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The content of ``recording.json``; changed copies come from :meth:`with_`."""
+    """The content of ``recording.json``; use :meth:`with_` for changed copies."""
 
     engine: EngineFacts
     machine: Machine
     origin: Ns
     """The instant at which set-up was complete: vtime 0."""
     end: Ns
-    """How far the recording goes."""
+    """The last instant of the recording."""
     seed: Annotated[int, Meta(ge=0, le=2**63 - 1)]
     inputs: list[Input] = []
-    """In the order in which the machine got them; instants never go back."""
+    """In the order in which the machine got them; instants never decrease."""
     containers: Annotated[list[ContainerFacts], Meta(max_length=10_000)] = []
     title: str = ""
     compose: str = ""
     """The compose file as it was read."""
     ended: str = ""
-    """Why the recording stops where it does."""
+    """Why the recording ends there."""
     failure: Ns | None = None
     """The instant of the event that was waited for; None when it did not come."""
     event_blocks: Annotated[int, Meta(ge=0, le=2**40)] = 0
@@ -127,7 +127,10 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
             raise ValueError("two containers have the same name")
 
     def with_(self, **changes: Any) -> Manifest:
-        """A copy with some fields changed, checked again."""
+        """A copy with some fields changed, checked again.
+
+        :raises ValueError: when the result is not valid.
+        """
         return msgspec.structs.replace(self, **changes)
 
 
@@ -140,7 +143,10 @@ def encode(manifest: Manifest) -> bytes:
 
 
 def decode(data: bytes, file: str = "recording.json") -> Manifest:
-    """Read what :func:`encode` wrote; any changed byte is a RecordingError naming ``file``."""
+    """Read what :func:`encode` wrote.
+
+    :raises RecordingError: naming ``file``, when any byte was changed or the format is newer.
+    """
     try:
         return _FILE.decode(data)
     except NewerFormat as problem:

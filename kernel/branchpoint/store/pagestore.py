@@ -1,11 +1,11 @@
-"""The memory pages of a recording, each stored once, found by what it contains.
+"""The memory pages of a recording, each stored once, found by its content.
 
-Pages are 4096 bytes; their key is the first 16 bytes of their blake3. They lie compressed, up to
-32 together, in the packs ``pages/NNNNNN.pack`` (see :mod:`frames`): a frame's head is the list of
+Pages are 4096 bytes; their key is the first 16 bytes of their blake3. They are compressed, up to 32
+together, in the packs ``pages/NNNNNN.pack`` (see :mod:`frames`): a frame's head is the list of
 keys, so that opening a store reads only the heads. A page that is all zero is never stored.
 
-More pages in a chunk would compress better (64: 4 % smaller), but a restore takes single pages
-out of many chunks and pays for each whole one.
+More pages in a chunk would compress better (64: 4 % smaller), but a restore needs single pages of
+many chunks and must decompress each whole chunk.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from branchpoint.machine.pages import HASH, PAGE, Hashes, Pages
 from branchpoint.store.frames import Damage, Frame, FrameFiles
 
 CHUNK = 32  # pages compressed together
-LEVEL = 1  # of zstd: 0.30 of the size at 0.6 GB/s; level 3 is 0.29 at 0.45 GB/s
+LEVEL = 1  # of zstd: to 0.30 of the size at 0.6 GB/s; level 3: to 0.29 at 0.45 GB/s
 PACK_LIMIT = 256 << 20  # bytes in one file
 _THREADS = 2  # compression and hashing run outside Python's lock
 
@@ -49,7 +49,7 @@ def _key_list(hashes: Hashes) -> list[bytes]:
 
 
 class PageStore:
-    """Keeps pages by content; one writer, and readers that see what was there when they opened."""
+    """Keeps pages by content; one writer, and readers that see the pages there when they opened."""
 
     def __init__(self, directory: int | None, name: str = "pages", *, write: bool) -> None:
         self._files = FrameFiles(
@@ -65,7 +65,7 @@ class PageStore:
         self._frames: list[Frame] = []
         self._where: dict[bytes, int] = {}  # key -> frame number * CHUNK + place in it
         self.losses = 0
-        """How often reading found pages damaged, which were then forgotten."""
+        """How many chunks were found damaged; the store then forgets their pages."""
         self._guard = threading.RLock()
         self._local = threading.local()
         self._pool = ThreadPoolExecutor(_THREADS, "pages")
@@ -83,7 +83,7 @@ class PageStore:
 
     @property
     def damage(self) -> list[str]:
-        """What was found broken so far, in words."""
+        """What was found damaged so far, as messages."""
         return self._files.damage
 
     def _note(self, frame: Frame) -> None:
@@ -98,9 +98,13 @@ class PageStore:
         return sum(key not in where and key != ZERO for key in _key_list(hashes))
 
     def add(self, hashes: Hashes, pages: Pages) -> None:
-        """Keep ``pages`` ``[n, 4096]``, whose keys are ``hashes`` ``[n, 16]``; known ones are free.
+        """Keep ``pages`` ``[n, 4096]``, whose keys are ``hashes`` ``[n, 16]``.
 
-        The keys are believed here and checked when the pages are read.
+        Pages that the store has already cost nothing. The keys are trusted here, and checked when
+        the pages are read.
+
+        :raises RecordingError: when they cannot be written.
+        :raises ValueError: when the arrays have other shapes or types.
         """
         if pages.dtype != np.uint8 or pages.shape != (len(hashes), PAGE):
             raise ValueError("pages must be uint8[n, 4096], one for each hash")
@@ -124,8 +128,8 @@ class PageStore:
     def get(self, hashes: Hashes) -> Pages:
         """The pages with these keys, ``[n, 4096]``, each checked against its key.
 
-        MissingPages when one is not there or is damaged; damaged ones are forgotten, so that
-        they can be added anew.
+        :raises MissingPages: when one is missing or damaged. The store forgets damaged ones, so
+            that they can be added again.
         """
         with self._guard:
             keys = _key_list(hashes)
@@ -169,13 +173,13 @@ class PageStore:
         try:
             body = self._files.body(frame)
             if unpacked_size(body) != count * PAGE:
-                raise Malformed("it does not hold the pages it should")
+                raise Malformed("it does not contain the right number of pages")
             data = unpacked(body, count * PAGE, self._decompressor())
             view = memoryview(data)
             slots = places[rows] - chunk * CHUNK
             for row, slot in zip(rows.tolist(), slots.tolist(), strict=True):
                 if blake3(view[slot * PAGE : (slot + 1) * PAGE]).digest(HASH) != keys[row]:
-                    raise Malformed("a page is not what its key says")
+                    raise Malformed("a page does not match its key")
             pages[rows] = np.frombuffer(data, np.uint8).reshape(count, PAGE)[slots]
         except (Damage, Malformed) as problem:
             for key in [frame.head[at : at + HASH] for at in range(0, len(frame.head), HASH)]:
@@ -195,7 +199,7 @@ class PageStore:
         return self._pool.map(work, jobs) if len(jobs) > 2 else map(work, jobs)
 
     def _compressor(self) -> zstandard.ZstdCompressor:
-        # Neither may be used by two threads at once.
+        # Two threads must not share a compressor or decompressor.
         if not hasattr(self._local, "compressor"):
             self._local.compressor = zstandard.ZstdCompressor(level=LEVEL)
         found: zstandard.ZstdCompressor = self._local.compressor

@@ -1,6 +1,6 @@
 """Files of JSON whose first field is a digest of every byte after it.
 
-They are plain for people, and any damage is noticed before anything in them is believed.
+People can read them, and any damage is noticed before their content is used.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ T = TypeVar("T", bound=Struct)
 
 
 class NewerFormat(ValueError):
-    """The file is sound, but of a format that this version does not know yet."""
+    """The file is intact, but its format is newer than this version knows."""
 
 
 class Sealed(Generic[T]):
-    """One kind of such files: its content is the field ``name``, a ``kind`` of format ``format``.
+    """One kind of such files: the field ``name`` has the content, a ``kind`` of format ``format``.
 
-    The content has a field ``format`` itself, which is looked at before the rest must fit.
+    The content itself has a field ``format``, which is checked before the rest.
     """
 
     def __init__(self, name: str, kind: type[T], format: int) -> None:
@@ -45,13 +45,13 @@ class Sealed(Generic[T]):
         """Read what :meth:`encode` wrote.
 
         :raises NewerFormat: when a newer version wrote it.
-        :raises ValueError: when it is anything else. Both say what is wrong as the rest of a
+        :raises ValueError: when it is not such a file. The message of both errors is the end of a
             sentence that begins with the file's name.
         """
         rest, digest = data[_START:], data[len(_HEAD) : _START]
         known = data.startswith(_HEAD) and rest.startswith(self._middle) and rest.endswith(_END)
         if not known:
-            raise ValueError("is cut off or is something else")
+            raise ValueError("is cut off or is a different file")
         if blake3(rest).hexdigest().encode() != digest:
             raise ValueError("is damaged: its content does not match its digest")
         body = rest[len(self._middle) : -len(_END)]
@@ -63,7 +63,7 @@ class Sealed(Generic[T]):
                 )
             return from_json(body, self._kind)
         except Malformed as problem:
-            raise ValueError(f"makes no sense: {problem}") from None
+            raise ValueError(f"has invalid content: {problem}") from None
 
 
 class _Version(Struct):

@@ -1,4 +1,4 @@
-"""Names that Linux has: capabilities, resource limits, signals."""
+"""Names of Linux: capabilities, resource limits, signals."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def signal_number(name: str) -> int | None:
         return int(name) if 1 <= int(name) <= 64 else None
     plain = name.upper().removeprefix("SIG")
     if match := re.fullmatch(r"RTMIN\+(\d{1,2})", plain):
-        number = 34 + int(match[1])  # as the C library counts: two are its own
+        number = 34 + int(match[1])  # as the C library counts: it keeps two for itself
         return number if number <= 64 else None
     known = signal.Signals.__members__.get("SIG" + plain)
     return int(known) if known is not None else None

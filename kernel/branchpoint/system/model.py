@@ -1,4 +1,4 @@
-"""What a compose file comes to: services, containers, networks, volumes, faults.
+"""What a compose file describes: services, containers, networks, volumes, faults.
 
 All times are nanoseconds of virtual time, all sizes bytes. The classes hold plain values only, so
 that a recording can keep them (``msgspec.json.encode(system)``) and know its system without the
@@ -28,7 +28,7 @@ class Note:
 
 @dataclass(frozen=True)
 class Healthcheck:
-    """How to ask a container whether it is well; ``test`` None means: as the image says."""
+    """How to check the health of a container; None means: as the image says."""
 
     test: tuple[str, ...] | None = None
     interval: int | None = None
@@ -41,7 +41,7 @@ class Healthcheck:
 
 @dataclass(frozen=True)
 class Restart:
-    """When a container is started again after its end; ``limit`` 0 means without end."""
+    """When a container is restarted after its end; ``limit`` 0 means any number of times."""
 
     policy: RestartPolicy = "no"
     limit: int = 0
@@ -49,7 +49,7 @@ class Restart:
 
 @dataclass(frozen=True)
 class Dependency:
-    """``name`` (a service in Service, a container in ContainerSpec) must be so far first."""
+    """``name`` (Service: a service; ContainerSpec: a container) must meet ``condition`` first."""
 
     name: str
     condition: Condition
@@ -86,6 +86,8 @@ class Mount:
 
 @dataclass(frozen=True)
 class Ulimit:
+    """A resource limit, without ``RLIMIT_``; -1 means unlimited."""
+
     name: str
     soft: int
     hard: int
@@ -214,14 +216,14 @@ class Volume:
 
 @dataclass(frozen=True)
 class Endpoint:
-    """A container's interface in a network; ``veth`` is its other end, in the bridge."""
+    """A container's interface in a network; ``veth`` is its other end, on the bridge."""
 
     network: str
     interface: str
     veth: str
     address: str
     mac: str
-    names: tuple[str, ...]  # under which others in this network find it
+    names: tuple[str, ...]  # other containers in this network find it by these
 
 
 @dataclass(frozen=True)
@@ -264,10 +266,10 @@ class System:
     volumes: dict[str, Volume]
     faults: Settings = NOTHING
     noise: Noise | None = None
-    setup: str = "healthy"  # or "sdk": what completes it, besides
+    setup: str = "healthy"  # or "sdk": what must also happen before it is complete
     ram: int = 1 << 30
     upper: int = 256 << 20  # of each container's writable layer
-    images: dict[str, str] = field(default_factory=dict)  # archives that stand for image names
+    images: dict[str, str] = field(default_factory=dict)  # image name -> archive to use for it
     notes: tuple[Note, ...] = ()
 
     def container(self, name: str) -> ContainerSpec | None:

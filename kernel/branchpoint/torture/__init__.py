@@ -1,1 +1,1 @@
-"""Systems made to find what a snapshot of the machine forgets, and how they are tried."""
+"""Systems that reveal what a snapshot of the machine does not save, and tests with them."""

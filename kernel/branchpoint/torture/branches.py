@@ -1,10 +1,10 @@
-"""Branches that must show what the recording shows: restored in the middle of what a probe does.
+"""Branches that must equal the recording, restored while a probe is at work.
 
-A recording of the probes is played once more by a machine that nobody restores. At random
-instants, each while one of the probes is at work, its state is taken, and another machine enters
-that state and goes on: left alone, it must say and become the same as the first. With a shell
-command at that very instant it must say and become the same as a machine that was restored
-earlier, reached the instant by running, and was given the same command there.
+One machine replays a recording of the probes without being restored. At random instants, each while
+one of the probes is at work, its state is saved, and another machine restores that state and runs
+on. Without a command, its output and its state must become the same as those of the first machine.
+With a shell command at that instant, they must become the same as those of a machine that was
+restored earlier, reached the instant by running, and got the same command there.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ from branchpoint.timeline.replaying.player import Player
 from branchpoint.timeline.replaying.replayer import Replayer
 
 LOST = "LOST"
-"""What a probe says when something is not as it left it."""
-_ROUND = 30_000_000  # ns: lines of a probe that lie closer together are of one turn
-_ALONE = 15_000_000  # ns that a branch without a command goes on
-_ACTED = 40_000_000  # ns that one with a command does: it begins within 10 ms
+"""A probe prints this when something has changed that should not have."""
+_ROUND = 30_000_000  # ns: lines of a probe that are closer together belong to one turn
+_ALONE = 15_000_000  # ns that a branch without a command runs
+_ACTED = 40_000_000  # ns that a branch with a command runs: the command begins within 10 ms
 _EARLIER = 6_000_000  # ns by which the other machine is restored earlier
-_LEAD = 100_000_000  # ns that the first machine has run when the first state is taken
-_PART = 250  # branches of one machine that plays; memory is given back after them
+_LEAD = 100_000_000  # ns that the first machine runs before its first state is saved
+_PART = 250  # branches from one replaying machine; its memory is freed after them
 _ALL = Cures()
 _COMMAND = "echo $((6 * 7)); echo done >&2"
 
@@ -51,11 +51,11 @@ class Probed:
     name: str
     """Its container."""
     alone: int = 0
-    """Branches that were left alone."""
+    """Branches without a command."""
     acted: int = 0
     """Branches with a command."""
     parted: int = 0
-    """How many had another history."""
+    """How many had a different history."""
     example: str = ""
     """How the first of them differed."""
 
@@ -66,14 +66,14 @@ class Probed:
 
 @dataclass
 class Branches:
-    """What became of them."""
+    """What the branches showed."""
 
     name: str
     probes: dict[str, Probed] = field(default_factory=dict)
     wall: float = 0.0
     """Seconds."""
     strayed: list[str] = field(default_factory=list)
-    """Where the machine that plays the recording did not say what was recorded."""
+    """Where the replaying machine differed from the recording."""
 
     @property
     def count(self) -> int:
@@ -82,16 +82,16 @@ class Branches:
 
     @property
     def parted(self) -> int:
-        """How many had another history than they must have."""
+        """How many branches had a different history."""
         return sum(probe.parted for probe in self.probes.values())
 
     @property
     def identical(self) -> bool:
-        """Whether there were branches, and all is as recorded."""
+        """Whether there were branches and all were as recorded."""
         return self.count > 0 and not self.parted and not self.strayed
 
     def add(self, where: str, difference: str, *, acted: bool) -> None:
-        """Count a branch of a probe; ``difference`` is empty when there is none."""
+        """Count a branch of a probe; an empty ``difference`` means that there is none."""
         known = self.probes.get(where) or Probed(where)
         self.probes[where] = replace(
             known,
@@ -126,8 +126,10 @@ def branch_often(
     """Branch ``count`` times off each probe of a recording, half of the branches with a command.
 
     ``only`` names some of the probes (their containers); ``cures`` are those of all machines here;
-    ``until_parted`` ends it at the first history that differs, which is all that a control has to
-    show.
+    ``until_parted`` ends the test at the first different history, which is all that a control has
+    to show.
+
+    :raises MachineError: when the probes print nothing.
     """
     started = time.monotonic()
     forks = _forks(run, count, seed, only)
@@ -157,7 +159,7 @@ class _Fork:
 
 
 def _forks(run: Recording, count: int, seed: int, only: Collection[str]) -> list[_Fork]:
-    """Instants between two lines of one turn, ``count`` for each probe, in the order of time."""
+    """Instants between two lines of one turn, ``count`` for each probe, ordered by time."""
     chance = random.Random(seed)
     found = []
     first, last = run.origin + _LEAD, run.manifest.end - _ACTED
@@ -178,7 +180,7 @@ def _forks(run: Recording, count: int, seed: int, only: Collection[str]) -> list
 
 
 class _Part:
-    """Some branches that lie close together, of one machine that plays the recording."""
+    """Some branches at nearby instants, all from one machine that replays the recording."""
 
     def __init__(
         self, run: Recording, report: Branches, lock: Lock, cures: Cures, until_parted: bool,
@@ -191,13 +193,13 @@ class _Part:
         self.until_parted = until_parted
         self.forks = forks
         root = run.replayer.root
-        # States of its own, on pages of its own: they are many, and go with it.
+        # It has its own states, on its own pages: there are many, and they are freed with it.
         self.root = History(root.inputs, root.tip, root.log)
         self.said: list[Event] = []
-        """By the machine that plays, so far."""
+        """Events of the replaying machine so far."""
 
     def work(self, task: progress.Task) -> None:
-        """Take the states, and try a branch as soon as all is known that it must show."""
+        """Save the states, and test each branch as soon as its expected result is known."""
         if self.until_parted and self.report.parted:
             return
         snapshot = self.run.replayer.snapshot
@@ -248,7 +250,7 @@ class _Part:
         yield from sorted(stops, key=lambda stop: (stop[0], order.index(stop[2])))
 
     def _alone(self, fork: _Fork, states: dict[int, State]) -> str:
-        """How a branch that is left alone differs from what the first machine did."""
+        """How a branch without a command differs from what the first machine did."""
         pool = self.player.computer.pool
         assert pool is not None
         expected = [event for event in self.said if event.at > fork.at]
@@ -293,10 +295,10 @@ class _Part:
         ]
 
     def _compare_with_recording(self) -> None:
-        begin = self.forks[0].at - _EARLIER  # what was restored has had time to show until then
+        begin = self.forks[0].at - _EARLIER  # errors of the restore have shown by then
         said = [event for event in self.said if event.at > begin]
         if not said:
-            raise MachineError(f"the probes said nothing after {begin} ns")
+            raise MachineError(f"the probes printed nothing after {begin} ns")
         recorded = self.run.events.after(self.run.at_ns(begin))
         difference = _difference(list(recorded.up_to(self.run.at_ns(said[-1].at))), said)
         if difference:
@@ -305,7 +307,7 @@ class _Part:
 
 
 def _difference(expected: list[Event], said: list[Event]) -> str:
-    """The first event that is not the same in both, in words; empty: there is none."""
+    """The first event that is not the same in both, in words; "" when there is none."""
     for one, other in zip(expected, said, strict=False):
         if one != other:
             return f"{_told(other)} instead of {_told(one)}"

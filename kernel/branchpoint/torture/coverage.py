@@ -1,4 +1,4 @@
-"""What a recording of programs that others wrote has made run."""
+"""Which programs ran in a recording of programs that others wrote."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ _WIDTH = 100
 
 @dataclass(frozen=True)
 class Coverage:
-    """The programs that ran, as they say it themselves."""
+    """The programs that ran, by what they print themselves."""
 
     name: str
-    """Of the system."""
+    """Name of the system."""
     seconds: float
-    """Virtual."""
+    """Virtual seconds that were recorded."""
     stressors: tuple[str, ...]
-    """Those of stress-ng that ran to their end."""
+    """Those of stress-ng that finished."""
     failed: tuple[str, ...]
-    """Those that found their own checks wrong: on this machine, in a replay or not."""
+    """Those whose own checks failed in the recording."""
     lines: dict[str, int]
     """How many lines each container wrote."""
     lost: tuple[str, ...]
-    """Lines that say that something was lost."""
+    """Lines in which a probe says that it lost something."""
 
     @property
     def brief(self) -> str:
-        """The programs, with how many stressors there were."""
+        """The names of the programs, and the number of stressors."""
         stressed = f"{len(self.stressors)} stressors of stress-ng, " if self.stressors else ""
         return stressed + ", ".join(name for name in sorted(self.lines) if name != "stress.1")
 

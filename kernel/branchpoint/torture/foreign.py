@@ -16,17 +16,17 @@ from branchpoint.torture.systems import PROBES, project
 _PROBED = 3  # virtual s of the probes
 _LENGTH = 10  # virtual s of each of the other systems
 _BRANCHES = 6  # off each probe
-_WINDOW = 5  # virtual s that a replay goes through, at most
+_WINDOW = 5  # virtual s of a soak's part of a recording, at least
 
 
 @dataclass(frozen=True)
 class Foreign:
-    """What became of them."""
+    """What the test with these programs found."""
 
     branches: Branches
     """Off the probes."""
     control: Branches
-    """The same without the exception flags in states."""
+    """The same, on machines whose states lack the exception flags: it must differ."""
     covered: list[Coverage]
     soaks: list[Report]
 
@@ -44,8 +44,8 @@ class Foreign:
 def try_foreign(folder: Path, seconds: float, names: Sequence[str]) -> Foreign:
     """Record the probes and these systems in ``folder``, branch and soak them.
 
-    Soaking takes about ``seconds`` of wall time. The systems that are run depend on no seed, so
-    that what was found once is found again.
+    Soaking takes about ``seconds`` of wall time. The systems do not depend on a seed, so a problem
+    that was found once is found again.
     """
     with bp.record(project(folder / "project", PROBES), folder / PROBES, duration=_PROBED) as run:
         branches = branch_often(run, _BRANCHES)

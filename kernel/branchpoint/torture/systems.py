@@ -1,4 +1,4 @@
-"""The systems of this folder, made ready to be recorded."""
+"""Prepares the systems of this folder for recording."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ RUNTIMES = "runtimes.yaml"
 
 
 def project(folder: Path, name: str) -> Path:
-    """The compose file of a system, in ``folder`` with all that it names.
+    """The compose file of a system, copied to ``folder`` with all files that it names.
 
     :raises ImageError: when the probes do not compile.
     """

@@ -267,7 +267,7 @@ def test_a_deep_table_of_contents_is_refused(good: Path, tmp_path: Path) -> None
         writer = archive.Writer(file)
         writer.add(contents.NAME, io.BytesIO(data), len(data))
         writer.finish()
-    refused(path, "makes no sense")
+    refused(path, "has invalid content")
 
 
 def test_images_without_a_boot_snapshot_are_refused(good: Path, tmp_path: Path) -> None:
@@ -371,7 +371,7 @@ def test_absurd_recordings_are_refused(good: Path, tmp_path: Path) -> None:
             b'{"blake3": "' + contents.blake3(rest).hexdigest().encode() + rest
         )
 
-    refused(changed(good, place(tmp_path), harm), "makes no sense")
+    refused(changed(good, place(tmp_path), harm), "has invalid content")
 
 
 # -- surroundings that were prepared

@@ -91,7 +91,7 @@ def test_arguments(tmp_path: Path, keys: str, args: list[str]) -> None:
 
 def test_nothing_to_run(tmp_path: Path) -> None:
     with pytest.raises(
-        ImageError, match=r'compose\.yaml:\d+: service "a": there is nothing to run'
+        ImageError, match=r'compose\.yaml:\d+: service "a": there is no command to run'
     ):
         service(tmp_path, "entrypoint: []", {})
 

@@ -159,7 +159,7 @@ def test_what_cannot_be_put_into_the_cache_leaves_nothing_there(
     tmp_path: Path, cache: Path, act: Callable[[Path], None]
 ) -> None:
     IMAGE.docker(tmp_path / "image.tar")
-    refuse(lambda: act(tmp_path), 8000, "a file would be larger than is allowed here", SetupError)
+    refuse(lambda: act(tmp_path), 8000, "a file would exceed the file size limit", SetupError)
     assert list(cache.iterdir()) == []
 
 

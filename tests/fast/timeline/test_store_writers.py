@@ -113,7 +113,7 @@ def test_a_full_disk(tmp_path: Path, size: int) -> None:
                 files.events.add([event(second, "x" * 2000)] * 3)
                 files.add_checkpoint(*checkpoint(at, None, second))
                 files.save(head(end=at))
-        assert "make room" in full.value.hint
+        assert "free some space" in full.value.hint
         seconds = second
         grown = Path(shutil.copytree(path, tmp_path / "a.branchpoint"))
         for opened in (path, grown):

@@ -51,7 +51,7 @@ class SystemImage:
     """A system ready to run: ``path`` is the file for the machine's second memory device.
 
     ``digest`` (32 hex digits) is that of the file's content; ``size`` its length in bytes, a power
-    of two; ``images`` tells each service's image as (name, id).
+    of two; ``images`` has the image of each service as (name, id).
     """
 
     path: Path
@@ -68,8 +68,8 @@ def build(
 ) -> SystemImage:
     """The system image of a compose file, from the cache when nothing in it has changed.
 
-    :raises ComposeError: for what the file asks and cannot be done, with file and line.
-    :raises ImageError, SetupError: for images that are not there or not sound.
+    :raises ComposeError: with file and line, for what the file asks for and cannot be done.
+    :raises ImageError, SetupError: for images that are missing or damaged.
     """
     system = compose.load(Path(compose_path), profiles, environ)
     images = find_images(system)
@@ -100,7 +100,7 @@ def _digest_in(folder: Path) -> str:
     digest = (folder / "digest").read_bytes()
     if not re.fullmatch(rb"[0-9a-f]{32}", digest):
         raise ImageError(
-            f"the system image in {folder} is damaged", "delete that directory; it is built again"
+            f"the system image in {folder} is damaged", "delete that directory: it is built again"
         )
     return digest.decode()
 
@@ -115,7 +115,7 @@ def find(digest: str) -> Path | None:
 
 
 def _key(system: System, images: dict[str, Image]) -> str:
-    """Names everything that goes into the image: the system, images, bound files, our own code."""
+    """A digest of all that goes into the image: the system, images, bound files, our own code."""
     record = msgspec.json.decode(msgspec.json.encode(system))
     for useless in ("file", "notes", "faults", "noise", "ram"):
         del record[useless]
@@ -149,7 +149,10 @@ def _bound(system: System) -> list[Path]:
 def system_tree(
     system: System, images: dict[str, Image], task: progress.Task | None = None
 ) -> Tree:
-    """The content of the system image."""
+    """The content of the system image.
+
+    :raises ComposeError, ImageError: as :func:`build` does.
+    """
     tree = Tree()
     trees: dict[str, Tree] = {}
     tree.add_dir("images")
@@ -185,7 +188,7 @@ def system_tree(
         if process.working_dir not in files:
             made = _settled(files, process.working_dir)
             if made is None:
-                missing = ImageError(f"{process.working_dir} is a link that leads nowhere")
+                missing = ImageError(f"{process.working_dir} is a broken link")
                 raise located(missing, system, service, "working_dir", "image")
             rooting = replace(rooting, made=made)
         parts.append((service, container, process, mounted))
@@ -213,7 +216,7 @@ def _text(tree: Tree, path: str, text: str, mode: int = 0o644) -> None:
 
 
 def _copy_binds(system: System, tree: Tree) -> dict[str, str]:
-    """Copy what is mounted from the project; source -> its place in the guest."""
+    """Copy what is mounted from the project; return source -> path in the guest."""
     places = {}
     for source in _bound(system):
         place = f"branchpoint/binds/{projectfiles.digest(source)[:16]}"
@@ -231,10 +234,10 @@ def _mounts(
     project: dict[str, str],
     filled: dict[str, bool],
 ) -> tuple[list[Bind], list[Mount], Rooting]:
-    """Binds and tmpfs of a container, and how its volumes come about.
+    """Binds and tmpfs of a container, and how its file system is made.
 
-    Volumes that the image declares and nobody mounts are anonymous ones, as with docker.
-    ``filled`` are the volumes that an earlier container has filled, and whether with anything.
+    Volumes that the image declares and the service does not mount become anonymous ones, as with
+    docker. ``filled``: volumes that an earlier container has filled -> whether there was content.
     """
     taken = {mount.target for mount in service.mounts}
     declared = [
@@ -272,9 +275,9 @@ def _mounts(
 
 
 def _settled(files: Tree, path: str) -> str | None:
-    """``path`` relative to the root, with every link followed; None where one leads nowhere.
+    """``path`` relative to the root, with every link followed; None when one of them is broken.
 
-    In the guest's own file system a path that still had links could lead out of the image.
+    If links were left in it, the path could lead out of the image in the guest's own file system.
     """
     parts = [part for part in path.split("/") if part]
     for length in range(len(parts), 0, -1):
@@ -289,7 +292,7 @@ def _settled(files: Tree, path: str) -> str | None:
 def _check_health(
     system: System, parts: list[tuple[Service, ContainerSpec, Process, list[Bind]]]
 ) -> None:
-    """Nobody may wait for the health of a container that is never asked for it."""
+    """Refuse to wait for the health of a container that has no health check."""
     checked = {container.name for _, container, process, _ in parts if process.healthcheck}
     for service, container, _, _ in parts:
         for dependency in container.depends:

@@ -59,14 +59,14 @@ INIT_PATH = "/sbin/docker-init"  # where docker has it
 
 @dataclass(frozen=True)
 class Process:
-    """The process of a container, with everything that image and service leave open settled."""
+    """The process of a container; defaults fill in what image and service leave open."""
 
     args: tuple[str, ...]
     environment: tuple[str, ...]  # K=V
     working_dir: str
     identity: Identity
     stop_signal: int
-    healthcheck: Healthcheck | None  # all its fields set, ``test`` an argv
+    healthcheck: Healthcheck | None  # all its fields are set; ``test`` is an argv
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def process_of(
 ) -> Process:
     """Merge what the service says with what the image says, as docker does.
 
-    :raises ImageError: when there is nothing to run, or a user the image does not have.
+    :raises ImageError: when there is no command, or no such user, group or signal.
     """
     entrypoint = config.entrypoint if service.entrypoint is None else service.entrypoint
     if service.command is not None:
@@ -92,7 +92,7 @@ def process_of(
         command = config.command if service.entrypoint is None else ()
     args = (*entrypoint, *command)
     if not args:
-        raise ImageError("there is nothing to run", 'give the service a "command"')
+        raise ImageError("there is no command to run", 'give the service a "command"')
     if service.init:
         args = (INIT_PATH, "--", *args)
     user = config.user if service.user is None else service.user
@@ -136,7 +136,7 @@ def _healthcheck(own: Healthcheck | None, config: ImageConfig) -> Healthcheck | 
 
 
 def capabilities(service: Service) -> list[str]:
-    """Names with CAP_: Docker's default set, with what is added and dropped."""
+    """Names with CAP_: Docker's default set, plus what is added, minus what is dropped."""
     if service.privileged:
         chosen = set(CAPABILITIES)
     else:
@@ -205,7 +205,7 @@ def bundle_config(
 
 
 def _rlimits(service: Service) -> list[dict[str, Any]]:
-    limits = {"nofile": _NOFILE, "core": (0, -1)}  # cores would only fill the writable layer
+    limits = {"nofile": _NOFILE, "core": (0, -1)}  # core dumps would only fill the writable layer
     limits |= {limit.name: (limit.soft, limit.hard) for limit in service.ulimits}
     return [
         {
@@ -266,5 +266,5 @@ def _mounts(service: Service, binds: list[Bind], tmpfs: list[Mount]) -> list[dic
         own.append(mount(entry.target, "tmpfs", "tmpfs", *chosen, *options))
     taken = {entry["destination"] for entry in own}
     everything = [entry for entry in fixed if entry["destination"] not in taken] + own
-    # what lies inside another mount comes after it; a stable sort keeps the rest as it is
+    # a mount inside another one must come after it; the sort is stable, so other orders stay
     return sorted(everything, key=lambda entry: entry["destination"].rstrip("/").count("/"))

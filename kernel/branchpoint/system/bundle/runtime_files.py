@@ -9,8 +9,8 @@ from branchpoint.system.bundle.oci import RUN, Bind, Process
 from branchpoint.system.compose.networks import mac
 from branchpoint.system.model import ContainerSpec, Endpoint, Service, System
 
-ROOT = "/system/branchpoint"  # in the guest: what is made here
-NO_ROUTE_TABLE = 99  # a routing table of the guest that leads nowhere
+ROOT = "/system/branchpoint"  # in the guest: where these files are
+NO_ROUTE_TABLE = 99  # a routing table of the guest without a way out
 _MAX_CONF = 1 << 20  # bytes that the agent reads of system.conf
 
 RESOLV_CONF = (
@@ -19,7 +19,7 @@ RESOLV_CONF = (
 
 
 def hosts(system: System, container: ContainerSpec) -> str:
-    """/etc/hosts: itself, then all it can reach, in its networks' order."""
+    """/etc/hosts: the container itself, then all it can reach, in the order of its networks."""
     lines = [
         "127.0.0.1 localhost",
         "::1 localhost ip6-localhost ip6-loopback",
@@ -43,10 +43,10 @@ def hosts(system: System, container: ContainerSpec) -> str:
 
 
 def host_network(system: System) -> str:
-    """What ``ip -batch`` does in the guest itself: bridges, name spaces, pairs of interfaces.
+    """Input of ``ip -batch`` in the guest itself: bridges, namespaces, pairs of interfaces.
 
-    The guest forwards packets, but to nowhere: what a container sends to any other network comes
-    back at once as unreachable, instead of vanishing.
+    The guest forwards packets, but has no route to other networks: a container that sends to one
+    gets "unreachable" at once, instead of waiting for lost packets.
     """
     lines = [f"route add unreachable default table {NO_ROUTE_TABLE}"]
     for network in system.networks.values():
@@ -76,7 +76,7 @@ def _bridge_side(endpoint: Endpoint) -> str:
 
 
 def container_network(system: System, container: ContainerSpec) -> str:
-    """What ``ip -batch`` does in a container's network namespace."""
+    """Input of ``ip -batch`` in a container's network namespace."""
     lines = ["link set lo up"]
     default = ""
     for endpoint in container.endpoints:
@@ -94,7 +94,10 @@ def container_network(system: System, container: ContainerSpec) -> str:
 def configuration(
     system: System, parts: list[tuple[Service, ContainerSpec, Process, list[Bind]]]
 ) -> str:
-    """system.conf, which the agent supervises by."""
+    """system.conf: what the agent has to supervise.
+
+    :raises ImageError: when it would be larger than the agent reads.
+    """
     lines = ["setup sdk"] if system.setup == "sdk" else []
     for service, container, process, binds in parts:
         name = container.name
@@ -116,7 +119,7 @@ def configuration(
             f"stop {process.stop_signal} {service.stop_grace}",
         ]
         lines += [f"env {_escaped(entry)}" for entry in process.environment]
-        # for commands in a container that is dead by then: what was mounted in it
+        # what is mounted in it, for commands that run there after it has ended
         lines += [f"mount {bind.source} {_escaped(bind.target)}" for bind in binds]
         lines += [
             f"workdir {_escaped(process.working_dir)}",
@@ -124,7 +127,7 @@ def configuration(
         ]
     text = "\n".join(lines) + "\n"
     if len(text.encode("utf-8", "surrogateescape")) >= _MAX_CONF:
-        raise ImageError(f"all environments together come to more than {_MAX_CONF >> 20} MiB")
+        raise ImageError(f"all environments together are larger than {_MAX_CONF >> 20} MiB")
     return text
 
 

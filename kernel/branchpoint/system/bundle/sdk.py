@@ -1,7 +1,7 @@
-"""Pipes by which programs in containers talk to the tester, in the way of the Antithesis SDKs.
+"""Pipes through which programs in containers talk to the tester, as the Antithesis SDKs do.
 
 An SDK appends lines of JSON to the file that ``ANTITHESIS_SDK_LOCAL_OUTPUT`` names, or to
-``sdk.jsonl`` in ``ANTITHESIS_OUTPUT_DIR``. Where a container has one of these in its environment,
+``sdk.jsonl`` in ``ANTITHESIS_OUTPUT_DIR``. If a container has one of these in its environment,
 a pipe to the agent is mounted there; with ``setup: sdk`` in ``x-branchpoint``, every container
 has the first.
 """
@@ -21,7 +21,7 @@ _PLACE = "/.branchpoint-sdk"
 
 
 def connect(process: Process, container: ContainerSpec, always: bool) -> tuple[Process, list[Bind]]:
-    """A container's process with what it needs to find its pipe, and the pipe."""
+    """A container's process with the variable that names its pipe, and the mounts of the pipe."""
     given = dict(entry.split("=", 1) for entry in process.environment)
     places = []
     if given.get(_FILE):

@@ -1,6 +1,6 @@
 """``setup.sh``: run once in the guest, as root, by busybox' shell, before any container starts.
 
-All is fixed and sequential, so that it takes the same course on every run. Files stay on tmpfs;
+It is fixed and sequential, so that every run does the same. Files stay on tmpfs;
 images are never copied.
 """
 
@@ -50,9 +50,9 @@ fill() {{ # FROM VOLUME
 
 @dataclass(frozen=True)
 class Rooting:
-    """How a container's file system comes about.
+    """How a container's file system is made.
 
-    ``fills``: (path in the image, volume); ``made``: a directory in it that is to exist.
+    ``fills``: (path in the image, volume to fill from it); ``made``: a directory to create in it.
     """
 
     container: ContainerSpec
@@ -64,17 +64,17 @@ class Rooting:
 
 
 def volume_path(name: str) -> str:
-    """Where a named volume lies in the guest."""
+    """The path of a named volume in the guest."""
     return f"{RUN}/v/{name}"
 
 
 def anonymous_path(container: ContainerSpec, number: int) -> str:
-    """Where a container's own unnamed volume lies in the guest, on its writable layer."""
+    """The path of a container's anonymous volume in the guest, on its writable layer."""
     return f"{RUN}/c/{container.name}/rw/volumes/{number}"
 
 
 def etc_binds(container: ContainerSpec) -> list[Bind]:
-    """The files that docker, too, places into every container; they can be written to."""
+    """The files that docker also places into every container; they are writable."""
     return [
         Bind(f"{RUN}/c/{container.name}/etc/{name}", f"/etc/{name}", False)
         for name in ("hosts", "hostname", "resolv.conf")
@@ -82,7 +82,7 @@ def etc_binds(container: ContainerSpec) -> list[Bind]:
 
 
 def script(system: System, rootings: list[Rooting]) -> str:
-    """The whole of setup.sh."""
+    """The text of setup.sh."""
     lines = [_HEAD, 'ip -batch "$here/network/host"']
     for container in system.containers:
         lines.append(f'ip -n {container.name} -batch "$here/network/containers/{container.name}"')
@@ -98,7 +98,7 @@ def script(system: System, rootings: list[Rooting]) -> str:
 
 
 def _prepare(image: str, commands: tuple[str, ...], upper: int) -> list[str]:
-    """Run an image's commands once; all its containers then have the result as a lower layer."""
+    """Run an image's commands once; all its containers have the result as a lower layer."""
     layer = f'"$run/i/{image}"'
     root = f'"$run/i/{image}/root"'
     return [

@@ -1,1 +1,1 @@
-"""From the text of a compose file to what it means."""
+"""Reads compose files."""

@@ -22,7 +22,7 @@ def host_name(value: Value, what: str) -> str:
 
 
 def read_attachments(value: Value, service: str) -> tuple[Attachment, ...]:
-    """The networks of a service, those of higher priority first, else in the order written."""
+    """The networks of a service, by descending priority, then in the order written."""
     if isinstance(value, Sequence):
         found: dict[str, Attachment] = {}
         for item in value.items:
@@ -89,7 +89,7 @@ def read_extra_hosts(value: Value) -> tuple[tuple[str, str], ...]:
         host_name(Scalar(where.file, where.line, name, "str"), "a name")
         if address == "host-gateway":
             raise where.error(
-                '"host-gateway" is not supported', "nothing outside the machine exists"
+                '"host-gateway" is not supported', "the machine has no network outside"
             )
         try:
             found.append((name, str(ipaddress.ip_address(address.strip("[]")))))

@@ -1,22 +1,22 @@
-"""``x-branchpoint``: what the compose file says to the recorder.
+"""``x-branchpoint``: settings for the recorder in the compose file.
 
 ::
 
     x-branchpoint:
       ram: 1g             # of the machine, at most 3g
       upper: 256m         # of each container's writable layer
-      images:             # archives that stand for names of images
+      images:             # image name -> archive to use for it
         redis:7: ./images/redis.tar
-      fault:              # or a list of them: what happens at most once
+      fault:              # or a list: faults that happen at most once
         kill: primary.tip-retransmitter
         between: [20s, 100s]    # from setup complete; the seed chooses the instant
         probability: 0.8        # 1 unless given
         restart_after: 2s       # never unless given
-      faults:             # what happens again and again, see branchpoint.faults.settings
+      faults:             # faults that happen repeatedly, see branchpoint.faults.settings
         latency: {every: 30s, for: [1s, 10s], delay: [50ms, 500ms]}
         exclude: [client]
-      noise: {every: 5ms, longest: 1ms}     # or true: something else takes the processor
-      setup: sdk          # not complete before a program says so through an Antithesis SDK
+      noise: {every: 5ms, longest: 1ms}     # or true: other work takes the processor at times
+      setup: sdk          # complete only when a program says so through an Antithesis SDK
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ from branchpoint.system.model import SECOND, ContainerSpec, Noise
 KEY = "x-branchpoint"
 _ALIGNMENT = 64 << 20
 MOST_RAM = 3 << 30
-"""What fits below the gap that a PC's memory has for devices."""
+"""The most that fits below the hole for devices in a PC's memory map."""
 
 
 @dataclass(frozen=True)
 class Declared:
-    """Sizes in bytes."""
+    """The section, checked; sizes in bytes."""
 
     ram: int = 1 << 30
     upper: int = 256 << 20
@@ -48,7 +48,10 @@ class Declared:
 
 
 def read_declared(value: Value | None, containers: list[ContainerSpec]) -> Declared:
-    """Check the section; faults must name containers that exist."""
+    """Check the section; faults must name containers that exist.
+
+    :raises ComposeError: with file and line, for what is wrong in it.
+    """
     if value is None:
         return Declared()
     body = fields.mapping(value, f'"{KEY}"')
@@ -88,7 +91,7 @@ def _noise(value: Value) -> Noise | None:
         noise = replace(noise, longest=fields.duration(value.entries["longest"], '"longest"'))
     if noise.every < 100_000 or not 1_000 <= noise.longest <= SECOND:
         raise value.error(
-            "noise comes at most every 100us, and lasts between 1us and 1s",
+            '"every" must be at least 100us, and "longest" between 1us and 1s',
             "for example {every: 5ms, longest: 1ms}",
         )
     return noise

@@ -1,4 +1,4 @@
-"""``fault`` and ``faults`` in ``x-branchpoint``: the faults that a recording has by itself."""
+"""``fault`` and ``faults`` in ``x-branchpoint``: faults that happen by themselves."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from branchpoint.system.compose.yamltree import Mapping, Scalar, Sequence, Value
 
 
 def read_faults(section: Mapping, containers: Sequence_[ContainerLike]) -> Settings:
-    """What the section asks for, in both of its places.
+    """The settings from both keys of the section.
 
-    :raises ComposeError: with the line of what is unknown or out of its bounds.
+    :raises ComposeError: with the line of what is unknown or out of bounds.
     """
     entries = section.entries
     again = _plain(entries["faults"]) if "faults" in entries else {}
@@ -27,7 +27,7 @@ def read_faults(section: Mapping, containers: Sequence_[ContainerLike]) -> Setti
 
 
 def _plain(value: Value) -> Any:
-    """Mappings, lists and text; None for nothing."""
+    """The value as dicts, lists and text; None for null."""
     if isinstance(value, Mapping):
         return {key: _plain(entry) for key, entry in value.entries.items()}
     if isinstance(value, Sequence):

@@ -18,7 +18,7 @@ _FALSE = ("false", "no", "off")
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """``did you mean "..."?``, or nothing when no known name is near."""
+    """``did you mean "..."?``, or "" when no known name is similar."""
     close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
     return f'did you mean "{close[0]}"?' if close else ""
 
@@ -33,7 +33,7 @@ def missing(value: Value, kind: str, name: str, known: Iterable[str]) -> Compose
 
 
 def is_null(value: Value) -> bool:
-    """``key:`` with nothing behind it."""
+    """Whether it is ``key:`` without a value."""
     return isinstance(value, Scalar) and value.kind == "null"
 
 
@@ -108,7 +108,7 @@ def duration(value: Value, what: str) -> int:
     if total is None:
         raise value.error(f'{what} must be a duration, not "{written}"', units.TIME_HINT)
     if total < 0:
-        raise value.error(f"{what} must not be below zero")
+        raise value.error(f"{what} must not be negative")
     if total > _MAX_DURATION:
         raise value.error(f"{what} is longer than a year")
     return total
@@ -121,7 +121,7 @@ def size(value: Value, what: str) -> int:
     if result is None:
         raise value.error(f'{what} must be a size, not "{written}"', 'write "256m" or "1g"')
     if result > 1 << 50:
-        raise value.error(f"{what} is absurdly large")
+        raise value.error(f"{what} is larger than 1024t")
     return result
 
 
@@ -162,7 +162,7 @@ def argv(value: Value, what: str) -> tuple[str, ...]:
     try:
         return tuple(shlex.split(line))
     except ValueError as error:
-        raise value.error(f"{what}: {str(error).lower()}", "balance the quotes") from None
+        raise value.error(f"{what}: {str(error).lower()}", "check the quotes") from None
 
 
 def choice(value: Value, what: str, known: Iterable[str]) -> str:

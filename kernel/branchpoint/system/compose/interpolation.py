@@ -1,4 +1,4 @@
-"""Variables in compose files: ``${NAME:-default}`` and its relatives, and the .env format."""
+"""Variables in compose files (``${NAME:-default}`` and similar forms), and the .env format."""
 
 from __future__ import annotations
 
@@ -52,7 +52,9 @@ class Interpolator:
                 at = match.end()
             else:
                 raise self._error(
-                    line, f'"{text[dollar : dollar + 12]}" is no variable', "write $$ for a plain $"
+                    line,
+                    f'"{text[dollar : dollar + 12]}" is not a variable',
+                    "write $$ for a plain $",
                 )
         out.append(text[at:])
         return "".join(out)
@@ -73,14 +75,14 @@ class Interpolator:
     def _braced(self, inner: str, line: int, depth: int) -> str:
         match = _NAME.match(inner)
         if match is None:
-            raise self._error(line, f'"${{{inner}}}" is no variable', "write $$ for a plain $")
+            raise self._error(line, f'"${{{inner}}}" is not a variable', "write $$ for a plain $")
         name, rest = match.group(), inner[match.end() :]
         if not rest:
             return self._value(name, line)
         operator = next((op for op in _OPERATORS if rest.startswith(op)), None)
         if operator is None:
             raise self._error(
-                line, f'"${{{inner}}}" is no variable', "write ${NAME}, ${NAME:-default}, ..."
+                line, f'"${{{inner}}}" is not a variable', "write ${NAME}, ${NAME:-default}, ..."
             )
         word = rest[len(operator) :]
         value = self.variables.get(name)
@@ -103,10 +105,11 @@ class Interpolator:
 
 
 def read_env_file(file: Path, outer: Mapping[str, str], raw: bool = False) -> dict[str, str | None]:
-    """``KEY=VALUE`` lines with comments, quotes and variables; a KEY alone is None.
+    """``KEY=VALUE`` lines with comments, quotes and variables; a KEY alone gets its value from
+    ``outer``, or None.
 
-    ``outer`` are the variables that values may use besides the file's own earlier ones; with
-    ``raw`` values are taken as they stand.
+    Values may use the variables in ``outer`` and earlier ones of the file; with ``raw``, values
+    are taken literally.
 
     :raises ComposeError: with file and line for what cannot be read.
     """
@@ -170,7 +173,7 @@ class _EnvParser:
             at += 1
         tail = body[end + 1 :].strip()
         if tail and not tail.startswith("#"):
-            raise ComposeError(f'"{tail[:20]}" stands after the closing quote', self.file, number)
+            raise ComposeError(f'"{tail[:20]}" follows the closing quote', self.file, number)
         if quote == "'":
             return body[:end], at
         return _unescape(body[:end], lambda text: self._interpolate(text, number)), at
@@ -192,7 +195,7 @@ def _closing_quote(text: str, quote: str) -> int:
 
 
 def _unescape(text: str, interpolate: Callable[[str], str]) -> str:
-    """Backslash escapes of a double-quoted value; variables outside of escapes are replaced."""
+    """Resolve backslash escapes of a double-quoted value; replace variables outside of escapes."""
     plain: list[str] = []
     at = 0
     while at < len(text):

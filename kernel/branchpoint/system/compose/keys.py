@@ -1,7 +1,7 @@
 """Which keys of a compose file are accepted without effect, and which are refused, and why.
 
-Everything the compose specification knows is either read (:mod:`service`, :mod:`compose`),
-listed here, or unknown. Nothing is ignored in silence.
+Every key of the compose specification is either read (:mod:`service`, :mod:`reading`) or listed
+here; any other key is an error. No key is ignored silently.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ SERVICE_NOTES = {
     "attach": "all output is recorded",
     "blkio_config": "there is no block device in the machine",
     "cpuset": "the machine has one processor",
-    "develop": "it is about editing, not about running",
+    "develop": "it concerns editing, not running",
     "expose": "all ports are reachable inside the system's networks",
     "label_file": "nothing reads labels in the machine",
     "labels": "nothing reads labels in the machine",
@@ -20,7 +20,7 @@ SERVICE_NOTES = {
     "mem_reservation": "the machine's memory is not shared with others",
     "mem_swappiness": "there is no swap in the machine",
     "memswap_limit": "there is no swap in the machine",
-    "ports": "the machine has no network outside; probe it with commands on a branch",
+    "ports": "the machine has no network outside; run commands on a branch to reach services",
     "pull_policy": "images are never pulled",
 }
 
@@ -33,21 +33,21 @@ SERVICE_REFUSED = {
     "cpu_percent": 'use "cpus"',
     "cpu_period": 'use "cpus"',
     "cpu_quota": 'use "cpus"',
-    "cpu_rt_period": "the machine does not share real-time CPU out: remove it",
-    "cpu_rt_runtime": "the machine does not share real-time CPU out: remove it",
+    "cpu_rt_period": "containers cannot get real-time CPU time: remove it",
+    "cpu_rt_runtime": "containers cannot get real-time CPU time: remove it",
     "credential_spec": "it is for Windows containers: remove it",
-    "device_cgroup_rules": "the machine has no devices to give: remove it",
-    "devices": "the machine has no devices to give: remove it",
+    "device_cgroup_rules": "the machine has no devices for containers: remove it",
+    "devices": "the machine has no devices for containers: remove it",
     "dns": "names resolve by /etc/hosts: run a name server as a service if one is needed",
     "dns_opt": "names resolve by /etc/hosts: remove it",
     "dns_search": "names resolve by /etc/hosts: remove it",
     "extends": "copy the keys here, or share them with a YAML anchor (&name, <<: *name)",
-    "external_links": "nothing outside exists: define the service here",
+    "external_links": "nothing outside the machine can be reached: define the service here",
     "gpus": "the machine has no GPU: remove it",
     "ipc": "every container has its own IPC namespace: remove it",
     "isolation": "it is for Windows containers: remove it",
     "links": "services find each other by name in a shared network; use its aliases",
-    "mac_address": "it follows from ipv4_address: remove it",
+    "mac_address": "it is derived from ipv4_address: remove it",
     "models": "run the model as a service",
     "oom_kill_disable": "remove it",
     "pid": "every container has its own PID namespace: remove it",

@@ -1,4 +1,4 @@
-"""When containers start, count as healthy, and are started again."""
+"""When containers start, when they count as healthy, and when they restart."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ def _dependency(name: str, entry: Value, notes: list[Note]) -> Dependency:
         raise entry.error(f'{where} lacks "condition"', "condition: service_started")
     condition = fields.choice(entries["condition"], '"condition"', list(_CONDITIONS))
     if "restart" in entries and fields.boolean(entries["restart"], '"restart"'):
-        text = f'"restart" of {where} has no effect: it is about compose commands'
+        text = f'"restart" of {where} has no effect: it concerns only compose commands'
         notes.append(Note(options.key_lines["restart"], text))
     required = "required" not in entries or fields.boolean(entries["required"], '"required"')
     return Dependency(name, _CONDITIONS[condition], options.key_lines["condition"], required)
 
 
 def read_healthcheck(value: Value) -> Healthcheck:
-    """``healthcheck``; what it leaves open is the image's to say."""
+    """``healthcheck``; what it leaves open comes from the image."""
     body = fields.mapping(value, '"healthcheck"')
     entries = body.entries
     durations = ("interval", "timeout", "start_period", "start_interval")
@@ -69,7 +69,7 @@ def read_healthcheck(value: Value) -> Healthcheck:
 
 
 def _health_test(value: Value) -> tuple[str, ...]:
-    """The test, led by CMD or CMD-SHELL; () for NONE."""
+    """The test, with CMD or CMD-SHELL in front; () for NONE."""
     if isinstance(value, Scalar):
         line = fields.text(value, '"test"')
         return ("CMD-SHELL", line) if line.strip() else ()
@@ -103,7 +103,7 @@ def read_restart(value: Value) -> Restart:
 
 
 def read_restart_policy(body: Mapping, notes: list[Note]) -> Restart:
-    """``deploy.restart_policy``, taken as docker compose takes it: without delay and window."""
+    """``deploy.restart_policy``; as in docker compose, delay and window have no effect."""
     where = '"restart_policy"'
     fields.check_keys(body, ["condition", "delay", "max_attempts", "window"], where)
     entries = body.entries

@@ -7,13 +7,13 @@ from branchpoint.system.compose.yamltree import Mapping, Value
 from branchpoint.system.linux import CAPABILITIES, RLIMITS
 from branchpoint.system.model import Note, Ulimit
 
-_LEAST_MEMORY = 6 << 20  # as docker demands
+_LEAST_MEMORY = 6 << 20  # as in docker
 _HIGHEST_LIMIT = 1 << 53
 _SYSCTLS = ("net.", "kernel.msg", "kernel.sem", "kernel.shm", "fs.mqueue.")
 
 
 def read_capabilities(value: Value, what: str) -> tuple[str, ...]:
-    """Names without CAP_; ALL stands for all of them."""
+    """Names without CAP_; ALL means all of them."""
     names = []
     for item in fields.sequence(value, what).items:
         name = fields.text(item, f"each of {what}").upper().removeprefix("CAP_")
@@ -46,13 +46,13 @@ def read_ulimits(value: Value) -> tuple[Ulimit, ...]:
 
 
 def read_sysctls(value: Value) -> dict[str, str]:
-    """``sysctls``, as far as they belong to a container's own namespaces."""
+    """``sysctls``; only those that belong to a container's own namespaces are allowed."""
     found: dict[str, str] = {}
     for key, text, where in fields.pairs(value, '"sysctls"'):
         if not key.startswith(_SYSCTLS):
             raise where.error(
                 f'the sysctl "{key}" belongs to the whole machine, not to a container',
-                f"a container has its own of these only: {', '.join(_SYSCTLS)}",
+                f"a container can set only these: {', '.join(_SYSCTLS)}",
             )
         if text is None:
             raise where.error(f'the sysctl "{key}" lacks a value')
@@ -80,14 +80,14 @@ def read_cpus(value: Value, what: str) -> float | None:
 
 
 def read_security_opt(value: Value, notes: list[Note]) -> bool:
-    """Whether new privileges are forbidden; other options that lift a confinement are noted."""
+    """Whether new privileges are forbidden; options that lift other confinement get a note."""
     forbidden = False
     for item in fields.sequence(value, '"security_opt"').items:
         option = fields.text(item, 'each of "security_opt"').replace("=", ":", 1)
         if option in ("no-new-privileges", "no-new-privileges:true"):
             forbidden = True
         elif option in ("seccomp:unconfined", "apparmor:unconfined", "label:disable"):
-            text = f'"{option}" has no effect: containers are never confined that way'
+            text = f'"{option}" has no effect: containers are never confined in this way'
             notes.append(Note(item.line, text))
         elif option != "no-new-privileges:false":
             raise item.error(f'"{option}" is not supported', "remove it")

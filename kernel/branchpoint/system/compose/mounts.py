@@ -16,7 +16,7 @@ _TMPFS_FLAGS = {"rw", "ro", "exec", "noexec", "suid", "nosuid", "dev", "nodev"}
 
 
 def read_volumes(value: Value, project: Path) -> list[Mount]:
-    """Every entry of ``volumes``; whether named volumes exist is the caller's question."""
+    """Every entry of ``volumes``; the caller checks that named volumes exist."""
     return [
         _long(item, project) if isinstance(item, Mapping) else _short(item, project)
         for item in fields.sequence(value, '"volumes"').items
@@ -36,7 +36,10 @@ def read_tmpfs(value: Value) -> list[Mount]:
 
 
 def tmpfs_options(value: Value, options: tuple[str, ...]) -> tuple[str, ...]:
-    """Check mount options of a tmpfs."""
+    """Check mount options of a tmpfs and return them.
+
+    :raises ComposeError: for an unknown option or a bad value.
+    """
     for option in options:
         name, sign, rest = option.partition("=")
         if name == "size" and sign:
@@ -88,9 +91,9 @@ def _bind(item: Value, source: str, target: str, read_only: bool, project: Path)
     path = path if path.is_absolute() else project / path
     if not read_only:
         raise item.error(
-            f"{source} would be mounted writable, but nothing in the machine can write to "
-            "this computer's files",
-            'add ":ro" (read_only: true), or use a named volume for what is written',
+            f"{source} would be mounted writable, but the machine cannot write to files of "
+            "this computer",
+            'add ":ro" (read_only: true), or use a named volume for written data',
         )
     if not path.is_file() and not path.is_dir():
         what = "is neither a file nor a directory" if path.exists() else "does not exist"
@@ -116,13 +119,13 @@ def _long(item: Mapping, project: Path) -> Mount:
     source = fields.text(entries["source"], '"source"') if "source" in entries else ""
     for section in {"bind", "volume", "tmpfs"} & set(entries):
         if section != which:
-            raise item.key_error(section, f'"{section}" does not go with type: {which}')
+            raise item.key_error(section, f'"{section}" cannot be used with type: {which}')
     if which == "bind":
         options = _section(item, "bind", ["create_host_path", "propagation", "selinux"])
         if "propagation" in options.entries:
             fields.choice(options.entries["propagation"], '"propagation"', ["private", "rprivate"])
         if not source:
-            raise item.error('a bind needs "source"', "write a path of the project as ./path")
+            raise item.error('a bind mount needs "source"', "write a path of the project as ./path")
         return _bind(entries["source"], source, target, read_only, project)
     if which == "tmpfs":
         if source:

@@ -1,4 +1,4 @@
-"""The top-level ``networks``, and an address for every container in each of its networks."""
+"""The top-level ``networks``, and the addresses of containers in their networks."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def _network(name: str, body: Mapping, line: int, notes: list[Note]) -> Network:
             notes.append(Note(body.key_lines[key], text))
     if "external" in entries and fields.boolean(entries["external"], '"external"'):
         raise body.key_error(
-            "external", f"{where} is external, but nothing outside the machine exists",
+            "external", f"{where} is external, but the machine has no network outside",
             'remove "external"',
         )  # fmt: skip
     if "enable_ipv6" in entries and fields.boolean(entries["enable_ipv6"], '"enable_ipv6"'):
@@ -89,7 +89,7 @@ def _network(name: str, body: Mapping, line: int, notes: list[Note]) -> Network:
     ):
         if not key.startswith("com.docker.network.bridge."):
             raise option.error(f'"{key}" of {where} is not supported', "remove it")
-        notes.append(Note(option.line, f'"{key}" of {where} has no effect: it is about the host'))
+        notes.append(Note(option.line, f'"{key}" of {where} has no effect: it concerns the host'))
     internal = "internal" in entries and fields.boolean(entries["internal"], '"internal"')
     subnet, gateway, pool = _ipam(entries["ipam"], where) if "ipam" in entries else ("", "", "")
     return Network(name, line, "", subnet, gateway, internal, pool)
@@ -105,7 +105,7 @@ def _ipam(value: Value, where: str) -> tuple[str, str, str]:
         return "", "", ""
     blocks = fields.sequence(body.entries["config"], f'"config" of {where}').items
     if len(blocks) > 1:
-        raise blocks[1].error(f"{where} can have one subnet only", "remove the others")
+        raise blocks[1].error(f"{where} can have only one subnet", "remove the others")
     if not blocks:
         return "", "", ""
     block = fields.mapping(blocks[0], f'"config" of {where}')
@@ -116,7 +116,7 @@ def _ipam(value: Value, where: str) -> tuple[str, str, str]:
         raise block.error(f'"config" of {where} lacks "subnet"')
     subnet = _subnet(block.entries["subnet"], '"subnet"')
     if subnet.prefixlen > 30 or subnet.prefixlen < 8:
-        raise block.entries["subnet"].error("a subnet must be between /8 and /30")
+        raise block.entries["subnet"].error("the prefix of a subnet must be between /8 and /30")
     if subnet.is_loopback or subnet.is_multicast:
         raise block.entries["subnet"].error(f"{subnet} cannot be used by a network")
     gateway = ""
@@ -206,7 +206,10 @@ class Addresses:
     def endpoints(
         self, service: Service, container: str, hostname: str, number: int
     ) -> tuple[Endpoint, ...]:
-        """The interfaces of one container; ``number`` counts containers and makes names unique."""
+        """The interfaces of one container; its ``number`` in the system makes their names unique.
+
+        :raises ComposeError: when a network has no address left.
+        """
         found = []
         for position, attachment in enumerate(service.networks):
             network = self.networks[attachment.network]

@@ -1,4 +1,4 @@
-"""A compose file -> System: everything that can be known before images are looked at."""
+"""A compose file -> System: everything that is known before images are read."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ def load(
 ) -> System:
     """Read the compose file at ``path`` (or in the directory ``path``).
 
-    ``environ`` are the shell's variables (default: this process's), which go before those in
+    ``environ`` are the shell's variables (default: this process's), which override those in
     ``.env``; ``profiles`` are the enabled ones (default: ``$COMPOSE_PROFILES``).
 
-    :raises ComposeError: naming file and line, for everything that cannot be done as written.
+    :raises ComposeError: with file and line, for everything that cannot be done as written.
     """
     file = _find(Path(path))
     shell = dict(os.environ if environ is None else environ)
@@ -79,12 +79,12 @@ def _find(path: Path) -> Path:
 
 
 def _refuse_override(folder: Path, name: str) -> None:
-    """docker compose would merge a second file when only the directory is named."""
+    """Refuse what docker compose would do: merge a second file when only the directory is given."""
     stem, _, suffix = name.rpartition(".")
     override = folder / f"{stem}.override.{suffix}"
     if override.is_file():
         raise ComposeError(
-            f"{override.name} would have to be merged, which is not supported",
+            f"merging {override.name} is not supported",
             folder / name,
             hint=f"give the path of one file (docker compose config > FILE.{suffix} merges them)",
         )
@@ -167,7 +167,7 @@ class _Reader:
     # --- services ----------------------------------------------------------------------------
 
     def _services(self, recipe: Recipe | None) -> tuple[list[Service], set[str]]:
-        """The active services with their images settled, and the names of the inactive ones."""
+        """The active services (each has an image or a recipe), and the names of the others."""
         section = fields.mapping(self.root.entries["services"], '"services"')
         active: list[Service] = []
         sleeping: set[str] = set()
@@ -278,7 +278,7 @@ class _Reader:
         return tuple(found)
 
     def _start_order(self, services: list[Service], members: dict[str, list[str]]) -> list[str]:
-        """Container names, each after all it depends on, else as written."""
+        """Container names, each after all it depends on, otherwise in the order written."""
         by_name = {service.name: service for service in services}
         done: dict[str, None] = {}
 
@@ -335,12 +335,12 @@ class _Reader:
         entries = body.entries
         if "external" in entries and fields.boolean(entries["external"], '"external"'):
             raise body.key_error(
-                "external", f"{where} is external, but nothing outside the machine exists",
+                "external", f"{where} is external, but the machine cannot reach volumes outside",
                 'remove "external"; put initial content into the image',
             )  # fmt: skip
         for key in ("labels", "name"):
             if key in entries:
-                text = f'"{key}" of {where} has no effect: nothing reads it in the machine'
+                text = f'"{key}" of {where} has no effect: nothing in the machine reads it'
                 self.notes.append(Note(body.key_lines[key], text))
         if "driver" in entries:
             fields.choice(entries["driver"], f'"driver" of {where}', ["local"])
@@ -350,7 +350,7 @@ class _Reader:
                 if key not in ("type", "device", "o") or (key != "o" and given != "tmpfs"):
                     raise option.error(
                         f'"{key}: {given}" of {where} is not supported',
-                        "only type: tmpfs, device: tmpfs and o: size=... are",
+                        "supported are: type: tmpfs, device: tmpfs and o: size=...",
                     )
                 options[key] = given or ""
         flags = tuple(flag for flag in options.get("o", "").split(",") if flag)

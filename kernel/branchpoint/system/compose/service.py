@@ -37,7 +37,7 @@ _Reader = Callable[[Value, str], None]  # the value, and its key in quotes
 
 
 class ServiceReader:
-    """Reads one service; what was accepted without effect goes to ``notes``."""
+    """Reads one service; keys that have no effect are added to ``notes``."""
 
     def __init__(
         self,
@@ -55,7 +55,10 @@ class ServiceReader:
         self.found: dict[str, Any] = {}  # arguments of Service
 
     def read(self, line: int) -> Service:
-        """The service, whose name stands in ``line``."""
+        """The service, whose name is in ``line``.
+
+        :raises ComposeError: with file and line, for what cannot be done.
+        """
         readers = self._readers()
         where = f'service "{self.name}"'
         for key, value in self.body.entries.items():
@@ -143,10 +146,10 @@ class ServiceReader:
         self.notes.append(Note(self.body.key_lines[key], text))
 
     def _check(self) -> None:
-        """What concerns several keys at once."""
+        """Check what depends on several keys."""
         found = self.found
         if "build" in found and "recipe" in found:
-            message = f'"build" and "{RECIPE_KEY}" exclude each other'
+            message = f'"build" and "{RECIPE_KEY}" cannot be used together'
             raise self.body.key_error(RECIPE_KEY, message, "keep one")
         replicas = found.get("replicas", 1)
         if replicas > 1:
@@ -163,7 +166,7 @@ class ServiceReader:
             if other is not mount:
                 raise Value(self.body.file, mount.line).error(
                     f'two things are mounted at "{mount.target}"',
-                    f"the other one is in line {other.line}",
+                    f"the other one is on line {other.line}",
                 )
 
     # --- image -------------------------------------------------------------------------------
@@ -177,7 +180,7 @@ class ServiceReader:
                 message = f'"{key}" of "build" is not supported'
                 raise value.key_error(key, message, "build the image yourself and name it")
             if key in _BUILD_IGNORED:
-                text = f'"{key}" of "build" has no effect: it is up to the program that builds'
+                text = f'"{key}" of "build" has no effect: the program that builds decides it'
                 self.notes.append(Note(value.key_lines[key], text))
         fields.check_keys(value, [*_BUILD_READ, *_BUILD_IGNORED], '"build"')
         entries = value.entries
@@ -222,7 +225,7 @@ class ServiceReader:
             if "=" in key:
                 raise where.error(f'the name of a variable must not contain "=": "{key}"')
             if given is None:
-                given = self.variables.get(key)  # as docker does: from the shell, else absent
+                given = self.variables.get(key)  # as docker does: from the shell, or else not set
             if given is not None:
                 own[key] = given
         self.found["environment"] = {**self.found.get("environment", {}), **own}
@@ -247,7 +250,7 @@ class ServiceReader:
                 read |= {key: text for key, text in values.items() if text is not None}
             elif required:
                 raise where.error(f'env_file "{path.name}" does not exist', f"looked at {path}")
-        # whatever order the two keys were written in, "environment" wins
+        # "environment" wins, whichever of the two keys comes first
         self.found["environment"] = {**read, **self.found.get("environment", {})}
 
     # --- the rest ----------------------------------------------------------------------------
@@ -260,7 +263,7 @@ class ServiceReader:
                 'remove it and list the shared network under "networks"',
             )
         if "networks" in self.body.entries:
-            raise value.error('"network_mode" and "networks" exclude each other')
+            raise value.error('"network_mode" and "networks" cannot be used together', "remove one")
         self.found["networks"] = ()
 
     def _deploy(self, value: Value, what: str) -> None:
@@ -303,13 +306,13 @@ class ServiceReader:
 
 
 def read_profiles(body: Mapping) -> list[str]:
-    """The profiles of a service; with none it always runs."""
+    """The profiles of a service; without any, it always runs."""
     value = body.entries.get("profiles")
     return [] if value is None else fields.texts(value, '"profiles"')
 
 
 def _switched_off(value: Value) -> bool:
-    """``tty: false``, ``ipc: private``, ``devices: []`` and the like ask for nothing."""
+    """Whether it asks for nothing, as ``tty: false``, ``ipc: private`` and ``devices: []`` do."""
     if isinstance(value, Scalar):
         return value.kind == "null" or value.text.lower() in ("false", "private", "")
     return isinstance(value, Sequence) and not value.items

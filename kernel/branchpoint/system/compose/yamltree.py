@@ -1,8 +1,8 @@
-"""YAML text as a tree that knows its lines.
+"""YAML text as a tree with line numbers.
 
-Every value keeps the file and line it was written on, so that whoever finds fault with it can say
-where. Values stay text until a reader in :mod:`fields` asks for a type; anchors, aliases and
-merge keys (``<<``) are resolved here; the size of the result is bounded, whatever the aliases say.
+Every value keeps the file and the line where it was written, for errors about it. Values stay text
+until a reader in :mod:`fields` asks for a type. Anchors, aliases and merge keys (``<<``) are
+resolved here; the size of the result is bounded, also when aliases multiply it.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ class Value:
 
     @property
     def shape(self) -> str:
-        """What the node is, in a user's words."""
+        """What the node is, for error messages."""
         return "a value"
 
 
 @dataclass(frozen=True)
 class Scalar(Value):
     text: str
-    kind: str  # "str", "int", "float", "bool" or "null": what YAML takes it for
+    kind: str  # its type in YAML: "str", "int", "float", "bool" or "null"
 
     @property
     def shape(self) -> str:
@@ -75,7 +75,7 @@ class Mapping(Value):
 
 
 def parse(file: Path, substitute: Callable[[str, int], str]) -> Value | None:
-    """Read ``file``; every scalar goes through ``substitute(text, line)``. None for an empty one.
+    """Read ``file``; every scalar goes through ``substitute(text, line)``. None for an empty file.
 
     :raises ComposeError: for what is not YAML, and for files or expansions too large.
     """
@@ -112,7 +112,7 @@ def _syntax_error(file: Path, text: str, error: MarkedYAMLError) -> ComposeError
     if "'\\t'" in problem:
         problem, hint = "a tab is not allowed as indentation", "indent with spaces"
     elif "another document" in problem:
-        hint = "write one document only: no second '---'"
+        hint = "write only one document: no second '---'"
     elif "mapping values are not allowed" in problem:
         hint = "check the indentation; quote text that contains ': '"
     elif "undefined alias" in problem:
@@ -131,7 +131,7 @@ class _Converter:
         self.values += 1
         if self.values > MAX_VALUES:
             raise ComposeError(
-                f"comes to more than {MAX_VALUES} values once aliases are followed", self.file, line
+                f"has more than {MAX_VALUES} values once aliases are followed", self.file, line
             )
         if id(node) in above:
             raise ComposeError("an alias contains itself", self.file, line)
@@ -150,7 +150,7 @@ class _Converter:
         tag = str(node.tag)
         kind = tag.removeprefix(_PREFIX)
         if not tag.startswith(_PREFIX):
-            raise ComposeError(f"the tag {tag} means nothing here", self.file, line, "remove it")
+            raise ComposeError(f"the tag {tag} is not supported", self.file, line, "remove it")
         if kind not in ("int", "float", "bool", "null"):
             kind = "str"
         text = self.substitute(node.value, line)
@@ -185,6 +185,6 @@ class _Converter:
         sources = []
         for candidate in candidates:
             if not isinstance(candidate, Mapping):
-                raise candidate.error(f'"<<" can merge mappings only, not {candidate.shape}')
+                raise candidate.error(f'"<<" can merge only mappings, not {candidate.shape}')
             sources.append(candidate)
         return sources

@@ -25,8 +25,8 @@ class Identity:
 def identify(tree: Tree, user: str, more_groups: tuple[str, ...] = ()) -> Identity:
     """Resolve ``user[:group]``, names or numbers, the way docker does.
 
-    A name must exist in the image; a number need not. Without a group, it is the user's own one
-    (0 for a number that no account has), and the groups that list the user come with it.
+    A name must exist in the image; a number need not. Without ``:group``, the group is the user's
+    own one (0 for a number without an account), and the groups that list the user are added.
 
     :raises ImageError: for names that the image does not have.
     """
@@ -35,7 +35,7 @@ def identify(tree: Tree, user: str, more_groups: tuple[str, ...] = ()) -> Identi
     groups = _lines(tree, "etc/group", 4)
     uid, gid, home, login = 0, 0, "/", ""
     for account in accounts:
-        # like docker, a number is first looked for among the names
+        # as in docker, a number may also be a name
         if (name and account[0] == name) or (_id(account[2]) == (_id(name) if name else 0)):
             found = _id(account[2]), _id(account[3])
             if found[0] is not None and found[1] is not None:

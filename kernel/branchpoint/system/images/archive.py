@@ -1,7 +1,7 @@
 """Container images as files: docker-archive and OCI, as a directory or a tar archive.
 
-Everything here may come from a stranger. Digests are checked, sizes bounded, paths never leave the
-archive; see also :mod:`tarscan`.
+Everything here is untrusted. Digests are checked, sizes are bounded, and paths never lead out of
+the archive; see also :mod:`tarscan`.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _TAG = "org.opencontainers.image.ref.name"
 
 @dataclass(frozen=True)
 class ImageConfig:
-    """What an image says about the containers made from it."""
+    """An image's settings for the containers made from it."""
 
     environment: tuple[str, ...] = ()
     entrypoint: tuple[str, ...] = ()
@@ -129,7 +129,7 @@ class _Directory:
         self._path = path
 
     def has(self, name: str) -> bool:
-        return os.path.isfile(self._path / name)  # noqa: PTH113 - of any name, without an error
+        return os.path.isfile(self._path / name)  # noqa: PTH113 - no error for any name
 
     def open(self, name: str) -> IO[bytes]:
         shown = f"{self.what}: {name[:200]}"
@@ -153,7 +153,7 @@ class _Part:
         return data
 
     def close(self) -> None:
-        """The file stays open for others."""
+        """Nothing to do: others still use the file."""
 
     def __enter__(self) -> _Part:
         return self
@@ -172,7 +172,7 @@ class _Archive:
 
     def _find(self, name: str) -> Entry | None:
         entry = self._entries.get(name)
-        if entry is not None and entry.kind == "link":  # old docker: a layer that occurs twice
+        if entry is not None and entry.kind == "link":  # old docker links a layer that occurs twice
             parts = name.split("/")[:-1]
             for part in entry.target.split("/"):
                 parts = parts[:-1] if part == ".." else [*parts, part]
@@ -200,7 +200,7 @@ class ImageArchive:
                 "the machine is linux/amd64: save the image for that platform",
             )
         if len(layers) != len(parsed.rootfs.diff_ids) or len(layers) > _MAX_LAYERS:
-            raise ImageError(f"{files.what}: the layers do not fit the configuration")
+            raise ImageError(f"{files.what}: the layers do not match the configuration")
         self.id = hashlib.sha256(config).hexdigest()
         self.config = _image_config(parsed.config or _Run(), files.what)
         self._files = files
@@ -208,7 +208,10 @@ class ImageArchive:
         self._diff_ids = [_hex(diff_id, files.what) for diff_id in parsed.rootfs.diff_ids]
 
     def unpack(self) -> Tree:
-        """All layers merged; each is checked against its digest before it is used."""
+        """All layers merged; each is checked against its digest before it is used.
+
+        :raises ImageError: when a layer is damaged, malformed or too large.
+        """
         tree = Tree()
         left = MAX_IMAGE_BYTES
         for name, diff_id in zip(self._layers, self._diff_ids, strict=True):
@@ -248,7 +251,7 @@ def open_archive(path: Path, tag: str = "") -> Iterator[ImageArchive]:
 
 
 def _open(path: Path, shown: str) -> IO[bytes]:
-    """A file, which must be an ordinary one: a pipe would be waited for for ever."""
+    """Open a file; it must be an ordinary one, as reading a pipe could wait for ever."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
@@ -261,7 +264,11 @@ def _open(path: Path, shown: str) -> IO[bytes]:
 
 @contextmanager
 def plain(packed: IO[bytes], what: str, limit: int) -> Iterator[IO[bytes]]:
-    """A temporary file with the uncompressed content of ``packed``, of at most ``limit`` bytes."""
+    """A temporary file with the uncompressed content of ``packed``.
+
+    :raises ImageError: when it is damaged, or has more than ``limit`` bytes.
+    :raises SetupError: when the cache folder cannot be written to.
+    """
     directory = cache_dir()
     with contextlib.ExitStack() as open_:
         with disk_errors(directory):
@@ -281,12 +288,15 @@ def _decompress(packed: IO[bytes], file: IO[bytes], what: str, limit: int) -> No
         while data := read(_CHUNK):
             size += len(data)
             if size > limit:
-                raise ImageError(f"{what} comes to more than {limit >> 20} MiB")
+                raise ImageError(f"{what} is larger than {limit >> 20} MiB uncompressed")
             file.write(data)
 
 
 def check_depth(tree: Tree, what: str) -> None:
-    """Refuse trees so deep that walking them would exhaust the interpreter's stack."""
+    """Refuse trees so deep that walking them would exhaust the interpreter's stack.
+
+    :raises ImageError: when directories are nested deeper than 200 levels.
+    """
     level: list[Node] = [tree.root]
     for _ in range(_MAX_TREE_DEPTH):
         level = [child for node in level for child in node.children.values() if child.is_dir]
@@ -320,7 +330,7 @@ def _oci(files: _Files, tag: str) -> ImageArchive:
     index = _decode(_read(files, "index.json"), _Index, f"{files.what}: index.json")
     tags = [(d.annotations or {}).get(_TAG, "") for d in index.manifests]
     fitting = [d for d, name in zip(index.manifests, tags, strict=True) if not tag or name == tag]
-    for _ in range(4):  # an index may name indexes, one for each platform
+    for _ in range(4):  # an index may contain indexes, one for each platform
         fitting = [d for d in fitting if d.platform is None or _ours(d.platform)]
         if len(fitting) != 1:
             raise _choose(files, tag, sorted(filter(None, tags)))

@@ -14,8 +14,8 @@ from branchpoint.system.images import projectfiles
 from branchpoint.system.images.archive import ImageConfig
 from branchpoint.system.model import FileEntry, Recipe
 
-# What every program may expect of a Debian system; Debian itself marks these as essential, so no
-# package depends on them by name.
+# What every program may expect on a Debian system. Debian marks these packages as essential, so
+# other packages do not name them as dependencies.
 BASE = (
     "base-files",
     "base-passwd",

@@ -26,7 +26,7 @@ class ContainerEngine:
     program: str
 
     def find(self, reference: str) -> tuple[str, str]:
-        """(id of the image, "") or ("", why there is none)."""
+        """(id of the image, "") or, when it is not there, ("", the reason)."""
         what = ["inspect", "--type", "image"] if self.program == "buildah" else ["image", "inspect"]
         template = "{{.FromImageID}}" if self.program == "buildah" else "{{.Id}}"
         try:
@@ -45,7 +45,10 @@ class ContainerEngine:
         return "", f"{self.program}: {_last_line(result.stderr)}"
 
     def build(self, build: Build, name: str) -> str:
-        """Build the image; returns its id. What the program prints is shown on failure."""
+        """Build the image and return its id.
+
+        :raises ImageError: with the last lines that the program printed, when it failed.
+        """
         with tempfile.TemporaryDirectory(prefix="branchpoint-build-") as scratch:
             id_file = Path(scratch, "id")
             dockerfile = build.dockerfile
@@ -57,7 +60,7 @@ class ContainerEngine:
                 dockerfile = str(Path(build.context, dockerfile))
             command = [self.program, "build", "--iidfile", str(id_file)]
             command += ["--platform", "linux/amd64"]
-            if self.program != "docker":  # else HEALTHCHECK is lost, and nothing is reused
+            if self.program != "docker":  # otherwise HEALTHCHECK is lost, and no layer is reused
                 command += ["--format", "docker", "--layers"]
             command += ["-f", dockerfile] if dockerfile else []
             command += ["--target", build.target] if build.target else []
@@ -75,7 +78,11 @@ class ContainerEngine:
 
     @contextmanager
     def saved(self, image_id: str, name: str) -> Iterator[Path]:
-        """A temporary docker-archive of the image."""
+        """A temporary docker-archive of the image.
+
+        :raises ImageError: when the program cannot save it.
+        :raises SetupError: when the cache folder cannot be written to.
+        """
         folder = cache_dir()
         with (
             disk_errors(folder),
@@ -99,7 +106,10 @@ class ContainerEngine:
 
 
 def find_image(reference: str) -> tuple[ContainerEngine, str]:
-    """The first local engine that has the image, and the image's id there."""
+    """The first local engine that has the image, and the image's id there.
+
+    :raises ImageError: when none has it.
+    """
     reasons = []
     for program in ("docker", "podman", "buildah"):
         if shutil.which(program) is None:
@@ -113,12 +123,15 @@ def find_image(reference: str) -> tuple[ContainerEngine, str]:
     raise ImageError(
         f'the image "{reference}" is not on this computer ({"; ".join(reasons)})',
         f"docker pull {reference}; or, where it is present: docker save -o {file} {reference}, "
-        f"and here: image: docker-archive:./{file}",
+        f"and in the compose file: image: docker-archive:./{file}",
     )
 
 
 def builder() -> ContainerEngine:
-    """The first of docker, podman and buildah that works here."""
+    """The first of docker, podman and buildah that works here.
+
+    :raises SetupError: when none does.
+    """
     reasons = []
     for program in ("docker", "podman", "buildah"):
         if shutil.which(program) is None:
@@ -144,4 +157,4 @@ def builder() -> ContainerEngine:
 
 def _last_line(text: str) -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1][:300] if lines else "it failed without a word"
+    return lines[-1][:300] if lines else "it failed without a message"

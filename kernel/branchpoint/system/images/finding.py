@@ -37,7 +37,7 @@ class Image:
 
 
 def find_images(system: System) -> dict[str, Image]:
-    """The image of each service that has containers; equal sources are looked at once.
+    """The image of each service that has containers; equal sources are examined only once.
 
     :raises ImageError, SetupError: naming the compose file, the line and the service.
     """
@@ -59,7 +59,7 @@ def find_images(system: System) -> dict[str, Image]:
 def located(
     error: BranchpointError, system: System, service: Service, *keys: str
 ) -> BranchpointError:
-    """The same error, led by file and line of the first of ``keys`` that the service has."""
+    """The same error, with file and line of the first of ``keys`` that the service has in front."""
     fallback = service.line if service.recipe is None else service.recipe.line
     line = next((service.lines[key] for key in keys if key in service.lines), fallback)
     message = f'{system.file}:{line}: service "{service.name}": {error.message}'
@@ -71,7 +71,7 @@ def _plain(error: BranchpointError) -> bool:
 
 
 def _source(service: Service) -> object:
-    """Equal for services whose image is the same without looking."""
+    """A value that is equal for services which certainly have the same image."""
     if service.recipe is not None:
         return msgspec.json.encode(service.recipe)
     return msgspec.json.encode(service.build) if service.build is not None else service.image
@@ -91,14 +91,14 @@ def _find(service: Service, system: System) -> Image:
     if place is not None:
         path, tag = place
         if not path.exists():
-            raise ImageError(f"{path} does not exist", "paths count from the compose file")
+            raise ImageError(f"{path} does not exist", "paths are relative to the compose file")
         return _from_archive(path, tag, name)
     engine, image_id = find_image(name)
     return _from_engine(engine, image_id, name)
 
 
 def _place(reference: str, project: Path) -> tuple[Path, str] | None:
-    """(path, tag) of a reference to a file; None when it is a name for an engine to know."""
+    """(path, tag) of a reference to a file; None when it is an image name for an engine."""
     for transport in _TRANSPORTS:
         if reference.startswith(transport):
             written = reference.removeprefix(transport)
@@ -132,7 +132,7 @@ def _expect(archive: ImageArchive, image_id: str, what: str) -> None:
 
 
 def _from_engine(engine: ContainerEngine, image_id: str, name: str) -> Image:
-    """An engine's image; what it says of itself is kept, as saving a large one takes long."""
+    """An engine's image; its id and configuration are cached, as saving a large one is slow."""
     kept = cache_dir() / "images" / f"{engine.program}-{image_id}.json"
     try:
         known_id, config = from_json(kept.read_bytes(), tuple[str, ImageConfig])

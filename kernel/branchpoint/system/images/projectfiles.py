@@ -1,8 +1,8 @@
 """Files of the project, copied into trees the same way wherever the project lies.
 
-Owners, permission details and times of the user's files are accidents of his checkout: copies
-belong to root (or the owner a recipe names), are 0644, or 0755 when executable, and carry one
-fixed time. Directories called ``.git`` and ``__pycache__`` stay behind.
+Owners, exact permissions and times of the user's files depend on the checkout, so they are not
+copied: copies belong to root (or to the owner that a recipe names), have mode 0644, or 0755 when
+executable, and one fixed time. Directories called ``.git`` and ``__pycache__`` are left out.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ _LEFT_OUT = (".git", "__pycache__")  # they change while the project stays the s
 def entries(source: Path) -> Iterator[tuple[str, Path, os.stat_result]]:
     """(relative path, path, lstat) of ``source`` and all below it, names sorted bytewise.
 
-    :raises ImageError: for what is neither file, directory nor symlink, and for too much.
+    :raises ImageError: for what cannot be read or is neither file, directory nor symlink, and for
+        more than MAX_FILES files or MAX_BYTES bytes.
     """
     count = size = 0
     pending = [("", source)]
@@ -53,7 +54,10 @@ def entries(source: Path) -> Iterator[tuple[str, Path, os.stat_result]]:
 
 
 def digest(source: Path) -> str:
-    """A digest (hex) of exactly what :func:`copy` would copy."""
+    """A digest (hex) of exactly what :func:`copy` would copy.
+
+    :raises ImageError: as :func:`entries` does.
+    """
     whole = blake3()
     for relative, path, status in entries(source):
         if stat.S_ISREG(status.st_mode):
@@ -75,7 +79,10 @@ def digest(source: Path) -> str:
 def copy(
     source: Path, tree: Tree, target: str, uid: int = 0, gid: int = 0, mode: int | None = None
 ) -> None:
-    """Copy a file or directory to ``target``; ``mode`` goes to ``source`` itself only."""
+    """Copy a file or directory to ``target``; ``mode`` is for ``source`` itself only.
+
+    :raises ImageError: as :func:`entries` does.
+    """
     for relative, path, status in entries(source):
         place = f"{target}/{relative}" if relative else target
         chosen = mode if not relative else None

@@ -32,7 +32,10 @@ _MAX_ID = 65535
 
 
 def read_recipe(value: Value, project: Path) -> Recipe:
-    """Check a recipe; its files must exist, its users have numbers."""
+    """Check a recipe; its files must exist, its users must have numbers.
+
+    :raises ComposeError: with file and line, for what is wrong in it.
+    """
     recipe = fields.mapping(value, f'"{KEY}"')
     fields.check_keys(recipe, ["packages", "files", "symlinks", "users", "commands"], f'"{KEY}"')
     entries = recipe.entries
@@ -101,7 +104,7 @@ def _source(entry: Value, project: Path) -> str:
     written = fields.text(entry, "the source of a file")
     path = (project / Path(written).expanduser()).resolve()
     if not path.is_file() and not path.is_dir():
-        raise entry.error(f"{written} does not exist", "paths count from the compose file")
+        raise entry.error(f"{written} does not exist", "paths are relative to the compose file")
     return str(path)
 
 
@@ -136,7 +139,7 @@ def _owner(value: Value, users: tuple[UserEntry, ...]) -> tuple[int, int]:
     match = re.fullmatch(r"(\d{1,5})(?::(\d{1,5}))?", written)
     if match is None or max(int(match[1]), int(match[2] or 0)) > _MAX_ID:
         raise value.error(
-            f'"{written}" is no owner', 'write "1000:1000", or a name listed under "users"'
+            f'"{written}" is not an owner', 'write "1000:1000", or a name listed under "users"'
         )
     return int(match[1]), int(match[2] or match[1])
 

@@ -1,7 +1,7 @@
-"""A look through a tar file that a stranger may have made, before anything else reads it.
+"""Checks an untrusted tar file before anything else reads it.
 
 Only headers are read and nothing is trusted: sizes, counts, name lengths and extension headers
-are bounded, kinds that container images do not use are refused. What passes is safe to give to
+are bounded; kinds of entries that container images do not use are refused. What passes is safe for
 :meth:`branchpoint.guest.tree.Tree.apply_tar`.
 """
 
@@ -24,7 +24,7 @@ _EXTENSIONS = b"xgLK"
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One member: its data are ``size`` bytes at ``offset`` of the tar file."""
+    """One member: its data is ``size`` bytes at ``offset`` in the tar file."""
 
     name: str
     kind: str  # "file", "link" (symbolic) or "other"
@@ -36,7 +36,7 @@ class Entry:
 def scan(file: IO[bytes], what: str) -> list[Entry]:
     """All members of the seekable, uncompressed tar ``file``; ``what`` names it in errors.
 
-    :raises ImageError: when it is cut off, malformed, or larger than any image has reason to be.
+    :raises ImageError: when it is cut off, malformed, or larger than any real image.
     """
     end = file.seek(0, 2)
     at = 0
@@ -127,7 +127,7 @@ def _text(field: bytes) -> str:
 
 
 def _number(field: bytes, what: str) -> int:
-    """Octal digits, or GNU's base-256 for what does not fit."""
+    """Octal digits or, for larger numbers, GNU's base-256."""
     if field[0] == 0x80:
         value = int.from_bytes(field[1:], "big")
     else:
