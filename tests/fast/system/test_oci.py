@@ -99,7 +99,7 @@ def test_nothing_to_run(tmp_path: Path) -> None:
 def test_environment(tmp_path: Path) -> None:
     process = service(tmp_path, "environment: {B: own, C: ''}\nuser: web\n")["process"]
     assert process["env"] == [
-        "PATH=/own/bin", "HOSTNAME=a.1", "A=image", "B=own", "C=", "HOME=/srv/web",
+        "PATH=/own/bin", "HOSTNAME=a-1", "A=image", "B=own", "C=", "HOME=/srv/web",
     ]  # fmt: skip
     assert process["cwd"] == "/srv"
     assert process["user"] == {"uid": 33, "gid": 33, "additionalGids": [44]}
@@ -314,16 +314,16 @@ def test_names(tmp_path: Path) -> None:
     lines = hosts(system, first).splitlines()
     assert lines[0] == "127.0.0.1 localhost"
     assert lines[4:] == [
-        "10.89.0.2 a.1 a front",
-        "10.7.0.2 a.1 a",
-        "10.89.0.3 a a.2 front",
-        "10.7.0.3 a a.2",
-        "10.7.0.4 b b.1",
+        "10.89.0.2 a-1 a a.1 front",
+        "10.7.0.2 a-1 a a.1",
+        "10.89.0.3 a a.2 front a-2",
+        "10.7.0.3 a a.2 a-2",
+        "10.7.0.4 b b.1 b-1",
     ]
     assert hosts(system, last).splitlines()[4:] == [
-        "10.7.0.4 b.1 b",
-        "10.7.0.2 a a.1",
-        "10.7.0.3 a a.2",
+        "10.7.0.4 b-1 b b.1",
+        "10.7.0.2 a a.1 a-1",
+        "10.7.0.3 a a.2 a-2",
         "192.0.2.1 up",
     ]
 
@@ -343,7 +343,7 @@ def test_configuration(tmp_path: Path) -> None:
         "restart on-failure 4",
         "stop 37 2000000000",
         "env PATH=/own/bin",
-        "env HOSTNAME=a.1",
+        "env HOSTNAME=a-1",
         "env A=image",
         "env B=image",
         "env TEXT=100%25%0Anext",
