@@ -17,9 +17,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
 from urllib.request import Request, urlopen
 
 import pytest
@@ -42,6 +42,7 @@ QUIET = (
     "--disable-sync",
 )
 START = 60  # wall seconds for a server to answer, on a busy computer
+PORTS = 5  # tried: another process may take one just before the server does
 
 
 @dataclass
@@ -105,6 +106,22 @@ def serving(program: str, folder: Path, environment: dict[str, str]) -> Iterator
 
     It ends with the thread that calls this, also when the whole process is killed.
     """
+    for _ in range(PORTS):
+        server, process = started(program, folder, environment)
+        if server is not None:
+            break
+    else:
+        pytest.fail(f"{program} found no free port in {PORTS} tries")
+    try:
+        yield server
+    finally:
+        end(process)
+
+
+def started(
+    program: str, folder: Path, environment: dict[str, str]
+) -> tuple[Server | None, subprocess.Popen[bytes]]:
+    """A server that answers, and its process; no server when its port was taken just before."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -122,27 +139,33 @@ def serving(program: str, folder: Path, environment: dict[str, str]) -> Iterator
             command, env=environment, cwd=folder, stdout=out, stderr=out, start_new_session=True
         )
     server = Server(f"http://127.0.0.1:{port}", token, folder, process.pid)
+    deadline = time.monotonic() + START
+    while not answers(server):
+        over = process.poll() is not None
+        if over and f"port {port} is not available" in log.read_text():
+            return None, process
+        if over or time.monotonic() > deadline:
+            end(process)
+            pytest.fail(f"{program} does not answer:\n{log.read_text()[-2000:]}")
+        time.sleep(0.1)
+    return server, process
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """End a server, which ends its kernels."""
+    process.terminate()
     try:
-        deadline = time.monotonic() + START
-        while not answers(server):
-            if process.poll() is not None or time.monotonic() > deadline:
-                pytest.fail(f"{program} does not answer:\n{log.read_text()[-2000:]}")
-            time.sleep(0.1)
-        yield server
-    finally:
-        process.terminate()  # it ends its kernels
-        try:
-            process.wait(30)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        process.wait(30)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def answers(server: Server) -> bool:
-    """Whether the server is up."""
+    """Whether the server is up. What has its port may be something else, that speaks no HTTP."""
     try:
         ask(server, "status")
-    except (URLError, OSError):
+    except (OSError, HTTPException):
         return False
     return True
 
