@@ -37,7 +37,7 @@ def path(page: LabPage, lab: Server, request: pytest.FixtureRequest) -> Path:
 def terminal(page: LabPage, path: Path) -> Locator:
     terminal = page.page.get_by_role("region", name="Terminal in standby.replicator.1")
     expect(terminal.locator(".xterm-rows")).to_contain_text("root@standby-replicator-1:/#")
-    expect(terminal.get_by_role("status")).to_contain_text("time stands")
+    expect(terminal.get_by_role("status")).to_contain_text("time is paused")
     return terminal
 
 
@@ -58,7 +58,7 @@ def test_a_session_fits_into_the_second_before_the_crash(page: LabPage, terminal
     expect(terminal.locator(".xterm-rows")).to_contain_text(":7400")
     type(page, terminal, "ls -d /proc/1\n")
     expect(terminal.locator(".xterm-rows")).to_contain_text("/proc/1root@standby-replicator-1:/#")
-    expect(terminal.get_by_role("status")).to_contain_text("time stands")
+    expect(terminal.get_by_role("status")).to_contain_text("time is paused")
     terminal.get_by_role("button", name="Run").click()
     expect(terminal.get_by_role("status")).to_contain_text("ended with exit code 137")
 
@@ -92,7 +92,7 @@ def test_a_terminal_whose_kernel_was_restarted_does_not_look_alive(
         ".then(() => null)"
     )
     expect(terminal.get_by_role("alert")).to_contain_text("run the cell again")
-    expect(terminal.get_by_role("status")).to_contain_text("nobody is there any more")
+    expect(terminal.get_by_role("status")).to_contain_text("no kernel")
     expect(terminal.get_by_role("button", name="Run")).to_have_count(0)
     expect(terminal.locator(".xterm-rows")).to_contain_text("42root@standby-replicator-1:/#")
     page.screenshot("terminal-lost")

@@ -40,7 +40,7 @@ def test_a_recording_is_triaged_from_the_file_browser(page: LabPage) -> None:
     terminal.click()
     page.page.keyboard.type("ss -tn\n")
     expect(terminal).to_contain_text("Peer Address:Port")
-    stands = page.page.get_by_text("time stands")
+    stands = page.page.get_by_text("time is paused")
     at = float(stands.inner_text().split()[0])
     expect(page.status).to_contain_text(f"branch {at:.3f} s · paused")
     page.screenshot("terminal")

@@ -408,7 +408,7 @@ def test_a_branch_is_chosen_in_the_map_and_compared(views: Views) -> None:
     both = views.view(1)
     expect(both.get_by_role("status")).to_have_text("1 event in only one of them")
     expect(both.locator(".bpv-only-a:visible")).to_contain_text("container.exit")
-    view.get_by_role("button", name="kept with the recording from before").click()
+    view.get_by_role("button", name="kept with the recording").click()
     expect(view.get_by_role("status")).to_have_text("3 branches · failure: exit of *")
     view.get_by_role("option", name="noted, db.1: date").click()
     expect(view.locator(".bpv-moment code").first).to_have_text('run.at("0123abcd@1.000")')
