@@ -89,8 +89,8 @@ def test_the_recording_is_the_named_or_the_newest_one(
     [
         ({"/a", "/b"}, "path is given twice"),
         ({"moment": 1}, "path is missing"),
-        ({"moment": 1, "path": "/x", "pth": 1}, "pth has no meaning"),
-        ({3}, "neither a moment"),
+        ({"moment": 1, "path": "/x", "pth": 1}, "pth is not an argument"),
+        ({3}, "not a moment, a path or a container"),
     ],
 )
 def test_wrong_arguments_are_named(
