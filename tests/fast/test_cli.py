@@ -1,4 +1,4 @@
-"""The command line: what it prints, what it refuses, and with which exit status."""
+"""The command line: its output, what it refuses, and its exit status."""
 
 from __future__ import annotations
 
@@ -247,7 +247,7 @@ def test_an_unknown_container_is_named(path: Path) -> None:
 
 
 class FakeBranch:
-    """Stands for a branch; ``process`` is what its command turns out to be."""
+    """Stands for a branch; ``process`` is what running its command gives."""
 
     def __init__(self, **process: Any) -> None:
         out, err = process.pop("out", b""), process.pop("err", b"")

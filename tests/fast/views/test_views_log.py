@@ -1,4 +1,4 @@
-"""The log explorer without a browser: what it shows, what it answers, what it leaves behind."""
+"""The log explorer without a browser: what it shows and answers, and what is saved."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_a_filter_shows_what_fits_and_says_it_in_python(
 
 
 def _evaluated(code: str, events: EventSet) -> EventSet:
-    """What the expression gives that the view offers to copy."""
+    """The events of the expression that the view offers to copy."""
 
     class Run:
         pass
@@ -193,7 +193,7 @@ def test_a_vtime_leads_to_the_next_row(browser: Browser) -> None:
         view.select(100)
 
 
-# -- what is folded, and where it opens
+# -- folded rows, and the row at which it opens
 
 
 KERNEL = {"source": "kernel", "container": ""}

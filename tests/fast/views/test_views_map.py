@@ -32,7 +32,7 @@ def run(tmp_path: Path) -> Iterator[Recording]:
 
 
 def played(branch: bp.Branch, until: float, *events: bp.Event) -> bp.Branch:
-    """A branch as if it had run to ``until``, with these events."""
+    """A branch as if it had run to ``until`` with these events."""
     history = branch._history
     history.log.extend(events)
     history.tip = Point(ORIGIN + round(until * SECOND), history.tip.count)
