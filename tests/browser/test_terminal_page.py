@@ -1,4 +1,4 @@
-"""A terminal in JupyterLab: typed to, resized, reloaded, saved, by keyboard alone."""
+"""A terminal in JupyterLab: typed in, resized, reloaded, saved, with the keyboard only."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ branch.terminal("standby.replicator.1")
 
 @pytest.fixture
 def path(page: LabPage, lab: Server, request: pytest.FixtureRequest) -> Path:
-    """A notebook in front that has opened a terminal one second before the crash."""
+    """The current notebook has opened a terminal one second before the crash."""
     path = lab.folder / f"{request.node.name}.ipynb"
     made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(OPEN.strip())])
     made.metadata.kernelspec = {"name": "branchpoint", "display_name": "Branchpoint"}
@@ -67,7 +67,7 @@ def test_a_session_is_saved_as_text_and_goes_on_after_a_reload(
     page: LabPage, terminal: Locator, path: Path
 ) -> None:
     type(page, terminal, "echo $((6 * 7))")
-    page.page.keyboard.press("Control+s")  # a habit that must not stop the terminal
+    page.page.keyboard.press("Control+s")  # by habit; it must not stop the terminal
     page.page.keyboard.type("\n")
     kept = page.page.locator(".jp-OutputArea details pre", has_text="\n42\n")
     expect(kept).to_have_count(1)

@@ -74,7 +74,7 @@ def test_a_second_opening_makes_a_second_notebook(page: LabPage) -> None:
 
 @pytest.fixture(params=["double-click", "enter"])
 def shared(lab: Server, request: pytest.FixtureRequest) -> str:
-    """The name of a folder with nothing but the recording, as a bundle: ``aria.bpz``."""
+    """The name of a folder that only has the recording, as a bundle: ``aria.bpz``."""
     name = str(request.param)
     (lab.folder / name).mkdir()
     with bp.open(lab.folder / "aria.branchpoint") as run:
