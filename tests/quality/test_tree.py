@@ -1,4 +1,4 @@
-"""The files of the tree: short, no paths of somebody's computer, reasons for dependencies, sound C."""
+"""The files of the tree: short, no user's paths, reasons for dependencies, sound C."""
 
 from __future__ import annotations
 
