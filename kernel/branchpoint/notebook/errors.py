@@ -72,7 +72,7 @@ def describe(shell: Any, error: BaseException, trace: TracebackType | None) -> l
     else:
         head = f"{_BOLD}Stopped{_PLAIN}"
         if not notes(error):
-            head += ": all that was done before can be used"
+            head += ": everything can be used as it is now"
     return [head, *notes(error), *_cell_lines(shell, trace)]
 
 

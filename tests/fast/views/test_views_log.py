@@ -117,7 +117,7 @@ def _evaluated(code: str, events: EventSet) -> EventSet:
         ({"preceded_by": "exit:"}, "not a query"),
         ({"preceded_by": ("exit:*", "-1")}, "negative"),
         ({"text": "a", "regex": "b"}, "cannot both"),
-        ({"colour": "red"}, "colour is no filter"),
+        ({"colour": "red"}, "no filter colour"),
     ],
 )
 def test_a_filter_that_means_nothing_says_so(filters: dict[str, Any], said: str) -> None:
@@ -189,7 +189,7 @@ def test_a_vtime_leads_to_the_next_row(browser: Browser) -> None:
     view = browser.view
     view._events.moment_of = _Moment  # type: ignore[assignment]
     assert view.select(2.5).event.at == EVENTS[5].at
-    with pytest.raises(bp.BranchpointError, match="nothing is shown"):
+    with pytest.raises(bp.BranchpointError, match="no event is shown"):
         view.select(100)
 
 
