@@ -440,9 +440,9 @@ def doctor(minutes: float, foreign: bool, all_: bool) -> None:
 
     Runs a guest that is made to expose every source of nondeterminism many times, from different
     checkpoints and with stops in between, and compares all memory and registers. Then does the
-    same with each of our safeguards switched off, which must be detected. Last, it records a small
-    system, makes branches with commands, runs each branch again, and verifies the recording. Exit
-    status: 1 when a replay diverged.
+    same with each of our cures (protections against nondeterminism) switched off, which must be
+    detected. Last, it records a small system, makes branches with commands, runs each branch again,
+    and verifies the recording. Exit status: 1 when a replay diverged.
 
     \b
     Examples:
