@@ -1,4 +1,4 @@
-"""What tests of the machine and of the browser share, and in which order test files run."""
+"""What tests of the machine and of the browser share, and the order of the test files."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ import branchpoint as bp
 ARIA = Path(__file__).parents[1] / "notebooks" / "systems" / "aria" / "compose.yaml"
 
 LIKELY_SEEDS = (5,)
-"""Seeds with which Aria failed before; which ones do depends on the packages in its image."""
-SEEDS = 100  # that are tried before giving up
-STORY = 2  # seconds that must lie between the kill and the crash, to have something to look at
+"""Seeds with which Aria failed earlier; which seeds fail depends on the packages in its image."""
+SEEDS = 100  # seeds to try before giving up
+STORY = 2  # least seconds between the kill and the crash, so that there is something to look at
 
 
 LONGEST = ("test_known_systems.py", "test_redis.py", "test_interventions.py", "test_cluster.py")
-"""Files that take minutes: they begin first, so that at the end no process waits for another."""
+"""Files that take minutes: they start first, so that at the end no process waits for another."""
 
 
 def pytest_configure() -> None:
-    """Ctrl-C is an interrupt also where a shell started the tests in the background, without it."""
+    """Make Ctrl-C interrupt even if a shell has started the tests in the background."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
@@ -40,7 +40,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def made_once(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Callable[[str, Callable[[Path], None]], Path]:
-    """A copy, of this process alone, of a recording that is made once for all that run tests."""
+    """This process's own copy of a recording that is made once for all test processes."""
     ours = tmp_path_factory.getbasetemp()
     everybodys = ours.parent if "PYTEST_XDIST_WORKER" in os.environ else ours
 
@@ -60,7 +60,7 @@ def made_once(
 
 @pytest.fixture(scope="session")
 def failing_aria(made_once: Callable[[str, Callable[[Path], None]], Path]) -> Path:
-    """The path of a recording of the demo system in which its bug shows: the replicator crashes."""
+    """The path of a recording of the demo system in which its bug occurs: a crashed replicator."""
     return made_once("failing-aria", _record_failing_aria)
 
 

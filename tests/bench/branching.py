@@ -1,4 +1,4 @@
-"""Branching off a live moment: until two branches are independent, the state of both kept."""
+"""Branching from a live moment: time until two branches are independent, both states kept."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from scale import Scale
 from subjects import SUBJECTS, recorded
 
 _BAR = 0.010  # seconds
-_APART = (0.1, 1.0)  # virtual seconds that pass between two forks
+_APART = (0.1, 1.0)  # virtual seconds between two forks
 
 
 def branching(scale: Scale, work: Path) -> list[Figure]:
-    """What there is to keep is what changed since the last fork, so time passes between forks."""
+    """A fork keeps what has changed since the last fork, so time passes between forks."""
     figures = []
     for subject in SUBJECTS:
         path = recorded(subject, scale.recording, work)

@@ -1,4 +1,4 @@
-"""What a stretch of work costs: wall time, and CPU time of Python, of emulators and of others."""
+"""The cost of some work: wall time, and CPU time of Python, of emulators and of other processes."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class Cost:
     python: float = 0.0
     """CPU time of this process, all threads."""
     emulator: float = 0.0
-    """CPU time of the processes it started, dead or alive, and of theirs."""
+    """CPU time of the processes it started, running or ended, and of their children."""
     others: float = 0.0
-    """CPU time that all other processes of this computer took meanwhile."""
+    """CPU time that all other processes of this computer used meanwhile."""
 
     @property
     def cpu(self) -> float:
@@ -34,13 +34,13 @@ class Cost:
 
     @property
     def disturbed(self) -> float:
-        """The share of this computer's cores that went to others."""
+        """The share of this computer's cores that other processes used."""
         return self.others / (self.wall * (os.cpu_count() or 1))
 
 
 @contextmanager
 def cost() -> Iterator[Cost]:
-    """Measures the ``with`` block; to be read after it."""
+    """Measures the ``with`` block; read the result after it."""
     spent = Cost()
     started = time.monotonic(), time.process_time(), children_cpu(), _everybody()
     try:
@@ -53,20 +53,20 @@ def cost() -> Iterator[Cost]:
 
 
 def adopt() -> None:
-    """Become the parent of all processes below whose own parent ends before them."""
+    """Become the parent of all descendants whose own parent ends before them."""
     if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
         raise OSError(ctypes.get_errno(), "prctl")
 
 
 def bury() -> None:
-    """Wait for every child, adopted ones too: what they used is counted only then."""
+    """Wait for all children, including adopted ones: only then is their time counted."""
     with contextlib.suppress(ChildProcessError):  # none is left
         while True:
             os.wait()
 
 
 def children_cpu() -> float:
-    """CPU seconds of all processes that this one ever started, and of those that they did."""
+    """CPU seconds of all processes that this one ever started, and of their children."""
     ended = resource.getrusage(resource.RUSAGE_CHILDREN)
     return ended.ru_utime + ended.ru_stime + _ticks("self") * _TICK
 
@@ -80,7 +80,7 @@ def _everybody() -> float:
 
 
 def _ticks(pid: str) -> int:
-    """Clock ticks of the living processes under one, and of the dead ones under those."""
+    """Clock ticks of the running processes below one, and of the ended ones below those."""
     ticks = 0
     with contextlib.suppress(OSError):  # it ended meanwhile
         for listed in Path(f"/proc/{pid}/task").glob("*/children"):

@@ -1,9 +1,9 @@
-"""The demo's curve: how long it takes, and how many futures it needs against a fixed grid.
+"""The demo's curve: how long it takes, and how many futures it needs compared with a fixed grid.
 
-The grid is the neighbours' method: as many points, evenly spaced, and the same number of futures
-off each, as many as the worst known point needs. It stops as soon as all of them are known as well
-as was asked, so it is given no more than it needs; and it is not asked to find the turning point
-as closely as the curve does.
+The grid is what similar tools do: as many points, evenly spaced, with the same number of futures
+each, as many as the worst known point needs. It stops as soon as all points have the requested
+precision, so it draws no more than it needs. And it need not find the turning point as exactly
+as the curve does.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _TIME_BAR, _GRID_BAR = 45, 0.5  # seconds; share of the grid's futures
 
 
 def curves(scale: Scale, work: Path) -> list[Figure]:
-    """Both on one recording, by the same workers, after one another; no future is used twice."""
+    """Both on one recording, with the same workers, one after another; no future is used twice."""
     path = _without_curves(demo(work), work / "curve.branchpoint")
     crash = bp.failure("exit:*")
     with bp.open(path) as run:
@@ -50,7 +50,7 @@ def curves(scale: Scale, work: Path) -> list[Figure]:
 
 
 def _without_curves(recording: Path, copy: Path) -> Path:
-    """A copy of a recording in which nothing was drawn yet."""
+    """A copy of a recording without any draws."""
     shutil.rmtree(copy, ignore_errors=True)
     shutil.copytree(recording, copy, ignore=shutil.ignore_patterns("curves"))
     return copy

@@ -1,4 +1,4 @@
-"""What a measure says: one figure each, with the bar it was held against."""
+"""The results of a measure: figures, each with the bar it is compared with."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ class Figure:
     """One line of the table."""
 
     name: str
-    """What was measured, with its circumstances."""
+    """What was measured, and under which conditions."""
     measured: str
     bar: str = ""
-    """What was asked for; empty for figures that are only told."""
+    """What was required; empty for figures without a bar."""
     met: bool | None = None
 
     def as_dict(self) -> dict[str, Any]:
@@ -25,7 +25,7 @@ class Figure:
 
 
 def at_most(name: str, value: float, bar: float, unit: str, note: str = "") -> Figure:
-    """A figure that must not be above ``bar``."""
+    """A figure that must not exceed ``bar``."""
     measured = f"{amount(value, unit)}{f' ({note})' if note else ''}"
     return Figure(name, measured, f"≤ {amount(bar, unit)}", value <= bar)
 
@@ -40,7 +40,7 @@ def amount(value: float, unit: str) -> str:
 
 
 def quantile(values: Sequence[float], share: float) -> float:
-    """The smallest value that at least ``share`` of all are not above."""
+    """The smallest value that at least ``share`` of all values do not exceed."""
     return sorted(values)[max(0, math.ceil(share * len(values)) - 1)]
 
 

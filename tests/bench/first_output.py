@@ -2,8 +2,8 @@
 
 usage: first_output.py RECORDING VTIME CONTAINER
 
-Prints, as JSON, instants of the monotonic clock: when this process began its work, when the
-package was imported, when the recording was open, when the command's output was there.
+Prints, as JSON, instants of the monotonic clock: when this process began to work, when the
+package was imported, when the recording was open, when the command's output had come.
 """
 
 import time

@@ -1,4 +1,4 @@
-"""Many short futures: how many a minute, and what their time goes into."""
+"""Many short futures: how many per minute, and what their time is spent on."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from subjects import idle_etcd, recorded
 _LENGTH = 1_000_000_000  # virtual ns
 _RATE_BAR = 1000  # futures a minute
 _RECORDED = 40  # virtual seconds
-_FORKS = 10  # instants from which futures start: what a second costs differs
-_WARM = 4  # futures of each worker off each fork, not measured
+_FORKS = 10  # instants from which futures start: the cost of a second differs
+_WARM = 4  # unmeasured futures of each worker from each fork
 
 
 def futures(scale: Scale, work: Path) -> list[Figure]:
-    """Three etcd nodes that nobody asks anything; seeds with the default noise; all cores."""
+    """Three etcd nodes without clients; seeds with the default noise; all cores."""
     path = recorded(idle_etcd(work), _RECORDED, work)
     chance = random.Random(1)
     with bp.open(path) as run:

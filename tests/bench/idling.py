@@ -1,4 +1,4 @@
-"""What time costs in which nothing happens: three etcd nodes, and nobody asks them anything."""
+"""The cost of time in which nothing happens: three etcd nodes without clients."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Every instant: stop, take the state, take it on again, go on, as if nobody had been there.
+"""At every instant: stop, save the state, restore it, go on, without any effect on the guest.
 
-At each of many instants of a guest the machine is stopped, its state is taken and restored, and it
-goes on. Now and then all of it is compared with a machine that nobody stopped in between.
+At each of many instants of a guest, the machine is stopped, its state is saved and restored, and it
+goes on. From time to time it is compared with a machine that was never stopped in between.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from scale import Scale
 _PROGRAM = Path(__file__).parents[1] / "machine" / "programs" / "kinds.c"
 _IDLE = Path(__file__).parents[1] / "machine" / "systems" / "idle" / "compose.yaml"
 _RAM = 160 << 20
-_BEGIN = 2_500_000_000  # ns: each guest is at it by then
+_BEGIN = 2_500_000_000  # ns: by then each guest does its work
 _STRETCH = 100_000_000  # ns in which random instants lie
 _COMPARE = 250  # instants between two comparisons
 _POOL = 2000  # instants after which the pages of states are dropped
@@ -50,15 +50,15 @@ class Guest:
     start: Callable[..., Computer]
     """Takes ``pool`` and ``cures``."""
     hashes: np.ndarray
-    """Of the pages of its memory at the start."""
+    """Digests of the pages of its memory at the start."""
     begin: int
     state: State | None = None
-    """What it has to be restored to first; its pages are as in the template."""
+    """The state to restore first; its pages are as in the template."""
 
 
 @contextmanager
 def guests() -> Iterator[dict[str, Guest]]:
-    """One that does nothing but a kind of thing, for each kind; the torture; the agent alone."""
+    """A guest for each kind of work that does nothing else; the torture; the agent alone."""
     image = ensure_image()
     with tempfile.TemporaryDirectory(prefix="branchpoint-") as folder:
         program = static_program([_PROGRAM])
@@ -89,8 +89,8 @@ def visit(
 ) -> list[int]:
     """Stop at each of ``instants`` (ns, ascending, after ``guest.begin``), save, load, go on.
 
-    The ends of the stretches in which it came out otherwise than undisturbed; none is as it
-    should be. ``seen`` is told how many instants were visited so far.
+    Returns the ends of the stretches after which the machine differs from the undisturbed one;
+    there should be none. ``seen`` is called with the number of instants visited so far.
     """
     parted: list[int] = []
     pool = PagePool(guest.hashes)
@@ -129,7 +129,7 @@ def visit(
 
 
 def _moved(state: State, old: PagePool, new: PagePool) -> tuple[State, PagePool]:
-    """The state with its pages in another pool; the old one is closed."""
+    """The state with its pages in another pool; the old pool is closed."""
     numbers = np.flatnonzero(state.slots != TEMPLATE).astype(np.uint32)
     slots = state.slots.copy()
     slots[numbers] = new.intern(numbers, old.pages(state.slots[numbers]))
@@ -149,7 +149,7 @@ def at_random(guest: Guest, count: int, seed: int = 0) -> list[int]:
 
 
 def instants(scale: Scale, work: Path) -> list[Figure]:
-    """All of them, each guest for itself."""
+    """All of them, each guest separately."""
     figures = []
     with guests() as known:
         for name, guest in known.items():

@@ -1,4 +1,4 @@
-"""How often scheduling noise brings about what never happens without it."""
+"""How often scheduling noise causes what never happens without it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _BAR = 0.01, 0.6
 
 
 def interleaving(scale: Scale, work: Path) -> list[Figure]:
-    """Futures of two threads that share a balance without a lock, with noise and without."""
+    """Futures of two threads that share a balance without a lock, with noise and without it."""
     path = recorded(LOST_UPDATE, _START + _LENGTH, work)
     seeds = range(scale.futures)
     with bp.open(path) as run:

@@ -1,5 +1,5 @@
-"""What each measure found when it was last taken in full, kept on disk: they need not be taken all
-at once, and a table of them says when and how quiet the computer was.
+"""The last full result of each measure, kept on disk: measures need not be taken all at once, and a
+table of them says when each was taken and how busy the computer was.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from figures import Figure
 from subjects import identity
 
 FILE = "measures.json"
-_BUSY = 0.05  # share of the cores' time that makes the others' work worth a word
+_BUSY = 0.05  # share of the cores' time from which on the work of others is mentioned
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Taken:
     """One measure."""
 
     of: str
-    """The machine, guest and emulator that it says something about."""
+    """The machine, guest and emulator for which it is valid."""
     date: str
     others: float
     """Share of the cores' time that went to other processes meanwhile."""
@@ -33,14 +33,14 @@ class Taken:
 
 
 def keep(work: Path, name: str, taken: Taken) -> None:
-    """Remember what measure ``name`` found, instead of what it found before."""
+    """Store the result of measure ``name``, in place of its last result."""
     everything = {**kept(work), name: taken}
     data = json.dumps({key: asdict(each) for key, each in everything.items()}, indent=1)
     (work / FILE).write_text(data)
 
 
 def kept(work: Path) -> dict[str, Taken]:
-    """What is known of this very machine, by names of measures."""
+    """The results for exactly this machine, by names of measures."""
     try:
         found = json.loads((work / FILE).read_text())
     except FileNotFoundError:

@@ -19,7 +19,7 @@ _BAR = 2.0  # seconds
 
 
 def opening(scale: Scale, work: Path) -> list[Figure]:
-    """The first process is not counted: it brings files into the page cache."""
+    """The first process is not counted, because it loads files into the page cache."""
     figures = []
     imports: list[float] = []
     for subject in SUBJECTS:

@@ -1,4 +1,4 @@
-"""From an instant that nobody has visited to the output of a shell there."""
+"""From an instant that was never visited to the output of a shell there."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _MEDIAN_BAR, _P95_BAR = 0.5, 1.0  # seconds
 
 
 def rewinding(scale: Scale, work: Path) -> list[Figure]:
-    """Several sessions, so that states which earlier rewinds left in memory help little.
+    """Several sessions, so that states kept in memory from earlier rewinds help little.
 
-    As a user would, each session first looks at the recording's end; that is not counted.
+    Like a user, each session first looks at the recording's end; this is not counted.
     """
     figures = []
     for subject in SUBJECTS:

@@ -1,7 +1,7 @@
-"""Measures what notebooks/guide/figures.md states, on this computer: `make bench`.
+"""Measures the figures of notebooks/guide/figures.md on this computer: `make bench`.
 
-Every measure runs in a Python process of its own, so none inherits memory, emulators or a warm
-cache from another. Recordings are made in build/bench and used again.
+Each measure runs in its own Python process, so none inherits memory, emulators or a warm cache from
+another. Recordings are made in build/bench and used again.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _SOAK = "soak"
 
 
 def recordings(scale: Scale, work: Path) -> list[Figure]:
-    """Makes those that the others visit; says nothing."""
+    """Makes the recordings that the other measures use; reports nothing."""
     for subject in SUBJECTS:
         recorded(subject, scale.recording, work)
     return []

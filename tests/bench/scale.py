@@ -1,4 +1,4 @@
-"""How much is measured: the full bench, and a quick one to see that it works."""
+"""How much is measured: the full bench, and a quick one to check that it works."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Scale:
-    """Lengths are in virtual seconds."""
+    """Durations are in virtual seconds."""
 
     recording: float
     """Length of the recordings that are visited."""
     openings: int
     """New Python processes, for each system."""
     sessions: int
-    """Times a recording is opened to rewind in it."""
+    """How often a recording is opened for rewinding."""
     rewinds: int
-    """In one session."""
+    """Rewinds in one session."""
     branches: int
     captures: int
     idles: int
@@ -26,20 +26,20 @@ class Scale:
     seconds: int
     """Futures of one virtual second of idle etcd."""
     curves: int
-    """Of each system with a known answer."""
+    """Curves of each system with a known answer."""
     contrasts: int
-    """Of each kind."""
+    """Contrasts of each kind."""
     futures: int
-    """In which a lost update is waited for."""
+    """Futures in which a lost update may happen."""
     every: int
-    """Consecutive instants."""
+    """Number of consecutive instants."""
     instants: int
-    """Random ones, of each guest."""
+    """Number of random instants of each guest."""
     precision: float
     """Half width of the intervals of the demo's curve."""
     mutants: int
     simulated: int
-    """Curves of each shape."""
+    """Simulated curves of each shape."""
 
 
 FULL = Scale(

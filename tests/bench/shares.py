@@ -1,4 +1,4 @@
-"""What the wall time of futures goes into, as a line of the table."""
+"""What the wall time of futures is spent on, as a line of the table."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _RUN_BAR = 0.9  # share of wall time
 
 
 def shares(name: str, before: Shares, after: Shares) -> Figure:
-    """The shares of what was spent between ``before`` and ``after``."""
+    """The shares of the time spent between ``before`` and ``after``."""
     rewind, run, rest = (
         getattr(after, part) - getattr(before, part) for part in ("rewind", "run", "rest")
     )

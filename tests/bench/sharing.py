@@ -1,10 +1,10 @@
-"""How much of a run's time is the control plane's: Python, its stops, checkpoints and files.
+"""The control plane's share of a run's time: Python, its stops, checkpoints and files.
 
-The same stretch of the same machine is run twice, bit for bit alike: under the control plane, and
-by an emulator that is told once how far to run (it only stops for inputs: seed and start). The
+The same stretch of the same machine is run twice, bit for bit the same: under the control plane,
+and by an emulator that is told once how far to run (it only stops for inputs: seed and start). The
 share is (time with - time alone) / time alone. Both begin with a new emulator, so both translate
-the guest's code anew. They alternate, and the shortest time of each is taken: the work is the same
-every time, so what is longer is somebody else's doing.
+the guest's code anew. They alternate, and the shortest time of each counts: the work is the same
+every time, so any extra time comes from other processes.
 
 Recording: all of ``record()``, from images in the cache to the closed recording; alone: a new
 emulator from the boot snapshot to the recording's end. Running: a branch from vtime 0 that waits;

@@ -1,4 +1,4 @@
-"""Long soaks in slices, with their counts kept on disk: they can be interrupted and continued."""
+"""Long soaks in slices, with their counts kept on disk; they can be interrupted and continued."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ FILE = "soak.json"
 COUNTS = {"demo": 1000, "etcd": 200, "torture": 500, "foreign": 500, "branches": 1000}
 _CORES = os.cpu_count() or 2
 _AT_ONCE, _BUSY = 2 * _CORES - 1, 1
-"""Replays at once, and processes that do nothing but compute: two that want each core."""
-_SLICE = 50  # replays between two savings; memory is given back then, too
-_PART = 20  # replays of one part of the recordings of programs that others wrote
+"""Replays at once, and processes that only compute: two processes for each core."""
+_SLICE = 50  # replays between two saves; memory is given back then, too
+_PART = 20  # replays of one part of the recordings of other people's programs
 _LAST = 20  # virtual seconds of a recording that are replayed
 _ETCD_LENGTH = 60  # virtual seconds
 _CONTROL_PATIENCE = 600  # wall seconds in which a control must diverge
@@ -48,18 +48,18 @@ _BRANCHING = {"branches": "", "branches-flags": "flags", "branches-young": "acce
 
 @dataclass
 class Count:
-    """What was soaked so far, and the code and emulator that it says something about."""
+    """What was soaked so far, and the code and emulator for which it is valid."""
 
     of: str
     replays: int = 0
-    """Of branches: off each probe."""
+    """For branches: branches from each probe."""
     stops: int = 0
     rewinds: int = 0
     from_power_on: int = 0
     divergences: int = 0
     minutes: float = 0.0
     restored: list[str] = field(default_factory=list)
-    """States from which replays went on, where they lie in recordings of others' programs."""
+    """States from which replays went on, in recordings of other people's programs."""
     covered: str = ""
 
     def add(self, report: soak.Report) -> None:
@@ -97,7 +97,7 @@ class Count:
 
 
 def soak_all(work: Path, counts: dict[str, int]) -> None:
-    """Go on with all soaks up to ``counts`` replays each, then the controls."""
+    """Continue all soaks up to ``counts`` replays each, then the controls."""
     controls = [key for key in _NAMES if key not in COUNTS]
     for key, asked in {**counts, **dict.fromkeys(controls, 1)}.items():
         known = _load(work)
@@ -113,7 +113,7 @@ def soak_all(work: Path, counts: dict[str, int]) -> None:
 
 
 def figures(work: Path) -> list[Figure]:
-    """What is known from soaks of this very engine."""
+    """The results of soaks of exactly this engine."""
     known = _load(work)
     return [known[key].figure(key) for key in _NAMES if key in known]
 
@@ -121,7 +121,7 @@ def figures(work: Path) -> list[Figure]:
 def _go_on(work: Path, key: str, known: dict[str, Count], asked: int) -> None:
     """Soak until ``known[key]`` has as many replays as asked, saving after each slice.
 
-    A control ends when it diverges, which is all that it has to show.
+    A control ends when it diverges; it has nothing else to show.
     """
     count = known[key]
     with _opener(work, key) as opened:
@@ -130,7 +130,7 @@ def _go_on(work: Path, key: str, known: dict[str, Count], asked: int) -> None:
                 if key in _CONTROLS:
                     report = soak.soak(subject, None, _CONTROL_PATIENCE, until_divergence=True)
                 else:
-                    # The seed makes each slice choose other stops, looks and rewinds.
+                    # With the seed, each slice chooses other stops, looks and rewinds.
                     slice_ = min(_SLICE, asked - count.replays)
                     report = soak.soak(
                         subject, slice_, seed=count.replays, workers=_AT_ONCE, busy=_BUSY
@@ -141,7 +141,7 @@ def _go_on(work: Path, key: str, known: dict[str, Count], asked: int) -> None:
 
 
 def _go_through(work: Path, known: dict[str, Count], asked: int) -> None:
-    """The same, one part of the recordings of others' programs after the other."""
+    """The same for each part of the recordings of other people's programs."""
     count = known["foreign"]
     parts, count.covered = foreign(work)
     while count.replays < asked:
@@ -157,7 +157,7 @@ def _go_through(work: Path, known: dict[str, Count], asked: int) -> None:
 
 
 def _branch_on(work: Path, key: str, known: dict[str, Count], asked: int) -> None:
-    """Branch until there are as many branches off each probe as asked."""
+    """Make branches until there are as many from each probe as asked for."""
     count = known[key]
     while count.replays < asked and not (count.divergences and _BRANCHING[key]):
         report = branches(

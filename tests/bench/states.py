@@ -1,4 +1,4 @@
-"""Taking a machine's state and taking on another one, apart from all else."""
+"""Saving and restoring a machine's state, without anything else."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _APART = 1_000_000_000  # ns
 
 
 def states(scale: Scale, work: Path) -> list[Figure]:
-    """In the middle of the recording; restoring goes to and fro between states a second apart."""
+    """In the middle of the recording; restoring alternates between states a second apart."""
     figures = []
     for subject in SUBJECTS:
         path = recorded(subject, scale.recording, work)

@@ -1,6 +1,6 @@
-"""The recordings that are measured, made here from the systems in notebooks/systems.
+"""The recordings that are measured. They are made here from the systems in notebooks/systems.
 
-A recording is used again when code, images and emulator are those that made it: then another one
+A recording is used again if code, images and emulator are those that made it, because a new one
 would be the same, byte for byte.
 """
 
@@ -66,7 +66,7 @@ def recorded(subject: Subject, seconds: float, work: Path) -> Path:
 
 
 def idle_etcd(work: Path) -> Subject:
-    """Three etcd nodes as in notebooks/systems, and nobody who asks them anything."""
+    """Three etcd nodes as in notebooks/systems, without clients."""
     document = YAML(typ="safe").load(ETCD.compose)
     del document["services"]["client"]
     subject = Subject("idle-etcd", ETCD.container, folder=work)
@@ -77,14 +77,14 @@ def idle_etcd(work: Path) -> Subject:
 
 
 def torture(work: Path, file: str) -> Subject:
-    """One of the systems of the package that torture the machine, made ready."""
+    """One of the package's systems that torture the machine, prepared."""
     name = Path(file).stem
     project(work / name, file)
     return Subject(name, "", folder=work, file=file)
 
 
 def known_recording(known: Known, work: Path) -> Path:
-    """A recording that failed of a system with a known answer."""
+    """A failed recording of a system with a known answer."""
     path = work / f"{known.name}.branchpoint"
     made_by = _circumstances(known, until=known.horizon)  # its futures are kept with it
     if not _good(path, made_by):
@@ -127,7 +127,7 @@ def sources(*layers: str) -> str:
 
 
 def identity() -> str:
-    """What makes a replay exact, and fast, or not: code of the machine, emulator, guest."""
+    """What decides whether a replay is exact and fast: code of the machine, emulator, guest."""
     return f"{sources('machine')} {engine.find().fingerprint} {ensure_image().digest}"
 
 
@@ -141,7 +141,7 @@ def _circumstances(subject: Subject | Known, **how: Any) -> dict[str, Any]:
 
 
 def _mark(path: Path) -> Path:
-    """The file that says what a finished recording was made by."""
+    """The file that tells what a finished recording was made by."""
     return path.with_suffix(".made.json")
 
 

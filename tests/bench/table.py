@@ -20,7 +20,7 @@ _MET = {True: "yes", False: "**no**", None: ""}
 
 
 def machine() -> str:
-    """This computer in a line: cores, processor, QEMU."""
+    """This computer in one line: cores, processor, QEMU."""
     cores = len(os.sched_getaffinity(0))
     model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
     name = model[1].strip() if model else os.uname().machine
@@ -33,7 +33,7 @@ def today() -> str:
 
 
 def plain(figures: Sequence[Figure], caption: str) -> str:
-    """For the terminal."""
+    """The table for the terminal."""
     rows = [_HEADS, *(_row(figure) for figure in figures)]
     lines = [caption, ""]
     for number, row in enumerate(rows):
@@ -53,7 +53,7 @@ def plain(figures: Sequence[Figure], caption: str) -> str:
 
 
 def markdown(figures: Sequence[Figure], caption: str) -> str:
-    """For the README."""
+    """The table in Markdown."""
     lines = [caption, "", f"| {' | '.join(_HEADS)} |", "|---|---|---|---|"]
     lines += [f"| {' | '.join(_row(figure))} |" for figure in figures]
     return "\n".join(lines)
@@ -64,7 +64,7 @@ def _row(figure: Figure) -> tuple[str, str, str, str]:
 
 
 def put(text: str, readme: Path) -> None:
-    """Replace what stands between the two marks in ``readme``."""
+    """Replace the text between the two marks in ``readme``."""
     before, begin, rest = readme.read_text().partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:

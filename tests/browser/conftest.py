@@ -1,7 +1,7 @@
-"""A JupyterLab of this tree and a browser that looks at it.
+"""A JupyterLab of this tree and a browser that opens it.
 
-The browser is the distribution's Chromium without a window. Each module has its own, as its
-event loop would disturb tests that execute notebooks.
+The browser is the distribution's Chromium without a window. Each module starts its own, because
+its event loop would disturb tests that execute notebooks.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ PORTS = 5  # tried: another process may take one just before the server does
 
 @dataclass
 class Server:
-    """A Jupyter server: where it is, its secret, the folder that it shows, and its process."""
+    """A Jupyter server: its address, its token, the folder that it shows, and its process."""
 
     url: str
     token: str
@@ -57,7 +57,7 @@ class Server:
 
 @pytest.fixture(scope="session")
 def demo(request: pytest.FixtureRequest) -> Path:
-    """A recording of the demo system that ends with its failure: that of `make demo`, if good."""
+    """A recording of the demo system that ends with its failure: that of `make demo`, if usable."""
     if DEMO.exists():
         with bp.open(DEMO) as run:
             head = run.manifest
@@ -69,7 +69,7 @@ def demo(request: pytest.FixtureRequest) -> Path:
 
 @pytest.fixture(scope="session")
 def jupyter(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The environment of a Jupyter that has this tree's kernel and extension, and no settings."""
+    """The environment of a Jupyter with this tree's kernel and extension, and no settings."""
     extension = ROOT / "extension" / "labextension"
     if not (extension / "package.json").exists():
         pytest.fail("the JupyterLab extension is not built; run: make setup")
@@ -104,7 +104,7 @@ def jupyter(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 def serving(program: str, folder: Path, environment: dict[str, str]) -> Iterator[Server]:
     """Run ``jupyter lab`` or ``jupyter notebook`` on a folder.
 
-    It ends with the thread that calls this, also when the whole process is killed.
+    It ends with the thread that calls this, even when the whole process is killed.
     """
     for _ in range(PORTS):
         server, process = started(program, folder, environment)
@@ -171,7 +171,7 @@ def answers(server: Server) -> bool:
 
 
 def ask(server: Server, what: str, data: bytes | None = None) -> Any:
-    """What the server answers to a request; one with ``data`` is a POST."""
+    """The server's answer to a request; a request with ``data`` is a POST."""
     headers = {"Authorization": f"token {server.token}"}
     with urlopen(Request(f"{server.url}/api/{what}", data, headers), timeout=5) as reply:
         return json.load(reply)
@@ -204,7 +204,7 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture
 def page(chromium: Browser, lab: Server, request: pytest.FixtureRequest) -> Iterator[LabPage]:
-    """A fresh page of JupyterLab; a picture of it is kept when the test fails."""
+    """A new page of JupyterLab; a screenshot of it is kept when the test fails."""
     context = chromium.new_context(viewport={"width": 1200, "height": 800})
     page = LabPage(context.new_page(), lab.url, lab.token, SCREENS)
     page.goto()

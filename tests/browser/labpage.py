@@ -1,4 +1,4 @@
-"""JupyterLab as a user handles it: menus, palette, cells, panels."""
+"""JupyterLab as a user uses it: menus, palette, cells, panels."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 from playwright.sync_api import Locator, Page, TimeoutError, expect
 
 WAIT = 20_000  # ms, on a busy computer
-LONG = 300_000  # ms: what a machine has to compute
+LONG = 300_000  # ms, for what a machine has to compute
 
-# What the notebook in front is, in the page's words. Lab is told to expose itself.
+# The current notebook, as an expression of the page. Lab is told to expose itself.
 _PANEL = "window.jupyterapp.shell.currentWidget"
 _STATUS = f"{_PANEL}?.sessionContext?.session?.kernel?.status"
 
@@ -29,13 +29,13 @@ class LabPage:
         page.on("pageerror", lambda error: self.problems.append(str(error)))
 
     def goto(self, path: str = "lab", *, reset: bool = True) -> None:
-        """Open the interface, as nobody had been there before."""
+        """Open the interface as a first-time user sees it."""
         self.page.goto(f"{self._url}/{path}?token={self._token}{'&reset' if reset else ''}")
         self.page.locator("#branchpoint-panel").wait_for(state="attached")
         self.page.evaluate("window.jupyterapp.restored.then(() => null)")
 
     def screenshot(self, name: str) -> Path:
-        """Keep a picture of the page."""
+        """Save a screenshot of the page."""
         self._screens.mkdir(parents=True, exist_ok=True)
         path = self._screens / f"{name}.png"
         self.page.screenshot(path=path)
@@ -59,15 +59,15 @@ class LabPage:
 
     @property
     def cells(self) -> Locator:
-        """The cells of the notebook in front."""
+        """The cells of the current notebook."""
         return self.page.locator(".jp-NotebookPanel:not(.lm-mod-hidden) .jp-Notebook .jp-Cell")
 
     def cell(self, code: str) -> Locator:
-        """The last cell whose code has this in it."""
+        """The last cell whose code contains this."""
         return self.cells.filter(has=self.page.locator(".cm-content", has_text=code)).last
 
     def output(self, code: str) -> Locator:
-        """What that cell has put out."""
+        """The output of that cell."""
         return self.cell(code).locator(".jp-OutputArea")
 
     # -- doing
@@ -82,7 +82,7 @@ class LabPage:
         self.cells.first.wait_for()
 
     def close_notebook(self) -> str:
-        """Save the notebook in front and close its tab; its kernel goes on. Gives its path."""
+        """Save the current notebook and close its tab; its kernel goes on. Returns its path."""
         path: str = self.evaluate(f"{_PANEL}.context.path")
         self.evaluate("window.jupyterapp.commands.execute('docmanager:save').then(() => null)")
         self.start("application:close")
@@ -91,7 +91,7 @@ class LabPage:
             arg=path,
         )
         asked = self.page.locator(".jp-Dialog").get_by_role("button", name="Save")
-        if asked.count():  # its running cell has put out something since it was saved
+        if asked.count():  # its running cell has new output since it was saved
             asked.click()
         return path
 
@@ -102,7 +102,7 @@ class LabPage:
         expect(self.panel).to_be_visible()
 
     def palette(self, words: str) -> None:
-        """Choose the first command that the palette finds for these words, by keyboard alone."""
+        """Choose the first command that the palette finds for these words, with the keyboard."""
         search = self.page.locator("#modal-command-palette input")
         for _ in range(20):  # the keys work as soon as Lab has read its settings
             self.page.keyboard.press("Control+Shift+C")
@@ -115,7 +115,7 @@ class LabPage:
         self.page.keyboard.press("Enter")
 
     def wait_idle(self, timeout: int = LONG) -> None:
-        """Wait until the notebook in front has nothing left to run."""
+        """Wait until the current notebook has nothing left to run."""
         self.page.wait_for_function(
             f"() => {_STATUS} === 'idle' && !document.querySelector('.jp-Notebook .jp-mod-pending')"
             " && ![...document.querySelectorAll('.jp-InputPrompt')]"
@@ -133,11 +133,11 @@ class LabPage:
         self.page.keyboard.press("Control+Enter")
 
     def start(self, command: str) -> None:
-        """Have the page execute a command, and do not wait for its end."""
+        """Make the page execute a command, without waiting for its end."""
         self.page.evaluate(f"void window.jupyterapp.commands.execute('{command}')")
 
     def evaluate(self, script: str) -> Any:
-        """A value of the page's own world."""
+        """The value of an expression in the page."""
         return self.page.evaluate(script)
 
     def theme(self, name: str) -> None:

@@ -1,4 +1,4 @@
-"""A run of the tests that is killed leaves nothing behind."""
+"""A test run that is killed leaves nothing behind."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One notebook in every front end: Notebook 7, nbconvert, papermill, and two kernels below it."""
+"""One notebook in each front end: Notebook 7, nbconvert, papermill, and two kernels below it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from playwright.sync_api import Browser, expect
 from branchpoint.notebook.triage import triage
 from conftest import ROOT, SCREENS, Server, serving
 
-SMALL = 300_000  # bytes of an executed notebook
+SMALL = 300_000  # most bytes of an executed notebook
 BESIDE = ROOT / "tests" / "fast" / "notebook" / "test_notebook_requests.py"
 
 
@@ -94,7 +94,7 @@ def test_notebook_7_shows_it(chromium: Browser, notebook7: Server, made: Path) -
     context.close()
 
 
-# Set-up puts them beside; the one that is installed is what tests/fast runs with.
+# Set-up puts the other versions into .venv/beside; tests/fast uses the installed one.
 OTHERS = [v for v in ("7.2", "7.3", "7.4") if not ipykernel.__version__.startswith(f"{v}.")]
 
 

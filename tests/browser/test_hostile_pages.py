@@ -1,4 +1,4 @@
-"""What strangers put into a bundle is shown and does nothing, in JupyterLab and in reports."""
+"""What attackers put into a bundle is shown and does nothing, in JupyterLab and in reports."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ OUTPUTS: list[dict[str, Any]] = [
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What a hostile bundle was unpacked into: evil.branchpoint and who.ipynb."""
+    """The folder of an unpacked hostile bundle: evil.branchpoint and who.ipynb."""
     made = tmp_path_factory.mktemp("made")
     head = Manifest(
         engine=EngineFacts(qemu=SCRIPT, binary="ab" * 32, plugin="cd" * 16),
@@ -73,7 +73,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def watched(page: Page) -> list[str]:
-    """Notes every dialog that a page opens, but for Lab's own question when it is left."""
+    """Records each dialog that a page opens, except Lab's own question when the page is left."""
     dialogs: list[str] = []
 
     def note(dialog: Any) -> None:

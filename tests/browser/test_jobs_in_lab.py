@@ -1,4 +1,4 @@
-"""Long jobs survive a closed tab and a reloaded page, and can be attached to again."""
+"""Long jobs survive a closed tab and a reloaded page, and the user can attach to them again."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def work():
 
 @pytest.fixture
 def notebook(page: LabPage, lab: Server, request: pytest.FixtureRequest) -> str:
-    """A notebook with a slow function, open in front."""
+    """A notebook with a slow function, open and active."""
     name = f"{request.node.name}.ipynb"
     cells = [nbformat.v4.new_code_cell(SLOW.strip()), nbformat.v4.new_code_cell("value = work()")]
     made = nbformat.v4.new_notebook(cells=cells)
     made.metadata.kernelspec = {"name": "branchpoint", "display_name": "Branchpoint"}
     nbformat.write(made, lab.folder / name)
     page.open_notebook(name)
-    page.wait_idle()  # before, Lab would ask which kernel to start
+    page.wait_idle()  # otherwise Lab would ask which kernel to start
     page.start("notebook:run-all-cells")
     page.show_panel()
     return name

@@ -32,7 +32,7 @@ def test_a_recording_is_triaged_with_the_keyboard_alone(page: LabPage) -> None:
     page.wait_idle()
 
     tab_to(page, ".bpv-canvas")
-    press(page, "p")  # the last thing that happened: the failure
+    press(page, "p")  # the previous event: the failure
     press(page, "Alt+Shift+P")
     failure = page.panel.locator(".bpl-failed")
     expect(failure).to_have_attribute("aria-pressed", "true")
@@ -63,7 +63,7 @@ def test_a_recording_is_triaged_with_the_keyboard_alone(page: LabPage) -> None:
     inserted = page.cell("run.likelihood(").locator(".cm-content")
     expect(inserted).to_be_focused()
     expect(inserted).to_contain_text('crash = failure(exit="standby.replicator.1")')
-    press(page, "Control+End", "Control+Shift+Home")  # all of it, to ask for less
+    press(page, "Control+End", "Control+Shift+Home")  # select all of it, to replace it
     page.page.keyboard.type(CURVE)
     press(page, "Control+Enter")
     expect(page.panel.get_by_role("progressbar")).to_be_visible()

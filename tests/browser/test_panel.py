@@ -1,4 +1,4 @@
-"""The extension around the story: empty states, errors, menus, launcher, contrast."""
+"""The other parts of the extension: empty states, errors, menus, launcher, contrast."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from playwright.sync_api import expect
 from conftest import Server
 
 SESSION = "window.jupyterapp.shell.currentWidget.sessionContext"
-LEAST = 4.5  # contrast of text and what is behind it (WCAG 2.2, AA)
+LEAST = 4.5  # least contrast of a text and its background (WCAG 2.2, AA)
 
-# Contrast of every text in the panel, and what it says.
+# The contrast of each text in the panel, and the text.
 CONTRASTS = """() => {
   const channel = c => (c /= 255) <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
   const parse = colour => (colour.match(/[\\d.]+/g) ?? []).map(Number);

@@ -1,4 +1,4 @@
-"""A terminal in JupyterLab: typed to, resized, reloaded, saved, by keyboard alone."""
+"""A terminal in JupyterLab: typed in, resized, reloaded, saved, with the keyboard only."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ branch.terminal("standby.replicator.1")
 
 @pytest.fixture
 def path(page: LabPage, lab: Server, request: pytest.FixtureRequest) -> Path:
-    """A notebook in front that has opened a terminal one second before the crash."""
+    """The current notebook has opened a terminal one second before the crash."""
     path = lab.folder / f"{request.node.name}.ipynb"
     made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(OPEN.strip())])
     made.metadata.kernelspec = {"name": "branchpoint", "display_name": "Branchpoint"}
@@ -37,7 +37,7 @@ def path(page: LabPage, lab: Server, request: pytest.FixtureRequest) -> Path:
 def terminal(page: LabPage, path: Path) -> Locator:
     terminal = page.page.get_by_role("region", name="Terminal in standby.replicator.1")
     expect(terminal.locator(".xterm-rows")).to_contain_text("root@standby-replicator-1:/#")
-    expect(terminal.get_by_role("status")).to_contain_text("time stands")
+    expect(terminal.get_by_role("status")).to_contain_text("time is paused")
     return terminal
 
 
@@ -58,7 +58,7 @@ def test_a_session_fits_into_the_second_before_the_crash(page: LabPage, terminal
     expect(terminal.locator(".xterm-rows")).to_contain_text(":7400")
     type(page, terminal, "ls -d /proc/1\n")
     expect(terminal.locator(".xterm-rows")).to_contain_text("/proc/1root@standby-replicator-1:/#")
-    expect(terminal.get_by_role("status")).to_contain_text("time stands")
+    expect(terminal.get_by_role("status")).to_contain_text("time is paused")
     terminal.get_by_role("button", name="Run").click()
     expect(terminal.get_by_role("status")).to_contain_text("ended with exit code 137")
 
@@ -67,7 +67,7 @@ def test_a_session_is_saved_as_text_and_goes_on_after_a_reload(
     page: LabPage, terminal: Locator, path: Path
 ) -> None:
     type(page, terminal, "echo $((6 * 7))")
-    page.page.keyboard.press("Control+s")  # a habit that must not stop the terminal
+    page.page.keyboard.press("Control+s")  # by habit; it must not stop the terminal
     page.page.keyboard.type("\n")
     kept = page.page.locator(".jp-OutputArea details pre", has_text="\n42\n")
     expect(kept).to_have_count(1)
@@ -92,7 +92,7 @@ def test_a_terminal_whose_kernel_was_restarted_does_not_look_alive(
         ".then(() => null)"
     )
     expect(terminal.get_by_role("alert")).to_contain_text("run the cell again")
-    expect(terminal.get_by_role("status")).to_contain_text("nobody is there any more")
+    expect(terminal.get_by_role("status")).to_contain_text("no kernel")
     expect(terminal.get_by_role("button", name="Run")).to_have_count(0)
     expect(terminal.locator(".xterm-rows")).to_contain_text("42root@standby-replicator-1:/#")
     page.screenshot("terminal-lost")

@@ -40,7 +40,7 @@ def test_a_recording_is_triaged_from_the_file_browser(page: LabPage) -> None:
     terminal.click()
     page.page.keyboard.type("ss -tn\n")
     expect(terminal).to_contain_text("Peer Address:Port")
-    stands = page.page.get_by_text("time stands")
+    stands = page.page.get_by_text("time is paused")
     at = float(stands.inner_text().split()[0])
     expect(page.status).to_contain_text(f"branch {at:.3f} s · paused")
     page.screenshot("terminal")
@@ -74,7 +74,7 @@ def test_a_second_opening_makes_a_second_notebook(page: LabPage) -> None:
 
 @pytest.fixture(params=["double-click", "enter"])
 def shared(lab: Server, request: pytest.FixtureRequest) -> str:
-    """The name of a folder with nothing but the recording, as a bundle: ``aria.bpz``."""
+    """The name of a folder that only has the recording, as a bundle: ``aria.bpz``."""
     name = str(request.param)
     (lab.folder / name).mkdir()
     with bp.open(lab.folder / "aria.branchpoint") as run:

@@ -1,5 +1,5 @@
-"""The views in JupyterLab, on recordings that no machine is needed for: what one sees, clicks and
-types there, what stays in the notebook, and that a million events do not stop the browser."""
+"""The views in JupyterLab, on recordings that need no machine: what a user sees, clicks and types
+there, what is saved in the notebook, and that a million events do not block the browser."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class Views:
         self.run_all()
 
     def show(self) -> None:
-        """Open the notebook as it is on the disk."""
+        """Open the notebook as it is on disk."""
         self.lab.goto(f"lab/tree/{self.path.name}")
         expect(self.lab.cells.first).to_be_visible()
 
@@ -115,14 +115,14 @@ class Views:
         return nbformat.read(self.path, 4)
 
     def value(self, code: str) -> str:
-        """What an expression is in the kernel."""
-        self.page.keyboard.press("Escape")  # out of the view
+        """The value of an expression in the kernel."""
+        self.page.keyboard.press("Escape")  # leave the view
         self.lab.run(f"print({code})")
         self.lab.wait_idle()
         return self.lab.cells.last.locator(".jp-OutputArea").inner_text().strip()
 
     def end_kernels(self) -> None:
-        """As if the server had been started anew."""
+        """As if the server had been restarted."""
         self.page.evaluate("window.jupyterapp.serviceManager.sessions.shutdownAll()")
 
     def view(self, number: int = 0) -> Locator:
@@ -146,7 +146,7 @@ def views(
 
 
 def rows(view: Locator) -> list[str]:
-    """The texts of the rows in sight."""
+    """The texts of the visible rows."""
     return view.locator(".bpv-line:visible .bpv-text").all_inner_texts()
 
 
@@ -230,7 +230,7 @@ def test_what_a_log_says_can_do_nothing(views: Views) -> None:
 
 
 def test_a_branch_is_followed_while_its_cell_runs(views: Views, folder: Path) -> None:
-    """The kernel cannot answer while a cell blocks it; it tells what happens all the same."""
+    """The kernel cannot answer while a cell runs, but it still sends events."""
     views.open("branch = run.at(3).branch()\nview = branch.events.explore()\nview")
     stop = folder / "stop"
     views.lab.run(
@@ -259,8 +259,8 @@ history.watchers[0](True)
 
 @pytest.mark.timeout(900)
 def test_a_million_events_are_shown_filtered_and_scrolled_without_waiting(views: Views) -> None:
-    """Bars: first paint 1 s, a filter 0.3 s, 50 frames a second; here ten times and a fifth, for
-    computers that do other things meanwhile."""
+    """Bars: first paint 1 s, a filter 0.3 s, 50 frames a second. Here ten times the time and a
+    fifth of the frames, for computers that also do other things."""
     views.open("big = many(run.events)\nlen(big)")
     views.page.evaluate(
         """() => {
@@ -408,13 +408,13 @@ def test_a_branch_is_chosen_in_the_map_and_compared(views: Views) -> None:
     both = views.view(1)
     expect(both.get_by_role("status")).to_have_text("1 event in only one of them")
     expect(both.locator(".bpv-only-a:visible")).to_contain_text("container.exit")
-    view.get_by_role("button", name="kept with the recording from before").click()
+    view.get_by_role("button", name="kept with the recording").click()
     expect(view.get_by_role("status")).to_have_text("3 branches · failure: exit of *")
     view.get_by_role("option", name="noted, db.1: date").click()
     expect(view.locator(".bpv-moment code").first).to_have_text('run.at("0123abcd@1.000")')
 
 
-# -- what stays
+# -- what is saved
 
 
 CELLS = [
@@ -455,7 +455,7 @@ def test_a_reloaded_page_has_its_views_again(views: Views) -> None:
 def test_without_a_kernel_there_is_a_static_picture(views: Views, trusted: bool) -> None:
     views.open(*CELLS)
     saved = views.saved()
-    if not trusted:  # what somebody else sends is not signed
+    if not trusted:  # a notebook from somebody else is not signed
         saved.cells[0].source += "\n# not signed"
         views.path = views.path.with_stem(f"{views.path.stem}-sent")
         nbformat.write(saved, views.path)

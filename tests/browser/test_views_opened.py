@@ -1,4 +1,4 @@
-"""How the views look when they open: the log at its failure and folded, the fault seen."""
+"""How the views look when they open: the log at its failure and folded, the fault visible."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Views among other widgets in JupyterLab: side by side, with interact, and with callbacks that act
+"""Views among other widgets in JupyterLab: side by side, with interact, and with callbacks that run
 while a cell runs."""
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Notebooks:
         self.folder = folder
 
     def write(self, name: str, *cells: str) -> str:
-        """A notebook with these cells below those that make the recording. Gives its path."""
+        """A notebook with these cells below those that make the recording. Returns its path."""
         shutil.rmtree(self.folder / f"{name}.branchpoint", ignore_errors=True)
         codes = [SETUP + MADE.format(name=f"{name}.branchpoint"), *cells]
         made = nbformat.v4.new_notebook(
@@ -125,7 +125,7 @@ print("seen", *seen)
 
 @pytest.mark.parametrize("names", [["one"], ["one", "two"]], ids=["alone", "two notebooks"])
 def test_a_callback_acts_while_an_async_cell_runs(notebooks: Notebooks, names: list[str]) -> None:
-    """Two notebooks with the same cells on one server do not hear each other."""
+    """Two notebooks with the same cells on one server do not get each other's messages."""
     code = WAITING.format(rest="await asyncio.sleep(0.1)")
     notebooks.lab.goto()
     paths = [notebooks.write(name, code) for name in names]
@@ -141,7 +141,7 @@ def test_a_callback_acts_while_an_async_cell_runs(notebooks: Notebooks, names: l
 
 
 def test_a_choice_made_while_a_cell_blocks_is_met(notebooks: Notebooks, folder: Path) -> None:
-    """At once or, where the kernel does not hear before, as soon as the cell ends."""
+    """At once or, if the kernel does not get the message before, as soon as the cell ends."""
     go = folder / "go"
     go.unlink(missing_ok=True)
     path = notebooks.write(

@@ -1,4 +1,4 @@
-"""Bundles for tests: sound ones of small recordings, and ones with anything at all in them."""
+"""Bundles for tests: valid ones of small recordings, and ones with arbitrary content."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ Parts = dict[str, bytes]
 
 
 def notebook(path: Path, **metadata: Any) -> Path:
-    """A notebook at ``path``."""
+    """A notebook with these cells, written to ``path``."""
     given = {**NOTEBOOK, "metadata": {**NOTEBOOK["metadata"], **metadata}}  # type: ignore[dict-item]
     path.write_text(json.dumps(given, indent=1, sort_keys=True) + "\n")
     return path
 
 
 def bundle(folder: Path, seconds: int = 3) -> Path:
-    """A thin bundle ``triage.bpz`` of a recording with everything that one can have."""
+    """A thin bundle ``triage.bpz`` of a recording that has everything a recording can have."""
     source = recordings.make(folder / "made.branchpoint", seconds)
     with open_recording(source) as run:
         at = run.origin
@@ -77,7 +77,7 @@ def take_apart(path: Path) -> tuple[Table, Parts]:
 
 
 def seal(table: Table) -> bytes:
-    """``bundle.json`` with a digest that fits, whatever is in it."""
+    """``bundle.json`` with a correct digest, whatever its content is."""
     rest = b'",\n"bundle": ' + json.dumps(table, indent=1).encode() + b"}\n"
     return b'{"blake3": "' + blake3(rest).hexdigest().encode() + rest
 
@@ -95,7 +95,7 @@ def describe(name: str, content: bytes, **changes: Any) -> dict[str, Any]:
 
 
 def put_together(path: Path, table: Table, stored: list[tuple[str, bytes]]) -> Path:
-    """Write an archive of a table of contents and entries, whether they fit or not."""
+    """Write an archive from a table of contents and entries; they need not match."""
     with path.open("wb") as file:
         writer = archive.Writer(file)
         for name, content in [(contents.NAME, seal(table)), *stored]:
@@ -107,7 +107,7 @@ def put_together(path: Path, table: Table, stored: list[tuple[str, bytes]]) -> P
 def changed(
     good: Path, path: Path, change: Callable[[Table, Parts], None] = lambda table, parts: None
 ) -> Path:
-    """A copy of a bundle after ``change``, in which everything fits again."""
+    """A copy of a bundle after ``change``, with correct digests and sizes again."""
     table, parts = take_apart(good)
     change(table, parts)
     table["parts"] = [describe(name, parts[name]) for name in sorted(parts)]
@@ -115,7 +115,7 @@ def changed(
 
 
 def tree(folder: Path) -> dict[str, bytes]:
-    """Every file below a folder."""
+    """All files below a folder."""
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
         for path in sorted(folder.rglob("*"))

@@ -23,7 +23,7 @@ def segment(payload: bytes = b"", *, flags: int = PSH | ACK, port: int = 40_000)
 
 
 def pcap(*packets: bytes) -> bytes:
-    """A pcap file of packets from their IP headers on, one each virtual second from 1 on."""
+    """A pcap file of packets that begin with their IP headers, one per virtual second from 1 on."""
     data = struct.pack("<IHHiIII", 0xA1B23C4D, 2, 4, 0, 0, 65_600, 276)
     for number, packet in enumerate(packets, 1):
         whole = _COOKED + packet
@@ -33,5 +33,5 @@ def pcap(*packets: bytes) -> bytes:
 
 
 def captured(*packets: bytes, **options: object) -> Packets:
-    """The same, decoded."""
+    """The same packets, decoded."""
     return Packets(pcap(*packets), CLOCK, ORIGIN, **options)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Systems whose P(failure) is known, and curves drawn of them without a machine."""
+"""Systems whose P(failure) is known, and curves of them that are drawn without a machine."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class Known:
 
     name: str
     chance: Callable[[float], float]
-    """P(failure by the end) when all is drawn anew from an instant, in seconds."""
+    """P(failure by the end) when everything is drawn anew from an instant, in seconds."""
     cause: float
-    """Seconds at which the most was decided."""
+    """Seconds at which most is decided."""
 
 
 def _coins(t: float) -> float:
@@ -30,21 +30,21 @@ def _coins(t: float) -> float:
 
 
 def _retries(t: float) -> float:
-    """Six tries, one each 4 s, each good with probability 1/2; the recorded ones all failed."""
+    """Six tries, one every 4 s, each successful with probability 1/2; all recorded tries failed."""
     return 0.5 ** (6 - min(int(t / 4), 6))
 
 
 SYSTEMS = [
     Known("two coins, heads twice", _coins, 20.1),
     Known("a geometric retry", _retries, 24.0),
-    # Memoryless: from anywhere before the first ring, rate against rate.
+    # Memoryless: before the first ring, only the two rates matter.
     Known("a race of two timers", lambda t: 2 / 5 if t < 17.7 else 1.0, 17.7),
     Known("baked in, seen much later", lambda t: 0.1 if t < 3.21 else 1.0, 3.21),
 ]
 
 
 def future(system: Known, job: Wanted) -> Draw:
-    """What becomes of one future: as chance has it, and always the same."""
+    """The result of one future: random, but always the same for the same future."""
     draw = np.random.default_rng([job.at, job.seed])
     failed = draw.random() < system.chance(job.at / SECOND)
     return Draw(
@@ -59,7 +59,7 @@ def future(system: Known, job: Wanted) -> Draw:
 
 
 class Runner:
-    """Runs futures of a system, and counts them."""
+    """Runs futures of a system and counts them."""
 
     def __init__(self, system: Known) -> None:
         self.system = system

@@ -1,4 +1,4 @@
-"""What a guest's agent says, as the bytes that it leaves in the outbox."""
+"""What a guest's agent sends, as the bytes that it leaves in the outbox."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Container images made for tests: layers as lists of members, archives as docker and OCI have."""
+"""Container images for tests: layers as lists of members, archives in docker's and OCI's form."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CAPABILITY = bytes.fromhex("0100000200040000000000000000000000000000")  # cap_ne
 
 
 def member(name: str, data: bytes | None = None, **changes: Any) -> tuple[tarfile.TarInfo, bytes]:
-    """A file with ``data``, else a directory; ``changes`` are attributes of the TarInfo."""
+    """A file with ``data``, or a directory; ``changes`` are attributes of the TarInfo."""
     info = tarfile.TarInfo(name)
     info.type = tarfile.DIRTYPE if data is None else tarfile.REGTYPE
     info.mode = 0o755 if data is None else 0o644
@@ -47,7 +47,7 @@ def sha256(data: bytes) -> str:
 
 @dataclass
 class TestImage:
-    """Layers and configuration, to be written in any of the formats."""
+    """Layers and configuration, which can be written in each of the formats."""
 
     __test__ = False
 
@@ -72,7 +72,7 @@ class TestImage:
         return sha256(self.config)
 
     def docker(self, path: Path, tag: str = "test:1", legacy: bool = False) -> Path:
-        """A docker-archive; ``legacy`` has a repeated layer as a link, as old versions wrote it."""
+        """A docker-archive; with ``legacy``, a repeated layer is a link, as in old versions."""
         names = []
         members: list[tuple[tarfile.TarInfo, bytes]] = []
         written: dict[bytes, str] = {}

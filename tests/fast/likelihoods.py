@@ -1,4 +1,4 @@
-"""Recordings of nothing but time, and pools that draw futures of known systems for them."""
+"""Recordings without content, and pools that draw futures of known systems for them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _no_machine() -> Any:
 
 
 def recording(path: Path, events: list[Event]) -> Recording:
-    """A recording of 30 seconds that can only be looked at; made when it is not there."""
+    """A recording of 30 seconds that can only be looked at; made when it does not exist yet."""
     if not path.exists():
         with RecordingFiles.create(path, head(end=END)) as files:
             files.events.add(events)
@@ -65,7 +65,7 @@ class Drawer:
 
 
 def moved(draw: Draw) -> Draw:
-    """A draw of a system that began at power-on, for one that began at ORIGIN."""
+    """A draw of a system that began at power-on, changed to one that began at ORIGIN."""
     return msgspec.structs.replace(
         draw,
         at=draw.at + ORIGIN,

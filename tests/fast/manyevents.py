@@ -1,4 +1,4 @@
-"""A million events, out of those of a recording."""
+"""A million events, made from those of a recording."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from branchpoint.events.event import EventLog, EventSet
 
 
 def many(events: EventSet, count: int = 1_000_000) -> EventSet:
-    """``events`` again and again, each time later and with a number of its own in each text."""
+    """``events`` repeated, each time later and with its own number in each text."""
     columns = events.columns
     span = int(columns.at[-1] - columns.at[0]) + 1_000_000
     log = EventLog()

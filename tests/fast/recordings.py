@@ -1,4 +1,4 @@
-"""Small recordings for the tests of the store: real files, made-up content."""
+"""Small recordings for the tests of the store: real files with made-up content."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def pages(seed: int, count: int) -> tuple[Hashes, Pages]:
 
 
 def checkpoint(at: int, parent: int | None, seed: int, count: int = 40) -> tuple[Checkpoint, Pages]:
-    """A checkpoint whose changed pages and digest follow from ``seed``."""
+    """A checkpoint whose changed pages and digest depend on ``seed``."""
     hashes, content = pages(seed, count)
     numbers = np.random.default_rng(seed).choice(RAM // 4096, count, replace=False)
     state = Checkpoint(
@@ -72,7 +72,7 @@ def event(second: float, text: str = "hello", **changes: object) -> Event:
 
 
 def fill(files: RecordingFiles, seconds: int = 10) -> None:
-    """A checkpoint, a hundred events and a saved head for each second; one branch."""
+    """For each second a checkpoint, a hundred events and a saved head; and one branch."""
     parent = None
     for second in range(seconds):
         at = ORIGIN + second * SECOND

@@ -1,4 +1,4 @@
-"""Talking to the kernel as a front end does."""
+"""Talking to the kernel like a front end."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def kernels(folder: Path) -> Iterator[None]:
 
 
 class Talk:
-    """A running kernel and what it says."""
+    """A running kernel and its messages."""
 
     def __init__(self, **options: Any) -> None:
         self.manager, self.client = start_new_kernel(
@@ -76,7 +76,7 @@ class Talk:
 
     @property
     def pushes(self) -> list[dict[str, Any]]:
-        """What the kernel told unasked while cells ran."""
+        """What the kernel sent without a request while cells ran."""
         return [m["content"] for m in self.seen if m["msg_type"] == "branchpoint_state"]
 
     def close(self) -> None:

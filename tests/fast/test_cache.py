@@ -1,4 +1,4 @@
-"""A cache that cannot be used is an error in words, whatever is wrong with it."""
+"""A cache that cannot be used gives an error with a message, whatever is wrong with it."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def test_errors_that_are_not_about_the_cache_stay_what_they_are(tmp_path: Path, 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
 @pytest.mark.parametrize("mode", [0o755, 0o555, 0o700])
 def test_a_cache_of_somebody_else(tmp_path: Path, mode: int) -> None:
-    """As an ordinary user, with root's cache."""
+    """Run as an ordinary user, with a cache that belongs to root."""
     cache = tmp_path / "cache"
     (cache / "guest").mkdir(parents=True)
     cache.chmod(mode)

@@ -1,4 +1,4 @@
-"""The command line: what it prints, what it refuses, and with which exit status."""
+"""The command line: its output, what it refuses, and its exit status."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_events_of_nobody_are_an_error(path: Path, options: list[str], said: str
 def test_events_that_did_not_happen_are_told(path: Path, options: list[str]) -> None:
     result = cli("events", path, *options)
     assert (result.exit_code, result.stdout) == (0, "")
-    assert "nothing happened that fits" in result.stderr
+    assert "no events match" in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -247,7 +247,7 @@ def test_an_unknown_container_is_named(path: Path) -> None:
 
 
 class FakeBranch:
-    """Stands for a branch; ``process`` is what its command turns out to be."""
+    """Stands for a branch; ``process`` is what running its command gives."""
 
     def __init__(self, **process: Any) -> None:
         out, err = process.pop("out", b""), process.pop("err", b"")

@@ -1,4 +1,4 @@
-"""Whatever bytes there are, decoding them gives what they should be or says why not."""
+"""Any bytes: decoding them gives the right value or an error that says what is wrong."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ PACKERS = {
 
 
 def read(data: bytes) -> bytes:
-    """All of a stream, in small pieces."""
+    """A whole stream, in small pieces."""
     with decoding.decompressing():
         stream = decoding.any_stream(io.BytesIO(data))
         return b"".join(iter(lambda: stream(1000), b""))
@@ -178,14 +178,14 @@ def test_damaged_streams(packer: str) -> None:
             read(bad)
         except Malformed as problem:
             assert str(problem)
-        else:  # zstd ends without a word where a frame is cut off
+        else:  # zstd gives no error when a frame is cut off
             assert packer == "zstd"
 
 
 def test_xz_does_not_get_the_memory_that_it_asks_for() -> None:
     data = bytearray(lzma.compress(b"x"))
     assert data[14:16] == b"\x21\x01"  # in the block's header: LZMA2 with one byte, which follows
-    data[16] = 40  # 4 GiB to look back
+    data[16] = 40  # a dictionary of 4 GiB
     data[20:24] = zlib.crc32(data[12:20]).to_bytes(4, "little")
     with pytest.raises(Malformed, match=r"[Mm]emory"):
         read(bytes(data))

@@ -1,4 +1,4 @@
-"""Lengths of time: one grammar, wherever somebody writes one."""
+"""Durations: one grammar for all places where a user writes one."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def faults(written: str, tmp_path: Path) -> int:
 
 
 PLACES = [python, time, command_line, instant, after_an_instant, service, settings, noise, faults]
-LEAST = {settings: 10**6, faults: 10**6, noise: 10**5}  # ns that must lie between two
+LEAST = {settings: 10**6, faults: 10**6, noise: 10**5}  # shortest time between two, in ns
 
 
 @pytest.mark.parametrize("place", PLACES)

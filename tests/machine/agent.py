@@ -1,4 +1,4 @@
-"""How the tests talk to the guest's agent: raw commands of :mod:`branchpoint.guest.wire`."""
+"""How the tests send commands to the guest's agent: raw ones of :mod:`branchpoint.guest.wire`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SECOND = 1_000_000_000
 MS = 1_000_000
 FAULTS = ["fault.start", "fault.end"]
 TICK = wire.TICK / SECOND
-LATE = 0.5e-3  # seconds from an instant until the agent, woken by it, has acted; by far
+LATE = 0.5e-3  # seconds until the agent, woken at an instant, has acted; a generous bound
 
 
 def say(branch: bp.Branch, *commands: bytes) -> bp.Branch:
@@ -32,7 +32,7 @@ def say(branch: bp.Branch, *commands: bytes) -> bp.Branch:
 
 
 def future(run: bp.Recording, *commands: bytes, seed: bytes | None = b"a") -> bp.Branch:
-    """A branch off second 1, seeded, with these commands at its begin."""
+    """A branch from second 1, seeded, with these commands at its start."""
     branch = run.at(1).branch()
     return say(branch, *([wire.seed(seed)] if seed else []), *commands)
 
@@ -50,7 +50,7 @@ def begun(branch: bp.Branch) -> list[tuple[str, float, str, str, str, str]]:
 
 
 def kind(type_: str, every: float, low: float = 0, high: float = 0, *lines: str) -> str:
-    """A `kind` of a plan, in seconds; it has one target when no line names any."""
+    """A `kind` of a plan, in seconds; it has one target when the lines name none."""
     times = " ".join(str(round(t * SECOND)) for t in (every, low, high))
     return "\n".join([f"kind {type_} {times}", *(lines or ["target guest"])]) + "\n"
 

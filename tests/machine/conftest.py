@@ -1,8 +1,8 @@
 """Recordings made on the real machine, once for all tests here.
 
 ``small``, ``idle``, ``aria`` and (for other folders too, in tests/conftest.py) ``failing_aria``
-are shared: a test may branch off them and look, which changes nothing, but does not close them.
-A test that harms a recording works on a copy (``copy_of``).
+are shared. A test may branch off them and look at them, which changes nothing, but must not close
+them. A test that damages a recording works on a copy (``copy_of``).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Recording Aria takes its time, so everything that needs it counts as slow."""
+    """Recording Aria takes long, so all tests that need it count as slow."""
     for item in items:
         if {"aria", "aria_path", "failing_aria"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.slow)
@@ -34,7 +34,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def some_branches_are_run_twice() -> Iterator[None]:
-    """Whatever a test does, a sample of its branches has to be the same from another state."""
+    """Whatever a test does, a sample of its branches is run again from another state."""
     bp.self_check(SELF_CHECK, seed=1)
     yield
     bp.self_check(0)
@@ -83,7 +83,7 @@ def aria(aria_path: Path) -> Iterator[bp.Recording]:
 
 @pytest.fixture
 def copy_of(tmp_path: Path) -> Callable[[Path], Path]:
-    """Copies a recording for a test that changes or harms it."""
+    """Copies a recording for a test that changes or damages it."""
 
     def copy(path: Path) -> Path:
         return Path(shutil.copytree(path, tmp_path / path.name))

@@ -1,4 +1,4 @@
-"""What the tests of faults share: a look at everything that a fault may leave behind."""
+"""What the tests of faults share: a view of everything that a fault may leave behind."""
 
 from __future__ import annotations
 
@@ -44,5 +44,5 @@ def left(branch: bp.Branch) -> list[str]:
 
 
 def begins(branch: bp.Branch) -> list[str]:
-    """The types of the faults that have begun, in their order."""
+    """The types of the faults that have begun, in order."""
     return [event.fields["type"] for event in branch.events.where(type="fault.start")]

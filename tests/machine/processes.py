@@ -1,4 +1,4 @@
-"""Looking at processes: which there are, and whether they are gone."""
+"""Looking at processes: which exist, and whether they are gone."""
 
 from __future__ import annotations
 

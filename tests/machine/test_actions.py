@@ -1,4 +1,4 @@
-"""What a fault does in the guest, and what programs tell the tester."""
+"""What a fault does in the guest, and what programs report to the tester."""
 
 from __future__ import annotations
 
@@ -129,13 +129,13 @@ def test_exits_tell_whether_somebody_asked_for_them(idle: bp.Recording) -> None:
     branch.control("kill", "c.1")
     branch.control("kill", "b.1")
     branch.wait(1)
-    # Two at one instant: which of them ends first is the guest's business.
+    # Two at one instant: the guest decides which of them ends first.
     assert sorted(exits(branch)[3:]) == [("b.1", "137", "1"), ("c.1", "137", "1")]
     assert state(branch, "b.1") == "running"
 
 
 def test_a_start_waits_for_the_end_that_was_asked_for(idle: bp.Recording) -> None:
-    """The container ignores the stop signal, so its end comes after the grace period of 10 s."""
+    """The container ignores the stop signal, so it ends after the grace period of 10 s."""
     stop = wire.fault("b1", "stop", "a.1", "", SECOND, "container stop a.1", "container start a.1")
     branch = future(idle, stop).wait(9.5)
     assert exits(branch) == []
@@ -158,7 +158,7 @@ def test_what_is_so_already_needs_no_undoing(idle: bp.Recording) -> None:
     assert state(branch, "b.1") == "running"
 
 
-# -- what programs tell
+# -- what programs report
 
 
 def test_lines_for_the_tester(idle: bp.Recording) -> None:

@@ -1,4 +1,4 @@
-"""Futures on a cluster of two worker processes that have nothing but this program."""
+"""Futures on a cluster of two worker processes that have only this program."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
-    """With a cache of its own that has nothing of a system's images."""
+    """With its own cache, which has no images of systems."""
     cache = tmp_path_factory.mktemp("cluster")
     environment = {"BRANCHPOINT_CACHE": str(cache), "PYTHONPATH": PYTHONPATH}
     with (

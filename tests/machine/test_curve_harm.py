@@ -1,4 +1,4 @@
-"""A curve whose process or workers are killed: what was drawn stays, and calling again goes on."""
+"""A curve whose process or workers are killed: drawn futures stay, and a second call continues."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ def draw(run: bp.Recording) -> Curve:
 
 
 def drawn(path: Path) -> list[bytes]:
-    """The whole lines of the ledger of draws."""
+    """The complete lines of the ledger of draws."""
     files = list((path / "curves").glob("*.jsonl"))
     return files[0].read_bytes().split(b"\n")[:-1] if files else []
 
 
 def gone(processes: list[int]) -> None:
-    """Wait until none of them is there any more."""
+    """Wait until all of them are gone."""
     wait_for(lambda: not any(map(alive, processes)))
 
 

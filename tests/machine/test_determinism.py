@@ -1,4 +1,4 @@
-"""The promise everything rests on: same image, same inputs, same state, bit for bit."""
+"""The basis of everything: same image, same inputs, same state, bit for bit."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from branchpoint import doctor
 from branchpoint.guest.image import ensure_image
 from branchpoint.soak import Subject, soak, subject_of
 
-CONTROL_SECONDS = 180  # wall; a control stops at its first divergence, long before
+CONTROL_SECONDS = 180  # wall; a control stops at its first divergence, which comes long before
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def test_the_soak_notices_that_a_cure_is_missing(name: str, tmp_path: Path) -> N
 
 def test_two_recordings_with_one_seed_are_equal(small: bp.Recording, tmp_path: Path) -> None:
     with bp.record(SMALL, tmp_path / "again.branchpoint", seed=1, duration=5) as again:
-        # Where checkpoints lie depends on the host's speed; the states there do not.
+        # The positions of checkpoints depend on the host's speed; the states there do not.
         shared = again.files.digests.keys() & small.files.digests.keys()
         assert small.manifest.end in shared
         assert all(again.files.digests[at] == small.files.digests[at] for at in shared)

@@ -31,7 +31,7 @@ def test_what_is_left_out_is_counted_and_the_branch_is_exact(idle: bp.Recording)
     assert len(branch.events.where(type=CUT)) == 1
     assert len(branch.events) < LINES
     branch.check()
-    middle = branch.end.rewind(0.001).branch()  # goes to where much was left out
+    middle = branch.end.rewind(0.001).branch()  # it runs to where much was left out
     assert bash("echo here").run(middle).output == "here\n"
     middle.check()
 

@@ -1,4 +1,4 @@
-"""A guest that ends its machine, or goes to sleep, or cannot be heard any more."""
+"""A guest that ends its machine, or goes to sleep, or can no longer be heard."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_a_guest_that_sleeps_does_not_keep_anybody_waiting(idle: bp.Recording) -
 
 
 def test_containers_do_not_reach_the_hardware(idle: bp.Recording) -> None:
-    """What some devices hold is in no state. The kernel says so in its log, too."""
+    """Some devices have content that no state includes. The kernel says so in its log, too."""
     branch = idle.at(1).branch()
     program = static_program([HERE / "programs" / "hardware.c"])
     branch.inject_file("/run/hardware", program, mode=0o755)

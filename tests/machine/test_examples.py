@@ -1,5 +1,5 @@
-"""The examples in the README and in the command line's help do as they stand there, and each of
-them shows something, whatever the day's guest does."""
+"""The examples in the README and in the command line's help work as they are written, and each of
+them shows something, whatever happened in this recording."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ _ELSEWHERE = {
     "doctor": "test_self_check and test_harm; it takes minutes",
 }
 _HEADED = {"run", "containers"}
-"""Commands whose first line may be a head: a second one has to follow."""
+"""Commands whose first output line may be a heading: a second line has to follow."""
 
 
 def examples() -> list[str]:
-    """All command lines in the README and in the help, without what is tested elsewhere."""
+    """All command lines in the README and in the help, except those that are tested elsewhere."""
     texts = [body for kind, body in _BLOCK.findall(README.read_text()) if kind == "sh"]
     texts += [main.help or "", *(command.help or "" for command in main.commands.values())]
     found: list[str] = []
@@ -51,7 +51,7 @@ def examples() -> list[str]:
 
 @pytest.fixture(scope="module")
 def folder(failing_aria: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where someone has recorded the demo, and has a notebook and a bundle of it."""
+    """A folder where someone has recorded the demo, with a notebook and a bundle of it."""
     folder = tmp_path_factory.mktemp("examples")
     shutil.copytree(failing_aria, folder / "aria.branchpoint")
     nbformat.write(nbformat.v4.new_notebook(), folder / "triage.ipynb")
@@ -69,7 +69,7 @@ def test_an_example_of_the_command_line_shows_something(
     if words[0] == "share":
         (folder / "triage.bpz").unlink(missing_ok=True)
     result = CliRunner().invoke(main, words, prog_name="branchpoint", catch_exceptions=False)
-    # What runs beside the system for long ends with its container.
+    # What runs in the background for long ends together with its container.
     assert result.exit_code in ((0, 137) if "--background-for" in words else (0,)), result.output
     lines = [each for each in result.stdout.splitlines() if each.strip()]
     assert len(lines) > (words[0] in _HEADED), result.output

@@ -1,4 +1,4 @@
-"""Every kind of fault does in a container what it says, shown by ordinary programs."""
+"""Each kind of fault does in a container what its description says, shown by ordinary programs."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def branch(run: bp.Recording) -> bp.Branch:
 
 
 def test_processes_killed_for_want_of_memory_are_told(branch: bp.Branch) -> None:
-    """tail keeps all of a line, and this one has no end."""
+    """tail keeps a whole line in memory, and this line has no end."""
     process = bash("tail /dev/zero").run(branch, A)
     (event,) = branch.events.where(type="container.oom")
     assert (event.container, event.text) == (A, "out of memory: the kernel killed 1 process")
@@ -63,7 +63,7 @@ def test_a_container_killed_for_want_of_memory(branch: bp.Branch) -> None:
 
 
 def ping(branch: bp.Branch, source: str, host: str, count: int = 20, every: float = 0.02) -> str:
-    """What ping says when it asks so many times."""
+    """The output of ping with this many requests."""
     return bash(f"ping -c {count} -i {every} -W 0.3 {host}").run(branch, source).output
 
 
@@ -72,12 +72,12 @@ def answered(said: str) -> int:
 
 
 def trips(said: str) -> list[float]:
-    """Round trips in ms, in the order in which answers came."""
+    """Round trips in ms, in the order of the answers."""
     return [float(ms) for ms in re.findall(r"time=([\d.]+) ms", said)]
 
 
 def asked(branch: bp.Branch, container: str) -> int:
-    """How many pings reached a container."""
+    """How many pings have reached a container."""
     line = bash("grep Icmp: /proc/net/snmp | tail -1").run(branch, container).output
     return int(line.split()[9])  # InEchos
 
@@ -117,7 +117,7 @@ def test_a_group_cut_off_keeps_its_own_links(branch: bp.Branch) -> None:
 
 
 def test_partition_one_way(branch: bp.Branch) -> None:
-    answered(ping(branch, A, "b.1", 1))  # they know each other's hardware addresses from now on
+    answered(ping(branch, A, "b.1", 1))  # so that they know each other's hardware addresses
     here, there = asked(branch, A), asked(branch, B)
     branch.faults.partition(A, B, one_way=True)
     branch.wait(0.05)
@@ -129,7 +129,7 @@ def test_partition_one_way(branch: bp.Branch) -> None:
 def test_latency(branch: bp.Branch) -> None:
     branch.faults.latency("a", "80ms", for_=10)
     branch.wait(0.05)
-    times = trips(ping(branch, B, "a", 10, 0.1))[1:]  # the first one also asks for the address
+    times = trips(ping(branch, B, "a", 10, 0.1))[1:]  # the first ping also asks for the address
     assert len(times) == 9
     assert all(80 <= ms < 82 for ms in times)
     assert max(trips(ping(branch, B, "c", 5))) < 5
@@ -157,7 +157,7 @@ def test_loss(branch: bp.Branch) -> None:
     answered(ping(branch, B, "a", 1))
     branch.faults.loss("a", "30%")
     branch.wait(0.05)
-    assert 0.3 < answered(ping(branch, B, "a", 200, 0.005)) / 200 < 0.7  # 0.7 there, 0.7 back
+    assert 0.3 < answered(ping(branch, B, "a", 200, 0.005)) / 200 < 0.7  # 0.7 each way
     assert answered(ping(branch, B, "c", 50, 0.005)) == 50
 
 
@@ -196,7 +196,7 @@ def test_clog(branch: bp.Branch) -> None:
     assert answered(said) == 20
     assert len(held) > 3
     assert max(held) > 400
-    assert held == sorted(held, reverse=True)  # whoever waited longest comes first, all at once
+    assert held == sorted(held, reverse=True)  # whoever waited longest comes first
 
 
 def test_a_clog_ends_while_other_packets_are_late(branch: bp.Branch) -> None:
@@ -204,7 +204,7 @@ def test_a_clog_ends_while_other_packets_are_late(branch: bp.Branch) -> None:
     branch.faults.clog("a", for_=0.3)
     said = bash("ping -c 60 -i 0.02 -W 2 a").run_in_background(branch, B)
     branch.wait(1)
-    assert branch.faults.active == ["b1"]  # though there are always some on their way
+    assert branch.faults.active == ["b1"]  # even though some packets are always on their way
     assert answered(said.wait().output) == 60
 
 
@@ -239,7 +239,7 @@ def test_stop_and_restart(branch: bp.Branch) -> None:
     branch.faults.stop("c", for_=0.8)
     branch.wait(0.5)
     stopped = branch.containers()["c"]
-    assert (stopped.state, stopped.exit_code) == ("exited", 0)  # in order, and it stays down
+    assert (stopped.state, stopped.exit_code) == ("exited", 0)  # stopped in order, and stays down
     branch.wait(0.6)
     assert branch.containers()["c"].state == "running"
     branch.faults.restart("c")
@@ -372,7 +372,7 @@ def test_settings_are_kept_by_the_branch(run: bp.Recording) -> None:
 def test_pause_unpause_and_heal(branch: bp.Branch) -> None:
     branch.faults.settings = {"latency": {"every": 0.1, "for": (5, 6)}}
     branch.wait(1)
-    assert len(branch.faults.active) == 4  # one a container
+    assert len(branch.faults.active) == 4  # one per container
     branch.faults.pause()
     branch.wait(1.5)
     count = len(begins(branch))

@@ -1,4 +1,4 @@
-"""Files and packets out of a running system, and that nothing is changed by looking at them."""
+"""Files and packets from a running system, and that looking at them changes nothing."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ REQUEST = struct.Struct("<4sIQI")  # magic, operation, offset, length
 
 
 def digest(moment: bp.Moment) -> str:
-    """Of all memory, registers and the clock of the machine at a moment."""
+    """A digest of all memory, registers and the clock of the machine at a moment."""
     replayer = moment.run.replayer
     with replayer.lock:
         player = replayer.bring(moment._history, moment._point)
@@ -102,7 +102,7 @@ def test_what_cannot_be_extracted(small: bp.Recording, path: str, container: str
 
 
 def test_file_is_read_as_it_was_at_the_moment(small: bp.Recording) -> None:
-    """A writer that never rests must not be seen at two places of its file."""
+    """The writer never stops, but the file must be read as of one instant."""
     branch = small.at(1).branch()
     writer = 'while :; do i=$((i+1)); busybox yes "line $i" | busybox head -c 5000000 > /torn; done'
     bp.bash(writer).run_in_background(branch, "client")
@@ -149,7 +149,7 @@ def test_looking_changes_nothing(small: bp.Recording) -> None:
     assert (digest(branch.end), list(branch.events), list(small.events)) == before
     assert digest(twin.end) == before[0]
     assert small.files.futures == known
-    # What comes later is the same, too, in the branch and in the recording.
+    # What comes later is also the same, in the branch and in the recording.
     branch.wait(1)
     twin.wait(1)
     assert list(branch.events) == list(twin.events)
@@ -162,12 +162,12 @@ def test_looking_changes_nothing(small: bp.Recording) -> None:
 
 
 def said(run: bp.Recording, **when: float) -> list[bp.Event]:
-    """The lines of the client, which writes one right after each answer."""
+    """The lines of the client, which writes one directly after each answer."""
     return list(run.events.where(container="client.1", type="log", **when))
 
 
 def test_packets_of_a_request(small: bp.Recording, tmp_path: Path) -> None:
-    # Between two requests, which come every 0.25 s: tcpdump, too, takes time to start.
+    # Between two requests, which come every 0.25 s: tcpdump also takes time to start.
     moment = small.at(said(small, start=2)[0].vtime + 0.05)
     packets = moment.extract_pcap("client.1", 1, "tcp port 8080")
     assert packets.notes == []
@@ -187,7 +187,7 @@ def test_packets_of_a_request(small: bp.Recording, tmp_path: Path) -> None:
     assert (asked[0].destination_port, answered[0].source_port) == (8080, 8080)
     assert packets[0].flags == "SYN"
     assert packets[1].flags == "SYN ACK"
-    # Capturing shifts all that a little.
+    # The capture shifts all this a little.
     for line, answer in zip(lines, answered, strict=True):
         assert abs(line.vtime - answer.vtime) < 0.01
     assert small.at(answered[0]).at == answered[0].at
@@ -249,9 +249,9 @@ int main(void)
 
 
 def test_packets_are_dated_right(small: bp.Recording, tmp_path: Path) -> None:
-    """Against a program that reads the wall clock and the time stamp counter, absolute ns, at once.
+    """Compared with a program that reads the wall clock and the time stamp counter (absolute ns).
 
-    The two go alike up to a millionth (see guest/boot.py), until somebody sets the wall clock.
+    The two agree to a millionth (see guest/boot.py), until somebody sets the wall clock.
     """
     (tmp_path / "clocks.c").write_text(CLOCKS)
     (tmp_path / "clocks").write_bytes(static_program([tmp_path / "clocks.c"]))
@@ -307,7 +307,7 @@ COOKED_IP = struct.pack(">HHIHBB8s", 0x800, 0, 2, 1, 0, 6, bytes(8))
     ),
 )
 def test_odd_captures_are_no_error(tail: bytes, contents: list[bytes]) -> None:
-    """Whatever the guest writes: as many rows as packets can be told apart."""
+    """Whatever the guest writes: one row for each packet that can be recognised."""
     packets = Packets(pcap(*contents) + tail, CLOCK, 0)
     assert len(packets) >= len(contents)
     assert len(packets.frame()) == len(packets)
@@ -333,7 +333,7 @@ def test_table_shows_no_foreign_markup() -> None:
 
 
 def test_requests_of_the_replicator(aria: bp.Recording) -> None:
-    """What the replicator asked for lies in its packets, as the aria protocol has it."""
+    """The replicator's request is in its packets, in the form of the aria protocol."""
     connected = aria.events.where(container=REPLICATOR, text="connected to").first
     assert connected is not None
     moment = aria.at(connected).rewind(seconds=0.2)
@@ -343,7 +343,7 @@ def test_requests_of_the_replicator(aria: bp.Recording) -> None:
     messages = [REQUEST.unpack_from(p) for p in sent.payload if p.startswith(b"ARIA")]
     asked = [(offset, length) for _, operation, offset, length in messages if operation == 3]
     assert asked
-    # It asks for what comes after its replica, and that is how long the file is.
+    # It asks for what comes after its replica, so the offset is the length of that file.
     replica = moment.extract_file("/var/lib/aria/core-stream", REPLICATOR)
     assert asked[0] == (len(replica), 4096)
     assert asked == sorted(asked)

@@ -1,4 +1,4 @@
-"""Futures run one after another: the same by id, judged early, and leaving nothing behind."""
+"""Futures run one after another: the same by id, judged early, leaving nothing behind."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_a_digest_taken_in_between_changes_nothing(small: bp.Recording) -> None:
 
 
 def test_no_seed_is_what_was_recorded(small: bp.Recording) -> None:
-    """Without a seed it ends in the recorded state, of which the recording has digests."""
+    """Without a seed it ends in the recorded state, whose digests are in the recording."""
     digests = small.files.digests
     end = sorted(at for at in digests if at > small.origin + 2 * SECOND)[0]
     start = end - 700_000_000

@@ -1,4 +1,4 @@
-"""What harm does: damage, sudden death, wrong wishes. Nothing is lost, nothing stays behind."""
+"""What harm does: damage, kills, wrong arguments. Nothing is lost, nothing is left behind."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ while True:
 
 
 def check_usable(path: Path) -> None:
-    """It opens, and every second of it can be visited."""
+    """It opens, and each of its seconds can be visited."""
     with bp.open(path) as run:
         assert run.manifest.end > 0
         if run.duration > 0.1:
@@ -130,7 +130,7 @@ def test_the_emulator_killed_while_recording(tmp_path: Path, round: int) -> None
 
 @pytest.mark.parametrize("round", range(KILLS))
 def test_the_emulator_killed_while_seeking(small: bp.Recording, round: int) -> None:
-    """At an instant that the host chooses, somewhere in a seek or a run."""
+    """At an instant that the host chooses, during a seek or a run."""
     chance = random.Random(200 + round)
     branch = small.at(chance.uniform(0, small.duration)).branch()
     bp.bash("echo kept > /srv/kept").run(branch, "server.1")
@@ -166,7 +166,7 @@ def test_no_emulator_outlives_its_object(small: bp.Recording) -> None:
 def test_flipped_bits_and_cut_files_lose_nothing(
     small_path: Path, small: bp.Recording, copy_of: Callable[[Path], Path]
 ) -> None:
-    """Every file of a recording, damaged: a clear word, and all the rest still works."""
+    """Each file of a recording is damaged: a clear message, and everything else still works."""
     expected = small.at(3).events.map(str)
     path = copy_of(small_path)
     names = sorted(p.relative_to(path) for p in path.rglob("*") if p.is_file())
@@ -191,7 +191,7 @@ def test_flipped_bits_and_cut_files_lose_nothing(
         assert all(str(path) in line for line in said)
         told += bool(said)
         target.write_bytes(genuine)
-    assert told  # not all of them: a page that nobody reads is not looked at
+    assert told  # not for all of them: a page that is never read is not checked
     check_usable(path)
 
 

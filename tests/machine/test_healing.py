@@ -1,4 +1,4 @@
-"""When the last fault has ended, nothing of it is left: alone, together, in any order."""
+"""When the last fault has ended, nothing of it is left: for one fault, for many, in any order."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from branchpoint import bash
 from branchpoint.faults.kinds import KINDS
 
 SEEN = ("loss", "clog", "throttle", "clock", "disk_full", "slow_disk", "cpu")
-"""Some that a look finds while they last: so a look can find what is left."""
+"""Some faults that this check finds while they last: so it is able to find what is left."""
 WHOM = ("a.1", "b.1", "b.2", "c.1")
 ACTS: dict[str, Callable[[Any, str, Any], Any]] = {
     "partition": lambda f, c, t: f.partition(c, for_=t),
@@ -51,7 +51,7 @@ def before(run: bp.Recording) -> list[str]:
 
 
 def traffic(branch: bp.Branch) -> None:
-    """Something for the faults to hit."""
+    """Load that the faults can affect."""
     for source, host in (("b.1", "a"), ("a.1", "c"), ("c.1", "b.2")):
         bash(f"timeout 3 ping -q -i 0.01 {host}").run_in_background(branch, source)
 
@@ -76,7 +76,7 @@ def test_alone(run: bp.Recording, before: list[str], kind: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(6))
 def test_together(run: bp.Recording, before: list[str], seed: int) -> None:
-    """Faults of all kinds overlap at random; one half ends by itself, then all are healed."""
+    """Faults of all kinds overlap at random; half end by themselves, then all are healed."""
     chance = random.Random(seed)
     branch = run.at(1).branch()
     traffic(branch)
@@ -94,7 +94,7 @@ def test_together(run: bp.Recording, before: list[str], seed: int) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_drawn(run: bp.Recording, before: list[str], seed: int) -> None:
-    """The same for faults that the guest draws, of all kinds at once, many a second."""
+    """The same for faults that the guest draws: of all kinds at once, many per second."""
     branch = run.at(1).branch(seed)
     traffic(branch)
     often = {"every": 0.5, "for": (0.05, 1)}
@@ -109,7 +109,7 @@ def test_drawn(run: bp.Recording, before: list[str], seed: int) -> None:
 
 
 def settle(branch: bp.Branch) -> None:
-    """Wait until faults and traffic have ended, and those that were killed run again."""
+    """Wait until faults and traffic have ended, and killed containers run again."""
     branch.wait(4)
     assert branch.faults.active == []
     for name in WHOM:

@@ -1,4 +1,4 @@
-"""The injector in the guest: its faults follow from the seed, and end when they are told to."""
+"""The injector in the guest: its faults depend on the seed only, and end when they should."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_numbers_follow_time_and_draws_are_within_bounds(idle: bp.Recording) -> 
     assert {target for _, _, _, target, *_ in ones} == {f"t{i}" for i in range(4)}
     held: dict[str, float] = {}
     for _, at, _, target, _, duration in ones:
-        assert at >= held.get(target, 0)  # nobody else held it
+        assert at >= held.get(target, 0)  # no other fault held it
         held[target] = at + int(duration) / SECOND
     assert len(ones) < numbers[-1] - sum(fault[2] == "two" for fault in faults)  # some were lost
 

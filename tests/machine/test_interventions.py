@@ -1,4 +1,4 @@
-"""Which faults decide, and how few are enough: on a system in which this is known."""
+"""Which faults matter, and how few are enough: on a system whose answers are known."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def test_all_other_faults_come_as_recorded_and_the_id_tells_the_future(
 
 
 def test_rates_tell_it_with_everything_drawn_anew(pairs: bp.Recording) -> None:
-    """When a fault has begun, those after it are certain, so the rates are 0 or 1."""
+    """When a fault has begun, all later events are certain, so the rates are 0 or 1."""
     found = pairs.attribute(GONE, seeds=5, workers=1, horizon=2)
     assert [row.fault.target for row in found.decisive] == ["left.1", "right.1"]
     frame = found.frame.set_index("target")
@@ -171,7 +171,7 @@ def test_the_fewest_faults_are_a_recording_of_its_own(pairs: bp.Recording, tmp_p
 
 
 def test_where_one_fault_decides_it_alone_is_left(tmp_path: Path, pairs: bp.Recording) -> None:
-    """Seen from the log of the one that was killed third, only its kill matters."""
+    """For the log of the container that was killed third, only its kill matters."""
     path = tmp_path / "one.branchpoint"
     killed = failure(exit="other.*", asked=True)
     found = pairs.attribute(killed, workers=1)
@@ -183,7 +183,7 @@ def test_where_one_fault_decides_it_alone_is_left(tmp_path: Path, pairs: bp.Reco
 
 
 def test_futures_off_one_moment_are_contrasted(pairs: bp.Recording) -> None:
-    """With new seeds the instants of the kills are drawn anew, but all of them come."""
+    """With new seeds the instants of the kills are drawn anew, but all kills happen."""
     found = pairs.contrast(2.7, GONE, futures=8, horizon=3, workers=1)
     again = pairs.contrast(2.7, GONE, futures=8, horizon=3, workers=1)
     assert repr(found) == repr(again)
@@ -191,7 +191,7 @@ def test_futures_off_one_moment_are_contrasted(pairs: bp.Recording) -> None:
 
 
 def test_lines_that_only_failing_futures_have_are_found(race: bp.Recording) -> None:
-    """The first timer says so before the container ends; both are set in any case."""
+    """The first timer writes this before the container ends; both are set in any case."""
     found = race.contrast(3.5, "exit:race", futures=24, workers=1)
     assert found.rows[0].cause == "log race.#: the first timer".replace("#", "1")
     failing, failed = found.rows[0].failing, found.rows[0].failed
@@ -200,7 +200,7 @@ def test_lines_that_only_failing_futures_have_are_found(race: bp.Recording) -> N
     assert "log race.1: timers: # #" not in [row.cause for row in found.rows]  # all have it
     without = race.contrast(3.5, "exit:race", futures=24, lines=False, workers=1)
     assert without.about == found.about and without.rows == []
-    (ledger,) = (race.path / "curves").glob("*.jsonl")  # where a curve finds them
+    (ledger,) = (race.path / "curves").glob("*.jsonl")  # where a curve finds its draws
     assert len(ledger.read_text().splitlines()) == 24
 
 
@@ -226,7 +226,7 @@ def test_what_was_done_before_an_interrupt_is_known(pairs: bp.Recording) -> None
             totals.append(task.total)
 
     def asked() -> Attribution:
-        return pairs.attribute(GONE, horizon=1.5, workers=1)  # a question of its own
+        return pairs.attribute(GONE, horizon=1.5, workers=1)  # a separate question
 
     undo = progress.use(interrupt)
     try:

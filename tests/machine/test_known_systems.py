@@ -1,4 +1,4 @@
-"""The systems with known answers do what their analytic description says."""
+"""The systems with known answers behave as their analytic description says."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from answers import truths
 from answers.truths import Known
 from branchpoint.explore.running.workers import Pool
 
-BEFORE = 0.015  # seconds before a draw at which a seed still comes in time: see truths.UNKNOWN
-MOST_POINTS = 7  # at which a system is asked
+BEFORE = 0.015  # seconds before a draw at which a seed still has an effect: see truths.UNKNOWN
+MOST_POINTS = 7  # most points per system
 FUTURES = int(os.environ.get("BRANCHPOINT_TEST_FUTURES", "40"))  # at each point
 
 
@@ -48,13 +48,13 @@ def test_it_speaks_when_something_was_drawn(recorded: tuple[Known, bp.Recording]
         assert lines[0].vtime > known.causes[0] + 29
     else:
         said = [event.vtime for event in lines][: len(drawn)]
-        calculated = 0.02 if known is truths.RACE else 0  # from what was drawn, before it is said
+        calculated = 0.02 if known is truths.RACE else 0  # between the draw and its line
         for line, instant in zip(said, drawn, strict=True):
             assert 0 < line - instant < truths.UNKNOWN[1] + calculated
 
 
 def test_it_sleeps(recorded: tuple[Known, bp.Recording]) -> None:
-    """Many futures of it are affordable only when it does nothing in between."""
+    """Many futures of it are affordable only when it is idle in between."""
     known, run = recorded
     if known is truths.HAZARD:
         pytest.skip("it draws all the time")
@@ -67,7 +67,7 @@ def test_it_sleeps(recorded: tuple[Known, bp.Recording]) -> None:
 
 
 def test_futures_fail_as_often_as_calculated(recorded: tuple[Known, bp.Recording]) -> None:
-    """Within four standard deviations where chance decides, and else without exception."""
+    """Within four standard deviations for random results, exactly otherwise."""
     known, run = recorded
     begins = [vtime for vtime, _ in known.steps]
     looked_at = [vtime - BEFORE for vtime in begins[1:]] + [vtime + 0.1 for vtime in begins]

@@ -1,7 +1,7 @@
-"""What no state holds: the whole of the emulator before and after it takes on its own state again.
+"""What no state has: the whole emulator is compared before and after it restores its own state.
 
-All of QEMU's objects, processor and devices, are compared byte for byte. What differs must be in
-the table below, with the reason why nothing that the guest can see depends on it.
+All of QEMU's objects, processor and devices, are compared byte for byte. All differences must be in
+the table below, with the reason why they have no effect that the guest can see.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import instants
 from branchpoint.machine import engine
 from branchpoint.machine.pages import PagePool
 
-VISITS = 5  # of each guest
+VISITS = 5  # per guest
 REFERENCES = (24, 28, "how many references there are to the object: the emulator's own bookkeeping")
 PROCESSOR = [
     (194, 195, "stop: whether the thread of the processor is asked to stop"),

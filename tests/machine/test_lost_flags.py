@@ -1,6 +1,6 @@
-"""A hole that once was there, opened again: states without the exception flags of arithmetic.
+"""A bug that once existed, put back: states without the exception flags of arithmetic.
 
-No digest tells of it, since it lacks them, too. What must tell is running on from such a state.
+Digests do not show it, since they lack the flags, too. Running on from such a state must show it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def without_the_cure() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[bp.Recording]:
-    """A program looks at its flags all the time; nobody restored anything while it was recorded."""
+    """A program reads its flags all the time; no state was restored while it was recorded."""
     path = tmp_path_factory.mktemp("recordings") / "flags.branchpoint"
     with bp.record(FLAGS, path, seed=1, duration=1.5) as run:
         assert not run.events.where(text="was lost")
@@ -52,7 +52,7 @@ def test_verify_notices(run: bp.Recording) -> None:
 
 
 def test_branches_with_commands_notice(run: bp.Recording) -> None:
-    """What was said on the way to them tells, or else a second run from elsewhere does."""
+    """Either its output on the way differs, or a second run from another state does."""
     noticed = []
     for vtime in (0.3, 0.5, 0.7, 0.9, 1.1, 1.3):
         try:

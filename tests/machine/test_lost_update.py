@@ -15,7 +15,7 @@ from branchpoint.timeline.seeds import NOISE
 
 LOST_UPDATE = Path(__file__).parent / "systems" / "lost-update" / "compose.yaml"
 FUTURES = int(os.environ.get("BRANCHPOINT_TEST_FUTURES", "40"))
-LENGTH = 20  # virtual seconds of each
+LENGTH = 20  # virtual seconds of each future
 LOST = "exit:bank.1"
 
 
@@ -48,7 +48,7 @@ def test_noise_loses_updates_in_some_futures(bank: bp.Recording) -> None:
     failed = [draw for draw in draws if draw.verdict == "failed"]
     assert {draw.verdict for draw in draws} == {"passed", "failed"}
     assert 0.01 <= len(failed) / FUTURES <= 0.6
-    # ... and in the very same ones again: at the same instant, for the same reason
+    # ... and exactly the same ones again: at the same instant, for the same reason
     branch = bank.at(0.8).branch(failed[0].seed)
     exit_ = branch.wait_until(LOST, cap=LENGTH)
     assert exit_ is not None and exit_.at == failed[0].failed_at

@@ -1,4 +1,4 @@
-"""The guide's notebooks run, in their order, from an empty folder, and say what their text says."""
+"""The guide's notebooks run in their order, in an empty folder; outputs agree with their text."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A copy of the guide and of the system that it is about; the kernel is found."""
+    """A copy of the guide and of the system it uses; the kernelspec is found."""
     place = tmp_path_factory.mktemp("notebooks")
     for name in ("guide", "systems/ledger"):
         shutil.copytree(NOTEBOOKS / name, place / name)
@@ -72,11 +72,11 @@ SAID = {
     "headless": {"headless-3": "container.exit", "headless-4": "debit"},
     "troubleshooting": {"troubleshooting-1": "qemu", "troubleshooting-4": "same"},
 }
-"""By notebook and cell, some of what the text around it promises."""
+"""For a notebook and a cell: parts of the output that the text around it promises."""
 
 
 def words(cell: nbformat.NotebookNode) -> str:
-    """What a cell's outputs say in plain text."""
+    """The outputs of a cell as plain text."""
     return "\n".join(
         output.text if output.output_type == "stream" else output.data.get("text/plain", "")
         for output in cell.outputs

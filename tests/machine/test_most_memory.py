@@ -1,4 +1,4 @@
-"""A machine with all the memory that one may have."""
+"""A machine with as much memory as is allowed."""
 
 from __future__ import annotations
 

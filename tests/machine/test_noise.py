@@ -1,4 +1,4 @@
-"""Scheduling noise: threads interleave otherwise, and one seed always gives one interleaving."""
+"""Scheduling noise: threads interleave differently, and one seed always gives one interleaving."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def race(run: bp.Recording, program: Path, *commands: bytes) -> tuple[int, int]:
 def test_noise_makes_threads_interleave(idle: bp.Recording, racing: Path) -> None:
     quiet = [race(idle, racing, wire.seed(b"%d" % n)) for n in range(6)]
     noisy = [race(idle, racing, wire.seed(b"%d" % n), NOISE) for n in range(6)]
-    # With noise one in twelve loses nothing, without it an update is hardly ever interrupted.
+    # With noise, one run in twelve loses nothing; without it, an update is hardly ever interrupted.
     assert sum(lost for lost, _ in noisy) > sum(lost for lost, _ in quiet)
     assert max(longest for _, longest in noisy) > max(longest for _, longest in quiet)
     assert len(set(noisy)) > 1

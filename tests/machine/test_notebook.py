@@ -24,7 +24,7 @@ KERNELSPEC = ARIA.parents[3] / "kernel" / "kernelspec"
 PATIENCE = 300  # wall seconds for one cell, on a busy computer
 GUEST_DAY = "2025-11-28"  # where the machine's clock begins
 
-pytestmark = pytest.mark.timeout(3600)  # the first test here may have to record with many seeds
+pytestmark = pytest.mark.timeout(3600)  # the first test may have to record with many seeds
 
 PREPARE = "[environment, moment] = prepare_multiverse_debugging()"
 CAPTURE = """\
@@ -36,7 +36,7 @@ ADMIN = """\
 container = 'primary.tip-retransmitter.1'
 print(bash`aria admin get-latest-snapshot -max-stream-time '2025-11-28T16:59:51.362900555-05:00' \
 | sexp get '.snapshot.metadata.core_stream_length'`.run({ branch, container }))"""
-"""The two cells of the published story, to the letter."""
+"""The two cells of the published story, character by character."""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -94,7 +94,7 @@ def printed(cell: nbformat.NotebookNode) -> str:
 def test_the_shipped_notebook_runs(executed: nbformat.NotebookNode) -> None:
     assert [output for output in outputs(executed) if output.output_type == "error"] == []
     said = "".join(out.text for out in outputs(executed) if out.get("name") == "stderr")
-    # What runs in a container may end with it, and then a remark says so; nothing else is said.
+    # What runs in a container may end with it; then a remark says so. Nothing else is written.
     assert all(line.endswith(", ended then") for line in said.splitlines()), said
 
 
@@ -116,7 +116,7 @@ def test_the_saved_notebook_is_small(saved: str) -> None:
 
 
 def test_nothing_in_it_belongs_to_this_run_or_computer(saved: str, failing_aria: Path) -> None:
-    """No address in memory, uuid, path, time of the wall clock or rest of a progress bar."""
+    """No memory address, uuid, path, wall clock time or rest of a progress bar."""
     assert "<progress" not in saved
     assert re.findall(r"0x(?:0000)?7f[0-9a-f]{6,}", saved) == []
     assert re.findall(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", saved) == []
@@ -147,7 +147,7 @@ def test_its_page_needs_no_script_and_shows_the_dump(executed: nbformat.Notebook
         if cell.cell_type == "code":
             cell.outputs = []
     without_outputs, _ = HTMLExporter().from_notebook_node(bare)
-    # What remains are the scripts of nbconvert's own template.
+    # Only the scripts of nbconvert's own template are left.
     assert page.count("<script") == without_outputs.count("<script")
     assert "javascript:" not in page and " onclick=" not in page
     assert "0x0000:" in page and "0x0000:" not in without_outputs
@@ -198,7 +198,7 @@ class Session:
     def __call__(
         self, code: str, watch: Callable[[str], None] = lambda kind: None
     ) -> list[tuple[str, dict[str, Any]]]:
-        """The outputs of a cell: (type, content). ``watch`` is told each type as it comes."""
+        """The outputs of a cell: (type, content). ``watch`` gets each type as soon as it comes."""
         found: list[tuple[str, dict[str, Any]]] = []
 
         def hook(message: dict[str, Any]) -> None:
@@ -354,7 +354,7 @@ def test_a_killed_kernel_leaves_no_emulator() -> None:
 
 def test_a_kernel_that_is_shut_down_leaves_no_emulator() -> None:
     session = Session()
-    for _ in range(3):  # nobody closes what a cell has opened before
+    for _ in range(3):  # no cell closes what it opened before
         session("run = bp.open(run.path)\nbranch = run.at(1).branch().wait(0.1)\nrun")
     pid = int(session.text("import os; os.getpid()"))
     emulators = emulators_of(pid)

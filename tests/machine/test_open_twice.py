@@ -23,7 +23,7 @@ bp.bash("echo kept > /srv/kept").run(branch, "server.1")
 print(branch.id, run.warnings)
 """
 CELL = "run = bp.open({path!r})\nbranch = run.at({second}).branch()\nrun"
-MOST = 2  # emulators that a recording keeps
+MOST = 2  # emulators kept per recording
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def path(small_path: Path, copy_of: Callable[[Path], Path]) -> Path:
 
 
 def mine(before: list[int]) -> list[int]:
-    """The emulators that this process has started since."""
+    """The emulators that this process has started since then."""
     return [pid for pid in emulators_of(os.getpid()) if pid not in before and alive(pid)]
 
 
@@ -54,7 +54,7 @@ def test_a_function_that_opens_it_for_itself_leaves_its_callers_running(path: Pa
 
 
 def test_what_another_process_has_done_meanwhile_is_known_by_its_id(path: Path) -> None:
-    """Two notebooks on one recording: neither loses its branches."""
+    """Two notebooks with one recording: neither loses its branches."""
     with bp.open(path) as run:
         mine = run.at(1).branch()
         bp.bash("echo mine > /srv/mine").run(mine, "server.1")
@@ -78,7 +78,7 @@ def test_a_cell_that_is_run_again_leaks_no_emulator(path: Path) -> None:
     kept = []
     for second in range(8):
         exec(CELL.format(path=str(path), second=second / 2), names)
-        kept.append(names["run"])  # as IPython keeps what cells have shown
+        kept.append(names["run"])  # IPython also keeps the values that cells have shown
         names["branch"].wait(0.1)  # type: ignore[attr-defined]
         assert 0 < len(mine(before)) <= MOST
     names.clear()

@@ -1,4 +1,4 @@
-"""Branches keep what the processor holds: seventeen programs look for it, restored mid-way."""
+"""Branches keep the state of the processor: seventeen programs check it, restored in the middle."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PROBED = 17
 
 @pytest.fixture(scope="module")
 def probes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[bp.Recording]:
-    """Every probe has had two turns at the end."""
+    """Each probe has had two turns at the end."""
     folder = tmp_path_factory.mktemp("probes")
     with bp.record(project(folder / "project", PROBES), folder / "run", seed=1, duration=2) as run:
         yield run

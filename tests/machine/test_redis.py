@@ -1,4 +1,4 @@
-"""Redis with sentinels: what it is, and that it loses acknowledged writes under a partition."""
+"""Redis with sentinels: how it works, and that it loses acknowledged writes in a partition."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[bp.Recording]:
-    """Whatever faults this recording has come after those of the tests."""
+    """The recording's own faults, if any, come after those of the tests."""
     path = tmp_path_factory.mktemp("recordings") / "redis.branchpoint"
     with bp.record(REDIS, path, seed=1, duration=CUT) as run:
         yield run
 
 
 def quiet(run: bp.Recording) -> Branch:
-    """A branch off the end without any faults but those that are asked for."""
+    """A branch from the end that only has the faults that are asked for."""
     branch = run.end.branch()
     branch.faults.pause()
     branch.wait(0.1)
@@ -69,7 +69,7 @@ def test_acknowledged_writes_are_lost_when_the_primary_is_cut_off(redis: bp.Reco
     acknowledged = {e.text.split()[0]: e.vtime for e in said if e.text.startswith("one:")}
     assert len(lost) > 1
     assert all(acknowledged[key] > cut - 0.1 for key in lost)
-    # They are nowhere: the old primary has become a replica of the new one, or will.
+    # They are on no node: the old primary is, or will be, a replica of the new one.
     branch.faults.pause()
     branch.wait(15)
     for rack in (1, 2, 3):
@@ -88,7 +88,7 @@ def test_nothing_is_lost_otherwise(redis: bp.Recording, racks: str, length: int)
 
 
 def test_a_primary_that_asks_for_a_replica_loses_little(redis: bp.Recording) -> None:
-    """Redis looks once a second whether its replicas were heard of in the last second."""
+    """Redis checks once a second whether it has heard from its replicas in the last second."""
     lost = []
     for replicas in (0, 1):
         branch = quiet(redis)
@@ -104,13 +104,13 @@ def test_a_primary_that_asks_for_a_replica_loses_little(redis: bp.Recording) -> 
 # -- the notebook
 
 LIKELY_SEEDS = (17, 31)
-"""Seeds whose recording failed before; which ones do depends on the packages in the image."""
-SEEDS = 60  # that are tried before giving up
+"""Seeds whose recording failed earlier; which seeds fail depends on the packages in the image."""
+SEEDS = 60  # seeds to try before giving up
 PATIENCE = 1200  # wall seconds for one cell, on a busy computer
 
 
 def tells_the_story(run: bp.Recording) -> bool:
-    """One fault, and a new primary before it ended; the notebook tells of nothing else."""
+    """One fault, and a new primary before it ended; the notebook's text is about this case only."""
     faults = run.events.where(type="fault.*")
     promoted = run.events.where(container="*.sentinel", text="+switch-master").first
     return (
@@ -136,13 +136,13 @@ def failing_redis(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.timeout(3600)
 def test_the_notebook(failing_redis: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its text holds for this recording, and it comes out the same again, down to the pictures."""
+    """Its text is true for this recording, and a second run gives the same, even the pictures."""
     (tmp_path / "kernels").mkdir()
     (tmp_path / "kernels" / "branchpoint").symlink_to(KERNELSPEC)
     monkeypatch.setenv("JUPYTER_PATH", str(tmp_path))
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
     outputs = []
-    for copy in ("first", "second"):  # the curve is drawn anew in each
+    for copy in ("first", "second"):  # each copy draws the curve anew
         path = Path(shutil.copytree(failing_redis, tmp_path / f"{copy}.branchpoint"))
         monkeypatch.setenv("BRANCHPOINT_RECORDING", str(path))
         notebook = nbformat.read(NOTEBOOK, as_version=4)
@@ -168,7 +168,7 @@ def test_the_notebook(failing_redis: Path, tmp_path: Path, monkeypatch: pytest.M
 
 
 def text(output: nbformat.NotebookNode) -> str:
-    """What a cell's output says, without its pictures."""
+    """The output of a cell as text, without pictures."""
     if output.output_type == "stream":
         return str(output.text)
     return str(output.data.get("text/plain", ""))

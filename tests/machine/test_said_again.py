@@ -1,6 +1,6 @@
-"""A branch is the recording again until something is done to it, also in all that is said.
+"""Until something is done to a branch, it repeats the recording, including all events.
 
-Between the last known state and the fork nothing but that is known.
+Between the last known state and the fork, only the recorded events are known.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ MS = 1_000_000  # ns
 
 @pytest.fixture
 def forged(small_path: Path, copy_of: Callable[[Path], Path]) -> Iterator[Forge]:
-    """Opens a copy of the recording with one event changed; gives that event as it was, too."""
+    """Opens a copy of the recording with one event changed; also returns the original event."""
     opened: list[bp.Recording] = []
 
     def forge(change: Change) -> tuple[bp.Recording, Event]:
@@ -90,7 +90,7 @@ def test_what_is_said_on_the_way_to_a_branch_is_compared(
 
 
 def test_so_is_silence(forged: Forge) -> None:
-    """The recording has an event more than the machine tells."""
+    """The recording has one event more than the machine emits."""
     run, event = forged(doubled)
     with pytest.raises(bp.DivergenceError, match=r"expected was '.*never was', now it is nothing"):
         bash("echo here").run(run.at_ns(event.at + 20 * MS).branch(), SERVER)
@@ -107,7 +107,7 @@ def test_what_a_branch_says_up_to_the_first_action_is_compared(
     assert branch.end.at < event.at
     acted = run.at_ns(event.at - 20 * MS).branch()
     bash("echo here").run(acted, SERVER)
-    acted.wait(milliseconds=40)  # something was done to it: it may say what it likes
+    acted.wait(milliseconds=40)  # something was done to it: its events may differ now
 
 
 def test_the_recorded_future_that_a_worker_runs_is_compared(forged: Forge) -> None:

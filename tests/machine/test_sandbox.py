@@ -1,6 +1,6 @@
-"""The emulator between its walls: what the kernel says of it, and what a guest can make it do.
+"""The emulator in its sandbox: what the kernel says about it, and what a guest can make it do.
 
-That the walls hold is shown by a program in its place (tests/fast/machine/test_walls.py).
+That the sandbox holds is shown with another program (tests/fast/machine/test_walls.py).
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from branchpoint.machine.computer import Computer, Kernel, Spec
 from branchpoint.machine.pages import PAGE, PagePool, hash_pages
 
 RAM = 128 << 20
-STEP = 2_000_000  # ns, in which the guest writes some hundred thousand bytes
+STEP = 2_000_000  # ns in which the guest writes some hundred thousand bytes
 BOUND = 1 << 14
 
 
 @pytest.fixture
 def emulator(small: bp.Recording) -> int:
-    """The process id of an emulator at work."""
+    """The process id of a working emulator."""
     return small.replayer.bring(small.end._history, small.end._point).computer.pid
 
 
@@ -71,8 +71,8 @@ def test_its_memory_and_files_are_bounded(small: bp.Recording, emulator: int) ->
 
 
 def flooded(kernel: Kernel, spec: Spec) -> tuple[bytes, str, int]:
-    """A guest that has written to the debug port for a while: its digest, what is left of what it
-    wrote, and how much of the host's memory that takes."""
+    """A guest that has written to the debug port for a while: its digest, what is kept of its
+    output, and how much of the host's memory this takes."""
     empty = hash_pages(np.zeros((1, PAGE), np.uint8))
     pool = PagePool(np.repeat(empty, spec.ram // PAGE, axis=0))
     with Computer(spec, kernel=kernel, pool=pool) as computer:

@@ -1,4 +1,4 @@
-"""The Antithesis SDK for Python as it is published, in a container of a real system."""
+"""The published Antithesis SDK for Python, in a container of a real system."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Other futures of one moment: drawn by a seed, the same for the same seed, bit for bit."""
+"""Other futures of one moment, drawn by a seed: the same seed gives the same one, bit for bit."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ SERVER = "server.1"
 
 
 def digest(branch: Branch) -> bytes:
-    """Of the whole machine at the tip of a branch."""
+    """A digest of the whole machine at the tip of a branch."""
     replayer = branch.run.replayer
     player = replayer.bring(branch._history, branch._history.tip)
     return player.computer.capture().digest(replayer.pool)
 
 
 def drawn(branch: Branch) -> tuple[str, bytes]:
-    """A random number of the branch's kernel, and what the machine is one second later."""
+    """A random number of the branch's kernel, and the digest of the machine one second later."""
     branch.wait(0.05)
     number = bash(RANDOM).run(branch, SERVER).output
     return number, digest(branch.wait(1))
@@ -36,7 +36,7 @@ def test_the_same_seed_gives_the_same_future(
     first = drawn(moment.branch(seed=7))
     drawn(moment.branch(seed=8))
     assert drawn(moment.branch(seed=7)) == first
-    with bp.open(copy_of(small_path)) as other:  # an emulator and states that know nothing of it
+    with bp.open(copy_of(small_path)) as other:  # an emulator that does not know the branch
         assert drawn(other.at(1.3).branch(seed=7)) == first
 
 
@@ -81,7 +81,7 @@ def test_a_seed_is_part_of_the_id(small: bp.Recording) -> None:
     ids = [branch.wait(0.1).id for branch in branches]
     assert ids[:3] == ["2.000~1@2.100", "2.000~2@2.100", "2.000~-3@2.100"]
     assert "~" not in ids[3]
-    assert ids[4] == ids[0]  # a branch to which nothing was done is the recording
+    assert ids[4] == ids[0]  # a branch without any action is the recording
 
 
 @pytest.mark.parametrize("id", ["2.0~x@3.0", "2.0~1@1.0", "2.0~@3.0", "99~1@100"])

@@ -1,7 +1,7 @@
-"""A branch that is run a second time, from an earlier state and in another emulator, is the same.
+"""A branch run a second time, from an earlier state and in another emulator, is the same.
 
-That a branch that is not the same is noticed: here by changing one of the two runs; and in
-test_lost_flags.py with states that lack something.
+Differences are noticed. This is shown here by changing one of the two runs, and in
+test_lost_flags.py with incomplete states.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ DRAW = "head -c 16 /dev/urandom | od -An -tx1; date +%s.%N"
 def run(
     small_path: Path, copy_of: Callable[[Path], Path], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[bp.Recording]:
-    """Nothing of it is in memory yet, and nothing is checked but what a test asks for."""
+    """None of its states is in memory yet, and only what a test asks for is checked."""
     monkeypatch.setenv(checking.SETTING, "0")
     with bp.open(copy_of(small_path)) as run:
         yield run
 
 
 def before(run: bp.Recording, vtime: float) -> list[str]:
-    """The checkpoints up to an instant in words, the last one first."""
+    """The checkpoints up to an instant as text, the last one first."""
     stored = [at for at in run.files.checkpoints if at <= run.at(vtime).at]
     return [f"the checkpoint at {run.replayer.vtime(at)}" for at in reversed(stored)]
 
@@ -81,7 +81,7 @@ def test_before_the_first_checkpoint_it_is_run_from_the_boot_snapshot(run: bp.Re
 
 
 def test_another_machine_is_noticed(run: bp.Recording) -> None:
-    """One byte that nobody reads, where the guest has its mailbox."""
+    """One byte, which nobody reads, in the guest's mailbox."""
     branch = run.at(4.2).branch()
     bash(DRAW).run(branch, SERVER)
     player = run.replayer.bring(branch._history, branch._history.tip)
@@ -102,7 +102,7 @@ def test_other_output_is_noticed(run: bp.Recording) -> None:
 
 
 def test_other_events_are_noticed(run: bp.Recording) -> None:
-    """Those of the first run of the branch are known, once it has gone to its tip."""
+    """The states of the branch's first run are known, once it has run to its tip."""
     branch = run.at(4.2).branch()
     bash(DRAW).run(branch, SERVER)
     branch._history.log.append(bp.Event(at=branch.end.at - 1, source="kernel", text="never was"))

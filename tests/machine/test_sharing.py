@@ -1,4 +1,4 @@
-"""A recording that travels: to another folder, another home, a computer without any of its images.
+"""A recording moves to another folder, another home, and a computer without its images.
 
 The other computer is a process with an empty home and an empty cache.
 """
@@ -35,7 +35,7 @@ CELLS = [
 def elsewhere(
     home: Path, *words: object, inside: Sequence[str] = (), **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command of ours as on another computer; ``inside`` is a command that runs it."""
+    """Run a command of ours as if on another computer; ``inside`` is a command that runs it."""
     home.mkdir(exist_ok=True)
     kept = {k: v for k, v in os.environ.items() if k in ("PATH", "LANG")}
     return subprocess.run(
@@ -50,7 +50,7 @@ def elsewhere(
 
 @pytest.fixture(scope="module")
 def no_network() -> list[str]:
-    """What runs a command where no network is, not even loopback."""
+    """The prefix that runs a command without any network, even without loopback."""
     for rights in ([], ["--user", "--map-current-user"]):
         command = ["unshare", "--net", *rights]
         if subprocess.run([*command, "true"], capture_output=True).returncode == 0:
@@ -60,7 +60,7 @@ def no_network() -> list[str]:
 
 @pytest.fixture(scope="module")
 def notebook(small_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A notebook about the recording, as it is saved after it was run."""
+    """A notebook about the recording, saved after it was run."""
     path = tmp_path_factory.mktemp("notebook") / "who.ipynb"
     cells: list[dict[str, Any]] = [
         {"cell_type": "code", "execution_count": None, "id": f"c{number}", "metadata": {},
@@ -70,7 +70,7 @@ def notebook(small_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     kernel = {"display_name": "Branchpoint", "language": "python", "name": "branchpoint"}
     made = {"cells": cells, "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5}
     path.write_text(json.dumps(made))
-    for cell in cells:  # so that there is something to compare, which differs
+    for cell in cells:  # so that there is an output to compare, and it differs
         cell["outputs"] = [{"name": "stdout", "output_type": "stream", "text": "?"}]
     ready = path.with_name("again.ipynb")
     ready.write_text(json.dumps(made))
@@ -141,7 +141,7 @@ def test_its_notebook_runs_there_byte_for_byte(
 ) -> None:
     home = tmp_path / "home"
     opened = elsewhere(home, "open", whole, "-o", home / "work" / "triage.branchpoint")
-    assert opened.returncode == 1 and "work" in opened.stderr  # there is no such folder
+    assert opened.returncode == 1 and "work" in opened.stderr  # this folder does not exist
     (home / "work").mkdir()
     opened = elsewhere(home, "open", whole, "-o", home / "work" / "triage.branchpoint")
     assert opened.returncode == 0, opened.stderr
@@ -178,7 +178,7 @@ def test_all_of_a_sound_recording_is_verified(small: bp.Recording) -> None:
     assert found.checkpoints == len(list((small.path / "checkpoints").iterdir())) > 0
 
 
-# -- recordings that do not say the truth
+# -- recordings that lie
 
 
 def forge(path: Path, change: Callable[[dict[str, Any]], None], number: int) -> None:

@@ -1,4 +1,4 @@
-"""A compose file that uses most of what is supported, set up and looked at in the real machine."""
+"""A compose file with most of the supported keys, set up and checked in the real machine."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def write_image(path: Path) -> None:
 
 
 class Machine:
-    """A computer with the system in it, and all it has said."""
+    """A computer with the system in it, and all its events."""
 
     def __init__(self, folder: Path) -> None:
         image = ensure_image()
@@ -157,7 +157,7 @@ class Machine:
         return [line.data.decode() for line in lines]
 
     def ask(self, container: str, script: str) -> list[str]:
-        """What a command says, on both streams."""
+        """The output of a command, both streams."""
         self.commands += 1
         self.mailbox.send(wire.exec(self.commands, script, container))
         self.run(0.5)
@@ -222,7 +222,7 @@ def test_limits(machine: Machine) -> None:
 
 
 def test_timers_are_as_coarse_as_on_any_linux(machine: Machine) -> None:
-    """The agent's own are exact, but its children must not inherit that."""
+    """The agent's timers are exact, but its children must not inherit that."""
     assert machine.ask("db.1", "cat /proc/self/timerslack_ns") == ["50000"]
     (first,) = machine.ask("", "cat /proc/$(pgrep -x docker-init)/timerslack_ns")
     assert first == "50000"
@@ -270,7 +270,7 @@ def test_names_and_networks(machine: Machine) -> None:
         "10.89.1.0/24 dev eth0 proto kernel scope link src 10.89.1.3 "
     ]
     assert machine.ask("after.1", "readlink /proc/1/cwd") == ["/made/here"]
-    addresses = machine.ask("alone.1", "ip -br addr")  # dead by now
+    addresses = machine.ask("alone.1", "ip -br addr")  # it has ended by now
     assert [line.split()[0] for line in addresses] == ["lo"]
     assert not any("fe80" in line for line in machine.ask("db.1", "ip addr"))
 

@@ -1,4 +1,4 @@
-"""Terminals: a shell in a branch that one types to, and a session that replays."""
+"""Terminals: a shell in a branch to type in, and a session that replays."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CTRL_C, ESCAPE = "\x03", "\x1b"
 
 
 def opened(run: bp.Recording, container: str = "a.1", **size: int) -> bp.Terminal:
-    """A terminal in a branch off second 1, whose shell waits for a command."""
+    """A terminal in a branch from second 1, whose shell waits for a command."""
     terminal = run.at(1).branch().terminal(container, **size).settle()
     assert terminal.screen[0].endswith("#")
     return terminal
@@ -32,7 +32,7 @@ def said(terminal: bp.Terminal, command: str) -> list[str]:
 
 
 def session(run: bp.Recording) -> bp.Terminal:
-    """Some of everything that one can do at a terminal."""
+    """One of each thing that a user can do in a terminal."""
     terminal = opened(run)
     for keys in ("ps\n", "sleep 100\n", CTRL_C, "od -N4 -tx1 /dev/urandom\n", "ec", "ho\t\x7f x\n"):
         terminal.type(keys).advance(0.13)

@@ -1,4 +1,4 @@
-"""A terminal on the page: keys, time that passes for their answers, what a saved cell keeps."""
+"""A terminal on the page: keys, the time that passes for their answers, what a cell saves."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PATIENCE = 120  # wall seconds, on a busy computer
 
 
 class Page:
-    """The browser's side: what it was sent, and keys."""
+    """The browser's side: the messages it got, and keys."""
 
     def __init__(self, view: TerminalView, monkeypatch: pytest.MonkeyPatch) -> None:
         self.view = view
@@ -45,7 +45,7 @@ class Page:
         json.dumps(self.view.state)
 
     def rests(self) -> None:
-        """Wait until time stands."""
+        """Wait until time has stopped."""
         end = time.monotonic() + PATIENCE
         while self.view.state["passes"] and time.monotonic() < end:
             time.sleep(0.005)
@@ -213,7 +213,7 @@ def test_the_transcript_below_a_terminal_is_kept(
     front_end: BlockingKernelClient, small_path: Path
 ) -> None:
     def heard(kind: str, part: str) -> dict[str, Any]:
-        """The next display with this in it; progress is displayed, too."""
+        """The next display that contains this; progress displays come here, too."""
         while True:
             message = front_end.get_iopub_msg(timeout=PATIENCE)
             assert message["msg_type"] != "error", message["content"]

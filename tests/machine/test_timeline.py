@@ -45,7 +45,7 @@ def test_a_branch_with_nothing_added_is_the_recording(small: bp.Recording) -> No
 
 
 def test_checkpoints_lie_closer_where_the_system_is_busy(tmp_path: Path) -> None:
-    """At work for the first four seconds, idle afterwards."""
+    """A branch that is busy for the first four seconds, and idle afterwards."""
     at_work = "busybox timeout 4 busybox sh -c 'while :; do :; done'; exec busybox sleep infinity"
     system = YAML(typ="safe").load(IDLE)
     system["services"]["a"]["command"] = ["busybox", "sh", "-c", at_work]
@@ -134,7 +134,7 @@ def test_a_background_command_lives_in_virtual_time(small: bp.Recording) -> None
 
 def test_tools_that_the_image_lacks_come_from_the_toolbox(small: bp.Recording) -> None:
     branch = small.at(1).branch()
-    # So many that a whole request is among them, wherever in one it begins.
+    # So many that they contain a whole request, wherever they begin in one.
     capture = bash("tcpdump -nn -c 20 tcp port 8080").run(branch, SERVER, timeout=5)
     assert capture.exit_code == 0
     assert "GET /greeting" in capture.output
@@ -202,7 +202,7 @@ def test_an_interrupt_leaves_everything_usable(
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(Player, "run_to", run_to)  # whichever emulator it is
+        patch.setattr(Player, "run_to", run_to)  # in any of the emulators
         with pytest.raises(KeyboardInterrupt):
             branch.wait(1000)
     assert reached.is_set()
@@ -213,7 +213,7 @@ def test_an_interrupt_leaves_everything_usable(
 
 
 def test_registers_of_one_branch_do_not_leak_into_another(small: bp.Recording) -> None:
-    """x87 pointers are saved only when not zero; a restore has to zero them then."""
+    """x87 pointers are saved only when they are not zero; a restore must set them to zero then."""
     used = small.at(1).branch()
     assert bash("/.branchpoint/bin/seq 1 3").run(used, CLIENT).exit_code == 0
     bash("/.branchpoint/bin/seq 1 3").run_in_background(used, CLIENT)

@@ -45,7 +45,7 @@ def test_what_fails_right_after_set_up_ends_the_recording(
 
 
 def test_what_failed_during_set_up_is_named_when_nothing_failed_later(tmp_path: Path) -> None:
-    """A job that ends while others still start is no failure; whoever waits for it is told."""
+    """A job that ends while others still start is no failure; whoever waits for its end is told."""
     with recorded(tmp_path, 0, CHECKED, "exit:*") as run:
         exit_ = run.moments("exit")[0]
         assert exit_.vtime < 0, "this test is about what comes before set-up is complete"

@@ -1,4 +1,4 @@
-"""`verify` enters every state of a recording: a replay from power-on does not enter one."""
+"""`verify` restores every state of a recording: a replay from power-on restores none."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from branchpoint.store import checkpoints
 from branchpoint.store.checkpoints import Checkpoint
 
 DEBUG_REGISTERS = struct.pack(">QQ", 0xFFFF0FF0, 0x400)
-"""DR6 and DR7 as a processor has them that never was debugged; DR0 to DR5 stand before them."""
+"""DR6 and DR7 of a processor that was never debugged; DR0 to DR5 are before them."""
 
 
 def test_every_checkpoint_is_entered_twice(small: bp.Recording) -> None:
     found = bp.verify(small)
     assert found, str(found)
     assert found.restored == found.restored_afresh == found.restorable
-    assert found.restorable == found.checkpoints + 1  # and where the recording begins
+    assert found.restorable == found.checkpoints + 1  # and the state where the recording begins
     assert f"{found.restorable} of {found.restorable} states in one emulator" in str(found)
 
 
@@ -51,7 +51,7 @@ def test_a_recording_of_which_no_state_is_known_is_entered_where_it_begins(
 def test_a_checkpoint_that_is_not_the_recordings_is_found_by_entering_it(
     small_path: Path, copy_of: Callable[[Path], Path]
 ) -> None:
-    """One register differs. The digest is right for it, and no other one is there to compare."""
+    """One register differs. Its digest is correct for it; there is no other digest to compare."""
     path = copy_of(small_path)
     with bp.open(path) as run:
         at = run.files.checkpoints[-3]
@@ -81,7 +81,7 @@ def test_a_checkpoint_with_another_digest_than_is_noted_is_not_entered(
 
 
 def debugged(run: bp.Recording, at: int) -> bytes:
-    """The file of a checkpoint with another DR0, which nothing in the guest looks at."""
+    """The file of a checkpoint with another DR0, which nothing in the guest reads."""
     genuine = run.files.checkpoint(at)
     devices = bytearray(genuine.devices)
     assert devices.count(DEBUG_REGISTERS) == 1
@@ -98,7 +98,7 @@ def debugged(run: bp.Recording, at: int) -> bytes:
 
 
 def forget(path: Path, at: int) -> None:
-    """Take the digest for an instant out of a recording."""
+    """Remove the digest for an instant from a recording."""
     lines = (path / "digests.jsonl").read_bytes().splitlines(keepends=True)
     kept = [line for line in lines if json.loads(line[33:])["at"] != at]
     assert len(kept) == len(lines) - 1

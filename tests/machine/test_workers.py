@@ -1,4 +1,4 @@
-"""Worker processes: the same answers as alone, whoever dies when, and nothing left behind."""
+"""Worker processes: the same answers as without them, whichever dies; nothing is left behind."""
 
 from __future__ import annotations
 

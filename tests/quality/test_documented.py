@@ -1,4 +1,4 @@
-"""Everything that users can hold in their hands says what it is, and what it takes and gives."""
+"""Everything that users can use says what it is, what it takes and what it returns."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _PLAIN = (property, functools.cached_property, staticmethod, classmethod, types.
 
 @functools.cache
 def _names() -> dict[str, Any]:
-    """All names of our classes, for annotations that type checkers alone resolve."""
+    """All names of our classes, for annotations that only type checkers resolve."""
     found: dict[str, Any] = {}
     for module in modules():
         if not module.endswith("__main__"):
@@ -97,7 +97,7 @@ def _reachable() -> dict[str, Any]:
 
 @functools.cache
 def _callables() -> dict[str, tuple[Any, Callable[..., Any]]]:
-    """Every public function, method and property: what carries its docstring, and its code."""
+    """Each public function, method and property: the object with its docstring, and its code."""
     found: dict[str, tuple[Any, Callable[..., Any]]] = {}
     for name, thing in _reachable().items():
         if isinstance(thing, type):
@@ -111,7 +111,7 @@ def _callables() -> dict[str, tuple[Any, Callable[..., Any]]]:
 
 
 def _written_by_hand(cls: type) -> bool:
-    """Whether a class's docstring is not the one that dataclasses make up."""
+    """Whether a class has a docstring that was written, not one made up by dataclasses."""
     return bool(cls.__doc__) and not str(cls.__doc__).startswith(f"{cls.__name__}(")
 
 

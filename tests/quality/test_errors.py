@@ -1,4 +1,4 @@
-"""No error without words."""
+"""No error without a message."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def names_of_errors() -> set[str]:
 
 
 def is_mute(call: ast.expr | None, known: set[str]) -> bool:
-    """Whether what is raised is an error of ours that says nothing."""
+    """Whether this raises an error of ours without a message."""
     function = call.func if isinstance(call, ast.Call) else call
     if not isinstance(function, ast.Name | ast.Attribute):
         return False

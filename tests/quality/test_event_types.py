@@ -1,4 +1,4 @@
-"""One table says which types of events there are: agent, host and pages keep to it."""
+"""One table lists all types of events: agent, host and pages only use these."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from branchpoint.events.types import TYPES, sign
 GROUPS = {name.partition(".")[0] for name in TYPES if "." in name}
 NAMED = re.compile(rf"""["']((?:{"|".join(sorted(GROUPS))})\.[a-z]+)["']""")
 NO_TYPES = {"agent.h", "log.js", "terminal.js", "sdk.jsonl"}
-"""Names of files that look like types."""
+"""File names that look like types."""
 
 
 def names_in(pattern: str, *folders: str) -> dict[str, set[str]]:
-    """Types that are named in these files, and where."""
+    """The types that these files name, and where."""
     found: dict[str, set[str]] = {}
     for folder in folders:
         for path in (ROOT / folder).rglob(pattern):

@@ -1,4 +1,4 @@
-"""Imports point down through the layers, and only the notebook layer knows of notebooks."""
+"""Imports point down through the layers, and only the notebook layer uses notebooks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ LAYERS = [
     {"errors", "progress", "background", "cache", "decoding", "units", "showing", "clock"},
     {"machine"},
     {"guest"},
-    {"faults"},  # knows nothing of compose files, which name its kinds
+    {"faults"},  # does not know compose files, which name its kinds
     {"system"},
     {"store"},
     {"events"},
@@ -49,7 +49,7 @@ def test_imports_point_down(module: str) -> None:
 @pytest.mark.parametrize("module", modules())
 def test_only_the_notebook_layer_knows_of_notebooks(module: str) -> None:
     used = {found.partition(".")[0] for found in imports(modules()[module])}
-    if module.startswith("branchpoint.views."):  # not the package: that loads them when needed
+    if module.startswith("branchpoint.views."):  # not the package: it loads them when needed
         used -= WIDGET_PACKAGES
     assert module.startswith("branchpoint.notebook") or not used & NOTEBOOK_PACKAGES
 

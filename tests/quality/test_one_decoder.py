@@ -1,4 +1,4 @@
-"""Bytes that somebody else may have written are decoded in one place, which bounds them."""
+"""Bytes that somebody else may have written are decoded in one place, with limits."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ OWN = {
     "branchpoint.timeline.commands.screen": "its decoder replaces what is no text",
     "branchpoint.views.view": "a file of this program",
 }
-"""Who may all the same, and why."""
+"""The exceptions, and the reasons for them."""
 
 
 def decodes(node: ast.AST) -> bool:
-    """Whether a piece of code decodes bytes and may raise an error of its own kind."""
+    """Whether a piece of code decodes bytes and may raise its own kind of error."""
     if not isinstance(node, ast.Call):
         return False
     if ast.unparse(node.func) in CALLS:

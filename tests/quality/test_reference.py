@@ -1,4 +1,4 @@
-"""`make docs`: the reference has everything that users call, each with words."""
+"""`make docs`: the reference has everything that users call, each with a description."""
 
 from __future__ import annotations
 

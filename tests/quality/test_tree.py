@@ -1,4 +1,4 @@
-"""What stands in the tree: short files, nobody's paths, dependencies with reasons, sound C."""
+"""The files of the tree: short, no user's paths, reasons for dependencies, sound C."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ GUEST_PATHS = {
     ("tests/machine/test_files_and_packets.py", "tmp/clocks"),
     ("tests/machine/test_files_and_packets.py", "tmp/x"),
 }
-"""Paths (below /) that look like a computer's own, but are a container's or made up."""
+"""Paths (below /) that look like those of somebody's computer, but are a container's or made up."""
 
 REGISTRY = re.compile(
     r"\b(?:[\w-]+\.)*(?:debian\.org|ubuntu\.com|pypi\.org|pythonhosted\.org|npmjs\.(?:org|com)"
@@ -74,7 +74,7 @@ def test_files_are_short() -> None:
 
 
 def test_no_two_files_of_tests_have_the_same_name() -> None:
-    """pytest knows them by name alone, and refuses the second one that the same process meets."""
+    """pytest knows them by name only, and refuses a second one of this name in one process."""
     found = sorted(path.name for path in (ROOT / "tests").rglob("test_*.py"))
     assert found == sorted(set(found))
 
@@ -85,7 +85,7 @@ def test_no_path_of_a_computer_is_in_the_tree() -> None:
 
 
 def test_no_registry_is_named_in_the_tree() -> None:
-    """Packages come from wherever the computer's own apt, pip and npm are set up to get them."""
+    """Packages come from the sources that the computer's own apt, pip and npm are set up to use."""
     assert {(each, host) for each, text in texts() for host in REGISTRY.findall(text)} == set()
 
 
@@ -119,7 +119,7 @@ def test_every_dependency_is_imported(dependency: str) -> None:
 def test_every_optional_dependency_is_used(dependency: str) -> None:
     tests = (ROOT / "tests").rglob("*.py")
     used = {found.partition(".")[0] for path in tests for found in imports(path)}
-    if dependency == "pytest-timeout":  # the one plugin
+    if dependency == "pytest-timeout":  # the only plugin
         assert (
             "timeout"
             in tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["pytest"]["ini_options"]
@@ -152,7 +152,7 @@ def test_c_compiles_without_a_warning(source: Path, tmp_path: Path) -> None:
 
 UNSAFE_MODULES = {"pickle", "cPickle", "_pickle", "dill", "marshal", "shelve", "cloudpickle"}
 TRUSTING = {"branchpoint.explore.running.messages": {"cloudpickle"}}
-"""Who may all the same, as what it reads was written by a process of this program."""
+"""The exceptions, because a process of this program has written what they read."""
 UNSAFE_CALLS = {
     "eval", "exec", "compile", "__import__", "os.system", "os.popen", "pd.read_pickle",
 }  # fmt: skip
@@ -160,7 +160,7 @@ STARTERS = {"run", "Popen", "call", "check_call", "check_output"}  # of subproce
 
 
 def unsafe(node: ast.AST) -> bool:
-    """Whether a piece of code can run what a file or a user's text says."""
+    """Whether a piece of code can execute the content of a file or a user's text."""
     if not isinstance(node, ast.Call):
         return False
     options = {option.arg: getattr(option.value, "value", True) for option in node.keywords}

@@ -1,4 +1,4 @@
-"""What the help and the README say can be done as it stands there."""
+"""What the help and the README show works as it is written."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ README = ROOT / "README.md"
 COMMANDS = list(main.commands)
 BLOCK = re.compile(r"^ *```[^\n]*\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"`([^`\n]+)`")
-ENDS = {"|", "||", "&&", ";", "&", ">", ">>", "2>"}  # where a shell's command ends
+ENDS = {"|", "||", "&&", ";", "&", ">", ">>", "2>"}  # where a command of a shell ends
 
 
 def help_of(*words: str) -> str:
@@ -29,7 +29,7 @@ def help_of(*words: str) -> str:
 
 
 def commands_in(text: str) -> Iterator[list[str]]:
-    """The words of each ``branchpoint ...`` line, without what pipes and comments add."""
+    """The words of each ``branchpoint ...`` line, without pipes and comments."""
     for line in text.replace("\\\n", " ").splitlines():
         line = line.strip().removeprefix("$ ")
         if not re.match(r"(\S+/)?branchpoint [a-z]", line):
@@ -40,7 +40,7 @@ def commands_in(text: str) -> Iterator[list[str]]:
 
 
 def check(words: list[str]) -> None:
-    """Fail when the command line does not take these words. Nothing is run."""
+    """Fail when the command line does not accept these words. Nothing is run."""
     command = main.commands[words[0]]
     try:
         command.make_context(words[0], words[1:])
@@ -86,7 +86,7 @@ def readme() -> str:
 
 
 def code_in(readme: str) -> str:
-    """Everything in the README that is set as code, one piece a line."""
+    """Everything in the README that is formatted as code, one piece per line."""
     blocks = BLOCK.findall(readme)
     return "\n".join([*blocks, *INLINE.findall(BLOCK.sub("", readme))])
 

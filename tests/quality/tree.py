@@ -1,4 +1,4 @@
-"""What the tests of quality look at: this tree's files, modules and syntax trees."""
+"""What the tests of quality check: this tree's files, modules and syntax trees."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PACKAGE = ROOT / "kernel" / "branchpoint"
 
 @functools.cache
 def tracked_files() -> list[Path]:
-    """The files that git knows; the test is skipped where this tree is no git checkout."""
+    """The files that git knows; the test is skipped when this tree is not a git checkout."""
     if not (ROOT / ".git").exists():
         pytest.skip("this tree is no git checkout")
     # The checkout may belong to another user than the one who runs the tests.
@@ -26,7 +26,7 @@ def tracked_files() -> list[Path]:
 
 
 def name(path: Path) -> str:
-    """A file's name as git has it."""
+    """A file's name as git prints it."""
     return path.relative_to(ROOT).as_posix()
 
 
@@ -47,7 +47,7 @@ def syntax(path: Path) -> ast.Module:
 
 
 def imports(path: Path) -> set[str]:
-    """Every module that a file imports, dotted, wherever in the file that stands."""
+    """Every module that a file imports, dotted, wherever in the file the import is."""
     found = set()
     for node in ast.walk(syntax(path)):
         if isinstance(node, ast.Import):

@@ -1,16 +1,16 @@
-/** The cells behind everything that can be clicked. Here is all the Python that this extension writes. */
+/** The cells for everything that can be clicked. All Python that this extension writes is here. */
 import type { Job, Mark, Recording } from './state';
 import { quoted, seconds } from './state';
 import type { Model } from './model';
 
-/** What is missing where nothing was chosen. */
+/** The message when nothing was chosen. */
 export const CHOOSE = 'Choose an instant first: in the timeline, in a log, or in the panel.';
 
 export interface Action {
-  /** What the button or the menu says. */
+  /** The text of the button or menu entry. */
   label: string;
   code: string;
-  /** Whether "here" is another instant after it. */
+  /** Whether "here" is another instant after this action. */
   moves?: boolean;
 }
 
@@ -18,7 +18,7 @@ export function open(path: string): Action {
   return { label: 'Open in this notebook', code: `run = bp.open(${quoted(path)})\nrun` };
 }
 
-/** Take the chosen instant as the moment; null when the moment that is there is all there is. */
+/** Make the chosen instant the moment; null when there is nothing but the current moment. */
 export function rewindHere(model: Model): Action | null {
   const here = !model.chosen && model.moment ? '' : model.hereCode;
   return here ? { label: 'Rewind here', code: `moment = ${here}\nmoment`, moves: true } : null;
@@ -35,7 +35,7 @@ export function branchHere(model: Model): Action | null {
   return here ? { label: 'Branch here', code: `branch = ${here}.branch()\nbranch`, moves: true } : null;
 }
 
-/** At the chosen instant; without one, at the tip of the branch that was used last. */
+/** A terminal at the chosen instant; without one, at the tip of the branch that was used last. */
 export function terminalHere(model: Model, container: string): Action | null {
   const where = quoted(container);
   if (model.branch && !model.chosen) {
@@ -76,7 +76,7 @@ export function curve(model: Model): Action | null {
   };
 }
 
-/** The end of a container that is the recorded failure, or else the last one. */
+/** The exit of a container that is the recorded failure, otherwise the last exit. */
 export function lastExit(run: Recording): Mark | null {
   const exits = run.marks.filter(mark => mark.type === 'container.exit');
   return exits.find(mark => mark.vtime === run.failure) ?? exits.at(-1) ?? null;

@@ -4,7 +4,7 @@ import { NotebookActions, type NotebookPanel } from '@jupyterlab/notebook';
 /** Put `code` into a cell below the active one (or into that one, if it is empty), and show it. */
 export async function insert(panel: NotebookPanel, code: string, run: boolean): Promise<void> {
   const notebook = panel.content;
-  // In a notebook that was only just opened, nobody has chosen a place: the end is one.
+  // In a notebook that was just opened, the user has not chosen a place yet: use the end.
   if (notebook.activeCellIndex === 0) notebook.activeCellIndex = notebook.widgets.length - 1;
   const active = notebook.activeCell;
   const empty = active?.model.type === 'code' && !active.model.sharedModel.getSource().trim();

@@ -1,4 +1,4 @@
-/** Commands: all that the panel, the palette, the menus and the keys can do. */
+/** Commands: everything that the panel, the palette, the menus and the keys can do. */
 import type { JupyterFrontEnd } from '@jupyterlab/application';
 import { InputDialog, Notification, type ICommandPalette } from '@jupyterlab/apputils';
 import type { NotebookPanel } from '@jupyterlab/notebook';
@@ -27,15 +27,15 @@ export const Command = {
 } as const;
 
 const CATEGORY = 'Branchpoint';
-const ROW = '[data-vtime]'; // of the log explorer
+const ROW = '[data-vtime]'; // a row of the log explorer
 const READING = 8000; // ms that a message stays
-const IS_OPEN = 'Open a recording first: double click it in the file browser.';
+const IS_OPEN = 'Open a recording first: double-click it in the file browser.';
 
 function warn(text: string): void {
   Notification.warning(text, { autoClose: READING });
 }
 
-/** Does what was asked; problems become a message that says what to do. */
+/** Runs the commands; for each problem it shows a message that says what to do. */
 export class Doer {
   private latest: Action | null = null;
   panel: Panel | null = null;
@@ -56,16 +56,16 @@ export class Doer {
     }
     this.latest = action;
     if (this.model.state?.busy && run) {
-      Notification.info('The kernel is busy: the cell runs when the one before it has ended.', {
+      Notification.info('The kernel is busy: the cell will run when the current one has ended.', {
         autoClose: 3000
       });
     }
     this.app.shell.activateById(notebook.id);
-    if (run && action.moves) this.model.choose(null); // "here" is what the cell makes
+    if (run && action.moves) this.model.choose(null); // "here" is now the result of the cell
     void insert(notebook, action.code, run);
   }
 
-  /** What was done last, or what the chosen button of the panel would do, as a cell. */
+  /** Insert the cell of the focused button of the panel, or of the last action. */
   again(): void {
     const focus = this.panel?.node.contains(document.activeElement) ? this.panel.focused : null;
     this.cell(focus ?? this.latest ?? actions.rewindHere(this.model), false);
@@ -170,7 +170,7 @@ export function addCommands(
   });
   commands.addCommand(Command.open, {
     label: args => (args['isLauncher'] ? 'Open Recording' : 'Open Recording…'),
-    caption: 'Open a recording in a fresh triage notebook',
+    caption: 'Open a recording in a new triage notebook',
     icon: recordingIcon,
     execute: args =>
       typeof args['path'] === 'string' ? doer.openRecording(args['path']) : doer.pickRecording()
@@ -214,7 +214,7 @@ export function addCommands(
   const running = () => model.state?.jobs.filter(job => job.state === 'running').at(-1);
   commands.addCommand(Command.insert, {
     label: 'Insert the Cell That Does This',
-    caption: 'Insert, without running it, the cell of the button with the focus or of the last action',
+    caption: 'Insert the cell of the focused button, or of the last action, without running it',
     isEnabled: () => model.notebook !== null,
     execute: () => doer.again()
   });
@@ -238,7 +238,7 @@ export function addCommands(
   });
 }
 
-/** The same for the line of a log under the pointer. */
+/** Commands for the line of a log under the pointer. */
 function addRowCommands(app: JupyterFrontEnd, model: Model, doer: Doer): void {
   const onRow = (id: string, label: string, act: () => void) => {
     app.commands.addCommand(id, {

@@ -1,4 +1,4 @@
-/** Asking one kernel on its control channel, which answers also while a cell blocks it. */
+/** Requests to one kernel on its control channel, which answers even while a cell runs. */
 import type { Kernel, KernelMessage } from '@jupyterlab/services';
 import { UUID, type JSONObject } from '@lumino/coreutils';
 import type { State } from './state';
@@ -15,7 +15,7 @@ interface Answer {
   output?: Shown | null;
 }
 
-/** What a cell shows now; messages with these ids are in it already. */
+/** What a cell shows now; the messages with these ids are already part of it. */
 export interface Shown {
   messages: [string, JSONObject][];
   ids: string[];
@@ -25,7 +25,7 @@ export interface Shown {
 export class Connection {
   private gone = false;
 
-  /** `told` gets every state that the kernel tells, asked or not. */
+  /** `told` gets each state that the kernel sends, with or without a request. */
   constructor(
     readonly kernel: Kernel.IKernelConnection,
     private told: (state: State) => void
@@ -38,7 +38,7 @@ export class Connection {
     this.kernel.iopubMessage.disconnect(this.pushed, this);
   }
 
-  /** Ask; the answer's state is also told. Rejected when the kernel cannot, or says nothing. */
+  /** Send a request; `told` also gets the answer's state. Rejected on an error or a timeout. */
   async ask(content: JSONObject): Promise<Answer> {
     const message = {
       channel: 'control',
@@ -55,7 +55,7 @@ export class Connection {
       content,
       buffers: []
     };
-    // Lab's types list the messages of Jupyter's protocol; it sends and receives others as well.
+    // Lab's types only list the messages of Jupyter's protocol, but Lab can also send others.
     const future = this.kernel.sendControlMessage(
       message as unknown as KernelMessage.IControlMessage,
       true

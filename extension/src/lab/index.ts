@@ -1,4 +1,4 @@
-/** Branchpoint in JupyterLab's shell. All it does is a kernel call that a cell could make. */
+/** Branchpoint in JupyterLab's shell. All it does are kernel calls that a cell could make. */
 import {
   ILayoutRestorer,
   type JupyterFrontEnd,

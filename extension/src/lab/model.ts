@@ -1,4 +1,4 @@
-/** What is known of the notebook in front: its kernel's state, and what is chosen of it. */
+/** The current notebook: the state of its kernel, and the chosen instant. */
 import type { CodeCell } from '@jupyterlab/cells';
 import type { INotebookTracker, NotebookPanel } from '@jupyterlab/notebook';
 import { PathExt } from '@jupyterlab/coreutils';
@@ -8,17 +8,17 @@ import { resume } from './resuming';
 import { quoted, seconds, type Branch, type Moment, type Recording, type State } from './state';
 
 export const KERNEL = 'branchpoint';
-const MAIN = 'main@'; // ids of the recording itself begin so
+const MAIN = 'main@'; // ids of the recording itself begin with this
 
-/** Why there is nothing to show, in words that say what to do. */
+/** Why there is nothing to show, and what to do about it. */
 export type Trouble = { what: string; remedy: string } | null;
 
-/** An instant that was picked in the panel or in a view. */
+/** An instant that was chosen in the panel or in a view. */
 export interface Chosen {
   run: string;
   vtime: number;
   container: string;
-  /** For an instant of a branch. */
+  /** The id of the moment, if the instant is in a branch. */
   id?: string;
 }
 
@@ -48,12 +48,12 @@ export class Model {
     return this._trouble;
   }
 
-  /** The notebook in front, if its kernel is ours. */
+  /** The current notebook, if its kernel is ours. */
   get notebook(): NotebookPanel | null {
     return this._state ? this.panel : null;
   }
 
-  /** The folder that the kernel's relative paths start from, in the server's terms. */
+  /** The folder of the kernel's relative paths, as the server names it. */
   get folder(): string {
     return this.panel ? PathExt.dirname(this.panel.context.path) : '';
   }
@@ -85,13 +85,13 @@ export class Model {
     this._changed.emit();
   }
 
-  /** The Python expression of the recording. */
+  /** The Python expression for the recording. */
   get runCode(): string {
     const run = this.run;
     return run?.name ? run.name : `bp.open(${quoted(run?.path ?? '')})`;
   }
 
-  /** The Python expression of the instant that commands are about, or "" when there is none. */
+  /** The Python expression for the instant that commands use; "" when there is none. */
   get hereCode(): string {
     if (this._chosen) {
       const { run, vtime, id } = this._chosen;
@@ -108,7 +108,7 @@ export class Model {
     await this.connection?.ask({ ask: 'cancel', job: number });
   }
 
-  // -- following the notebook in front
+  // -- following the current notebook
 
   private follow(panel: NotebookPanel | null): void {
     if (panel === this.panel) return;
@@ -122,7 +122,7 @@ export class Model {
 
   private status(): void {
     const status = this.panel?.sessionContext.kernelDisplayStatus;
-    // After a restart the kernel has forgotten that it was asked to tell.
+    // After a restart, the kernel no longer knows that this page subscribed.
     if (status === 'idle' && !this._state) this.connect();
     if (status === 'restarting' || status === 'autorestarting') this.lose(STARTING);
     if (status === 'dead' || status === 'terminating') this.lose(DEAD);
@@ -150,7 +150,7 @@ export class Model {
     const before = this._state;
     this._state = state;
     this.resume(connection, state);
-    // What was chosen before this page looked may have been used already.
+    // A choice from before this page was loaded may have been used already.
     if (before && state.chosen && state.chosen.number > (before.chosen?.number ?? 0)) {
       this._chosen = { ...state.chosen, container: '' };
     }
@@ -161,7 +161,7 @@ export class Model {
     this._changed.emit();
   }
 
-  /** Cells that ran already when this page came go on in it. */
+  /** Show the progress of cells that were running when this page was loaded. */
   private resume(connection: Connection, state: State): void {
     for (const job of state.jobs) {
       if (job.state !== 'running' || !job.request || this.resumed.has(job.request)) continue;
@@ -206,6 +206,6 @@ function otherKernel(name: string): Trouble {
 function silent(problem: unknown): Trouble {
   return {
     what: problem instanceof Error ? problem.message : String(problem),
-    remedy: 'Is its Branchpoint older than this extension? Restart the kernel after an update.'
+    remedy: 'Its Branchpoint may be older than this extension. Restart the kernel after an update.'
   };
 }

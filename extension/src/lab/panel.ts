@@ -1,4 +1,4 @@
-/** The side panel: recordings of the folder, the open one, its branches, and jobs. */
+/** The side panel: the folder's recordings, the open recording and its branches, and jobs. */
 import { Widget } from '@lumino/widgets';
 import { h } from '../views/parts/dom';
 import * as actions from './actions';
@@ -9,7 +9,7 @@ import type { Folder } from './recordings';
 import { shown, type Job, type Recording } from './state';
 import { strip } from './strip';
 
-/** What the panel can have done for it. */
+/** The actions that the panel needs. */
 export interface Doing {
   /** Put a cell into the notebook in front; run it, or only show it. */
   cell(action: Action, run: boolean): void;
@@ -23,7 +23,7 @@ export class Panel extends Widget {
   private opened = h('div');
   private jobs = h('div');
   private drawn = '';
-  /** What the element with the focus would do, for "insert the cell that does this". */
+  /** The action of the focused element, for "insert the cell that does this". */
   focused: Action | null = null;
 
   constructor(
@@ -50,7 +50,7 @@ export class Panel extends Widget {
     this.draw();
   }
 
-  /** The keyboard's focus goes to the first thing to press. */
+  /** Give the focus to the first button. */
   protected override onActivateRequest(): void {
     this.node.querySelector<HTMLElement>('button, [tabindex]')?.focus();
   }
@@ -81,7 +81,7 @@ export class Panel extends Widget {
               'button',
               {
                 class: 'bpl-item',
-                title: `Open ${path} in a fresh triage notebook`,
+                title: `Open ${path} in a new triage notebook`,
                 click: () => this.doing.openRecording(path)
               },
               path.split('/').pop()
@@ -96,7 +96,7 @@ export class Panel extends Widget {
 
   private draw(): void {
     const { state, trouble, chosen } = this.model;
-    // Jobs move all the time; the rest keeps its elements, and with them the focus.
+    // Jobs change all the time; the other elements are kept if possible, and with them the focus.
     const now = JSON.stringify([{ ...state, jobs: 0, speed: 0, busy: 0 }, trouble, chosen]);
     if (now !== this.drawn) {
       this.drawn = now;
@@ -239,11 +239,11 @@ export class Panel extends Widget {
     const jobs = [...(this.model.state?.jobs ?? [])].reverse();
     if (!jobs.length) {
       this.jobs.replaceChildren(
-        empty('Nothing runs.', 'Cells that take more than a second are listed here.')
+        empty('No jobs.', 'Cells that take more than a second are listed here.')
       );
       return;
     }
-    // Elements of jobs that are still there are kept: their buttons may have the focus.
+    // Elements of jobs that still exist are kept: their buttons may have the focus.
     const rows = new Map(
       [...this.jobs.querySelectorAll<HTMLElement>('[data-job]')].map(row => [row.dataset.job, row])
     );

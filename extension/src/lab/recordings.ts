@@ -1,4 +1,4 @@
-/** Recordings in the file browser: what they look like there, and what opening one does. */
+/** Recordings in the file browser: how they look, and what happens when one is opened. */
 import type { DocumentRegistry } from '@jupyterlab/docregistry';
 import type { FileBrowser } from '@jupyterlab/filebrowser';
 import { NotebookActions, type NotebookPanel } from '@jupyterlab/notebook';
@@ -54,17 +54,17 @@ export class Folder {
     return this.browser?.model.path ?? '';
   }
 
-  /** Their paths, as the server has them. */
+  /** Their paths, as the server names them. */
   get recordings(): string[] {
     return [...(this.browser?.model.items() ?? [])].filter(isRecording).map(item => item.path);
   }
 }
 
 /**
- * Opening a recording in a file browser, by double click or Enter, is `open(path)`.
+ * Call `open(path)` when a recording is opened in a file browser, by double-click or Enter.
  *
- * To the file browser a recording is a directory, which it would enter; it asks nobody before.
- * (Its context menu still has Open, for those who want to look inside.)
+ * For the file browser a recording is a directory, and it has no hook for opening a directory.
+ * (To look inside, use Open in its context menu.)
  */
 export function hookOpening(browser: FileBrowser, open: (path: string) => void): void {
   const take = (event: Event, item: Contents.IModel | undefined) => {
@@ -93,7 +93,7 @@ export function hookOpening(browser: FileBrowser, open: (path: string) => void):
   );
 }
 
-/** A fresh notebook on the recording at `path`, next to it; gives the notebook's path. */
+/** Write a new notebook for the recording at `path`, next to it; returns the notebook's path. */
 export async function writeTriage(contents: Contents.IManager, path: string): Promise<string> {
   const name = PathExt.basename(path);
   const stem = PathExt.join(PathExt.dirname(path), name.replace(/\.(branchpoint|bpz)$/, ''));
@@ -122,7 +122,7 @@ async function exists(contents: Contents.IManager, path: string): Promise<boolea
   }
 }
 
-/** Run all cells of a notebook as soon as its kernel can. */
+/** Run all cells of a notebook as soon as its kernel is ready. */
 export async function runAll(panel: NotebookPanel): Promise<void> {
   await panel.context.ready;
   await panel.sessionContext.ready;

@@ -1,4 +1,4 @@
-/** A cell that ran already when this page came: it shows what it has put out, and goes on. */
+/** A cell that was running when this page was loaded: shows its output so far, and what follows. */
 import type { CodeCell } from '@jupyterlab/cells';
 import type { KernelMessage } from '@jupyterlab/services';
 import type { JSONObject } from '@lumino/coreutils';
@@ -7,10 +7,10 @@ import type { Job } from './state';
 
 const OUTPUTS = new Set(['stream', 'display_data', 'execute_result', 'error']);
 
-/** Follow the cell of a job to its end. Messages to the page before this one do not come again. */
+/** Follow the cell of a job until it ends. Messages sent before the reload do not come again. */
 export async function resume(connection: Connection, cell: CodeCell, job: Job): Promise<void> {
   const outputs = cell.model.outputs;
-  const places = new Map<string, number>(); // of displays that are updated
+  const places = new Map<string, number>(); // indexes of displays, by display id
   let waiting: KernelMessage.IIOPubMessage[] | null = [];
   let count: number | null = null;
 

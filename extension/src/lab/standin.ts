@@ -1,6 +1,6 @@
 /**
- * The static picture of a view, where the view itself cannot be: in a notebook that was opened
- * without running it, a trusted one too. JupyterLab's widgets would say "Loading widget..." there.
+ * Shows the static picture of a view when the view itself cannot be shown: in a notebook that was
+ * opened but not run, even a trusted one. JupyterLab would show "Loading widget..." there.
  */
 import type { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
 import { INotebookTracker, type NotebookPanel } from '@jupyterlab/notebook';
@@ -11,14 +11,14 @@ type Renderer = ReturnType<Factory['createRenderer']>;
 
 const VIEW = 'application/vnd.jupyter.widget-view+json';
 const STATIC = 'Static view; run the cell to interact.'; // as Python writes it
-const RANK = -10; // of widgets among the forms of an output: before HTML
-const PATIENCE = 300; // ms that a view may take before its picture is shown
+const RANK = -10; // prefers widgets to the other MIME types of an output, such as HTML
+const PATIENCE = 300; // ms to wait for a view before its picture is shown
 
 /**
- * Let a renderer of widgets show the picture while it has no widget.
+ * Make a renderer of widgets show the picture while it has no widget.
  *
- * It stays the same object: JupyterLab's widgets look for theirs among the outputs when a kernel
- * comes. It wipes its node whenever it has something new to say, the picture with it.
+ * Returns the same object, because JupyterLab's widgets search for their renderers when a kernel
+ * starts. The renderer clears its node at each update, and removes the picture with it.
  */
 function addPicture(view: Renderer, registry: Registry): Renderer {
   const render = view.renderModel.bind(view);
@@ -30,7 +30,7 @@ function addPicture(view: Renderer, registry: Registry): Renderer {
     const isShown = !others && isDue;
     if (isShown && picture.node.parentNode !== view.node) view.node.append(picture.node);
     if (!isShown) picture.node.remove();
-    view.node.style.fontSize = isShown ? '0' : ''; // of its excuse, which is bare text
+    view.node.style.fontSize = isShown ? '0' : ''; // hides "Loading widget...", a bare text node
   };
   const observer = new MutationObserver(arrange);
   view.renderModel = async model => {
@@ -75,7 +75,7 @@ export const standInPlugin: JupyterFrontEndPlugin<void> = {
     const ours = new WeakSet<Factory>();
     const add = (panel: NotebookPanel) => {
       const now = () => standIn(panel.content.rendermime, ours);
-      // The widgets' own renderer is put there while the panel is made; later, with a kernel.
+      // JupyterLab adds its renderer while the panel is made, or later when a kernel starts.
       void Promise.resolve().then(now);
       void panel.context.ready.then(now);
       void panel.sessionContext.ready.then(now);

@@ -1,16 +1,16 @@
-/** What the kernel tells: kernel/branchpoint/notebook/state.py says the same in Python. */
+/** The state that the kernel sends. kernel/branchpoint/notebook/state.py makes it. */
 
 export interface Mark {
   vtime: number;
   type: string;
-  /** What it is called where there is little room. */
+  /** A short name for it. */
   word: string;
   container: string;
   text: string;
 }
 
 export interface Recording {
-  /** The variable that holds it; empty when only a moment or a branch of it is held. */
+  /** The variable that holds it; empty when variables only hold a moment or branch of it. */
   name: string;
   /** Relative to the kernel's folder. */
   path: string;
@@ -44,7 +44,7 @@ export interface Job {
   name: string;
   state: 'running' | 'done' | 'failed' | 'stopped';
   background: boolean;
-  /** The cell that it is, and the message that asked to run it; empty for one in the background. */
+  /** Ids of its cell and of the message that started the cell; empty for a background job. */
   cell: string;
   request: string;
   elapsed: number;
@@ -62,25 +62,25 @@ export interface State {
   moments: Moment[];
   branches: Branch[];
   latest: Partial<Record<'Recording' | 'Moment' | 'Branch', string>>;
-  /** What was chosen last in a view; `number` tells one choice from the next. */
+  /** The moment chosen last in a view; `number` is different for each choice. */
   chosen: { number: number; run: string; vtime: number; id: string } | null;
   jobs: Job[];
-  /** Virtual seconds a second. */
+  /** Virtual seconds per wall second. */
   speed: number | null;
 }
 
-/** Virtual seconds as Python prints them: without needless zeros, to the nanosecond. */
+/** Virtual seconds as Python prints them: to the nanosecond, without trailing zeros. */
 export function seconds(vtime: number): string {
   const text = vtime.toFixed(9).replace(/0+$/, '');
   return text.endsWith('.') ? `${text}0` : text;
 }
 
-/** The same for people. */
+/** Virtual seconds for display. */
 export function shown(vtime: number): string {
   return `${vtime.toFixed(3)} s`;
 }
 
-/** A Python string. */
+/** A text as a Python string literal. */
 export function quoted(text: string): string {
   return JSON.stringify(text);
 }

@@ -1,4 +1,4 @@
-/** A recording's timeline in one strip: where something happened, and where one is. */
+/** A recording's timeline as one strip, with marks for events and for the current instant. */
 import { h } from '../views/parts/dom';
 import type { Model } from './model';
 import { shown, type Recording } from './state';
@@ -6,7 +6,7 @@ import { shown, type Recording } from './state';
 const KEYS: Record<string, number> = { ArrowLeft: -1, ArrowRight: 1, PageUp: 10, PageDown: -10 };
 const STEP = 0.1; // virtual s of an arrow key
 
-/** `choose` gets the vtime that was clicked, or gone to by the arrow keys. */
+/** `choose` is called with the vtime that was clicked or reached with the arrow keys. */
 export function strip(run: Recording, model: Model, choose: (vtime: number) => void): HTMLElement {
   const share = (vtime: number) => `${Math.min(Math.max(vtime / run.duration, 0), 1) * 100}%`;
   const mark = (vtime: number, kind: string, title: string) =>

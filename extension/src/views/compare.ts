@@ -1,4 +1,4 @@
-// Two timelines side by side: what only one of them has stands out.
+// Two timelines side by side; events that only one of them has are marked.
 import type { AnyModel } from '@anywidget/types';
 import { paint, plain } from './parts/ansi';
 import { copyButton, h, number } from './parts/dom';
@@ -69,11 +69,11 @@ class ComparisonView extends TableView<State, Chosen, Row> {
     this.only.setAttribute('aria-pressed', String(only));
     this.ends.replaceChildren('a: ', h('code', {}, a), ' b: ', h('code', {}, b));
     this.renew(generation, count, rows, start);
-    // The table has no height before it is on the page.
+    // The table has no height until it is on the page.
     requestAnimationFrame(() => this.toFirst());
     this.status.textContent = differences
       ? `${number(differences)} event${differences === 1 ? '' : 's'} in only one of them`
-      : 'no event that only one of them has';
+      : 'no differences: both have the same events';
   }
 
   private toFirst(): void {
@@ -87,7 +87,7 @@ class ComparisonView extends TableView<State, Chosen, Row> {
     this.detail.replaceChildren(
       ...ids.flatMap((id, side) => {
         const name = side ? 'b' : 'a';
-        if (!id) return [h('div', { class: 'bpv-moment' }, `${name}: not there`)];
+        if (!id) return [h('div', { class: 'bpv-moment' }, `${name}: this event is missing`)];
         const code = `run.at("${id}")`;
         const text = h('pre');
         paint(text, texts[side]!);
@@ -119,7 +119,7 @@ class ComparisonView extends TableView<State, Chosen, Row> {
 }
 
 function side(time: HTMLElement, text: HTMLElement, event: Side): void {
-  text.title = event ? plain(event[2]) : ''; // half a page is narrow
+  text.title = event ? plain(event[2]) : ''; // the column may be too narrow for the text
   time.textContent = event ? (event[0] / 1e9).toFixed(6) : '';
   if (!event) text.textContent = '';
   else if (/^(out|err)$/.test(event[1])) paint(text, event[2]);

@@ -1,4 +1,4 @@
-// The log explorer: filters, a table of events, and what is known of the chosen one.
+// The log explorer: filters, a table of events, and details of the chosen one.
 import type { AnyModel } from '@anywidget/types';
 import { paint, plain } from './parts/ansi';
 import { copyButton, flag, h, number, whenGiven } from './parts/dom';
@@ -63,13 +63,13 @@ const HOW = {
   followed_by: 'followed by',
   not_followed_by: 'not followed by'
 };
-const HUES = [4, 5, 6, 2, 3]; // red is for what went wrong
+const HUES = [4, 5, 6, 2, 3]; // no red: it marks failures
 const INSTANT = 1e9;
-const LONG = 40; // characters that a row may be too narrow for
+const LONG = 40; // characters; a longer text may not fit into a row
 
 class LogView extends SearchView<State, Chosen, Row> {
   private filter: Filter = EMPTY;
-  private underway = 0; // filters that were sent and not answered
+  private underway = 0; // filters that were sent and not answered yet
   private hues = new Map<string, number>();
   private mark: RegExp | null = null;
   private search: HTMLInputElement;
@@ -81,7 +81,7 @@ class LogView extends SearchView<State, Chosen, Row> {
   private near: HTMLElement;
   private follow: HTMLButtonElement;
   private fold: HTMLButtonElement;
-  private current: Row | null = null; // that was chosen last
+  private current: Row | null = null; // the row that was chosen last
   private clear: HTMLButtonElement;
   private copy: HTMLButtonElement;
 
@@ -92,7 +92,7 @@ class LogView extends SearchView<State, Chosen, Row> {
       type: 'text', placeholder: 'Search the text', 'aria-label': 'Search the text', input: typed
     });
     this.regex = flag('.*', 'Regular expression', on => this.change({ is_regex: on }));
-    this.case = flag('Aa', 'Capitals count', on => this.change({ case: on }));
+    this.case = flag('Aa', 'Match case', on => this.change({ case: on }));
     this.menus = {
       container: new Menu('Container', container => this.change({ container })),
       stream: new Menu('Stream', stream => this.change({ stream })),
@@ -111,13 +111,13 @@ class LogView extends SearchView<State, Chosen, Row> {
     this.near = h('div', { role: 'group', 'aria-label': 'Conditions on other events' });
     const more = h('button', {
       class: 'bpv-button', type: 'button',
-      title: 'Only events that have, or have not, another one close by',
+      title: 'Only events that have, or do not have, a certain other event near them',
       click: () => this.addNear()
     }, '+ Near…');
-    this.follow = flag('Follow', 'Keep the newest events in sight', on =>
+    this.follow = flag('Follow', 'Keep the newest events visible', on =>
       this.setFollowing(on)
     );
-    this.fold = flag('Fold', 'Show repeated lines, and those of the kernel, as one row', on => {
+    this.fold = flag('Fold', 'Show repeated lines, and lines of the kernel, as one row', on => {
       this.model.set('folding', on);
       this.model.save_changes();
     });
@@ -167,13 +167,13 @@ class LogView extends SearchView<State, Chosen, Row> {
     return Boolean(this.model.get('following'));
   }
 
-  // -- what the kernel says
+  // -- messages of the kernel
 
   private show(): void {
     const state = this.state;
     if (this.showFound('event')) {
       this.underway = Math.max(this.underway - 1, 0);
-      if (!this.underway) this.showFilter(state); // else it is older than what was set since
+      if (!this.underway) this.showFilter(state); // otherwise the user has set a newer one
       this.mark = marking(state.filter);
       if (state.stays) {
         this.showChosen(false);
@@ -189,7 +189,7 @@ class LogView extends SearchView<State, Chosen, Row> {
     this.showFollowing();
   }
 
-  /** Widths and colours that follow from which containers there are. */
+  /** Widths and colours, which depend on the containers that occur. */
   private arrange(state: State): void {
     const names = state.facets.container.map(([name]) => name);
     names.forEach(name => {
@@ -203,7 +203,7 @@ class LogView extends SearchView<State, Chosen, Row> {
     const digits = Math.max((state.last / INSTANT).toFixed(6).length, 10);
     this.scroller.el.style.setProperty(
       '--columns',
-      // In a narrow view names give way to the text.
+      // In a narrow view, names are cut to leave room for the text.
       `${digits}ch minmax(9ch, ${widest(names, 9, 28)}ch) ` +
         `minmax(6ch, ${widest(types, 6, 17)}ch) minmax(40%, 1fr)`
     );
@@ -265,7 +265,7 @@ class LogView extends SearchView<State, Chosen, Row> {
     super.fail(text);
   }
 
-  // -- what the user does
+  // -- actions of the user
 
   private change(changes: Partial<Filter>): void {
     this.stopTyping();
@@ -281,12 +281,12 @@ class LogView extends SearchView<State, Chosen, Row> {
     if (on) this.scroller.toEnd();
   }
 
-  /** Show what a row stands for, or that row again in place of it. */
+  /** Show the events of a folded row, or fold them again. */
   private open(row: Row): void {
     this.ask('open', { position: row[0] });
   }
 
-  /** Right and left open and fold the chosen row, as in any tree. */
+  /** The right arrow opens the chosen row, the left arrow folds it, as in any tree. */
   private pressed(event: KeyboardEvent): void {
     const folded = this.current?.[8];
     if (event.ctrlKey || event.metaKey || event.altKey || !this.current || !folded) return;
@@ -403,7 +403,7 @@ function kind(type: string): string {
   return /^(container|setup)\./.test(type) ? 'bpv-life' : '';
 }
 
-/** What is to be marked in the texts; an expression that only Python knows is not. */
+/** What to mark in the texts; null for an expression that only Python understands. */
 function marking(filter: Filter): RegExp | null {
   if (!filter.text) return null;
   const escaped = filter.text.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&');

@@ -1,4 +1,4 @@
-// The multiverse map: branches as a tree over time, and what is known of the chosen one.
+// The multiverse map: branches as a tree over time, and details of the chosen one.
 import type { AnyModel } from '@anywidget/types';
 import { plain } from './parts/ansi';
 import { copyButton, Earlier, h, number } from './parts/dom';
@@ -55,7 +55,7 @@ class MapView extends TableView<State, Chosen, Future> {
   private earlier = new Earlier('branches and curves', earlier =>
     this.ask('update', { earlier }));
   private facts = h('div');
-  private base = ''; // id of the branch that others are compared with
+  private base = ''; // id of the branch to compare others with
 
   constructor(model: AnyModel, el: HTMLElement) {
     super(model, el);
@@ -66,7 +66,7 @@ class MapView extends TableView<State, Chosen, Future> {
       [
         h('div', { class: 'bpv-bar' },
           h('button', {
-            class: 'bpv-button', type: 'button', title: 'Draw the branches made since',
+            class: 'bpv-button', type: 'button', title: 'Also draw branches that were made later',
             click: () => this.ask('update', { earlier: this.state.earlier })
           }, 'Update'),
           this.earlier.el,
@@ -103,7 +103,7 @@ class MapView extends TableView<State, Chosen, Future> {
     };
   }
 
-  // -- what the kernel says
+  // -- messages of the kernel
 
   private show(): void {
     this.error.hidden = true;
@@ -172,7 +172,7 @@ class MapView extends TableView<State, Chosen, Future> {
     if ((this.chosen.future ?? -1) >= 0) this.scroller.mark(this.chosen.future!, false);
   }
 
-  // -- what the user does
+  // -- actions of the user
 
   private pressed(event: KeyboardEvent): void {
     const steps: Record<string, number> = { ArrowDown: 1, ArrowUp: -1, Home: -1e9, End: 1e9 };

@@ -70,7 +70,7 @@ class PacketsView extends SearchView<State, Chosen, Row> {
     };
   }
 
-  // -- what the kernel says
+  // -- messages of the kernel
 
   private show(): void {
     const { text, notes } = this.state;
@@ -96,7 +96,7 @@ class PacketsView extends SearchView<State, Chosen, Row> {
         code ? copyButton('Copy the moment of this packet', () => code) : null,
         this.state.can_dissect && !dissected ? dissect : null,
         h('span', { class: 'bpv-space' }),
-        h('span', {}, `${bytes.byteLength} bytes, payload from ${payload} on`)),
+        h('span', {}, `${bytes.byteLength} bytes, payload starts at byte ${payload}`)),
       dump(bytes, payload),
       dissected ? h('pre', {}, plain(dissected)) : ''
     );
@@ -135,7 +135,7 @@ class PacketsView extends SearchView<State, Chosen, Row> {
   }
 }
 
-/** Bytes in hex and in ASCII, the payload in full colour. */
+/** Bytes in hex and in ASCII; all bytes except the payload are dimmed. */
 function dump(bytes: DataView, payload: number): HTMLElement {
   const pre = h('pre', { class: 'bpv-hex' });
   const end = Math.min(bytes.byteLength, SHOWN);

@@ -1,4 +1,4 @@
-// A terminal: what a shell in a branch shows, and the keys that are pressed for it.
+// A terminal: shows the output of a shell in a branch and sends keys to it.
 import type { AnyModel } from '@anywidget/types';
 import { FitAddon } from '@xterm/addon-fit';
 import { Terminal } from '@xterm/xterm';
@@ -33,7 +33,7 @@ class TerminalView extends View<State> {
   private terminal: Terminal;
   private fit = new FitAddon();
   private shown = 0; // bytes that were given to the terminal
-  private begun = false; // whether what was shown before this page has come
+  private begun = false; // whether the output from before this page was opened has come
   private replaying = false;
   private host: HTMLElement;
   private screen: HTMLElement;
@@ -52,7 +52,7 @@ class TerminalView extends View<State> {
     });
     const fit = h('button', {
       class: 'bpv-button', type: 'button',
-      title: 'As many rows and columns as there is room for; drag the lower edge for more rows',
+      title: 'Use as many rows and columns as fit; drag the lower edge for more rows',
       click: () => this.resize()
     }, 'Fit');
     this.copy = copyButton('Copy the Python expression for this terminal as it is now', () =>
@@ -98,7 +98,7 @@ class TerminalView extends View<State> {
     this.ask('output', { start: 0 });
   }
 
-  /** Colours that can be read on this page, as in the other views. */
+  /** Colours that are readable on this page, the same as in the other views. */
   private dress(): void {
     const style = getComputedStyle(this.host);
     const value = (name: string) => style.getPropertyValue(`--${name}`).trim();
@@ -116,7 +116,7 @@ class TerminalView extends View<State> {
     this.terminal.options.fontFamily = value('mono') || 'monospace';
   }
 
-  // -- what the kernel says
+  // -- messages of the kernel
 
   private show(): void {
     const state = this.state;
@@ -128,12 +128,12 @@ class TerminalView extends View<State> {
     this.pass.hidden = ended;
     this.pass.textContent = state.passes ? 'Pause' : 'Run';
     this.pass.title = state.passes
-      ? 'Let time stand in the branch'
-      : 'Let time pass in the branch for a minute; a key lets pass what its answer takes';
+      ? 'Pause time in the branch'
+      : 'Let time pass in the branch for a minute; a key lets pass only the time for its answer';
     const what = ended
       ? `ended with exit code ${state.exit}`
-      : state.passes ? 'time passes' : 'time stands';
-    const dead = state.dead ? ' · the container is dead: its files and network are what is left' : '';
+      : state.passes ? 'time passes' : 'time is paused';
+    const dead = state.dead ? ' · the container is dead: only its files and network are left' : '';
     this.status.textContent = `${state.vtime} s · ${what}${dead}`;
     this.copy.hidden = !state.code;
     this.error.textContent = state.error;
@@ -146,7 +146,7 @@ class TerminalView extends View<State> {
     this.terminal.options.cursorBlink = false;
     this.host.classList.add('bpv-lost');
     this.pass.hidden = true;
-    this.status.textContent = `${this.state.vtime} s · nobody is there any more`;
+    this.status.textContent = `${this.state.vtime} s · no kernel`;
   }
 
   protected override answered(answer: Output, buffers: DataView[]): void {
@@ -158,7 +158,7 @@ class TerminalView extends View<State> {
         this.ask('output', { start: this.shown });
         return;
       }
-      this.shown = answer.start; // there was more than anybody scrolls through
+      this.shown = answer.start; // older output was too much to send again
     }
     const fresh = data.subarray(this.shown - answer.start);
     this.shown += fresh.length;
@@ -170,22 +170,22 @@ class TerminalView extends View<State> {
     }
   }
 
-  // -- what the user does
+  // -- actions of the user
 
   private type(keys: string, binary: boolean): void {
-    // Programs ask terminals things: one page answers, and not to what was asked before it came.
+    // Programs send queries to terminals. Only one page answers, and not queries from before it.
     if (this.replaying || !this.host.contains(document.activeElement)) return;
     this.ask('keys', binary ? { keys, binary } : { keys });
   }
 
   private isForTerminal(event: KeyboardEvent): boolean {
     if (event.key === 'Escape' && event.shiftKey) {
-      event.preventDefault(); // it leads out of the terminal only, not of the view
+      event.preventDefault(); // this key leaves the terminal, but not the view
       if (event.type === 'keydown') (this.pass.hidden ? this.copy : this.pass).focus();
       return false;
     }
     const key = event.ctrlKey && !event.shiftKey && !event.altKey ? event.key.toLowerCase() : '';
-    if (key === 's') event.preventDefault(); // a habit elsewhere; here it would stop all output
+    if (key === 's') event.preventDefault(); // saving, by habit; the shell would stop all output
     return !(key === 's' || (key === 'c' && this.terminal.hasSelection()));
   }
 

@@ -44,9 +44,9 @@ interface Chosen {
   id: string;
 }
 
-const NEAR = 6; // px within which a click means the mark
-const DRAG = 4; // px from which on a click is a drag
-const LEAST = 1000; // ns that are shown
+const NEAR = 6; // px; a click this near to a mark means the mark
+const DRAG = 4; // px; a click that moves farther is a drag
+const LEAST = 1000; // ns; the shortest visible stretch
 const LEGEND: [string, string, string][] = [
   ['✕', 'exit', 'bpv-ink1'],
   ['◆', 'fault', 'bpv-ink3'],
@@ -114,7 +114,7 @@ class TimelineView extends View<State, Chosen> {
     return this.model.get('picture') as Picture;
   }
 
-  // -- what the kernel says
+  // -- messages of the kernel
 
   private showState(): void {
     const { lanes, curves, earlier, more } = this.state;
@@ -165,7 +165,7 @@ class TimelineView extends View<State, Chosen> {
   private resized(): void {
     const { scale } = this.look;
     const columns = Math.round(scale.width);
-    // The first picture may have come for another width.
+    // The first picture may be for another width.
     if (columns > 10 && columns !== this.picture.columns) this.fetch(columns);
     this.schedule();
   }
@@ -202,7 +202,7 @@ class TimelineView extends View<State, Chosen> {
     this.ask('choose', { at: Math.round(at) });
   }
 
-  // -- what the user does
+  // -- actions of the user
 
   private listenToUser(): void {
     const canvas = this.canvas;
@@ -280,7 +280,7 @@ class TimelineView extends View<State, Chosen> {
     this.schedule();
   }
 
-  /** The mark at a place; at any height when `y` is negative. */
+  /** The mark at a position; with a negative `y`, at any height. */
   private markAt(x: number, y: number): Mark | null {
     const { scale, top } = this.look;
     const lane = y < 0 ? -1 : Math.floor((y - top) / LANE);

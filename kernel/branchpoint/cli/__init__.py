@@ -1,8 +1,8 @@
-"""The command line. Every command is a thin face on a Python call.
+"""The command line. Each command calls the Python API and does little else.
 
-Results go to standard output, progress and complaints to standard error. Exit status: 0; 1 for an
-error, explained in words; 2 for a command line that cannot be understood; 130 when interrupted;
-``record`` and ``run`` have some of their own.
+Results go to standard output; progress, warnings and errors to standard error. Exit status: 0 for
+success, 1 for an error (with a message), 2 for a wrong command line, 130 when interrupted;
+``record`` and ``run`` have further ones.
 """
 
 from __future__ import annotations

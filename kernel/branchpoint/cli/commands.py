@@ -1,4 +1,4 @@
-"""The commands themselves."""
+"""The commands: their options, help texts and actions."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ from branchpoint.timeline.failures import Failure
 from branchpoint.timeline.replaying.history import MOST_RAW
 
 _NOTHING_MATCHED = 3  # exit status of `record --until` when its time ran out first
-_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+_INTERRUPTED = 130  # 128 + SIGINT, as in shells
 
 
 class _Failure(click.ClickException):
-    """An error for the user's eyes: what happened, and the next step."""
+    """An error of ours, shown to the user: what happened, and what to do next."""
 
     def __init__(self, error: BranchpointError) -> None:
         super().__init__(show.safe(str(error)))
 
 
 class _Commands(click.Group):
-    """Commands in the order in which one meets them; errors in words."""
+    """Lists commands in the order in which they are defined; shows our errors as messages."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)
@@ -63,11 +63,11 @@ def _stop(message: str) -> NoReturn:
 @click.group(
     cls=_Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Every command explains itself: branchpoint COMMAND --help. Completion in bash: "
-    'eval "$(_BRANCHPOINT_COMPLETE=bash_source branchpoint)" (zsh_source, fish_source likewise).',
+    epilog="Help for a command: branchpoint COMMAND --help. Completion in bash: "
+    'eval "$(_BRANCHPOINT_COMPLETE=bash_source branchpoint)" (or zsh_source, fish_source).',
 )
 def main() -> None:
-    """Record a whole distributed system, then visit any instant of it.
+    """Record a whole distributed system, then go to any instant of it.
 
     \b
     branchpoint record compose.yaml --seed 7 --until 'exit:*'
@@ -84,14 +84,14 @@ _RECORDING = click.argument("recording", type=click.Path(path_type=Path), metava
 @click.option("-o", "--output", type=click.Path(path_type=Path), metavar="DIRECTORY",
               help="The recording to make.  [default: NAME.branchpoint]")  # fmt: skip
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0,
-              help="Equal seeds give equal runs.")  # fmt: skip
+              help="The same seed gives the same run.")  # fmt: skip
 @click.option("--for", "duration", type=DURATION, default="60s",
               help="Virtual time to record, after everything is up.")  # fmt: skip
 @click.option("--until", type=FAILURE,
-              help="End early, when this happens: exit:CONTAINER, log:CONTAINER:TEXT or "
-              "event:TYPE, with * for any.")  # fmt: skip
+              help="End early when this happens: exit:CONTAINER, log:CONTAINER:TEXT or "
+              "event:TYPE; * stands for any.")  # fmt: skip
 @click.option("--after", type=DURATION, default="2s",
-              help="How much more to record then.")  # fmt: skip
+              help="Virtual time to record after --until has happened.")  # fmt: skip
 def record(
     compose: Path,
     output: Path | None,
@@ -102,11 +102,11 @@ def record(
 ) -> None:
     """Run the system of a compose file and record it.
 
-    Times are virtual: 90, 90s, 250ms, 1m30s. Exits that the recorder itself causes (the faults that
-    the compose file declares) do not count for --until. Ctrl-C ends it; what was recorded so far
-    is good.
+    Times are virtual: 90, 90s, 250ms, 1m30s. --until ignores exits that the recorder itself causes
+    (faults that the compose file declares). Ctrl-C stops; what was recorded until then can be
+    used.
 
-    Exit status: 3 when --until was given and nothing matched, 130 after Ctrl-C.
+    Exit status: 3 when --until was given and did not happen, 130 after Ctrl-C.
 
     \b
     Examples:
@@ -119,7 +119,9 @@ def record(
         click.echo(f"note: {system.file}:{note.line}: {note.text}", err=True)
     path = output or Path(f"{system.name}.branchpoint")
     if path.exists():
-        raise RecordingError(f"{path} exists already", "name another with -o, or remove it first")
+        raise RecordingError(
+            f"{path} exists already", "choose another name with -o, or remove it first"
+        )
     try:
         run = bp.record(compose, path, seed=seed, duration=duration, until=until, after=after)
     except KeyboardInterrupt:
@@ -130,7 +132,7 @@ def record(
         click.echo(show.summary(run))
         failed, ended = show.failure(run) is not None, run.manifest.ended
     if until is not None and not failed:
-        words = f"what --until asks for did not happen after set-up: it {ended}"
+        words = f"what --until asks for did not happen after set-up: the recording {ended}"
         click.echo(words, err=True)
         sys.exit(_NOTHING_MATCHED)
 
@@ -138,16 +140,16 @@ def record(
 @main.command("open")
 @_RECORDING
 @click.option("-o", "--output", type=click.Path(path_type=Path), metavar="DIRECTORY",
-              help="The recording that a bundle becomes.  [default: NAME.branchpoint, next to "
-              "it]")  # fmt: skip
+              help="Where to unpack a bundle.  [default: NAME.branchpoint, next to "
+              "the bundle]")  # fmt: skip
 @click.option("--trust", is_flag=True,
-              help="Use the boot snapshot of a whole bundle and do not boot here. The emulator "
-              "loads it as it is: only from people whom you trust.")  # fmt: skip
+              help="Use the boot snapshot of a whole bundle instead of booting here. The emulator "
+              "loads it unchecked: use this only for bundles from people you trust.")  # fmt: skip
 def open_(recording: Path, output: Path | None, trust: bool) -> None:
-    """Say what a recording is, how it ended, and how to go on.
+    """Show what a recording is, how it ended, and what to do next.
 
-    A bundle (see branchpoint share) is checked and unpacked before, and its notebook with it;
-    files that exist are not changed.
+    A bundle (see branchpoint share) is first checked and unpacked, together with its notebook.
+    Existing files are not changed.
 
     \b
     Examples:
@@ -169,13 +171,14 @@ def open_(recording: Path, output: Path | None, trust: bool) -> None:
               help="Where: a container, or a service with one container.  [default: the guest, "
               "outside of all containers]")  # fmt: skip
 @click.option("--timeout", type=DURATION, default="60s",
-              help="Virtual time after which it is given up.")  # fmt: skip
+              help="Longest virtual time to wait for the command.")  # fmt: skip
 @click.option("--background-for", type=DURATION,
-              help="Let it run beside the system for this long, then show what it wrote, ended "
-              "or not.")  # fmt: skip
+              help="Let the command run for this virtual time, then show what it wrote, even if it "
+              "still runs.")  # fmt: skip
 @click.option("--check", is_flag=True,
               help="Run it twice, the second time in a fresh emulator and from an earlier "
-              "checkpoint: output, events and the whole machine must be the same.")  # fmt: skip
+              "checkpoint, and check that output, events and the state of the machine are the "
+              "same.")  # fmt: skip
 @click.argument("command", nargs=-1, required=True, metavar="-- COMMAND...")
 def run(
     recording: Path, at: Instant, container: str, timeout: Time, background_for: Time | None,
@@ -183,13 +186,13 @@ def run(
 ) -> None:  # fmt: skip
     """Run a shell command at an instant of a recording.
 
-    It runs in a branch of its own: the recording does not change, and the same command at the
-    same instant says the same again. Tools that the container's image lacks (tcpdump, strace,
+    It runs in a new branch: the recording does not change, and the same command at the same
+    instant has the same output again. Tools that the container's image lacks (tcpdump, strace,
     gdb, ip, ss, ...) come from the guest's toolbox. One argument is a line for the shell, several
     are a program and its arguments.
 
-    The output is that of the command, and so is the exit status (128 + n when signal n ended it);
-    1 can also be an error of ours. With --background-for, 0 when it was still running.
+    Output and exit status are those of the command (128 + n when signal n ended it). Status 1 can
+    also be an error of branchpoint itself. With --background-for, 0 when it was still running.
 
     \b
     Examples:
@@ -199,7 +202,7 @@ def run(
       branchpoint run aria.branchpoint --at end -- 'dmesg | tail'
     """
     script = command[0] if len(command) == 1 else shlex.join(command)
-    if not sys.stderr.isatty():  # then it belongs to the command
+    if not sys.stderr.isatty():  # a file or pipe gets the command's own errors only
         progress.use(lambda task, *, final: None)
     with bp.open(recording) as opened:
         moment = at.moment(opened)
@@ -213,7 +216,7 @@ def run(
         except ProcessTimeout:
             raise ProcessTimeout(
                 f"{script!r} was still running after {timeout} of virtual time",
-                "give it more with --timeout, or take what it wrote until then with "
+                "give it more time with --timeout, or show what it has written with "
                 "--background-for",
             ) from None
         finally:
@@ -222,13 +225,14 @@ def run(
                 file.flush()
                 if len(process.raw(stream)) >= MOST_RAW:
                     click.echo(
-                        f"branchpoint: {script!r} wrote more; {MOST_RAW >> 20} MiB are kept",
+                        f"branchpoint: {script!r} wrote more; only the first {MOST_RAW >> 20} MiB "
+                        "are kept",
                         err=True,
                     )
             if process.dead_container:
                 click.echo(
-                    f"branchpoint: {process.container} was dead at {moment}; this ran in its "
-                    "files and network",
+                    f"branchpoint: {process.container} was dead at {moment}; the command ran with "
+                    "its files and network",
                     err=True,
                 )
             if process.remark:
@@ -242,22 +246,22 @@ def run(
 @main.command()
 @_RECORDING
 @click.option("-c", "--container", multiple=True, metavar="PATTERN",
-              help="Of these containers or services.")  # fmt: skip
+              help="Only events of these containers or services.")  # fmt: skip
 @click.option("--type", "types", multiple=True, metavar="PATTERN",
-              help="Of these types: log, exit, start, restart, health, error, ...")  # fmt: skip
-@click.option("--text", help="With this in the text.")
-@click.option("--start", type=INSTANT, help=f"From here on: {INSTANT_HELP}.")
-@click.option("--end", type=INSTANT, help="Up to here.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+              help="Only these types: log, exit, start, restart, health, error, ...")  # fmt: skip
+@click.option("--text", help="Only events whose text contains this.")
+@click.option("--start", type=INSTANT, help=f"Only events from here on: {INSTANT_HELP}.")
+@click.option("--end", type=INSTANT, help="Only events up to here.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
 def events(
     recording: Path, container: tuple[str, ...], types: tuple[str, ...], text: str | None,
     start: Instant | None, end: Instant | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Show what happened, and when.
 
-    Output lines, the life cycle of containers, the kernel's log. Columns: virtual time in seconds
-    (good for --at), who, what, text. Options narrow it down; one given several times means any of
-    these. The container "kernel" is the guest's kernel.
+    Lists output lines, starts and exits of containers, and the kernel's log. Columns: virtual time
+    in seconds (for --at), container, type, text. An event must match all options; of an option
+    that is given several times, one value is enough. The container "kernel" is the guest's kernel.
 
     \b
     Examples:
@@ -271,7 +275,7 @@ def events(
             end=end and end.bound(opened),
         )  # fmt: skip
         if not found:
-            click.echo("no events: nothing happened that fits all of these options", err=True)
+            click.echo("no events match all of these options", err=True)
         if as_json:
             lines = (json.dumps(show.record(event)) for event in found)
         else:
@@ -301,9 +305,9 @@ def containers(recording: Path, at: Instant) -> None:
 @click.argument("compose", type=click.Path(path_type=Path), nargs=-1, required=True,
                 metavar="COMPOSE...")  # fmt: skip
 def image(compose: tuple[Path, ...]) -> None:
-    """Build what a recording of these systems needs, ahead of time.
+    """Build the images for a recording of these systems, ahead of time.
 
-    That is the guest image (kernel, toolbox, agent), the image of each system and the boot
+    These are the guest image (kernel, toolbox, agent), the image of each system and its boot
     snapshot. What is in the cache already is not built again. Prints their digests.
 
     \b
@@ -324,19 +328,19 @@ def image(compose: tuple[Path, ...]) -> None:
 @main.command()
 @_RECORDING
 @click.option("--notebook", type=click.Path(path_type=Path), metavar="NOTEBOOK",
-              help="To go with it.")  # fmt: skip
+              help="A notebook to put into the bundle.")  # fmt: skip
 @click.option("-o", "--output", type=click.Path(path_type=Path), metavar="BUNDLE",
               help="The file to make.  [default: the recording's name with .bpz]")  # fmt: skip
 @click.option(
     "--whole",
     is_flag=True,
-    help="With the images of its machine and its boot snapshot: some 100 MB.",
+    help="Include the images of its machine and its boot snapshot: about 100 MB.",
 )
 def share(recording: Path, notebook: Path | None, output: Path | None, whole: bool) -> None:
-    """Put a recording and its notebook into one file, for others to open.
+    """Put a recording and its notebook into one file (a bundle) that others can open.
 
     It has the inputs, events, curves and digests, but no checkpoints: a replay makes them again.
-    To replay, others need the same images, or a --whole bundle, and the same QEMU.
+    To replay it, others need the same QEMU and the same images; a --whole bundle has the images.
 
     \b
     Examples:
@@ -354,16 +358,16 @@ def share(recording: Path, notebook: Path | None, output: Path | None, whole: bo
 @main.command()
 @_RECORDING
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, metavar="FILE",
-              help="Its ending says the form: .html, .json, .csv or .parquet.")  # fmt: skip
+              help="The extension sets the format: .html, .json, .csv or .parquet.")  # fmt: skip
 @click.option("--packets", multiple=True, metavar="CONTAINER",
-              help="In a report: what went over this container's network in the second before "
-              "the failure (or the end) and the one after; runs the machine.")  # fmt: skip
+              help="Add to a report the packets of this container from one second before the "
+              "failure (or the end) to one second after it. This runs the machine.")  # fmt: skip
 def export(recording: Path, output: Path, packets: tuple[str, ...]) -> None:
-    """Write a recording in a form that other programs read.
+    """Write a recording in a format for other programs.
 
-    .html is a report to read and to pass on: one page without script, with the time line, stored
+    .html is a report to read and to pass on: one page without scripts, with the timeline, stored
     curves, and the log around the failure, faults and exits. .json is a trace for Perfetto or
-    chrome://tracing. .csv and .parquet are the table of events. A file that exists is replaced.
+    chrome://tracing. .csv and .parquet are the table of events. An existing file is replaced.
 
     \b
     Examples:
@@ -385,13 +389,13 @@ def export(recording: Path, output: Path, packets: tuple[str, ...]) -> None:
 @click.option("--notebook", type=click.Path(path_type=Path), metavar="NOTEBOOK",
               help="Run this again and compare its outputs.")  # fmt: skip
 def verify(recording: Path | None, notebook: Path | None) -> None:
-    """Prove that a recording replays, and that a notebook says the same again.
+    """Verify that a recording replays exactly, and that a notebook gives the same outputs again.
 
-    A recording, or the one in a bundle, is replayed from its beginning to its end. Every known
-    state of the machine (memory, registers, devices) is compared, and every event. Then every
-    checkpoint is restored, in shuffled order, and run on to the next known state: all in one
-    emulator, and each in a fresh one.
-    A notebook is run again in a copy; each output must come out byte for byte as it was saved.
+    The recording (a bundle is unpacked for this) is replayed from beginning to end, and all known
+    states of the machine (memory, registers, devices) and all events are compared. Then each
+    checkpoint is restored, in shuffled order, and run to the next known state: first all in one
+    emulator, then each in a fresh one.
+    A copy of the notebook is run again; each output must be equal to the saved one, byte for byte.
     With both, the notebook runs on that recording.
 
     Exit status: 1 when anything differs.
@@ -423,22 +427,22 @@ def verify(recording: Path | None, notebook: Path | None) -> None:
     type=click.FloatRange(0, min_open=True),
     default=2.0,
     show_default=True,
-    help="Wall time for the soaks; some two minutes more go into what is done once.",
+    help="Wall time for the long tests; the other tests take about two minutes more.",
 )
 @click.option("--foreign", is_flag=True,
-              help="Also programs that others wrote: stress-ng, LuaJIT, numpy, LAPACK and Python "
-              "with their own tests. As long again, and the time to record them; 40 MB of "
-              "packages are fetched once.")  # fmt: skip
+              help="Also test with programs of others: stress-ng, LuaJIT, numpy, LAPACK and Python "
+              "with their own tests. Takes as long again, plus the time to record them; fetches "
+              "40 MB of packages once.")  # fmt: skip
 @click.option("--all", "all_", is_flag=True,
-              help="These and a JVM and Node: 90 MB more.")  # fmt: skip
+              help="The same as --foreign, and a JVM and Node: 90 MB more.")  # fmt: skip
 def doctor(minutes: float, foreign: bool, all_: bool) -> None:
-    """Find out whether replays are exact on this computer.
+    """Test whether replays are exact on this computer.
 
-    Runs a guest made to expose every source of chance many times over, from different
-    checkpoints and with looks in between, and compares all memory and registers; does the same
-    with each of our cures off, which must be noticed. Last it records a little system, branches
-    off it with commands, runs each branch again, and verifies the recording. Exit status: 1 when
-    a replay diverged.
+    Runs a guest that is made to expose every source of nondeterminism many times, from different
+    checkpoints and with stops in between, and compares all memory and registers. Then does the
+    same with each of our cures (protections against nondeterminism) switched off, which must be
+    detected. Last, it records a small system, makes branches with commands, runs each branch again,
+    and verifies the recording. Exit status: 1 when a replay diverged.
 
     \b
     Examples:
@@ -457,11 +461,11 @@ def doctor(minutes: float, foreign: bool, all_: bool) -> None:
 
 @main.command()
 def version() -> None:
-    """Say the versions of Branchpoint and of what it runs on."""
+    """Show the versions of Branchpoint and of the programs it uses."""
     try:
         own = version_of("branchpoint")
     except PackageNotFoundError:
-        own = "run from its source"
+        own = "run from source"
     rows = [("branchpoint", own), ("python", sys.version.split()[0])]
     try:
         found = engine.find()

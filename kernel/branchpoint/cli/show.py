@@ -1,4 +1,4 @@
-"""What the commands print: plain, aligned text that is safe for a terminal."""
+"""The output of the commands: plain, aligned text that is safe for a terminal."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LINE = 1 << 17  # characters of an event's text: more than the 64 KiB that the 
 
 
 def safe(text: str) -> str:
-    """Text in which strangers may have had a word, without what a terminal would obey."""
+    """Untrusted text without control sequences that a terminal would execute."""
     return "\n".join(listing.inert(line, _LINE) for line in text.split("\n"))
 
 
@@ -51,7 +51,7 @@ def _state(container: Container) -> str:
 
 
 def _vtime(event: Event) -> str:
-    """Seconds to the nanosecond, so that columns align and nothing is lost."""
+    """Virtual seconds with 9 decimals (to the ns), so that columns align and nothing is lost."""
     ns = event.at - event.origin
     whole, rest = divmod(abs(ns), SECOND)
     return f"{'-' if ns < 0 else ''}{whole}.{rest:09d}"
@@ -77,14 +77,14 @@ def record(event: Event) -> dict[str, Any]:
 
 
 def failure(run: Recording) -> Moment | None:
-    """The moment that the recording was made for, if it came."""
+    """The failure of the recording; None when nothing failed."""
     with contextlib.suppress(BranchpointError):
         return run.failure
     return None
 
 
 def summary(run: Recording) -> str:
-    """What a recording is, how it ended, and how to go on."""
+    """What a recording is, how it ended, and what to do next."""
     head, files = run.manifest, run.files
     failed = failure(run)
     suspect = head.containers[0].name if head.containers else ""

@@ -1,4 +1,4 @@
-"""What users type on the command line: lengths of time, instants, queries."""
+"""The values that users type on the command line: durations, instants, queries."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from branchpoint.timeline.moment import Moment
 from branchpoint.timeline.recording import Recording
 
 INSTANT_HELP = "12.5 (virtual seconds), failure, failure-1s, start+250ms, end, or a moment's id"
-_KERNEL = "kernel"  # what the kernel's log lines have for a container, where events are listed
+_KERNEL = "kernel"  # stands for the container of the kernel's log lines in lists of events
 _ANCHORED = re.compile(r"(start|failure|end)\s*([+-].*)?")
 
 
@@ -28,9 +28,9 @@ class Instant:
     """An instant as typed; what it means depends on the recording."""
 
     id: str = ""
-    """A moment's, if that was typed."""
+    """The id of a moment, if one was typed."""
     anchor: str = ""
-    """A moment of the recording by its name: start, failure, end."""
+    """A named moment of the recording: start, failure or end."""
     time: Time = Time()  # noqa: RUF009 - it cannot be changed
     """Since vtime 0, or since the anchor."""
 
@@ -48,11 +48,15 @@ class Instant:
             raise TimeError(f"{text!r} is not an instant", f"write {INSTANT_HELP}") from None
 
     def moment(self, run: Recording) -> Moment:
-        """The moment of a recording that is meant; TimeError when there is none."""
+        """The moment of a recording that is meant.
+
+        :raises BranchpointError: when the instant is outside of the recording, when nothing failed
+            in it and a failure is meant, or when the id is unknown.
+        """
         return run.at(self.id or self._vtime(run))
 
     def bound(self, run: Recording) -> Moment | Time:
-        """The same as a bound of a search, which may lie outside the recording."""
+        """The same as the bound of a search; it may be outside of the recording."""
         return run.at(self.id) if self.id else self._vtime(run)
 
     def _vtime(self, run: Recording) -> Time:
@@ -88,7 +92,7 @@ def _duration(text: str) -> Time:
 
 
 class _Parsed(click.ParamType[Any]):
-    """A value that ``parse`` makes from a word; its complaint is a usage error."""
+    """A value that ``parse`` makes from a word; an error of ``parse`` becomes a usage error."""
 
     def __init__(self, name: str, parse: Callable[[str], Any]) -> None:
         self.name = name

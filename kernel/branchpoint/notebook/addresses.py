@@ -1,7 +1,7 @@
-"""What a cell shows must be the same in the next run, so it shows no addresses of this process.
+"""Removes addresses of this process from results, so that a cell shows the same in every run.
 
-``<object object at 0x7f2a4c1b80d0>`` becomes ``<object object>``. What is printed stays as it is,
-and so do addresses inside the guest, which are the same in every run.
+``<object object at 0x7f2a4c1b80d0>`` becomes ``<object object>``. Printed text is not changed, and
+neither are addresses inside the guest, which are the same in every run.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ def strip(text: str) -> str:
 
 
 def install(shell: Any) -> None:
-    """Show results in this shell without addresses."""
+    """Show the results of cells in this shell without addresses."""
     formatter = shell.display_formatter
     whole = formatter.format
 

@@ -1,9 +1,9 @@
-"""What must not wait for the cell that runs: ``jobs.attach(1)`` answers at once, and so on.
+"""Messages that must not wait for the running cell, such as ``jobs.attach(1)``.
 
-A kernel handles the messages of a front end one after the other, so a cell that attaches to the
-job of another cell would wait for that cell's end, and a page that is loaded again would not even
-learn what kernel it talks to. Such messages are handed to a thread beside (a subshell, as Jupyter
-calls it) while a cell blocks the main one. Assignments are not: later cells may rely on them.
+A kernel handles the messages of a front end one after the other. So a cell that attaches to the
+job of another cell would wait until that cell ends, and a page that is loaded again would not even
+learn which kernel it talks to. While a cell blocks the main thread, such messages go to another
+thread (Jupyter calls it a subshell). Assignments do not: later cells may rely on them.
 """
 
 from __future__ import annotations
@@ -20,16 +20,18 @@ from branchpoint.background import jobs
 
 _ABOUT_JOBS = re.compile(r"\s*jobs(?:\.(?:attach|cancel)\(\s*(\d*)\s*\)|\[\s*(\d+)\s*\])?\s*;?\s*")
 
-_TAKES_UP = 2.0  # wall seconds within which a subshell has surely taken up the cell it was given
+_TAKES_UP = 2.0  # wall seconds after which a subshell has surely started the cell it was given
 
 
 def on_main() -> bool:
-    """Whether this is the thread in which cells run that are not handled beside another."""
+    """Whether this is the main thread, in which all cells run except those sent to a subshell."""
     return threading.current_thread() is threading.main_thread()
 
 
 class DisplayHook(ZMQShellDisplayHook):
-    """IPython's, which would take the value of one thread's cell for that of another's."""
+    """IPython's display hook, with separate values for each thread, so that cells that run at the
+    same time do not mix up their results.
+    """
 
     def __init__(self, *args: Any, **options: Any) -> None:
         self._mine = threading.local()
@@ -37,7 +39,7 @@ class DisplayHook(ZMQShellDisplayHook):
 
     @property
     def exec_result(self) -> Any:
-        """What the cell of this thread comes to."""
+        """The result of the cell that runs in this thread."""
         return getattr(self._mine, "result", None)
 
     @exec_result.setter
@@ -46,7 +48,7 @@ class DisplayHook(ZMQShellDisplayHook):
 
     @property
     def msg(self) -> Any:
-        """The message about it that is being made."""
+        """The message about this result, while it is made."""
         return getattr(self._mine, "message", None)
 
     @msg.setter
@@ -55,17 +57,18 @@ class DisplayHook(ZMQShellDisplayHook):
 
 
 class Aside:
-    """Sends messages of one kernel to the thread beside."""
+    """Sends urgent messages of one kernel to subshells."""
 
     def __init__(self, kernel: Any) -> None:
         self._kernel = kernel
-        self._quick = ""  # the subshell for what is answered in no time
-        self._following: dict[str, float] = {}  # the others, and when they were last given a cell
-        self._main: Any = None  # the message with which the main thread is busy
+        self._quick = ""  # the subshell for messages that are answered at once
+        self._following: dict[str, float] = {}  # the other subshells: when each last got a cell
+        self._main: Any = None  # the message that the main thread works on
 
     def route(self, message: list[Any]) -> list[Any]:
-        """The message, addressed to the thread beside if it must not wait. Called in the thread
-        that receives messages."""
+        """The message, addressed to a subshell if it must not wait. Called in the thread that
+        receives messages.
+        """
         if not self._kernel._supports_kernel_subshells or self._main is None:
             return message
         session = self._kernel.session
@@ -89,7 +92,7 @@ class Aside:
         return self._quick
 
     def _free(self) -> str:
-        """A subshell that no cell occupies, which follows a job for as long as that takes."""
+        """A free subshell, for a cell that follows a job until it ends."""
         now = time.monotonic()
         for name, since in self._following.items():
             taken = self._manager.get_subshell_asyncio_lock(name).locked()
@@ -105,8 +108,9 @@ class Aside:
         return self._kernel.shell_channel_thread.manager
 
     def published(self, status: str, message: Any) -> Any:
-        """A status was told for that message. The message of which "busy" is to be told next, so
-        that the kernel does not look idle while the main thread works; or None.
+        """Call this after a status was published for ``message``. Returns the message for which
+        "busy" must be published next, so that the kernel does not look idle while the main thread
+        works; or None.
         """
         if on_main():
             self._main = message if status == "busy" else None

@@ -1,4 +1,4 @@
-"""Which cell runs, for what is named after it."""
+"""Tells which cell runs, for widgets that are named after their cell."""
 
 from __future__ import annotations
 

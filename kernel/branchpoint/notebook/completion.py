@@ -1,4 +1,4 @@
-"""Completion of what only the open recordings know: names of containers and types of events."""
+"""Completion of names that come from the open recordings: containers and types of events."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def install(shell: Any) -> None:
 
 
 def _complete(line: str, namespace: dict[str, Any]) -> SimpleMatcherResult:
-    """Names that fit where ``line`` ends; inside such a string nothing else is offered."""
+    """Names that fit at the end of ``line``. When there are any, nothing else is offered."""
     for pattern, source in _SOURCES:
         match = pattern.search(line)
         if match:
@@ -58,7 +58,7 @@ def _complete(line: str, namespace: dict[str, Any]) -> SimpleMatcherResult:
 
 
 def _recordings(namespace: dict[str, Any]) -> list[Any]:
-    """The recordings that the notebook's variables hold or belong to."""
+    """The recordings in the notebook's variables, and those of its moments and branches."""
     found = {}
     for value in list(namespace.values()):
         if isinstance(value, bp.Moment | bp.Branch | Environment):

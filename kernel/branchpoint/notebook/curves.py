@@ -1,4 +1,4 @@
-"""Curves in a notebook: one picture, redrawn in its place while futures come in."""
+"""Curves in a notebook: one picture, which is redrawn in place as more futures are run."""
 
 from __future__ import annotations
 
@@ -14,20 +14,22 @@ from branchpoint.notebook.aside import on_main
 class CurveDisplay:
     """Shows the curves that cells draw.
 
-    A cell whose last line is a curve that it has drawn shows it once, not twice; so does one that
-    attaches to a job which has drawn it.
+    A cell that draws a curve and ends with it shows it once, not twice. The same holds for a cell
+    that attaches to a job which has drawn the curve.
     """
 
     def __init__(self, shell: Any, mirrored: Callable[[dict[str, Any]], bool]) -> None:
-        """``mirrored(data)`` says whether the cell that runs shows that of a job's output."""
+        """``mirrored(data)`` tells whether the running cell already shows ``data`` as a part of a
+        job's output.
+        """
         self._shell = shell
         self._mirrored = mirrored
         self._numbers = itertools.count(1)
-        self._shown: dict[int, Any] = {}  # curves of the cell that runs: which, and the object
+        self._shown: dict[int, Any] = {}  # curves that the running cell shows, by id()
 
     def begin(self) -> live.Screen:
-        """A new picture below what the cell has put out so far; see :func:`live.use`."""
-        name = f"curve-{id(self)}-{next(self._numbers)}"  # of this kernel; not stored in notebooks
+        """A new picture below the cell's output so far; see :func:`live.use`."""
+        name = f"curve-{id(self)}-{next(self._numbers)}"  # is not stored in notebooks
         first = True
 
         def show(curve: Curve) -> None:
@@ -39,13 +41,13 @@ class CurveDisplay:
         return show
 
     def show(self, curve: Curve) -> None:
-        """Show a curve that a cell ends with, or displays, unless it is on the screen already."""
+        """Show a curve that a cell ends with or displays, unless the cell shows it already."""
         if self._shown.get(id(curve)) is curve or self._mirrored(curve._repr_mimebundle_()[0]):
             return
         self._publish(curve, {}, update=False)
 
     def forget(self, *_: Any) -> None:
-        """A cell begins: nothing is on its screen."""
+        """Forget what was shown: a new cell begins."""
         if on_main():
             self._shown.clear()
 

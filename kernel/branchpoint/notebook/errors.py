@@ -1,4 +1,4 @@
-"""How our errors and the user's own Stop look in a notebook: short, and without our insides."""
+"""How our errors and an interrupt by the user look in a notebook: short, without our own code."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ def _show(shell: Any, kind: type, error: BaseException, trace: Any, tb_offset: A
     if ours:
         shell._showtraceback(kind, error, describe(shell, error, trace))
     else:
-        # A fault of the user's own code, or he stopped it: where it was is what he wants to know.
+        # An error in the user's own code, or the user stopped it: a traceback shows where it was.
         shell.showtraceback((kind, error, trace))
 
 
 def hint(error: BaseException, trace: TracebackType | None) -> str:
-    """What was probably meant by a name that is not known, where we know better than Python."""
+    """What an unknown name probably means, when we know more than Python does; otherwise ""."""
     if isinstance(error, NameError):
         return typed.advice(error, trace)
     if not isinstance(error, AttributeError) or not error.name:
@@ -59,12 +59,12 @@ def hint(error: BaseException, trace: TracebackType | None) -> str:
 
 
 def notes(error: BaseException) -> list[str]:
-    """What the timeline added to an exception that passed through it (PEP 678)."""
+    """The notes that our code added to an exception that passed through it (PEP 678)."""
     return list(getattr(error, "__notes__", ()))
 
 
 def describe(shell: Any, error: BaseException, trace: TracebackType | None) -> list[str]:
-    """The lines to show: what happened, what to do about it, and the lines of cells it was in."""
+    """The lines to show: what happened, what to do about it, and in which lines of cells."""
     if isinstance(error, BranchpointError):
         head = f"{_RED}{type(error).__name__}{_PLAIN}: {error}"
     elif better := hint(error, trace):
@@ -72,7 +72,7 @@ def describe(shell: Any, error: BaseException, trace: TracebackType | None) -> l
     else:
         head = f"{_BOLD}Stopped{_PLAIN}"
         if not notes(error):
-            head += ": everything can be used, as far as it had come"
+            head += ": everything can be used as it is now"
     return [head, *notes(error), *_cell_lines(shell, trace)]
 
 
@@ -86,7 +86,7 @@ def _in_our_code(trace: TracebackType | None) -> bool:
 
 
 def _cell_lines(shell: Any, trace: TracebackType | None) -> list[str]:
-    """``In[3], line 2: branch.wait(5)`` for every frame that is a cell's, outermost first."""
+    """``In[3], line 2: branch.wait(5)`` for each frame in a cell, outermost first."""
     found: list[str] = []
     while trace is not None:
         file = trace.tb_frame.f_code.co_filename

@@ -1,4 +1,4 @@
-"""Shell escapes say where they ran: ``!command`` is run by this computer, not in a branch."""
+"""Shell escapes tell where they ran: ``!command`` runs on this computer, not in a branch."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from ipykernel.zmqshell import ZMQInteractiveShell
 from IPython.utils.text import DollarFormatter
 
 NOTICE = "(this ran on your computer, not in a branch; in a branch: bash`…`.run(branch, container))"
-_PACKAGES = "IPython.core.magics.packaging"  # %pip and the like, which are about this computer
+_PACKAGES = "IPython.core.magics.packaging"  # %pip etc., which are meant for this computer
 _VARIABLES = DollarFormatter()
 
 
 class Shell(ZMQInteractiveShell):
-    """IPython's shell whose ``!command``, ``x = !command``, ``%sx`` and ``%ls`` tell."""
+    """IPython's shell, which prints a notice after ``!command``, ``x = !command``, ``%sx`` and
+    ``%ls``.
+    """
 
     def __init__(self, *args: Any, **options: Any) -> None:
         self._between = threading.local()
@@ -31,7 +33,7 @@ class Shell(ZMQInteractiveShell):
         return self._telling(super().getoutput, cmd, split, depth)
 
     def _telling(self, run: Callable[..., Any], *args: Any) -> Any:
-        self._between.frames = 2  # this one and that of its caller
+        self._between.frames = 2  # this frame and its caller's
         try:
             return run(*args)
         finally:
@@ -40,7 +42,7 @@ class Shell(ZMQInteractiveShell):
                 print(NOTICE, file=sys.stderr)
 
     def var_expand(self, cmd: str, depth: int = 0, formatter: DollarFormatter = _VARIABLES) -> str:
-        """IPython's; it looks for variables so many frames up, and ours come between."""
+        """As in IPython, which looks for variables ``depth`` frames up; ours are added to it."""
         ours = 1 + getattr(self._between, "frames", 0)
         expanded: str = super().var_expand(cmd, depth + ours, formatter)
         return expanded

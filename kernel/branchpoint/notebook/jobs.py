@@ -1,5 +1,5 @@
-"""Jobs in a notebook: cells that take long are jobs, and what a job put out is shown to whoever
-attaches to it.
+"""Jobs in a notebook: a cell that runs for long is a job, and a cell that attaches to a job shows
+the job's output.
 """
 
 from __future__ import annotations
@@ -13,27 +13,27 @@ from branchpoint.background import Job, Screen, jobs
 from branchpoint.notebook.aside import on_main
 from branchpoint.notebook.reporter import Output
 
-_NAME = 80  # characters of a cell that name it
-_UNNAMED = ("#", "import ", "from ", "%")  # lines that say little about a cell
+_NAME = 80  # characters of a cell's name
+_UNNAMED = ("#", "import ", "from ", "%")  # lines that would be poor names
 _OUTPUTS = 40  # jobs whose output is kept
 
 
 class CellJobs:
-    """Makes jobs of the cells of one kernel, and keeps what jobs put out."""
+    """Makes jobs of the cells of one kernel, and keeps the output of jobs."""
 
     def __init__(self, shell: Any) -> None:
         self._shell = shell
         self._outputs: dict[int, Output] = {}  # by number of the job
-        self._code: str | None = None  # of the cell that runs
-        self._began = 0.0  # when it began to run
-        self._cell: Job | None = None  # the job that it is
-        self._shown = threading.local()  # .mirror: what the cell of a thread shows of another job
+        self._code: str | None = None  # the text of the running cell
+        self._began = 0.0  # when that cell began
+        self._cell: Job | None = None  # the job that this cell has become
+        self._shown = threading.local()  # .mirror: shows another job in the cell of this thread
         shell.events.register("pre_run_cell", self._begin)
         shell.events.register("post_run_cell", self._end)
         jobs.use(self._screen)
 
     def drawn(self) -> None:
-        """There is progress in this thread: a cell that it comes from is a job now."""
+        """Call this when progress is shown in this thread: the running cell becomes a job."""
         if on_main() and self._code is not None and self._cell is None:
             job = self._cell = jobs.add(name_of(self._code), background=False, began=self._began)
             asked = self._shell.kernel.get_parent("shell") or {}
@@ -41,18 +41,18 @@ class CellJobs:
             job.request = str((asked.get("header") or {}).get("msg_id") or "")
 
     def keep(self, job: Job, output: Output) -> None:
-        """Remember where the output of a job goes."""
+        """Keep the output of a job."""
         output.jobs.append(job)
         self._outputs[job.number] = output
         while len(self._outputs) > _OUTPUTS:
             del self._outputs[next(iter(self._outputs))]
 
     def output(self, job: Job) -> Output | None:
-        """What a job has put out, if that is kept."""
+        """The output of a job; None when it is not kept."""
         return self._outputs.get(job.number)
 
     def shows(self, data: dict[str, Any]) -> bool:
-        """Whether the cell that runs has attached to a job that has put this out."""
+        """Whether the running cell is attached to a job and shows ``data`` as its output."""
         mirror: Mirror | None = getattr(self._shown, "mirror", None)
         return mirror is not None and mirror.shows(data)
 
@@ -72,9 +72,9 @@ class CellJobs:
             jobs.end(job, result.result, result.error_before_exec or result.error_in_exec)
 
     def _screen(self, job: Job) -> Screen:
-        """Shows, in the cell that runs, what a job has put out; again and again as it grows."""
+        """A function that shows the new output of a job in the running cell, at each call."""
         if on_main():
-            self._code = None  # a cell that follows a job is none itself
+            self._code = None  # a cell that follows a job is not a job itself
         output = self._outputs.get(job.number)
         if output is None:
             return lambda: None
@@ -83,7 +83,7 @@ class CellJobs:
 
 
 class Mirror:
-    """Shows in one cell what another has put out. Its value is not: whoever attaches gets that."""
+    """Shows the output of one cell in another, except its value, which ``attach`` returns."""
 
     def __init__(self, publisher: Any, output: Output) -> None:
         self._publisher = publisher
@@ -109,12 +109,12 @@ class Mirror:
                 self._displays[position] = content["data"]
 
     def shows(self, data: dict[str, Any]) -> bool:
-        """Whether that is on the screen."""
+        """Whether ``data`` is shown now."""
         return data in self._displays.values()
 
 
 def name_of(code: str) -> str:
-    """What a cell is called in lists: its first line that does something."""
+    """The name of a cell in lists: its first line that is no comment, import or magic."""
     lines = [line.strip() for line in code.splitlines() if line.strip()]
     telling = [line for line in lines if not line.startswith(_UNNAMED)]
     name = (telling or lines or ["a cell"])[0]

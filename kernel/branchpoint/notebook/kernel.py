@@ -55,7 +55,7 @@ NAMES: dict[str, Any] = {
     "until": "until",
     "duration": "duration",
 }
-"""What a notebook has without importing anything."""
+"""The names that a notebook can use without an import."""
 
 BANNER = f"""Branchpoint {VERSION} on Python {sys.version.split()[0]}
 run = bp.open("name.branchpoint") opens a recording; [environment, moment] = \
@@ -68,15 +68,17 @@ bash`ps aux`.run({{branch, container}}) works in it.
 class BranchpointShell(escapes.Shell):
     """IPython's shell whose namespace has our names, also after ``%reset``.
 
-    Stop ends a cell also when what it stopped gives what it had: after the statement, so that
-    ``curve = run.likelihood(...)`` is a curve.
+    Some operations return a partial result when they are stopped. The statement then ends as
+    usual, so that ``curve = run.likelihood(...)`` still is a curve, and the cell stops after it.
     """
 
     displayhook_class = Type(aside.DisplayHook)
     _stopped: str | None = None
 
     def stopped(self, words: str) -> None:
-        """The statement that runs was stopped, but goes on with what it has; say this after it."""
+        """Call this when the running statement was stopped but returns a partial result. The cell
+        stops after it and shows ``words``.
+        """
         if threading.current_thread() is threading.main_thread():
             self._stopped = words
 
@@ -157,8 +159,8 @@ class BranchpointKernel(IPythonKernel):
             self._cells.keep(job, output)
 
     def _publish_status(self, status: str, channel: str, parent: Any = None) -> None:
-        # The front end and the server take a status for that of the cells, whichever channel it
-        # is about: a question to a busy kernel must not make it look idle.
+        # The front end and the server take every status for that of the cells, whatever its
+        # channel: a request to a busy kernel must not make the kernel look idle.
         if channel == "control":
             asked = parent or self.get_parent("control") or {}
             if asked.get("header", {}).get("msg_type") == REQUEST:
@@ -171,8 +173,8 @@ class BranchpointKernel(IPythonKernel):
     async def shell_channel_thread_main(self, msg: Any) -> None:
         try:
             msg = self._aside.route(msg)
-        except Exception:  # a message that cannot be read is refused where it goes
-            self.log.debug("a message was not looked at", exc_info=True)
+        except Exception:  # whoever receives an unreadable message refuses it
+            self.log.debug("a message could not be read", exc_info=True)
         await super().shell_channel_thread_main(msg)
 
     def start(self) -> None:
@@ -180,10 +182,10 @@ class BranchpointKernel(IPythonKernel):
         self._wake_on_signals()
 
     def _wake_on_signals(self) -> None:
-        """Let Stop reach an async cell at once.
+        """Make an interrupt reach an async cell at once.
 
-        ipykernel's handler only queues the cancellation; a loop that sleeps until its next timer
-        would not look at the queue before. A byte on a socket that it watches wakes it.
+        ipykernel's handler only queues the cancellation, and an event loop that sleeps would not
+        look at the queue before its next timer. A byte on a socket that it watches wakes it.
         """
         self._woken, waker = socket.socketpair()
         self._woken.setblocking(False)

@@ -1,7 +1,7 @@
-"""``%%bash --branch b --container c``, ``%%sh`` likewise, and ``%branchpoint open NAME``.
+"""``%%bash --branch b --container c``, the same for ``%%sh``, and ``%branchpoint open NAME``.
 
-In IPython these scripts run on the user's computer. In this kernel whoever writes one means a
-branch, so one without a branch is refused.
+In IPython, such cells run on the user's computer. In this kernel a user most likely means a branch,
+so a cell without ``--branch`` is refused.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from branchpoint.timeline.commands.process import Host
 
 
 def install(shell: Any) -> None:
-    """Register our magics; IPython's own ``%%bash`` must be loaded first or it would come later."""
+    """Register our magics. IPython's own ``%%bash`` is loaded first, or it would replace ours."""
     shell.find_cell_magic("bash")
     shell.register_magics(BranchpointMagics)
 
@@ -28,7 +28,7 @@ _OPTIONS = (
     argument(
         "--container", help="where: a container's name, or a variable; default: the guest itself"
     ),
-    argument("--background", action="store_true", help="start it and do not wait"),
+    argument("--background", action="store_true", help="start it without waiting for its end"),
     argument("--timeout", help='longest virtual time, in seconds or like "500ms"'),
 )
 
@@ -55,8 +55,8 @@ class BranchpointMagics(Magics):
     def bash(self, line: str, cell: str) -> Any:
         """Run the cell as a shell script in a branch; its value is the Process.
 
-        The script reaches the shell as it is: nothing is interpolated. On this computer,
-        %%script bash runs one.
+        Nothing is interpolated: the shell gets the script as it is. To run a script on this
+        computer, use %%script bash.
         """
         return self._in_a_branch("bash", line, cell)
 
@@ -73,14 +73,14 @@ class BranchpointMagics(Magics):
             raise UsageError(
                 f"%%{name} runs in a branch, so it needs --branch: "
                 f"%%{name} --branch {branch} --container NAME "
-                f"(on your computer, outside of the recording: %%script {name})"
+                f"(to run it on your computer, outside of the recording: %%script {name})"
             )
         given = parse_argstring(self.bash, line)
         command = bp.bash(cell)
         where = (self._value(given.branch), self._name(given.container))
         if given.background:
             if given.timeout is not None:
-                raise UsageError("--timeout is for commands that are waited for")
+                raise UsageError("--timeout cannot be used with --background, which does not wait")
             return command.run_in_background(*where)
         options = {} if given.timeout is None else {"timeout": given.timeout}
         return command.run(*where, **options)
@@ -105,7 +105,7 @@ class BranchpointMagics(Magics):
             raise UsageError(f"--branch {text}: {type(error).__name__}: {error}") from None
 
     def _name(self, text: str | None) -> Any:
-        """A container: what a variable of that name says, if there is one, else the text."""
+        """A container: the value of a variable of that name, if there is one, else the text."""
         if text is None:
             return None
         text = text.strip("'\"")

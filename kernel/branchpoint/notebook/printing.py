@@ -1,6 +1,6 @@
-"""``print(process)`` of a command that still runs also shows what it writes later in the cell.
+"""``print(process)`` of a running command also shows what it writes later in the same cell.
 
-So that one cell can start a capture, print it, and let time pass::
+So one cell can start a capture, print it, and let time pass::
 
     print(bash`tcpdump -nn -X tcp`.run_in_background({branch, container}))
     branch.wait(5)
@@ -16,19 +16,20 @@ from branchpoint.events.excerpt import excerpt
 from branchpoint.notebook.aside import on_main
 from branchpoint.timeline.commands.process import Process
 
-_followed: dict[Process, int] = {}  # how many lines of it were printed
+_followed: dict[Process, int] = {}  # how many lines of each process were printed
 
 
 def install(shell: Any) -> None:
-    """Print what followed processes wrote, at the end of each cell."""
+    """At the end of each cell, print the rest of what its printed processes wrote."""
     shell.events.register("post_run_cell", _finish)
 
 
 def print(
     *values: Any, sep: str = " ", end: str = "\n", file: Any = None, flush: bool = False
 ) -> None:
-    """Python's print. A process that is still running is followed to the end of the cell; of long
-    output, head and tail are printed. ``print(process.output)`` prints everything.
+    """Python's print, with one addition: a printed process that still runs is followed to the end
+    of the cell. Only head and tail of a long output are printed; ``print(process.output)`` prints
+    everything.
     """
     process = values[0] if len(values) == 1 and file is None else None
     if isinstance(process, Process):
@@ -45,7 +46,7 @@ def print(
 
 
 def _finish(_: Any) -> None:
-    if not on_main():  # the cell that follows them goes on
+    if not on_main():  # a cell in a subshell ended; the one that follows processes still runs
         return
     followed = dict(_followed)
     _followed.clear()

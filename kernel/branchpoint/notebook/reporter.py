@@ -1,8 +1,8 @@
-"""Progress inside a cell that leaves no trace in the notebook.
+"""Progress inside a cell, which is not saved in the notebook.
 
-While a long operation runs, one display of the cell shows how far it is. When it ends, the cell's
-output is cleared and what the cell had printed so far is sent again: the saved notebook is the
-same as if the progress had never been there, however fast the computer was.
+While a long operation runs, one display of the cell shows its progress. When it ends, the cell's
+output is cleared and what the cell had printed before is sent again. So the saved notebook is the
+same as without progress, and does not depend on the speed of the computer.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from typing import Any
 from branchpoint.background import Job
 from branchpoint.progress import Task
 
-_REPEATED = {"stream", "display_data", "execute_result"}  # message types that make up an output
-_RECENT = 500  # messages of a cell that may be on their way to a page
-_BUDGET = 1 << 20  # characters of a cell's output that are kept to be sent again
+_REPEATED = {"stream", "display_data", "execute_result"}  # message types that are sent again
+_RECENT = 500  # messages of a cell that may still be on their way to a page
+_BUDGET = 1 << 20  # most characters of a cell's output that are kept to be sent again
 
 
 class Output:
-    """What one cell has put out so far, and the display of its progress."""
+    """The output of one cell so far, and the display of its progress."""
 
     def __init__(self, parent: Any) -> None:
         self.parent = parent
@@ -34,8 +34,8 @@ class Output:
         self.tasks: list[Task] = []
         self.jobs: list[Job] = []
         self.shown = False
-        self.count: int | None = None  # of the cell's execution
-        self.ids: deque[str] = deque(maxlen=_RECENT)  # of the messages that came last
+        self.count: int | None = None  # the cell's execution count
+        self.ids: deque[str] = deque(maxlen=_RECENT)  # ids of the latest messages
 
     def record(self, kind: str, content: dict[str, Any]) -> None:
         if kind == "clear_output" and content.get("wait"):
@@ -55,7 +55,7 @@ class Output:
                 previous["text"] += content["text"]
             else:
                 self.messages.append((kind, dict(content)))
-            # A picture that an object gives is bytes, which the session encodes later.
+            # Pictures can be bytes here, which the session encodes later.
             data = content.get("data", "")
             self.size += len(content.get("text", "")) or len(json.dumps(data, default=repr))
             if self.size > _BUDGET:
@@ -63,7 +63,7 @@ class Output:
 
     @property
     def alive(self) -> bool:
-        """Whether more may come after the cell has ended."""
+        """Whether more output may come, even after the cell has ended."""
         return bool(self.tasks) or any(job.running for job in self.jobs)
 
     @property
@@ -79,17 +79,17 @@ class CellReporter:
     """A :class:`branchpoint.progress.Reporter` for the cell that runs."""
 
     def __init__(self, kernel: Any, drawn: Callable[[], None]) -> None:
-        """``drawn()`` is called with each progress, in the thread that makes it."""
+        """``drawn()`` is called at each progress, in the thread that makes progress."""
         self._kernel = kernel
         self._drawn = drawn
         self._lock = threading.RLock()
         self._outputs: dict[str, Output] = {}
-        # Streams, displays and results all leave through this one method of the session.
+        # All streams, displays and results are sent by this one method of the session.
         self._send = kernel.session.send
         kernel.session.send = self._send_and_record
 
     def _send_and_record(self, stream: Any, msg_or_type: Any, *args: Any, **kwargs: Any) -> Any:
-        # Sending only queues the message, so under the lock the record has the queue's order.
+        # Sending only queues the message; the lock keeps the record in the order of the queue.
         with self._lock:
             message = self._send(stream, msg_or_type, *args, **kwargs)
             if message and message.get("parent_header"):
@@ -124,8 +124,8 @@ class CellReporter:
             self._remove(output)
 
     def told(self, output: Output) -> dict[str, Any]:
-        """What a cell shows now, for a page that has not seen it: the messages that make it up,
-        and the ids of those that are covered by them and may still be on their way.
+        """What a cell shows now, for a page that has not seen it: messages that produce it, and
+        the ids of earlier messages that they contain, which may still be on their way.
         """
         with self._lock:
             messages = [(kind, dict(content)) for kind, content in output.messages]
@@ -134,7 +134,7 @@ class CellReporter:
             return {"messages": messages, "ids": list(output.ids), "count": output.count}
 
     def output(self) -> Output | None:
-        """What the cell has put out to which this thread's output belongs."""
+        """The output of the cell to which this thread's output belongs."""
         parent = getattr(self._kernel.shell.display_pub, "parent_header", None) or {}
         return self._outputs.get(parent.get("msg_id", ""))
 
@@ -181,7 +181,7 @@ class CellReporter:
             if not output.repeatable:
                 self._publish(output, "update_display_data", self._bundle(output, []))
                 return
-            # With nothing to follow, a clearing that waits would wait for ever.
+            # With wait=True and no message after it, the output would never be cleared.
             self._publish(output, "clear_output", {"wait": bool(output.messages)})
             for kind, content in output.messages:
                 self._publish(output, kind, content)
@@ -190,6 +190,6 @@ class CellReporter:
 
 
 def _flush() -> None:
-    """Let what was printed before go out before; never while holding a lock that it needs."""
+    """Send what was printed before. Never call this while holding the reporter's lock."""
     sys.stdout.flush()
     sys.stderr.flush()

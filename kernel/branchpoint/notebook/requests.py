@@ -1,15 +1,15 @@
-"""What the Lab extension asks the kernel, and is told, also while a cell blocks it.
+"""Requests of the Lab extension to the kernel. They are answered even while a cell runs.
 
 A request is a message ``branchpoint_request`` on the control channel; its content is
 
-    {"ask": "state"}              the reply has :func:`branchpoint.notebook.state.state`
-    {"ask": "subscribe"}          the same; from now on changes are told in ``branchpoint_state``
-    {"ask": "cancel", "job": 3}   what ``jobs.cancel(3)`` does
-    {"ask": "output", "job": 3}   also "output": what that cell shows, for a page that comes again
+    {"ask": "state"}              the reply has :meth:`branchpoint.notebook.state.Watch.state`
+    {"ask": "subscribe"}          the same; changes are then sent as ``branchpoint_state``
+    {"ask": "cancel", "job": 3}   the same as ``jobs.cancel(3)``
+    {"ask": "output", "job": 3}   also "output": what that job's cell shows, for a reloaded page
 
 The reply, ``branchpoint_reply``, has the status "ok", or "error" with ``ename`` and ``evalue``.
-Nobody who does not subscribe is told anything, so that programs that execute notebooks get the
-messages they know.
+Only subscribers get changes, so programs that execute notebooks get no messages that they do not
+know.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from branchpoint.notebook.aside import on_main
 from branchpoint.notebook.state import Watch
 
 REQUEST, REPLY, PUSH = "branchpoint_request", "branchpoint_reply", "branchpoint_state"
-_EVERY = 0.5  # wall seconds between two pushes while something goes on
+_EVERY = 0.5  # wall seconds between two pushes while something runs
 
 
 class Requests:
-    """Answers for one kernel. Works in the control thread, beside whatever runs."""
+    """Answers requests to one kernel, in the control thread, so that no cell delays them."""
 
     def __init__(self, kernel: Any, told: Callable[[Job], dict[str, Any] | None]) -> None:
-        """``told(job)`` is what a job has put out so far, as messages."""
+        """``told(job)`` gives the output of a job so far, as messages; None when it is not kept."""
         self._kernel = kernel
         self._told = told
         self._watch = Watch(kernel.shell, self._passed)
@@ -50,7 +50,7 @@ class Requests:
         """Answer one request."""
         try:
             content = self._do(parent.get("content") or {})
-        except Exception as problem:  # whatever it was, the page must not wait for an answer
+        except Exception as problem:  # the page needs an answer, whatever went wrong
             content = {"status": "error", "ename": type(problem).__name__, "evalue": str(problem)}
         self._kernel.session.send(stream, REPLY, content, parent, ident=ident)
 
@@ -63,17 +63,20 @@ class Requests:
             case "cancel" | "output" as what:
                 number = asked.get("job")
                 if not isinstance(number, int):
-                    raise BranchpointError("the number of the job is missing")
+                    raise BranchpointError("the request has no job number")
                 if what == "output":
                     output = self._told(jobs[number])
                     return {"status": "ok", "state": self._watch.state(), "output": output}
                 jobs.cancel(number)
             case other:
-                raise BranchpointError(f"this kernel cannot be asked {other!r}")
+                raise BranchpointError(
+                    f"this kernel does not know the request {other!r}",
+                    "its Branchpoint and the Lab extension may have different versions",
+                )
         return {"status": "ok", "state": self._watch.state()}
 
     def push(self) -> None:
-        """Tell whoever subscribed how things are now."""
+        """Send the current state to subscribers."""
         if not self._subscribed:
             return
         self._kernel.session.send(
@@ -84,7 +87,7 @@ class Requests:
         )
 
     def progress(self) -> None:
-        """Something goes on: tell it, if the last time is long enough ago."""
+        """Something made progress: push the state, unless it was pushed just before."""
         now = time.monotonic()
         with self._lock:
             if now - self._pushed < _EVERY:

@@ -1,9 +1,9 @@
-"""``prepare_multiverse_debugging()``: the session in the original debugger's own words.
+"""``prepare_multiverse_debugging()``: a session that uses the names of the original debugger.
 
 ``[environment, moment] = prepare_multiverse_debugging()`` opens a recording. The environment's
-methods take their arguments as ``{moment, path, container}``, which in Python is a set whose
-elements are told apart by what they are; or as a dict; or by name. All of it is a thin face on a
-Recording and its moments.
+methods take their arguments as ``{moment, path, container}``, which in Python is a set (each
+element is recognised by its type and form), as a dict, or by name. All of them call a Recording and
+its moments.
 """
 
 from __future__ import annotations
@@ -27,18 +27,23 @@ def prepare_multiverse_debugging(path: str | os.PathLike[str] | None = None) -> 
 
     The recording is ``path``, or else the one named by the environment variable
     BRANCHPOINT_RECORDING, or else the newest ``*.branchpoint`` in the current folder, or else the
-    newest bundle (``*.bpz``) there. The moment is the recording's first failure, or its end when
-    nothing failed.
+    newest bundle (``*.bpz``) there. The moment is the recording's failure, or its end when nothing
+    failed.
+
+    :raises RecordingError: when there is no recording, or when it cannot be opened.
     """
     run = bp.open(find_recording(path))
     moment = run.end
-    with contextlib.suppress(BranchpointError):  # it simply ran for its time
+    with contextlib.suppress(BranchpointError):  # nothing failed
         moment = run.failure
     return [Environment(run), moment]
 
 
 def find_recording(path: str | os.PathLike[str] | None = None) -> Path:
-    """The recording that :func:`prepare_multiverse_debugging` opens."""
+    """The path of the recording that :func:`prepare_multiverse_debugging` opens.
+
+    :raises RecordingError: when none is given and none is in the current folder.
+    """
     path = path or os.environ.get(VARIABLE)
     if path:
         return Path(path)
@@ -47,7 +52,7 @@ def find_recording(path: str | os.PathLike[str] | None = None) -> Path:
     found = found or [path for path in here if path.suffix == share.SUFFIX]
     if not found:
         raise RecordingError(
-            f"no recording here: there is no *{SUFFIX} in {Path.cwd()}",
+            f"no recording here: there is no *{SUFFIX} or *{share.SUFFIX} in {Path.cwd()}",
             f'name one: prepare_multiverse_debugging("path/to/name{SUFFIX}"), or set {VARIABLE}',
         )
     return max(found, key=lambda p: (p.stat().st_mtime_ns, p.name))
@@ -71,7 +76,10 @@ class Environment:
     def extract_file(self, given: Any = None, /, **named: Any) -> bytes:
         """The bytes of a file: ``extract_file({moment, path, container})``.
 
-        ``path`` is absolute; without ``container`` it is a path of the guest itself.
+        ``path`` is absolute; without ``container`` it is a path in the guest itself.
+
+        :raises BranchpointError: when an argument is missing, given twice or unknown, and as
+            :meth:`Moment.extract_file` does.
         """
         asked = _arguments(given, named, needed=("moment", "path"), possible=("container",))
         return asked["moment"].extract_file(asked["path"], asked.get("container", ""))
@@ -84,11 +92,14 @@ class Containers:
     """``environment.containers``."""
 
     def list(self, given: Any = None, /, **named: Any) -> Any:
-        """The containers at a moment, with name, id, state and image: ``list({moment})``."""
+        """The containers at a moment, with name, id, state and image: ``list({moment})``.
+
+        :raises BranchpointError: when the moment is missing, or another argument is given.
+        """
         return _arguments(given, named, needed=("moment",))["moment"].containers()
 
     def __repr__(self) -> str:
-        return "environment.containers: list({moment}) tells them"
+        return "environment.containers: list them with list({moment})"
 
 
 def _arguments(
@@ -107,7 +118,7 @@ def _arguments(
     names = ", ".join((*needed, *possible))
     for name in named:
         if name not in (*needed, *possible):
-            raise BranchpointError(f"{name} has no meaning here", f"give {{{names}}}")
+            raise BranchpointError(f"{name} is not an argument here", f"give {{{names}}}")
     for name in needed:
         if named.get(name) is None:
             raise BranchpointError(f"{name} is missing", f"give {{{names}}}")
@@ -116,7 +127,7 @@ def _arguments(
 
 
 def _kind(element: Any) -> str:
-    """What an element of ``{moment, path, container}`` is."""
+    """Which argument an element of ``{moment, path, container}`` is."""
     if isinstance(element, bp.Moment | bp.Branch):
         return "moment"
     if isinstance(element, os.PathLike) or (isinstance(element, str) and element.startswith("/")):
@@ -124,6 +135,6 @@ def _kind(element: Any) -> str:
     if isinstance(element, str | Host):
         return "container"
     raise BranchpointError(
-        f"{element!r} is neither a moment, a path nor a container",
+        f"{element!r} is not a moment, a path or a container",
         "a path starts with /; a container is given by its name",
     )

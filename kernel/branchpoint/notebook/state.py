@@ -1,7 +1,7 @@
-"""What the Lab extension shows of a kernel: recordings, moments, branches and jobs in it.
+"""What the Lab extension shows of a kernel: its recordings, moments, branches and jobs.
 
-All of it is small and quick to tell, for it is told while cells run; texts are those of the
-recorded system and are only ever shown as text.
+It must be small and quick to make, because it is sent while cells run. Texts come from the recorded
+system; the extension shows them as plain text only.
 """
 
 from __future__ import annotations
@@ -22,24 +22,26 @@ from branchpoint.timeline.directory import Future
 from branchpoint.timeline.replaying.history import History
 from branchpoint.views.tree import title_of
 
-_MARKS = 200  # of one recording
-_NOTED = 500  # branches noted with a recording that are looked at, the newest
-_BRANCHES = 50  # ... and that are told
-_MEASURED = 0.2  # wall seconds after which a speed means something
+_MARKS = 200  # most marks of one recording
+_NOTED = 500  # how many of the newest branches noted with a recording are read
+_BRANCHES = 50  # how many of them are sent
+_MEASURED = 0.2  # shortest wall seconds over which a speed is measured
 _TEXT = 120  # characters of an event
 
 
 class Watch:
-    """Looks at the names of a notebook."""
+    """Watches the variables of a notebook."""
 
     def __init__(self, shell: Any, passed: Callable[[bool], None]) -> None:
-        """``passed(standing)`` is called when time has passed in a branch that has a name."""
+        """``passed(standing)`` is called when time has passed in a branch that a variable holds;
+        ``standing`` tells whether time has stopped there.
+        """
         self.busy = False
         self._shell = shell
         self._passed = passed
         self._watched: WeakValueDictionary[int, History] = WeakValueDictionary()
-        self._passing: tuple[float, int] | None = None  # since when, wall s and absolute ns
-        self._latest: dict[str, str] = {}  # kind: name of the one that changed last
+        self._passing: tuple[float, int] | None = None  # since when: wall s and absolute ns
+        self._latest: dict[str, str] = {}  # by type: the variable that changed last
         self._seen: dict[str, Any] = {}
         self._summaries: WeakKeyDictionary[bp.Recording, dict[str, Any]] = WeakKeyDictionary()
         self._futures: WeakKeyDictionary[bp.Recording, tuple[int, list[Future]]] = (
@@ -50,7 +52,7 @@ class Watch:
         self._choices = 0
 
     def choose(self, moment: bp.Moment) -> None:
-        """A moment was chosen in a view."""
+        """Remember a moment that was chosen in a view."""
         self._chosen = moment
         self._choices += 1
 
@@ -73,7 +75,7 @@ class Watch:
                 self._seen[name] = now
 
     def _follow(self, branches: dict[str, bp.Branch]) -> None:
-        """Be told when time passes in them."""
+        """Watch for time that passes in these branches."""
         for branch in branches.values():
             history = branch._history
             if id(history) not in self._watched:
@@ -81,7 +83,7 @@ class Watch:
                 history.watchers.append(partial(self._moved, ref(history)))
 
     def _moved(self, of: Any, standing: bool) -> None:
-        """Time has passed in a branch, in whatever thread that is."""
+        """Time has passed in a branch. Called in any thread."""
         history, now = of(), time.monotonic()
         if history is None:
             return
@@ -99,7 +101,7 @@ class Watch:
         branches = {n: b for n, b in self._named(bp.Branch).items() if not b.run.closed}
         for value in (*moments.values(), *branches.values()):
             if value.run not in runs.values():
-                runs[""] = value.run  # reached only through what came of it
+                runs[""] = value.run  # no variable holds it, only a moment or a branch of it
         self._follow(branches)
         names: dict[Any, str] = {run: name for name, run in runs.items()}  # however opened
         return {
@@ -119,7 +121,7 @@ class Watch:
         }
 
     def _choice(self, names: dict[Any, str]) -> dict[str, Any] | None:
-        """What was chosen last in a view; ``number`` tells one choice from the next."""
+        """The moment chosen last in a view; ``number`` is different for each choice."""
         moment = self._chosen
         if moment is None or moment.run.closed:
             return None
@@ -175,7 +177,7 @@ def _job(job: Job) -> dict[str, Any]:
 
 
 def _tips(futures: list[Future]) -> list[Future]:
-    """Branches without those that are only an earlier part of another one."""
+    """These branches, without those that are only an earlier part of another one."""
     found: list[Future] = []
     for future in sorted(futures, key=lambda f: -len(f.inputs)):
         count = len(future.inputs)

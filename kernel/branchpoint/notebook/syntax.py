@@ -2,14 +2,15 @@ r"""The one piece of syntax that our kernel adds to Python: `` bash`command ${ex
 
 A template becomes a plain call, ``bash("command %s" % ((expression),))``. Inside it,
 
-- ``${expression}`` inserts the text of a Python expression, which may hold strings, brackets and
-  further templates; the shell's own ``$VAR``, ``$(...)`` and ``$1`` are left alone;
+- ``${expression}`` inserts the text of a Python expression, which may contain strings, brackets
+  and other templates; the shell's own ``$VAR``, ``$(...)`` and ``$1`` stay as they are;
 - ``\```, ``\$`` and ``\\`` stand for one backtick, one dollar and one backslash; every other
   backslash reaches the shell as it is;
-- line ends are text, and later code keeps its line numbers, so errors point at the right line.
+- line ends belong to the text; later code keeps its line numbers, so errors point at the right
+  line.
 
 Backticks in Python strings, comments, magics and shell escapes are not templates. The functions
-here work on text alone and know nothing of IPython.
+here work on text only and do not use IPython.
 """
 
 from __future__ import annotations
@@ -44,10 +45,11 @@ class Template:
 
 
 def transform(lines: list[str]) -> list[str]:
-    """The input transformer: the cell's lines with every template made a call.
+    """The input transformer: the cell's lines, with each template replaced by a call.
 
-    Cells without a template come back as the same list. Raises SyntaxError where a template does
-    not end or holds no valid expression.
+    Returns the same list for a cell without templates.
+
+    :raises SyntaxError: when a template does not end, or has an invalid expression.
     """
     source = "".join(lines)
     if not templates(source):
@@ -71,8 +73,8 @@ def is_open(source: str) -> bool:
 def mask(source: str) -> str:
     """The cell as Python of exactly the same length, for completion and help.
 
-    Shell text is blanked, backticks become parentheses, interpolated expressions stay, so that a
-    position means the same in both.
+    Shell text becomes blanks, backticks become parentheses, and interpolated expressions stay, so
+    that positions in both texts are the same.
     """
     out: list[str] = []
     position = 0
@@ -140,8 +142,7 @@ def _check(code: str, cell: str, part: Part) -> None:
         first, last = (cell.count("\n", 0, i) + 1 for i in (part.start, part.stop))
         shell = cell[part.start - 2 : part.stop + 1].split("\n")[0]
         raise _error(
-            f"{exc.msg} (inside ${{…}} stands a Python expression; for the shell's own, "
-            f"write \\{shell})",
+            f"{exc.msg} (${{…}} takes a Python expression; for the shell's own, write \\{shell})",
             cell,
             part.start,
             line=min(first + (exc.lineno or 1) - 1, last),
@@ -163,7 +164,7 @@ def _error(message: str, cell: str, offset: int, line: int | None = None) -> Syn
 
 
 class _Scanner:
-    """Finds the templates in ``source[start:stop]``: just enough of Python's lexical rules."""
+    """Finds the templates in ``source[start:stop]``. Knows only the lexical rules it needs."""
 
     def __init__(self, source: str, start: int = 0, stop: int | None = None) -> None:
         self.source = source
@@ -176,10 +177,11 @@ class _Scanner:
         return self.found
 
     def code(self, i: int, found: list[Template] | None, ends: str) -> int:
-        """Pass over Python from ``i`` to one of the characters ``ends`` outside all brackets.
+        """Skip Python code from ``i`` to the first of the characters ``ends`` outside of brackets.
 
-        Returns that character's offset, or the end. Templates go to ``found``; with None a
-        backtick means nothing. Where ``ends`` is empty, the text is statements, not expression.
+        Returns the offset of that character, or the end. Templates are added to ``found``; with
+        None, backticks are not templates. With empty ``ends``, the text is statements, not an
+        expression.
         """
         s, depth, previous = self.source, 0, "\n"
         while i < self.stop:
@@ -222,7 +224,7 @@ class _Scanner:
         return (c == "%" and previous in "\n=") or (c == "?" and previous == "\n")
 
     def escape_end(self, i: int) -> int:
-        """The end of a line escape, which a backslash carries on to the next line."""
+        """The end of a line escape; a backslash at a line's end continues it on the next line."""
         end = self.line_end(i)
         while end < self.stop and self.source[end - 1] == "\\":
             end = self.line_end(end + 1)
@@ -254,9 +256,10 @@ class _Scanner:
         return self.stop
 
     def formatted(self, i: int, quote: str, spec: bool = False) -> int | None:
-        """The offset after an f-string's text from ``i`` on, or None if a field has no end.
+        """The offset after the text of an f-string that begins at ``i``; None if a field has no
+        end.
 
-        With ``spec``, the text is a format specification and ends at (not after) its ``}``.
+        With ``spec``, the text is a format specification, and the offset is that of its ``}``.
         """
         s = self.source
         while i < self.stop:
@@ -302,7 +305,7 @@ class _Scanner:
                 return i + 1
             elif s.startswith("${", i):
                 template.parts.append(Part(False, text, i))
-                # Nested templates are looked for again when this part is rewritten or masked.
+                # Nested templates are searched again when this part is rewritten or masked.
                 end = self.code(i + 2, [], ends="}")
                 template.parts.append(Part(True, i + 2, end))
                 text = i = min(end + 1, self.stop)

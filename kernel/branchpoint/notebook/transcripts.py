@@ -1,4 +1,4 @@
-"""Terminals in a notebook: below each one the text of its session, which the saved cell keeps."""
+"""Terminals in a notebook: the text of the session is shown below, and is saved with the cell."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from branchpoint.timeline.commands.terminal import Terminal
 if TYPE_CHECKING:
     from branchpoint.views.terminal import TerminalView
 
-_REST = 1.0  # wall seconds without a change before a transcript is written again
+_REST = 1.0  # wall seconds without a change before a transcript is updated
 
 
 class Transcript:
@@ -26,7 +26,7 @@ class Transcript:
         view.when_changed(self._changed)
 
     def _changed(self) -> None:
-        """The terminal has shown something: keep it once it rests."""
+        """The terminal has new output: update the transcript when there is a pause."""
         if self._timer is not None:
             self._timer.cancel()
         self._timer = threading.Timer(_REST, self._write)
@@ -49,7 +49,7 @@ class Transcript:
 
 
 def install(shell: Any) -> None:
-    """Show the terminals that cells end with, in this shell, with their transcripts."""
+    """Show a transcript below each terminal that a cell of this shell displays."""
 
     def show(terminal: Terminal) -> None:
         view = terminal.interact()

@@ -1,4 +1,4 @@
-"""A fresh notebook on a recording, from a template: what a double click in JupyterLab opens."""
+"""A new notebook for a recording, from a template: a double click in JupyterLab opens the same."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ _PLACEHOLDER = "RECORDING"
 
 
 def triage(recording: str | os.PathLike[str]) -> Path:
-    """Write a notebook next to a recording (or a shared one, ``.bpz``) that opens it and shows
-    what happened; gives its path. Nothing that exists is overwritten.
+    """Write a notebook next to a recording (or a bundle, ``.bpz``) that opens the recording and
+    shows what happened. Returns the notebook's path. Existing files are not overwritten.
 
-    :raises OSError: when it cannot be written.
+    :raises OSError: when the notebook cannot be written.
     """
     source = Path(recording)
     text = json.loads(_TEMPLATE.read_text("utf-8"))

@@ -1,8 +1,8 @@
-"""Cells as they were typed: what an error shows is never the Python that a cell became.
+"""Cells as they were typed: errors show the typed lines, not the Python code made from them.
 
-A template, a magic or a shell escape runs as a call that nobody has written. The compiler here
-keeps the typed lines in its place, for tracebacks, for syntax errors and for whoever looks at the
-source of a function.
+A template, a magic or a shell escape runs as a call that the user did not write. The compiler here
+keeps the typed lines for tracebacks, for syntax errors and for tools that show the source of a
+function.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _ARGUMENTS = {"branch", "cap", "container", "moment", "path", "timeout"}
 
 
 class Compiler(XCachingCompiler):
-    """IPython's compiler, whose errors show the lines of the cell as they were typed."""
+    """IPython's compiler, but errors show the lines of the cell as they were typed."""
 
     def cache(self, transformed_code: str, number: int = 0, raw_code: str | None = None) -> str:
         name: str = super().cache(transformed_code, number, raw_code)
@@ -47,12 +47,12 @@ class Compiler(XCachingCompiler):
 
 
 def lines_of(file: str) -> list[str]:
-    """The typed lines of a cell, by the name that its code has as a file."""
+    """The typed lines of a cell, by the file name of its code."""
     return linecache.getlines(file)
 
 
 def as_typed(raw: str, transformed: str) -> list[str]:
-    """For each line of the code that runs, the one that was typed."""
+    """For each line of the code that runs, the typed line it was made from."""
     typed = raw.split("\n")
     while typed and not typed[0].strip():  # IPython drops them
         del typed[0]
@@ -70,7 +70,7 @@ def as_typed(raw: str, transformed: str) -> list[str]:
 
 
 def put_right(error: SyntaxError, runs: list[str], typed: list[str]) -> None:
-    """Make a syntax error show what was typed, marked where it is wrong."""
+    """Make a syntax error show the typed line, with the mark in the right column."""
     line = error.lineno
     if line is None or not 1 <= line <= min(len(runs), len(typed)):
         return
@@ -85,7 +85,7 @@ def put_right(error: SyntaxError, runs: list[str], typed: list[str]) -> None:
 
 
 def _column(column: int, runs: str, typed: str) -> int:
-    """The column (from 1) in the typed line that stands for one in the line that runs."""
+    """The column (from 1) in the typed line for a column in the line that runs."""
     if runs == typed:
         return column
     shortest = min(len(runs), len(typed))
@@ -99,7 +99,7 @@ def _column(column: int, runs: str, typed: str) -> int:
 
 
 def _half_a_dict(typed: list[str], line: int, column: int) -> str:
-    """What to write instead, when ``{ branch, container: 'x' }`` is what is wrong there."""
+    """What to write instead of ``{ branch, container: 'x' }``; "" when the error is another one."""
     here = "\n".join([*typed[: line - 1], typed[line - 1][: column - 1]])
     rest = "\n".join([typed[line - 1][column - 1 :], *typed[line:]])
     begin = here.rfind("{")
@@ -118,9 +118,9 @@ def _half_a_dict(typed: list[str], line: int, column: int) -> str:
 
 
 def advice(error: NameError, trace: TracebackType | None) -> str:
-    """What to write instead, when an unknown name is what shells or JavaScript would know.
+    """What to write instead of an unknown name that is valid in a shell or in JavaScript; else "".
 
-    That is a shell's variable in a template's ``${...}``, or the name of an argument in braces.
+    These are a shell variable in a template's ``${...}``, and the name of an argument in braces.
     """
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
@@ -144,7 +144,7 @@ def _own(code: str) -> str:
 
 
 def _interpolated(source: str) -> Iterator[tuple[str, int, int]]:
-    """What stands in the ``${...}`` of a cell's templates: code, its first and its last line."""
+    """The code in each ``${...}`` of a cell's templates, with its first and last line."""
     for template in syntax.templates(source):
         for part in template.parts:
             if part.is_code:
@@ -153,10 +153,10 @@ def _interpolated(source: str) -> Iterator[tuple[str, int, int]]:
 
 
 def checking(namespace: dict[str, Any]) -> Callable[[list[str]], list[str]]:
-    """The input transformer for cells of a notebook with these names.
+    """The input transformer for a notebook with these variables.
 
-    It does what :func:`branchpoint.notebook.syntax.transform` does, and refuses ``${dir}``: what
-    is put in there would be the text of a function of Python's.
+    It does the same as :func:`branchpoint.notebook.syntax.transform`, and refuses the name of a
+    Python builtin such as ``${dir}``, which would insert the text of a Python function.
     """
 
     def transform(lines: list[str]) -> list[str]:
@@ -184,7 +184,7 @@ def _refuse_builtins(typed: str, runs: str, namespace: dict[str, Any]) -> None:
 
 
 def _assigned(name: str, code: str) -> bool:
-    """Whether the code gives the name a meaning of its own, as far as can be told."""
+    """Whether the code assigns or defines the name; True when the code cannot be parsed."""
     try:
         nodes = list(ast.walk(ast.parse(code)))
     except SyntaxError:  # it has magics

@@ -1,7 +1,7 @@
-"""Views: what a cell shows of a recording and lets people click in.
+"""Views: widgets that show a recording in a cell and react to clicks.
 
-Each is a widget with a static picture of itself for where no kernel runs. Widgets are loaded when
-the first one is made; a script that makes none loads nothing of Jupyter.
+Each has a static picture, which is shown where no kernel runs. Widgets are loaded when the first
+one is made; a script that makes none loads nothing of Jupyter.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ def log(events: EventSet, **filters: Any) -> LogView:
 
 
 def timeline(subject: Recording | Branch, **options: Any) -> TimelineView:
-    """The timeline of a recording or of a branch: containers as lanes, what happened to them,
-    checkpoints, and the curves that were drawn.
+    """The timeline of a recording or of a branch: a lane for each container with its events,
+    checkpoints, and the likelihood curves that were drawn.
     """
     from branchpoint.views.timeline import TimelineView
 
@@ -53,14 +53,14 @@ def slider(subject: Recording | Branch, **options: Any) -> MomentSlider:
 
 
 def terminal(terminal: Terminal) -> TerminalView:
-    """A terminal of a branch, to type to."""
+    """A terminal of a branch, to type in."""
     from branchpoint.views.terminal import TerminalView
 
     return TerminalView(terminal)
 
 
 def packets(captured: Packets, **options: Any) -> PacketsView:
-    """Captured packets as a table, and the bytes of the one that was chosen."""
+    """Captured packets as a table, with the bytes of the chosen packet."""
     from branchpoint.views.packets import PacketsView
 
     return PacketsView(captured, **options)
@@ -81,7 +81,7 @@ def compare(comparison: Comparison, **options: Any) -> ComparisonView:
 
 
 def install() -> None:
-    """Draw what things that can be looked at ask for."""
+    """Register these views, so that ``run.timeline()``, ``events.explore()``, ... show them."""
     showing.use("log", log)
     showing.use("timeline", timeline)
     showing.use("slider", slider)

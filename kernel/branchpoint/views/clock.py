@@ -1,7 +1,7 @@
-"""A clock: lets a branch's time pass while somebody watches, and no faster than he can.
+"""A clock: lets a branch's time pass while somebody watches, no faster than real time.
 
-Time passes in small slices, in a thread of its own, so cells that work with the branch meanwhile
-get their turn. It always has an end: a page left open costs nothing.
+Time passes in small slices, in a separate thread, so that cells can use the branch between two
+slices. A clock always stops at some point, so a page that is left open costs nothing.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from branchpoint.errors import BranchpointError
 from branchpoint.timeline.branch import Branch
 from branchpoint.timeline.replaying.history import History
 
-_SLICE = 0.03  # seconds, of both kinds of time, that pass at once at least
-_LONGEST = 0.2  # virtual seconds that pass at once at most
-_LATE = 0.3  # wall seconds behind virtual time that are made up for
+_SLICE = 0.03  # shortest slice, in wall seconds and in virtual seconds
+_LONGEST = 0.2  # longest slice, in virtual seconds
+_LATE = 0.3  # a delay up to this many wall seconds is caught up
 
 
 class Clock:
-    """The clock of one branch, for all who watch that. Got by :func:`clock_of`."""
+    """The clock of one branch, shared by all who watch it. Use :func:`clock_of` to get it."""
 
     def __init__(self) -> None:
         self.error = ""
-        """Why it stopped by itself, when that was no good reason."""
+        """The error that stopped it; empty when there was none."""
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._until = 0  # absolute ns at which it stops
@@ -35,18 +35,21 @@ class Clock:
 
     @property
     def running(self) -> bool:
-        """Whether time passes."""
+        """Whether time passes now."""
         return self._thread is not None
 
     def watch(self, watcher: Callable[[], None]) -> Callable[[], None]:
-        """Have ``watcher()`` called when it starts or stops, in any thread; gives the undo."""
+        """Call ``watcher()`` when the clock starts or stops, in any thread.
+
+        Returns a function that removes the watcher again.
+        """
         self._watchers.append(watcher)
         return lambda: self._watchers.remove(watcher)
 
     def run(self, branch: Branch, seconds: float) -> None:
-        """Let ``seconds`` of virtual time pass in ``branch`` from now on, or more if it is told so.
+        """Let ``seconds`` of virtual time pass in ``branch`` from now on; begins at once.
 
-        It begins at once.
+        When the clock runs already, the later of the two ends counts.
         """
         with self._changed:
             self._until = max(self._until, branch._history.tip.at + round(seconds * 1e9))
@@ -62,7 +65,7 @@ class Clock:
         self._tell()
 
     def pause(self) -> None:
-        """Stop it after the slice that passes now. Not waited for: see :meth:`join`."""
+        """Stop after the current slice. This does not wait: see :meth:`join`."""
         with self._changed:
             self._until = 0
             self._changed.notify()
@@ -84,10 +87,10 @@ class Clock:
                         self._changed.wait(_SLICE - due)
                         continue
                     if left <= 0 or branch.run.closed:
-                        self._thread = None  # here: who runs it now gets a new one
+                        self._thread = None  # under the lock, so that `run` starts a new thread
                         break
                     self._hurry = False
-                    if due > _LATE:  # the machine is slower than time
+                    if due > _LATE:  # the machine is slower than real time
                         began += due - _LATE
                     seconds = min(max(due, _SLICE), _LONGEST, left)
                 with progress.unseen():
@@ -110,5 +113,5 @@ _clocks: weakref.WeakKeyDictionary[History, Clock] = weakref.WeakKeyDictionary()
 
 
 def clock_of(branch: Branch) -> Clock:
-    """The clock of a branch: the same one for all handles of it."""
+    """The clock of a branch. All handles of one branch share it."""
     return _clocks.setdefault(branch._history, Clock())

@@ -19,7 +19,7 @@ _TEXT = 1000  # characters of a text
 class ComparisonView(RowsView):
     """Two logs side by side, made by ``comparison.explore()``.
 
-    ``view.moments``, and its ``value``, are the moments of the row that was chosen in it.
+    ``view.moments``, and its ``value``, are the moments of the chosen row.
     """
 
     kind = "compare"
@@ -34,7 +34,7 @@ class ComparisonView(RowsView):
         self.show(only_differences=only_differences)
 
     def show(self, *, only_differences: bool) -> ComparisonView:
-        """Show all rows, or those that only one of the timelines has."""
+        """Show all rows, or only rows whose event is missing in one of the timelines."""
         comparison = self.comparison
         self._numbers = np.arange(len(comparison))
         if only_differences:
@@ -70,7 +70,9 @@ class ComparisonView(RowsView):
         return one, other
 
     def _rows(self, start: int, count: int) -> list[list[Any]]:
-        """Rows for the browser: number, who, and for each side ns since vtime 0 and text."""
+        """Rows for the browser: number, container, and for each side [ns since vtime 0, stream or
+        type, text], or None where the event is missing.
+        """
         rows = []
         for number in self._numbers[start : start + count].tolist():
             pair = self.comparison[number]
@@ -83,7 +85,7 @@ class ComparisonView(RowsView):
     def _tell_chosen(self, _: Any) -> None:
         self.set_trait("value", self.moments)
 
-    # -- what the browser asks
+    # -- requests of the browser
 
     def _on_show(self, message: dict[str, Any]) -> None:
         self.show(only_differences=bool(message["only"]))

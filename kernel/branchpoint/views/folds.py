@@ -1,7 +1,7 @@
-"""Rows of a log that stand for several events: the same line said again, and what the kernel says.
+"""Rows of a log that stand for several events: repeated lines, and lines of the guest's kernel.
 
-Made step by step, as a search finds more events, and by numpy: a million lines fold while one
-waits.
+They are made step by step, as a search finds more events, and with numpy, so that even a million
+lines are folded quickly.
 """
 
 from __future__ import annotations
@@ -27,34 +27,35 @@ class Fold(NamedTuple):
     first: int
     """The number of its first event among those that are shown."""
     size: int
-    """How many events; of what somebody opened, its first row says how many there are."""
+    """How many events the row stands for. In the first row of an opened group (OPEN): how many
+    events the group has."""
     what: str
-    """KERNEL: lines of the kernel; SAME: a line and its repeats; OPEN: the first of some that
-    somebody opened; "" for an event that stands for itself."""
+    """KERNEL: lines of the kernel; SAME: a line and its repeats; OPEN: the first row of a group
+    that the user opened; "": a single event."""
 
 
 class Folds:
-    """Which events are shown as one row. Numbers count the events shown, from 0."""
+    """Which events are shown as one row. Event numbers count the events that are shown, from 0."""
 
     def __init__(self, *, same: bool, kernel: bool, opened: Iterable[int] = ()) -> None:
-        """``same`` folds lines that say the same, ``kernel`` those of the kernel, whatever they
-        say; ``opened`` are the positions of the first events of what is shown in full.
+        """``same`` folds equal lines, ``kernel`` folds all lines of the kernel, equal or not;
+        ``opened`` has the position of the first event of each group that is shown in full.
         """
         self._columns = EventLog().columns()
         self._fold_same = same
         self._fold_kernel = kernel
         self._opened = set(opened)
         self._positions: Positions = np.empty(0, np.intp)
-        self._joined = np.empty(0, bool)  # to the event before it
-        self._starts = np.empty(0, np.intp)  # of rows
-        self._heads: dict[int, int] = {}  # of what is open: its first event, and how many there are
+        self._joined = np.empty(0, bool)  # whether an event is in the row of the one before it
+        self._starts = np.empty(0, np.intp)  # the number of each row's first event
+        self._heads: dict[int, int] = {}  # of open groups: first event: number of events
 
     def __len__(self) -> int:
         """How many rows there are."""
         return len(self._starts)
 
     def grow(self, columns: Columns, positions: Positions) -> None:
-        """More events are shown: those at ``positions``, which begin with those that were."""
+        """Show more events: ``positions`` begins with the positions that were shown before."""
         self._columns = columns
         known = len(self._positions)
         if known == len(positions) and known:
@@ -76,7 +77,7 @@ class Folds:
         self._starts = np.flatnonzero(begins) if self._heads else starts
 
     def _joining(self, positions: Positions) -> NDArray[np.bool_]:
-        """For each event but the first, whether it belongs to the row of the one before it."""
+        """For each event except the first: whether it belongs to the row of the one before it."""
         columns, texts = self._columns, self._columns.texts
         same = np.full(max(len(positions) - 1, 0), self._fold_same)
         same &= columns.type[positions[1:]] == _code(columns, LOG)
@@ -119,6 +120,6 @@ def only_kernel(columns: Columns, positions: Positions) -> bool:
 
 
 def _code(columns: Columns, name: str) -> int:
-    """The number of a name, or one that no event has."""
+    """The code of a name; -1, which no event has, for an unknown one."""
     known = columns.names.known
     return known.index(name) if name in known else -1

@@ -1,8 +1,8 @@
-"""Names of widgets: the same whenever a notebook runs again, so that it changes no byte.
+"""Names of widgets: the same each time a notebook runs, so that its file does not change.
 
-A name follows from the text of the cell that makes the widget and from how many the cell had made
-before. A cell that runs again gets the same name again, for a widget in place of its last one.
-Whoever knows which cell runs says so with :func:`use`.
+A name depends on the text of the cell that makes the widget and on how many widgets the cell made
+before. A cell that runs again gets the same name again, and its new widget replaces the old one.
+The kernel tells which cell runs with :func:`use`.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ class Cell(NamedTuple):
     """The cell that runs."""
 
     execution: str = ""
-    """Another one each time that it runs."""
+    """Different each time the cell runs."""
     id: str = ""
-    """The same each time; empty where nobody knows."""
+    """The same each time; empty where it is not known."""
     code: str = ""
 
 
@@ -37,7 +37,7 @@ class Identities:
         if cell.execution != self._execution:
             self._execution, self._number = cell.execution, 0
         self._number += 1
-        # Where cells have no ids, an equal one may be this one or its twin: they share no name.
+        # Without ids, a cell with the same text may be this one or another: share no names then.
         owner = (cell.id, self._number) if cell.id else object()
         for copy in itertools.count():
             words = f"{kind}\0{self._number}\0{copy}\0{cell.code}"
@@ -52,7 +52,7 @@ _cell: Callable[[], Cell] = Cell
 
 
 def use(cell: Callable[[], Cell]) -> None:
-    """Let ``cell()`` tell which cell runs."""
+    """Use ``cell()`` to find out which cell runs."""
     global _cell
     _cell = cell
 

@@ -22,18 +22,18 @@ from branchpoint.views.rows import FIRST, SearchView
 from branchpoint.views.selection import HOW, Filter, Lowered, Nearby, Selection, facets
 from branchpoint.views.view import bundle
 
-_EVERY = 0.2  # wall seconds between two looks at a branch that runs
-_TEXT = 2000  # characters of a text in a row; a chosen row has it all
+_EVERY = 0.2  # wall seconds between two updates while a branch runs
+_TEXT = 2000  # characters of text in a row; the chosen row shows the full text
 _HEAD, _TAIL = 10, 20  # rows at the beginning and at the end of a static view
-_BEFORE = 20  # rows that it shows before the failure, of as many
-_WIDTH = 300  # characters of text in those
+_BEFORE = 20  # rows before the failure in a static view; it has _HEAD + _TAIL in all
+_WIDTH = 300  # characters of text in a row of a static view
 _TITLES = ("vtime", "container", "stream", "text")
 
 
 class LogView(SearchView):
     """A log explorer, made by ``events.explore()``.
 
-    ``view.moment`` is the moment of the row that was chosen in it, ``view.events`` what it shows.
+    ``view.moment`` is the moment of the chosen row, ``view.events`` are the events it shows.
     """
 
     kind = "log"
@@ -45,10 +45,10 @@ class LogView(SearchView):
     def __init__(
         self, events: EventSet, *, follow: bool | None = None, fold: bool = True, **filters: Any
     ) -> None:
-        """``filters`` are those of :meth:`filter`. ``follow`` opens it at the newest events, and
-        keeps those of a branch in sight while it runs; without it a branch at its tip is followed
-        and everything else opens at its failure. ``fold`` shows a line that is said again and
-        again as one row, and so what the kernel says.
+        """``filters`` are those of :meth:`filter`. ``follow`` opens the log at the newest events
+        and keeps them visible while a branch runs; the default (None) follows a branch that is
+        shown up to its tip, and opens everything else at the failure. ``fold`` shows repeated
+        lines as one row, and neighbouring lines of the kernel as one row.
         """
         self._events = events
         self._opened: set[int] = set()
@@ -85,13 +85,15 @@ class LogView(SearchView):
         followed_by: Any = None,
         not_followed_by: Any = None,
     ) -> LogView:
-        """Show only what fits all of this; with nothing given, everything.
+        """Show only events that match all of these conditions; without any, show all events.
 
-        ``text`` is a part of the text, ``regex`` is searched in it; capitals only count with
-        ``case``. ``container``, ``stream`` and ``type`` are names or patterns; ``"(kernel)"``
-        means lines that come from the kernel and no container. ``start`` and ``end`` are virtual
-        seconds. The others are queries as in ``"exit:db.*"``, or pairs of a query and how many
-        virtual seconds it may be away.
+        ``text`` is a part of the text, ``regex`` a regular expression searched in it; both ignore
+        case unless ``case`` is set. ``container``, ``stream`` and ``type`` are names or patterns;
+        ``"(kernel)"`` means lines of the kernel, which belong to no container. ``start`` and
+        ``end`` are virtual seconds. The others are queries such as ``"exit:db.*"``, or pairs of a
+        query and its largest distance in virtual seconds.
+
+        :raises BranchpointError: for ``text`` together with ``regex``, or an invalid condition.
         """
         self._begin(
             _filter_of(
@@ -106,7 +108,7 @@ class LogView(SearchView):
         return self
 
     def narrow(self, start: Any = "", end: Any = "") -> LogView:
-        """Show only what lies between two instants; the rest of the filter stays."""
+        """Show only events between two instants; the rest of the filter stays."""
         self._begin(replace(self._filter, start=_seconds(start), end=_seconds(end)))
         return self
 
@@ -117,7 +119,7 @@ class LogView(SearchView):
 
     @property
     def moment(self) -> Moment | None:
-        """The moment of the row that was chosen last."""
+        """The moment of the row that was chosen last; None when nothing was chosen."""
         if self._position is None or self._events.moment_of is None:
             return None
         found: Moment = self._events.moment_of(int(self._events.columns.at[self._position]))
@@ -125,23 +127,25 @@ class LogView(SearchView):
 
     @property
     def event(self) -> Event | None:
-        """The event of the row that was chosen last."""
+        """The event of the row that was chosen last; None when nothing was chosen."""
         if self._position is None:
             return None
         return self._events.columns.event(self._position, self._events.origin)
 
     def select(self, instant: Any) -> LogView:
-        """Choose the first shown event that is not before ``instant``: virtual seconds, an event,
-        a moment.
+        """Choose the first shown event at or after ``instant``: virtual seconds, an event or a
+        moment.
+
+        :raises BranchpointError: when no event at or after it is shown.
         """
         found = self.events.where(start=instant)
         if not found:
-            raise BranchpointError(f"nothing is shown at {instant} or later")
+            raise BranchpointError(f"no event is shown at or after {instant}")
         self._choose(int(found.positions[0]))
         return self
 
     def reveal(self, instant: Any) -> LogView:
-        """Bring the first shown event that is not before ``instant`` into sight."""
+        """Scroll to the first shown event at or after ``instant``."""
         at = self._events._instant(instant)
         assert at is not None
         row = self._folds.row_of(self._selection.first_at(at))
@@ -151,7 +155,7 @@ class LogView(SearchView):
     # -- what it shows
 
     def _begin(self, filter: Filter) -> None:
-        """Show what fits a filter, as far as it is found at once."""
+        """Show the events that match a filter, as far as they are found at once."""
         self._selection = Selection(self._events, filter, self._lowered)
         self._filter = filter
         self._folds = self._folded(self._opened)
@@ -162,7 +166,9 @@ class LogView(SearchView):
         self._folds.grow(self._events.columns, self._selection.positions)
 
     def _folded(self, opened: Iterable[int] = ()) -> Folds:
-        """No rows yet, to be grown. Who looks for something of the kernel gets it in full."""
+        """Folds without events yet. With a search for text, or a filter such as "(kernel)", the
+        kernel's lines are not folded.
+        """
         asked = self._filter
         named = bool(asked.text) or any(name.startswith("(") for name in asked.container)
         kernel = self.folding and not named and not self._only_kernel
@@ -175,8 +181,8 @@ class LogView(SearchView):
         return -1 if number < 0 else self._folds.row_of(number)
 
     def _failure(self, positions: Positions) -> int:
-        """Which of the events at these positions, in the order of time, is the failure, or the
-        last one before it; -1: nothing has failed.
+        """The number, among the events at these positions, of the failure or of the last event
+        before it; -1 when nothing failed. The positions are in the order of time.
         """
         at = self._failed_at
         if at is None:
@@ -185,8 +191,8 @@ class LogView(SearchView):
 
     @cached_property
     def _failed_at(self) -> int | None:
-        """Absolute ns of the recording's failure, where that belongs to these events; else of the
-        last end of a container that nobody asked for.
+        """Absolute ns of the recording's failure, if it is on this timeline; otherwise of the last
+        exit of a container that nobody asked for.
         """
         events = self._events
         if events.moment_of is not None and len(events.columns):
@@ -218,7 +224,7 @@ class LogView(SearchView):
 
     def _rows(self, start: int, count: int) -> list[list[Any]]:
         """Rows for the browser: position, ns since vtime 0, container, stream, type, text, whether
-        it says that an assertion was violated, how many events it stands for, and as what.
+        it is a violated assertion, how many events it stands for, and its kind of fold.
         """
         columns, origin = self._events.columns, self._events.origin
         known = columns.names.known
@@ -270,7 +276,7 @@ class LogView(SearchView):
         }
 
     def _open(self, position: int) -> None:
-        """Show in full what is folded to a row that begins at ``position``, or fold it again."""
+        """Show the events of the row that begins at ``position`` in full, or fold them again."""
         self._opened ^= {position}
         self._folds = self._folded(self._opened)
         self._folds.grow(self._events.columns, self._selection.positions)
@@ -282,7 +288,7 @@ class LogView(SearchView):
         rows = {"at": -1, "start": start, "first": self._rows(start, FIRST), "stays": True}
         self.state = {"generation": self._generation, **self._found(), **rows}
 
-    # -- what the browser asks
+    # -- requests of the browser
 
     def _on_open(self, message: dict[str, Any]) -> None:
         position = int(message["position"])
@@ -303,7 +309,7 @@ class LogView(SearchView):
     # -- static
 
     def _table(self) -> tuple[list[tuple[str, ...]], str]:
-        """Rows of the static view, and what it says of the others."""
+        """Rows of the static view, and how many events there are in all."""
         columns, positions = self._events.columns, self.events.positions
         folds = self._folded()
         folds.grow(columns, positions)
@@ -370,10 +376,12 @@ def _number(count: int) -> str:
 
 
 def _filter_of(given: dict[str, Any]) -> Filter:
-    """A filter from keywords as people give them."""
+    """A filter from the keywords of :meth:`LogView.filter`."""
     text, regex = given.pop("text", None), given.pop("regex", None)
     if text and regex:
-        raise BranchpointError("text and regex cannot both be given", "regex can hold the text")
+        raise BranchpointError(
+            "text and regex cannot both be given", "write the text as a part of the regex"
+        )
     near = []
     for how in HOW:
         asked = given.pop(how, None)
@@ -392,7 +400,7 @@ def _filter_of(given: dict[str, Any]) -> Filter:
         near=tuple(near),
     )
     if given:
-        raise BranchpointError(f"{next(iter(given))} is no filter of a log")
+        raise BranchpointError(f"a log has no filter {next(iter(given))}")
     return found
 
 
@@ -401,6 +409,6 @@ def _names(given: str | Iterable[str]) -> tuple[str, ...]:
 
 
 def _seconds(given: Any) -> str:
-    """Virtual seconds of what names an instant."""
+    """Virtual seconds of a number, an event, a moment or the end of a branch."""
     vtime = getattr(getattr(given, "end", given), "vtime", given)
     return "" if given is None else str(vtime)

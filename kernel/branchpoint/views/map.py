@@ -22,14 +22,14 @@ from branchpoint.views.view import bundle
 
 _STATIC = 40  # rows of the static view
 _CAUSES = 200  # characters
-_INPUTS = 100  # of a branch that are listed
+_INPUTS = 100  # listed inputs of a branch
 
 
 class MapView(RowsView):
     """A map, made by ``run.map()``.
 
-    ``view.moment`` is the end of the branch that was chosen in it; ``view.update()`` draws the
-    branches made since.
+    ``view.moment`` is the end of the chosen branch; ``view.update()`` also draws branches that
+    were made later.
     """
 
     kind = "map"
@@ -51,7 +51,7 @@ class MapView(RowsView):
     # -- for Python
 
     def update(self, *, earlier: bool | None = None) -> MapView:
-        """Draw the tree as it is now; ``earlier`` is that of ``run.map``, None leaves it."""
+        """Draw the tree as it is now; ``earlier`` as for ``run.map``, None keeps its value."""
         run = self._run
         if earlier is not None:
             self._earlier = earlier
@@ -80,7 +80,9 @@ class MapView(RowsView):
 
     @property
     def id(self) -> str:
-        """The id of the end of what was chosen; "" when nothing was, or it has none."""
+        """The id of the end of the chosen branch or future; "" when nothing was chosen, or when it
+        has no id.
+        """
         node, draw = self._node, self._draw
         if draw is not None and node is not None and node.curve is not None:
             return node.curve.id_of(draw)
@@ -88,7 +90,11 @@ class MapView(RowsView):
 
     @property
     def moment(self) -> Moment | None:
-        """The end of the branch that was chosen; it is run again when it is not held here."""
+        """The end of the chosen branch or future; None when nothing was chosen. It is run again
+        when no variable holds it.
+
+        :raises BranchpointError: when the chosen branch was released since the map was drawn.
+        """
         node, draw = self._node, self._draw
         if draw is not None and node is not None and node.curve is not None:
             return node.curve.branch(node.curve.draws.index(draw)).end
@@ -99,7 +105,10 @@ class MapView(RowsView):
 
     @property
     def branch(self) -> Branch | None:
-        """The branch that was chosen: itself when it is held here, else a new one from its end."""
+        """The chosen branch: itself when a variable holds it, otherwise a new one from its end.
+
+        :raises BranchpointError: when the chosen branch was released since the map was drawn.
+        """
         held = self._held(self._node) if self._node is not None else None
         if held is not None:
             return held
@@ -107,9 +116,13 @@ class MapView(RowsView):
         return moment.branch() if moment is not None else None
 
     def select(self, number: int, future: int | None = None) -> MapView:
-        """Choose a row of the tree, and of the futures of a curve there, one."""
+        """Choose a row of the tree and, if it has the futures of a curve, one of them.
+
+        :raises BranchpointError: when there is no such row or future.
+        """
         if not 0 <= number < len(self._nodes):
-            raise BranchpointError(f"the map has no row {number}, but {len(self._nodes)} rows")
+            last = len(self._nodes) - 1
+            raise BranchpointError(f"the map has no row {number}", f"rows are 0 to {last}")
         self._choose(number)
         if future is not None:
             self._choose_future(future)
@@ -118,22 +131,22 @@ class MapView(RowsView):
     # -- what it shows
 
     def _tell_chosen(self, change: Any) -> None:
-        # A branch that is not held would have to run again for its moment.
+        # To get the moment of a branch that nobody holds, it would have to run again.
         if self._node is not None and (self._node.held is not None or self._node.parent < 0):
             super()._tell_chosen(change)
         else:
             self.set_trait("value", None)
 
     def _held(self, node: Node) -> Branch | None:
-        """The branch of a node, if it is one that somebody holds.
+        """The branch of a node, if the node is a branch that a variable held when it was drawn.
 
-        :raises BranchpointError: when it was let go meanwhile.
+        :raises BranchpointError: when the branch was released since then.
         """
         if node.held is None:
             return None
         history = node.held()
         if history is None:
-            raise BranchpointError("nobody holds this branch any more", "update the map")
+            raise BranchpointError("this branch was released", "update the map: view.update()")
         return Branch(self._run, history)
 
     def _id_of(self, node: Node) -> str:
@@ -163,16 +176,16 @@ class MapView(RowsView):
 
     def _choose_future(self, number: int) -> None:
         if self._node is None or not 0 <= number < len(self._node.draws):
-            raise BranchpointError("there is no such future")
+            raise BranchpointError(f"this row of the map has no future {number}")
         self._draw = self._node.draws[number]
         code = ""
-        if not self.id and self._node.curve is not None:  # of noise that ids do not tell
+        if not self.id and self._node.curve is not None:  # ids do not contain a curve's noise
             row = self._node.curve.draws.index(self._draw)
             code = f"curve.branch({row})"
         self.chosen = {**self.chosen, "future": number, "id": self.id, "code": code}
 
     def _inputs(self, node: Node) -> list[list[Any]]:
-        """What was done in a branch: ns since vtime 0 and words."""
+        """What was done in a branch: ns since vtime 0 and a description."""
         given = node.future.inputs if node.future is not None else []
         branch = self._held(node)
         if branch is not None:
@@ -197,7 +210,7 @@ class MapView(RowsView):
             for draw in self._node.draws[start : start + count]
         ]
 
-    # -- what the browser asks
+    # -- requests of the browser
 
     def _on_update(self, message: dict[str, Any]) -> None:
         self.update(earlier=bool(message["earlier"]))

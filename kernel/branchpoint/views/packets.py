@@ -1,4 +1,4 @@
-"""Captured packets: a table to scroll and search in, and the bytes of the one that was chosen."""
+"""Captured packets: a table to scroll and search in, and the bytes of the chosen packet."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from branchpoint.timeline.moment import Moment
 from branchpoint.views.rows import SearchView
 from branchpoint.views.view import bundle
 
-_BLOCK = 500  # packets between two looks at the clock
+_BLOCK = 500  # packets that are searched before the time is checked again
 _PREVIEW = 120  # bytes of payload in a row
-_BYTES = 65_536  # of the chosen packet
+_BYTES = 65_536  # bytes shown of the chosen packet
 _STATIC = 30  # rows of the static view
 _STATIC_PREVIEW = 48
 _TITLES = ("vtime", "source", "destination", "protocol", "flags", "length", "payload")
@@ -27,7 +27,7 @@ _TITLES = ("vtime", "source", "destination", "protocol", "flags", "length", "pay
 class PacketsView(SearchView):
     """A table of packets, made by ``packets.explore()``.
 
-    ``view.packet`` is the packet that was chosen in it, ``view.moment`` the moment it was seen.
+    ``view.packet`` is the chosen packet, ``view.moment`` the moment at which it was captured.
     """
 
     kind = "packets"
@@ -43,21 +43,21 @@ class PacketsView(SearchView):
     # -- for Python
 
     def filter(self, text: str = "") -> PacketsView:
-        """Show the packets with ``text`` in an address, port, protocol, flag or payload (ASCII,
-        capitals do not count). Several words: all of them, anywhere. Without one, all packets.
+        """Show the packets with ``text`` in an address, port, protocol, flag or payload (as ASCII);
+        case is ignored. With several words, each must occur somewhere. Without text: all packets.
         """
         self._begin(text)
         return self
 
     @property
     def packet(self) -> Packet | None:
-        """The packet that was chosen last."""
+        """The packet that was chosen last; None when nothing was chosen."""
         return None if self._number is None else self.packets[self._number]
 
     @property
     def moment(self) -> Moment | None:
-        """The moment at which that packet was seen; None after the end of the recording or of a
-        branch, which have not come that far: captures are made aside.
+        """The moment at which that packet was captured; None when this is after the end of the
+        recording or branch. (A capture runs aside and can go beyond that end.)
         """
         packet, moment_of = self.packet, self.packets.moment_of
         if packet is None or moment_of is None:
@@ -69,7 +69,10 @@ class PacketsView(SearchView):
         return found
 
     def select(self, number: int) -> PacketsView:
-        """Choose the packet of that number, as in ``packets[number]``."""
+        """Choose a packet by its number, as in ``packets[number]``.
+
+        :raises IndexError: when there is no packet with that number.
+        """
         self._choose(range(len(self.packets))[number])
         return self
 
@@ -106,7 +109,7 @@ class PacketsView(SearchView):
         }
 
     def _rows(self, start: int, count: int) -> list[list[Any]]:
-        """Rows for the browser: number, ns since vtime 0 and what the table has in columns."""
+        """Rows for the browser: number, ns since vtime 0, then the other columns of the table."""
         rows = []
         for number in self._numbers[start : start + count]:
             p = self.packets[number]
@@ -131,7 +134,7 @@ class PacketsView(SearchView):
             "dissected": "",
         }
 
-    # -- what the browser asks
+    # -- requests of the browser
 
     def _on_filter(self, message: dict[str, Any]) -> None:
         self._begin(str(message["text"]))
@@ -183,6 +186,6 @@ class PacketsView(SearchView):
 
 
 def _searched(packet: Packet) -> str:
-    """What a search looks at."""
+    """The text of a packet in which words are searched."""
     parts = (packet.sender, packet.receiver, packet.protocol, packet.flags)
     return " ".join([*parts, packet.preview(len(packet.payload))]).lower()

@@ -1,4 +1,4 @@
-"""Views that are tables: the browser gets a window of rows at a time, wherever one looks.
+"""Views that are tables: the browser only gets the rows around those that are visible.
 
 So a million rows cost it no more than a hundred.
 """
@@ -12,15 +12,15 @@ import traitlets
 from branchpoint.views.view import View
 
 FIRST = 100
-"""Rows that come unasked."""
-_MOST = 1000  # rows of one answer
+"""Rows that are sent at first, without a request."""
+_MOST = 1000  # most rows in one answer
 _SLICE = 0.2  # wall seconds of searching between two answers
 
 
 class RowsView(View):
-    """A view with a table. Its rows have a generation: a number that is another one when they are.
+    """A view with a table. Its rows have a generation: a number that changes when the rows change.
 
-    A subclass has ``_rows``, and counts ``_generation`` up when it shows other rows.
+    A subclass defines ``_rows``, and increments ``_generation`` when it shows other rows.
     """
 
     _generation = 0
@@ -38,21 +38,20 @@ class RowsView(View):
 
 
 class SearchView(RowsView):
-    """A view with a table of what a search finds, which takes many answers where it takes long.
+    """A view with a table of search results. A long search sends its results in many answers.
 
-    A subclass has ``_search`` and ``_found``, and calls ``_begin_search`` when something else is
-    searched for.
+    A subclass defines ``_search`` and ``_found``, and calls ``_begin_search`` for each new search.
     """
 
     state = traitlets.Dict().tag(sync=True)
 
     def _search(self, seconds: float) -> None:
-        """Go on searching for about so many wall seconds."""
+        """Continue the search for about so many wall seconds."""
         raise NotImplementedError
 
     def _found(self) -> dict[str, Any]:
-        """What the browser is told of the search: ``count`` rows found, in what share ``scanned``
-        of ``total``, and whatever else.
+        """What the browser is told about the search: ``count`` (found so far), ``total`` (searched
+        in), ``scanned`` (the part of it that is searched already, 0 to 1), and other keys.
         """
         raise NotImplementedError
 
@@ -66,11 +65,11 @@ class SearchView(RowsView):
         self.state = {"generation": self._generation, **self._found(), **rows}
 
     def _opens_at(self) -> int:
-        """The row that is to be in sight at first; -1: the first one."""
+        """The row that is visible at first; -1: the first one."""
         return -1
 
     def _go_on(self) -> None:
-        """Show what is found by now; rows that are shown stay where they are."""
+        """Continue the search and show what is found; rows on the screen stay where they are."""
         self._search(_SLICE)
         self.state = {"generation": self._generation, **self._found()}
 

@@ -1,6 +1,6 @@
-"""Which events a log explorer shows: a filter as people set it, and the search for what fits it.
+"""Which events a log explorer shows: the user's filter, and the search for matching events.
 
-The search is cut into short steps, so that the first finds are on the screen while a slow regular
+The search runs in short steps, so that the first matches are on the screen while a slow regular
 expression still works through a million lines.
 """
 
@@ -19,8 +19,8 @@ from branchpoint.errors import BranchpointError
 from branchpoint.events.event import Columns, EventSet
 from branchpoint.events.queries import Positions, Where, parse_query
 
-_BLOCK = 16_384  # events between two looks at the clock
-_KINDS = ("exit", "log", "event", "sdk")  # that parse_query knows
+_BLOCK = 16_384  # events that are searched before the time is checked again
+_KINDS = ("exit", "log", "event", "sdk")  # the kinds that parse_query knows
 How = Literal["preceded_by", "not_preceded_by", "followed_by", "not_followed_by"]
 HOW: tuple[How, ...] = ("preceded_by", "not_preceded_by", "followed_by", "not_followed_by")
 
@@ -31,15 +31,19 @@ class Nearby:
 
     how: How
     query: str
-    """As for :func:`parse_query`; without one of its kinds in front: a part of the text."""
+    """As for :func:`parse_query`; a query without a kind ("exit:", ...) is a part of the text."""
     within: str = ""
     """Virtual seconds; empty: at any distance."""
 
     def __post_init__(self) -> None:
         if self.how not in HOW:
-            raise BranchpointError(f"{self.how!r} is none of {', '.join(HOW)}")
+            raise BranchpointError(
+                f"{self.how!r} is not a condition of a filter", f"use one of {', '.join(HOW)}"
+            )
         if not self.query:
-            raise BranchpointError(f"{self.how.replace('_', ' ')} what? A query is missing")
+            raise BranchpointError(
+                f"the condition {self.how} has no query", "for example: exit:db.* or a text"
+            )
 
     @property
     def words(self) -> str:
@@ -48,7 +52,7 @@ class Nearby:
         return self.query if colon and kind in _KINDS else f"log:*:{self.query}"
 
     def narrowed(self, events: EventSet) -> EventSet:
-        """Those of ``events`` for which it holds."""
+        """The events for which this condition holds."""
         narrow = getattr(events, self.how)
         return narrow(parse_query(self.words), self.within or None)
 
@@ -61,19 +65,20 @@ class Nearby:
 
 @dataclass(frozen=True)
 class Filter:
-    """What is shown. Everything empty: all events."""
+    """Which events are shown. With all fields empty: all events."""
 
     text: str = ""
     """A part of the text, or a regular expression."""
     is_regex: bool = False
     case: bool = False
-    """Whether capitals count."""
+    """Whether upper and lower case differ."""
     container: tuple[str, ...] = ()
-    """Names; a name in brackets is the source of what comes from no container: "(kernel)"."""
+    """Names; a name in parentheses is the source of events that belong to no container:
+    "(kernel)"."""
     stream: tuple[str, ...] = ()
     type: tuple[str, ...] = ()
     start: str = ""
-    """Virtual seconds, included, as is the end."""
+    """Virtual seconds; events exactly at ``start`` or ``end`` are included."""
     end: str = ""
     near: tuple[Nearby, ...] = field(default=())
 
@@ -96,14 +101,14 @@ class Filter:
         return cls(**{name: value for name, value in given.items() if name in known})
 
     def state(self) -> dict[str, Any]:
-        """The same for a browser."""
+        """The filter as the browser gets it."""
         return asdict(self)
 
     @property
     def search(self) -> re.Pattern[str] | None:
-        """The regular expression to be found in the text, if it is one.
+        """The regular expression to search for; None when the filter has none.
 
-        :raises BranchpointError: when it is none.
+        :raises BranchpointError: when it is not a valid regular expression.
         """
         if not self.text or not self.is_regex:
             return None
@@ -111,7 +116,7 @@ class Filter:
         return re.compile(self.text, 0 if self.case else re.IGNORECASE)
 
     def narrowed(self, events: EventSet) -> EventSet:
-        """``events`` that fit everything but the text."""
+        """The events that match all conditions except the text."""
         if self.container:
             query = Where(container=self._named) | Where(container="", source=self._sources)
             events = events.where(query)
@@ -126,7 +131,7 @@ class Filter:
         return events
 
     def applied(self, events: EventSet) -> EventSet:
-        """``events`` that fit, as a set of events of its own."""
+        """The events that match all conditions, as a new set of events."""
         events = self.narrowed(events)
         if not self.text:
             return events
@@ -137,7 +142,7 @@ class Filter:
         return events.where(regex=f"(?i){re.escape(self.text)}")
 
     def code(self, events: str = "run.events") -> str:
-        """The Python expression for what is shown of ``events``."""
+        """The Python expression for the events that are shown."""
         named, sources = self._named, self._sources
         asked = {}
         if self.text:
@@ -170,14 +175,14 @@ class Filter:
 
 
 class Lowered:
-    """The texts of a timeline without capitals, made once, block by block."""
+    """The texts of a timeline in lower case, made once, block by block."""
 
     def __init__(self) -> None:
         self._texts: list[str] | None = None
         self._lower: list[str] = []
 
     def upto(self, texts: list[str], end: int) -> list[str]:
-        """At least the first ``end`` of ``texts`` in small letters."""
+        """At least the first ``end`` of ``texts`` in lower case."""
         if self._texts is not texts:
             self._texts, self._lower = texts, []
         if len(self._lower) < end:
@@ -186,7 +191,7 @@ class Lowered:
 
 
 class Selection:
-    """The positions of the events that fit a filter, found step by step."""
+    """The positions of the events that match a filter, found step by step."""
 
     def __init__(self, events: EventSet, filter: Filter, lowered: Lowered) -> None:
         self.filter = filter
@@ -207,21 +212,21 @@ class Selection:
 
     @property
     def positions(self) -> Positions:
-        """Where the events lie that were found so far."""
+        """The positions of the events found so far."""
         return self._found[: self._count]
 
     @property
     def scanned(self) -> float:
-        """How much was looked at, 0 to 1."""
+        """Which part of the events was searched, 0 to 1."""
         return self._scanned / len(self._among) if len(self._among) else 1.0
 
     @property
     def done(self) -> bool:
-        """Whether everything was looked at."""
+        """Whether all events were searched."""
         return self._scanned >= len(self._among)
 
     def work(self, seconds: float) -> bool:
-        """Go on for about so many wall seconds; whether that was enough."""
+        """Search for about so many wall seconds; returns whether the search is done."""
         stop = time.monotonic() + seconds
         while not self.done and time.monotonic() < stop:
             assert self._check is not None
@@ -236,9 +241,9 @@ class Selection:
         return self.done
 
     def grown(self, events: EventSet) -> Selection:
-        """The selection in a later state of the timeline; what was found stays found if it can.
+        """The selection for a timeline that has grown. Earlier results are reused if possible.
 
-        What is near an event may be yet to come, so conditions on it are asked anew.
+        Conditions on nearby events are searched again, since such events may have come later.
         """
         new = Selection(events, self.filter, self._lowered)
         same = not self.filter.near and self._check is not None
@@ -248,7 +253,7 @@ class Selection:
         return new
 
     def first_at(self, at: int) -> int:
-        """The number of the first event found that is not before ``at`` (absolute ns)."""
+        """The number of the first found event at or after ``at`` (absolute ns)."""
         return int(np.searchsorted(self._columns.at[self.positions], at, "left"))
 
 
@@ -256,7 +261,7 @@ _Check = Callable[[list[str], Positions], NDArray[np.bool_]]
 
 
 def _checking(filter: Filter) -> _Check | None:
-    """What says of some positions whether the text there fits; None: every text does."""
+    """A function that tells for some positions whether their texts match; None: all match."""
     if not filter.text:
         return None
     pattern = filter.search
@@ -270,7 +275,10 @@ def _checking(filter: Filter) -> _Check | None:
 
 
 def facets(columns: Columns, positions: Positions) -> dict[str, list[list[Any]]]:
-    """What occurs and how often, most frequent first: containers, streams and types."""
+    """The containers, streams and types that occur, by name, each with its number of events.
+
+    Sources of events that belong to no container, such as "(kernel)", follow the containers.
+    """
     known = columns.names.known
     containers = columns.container[positions]
     nowhere = {code for code, name in enumerate(known) if not name}

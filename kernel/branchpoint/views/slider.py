@@ -13,15 +13,15 @@ from branchpoint.timeline.recording import Recording
 
 
 class MomentSlider(ipywidgets.FloatSlider):
-    """A slider made by ``run.slider()`` or ``branch.slider()``; its ``value`` are virtual seconds.
+    """A slider made by ``run.slider()`` or ``branch.slider()``; ``value`` is in virtual seconds.
 
-    ``slider.moment`` is the moment there. ``interact(look, at=run.slider())`` calls ``look`` with
-    that moment whenever the slider has come to rest.
+    ``slider.moment`` is the moment it points to. ``interact(look, at=run.slider())`` calls ``look``
+    with that moment whenever the user lets go of the slider.
     """
 
     def __init__(self, subject: Recording | Branch, **options: Any) -> None:
-        """``options`` are those of a FloatSlider: ``min``, ``max``, ``step``, ``value``, ... It
-        begins at the recorded failure, where there is one.
+        """``options`` are those of a FloatSlider: ``min``, ``max``, ``step``, ``value``, ... The
+        slider begins at the recorded failure; without one, and for a branch, at the end.
         """
         run = subject.run if isinstance(subject, Branch) else subject
         end = subject.end
@@ -41,11 +41,11 @@ class MomentSlider(ipywidgets.FloatSlider):
 
     @property
     def moment(self) -> Moment:
-        """The moment at which it stands: to the ns at both ends, to its step elsewhere."""
+        """The moment it points to: exact to the ns at both ends, elsewhere to its ``step``."""
         if self.value >= self._end.vtime:
             return self._end
         return self._end._at(self._end.run.origin + round(self.value * SECOND))
 
     def get_interact_value(self) -> Moment:
-        """What ``interact`` hands on."""
+        """The argument that ``interact`` passes to its function."""
         return self.moment

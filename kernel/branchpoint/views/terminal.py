@@ -1,9 +1,9 @@
-"""A terminal to type to: what a shell in a branch shows, and keys for it.
+"""A terminal to type in: it shows the output of a shell in a branch and sends keys to it.
 
-Each key lets as much time pass in the branch as its program needs to answer, and no more: whoever
-opens a terminal a second before a crash can look around for long. :meth:`TerminalView.run` lets it
-pass as it does for the reader. Nothing happens before the first key: a notebook that runs without
-its reader is the same again.
+Each key lets only as much time pass in the branch as the program needs to answer, so a user who
+opens a terminal a second before a crash can look around for a long time. :meth:`TerminalView.run`
+lets time pass at the speed of the user's clock. Nothing happens before the first key, so a
+notebook that runs without a user gives the same result each time.
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ from branchpoint.views.clock import clock_of
 from branchpoint.views.view import View, bundle
 
 RUN = 60.0
-"""Virtual seconds that pass, unless it is paused, before it stands again."""
-_ECHO = 0.02  # virtual seconds for an answer to a key; the agent takes up to 0.01
-_MORE = 0.005  # ... for more of an answer that has begun
-_ANSWER = 0.5  # ... to a line, from the last word of its program
-_PATIENCE = 5.0  # ... in all
-_FIRST = 2.0  # ... of a shell to begin
-_FLOOD = 1 << 19  # bytes of output without a touch, after which time stands
-_REPLAYED = 1 << 20  # bytes at most for a page that missed some; servers drop what is much more
-_PROMPT = b"\x1b[?2004h"  # a shell waits for a line; most tell their terminal so
+"""Virtual seconds after which time stops again, unless it is paused before."""
+_ECHO = 0.02  # virtual seconds to wait for the answer to a key; the agent takes up to 0.01
+_MORE = 0.005  # virtual seconds to wait for more of an answer that has begun
+_ANSWER = 0.5  # virtual seconds without output after which the answer to a line has ended
+_PATIENCE = 5.0  # most virtual seconds to wait for an answer
+_FIRST = 2.0  # most virtual seconds to wait for the first output of a shell
+_FLOOD = 1 << 19  # bytes of output since the last key or run(), after which time stops
+_REPLAYED = 1 << 20  # most bytes sent again to a page; servers drop much larger messages
+_PROMPT = b"\x1b[?2004h"  # most shells send this when they wait for a line
 _NO_PROMPT = b"\x1b[?2004l"
-_EVERY = 0.2  # wall seconds between two words about the time while it passes
+_EVERY = 0.2  # wall seconds between two updates of the time while it passes
 _WIDTH = 1000  # characters of a line in the static view
-_STATIC = 40_000  # characters of the static view, the last ones
+_STATIC = 40_000  # characters of the static view; it shows the last ones
 
 
 class TerminalView(View):
     """A terminal on the page, made by ``terminal.interact()`` or by displaying a terminal.
 
-    ``view.terminal`` is the handle for everything else.
+    ``view.terminal`` is the terminal itself, for use in code.
     """
 
     kind = "terminal"
@@ -53,12 +53,12 @@ class TerminalView(View):
         self._history = self._branch._history
         self._clock = clock_of(self._branch)
         self._output = bytearray()
-        self._pieces = 0  # of the terminal's output that are in it
+        self._pieces = 0  # how many pieces of the terminal's output are in _output
         self._said = 0.0
         self._listeners: list[Callable[[], None]] = []
-        self._rest = 0.0  # virtual seconds of quiet that end an answer
-        self._limit = 0  # absolute ns at which it ends anyway
-        self._touched = 0  # bytes of output before the last touch
+        self._rest = 0.0  # virtual seconds without output after which an answer has ended
+        self._limit = 0  # absolute ns at which waiting for an answer ends in any case
+        self._touched = 0  # bytes of output before the last key or run()
         if not terminal.output:
             self._begin()
         self._take()
@@ -69,18 +69,18 @@ class TerminalView(View):
         self.when_closed(self._clock.watch(self._say))
 
     def _begin(self) -> None:
-        """Let time pass until the shell has said something."""
+        """Let time pass until the shell has written something, at most ``_FIRST`` seconds."""
         end = self._branch.vtime + _FIRST
         while not self.terminal.output and self.terminal.running and self._branch.vtime < end:
             self.terminal.settle(_ECHO)
 
     def when_changed(self, changed: Callable[[], None]) -> None:
-        """Have ``changed()`` called when something was shown, in any thread."""
+        """Call ``changed()`` after each new output, in any thread."""
         self._listeners.append(changed)
 
     @property
     def transcript(self) -> str:
-        """The session as text that is safe to show anywhere, at most 40 000 characters of it."""
+        """The session as text that is safe to show anywhere: its last 40 000 characters."""
         text = "\n".join(inert(line, _WIDTH) for line in self.terminal.transcript.splitlines())
         if len(text) <= _STATIC:
             return text
@@ -89,14 +89,14 @@ class TerminalView(View):
     # -- for Python
 
     def run(self) -> TerminalView:
-        """Let time pass in the branch, until :meth:`pause` or for :data:`RUN` seconds."""
+        """Let time pass in the branch, until :meth:`pause` or for :data:`RUN` virtual seconds."""
         self._limit = 0
         self._touched = len(self._output)
         self._clock.run(self._branch, RUN)
         return self
 
     def pause(self) -> TerminalView:
-        """Let time stand."""
+        """Stop time in the branch, and wait until it has stopped."""
         self._limit = 0
         self._clock.pause()
         self._clock.join()
@@ -105,7 +105,7 @@ class TerminalView(View):
     # -- what it shows
 
     def _take(self) -> bytes:
-        """What is new of the terminal's output."""
+        """Read the new output of the terminal."""
         pieces = self._history.shown.get(self.terminal.number, [])[self._pieces :]
         new = b"".join(data for _, data in pieces)
         self._pieces += len(pieces)
@@ -129,7 +129,7 @@ class TerminalView(View):
             self._say()
 
     def _say(self) -> None:
-        with self._branch.run.replayer.lock:  # one after the other, so that the last one is true
+        with self._branch.run.replayer.lock:  # one at a time, so that the last state sent is true
             self._tell()
 
     def _tell(self) -> None:
@@ -157,7 +157,7 @@ class TerminalView(View):
         number = [each.number for each in self._branch.terminals].index(self.terminal.number)
         return f'run.at("{self._branch.id}").branch().terminals[{number}]'
 
-    # -- what the browser asks
+    # -- requests of the browser
 
     def _on_output(self, message: dict[str, Any]) -> None:
         start = max(int(message["start"]), len(self._output) - _REPLAYED, 0)
@@ -166,11 +166,11 @@ class TerminalView(View):
 
     @property
     def _waits(self) -> bool:
-        """Whether the shell has said that it waits for a line."""
+        """Whether the shell waits for a line, according to its last bracketed-paste sequence."""
         return self._output.rfind(_PROMPT) > self._output.rfind(_NO_PROMPT)
 
     def _answer(self, rest: float) -> None:
-        """Let time pass for an answer that ends with so many virtual seconds of quiet."""
+        """Let time pass for an answer; it ends after ``rest`` virtual seconds without output."""
         self._rest = rest
         self._touched = len(self._output)
         self._limit = self._history.tip.at + round(_PATIENCE * 1e9)

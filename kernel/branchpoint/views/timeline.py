@@ -1,7 +1,7 @@
-"""The timeline: containers as lanes, what happened to them, and where one may look closer.
+"""The timeline: a lane for each container with its events, to zoom in and to choose moments.
 
-The browser gets a picture of the stretch that it shows, column by column, however many events lie
-in it.
+The browser gets a summary of the visible stretch, one entry per pixel column, so its size does not
+depend on the number of events.
 """
 
 from __future__ import annotations
@@ -26,20 +26,19 @@ from branchpoint.views.view import View, bundle
 if TYPE_CHECKING:
     from branchpoint.events.event import EventSet
 
-_COLUMNS = 800  # of the first picture, before the browser says how wide it is
-_LEAST = 1000  # ns that a picture shows
+_COLUMNS = 800  # of the first picture, before the browser has told its width
+_LEAST = 1000  # shortest visible stretch, in ns
 _MOST_CURVES = 6
 _MOST_POINTS = 500  # of a curve
 _MOST_ROWS = 20  # of the static view
-_WIDTH = 300  # characters of a text in it
-_EVERY = 0.3  # wall seconds between two looks at a branch that runs
+_WIDTH = 300  # characters of a text in the static view
+_EVERY = 0.3  # wall seconds between two updates while a branch runs
 
 
 class TimelineView(View):
     """A timeline, made by ``run.timeline()`` or ``branch.timeline()``.
 
-    ``view.moment`` is the moment that was chosen in it, ``view.log`` a log explorer that shows
-    what it is zoomed to.
+    ``view.moment`` is the chosen moment, ``view.log`` a log explorer of the visible stretch.
     """
 
     kind = "timeline"
@@ -68,13 +67,13 @@ class TimelineView(View):
 
     @property
     def moment(self) -> Moment | None:
-        """The moment that was chosen last."""
+        """The moment that was chosen last; None when nothing was chosen."""
         return self._moment
 
     @property
     def log(self) -> LogView:
-        """A log explorer of the same events, which shows what the timeline is zoomed to; a row
-        that is chosen there is chosen here.
+        """A log explorer that shows the events of the visible stretch. A row that is chosen there
+        is also chosen here.
         """
         if self._log is None or self._log.comm is None:
             self._log = LogView(self._events)
@@ -84,13 +83,13 @@ class TimelineView(View):
 
     @property
     def window(self) -> tuple[float, float]:
-        """The stretch that is shown: its first and last virtual second."""
+        """Start and end of the visible stretch, in virtual seconds."""
         start, end = self._stretch
         return (start - self._run.origin) / SECOND, (end - self._run.origin) / SECOND
 
     def zoom(self, start: Any = None, end: Any = None) -> TimelineView:
-        """Show the stretch between two instants (virtual seconds, events, moments); without them
-        everything.
+        """Show the stretch between two instants (virtual seconds, events, moments); without an
+        instant, it begins or ends where the timeline does.
         """
         first = self._events._instant(start) if start is not None else self._span[0]
         last = self._events._instant(end) if end is not None else self._span[1]
@@ -99,7 +98,7 @@ class TimelineView(View):
         return self
 
     def select(self, instant: Any) -> TimelineView:
-        """Choose a moment: virtual seconds, an event, a moment."""
+        """Choose a moment, given as virtual seconds, an event or a moment."""
         at = self._events._instant(instant)
         assert at is not None
         self._choose(at)
@@ -108,7 +107,7 @@ class TimelineView(View):
     # -- what it shows
 
     def _take(self) -> None:
-        """Look at the timeline as it is now."""
+        """Read the timeline as it is now."""
         run = self._run
         self._end = self._subject.end.at
         self._events = self._subject.events
@@ -116,7 +115,7 @@ class TimelineView(View):
         self._span = (max(self._lanes.first, run.earliest), self._end)
 
     def _take_curves(self) -> None:
-        """Find the curves that stand above it, those with the most futures first."""
+        """Find the curves to show above the lanes, those with the most futures first."""
         found: list[Curve] = []
         self._more = False
         if not isinstance(self._subject, Branch):
@@ -126,7 +125,7 @@ class TimelineView(View):
         self._curves = sorted(found, key=lambda curve: -len(curve.draws))
 
     def _say(self) -> None:
-        """What does not depend on the stretch that is shown."""
+        """Send what does not depend on the visible stretch."""
         origin, failure = self._run.origin, self._failure
         branch = self._subject if isinstance(self._subject, Branch) else None
         self.state = {
@@ -142,11 +141,11 @@ class TimelineView(View):
 
     @property
     def _failure(self) -> int | None:
-        """Absolute ns of what is marked in all lanes."""
+        """Absolute ns of the failure, which is marked in all lanes; None without one."""
         return None if isinstance(self._subject, Branch) else self._run.manifest.failure
 
     def _draw(self) -> None:
-        """A picture of the stretch that is shown."""
+        """Send a picture of the visible stretch."""
         (start, end), count, lanes = self._stretch, self._count, self._lanes
         lines, errors = lanes.lines(start, end, count)
         kept = np.array(self._run.files.checkpoints, np.int64)
@@ -206,7 +205,7 @@ class TimelineView(View):
         self._say()
         self._draw()
 
-    # -- what the browser asks
+    # -- requests of the browser
 
     def _on_window(self, message: dict[str, Any]) -> None:
         self._count = min(max(int(message["columns"]), 1), MOST_COLUMNS)
@@ -230,7 +229,7 @@ class TimelineView(View):
     # -- static
 
     def _notable(self) -> EventSet:
-        """What the static view lists."""
+        """The events that the static view lists."""
         shown = ["container.exit", "container.restart", "fault.*"]
         return self._events.where(type=shown)
 

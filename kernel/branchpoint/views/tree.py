@@ -1,4 +1,6 @@
-"""The branches of a recording as a tree: what is held, what is noted, and the futures of curves."""
+"""The branches of a recording as a tree: those held by variables, those noted with the recording,
+and the futures of curves.
+"""
 
 from __future__ import annotations
 
@@ -25,28 +27,29 @@ from branchpoint.timeline.replaying.history import History
 from branchpoint.timeline.seeds import seed_of
 
 MOST = 400
-"""Nodes of a tree; of curves, all futures off one moment are one node."""
+"""Most nodes of a tree. All futures of a curve from one moment are one node."""
 _WIDTH = 90  # characters of a title
 
 
 @dataclass(eq=False)
 class Node:
-    """A branch, or the futures of a curve off one moment. Instants are absolute ns."""
+    """A branch, or the futures of a curve from one moment. Instants are absolute ns."""
 
     kind: str
-    """"recording", "branch" (held here), "noted" (with the recording), "futures" (of a curve)."""
+    """"recording", "branch" (held by a variable), "noted" (with the recording), "futures" (of a
+    curve)."""
     start: int
     end: int
     title: str
     verdict: str = ""
-    """"failed", "passed", or "" when nobody has judged it."""
+    """"failed", "passed", or "" when it was not judged."""
     counts: dict[str, int] = field(default_factory=dict)
-    """Of futures: how many have which verdict."""
+    """For futures: how many have each verdict."""
     depth: int = 0
     parent: int = -1
     """Its number in the tree."""
     held: ReferenceType[History] | None = None
-    """The history of a branch that somebody holds; a map alone does not keep it."""
+    """The history of a branch that a variable holds. The map itself does not keep it alive."""
     future: Future | None = None
     draws: list[Draw] = field(default_factory=list)
     curve: Curve | None = None
@@ -56,7 +59,7 @@ class Node:
 def grow(
     run: Recording, noted: Iterable[Future], curves: list[Curve], failure: Failure
 ) -> tuple[list[Node], int]:
-    """The nodes from the recording on, each before its children, and how many are left out."""
+    """The nodes, each before its children, the recording first; and how many are left out."""
     root = Node("recording", run.earliest, run.manifest.end, "the recording")
     held = _held(run, failure, root)
     _noted(noted, root, held)
@@ -81,7 +84,9 @@ def _walk(node: Node, parent: int, depth: int, found: list[Node]) -> None:
 
 
 def _held(run: Recording, failure: Failure, root: Node) -> dict[int, Node]:
-    """Nodes of the branches in this process, by their histories, under their parents."""
+    """Nodes of the branches in this process, by the id() of their histories; each is added to
+    its parent.
+    """
     found: dict[int, Node] = {}
     histories = [branch._history for branch in run.branches]
     for history in histories:
@@ -114,7 +119,7 @@ def _verdict(run: Recording, history: History, failure: Failure) -> str:
 
 
 def _noted(noted: Iterable[Future], root: Node, held: dict[int, Node]) -> None:
-    """Branches whose ids somebody saw. One that only goes on with another is its child."""
+    """Add the branches whose ids were shown. One that continues another is its child."""
     known: set[bytes] = set()
     for node in held.values():
         history = node.held() if node.held is not None else None
@@ -141,7 +146,7 @@ def _noted(noted: Iterable[Future], root: Node, held: dict[int, Node]) -> None:
 
 
 def _keys(inputs: list[Input]) -> list[bytes]:
-    """What tells the first none, one, two, ... of these inputs from all others."""
+    """Digests that identify the first 0, 1, 2, ... of these inputs."""
     found = [b""]
     for given in inputs:
         line = msgspec.msgpack.encode((found[-1], given.at, given.kind, given.data))
@@ -162,7 +167,7 @@ def title_of(inputs: list[Input]) -> str:
 
 
 def _futures(curve: Curve) -> list[Node]:
-    """One node for all futures off one moment."""
+    """One node for all futures from one moment."""
     nodes = []
     for at, group in itertools.groupby(curve.draws, key=lambda draw: draw.at):
         draws = list(group)
@@ -185,7 +190,7 @@ def _shares(counts: Counter[str]) -> str:
 
 
 def told(run: Recording, node: Node) -> str:
-    """One node in a line."""
+    """A node as one line of text."""
     start, end = (format_vtime(at - run.origin) for at in (node.start, node.end))
     reach = f"{start} s" if node.start == node.end else f"{start} s to {end} s"
     verdict = f" ({node.verdict})" if node.verdict and node.kind == "branch" else ""

@@ -1,7 +1,7 @@
-"""Requests of a page are met in the order in which the page made them.
+"""Requests of a page are answered in the order in which the page made them.
 
-JupyterLab sends the first ones to the kernel's main thread, and later ones to a thread of the
-widgets, as soon as there is one: a key must not overtake those that were pressed before.
+JupyterLab sends the first requests to the kernel's main thread and, once it exists, later ones to
+a separate thread for widgets. A key must not overtake the keys that were pressed before it.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-_LOST = 1.0  # wall seconds after which a request that has not come is not waited for any more
-_PAGES = 16  # that are remembered
+_LOST = 1.0  # wall seconds to wait for an earlier request that has not come
+_PAGES = 16  # pages that are remembered
 
 
 class Turns:
@@ -24,9 +24,10 @@ class Turns:
 
     @contextmanager
     def wait(self, turn: Any) -> Iterator[None]:
-        """Wait until the requests before this one were met; it is, when the context ends.
+        """Wait until all earlier requests were answered. This one counts as answered when the
+        context ends.
 
-        ``turn`` is ``[page, number]``, numbers counting from 0; anything else does not wait.
+        ``turn`` is ``[page, number]``, with numbers from 0; any other value does not wait.
         """
         if not (isinstance(turn, list) and [type(part) for part in turn] == [str, int]):
             yield

@@ -1,4 +1,4 @@
-"""What all views have in common: a widget with a name of its own, and a static picture of it."""
+"""What all views have in common: a widget with a fixed name, and a static picture of it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from branchpoint.views.turns import Turns
 
 STATIC = "Static view; run the cell to interact."
 LARGEST = 200_000
-"""Characters of a saved output, at most."""
+"""Most characters of a saved output."""
 _FOLDER = Path(__file__).parent / "static"
 _WIDGET = "application/vnd.jupyter.widget-view+json"
 _UNBUILT = """\
@@ -42,12 +42,12 @@ def bundle(name: str) -> str:
 
 
 class View(anywidget.AnyWidget, ValueWidget):
-    """A widget that shows something of a recording. It composes with those of ipywidgets: in boxes,
-    with ``interact(look, at=view)``, and ``view.observe(act, "value")``; ``value`` is the moment
-    that was chosen in it last, None while there is none.
+    """A widget that shows something of a recording. It works together with other widgets: in boxes
+    of ipywidgets, with ``interact(look, at=view)`` and with ``view.observe(act, "value")``.
+    ``value`` is the moment that was chosen last, None when nothing was chosen.
 
-    A subclass has a ``kind``, ``_esm``, ``_fallback_html`` and ``__repr__``, and answers what its
-    browser part asks in methods ``_on_<what>(message)``.
+    A subclass defines ``kind``, ``_esm``, ``_fallback_html`` and ``__repr__``, and answers requests
+    of its browser part in methods ``_on_<request>(message)``.
     """
 
     kind: ClassVar[str] = ""
@@ -73,12 +73,12 @@ class View(anywidget.AnyWidget, ValueWidget):
             showing.chosen(moment)
 
     def when_closed(self, release: Callable[[], None]) -> None:
-        """Have ``release()`` called when this view is closed."""
+        """Call ``release()`` when this view is closed."""
         self._releases = (*self._releases, release)
 
     def _follow(self, history: History, look: Callable[[], None], every: float) -> None:
-        """Have ``look()`` called while time passes in a branch, each ``every`` wall seconds at
-        most, and when it stands again.
+        """Call ``look()`` while time passes in a branch, at most once in ``every`` wall seconds,
+        and when time has stopped.
         """
         looked = 0.0
 
@@ -93,14 +93,14 @@ class View(anywidget.AnyWidget, ValueWidget):
         self.when_closed(lambda: history.watchers.remove(grew))
 
     def close(self) -> None:
-        """Let go of the browser's part; what was displayed stays as a static picture."""
+        """Close the browser part of the view; the static picture in the notebook stays."""
         releases, self._releases = self._releases, ()
         for release in releases:
             release()
         super().close()
 
     def _asked(self, _: Any, message: Any, __: Any) -> None:
-        """Answer a message of the browser. It is ours, but what it says is checked anyway."""
+        """Answer a message of our browser code. Its content is checked all the same."""
         if not isinstance(message, dict):
             return
         answer = getattr(self, f"_on_{message.get('ask')}", None)
@@ -112,14 +112,14 @@ class View(anywidget.AnyWidget, ValueWidget):
         except BranchpointError as error:
             self.send({"answer": "error", "text": str(error)})
         except (TypeError, ValueError, LookupError, AttributeError, OverflowError):
-            self.send({"answer": "error", "text": "this request cannot be understood"})
+            self.send({"answer": "error", "text": "the kernel did not understand this request"})
         finally:
-            self.send({"answer": "done"})  # so that nobody waits where nothing has changed
+            self.send({"answer": "done"})  # so that the page does not wait when nothing changes
 
     # -- static
 
     def _fallback_html(self) -> str:
-        """What a reader sees where no kernel runs: HTML without script, that nothing acts in."""
+        """The static picture, for readers without a kernel: HTML without scripts or controls."""
         raise NotImplementedError
 
     def _static(self) -> dict[str, str]:

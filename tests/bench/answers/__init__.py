@@ -1,1 +1,1 @@
-"""Is what curves and contrasts claim true? Asked where the answer is known."""
+"""Are the claims of curves and contrasts true? Tested where the answer is known."""

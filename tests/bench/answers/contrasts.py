@@ -1,6 +1,6 @@
-"""Do contrasts find what matters, and nothing else? Asked of futures whose answer is known.
+"""Do contrasts find what matters, and nothing else? Tested on futures whose answer is known.
 
-The futures are made up, what is concluded from them is concluded by the code that users call.
+The futures are made up; the conclusions come from the code that users call.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ _BEFORE = 12  # virtual seconds before the demo's failure, as in the notebook
 
 @dataclass(frozen=True)
 class _Setting:
-    """One kind of contrast, of one system."""
+    """One kind of contrast, for one system."""
 
     luck: Luck
     futures: int | None
-    """None: until there are enough."""
+    """None: as many as are needed."""
     of_curve: bool = False
     """Whether it is ``curve.contrast`` and not ``run.contrast``."""
 
     def contrast(self, seed: int) -> tuple[Contrast, int]:
-        """And how many futures it took."""
+        """The contrast, and how many futures it took."""
         outcomes = drawn(self.luck.runner(seed), self.futures)
         if self.of_curve:
             found = contrast(outcome.draw for outcome in outcomes)
@@ -66,7 +66,7 @@ _POWER = tuple(_Setting(Luck(chance, 299, perfect=True), None) for chance in (0.
 
 
 def contrasts(scale: Scale, work: Path) -> list[Figure]:
-    """Thousands of contrasts of each kind; and how long the longest takes on the demo."""
+    """Thousands of contrasts of each kind, and how long the longest takes on the demo."""
     with progress.task("contrasts", len(_WRONG + _POWER), "kinds") as task:
         found = []
         for measure, settings in ((_wrong, _WRONG), (_power, _POWER)):

@@ -1,4 +1,4 @@
-"""Are the curve's intervals and turning points right? Asked of systems whose answer is known."""
+"""Are the curve's intervals and turning points right? Tested on systems whose answer is known."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from scale import Scale
 from subjects import known_recording
 
 _POINTS, _PRECISION = 32, 0.15
-"""Of a small curve: some hundreds of futures."""
-_NEAR = 0.5  # virtual seconds between a step that is right and its cause
+"""For a small curve, which takes some hundreds of futures."""
+_NEAR = 0.5  # largest distance of a right step from its cause, in virtual seconds
 _COVERED, _RIGHT = 0.94, 0.95  # bars
 
 
@@ -35,9 +35,9 @@ class _Tally:
     whole: int = 0
     """Curves whose band holds the truth at all points."""
     right: int = 0
-    """Curves with a step near each cause and no other, and none where a change takes its time."""
+    """Curves with one step near each cause and no other step, and none in a slow change."""
     errors: list[float] = field(default_factory=list)
-    """Of steps near a cause, virtual seconds."""
+    """Distances of steps from their near cause, in virtual seconds."""
 
     def add(self, known: Known, curve: Curve) -> None:
         self.curves += 1
@@ -102,7 +102,7 @@ class _Tally:
 
 
 def known_answers(scale: Scale, work: Path) -> list[Figure]:
-    """Small curves with different seeds, of each system. What was drawn before is used again."""
+    """Small curves with different seeds, for each system. Futures drawn before are used again."""
     everything = _Tally()
     found: list[Figure] = []
     for known in truths.ALL:
@@ -113,7 +113,7 @@ def known_answers(scale: Scale, work: Path) -> list[Figure]:
 
 
 def _tally(known: Known, curves: int, path: Path) -> _Tally:
-    """The curve of every seed number; one pool of workers draws all of them."""
+    """The curve of each seed number; one pool of workers draws all of them."""
     tally, failure = _Tally(), bp.failure(known.failure)
     with bp.open(path) as run:
         how = {"horizon": run.at(known.horizon), "precision": _PRECISION, "points": _POINTS}

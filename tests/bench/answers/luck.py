@@ -1,4 +1,4 @@
-"""Futures of systems in which it is known whether causes matter, without a machine."""
+"""Futures of systems in which it is known which causes matter, without a machine."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from branchpoint.explore.running.future import Outcome
 
 THE_CAUSE = "fault kill db.1"
 _HORIZON = 10_000_000_000  # virtual ns
-_SKEW = 3  # how much earlier or later than evenly things happen
+_SKEW = 3  # how strongly events are shifted to early or late
 
 
 @dataclass(frozen=True)
 class Luck:
-    """A system that fails by chance, and in which other things happen that have no part in it.
+    """A system that fails by chance, and in which other things happen that have no effect on it.
 
     Each of these has its own probability: most are rare, some happen nearly always. Half of them
     tend to happen early, half late.
@@ -26,19 +26,19 @@ class Luck:
     chance: float
     """P(failure)."""
     causes: int
-    """How many things may happen that do not matter."""
+    """How many things may happen that have no effect."""
     early: bool = True
-    """Whether it fails early, if it does, rather than late."""
+    """Whether failures come early rather than late."""
     perfect: bool = False
-    """Whether there is one more that all failing futures have, and no other: THE_CAUSE."""
+    """Whether there is also THE_CAUSE, which all failing futures have and no other future has."""
 
     def runner(self, seed: int) -> Callable[[range, str], list[Outcome]]:
-        """What runs its futures, in order, as :func:`sample.drawn` wants it."""
+        """A function that runs its futures, in order, as :func:`sample.drawn` needs it."""
         draw = np.random.default_rng(seed)
         return lambda numbers, note: self._run(numbers, draw)
 
     def outcomes(self, futures: int, seed: int) -> list[Outcome]:
-        """So many futures."""
+        """This many futures."""
         return self.runner(seed)(range(futures), "")
 
     def _run(self, numbers: range, draw: np.random.Generator) -> list[Outcome]:

@@ -1,8 +1,8 @@
-"""Do a curve's estimates, intervals and steps hold? Asked by simulation, many thousand times.
+"""Are a curve's estimates, intervals and steps right? Tested by many thousand simulations.
 
-The curves are drawn by the code that draws those of recordings; only their futures are coins whose
-P is known at each instant. Whoever watches may stop a curve at any moment, so it is looked at all
-along: at every moment intervals have to hold.
+The curves are drawn by the same code as for recordings; only their futures are coins whose P is
+known at each instant. A user who watches may stop a curve at any moment, so it is checked during
+the whole run: intervals have to be right at every moment.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from scale import Scale
 
 _SECOND = 1_000_000_000
 _LENGTH = 30  # seconds
-_LOOK = 61  # futures between two moments at which the curve is looked at
-_WATCHED = 10  # of one curve in so many, steps are looked at all along, which takes long
-_PART = 50  # curves of one process
+_LOOK = 61  # futures between two checks of a curve
+_WATCHED = 10  # in one of so many curves, steps are checked during the whole run, which takes long
+_PART = 50  # curves per process
 _PRECISION = 0.1
 _COVERED, _BIAS, _FALSE = 0.94, 0.005, 0.05  # bars
 
@@ -47,7 +47,7 @@ class Shape:
     lasting: float = 0.0
     """Seconds that a smooth change takes."""
     near: float = 0.5
-    """Seconds between a step that is right and its cause."""
+    """Largest distance of a right step from its cause, in seconds."""
     findable: bool = True
     """Whether all its steps are large enough to be found with a curve's futures."""
 
@@ -87,25 +87,25 @@ SHAPES = (
 
 @dataclass
 class _Tally:
-    """What was seen of one shape."""
+    """The results for one shape."""
 
     curves: int = 0
     futures: int = 0
     points: int = 0
     covered: int = 0
-    """Of points of finished curves."""
+    """Points of finished curves whose interval holds P."""
     whole: int = 0
     """Finished curves whose band holds P at all points."""
     right: int = 0
     """Finished curves whose steps are right."""
     errors: dict[int, tuple[float, float, int]] = field(default_factory=dict)
-    """For each first point: sum and sum of squares of what was estimated too high, how many."""
+    """For each first point: sum and sum of squares of (estimate - P), and their number."""
     looks: dict[int, tuple[int, int]] = field(default_factory=dict)
-    """For each number of futures after which was looked: intervals that held, of how many."""
+    """For each number of futures at a check: intervals that held P, and all intervals."""
     watched: int = 0
-    """Curves whose steps were looked at all along."""
+    """Curves whose steps were checked during the whole run."""
     early: int = 0
-    """Those that told a step where there is none, at any moment."""
+    """Those of them that showed a false step at any moment."""
 
     def merge(self, other: _Tally) -> None:
         for name in (
@@ -128,7 +128,7 @@ class _Tally:
 
 
 class _Futures:
-    """Futures that are there as far as there were so many at all."""
+    """Futures of which only the first ``allowed`` ones exist."""
 
     _VERDICTS = (
         Draw(at=0, seed=0, verdict="passed", end=0),
@@ -189,7 +189,7 @@ def _curves(shape: Shape, seeds: range) -> _Tally:
 
 
 def _held(shape: Shape, points: list[tuple[int, int, int]], level: float) -> list[bool]:
-    """For each point whether its interval holds the truth."""
+    """For each point: whether its interval holds the true value."""
     found = []
     for at, k, n in points:
         low, high = interval(k, n, _PRECISION, level)
@@ -211,7 +211,7 @@ def _sudden(points: list[tuple[int, int, int]]) -> list[float]:
 
 
 def _is_wrong(shape: Shape, points: list[tuple[int, int, int]]) -> bool:
-    """Whether a sudden step is told of which the interval holds no cause."""
+    """Whether a sudden step is reported whose interval contains no cause."""
     found = Steps(*map(list, zip(*points, strict=True))).steps
     for step in found:
         low, high = step.low / _SECOND, step.high / _SECOND
@@ -233,7 +233,7 @@ def _is_right(shape: Shape, points: list[tuple[int, int, int]]) -> bool:
 
 
 def simulated(scale: Scale, work: Path) -> list[Figure]:
-    """Curves of each shape, in all cores."""
+    """Curves of each shape, on all cores."""
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         found: list[Figure] = []
         for shape in SHAPES:

@@ -1,7 +1,7 @@
-"""Systems of which one can calculate how likely their failure is: tests/machine/systems/known.
+"""Systems whose likelihood of failure can be calculated: tests/machine/systems/known.
 
-Each has a recording; ``probability`` says how likely the failure is when everything random is drawn
-anew from an instant of that recording on.
+Each has a recording; ``probability`` is the probability of the failure when everything random is
+drawn anew from an instant of that recording on.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ import branchpoint as bp
 from branchpoint.errors import BranchpointError
 
 UNKNOWN = -0.010, 0.05
-"""Seconds around the nominal instant of a draw for which no probability is stated: within the first
-the guest takes notice of a seed, within the second the number is drawn. (The scripts count from
-their own start, which comes some 5 ms after vtime 0; test_known_systems sees to it that they have
+"""Seconds around the nominal instant of a draw for which no probability is given: before it, the
+guest may not have taken the seed yet; after it, the number may not be drawn yet. (The scripts count
+from their own start, about 5 ms after vtime 0; test_known_systems makes sure that they have
 drawn by then.)"""
 SEEDS = 300
-"""Seeds that are tried for a recording that fails, at most; the rarest failure has p = 0.064."""
+"""Most seeds to try for a recording that fails; the rarest failure has p = 0.064."""
 AFTER = 5
-"""Seconds that a recording goes on after its failure: until after the horizon."""
+"""Seconds that a recording goes on after its failure, so that it includes the horizon."""
 _SYSTEMS = Path(__file__).parents[2] / "machine" / "systems" / "known"
 
 
@@ -35,19 +35,19 @@ class Known:
     """A system with a known answer."""
 
     name: str
-    """Of the compose file and the service."""
+    """Name of the compose file and of the service."""
     steps: tuple[tuple[float, float], ...]
     """(vtime, probability from there on), in order; the first at 0."""
     causes: tuple[float, ...]
-    """The vtimes at which much is decided at once, so that a step of the curve belongs there."""
+    """The vtimes at which much is decided at once, where the curve must have a step."""
     horizon: float
-    """The vtime by which a future that fails has failed (all but one of 20 000, in ``race``)."""
+    """The vtime by which all futures that fail have failed (but one of 20 000, in ``race``)."""
     fails: bool = True
-    """Whether the recording is of a run that failed."""
+    """Whether the recorded run failed."""
     said: tuple[str, ...] = ()
-    """Lines that the recorded run must say, where its history decides what the curve is."""
+    """Lines that the recorded run must have, when the curve depends on its history."""
     lasting: float = 0.0
-    """Seconds that a change takes, which is no step therefore; 0: there is none."""
+    """Seconds that a change takes if it is slow and therefore no step; 0: there is none."""
 
     @property
     def compose(self) -> Path:
@@ -63,16 +63,16 @@ class Known:
         return f"exit:{self.container}"
 
     def decides(self, vtime: float) -> bool:
-        """Whether it is not known if the draw at this instant still counts as to come."""
+        """Whether it is unknown if the draw at this instant is still to come."""
         return any(UNKNOWN[0] < vtime - step < UNKNOWN[1] for step, _ in self.steps[1:])
 
     def probability(self, vtime: float) -> float:
-        """P(failure) in a future that leaves the recording at ``vtime``, unless it decides."""
+        """P(failure) in a future that leaves the recording at ``vtime``; see :meth:`decides`."""
         index = bisect_right(self.steps, vtime, key=lambda step: step[0])
         return self.steps[index - 1][1]
 
     def record(self, path: Path) -> int:
-        """Record it at ``path`` with the first seed from 1 on with which it does what is wanted.
+        """Record it at ``path`` with the first seed, from 1 on, that gives the wanted run.
 
         The recording of a failure goes on until after the horizon. Returns the seed.
         """
@@ -111,7 +111,7 @@ def _any(name: str, check: float, *draws: tuple[float, int, int], **more: Any) -
 
 
 TWO_COINS = Known("two-coins", ((0, 0.25), (10, 0.5), (20, 1)), (10, 20), horizon=31)
-"""Heads twice. Both tosses decide equally much as a factor, the second one more as a difference."""
+"""Heads twice. Both tosses matter equally as a factor; as a difference, the second matters more."""
 
 _FAILS = 0.4  # of one try
 RETRY = Known(
@@ -120,17 +120,17 @@ RETRY = Known(
     (6,),
     horizon=9,
 )
-"""Three tries in vain."""
+"""Three failed tries."""
 
 _RATES = 0.5, 1.5  # a second
 RACE = Known("race", ((0, _RATES[0] / sum(_RATES)), (4, 1)), (4,), horizon=4 + 5)
 """The first of two exponential timers rings first."""
 
 BAKED = Known("baked", ((0, 0.5), (4, 1)), (4,), horizon=35)
-"""Decided long before it shows."""
+"""Decided long before it becomes visible."""
 
 DICE = _all("dice", 24, (6, 1, 2), (12, 2, 3), (18, 3, 4))
-"""Three draws that decide equally much: no step is larger than another."""
+"""Three draws that matter equally: no step is larger than another."""
 
 SEVEN = _all("seven", 18, *((2.0 * i, i, i + 1) for i in range(1, 8)))
 """Seven small steps, two seconds apart."""
@@ -145,10 +145,10 @@ INJECTED = Known("injected", ((0, 0.3), (12, 1)), (12,), horizon=21)
 """A fault that the guest draws: with a server killed at 12 s it fails at 20 s."""
 
 RAMP = _all("ramp", 22, *((6 + 0.5 * i, 3 + i, 4 + i) for i in range(24)), causes=(), lasting=11.5)
-"""Twenty-four small steps, half a second apart: none can be told from the next."""
+"""Twenty-four small steps, half a second apart: too close to separate them."""
 
 HAZARD = _any("hazard", 24, *((0.5 * i, 1, 20) for i in range(1, 44)), lasting=21)
-"""At each half second it may happen, and does not: P falls all the time."""
+"""It may happen each half second, and does not: P falls all the time."""
 
 NEVER = Known("never", ((0, 0),), (), horizon=21, fails=False)
 ALWAYS = _all("always", 20, (10, 1, 1), causes=())

@@ -1,1 +1,1 @@
-"""Mutants of everything that strangers send us, and what becomes of them."""
+"""Mutants of all data that strangers send us, and how they are handled."""

@@ -1,7 +1,7 @@
-"""Mutants of recordings and of bundles, made from sound ones.
+"""Mutants of recordings and of bundles, made from valid ones.
 
-Half of them are harmed as they lie there, and nearly all of these are noticed by a digest. In the
-others every digest fits again, so that the harm reaches what reads behind it.
+Half of them are damaged as they are on disk, and nearly all of these are detected by a digest. In
+the others all digests are correct again, so the damage reaches the code behind that check.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from branchpoint.store.frames import _HEADER, _SIGNED
 from mutants.harm import changed, changed_json, harmed, patched, sealed
 
 Files = dict[str, bytes]
-"""A folder: contents by relative names."""
+"""A folder: file contents by relative names."""
 
 
 def files_of(folder: Path) -> Files:
@@ -50,11 +50,11 @@ def write(files: Files, folder: Path) -> Path:
     return folder
 
 
-# -- one file of a recording, with digests that fit
+# -- one file of a recording, with correct digests
 
 
 def resealed(files: Files, chance: Random) -> Files:
-    """The recording with one file, sometimes a few, in which other things stand."""
+    """The recording with other content in one file, sometimes in a few."""
     found = dict(files)
     for _ in range(chance.choice((1, 1, 1, 2))):
         kind = chance.choice(list(_KINDS))
@@ -68,7 +68,7 @@ def resealed(files: Files, chance: Random) -> Files:
 def _head(files: Files, name: str, chance: Random) -> None:
     try:
         document = json.loads(files["recording.json"])["recording"]
-    except (ValueError, RecursionError):  # it is harmed already
+    except (ValueError, RecursionError):  # it is damaged already
         return
     data = sealed("recording", changed(document, chance), chance.random() < 0.98)
     files["recording.json"] = files["recording.json.bak"] = data
@@ -132,7 +132,7 @@ def _events(files: Files, name: str, chance: Random) -> None:
 
 
 def _msgpack(block: Any) -> bytes:
-    """What cannot be written so is written as text."""
+    """Values that cannot be written like this are written as text."""
 
     def plain(value: Any) -> Any:
         if isinstance(value, str):
@@ -171,7 +171,7 @@ def _checkpoint(files: Files, name: str, chance: Random) -> None:
 
 
 def _question(files: Files, name: str, chance: Random) -> None:
-    """Its name follows from what is in it; a good one has its draws beside it."""
+    """Its name depends on its content; in a good one, its draws are beside it."""
     data = changed_json(files.pop(name), chance)
     if chance.random() < 0.3:
         data = harmed(data, chance)
@@ -195,11 +195,11 @@ _KINDS: dict[str, tuple[str, Callable[[Files, str, Random], None]]] = {
 }
 
 
-# -- events that nobody expects, in files that are sound
+# -- unexpected events, in valid files
 
 
 def retold(files: Files, events: list[Event], chance: Random, path: Path) -> Path:
-    """A recording at ``path`` in which other things happened; it is written as ours write it."""
+    """A recording at ``path`` in which other things happened; written like our own."""
     document = json.loads(files["recording.json"])["recording"]
     for name in chance.sample(("origin", "end", "failure"), chance.randrange(3)):
         document[name] = chance.choice((*_INSTANTS, document["origin"], document["end"]))
@@ -254,7 +254,7 @@ _PAIRS = (
 
 
 def folder(files: Files, chance: Random, path: Path, outside: Path) -> Path:
-    """A recording at ``path`` in which some file is harmed, missing, or something else.
+    """A recording at ``path`` in which a file is damaged, missing, or something else.
 
     Links lead to ``outside``.
     """
@@ -285,7 +285,7 @@ _NAMES = ("000000.log", "999999.log", "000002.pack", "\udcff", "a" * 200, "0", "
 
 
 def _something_else(path: Path, chance: Random, outside: Path) -> None:
-    """Put what is no file in a file's place, or no folder in a folder's."""
+    """Replace a file by something that is no file, or a folder by something that is no folder."""
     if path.is_dir():
         path.rename(outside / "moved")
     else:
@@ -308,7 +308,7 @@ def _something_else(path: Path, chance: Random, outside: Path) -> None:
 
 @dataclass(frozen=True)
 class Bundle:
-    """A sound bundle, taken apart."""
+    """A valid bundle, taken apart."""
 
     data: bytes
     table: dict[str, Any]
@@ -316,7 +316,7 @@ class Bundle:
 
     @classmethod
     def of(cls, data: bytes) -> Bundle:
-        """What is in the bytes of a bundle."""
+        """The content of a bundle's bytes."""
         reader = archive.Reader(io.BytesIO(data))
         table = json.loads(reader.first(contents.NAME, contents.MAX_BYTES))["bundle"]
         wanted = [(p["name"] + ".zst" * p["packed"], p["stored"]) for p in table["parts"]]
@@ -332,7 +332,7 @@ class Bundle:
 
 
 def bundle(made: Bundle, chance: Random) -> bytes:
-    """A bundle in which every digest fits, but something else does not."""
+    """A bundle in which all digests are correct, but something else is wrong."""
     parts, table = dict(made.parts), json.loads(json.dumps(made.table))
     what = chance.randrange(6)
     if what < 3:
@@ -370,7 +370,7 @@ _ENTRIES = ("../evil", "/evil", "recording/../../evil", "recording/recording.jso
 
 
 def _described(name: str, content: bytes, chance: Random) -> tuple[dict[str, Any], bytes]:
-    """A line of the table of contents, and what is stored of the part."""
+    """A line of the table of contents, and the stored bytes of the part."""
     line = {"name": name, "size": len(content), "blake3": blake3(content).hexdigest()}
     stored = content
     if len(content) > 4000:

@@ -1,5 +1,5 @@
-"""Mutants of what a guest's agent says: frames in the mailbox, as a program with root rights in
-there can write them.
+"""Mutants of what a guest's agent sends: frames in the mailbox, as a program with root rights in
+the guest can write them.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ _EDGES = (0, 8, 2**32, 2**62, 2**63, 2**64 - 8, 2**64 - 1)
 
 @dataclass(frozen=True)
 class Drained:
-    """What the outbox had when it was read once."""
+    """What the outbox contained at one reading."""
 
     now: int
-    """ns."""
+    """The instant, in ns."""
     data: bytes
     """Whole frames."""
 
@@ -34,13 +34,13 @@ class Frame:
     payload: bytes
 
     def encode(self, length: int | None = None) -> bytes:
-        """Its bytes; ``length`` may lie."""
+        """The frame as bytes; ``length`` may be wrong."""
         size = len(self.payload) if length is None else length
         return _HEADER.pack(size, self.kind, self.at) + self.payload + bytes(-len(self.payload) % 8)
 
 
 def frames_of(data: bytes) -> list[Frame]:
-    """The frames in sound bytes."""
+    """The frames in valid bytes."""
     found, at = [], 0
     while at < len(data):
         length, kind, instant = _HEADER.unpack_from(data, at)
@@ -50,9 +50,9 @@ def frames_of(data: bytes) -> list[Frame]:
 
 
 def mutant(drains: list[Drained], chance: Random) -> tuple[list[Drained], list[int | None]]:
-    """What a hostile guest says in some readings one after the other, and where its heads point.
+    """What a hostile guest sends in several readings one after the other, and its head positions.
 
-    A head is how many bytes it claims to have written; None stands for the truth.
+    A head is the number of bytes it claims to have written; None stands for the true number.
     """
     start = chance.randrange(len(drains))
     chosen = drains[start : start + chance.choice((1, 2, 5, 20))]
@@ -82,7 +82,7 @@ def _said(drained: Drained, chance: Random) -> bytes:
 
 
 def _changed(frame: Frame, now: int, chance: Random) -> Frame:
-    """The agent's words, with other kinds, names and values in them."""
+    """What the agent sent, with other kinds, names and values in it."""
     kind, at, payload = frame.kind, frame.at, frame.payload
     what = chance.randrange(8)
     if what == 0:

@@ -1,6 +1,6 @@
-"""Harm done to bytes and to JSON: what chance does to files, and what somebody does who means it.
+"""Damage to bytes and to JSON, as it happens by chance, and as an attacker does it.
 
-All chance comes from a given ``random.Random``, so that a mutant can be made again.
+All randomness comes from a given ``random.Random``, so that each mutant can be made again.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 from blake3 import blake3
 
 Pool = Sequence[bytes]
-"""Other files, to take stretches of."""
+"""Other files, from which stretches are taken."""
 
 _WORDS = (
     b"\xff", b"\x80\x80", b"\xed\xa0\x80", b"\0", b"../", b"/etc/passwd", b"\xc3", b"\n",
@@ -39,16 +39,16 @@ _NUMBERS = (
     2**32 - 1,
 )
 _LARGE = (*_NUMBERS, 2**32, 2**40, 2**62, 2**63 - 1, 2**63, 2**64 - 1)
-_LONGEST = 2000  # bytes of a stretch that is put in
+_LONGEST = 2000  # bytes of an inserted stretch
 
 DEEP = "\ue000deep"
-"""In place of a value: it becomes lists in lists, more than a parser can follow."""
+"""Stands for a value: it becomes more nested lists than a parser can follow."""
 RAW = "\ue001"
-"""Before a value's text in hexadecimal digits: those bytes stand in its place as they are."""
+"""Stands before hexadecimal digits: these bytes are put there as they are."""
 
 
 def stretch(data: bytes, chance: Random, longest: int = _LONGEST) -> tuple[int, int]:
-    """Begin and end of some part of ``data``."""
+    """Start and end of some part of ``data``."""
     start = chance.randrange(len(data) + 1)
     length = min(int(chance.expovariate(1 / 40)) + 1, longest, len(data) - start)
     return start, start + length
@@ -115,7 +115,7 @@ _HARMS: tuple[Callable[[bytearray, Random, Pool], None], ...] = (
 
 
 def harmed(data: bytes, chance: Random, pool: Pool = ()) -> bytes:
-    """Other bytes: one harm, or a few."""
+    """Other bytes, with one kind of damage or a few."""
     found = bytearray(data)
     for _ in range(chance.choice((1, 1, 1, 2, 4))):
         chance.choice(_HARMS)(found, chance, pool)
@@ -123,7 +123,7 @@ def harmed(data: bytes, chance: Random, pool: Pool = ()) -> bytes:
 
 
 def patched(data: bytes, chance: Random, form: struct.Struct, at: int = 0) -> bytes:
-    """One field of a packed record at ``at`` becomes another number (or other bytes)."""
+    """Change one field of a packed record at ``at`` to another number (or other bytes)."""
     fields = list(form.unpack_from(data, at))
     number = chance.randrange(len(fields))
     old = fields[number]
@@ -143,7 +143,7 @@ def patched(data: bytes, chance: Random, form: struct.Struct, at: int = 0) -> by
 
 
 def _values(chance: Random) -> Any:
-    """What nobody expects in this place."""
+    """Something unexpected in this place."""
     return chance.choice((
         None, True, False, 0, -1, 1, 2, 2**31, 2**53, 2**63 - 1, 2**63, 2**64, -(2**63), 10**30,
         10**400, 0.5, -0.0, 1e308, float("nan"), float("inf"), "", "0", "x", "x" * 300,
@@ -163,7 +163,7 @@ def _places(value: Any, found: list[tuple[Any, Any]]) -> None:
 
 
 def changed(document: Any, chance: Random) -> Any:
-    """A copy of parsed JSON in which something is another thing, or is missing, or too much."""
+    """A copy of parsed JSON in which a value is replaced, missing, or added."""
     found = copy.deepcopy(document)
     for _ in range(chance.choice((1, 1, 1, 2, 5))):
         places: list[tuple[Any, Any]] = []
@@ -172,7 +172,7 @@ def changed(document: Any, chance: Random) -> Any:
         if not places or chance.random() < 0.02:
             return _values(chance)
         holder, key = chance.choice(places)
-        if chance.random() < 0.25:  # what stands in another place
+        if chance.random() < 0.25:  # a value from another place
             other, name = chance.choice(places)
             if type(other[name]) is type(holder[key]) and not isinstance(other[name], dict | list):
                 holder[key] = other[name]
@@ -209,13 +209,13 @@ def _change(holder: Any, key: Any, chance: Random) -> None:
 
 
 def harmed_text(text: str, chance: Random) -> str:
-    """Other text, which can always be written as UTF-8 or as escapes of JSON."""
+    """Other text, which can always be written as UTF-8 or as JSON escapes."""
     data = harmed(text.encode("utf-8", "surrogatepass"), chance)
     return data.decode("utf-8", chance.choice(("replace", "surrogateescape")))
 
 
 def changed_json(data: bytes, chance: Random, pool: Pool = ()) -> bytes:
-    """JSON in which something is another thing; bytes that are no JSON any more are harmed."""
+    """JSON in which a value is changed; bytes that are no longer JSON are damaged instead."""
     try:
         return written(changed(json.loads(data), chance))
     except (ValueError, RecursionError):
@@ -223,7 +223,7 @@ def changed_json(data: bytes, chance: Random, pool: Pool = ()) -> bytes:
 
 
 def written(document: Any) -> bytes:
-    """JSON as bytes; what stands for something that JSON has no way to say becomes that."""
+    """JSON as bytes; placeholders for what JSON cannot express are replaced."""
     text = json.dumps(document, indent=1)
     deep = '"' + DEEP.encode("unicode_escape").decode() + '"'
     if deep in text:
@@ -240,7 +240,7 @@ def written(document: Any) -> bytes:
 
 
 def sealed(name: str, document: Any, whole: bool = True) -> bytes:
-    """A file whose digest fits whatever is in it (see :mod:`branchpoint.store.sealed`)."""
+    """A file with a correct digest for any content (see :mod:`branchpoint.store.sealed`)."""
     rest = f'",\n"{name}": '.encode() + written(document) + b"}\n"
     digest = blake3(rest).hexdigest() if whole else "0" * 64
     return b'{"blake3": "' + digest.encode() + rest

@@ -1,10 +1,10 @@
-"""Mutants of everything that strangers send us: each is read, or refused in words.
+"""Mutants of all data that strangers send us: each is either read or refused with a message.
 
 ``cd tests/bench; python -m mutants.hunt --count 20000 --seed 1``
 
-A mutant follows from the seed and its number, so ``--only NUMBER`` makes it again. It lies in a
-folder of its own and everything is done with it but running its code (:mod:`tasting`), in a
-process whose memory, time and open files are watched, and with it what lies around the folder.
+A mutant depends only on the seed and its number, so ``--only NUMBER`` makes it again. Each is in
+its own folder. Everything is done with it except running its code (:mod:`tasting`), in a process
+whose memory, time and open files are watched; the surroundings of the folder are watched, too.
 """
 
 from __future__ import annotations
@@ -45,33 +45,33 @@ from subjects import identity
 _BENCH = Path(__file__).parents[1]
 WORK = _BENCH.parents[1] / "build" / "bench"
 _PATIENCE = 20  # CPU seconds for one mutant
-_LONGEST = 600  # wall seconds for one; others want the cores, too
-_LOOK = 5  # wall seconds between two looks at a worker that says nothing
-_MEMORY = 1 << 30  # bytes more than a worker begins with
-_LARGEST = 512 << 20  # bytes of a file that is written
-_SLICE = 1000  # mutants for one process
+_LONGEST = 600  # wall seconds for one mutant; other processes need the cores, too
+_LOOK = 5  # wall seconds between two checks of a silent worker
+_MEMORY = 1 << 30  # bytes of memory that a worker may use more than at its start
+_LARGEST = 512 << 20  # most bytes of a written file
+_SLICE = 1000  # mutants per process
 _COUNT, _SEED = 20_000, 1
-_PICTURES = 40  # one in so many is drawn, too, which takes long
-_PAGES = 4  # of one in so many all pages of memory are read
+_PICTURES = 40  # one of so many is also drawn, which takes long
+_PAGES = 4  # one of so many is read with all pages of memory
 _WORKED, _REFUSED = "worked", "refused"
 
 
 class Escaped(Exception):
-    """Something is where nothing may be, or is left behind."""
+    """Something was written outside of the folder, or left behind."""
 
 
 class Place:
-    """A folder for one mutant, and what lies around it."""
+    """A folder for one mutant, and its surroundings."""
 
     def __init__(self, root: Path, fonts: Path) -> None:
-        """``fonts`` is where matplotlib keeps what it knows of them."""
+        """``fonts`` is where matplotlib keeps its list of fonts."""
         self.root = root
         self.folder = root / "parent" / "folder"
-        """Where the mutant is, and all that comes of it."""
+        """The folder of the mutant and of everything made from it."""
         self.room = root / "parent" / "room"
-        """For what is written on purpose."""
+        """The folder for exports."""
         self.outside = root / "parent" / "outside"
-        """Where links lead to."""
+        """The target of links."""
         for name in ("cache", "tmp", "home", "here"):
             (root / name).mkdir()
         os.environ.update(
@@ -83,7 +83,7 @@ class Place:
 
     @contextlib.contextmanager
     def watched(self) -> Iterator[None]:
-        """A fresh folder; nothing may be written elsewhere, nor stay in memory or open."""
+        """A new folder; nothing may be written elsewhere, nor stay in memory or open."""
         parent = self.folder.parent
         if parent.exists():
             _remove(parent)
@@ -108,10 +108,10 @@ class Place:
 
 
 def _held() -> tuple[int, int]:
-    """How many files are open, and how many threads there are; fonts stay open."""
+    """How many files (except fonts) are open, and how many threads there are."""
     count = 0
     for each in Path("/proc/self/fd").iterdir():
-        with contextlib.suppress(OSError):  # that of the list itself
+        with contextlib.suppress(OSError):  # the descriptor of the listing itself
             count += each.readlink().suffix != ".ttf"
     return count, threading.active_count()
 
@@ -197,11 +197,11 @@ _KINDS: dict[Callable[[Material, Random, Place], None], int] = {
     _folder: 9, _resealed: 20, _retold: 12, _thin: 6, _thin_resealed: 14, _whole: 3,
     _whole_resealed: 5, _image: 16, _frames: 15,
 }  # fmt: skip
-"""How many of a hundred."""
+"""How many of a hundred mutants are of each kind."""
 
 
 def one(made: Material, seed: int, number: int, place: Place) -> tuple[str, str]:
-    """Make a mutant and look at it: its kind, and what became of it."""
+    """Make a mutant and look at it: returns its kind and the result."""
     chance = Random(f"{seed}/{number}")
     kind = chance.choices(list(_KINDS), list(_KINDS.values()))[0]
     name = kind.__name__.removeprefix("_")
@@ -214,7 +214,7 @@ def one(made: Material, seed: int, number: int, place: Place) -> tuple[str, str]
     return name, _WORKED
 
 
-# -- a worker, which may die of a mutant
+# -- a worker, which a mutant may kill
 
 
 def work(folder: Path, root: Path, seed: int, first: int, last: int) -> None:
@@ -229,7 +229,7 @@ def work(folder: Path, root: Path, seed: int, first: int, last: int) -> None:
 
 
 def _quick() -> str | None:
-    """Memory, where there is some to write files to: a bundle is synced file by file."""
+    """A folder in memory, if there is one: a bundle is synced file by file."""
     memory = Path("/dev/shm")
     return str(memory) if os.access(memory, os.W_OK) else None
 
@@ -247,7 +247,7 @@ def _judged(made: Material, seed: int, number: int, place: Place) -> tuple[str, 
 
 
 def _warm_up(made: Material, place: Place) -> None:
-    """Load all that is ever loaded, before limits count."""
+    """Load all that is ever loaded, before the limits count."""
     with place.watched():
         path = place.folder / "x.bpz"
         path.write_bytes(made.thin.data)
@@ -260,18 +260,18 @@ def _limit() -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (_LARGEST, _LARGEST))
 
 
-# -- who watches it
+# -- the process that watches it
 
 
 @dataclass
 class Result:
-    """What became of mutants."""
+    """The results for the mutants."""
 
     seed: int
     found: Counter[str] = field(default_factory=Counter)
-    """How many of which kind "worked" or were "refused"."""
+    """How many mutants of each kind "worked" or were "refused"."""
     wrong: list[str] = field(default_factory=list)
-    """What went wrong, in full, with the words that make that mutant again."""
+    """What went wrong, in full, with the command that makes that mutant again."""
     cost: Cost = field(default_factory=Cost)
 
     @property
@@ -279,11 +279,11 @@ class Result:
         return self.found.total() + len(self.wrong)
 
     def of(self, became: str) -> int:
-        """How many of all kinds became that."""
+        """How many mutants of all kinds had this result."""
         return sum(count for key, count in self.found.items() if key.endswith(became))
 
     def add(self, number: int, kind: str, became: str, told: str) -> None:
-        """One more mutant; ``told`` is empty unless it went wrong."""
+        """Add one mutant; ``told`` is empty unless something went wrong."""
         if not told:
             self.found[f"{kind} {became}"] += 1
             return
@@ -296,7 +296,7 @@ class Result:
 
 
 def run(work: Path, seed: int, count: int, first: int = 0) -> Result:
-    """Make so many mutants, from what lies in ``work``, and look at them."""
+    """Make so many mutants from the material in ``work``, and look at them."""
     result = Result(seed)
     number, end = first, first + count - 1
     with progress.task("mutants", count) as task, cost() as result.cost:
@@ -323,7 +323,7 @@ def _worker(work: Path, root: Path, seed: int, first: int, last: int) -> subproc
 
 
 def _lines(process: subprocess.Popen[bytes]) -> Iterator[bytes]:
-    """What a worker writes; one that says nothing for too long is ended."""
+    """The output of a worker; a worker that is silent for too long is ended."""
     assert process.stdout is not None
     try:
         rest, spent, since = b"", 0.0, time.monotonic()
@@ -341,12 +341,12 @@ def _lines(process: subprocess.Popen[bytes]) -> Iterator[bytes]:
             spent, since = _cpu_time(process.pid), time.monotonic()
     finally:
         process.stdout.close()
-        process.kill()  # harmless when it has ended
+        process.kill()  # no effect when it has ended
         process.wait()
 
 
 def _cpu_time(pid: int) -> float:
-    """What a process has used so far, in s; 0 when it has ended."""
+    """The CPU seconds that a process has used so far; 0 when it has ended."""
     try:
         return time.clock_gettime((~pid << 3) | 2)  # as clock_getcpuclockid(3) makes it of a pid
     except OSError:
@@ -354,13 +354,13 @@ def _cpu_time(pid: int) -> float:
 
 
 def mutants(scale: Scale, work: Path) -> list[Figure]:
-    """The measure: as many mutants as are asked for, of which none may go wrong."""
+    """The measure: as many mutants as asked for, none of which may go wrong."""
     material(work)
     return [figure(run(work, _SEED, scale.mutants))]
 
 
 def figure(result: Result) -> Figure:
-    """A line for the table."""
+    """A line of the table."""
     each = result.cost.emulator / max(result.count, 1)
     wrong = f"{len(result.wrong)} went wrong" if result.wrong else "none went wrong"
     return Figure(

@@ -48,15 +48,15 @@ _PACKERS: dict[str, Callable[[bytes], bytes]] = {
 
 @dataclass(frozen=True)
 class Image:
-    """A sound image."""
+    """A valid image."""
 
     layers: tuple[bytes, ...]
     config: dict[str, Any]
-    """All but the digests of the layers."""
+    """The configuration without the digests of the layers."""
 
 
 def mutant(image: Image, chance: Random, folder: Path, outside: Path) -> str:
-    """Write a mutant into ``folder``; the reference to it in a compose file there."""
+    """Write a mutant into ``folder``; returns how a compose file there refers to it."""
     layers = list(image.layers)
     if chance.random() < 0.45:
         number = chance.randrange(len(layers))
@@ -88,7 +88,7 @@ def _packed(data: bytes, chance: Random) -> bytes:
     packed = _PACKERS[chance.choice(list(_PACKERS))](data)
     if chance.random() < 0.06:
         return harmed(packed, chance)
-    if chance.random() < 0.02:  # much more than it looks like
+    if chance.random() < 0.02:  # large when unpacked
         bomb = zstandard.ZstdCompressor(level=1).compress(bytes(64 << 20))
         return bomb * chance.choice((1, 4))
     return packed
@@ -232,7 +232,7 @@ def _layer(data: bytes, chance: Random) -> bytes:
 
 
 def retagged(data: bytes, chance: Random) -> bytes:
-    """One header of an archive says something else, with a checksum that mostly fits."""
+    """Change a field of one header of an archive, mostly with a correct checksum."""
     starts = _headers(data)
     if not starts:
         return data
@@ -260,7 +260,7 @@ def _summed(block: bytearray, chance: Random) -> bytes:
 
 
 def _headers(data: bytes) -> list[int]:
-    """Where the headers of a sound archive begin."""
+    """The positions of the headers of a valid archive."""
     found, at = [], 0
     while at + _BLOCK <= len(data) and data[at]:
         found.append(at)
@@ -273,7 +273,7 @@ def _headers(data: bytes) -> list[int]:
 
 
 def _pax(chance: Random) -> bytes:
-    """A header that says something of the next entry, or of all."""
+    """A header that describes the next entry, or all entries."""
     records = b""
     for _ in range(chance.choice((1, 1, 3))):
         body = chance.choice(_RECORDS)

@@ -1,4 +1,4 @@
-"""What mutants are made of: a real small recording, its bundles, an image, a guest's own words."""
+"""The material for mutants: a real small recording, its bundles, an image, messages of a guest."""
 
 from __future__ import annotations
 
@@ -62,11 +62,11 @@ _CONFIG = {
 
 @dataclass(frozen=True)
 class Material:
-    """Sound things, held in memory."""
+    """Valid data, held in memory."""
 
     recording: Files
     events: list[Event]
-    """Of the recording."""
+    """The files of the recording."""
     thin: Bundle
     whole: Bundle
     image: Image
@@ -74,7 +74,7 @@ class Material:
 
 
 def material(work: Path) -> Material:
-    """Made now, or read from ``work``, where the last call left it."""
+    """Made now, or read from ``work``, where the last call stored it."""
     path = recorded(SMALL, _SECONDS, work)
     folder, of = work / "mutants", (path / "recording.json").read_bytes()
     complete = folder / "complete"
@@ -87,7 +87,7 @@ def material(work: Path) -> Material:
 
 
 def read(folder: Path) -> Material:
-    """What lies in a folder."""
+    """The content of a folder."""
     layers = tuple((folder / f"layer{number}.tar").read_bytes() for number in (0, 1))
     drains = msgspec.msgpack.decode((folder / "frames").read_bytes(), type=list[Drained])
     with RecordingFiles.open(folder / "small.branchpoint") as files:
@@ -115,7 +115,7 @@ def _make(path: Path, folder: Path) -> None:
 
 
 def complete(run: Recording, pieces: Pieces, layers: list[bytes], folder: Path) -> None:
-    """Put into ``folder`` what :func:`read` finds there beside the recording and the frames."""
+    """Write to ``folder`` what :func:`read` needs besides the recording and the frames."""
     notebook = folder / "look.ipynb"
     notebook.write_text(json.dumps(_NOTEBOOK))
     bp.share(run, folder / "thin.bpz", notebook=notebook)
@@ -125,7 +125,7 @@ def complete(run: Recording, pieces: Pieces, layers: list[bytes], folder: Path) 
 
 
 def _listen(run: bp.Recording) -> list[Drained]:
-    """What the agent says of a system, of commands, a terminal, raw output and faults."""
+    """What the agent sends about a system, commands, a terminal, raw output and faults."""
     with _heard() as drains:
         branch = run.start.branch()
         branch.wait(1)
@@ -158,21 +158,21 @@ def _heard() -> Iterator[list[Drained]]:
         wire.decode = decode
 
 
-# -- a whole bundle that is quickly read
+# -- a whole bundle that is quick to read
 
 
 @dataclass(frozen=True)
 class Pieces:
-    """What a machine is made of; here only the beginnings of it, so that it is small."""
+    """The images of a machine; here only their beginnings, so that they are small."""
 
     guest: dict[str, bytes]
-    """By the names of ``image.FILES``."""
+    """Files by the names of ``image.FILES``."""
     symbols: dict[str, int]
     system: bytes
     memory: bytes
     devices: bytes
     at: int
-    """ns, of the boot snapshot."""
+    """Instant of the boot snapshot, in ns."""
 
 
 def _pieces(run: Recording) -> Pieces:
@@ -245,7 +245,7 @@ def _cache(path: Path) -> Iterator[Path]:
 
 
 def _layers() -> list[bytes]:
-    """A Debian package as it is, but for the length of its files, and a layer over it."""
+    """A Debian package with shortened files, and a layer over it."""
     members: list[tuple[tarfile.TarInfo, bytes]] = []
     for path, node in debian.unpack(debian.resolve(["busybox-static"])).walk():
         info = tarfile.TarInfo(path)
@@ -262,7 +262,7 @@ def _layers() -> list[bytes]:
 
 
 def upper_layer() -> bytes:
-    """A layer with all that layers can say."""
+    """A layer that uses all features of layers."""
     made: list[tuple[tarfile.TarInfo, bytes]] = []
 
     def add(name: str, data: bytes = b"", **changes: Any) -> None:

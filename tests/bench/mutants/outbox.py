@@ -1,4 +1,4 @@
-"""The piece of a machine that its mailbox lies in, without the machine: bytes, and a clock."""
+"""The part of a machine that holds its mailbox, without the machine: bytes, and a clock."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ _RAM = 64 << 20
 
 
 class Memory:
-    """Stands where a computer stands while nothing runs in it; its outbox is filled by hand."""
+    """Stands for a computer in which nothing runs; the test fills its outbox."""
 
     def __init__(self) -> None:
         self.spec = Spec(_RAM)
         self.now = 0
-        """ns."""
+        """The instant, in ns."""
         self.watched = 0
-        """Bytes that the outbox claims to have got."""
+        """The number of bytes that the outbox claims to have."""
         self.closed = False
         self.ended = ""
         self._base = mailbox_address(_RAM)
@@ -35,7 +35,7 @@ class Memory:
         return bytes(self._box[start : start + length])
 
     def say(self, data: bytes, now: int, head: int | None = None) -> None:
-        """Put ``data`` into the outbox by ``now`` (ns); ``head`` is where it claims to stand."""
+        """Put ``data`` into the outbox by ``now`` (ns); ``head`` is the position that it claims."""
         ring = wire.OUTBOX_SIZE
         start = self.watched % ring
         data = data[:ring]

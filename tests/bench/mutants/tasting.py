@@ -1,7 +1,7 @@
-"""Everything that is done with a recording, an image, or a guest's words, but for running code.
+"""Everything that is done with a recording, an image, or messages of a guest, except running code.
 
-Each step may work or say no in words (:class:`BranchpointError`); any other error is a bug of
-ours and goes to the caller.
+Each step may work or refuse with a message (:class:`BranchpointError`); any other error is a bug of
+ours and is passed to the caller.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ from branchpoint.timeline.replaying.player import Player
 from mutants.frames import Drained
 from mutants.outbox import Memory
 
-_CURVES = 4  # of one recording that are looked at from all sides
+_CURVES = 4  # curves of one recording that are checked completely
 
 
 class Silent(Exception):
-    """Something was lost and nobody was told."""
+    """Something was lost without any message."""
 
 
 def attempt(*steps: Callable[[], Any]) -> int:
-    """Take all steps, whatever becomes of the others; how many worked."""
+    """Do all steps, even if some fail; returns how many worked."""
     worked = 0
     for step in steps:
         try:
@@ -61,11 +61,11 @@ def recording(
 ) -> None:
     """Open a recording or a bundle, look at all that is in it, export it, and share it.
 
-    What is written goes into ``room``. With ``pictures``, also what takes long to draw; with
-    ``pages``, every memory page. ``curves_there`` were in it before it was harmed.
+    Files are written to ``room``. With ``pictures``, also draws what takes long; with ``pages``,
+    reads every memory page. ``curves_there`` were in it before it was damaged.
 
     :raises BranchpointError: when it cannot be opened.
-    :raises Silent: when a curve is missing without a word.
+    :raises Silent: when a curve is missing without a message.
     """
     with bp.open(path) as run:
         attempt(
@@ -130,7 +130,7 @@ def _look_at_views(run: Recording, pictures: bool) -> None:
 
 
 def _look_at_a_branch(run: Recording) -> None:
-    """What the inputs of a recording say, as far as nothing has to run."""
+    """The content of a recording's inputs, as far as nothing has to run."""
     branch = run.end.branch()
     attempt(
         lambda: repr(branch.faults),
@@ -172,7 +172,7 @@ def _look_at_checkpoints(run: Recording, pages: bool) -> None:
 
 
 def _share(run: Recording, room: Path) -> None:
-    """Share it; who gets the bundle can open it, and hears of no harm that was not known here."""
+    """Share it; the bundle can be opened, and has no damage that was not known here."""
     target = bp.share(run, room / "shared.bpz")
     with bp.open(unpack(target, room / "shared.branchpoint").path) as again:
         known = {_nameless(each, run.path) for each in run.files.damage}
@@ -187,7 +187,7 @@ def _nameless(damage: str, path: Path) -> str:
 
 
 def notebook(path: Path) -> None:
-    """Read a notebook that came with a bundle."""
+    """Read a notebook from a bundle."""
     found = hygiene.read(path)
     hygiene.clean(found)
     hygiene.suspects(found)
@@ -198,7 +198,7 @@ def notebook(path: Path) -> None:
 
 
 def image(reference: str, folder: Path) -> None:
-    """Build the tree of a system with this image, all but the file system itself."""
+    """Build the tree of a system with this image, except the file system itself."""
     file = folder / "compose.yaml"
     file.write_text(f"services:\n  a:\n    image: {reference!r}\n    user: '33'\n", "utf-8")
     system = compose.load(file)
@@ -214,11 +214,11 @@ class _Digest:
         self._digest.update(data)
 
 
-# -- what a guest says
+# -- messages of a guest
 
 
 def frames(run: Recording, drains: list[Drained], heads: list[int | None], room: Path) -> None:
-    """Take what a guest says as a branch does, and look at all that comes of it."""
+    """Handle what a guest sends as a branch does, and look at all results."""
     branch = run.start.branch()
     history = branch._history
     memory = Memory()
@@ -236,7 +236,7 @@ def frames(run: Recording, drains: list[Drained], heads: list[int | None], room:
                 judge.feed(new)
 
         attempt(take)
-        if memory.closed:  # what it said cannot be
+        if memory.closed:  # what it sent is impossible
             break
     _look_at_what_was_said(branch, room)
 
@@ -286,7 +286,7 @@ _numbers = itertools.count()
 
 
 def _kept(events: list[Any], room: Path) -> None:
-    """What was said is the same after it was on disk."""
+    """The events are the same after they were on disk."""
     import os
 
     folder = room / f"events{next(_numbers)}"

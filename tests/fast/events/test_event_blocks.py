@@ -1,4 +1,4 @@
-"""Events that say much, all at once: every block on disk can be read again."""
+"""Very many and very large events at once: each block on disk can be read again."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def lines(count: int) -> list[Event]:
 
 
 def fields(count: int) -> list[Event]:
-    """A program with root rights in the guest can make the agent say this."""
+    """A program with root rights in the guest can make the agent send this."""
     told = {"text": "short", "more": "y" * LONG}
     return [event(n / 1000, str(n), type="container.x", fields=told) for n in range(count)]
 

@@ -1,4 +1,4 @@
-"""Events: filtering, combining, showing; compared with plain Python on random histories."""
+"""Events: filters, combinations and display; compared with plain Python on random histories."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names that mean nothing: an error with the name that was probably meant."""
+"""Unknown names: the error has the name that was probably meant."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Events in the lives of containers, in words."""
+"""Events of containers (starts, exits, ...) as text."""
 
 from __future__ import annotations
 

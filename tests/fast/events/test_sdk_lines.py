@@ -1,4 +1,4 @@
-"""Lines of an SDK as events, and the pipes by which they come."""
+"""Lines of an SDK become events; the pipes through which they come."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ASSERTION = {
 
 
 def told(line: object) -> Event:
-    """The event that a program's line becomes; anything but bytes is written as JSON."""
+    """The event made from a program's line; anything except bytes is written as JSON."""
     data = line if isinstance(line, bytes) else json.dumps(line).encode()
     return from_guest(wire.Line(7, "container/bank.1", "sdk", data), 5)
 
@@ -121,7 +121,7 @@ def tree_of(folder: Path, text: str) -> Tree:
 
 
 def pipes(tree: Tree, name: str) -> tuple[dict[str, str], list[str]]:
-    """Where a container's pipe is mounted, and what its environment says of it."""
+    """Where a container's pipe is mounted, and what its environment says about it."""
     config = json.loads(tree.read(f"branchpoint/containers/{name}/config.json"))
     mounts = {m["destination"]: m["source"] for m in config["mounts"] if "/sdk/" in m["source"]}
     return mounts, [e for e in config["process"]["env"] if e.startswith("ANTITHESIS")]

@@ -1,4 +1,4 @@
-"""What matters most, the line that tells the error, is seen to its end; of names, the ends are."""
+"""The most important line, which has the error, is shown to its end; long names show their ends."""
 
 from __future__ import annotations
 

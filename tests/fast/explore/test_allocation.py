@@ -1,4 +1,4 @@
-"""Where futures are drawn: enough, not more, and always the same ones."""
+"""Where futures are drawn: enough, not too many, and always the same ones."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from branchpoint.explore.statistics.stopping import AIM, interval
 from futures import LENGTH, SECOND, SYSTEMS, Known, Runner, drawn, future, settings
 
 COINS = SYSTEMS[0]
-REPEATS = 20  # of a curve, with other seeds; `make bench` does a hundred, on machines
+REPEATS = 20  # curves with different seeds; `make bench` draws a hundred, on machines
 
 
 def counted(allocation: Allocation) -> dict[int, tuple[int, int]]:
-    """For each point, how many of how many failed."""
+    """For each point, how many futures failed, and how many there were."""
     found = dict.fromkeys(allocation.points, (0, 0))
     for draw in allocation.used():
         k, n = found[draw.at]
@@ -29,7 +29,7 @@ def counted(allocation: Allocation) -> dict[int, tuple[int, int]]:
 
 
 def measured(allocation: Allocation, count: int) -> bool:
-    """Whether so many points are known as well as was asked for."""
+    """Whether so many points have the precision that was asked for."""
     return sum(n and half_width(k, n, AIM) <= 0.1 for k, n in counted(allocation).values()) >= count
 
 
@@ -49,7 +49,7 @@ def test_curves_hold_the_truth(system: Known) -> None:
         futures += len(runner.draws)
     assert covered >= 0.95 * points
     assert near >= 0.95 * REPEATS
-    # The neighbours' way: as many points, at each as many futures as the worst of them needs.
+    # For comparison: as many points, each with as many futures as the worst of them needs.
     shares = [system.chance(LENGTH / SECOND * i / 31) for i in range(32)]
     worst = max(next(n for n in range(1, 200) if half_width(p * n, n, AIM) <= 0.1) for p in shares)
     assert futures / REPEATS <= 32 * worst / 2

@@ -1,4 +1,4 @@
-"""What failing futures have that passing ones have not."""
+"""What failing futures have in common that passing futures do not have."""
 
 from __future__ import annotations
 
@@ -92,14 +92,14 @@ def test_what_is_always_there_tells_nothing() -> None:
 
 
 def test_of_equals_what_came_first_comes_first() -> None:
-    """A traceback is no cause of the crash that it tells of."""
+    """A traceback is not a cause of the crash that it reports."""
     story = [KILL, "exit db.1", "a traceback"]
     found = contrast([*draws(False, *[["b", "a"]] * 9), *draws(True, *[story] * 9)])
     assert [row.cause for row in found.rows] == [*story, "b", "a"]
 
 
 def test_what_happens_together_is_told_once() -> None:
-    """Else a traceback of twenty lines hides whatever comes after it."""
+    """Otherwise a traceback of twenty lines would hide everything that comes after it."""
     story = [KILL, "exit db.1", *(f"line {n}" for n in range(20))]
     rare = ["fault clog db.1"]
     found = contrast([*draws(True, *[story + rare] * 8, story), *draws(False, *[[]] * 30, rare)])
@@ -163,7 +163,7 @@ def test_names_of_strangers_are_inert() -> None:
     ],
 )  # fmt: skip
 def test_a_probability_stays_on_its_side_of_the_limit(chance: float, words: str) -> None:
-    """Rounded to 5 %, nobody would know whether it was found."""
+    """Rounded to 5 %, the user could not see whether it was significant."""
     row = Compared("a", 1, 2, 3, 4, -1, 1, alone=0.001, chance=chance, group=0)
     assert str(row).endswith(f"by chance: {words}")
     assert row.found == (chance < 0.05)
@@ -173,7 +173,7 @@ def test_a_probability_stays_on_its_side_of_the_limit(chance: float, words: str)
 
 
 def noisy(failed: int, passed: int, causes: int = 200) -> list[Draw]:
-    """Futures of which each has some of many causes, and the failing ones have KILL."""
+    """Futures that each have some of many causes; the failing ones also have KILL."""
 
     def some(number: int) -> list[str]:
         return [f"word {each}" for each in range(causes) if (each * 7 + number) % 37 == 0]
@@ -236,7 +236,7 @@ def test_a_perfect_cause_is_found_as_soon_as_there_are_not_too_few() -> None:
 
 
 def test_draws_without_instants_are_not_compared() -> None:
-    """Whole passing futures against the beginnings of failing ones: that would be unfair."""
+    """Comparing whole passing futures with the beginnings of failing ones would be unfair."""
     new = [*draws(True, *[[KILL]] * 9), *draws(False, *[["a"]] * 9)]
     old = draws(False, ["a"], dated=False)
     with pytest.raises(BranchpointError, match="kept by an earlier version") as caught:

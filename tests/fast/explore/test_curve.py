@@ -1,4 +1,4 @@
-"""Curves: what they say, their tables and their pictures."""
+"""Curves: their text, their tables and their pictures."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def run(tmp_path: Path) -> Iterator[Recording]:
 
 @functools.cache
 def draws_of(system: Known) -> list[Draw]:
-    """A whole curve of a known system, as if it had been recorded."""
+    """A whole curve of a known system, as if it came from a recording."""
     allocation, _ = drawn(system, settings())
     return [moved(draw) for draw in allocation.used()]
 
@@ -226,7 +226,7 @@ def test_faults_and_exits_stand_on_the_time_axis(run: Recording) -> None:
 
 
 def test_the_failure_itself_is_on_the_plot(tmp_path: Path) -> None:
-    """A curve ends just before it."""
+    """The curve ends just before the failure."""
     asked = exit_of(4, "db.1", asked="1", code="137", signal="9")
     with recording(tmp_path / "run.branchpoint", [asked, exit_of(20)]) as run:
         curve = Curve(run, QUESTION, (ORIGIN, ORIGIN + 20 * SECOND - 1), draws_of(SYSTEMS[0]))

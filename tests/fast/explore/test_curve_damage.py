@@ -1,4 +1,4 @@
-"""One damaged curve hides no other, is named, and does not travel on."""
+"""A damaged curve hides no other curve, is named in a warning, and is not shared."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def harmed(path: Path) -> Path:
-    """The second curve has one byte that is no UTF-8."""
+    """The second curve has one byte that is not valid UTF-8."""
     return one_byte(path)
 
 

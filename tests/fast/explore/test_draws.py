@@ -1,4 +1,4 @@
-"""Draws as they are kept with the recording."""
+"""Draws as they are stored with the recording."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_what_was_drawn_is_there_again(path: Path) -> None:
 
 
 def test_draws_of_earlier_versions_are_read(path: Path) -> None:
-    """They have no instants of causes."""
+    """These draws have no instants of causes."""
     old = msgspec.to_builtins(draw(3, causes=["exit db.1 1"]))
     del old["instants"]
     with RecordingFiles.open(path, write=True) as files:
@@ -59,7 +59,7 @@ def test_draws_of_earlier_versions_are_read(path: Path) -> None:
         assert [one.instants for one in again] == [[], []]
         assert again.damage == []
         now = msgspec.structs.replace(draw(3), causes=["exit db.1 1"], instants=[draw(3).end])
-        for _ in range(2):  # drawn anew, it takes the place of the old one, once
+        for _ in range(2):  # drawn again, it replaces the old draw
             again.add(now)
             again.add(msgspec.structs.replace(now, instants=[]))
         assert list(again) == list(Draws(files, QUESTION)) == [draw(), now]
@@ -133,7 +133,7 @@ def test_a_draw_cut_off_by_a_crash_costs_only_itself(path: Path) -> None:
     ],
 )
 def test_absurd_draws_are_left_out(path: Path, wrong: dict[str, object]) -> None:
-    """A stranger's file, with digests that are right."""
+    """A file from a stranger, with correct digests."""
     good = msgspec.to_builtins(draw())
 
     class Anything(msgspec.Struct):

@@ -1,4 +1,4 @@
-"""Exact tests of many causes at once, against counting all tables with whole numbers."""
+"""Exact tests of many causes at once, compared with counting all tables in whole numbers."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from branchpoint.explore.statistics.exact import Chances, percent, perfect, together
 
-Table = tuple[int, int]  # of a cause: futures that fail and that pass in which it happened
+Table = tuple[int, int]  # of a cause: the failing and the passing futures in which it happened
 
 
 def ways(failed: int, passed: int, count: int) -> dict[int, int]:
-    """In how many ways so many of the failing futures are among ``count``."""
+    """The number of ways in which so many failing futures are among ``count`` futures."""
     found = {k: comb(failed, k) * comb(passed, count - k) for k in range(count + 1)}
     return {k: number for k, number in found.items() if number}
 
@@ -30,7 +30,7 @@ def alone(failed: int, passed: int, table: Table) -> Fraction:
 
 
 def any_below(failed: int, passed: int, tables: list[Table], level: Fraction) -> Fraction:
-    """The sum of the probabilities with which each cause gets so low a probability by chance."""
+    """The sum, over all causes, of the probability of so low a p-value by chance."""
     total = Fraction(0)
     for table in tables:
         count = sum(table)
@@ -72,7 +72,7 @@ def test_a_perfect_cause_counts_as_one_more(sample: tuple[int, int, list[Table]]
 
 
 def test_those_that_can_never_look_odd_cost_nothing() -> None:
-    """Tarone's correction: a thousand causes that happen in one future each."""
+    """Tarone's correction: a thousand causes that each happen in one future only."""
     found = Chances([5, *[0] * 1000], [0, *[1] * 1000], 5, 35)
     assert found.chance[0] == pytest.approx(found.alone[0]) == pytest.approx(1 / comb(40, 5))
     assert (found.chance[1:] == 1).all()

@@ -1,4 +1,4 @@
-"""Drawing a curve: what is asked, stopping and going on, and what is shown meanwhile."""
+"""Drawing a curve: its parameters, stopping and continuing, and what is shown while it is drawn."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ def test_curves_with_other_seeds_share_no_future(run: Recording) -> None:
 
 @pytest.fixture
 def shown(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[list[Curve]]]:
-    """The curves shown, by screen; a screen is never busy here."""
+    """The curves shown, by screen; here a screen is never busy."""
     monkeypatch.setattr(live, "_EVERY", 0.0)
     monkeypatch.setattr(live, "_SHARE", 0.0)
     screens: list[list[Curve]] = []
@@ -184,7 +184,7 @@ def test_a_stopped_curve_is_shown_as_it_is(run: Recording, shown: list[list[Curv
 def test_many_workers_ahead_are_in_the_curve_and_in_the_words(
     run: Recording, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What is drawn ahead, for points whose turn comes later, was told but not shown."""
+    """Futures drawn ahead, for points whose turn comes later, were reported but not shown."""
     question, _ = ask(run, FAILURE)
     pool = Drawer(COINS, 140)
     pool.count = 32  # type: ignore[misc]

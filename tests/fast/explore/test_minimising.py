@@ -1,4 +1,4 @@
-"""Faults taken away: which inputs change, what is concluded, how few are left."""
+"""Removing faults: which inputs change, what is concluded, how few faults are left."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_a_drawn_fault_is_skipped_before_it_begins(run: Recording) -> None:
 
 
 def test_draws_that_were_lost_stay_lost(run: Recording) -> None:
-    """Where a fault does not happen, a later one could hit what it would have held."""
+    """Without a fault, a later fault could hit a target that the first one would have held."""
     timeline = Timeline(run)
     lost = [wire.injector("skip", number) for number in (4, 5)]
     assert added(timeline, [timeline.faults[1]]) == [
@@ -174,7 +174,7 @@ def test_a_failure_that_anything_prevents_says_nothing_about_faults(run: Recordi
 
 
 def of_rates(*counts: tuple[int, int], of: int = 20) -> list[Rates]:
-    """Rates of faults with and without which so many futures failed, as ``attribute`` has them."""
+    """Rates of failed futures with and without each fault, as ``attribute`` gives them."""
     rates = _rates([[draw(i < count) for i in range(of)] for pair in counts for count in pair])
     return [each for each in rates if each is not None]
 
@@ -220,7 +220,7 @@ def test_futures_that_ended_early_are_in_no_rate() -> None:
 
 
 def test_a_fault_whose_futures_are_not_all_known_has_no_rate() -> None:
-    """It counts as a test all the same: more may not be found for having been stopped."""
+    """It counts as a test all the same: stopping early must not produce more findings."""
     whole = [[draw(True)] * 5, [draw(False)] * 5]
     (alone,) = _rates(whole)
     known, unknown = _rates([*whole, [draw(True)] * 5, [draw(False)] * 4 + [None]])
@@ -250,7 +250,7 @@ def test_names_of_strangers_are_inert(run: Recording) -> None:
 def counting(
     needed: Callable[[set[int]], bool],
 ) -> tuple[list[list[int]], Callable[..., int | None]]:
-    """What was tried, and the function that tries."""
+    """What was tried, and the function that tries it."""
     tried: list[list[int]] = []
 
     def first(sets: list[list[int]]) -> int | None:

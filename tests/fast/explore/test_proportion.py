@@ -1,4 +1,4 @@
-"""Intervals for shares: against published values, and by how often they hold the truth."""
+"""Intervals for shares: compared with published values, and by how often they contain the truth."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_wilson_is_a_sound_interval(failed: int, passed: int) -> None:
     assert n == 0 or low <= failed / n <= high
     assert wilson(passed, n) == pytest.approx((1 - high, 1 - low))
     assert n == 0 or half_width(failed, n, 0.8) < half_width(failed, n, 0.95)
-    if n and low > 0:  # its ends are where the score test is just not significant
+    if n and low > 0:  # the score test is just not significant at the ends of the interval
         for end in (low, high):
             if 0 < end < 1:
                 score = abs(failed / n - end) / np.sqrt(end * (1 - end) / n)

@@ -1,4 +1,4 @@
-"""How rarely something fails: P without bias, intervals that hold, words that can be read."""
+"""How rarely something fails: P without bias, correct intervals, and a readable text."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ WANTED, MOST = 4, 60
 
 
 def endings(p: float) -> Iterator[tuple[Rarity, float]]:
-    """All ways to end when at most MOST futures are drawn, with their probabilities."""
+    """All possible results when at most MOST futures are drawn, with their probabilities."""
     for n in range(WANTED, MOST + 1):
         weight = comb(n - 1, WANTED - 1) * p**WANTED * (1 - p) ** (n - WANTED)
         yield Rarity("x", WANTED, n, 0, WANTED), weight
@@ -69,7 +69,7 @@ def test_what_cannot_be_asked_is_said(tmp_path: Path, wrong: dict[str, float]) -
 def test_drawing_ends_with_the_last_failure_wanted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not with the end of its batch, in which further ones failed by chance."""
+    """It stops there, not at the end of its batch, in which more futures failed by chance."""
 
     class Sampled:
         moment = "0.000 s"

@@ -1,4 +1,4 @@
-"""Futures off one moment: how many are drawn, and how long each is looked at."""
+"""Futures from one moment: how many are drawn, and how long each is observed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def outcome(failed_at: int | None, verdict: str = "", **seen: int) -> Outcome:
 
 
 def drawing(verdicts: Callable[[int], str]) -> tuple[list[Outcome], list[int]]:
-    """What is drawn when futures end so, and how large the batches were."""
+    """What is drawn when futures end like this, and the sizes of the batches."""
     batches: list[int] = []
 
     def run(numbers: range, note: str) -> list[Outcome]:
@@ -69,7 +69,7 @@ def test_a_number_that_was_asked_for_is_drawn_exactly() -> None:
 
 
 def test_what_causes_do_has_no_say_in_it() -> None:
-    """Else it could end just when one looks odd."""
+    """Otherwise drawing could stop just when a cause looks significant."""
     for seed in range(20):
         luck = Luck(0.08, 20, perfect=bool(seed % 2)).runner(seed)
         seen: list[Outcome] = []
@@ -98,7 +98,7 @@ def test_a_perfect_cause_among_three_hundred_is_found_when_one_in_twenty_fails()
 
 
 def test_all_futures_are_looked_at_for_as_long() -> None:
-    """What comes later than the failures does not seem to prevent them."""
+    """Events that come later than the failures must not seem to prevent them."""
     failing = [outcome(at, early=5) for at in (20, 40)]
     passing = [outcome(None, early=5, middle=30, late=90) for _ in range(4)]
     found = list(looked_at([*passing, *failing], lines=True))
@@ -127,7 +127,7 @@ def test_what_happens_in_the_instant_of_the_failure_counts_on_neither_side() -> 
 
 @pytest.mark.parametrize("passing", [1, 2, 3, 7, 40, 41, 99])
 def test_the_passing_ones_are_cut_as_late_as_the_failing_ones_end(passing: int) -> None:
-    """On average, however many there are of each."""
+    """On average, however many there are of each kind."""
     ends = list(range(1, 42))
     clock = {str(second): second for second in range(50)}
     futures = [*(Seen(end, {}) for end in ends), *(Seen(None, clock) for _ in range(passing))]
@@ -150,7 +150,7 @@ def test_the_passing_ones_are_cut_as_late_as_the_failing_ones_end(passing: int) 
     ids=lambda luck: f"{luck.chance:g}-{'early' if luck.early else 'late'}",
 )
 def test_what_does_not_matter_is_rarely_found(luck: Luck) -> None:
-    """In at most 5 % of contrasts, and by chance in few more of 150."""
+    """In at most 5 % of contrasts; of 150, chance allows a few more."""
     wrong = {"run": 0, "curve": 0}
     for seed in range(150):
         outcomes = drawn(luck.runner(seed), None)
@@ -161,7 +161,7 @@ def test_what_does_not_matter_is_rarely_found(luck: Luck) -> None:
 
 
 def test_compared_whole_what_comes_late_seems_to_prevent_the_failure() -> None:
-    """The mistake that equal stretches are there to avoid, so that the test above can see it."""
+    """The mistake that equal stretches prevent; so the test above is able to detect it."""
     draws = [each.draw for each in Luck(0.3, 30).outcomes(60, 1)]
     whole = compare(((draw.verdict == "failed", draw.causes) for draw in draws), "")
     assert len(whole.decisive) >= 5

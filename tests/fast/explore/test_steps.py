@@ -1,4 +1,4 @@
-"""Changes of P(failure): found where they are, called what they are; and none where none is."""
+"""Changes of P(failure): found where they are, with the right kind; none found where none is."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ AT = [0, 10, 25, 30, 50, 60]
 
 
 def dense(gap: float) -> tuple[np.ndarray, np.ndarray]:
-    """All that P may do in a gap, which is that share of the span, as one matrix from each state
-    to each; and the part of it that keeps P where it is.
+    """The transition matrix of P over a gap, given as a share of the span: probabilities from each
+    state to each state; and the part of this matrix that keeps P unchanged.
 
-    A state is (mode, level), mode 0 at rest; written down from the model's text.
+    A state is (mode, level), with mode 0 at rest. Written from the description of the model.
     """
     levels, ways = steps._LEVELS, steps._WAYS
     kernel = steps._kernel(float(f"{gap:.4g}"))
@@ -124,7 +124,7 @@ def test_a_ramp_among_rests_is_placed() -> None:
 
 @pytest.mark.parametrize("share", [0.0, 0.05, 0.3, 0.5, 1.0])
 def test_where_p_is_one_and_the_same_no_change_is_told(share: float) -> None:
-    """But for 1 in 20 at most."""
+    """Except in at most 1 of 20."""
     draw = np.random.default_rng(5)
     at = list(range(0, 100, 10))
     found = [Steps(at, draw.binomial(40, share, 10).tolist(), [40] * 10).steps for _ in range(200)]
@@ -246,7 +246,7 @@ def test_a_step_within_one_gap_is_told_in_its_middle() -> None:
 
 
 def test_the_instant_of_a_step_has_as_many_histories_before_it_as_after_it() -> None:
-    """P passes the middle at a point known to fail in half of the cases, or on either side."""
+    """P crosses the middle at a point known to fail in half of the cases, or right beside it."""
     at = [i * SECOND for i in range(5)]
     (step,) = Steps(at, [0, 0, 8, 16, 16], [16] * 5).steps
     assert step.at == pytest.approx(2 * SECOND, abs=SECOND / 10)

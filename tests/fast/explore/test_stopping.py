@@ -1,4 +1,4 @@
-"""P from draws that stopped when they told enough."""
+"""P from draws that stopped as soon as they had enough information."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SHARES = (0.003, 0.02, 0.05, 0.0925, 0.2, 0.5, 0.8, 0.99)
 
 
 def ends(rule: Rule) -> tuple[list[tuple[int, int]], np.ndarray]:
-    """All (failures, draws) at which a row may end, and the logs of the numbers of walks there."""
+    """All (failures, draws) at which a row may end, with the log of the number of walks to each."""
     walks, _, stops = rule._walks
     found = [
         (int(k), n)
@@ -34,7 +34,7 @@ def weights(rule: Rule, p: float) -> tuple[list[tuple[int, int]], np.ndarray]:
 
 
 def test_walks_are_counted() -> None:
-    """Against all rows of twelve draws."""
+    """Compared with all rows of twelve draws."""
     rule = Rule(0.25, 4)
     count: dict[tuple[int, int], list[int]] = {}
     seen = set()
@@ -68,7 +68,7 @@ def test_it_ends_for_certain_and_the_mean_is_p(p: float) -> None:
 
 
 def test_the_share_alone_has_a_bias() -> None:
-    """Which is why it is not taken."""
+    """This is why this estimate is not used."""
     found, weight = weights(stopping.rule(PRECISION, FIRST), 0.0925)
     share = sum(w * k / n for (k, n), w in zip(found, weight, strict=True))
     assert share < 0.0925 - 0.01

@@ -1,4 +1,4 @@
-"""The guest's own programs are compiled by its own release's compiler, anywhere alike."""
+"""The guest's own programs are compiled with its release's compiler: the same on every computer."""
 
 from __future__ import annotations
 

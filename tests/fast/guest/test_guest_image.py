@@ -408,7 +408,7 @@ def test_modules_come_after_what_they_need() -> None:
 
 
 def test_the_toolbox_is_complete(tmp_path: Path) -> None:
-    """Every wrapper's program finds its libraries in the toolbox alone."""
+    """The program of each wrapper finds all its libraries in the toolbox."""
     tree = toolbox.toolbox()
     for name in ("crun", "gdb", "ip", "nft", "nsenter", "ps", "ss", "strace", "tc", "tcpdump"):
         assert found(tree, f"bin/{name}").content, f"no wrapper for {name}"
@@ -443,7 +443,8 @@ with progress.task("test") as task:
 
 def test_two_builds_are_equal(tmp_path: Path) -> None:
     """... also in processes that differ in hash seed, time zone, umask, working directory, and in
-    what compiler the computer has: the second finds none that works."""
+    the computer's compilers: the second process finds none that works.
+    """
     digests = []
     for name in ("gcc", "cc", "cpp", "as", "ld"):
         broken = tmp_path / "bin" / name

@@ -1,6 +1,6 @@
-"""What a program with root rights in the guest can make the agent say, and who takes it how.
+"""What a program with root rights in the guest can make the agent send, and how it is handled.
 
-No line of it may end in an error that is not ours, nor stop what else is seen.
+Nothing it sends may cause an error that is not ours, or stop other events from being seen.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def run(tmp_path: Path) -> Iterator[Recording]:
 
 
 def told(run: Recording, *events: Event) -> bp.Branch:
-    """A branch in which this was said."""
+    """A branch in which this was sent."""
     branch = run.at(10).branch()
     branch._history.log.extend(events)
     branch._history.tip = Point(END, branch._history.tip.count)
@@ -146,7 +146,7 @@ def test_nothing_is_said_before_what_was_said_before(run: Recording, early: int)
 
 
 def test_a_terminal_asked_for_by_what_is_no_command(run: Recording) -> None:
-    """Inputs of a recording that somebody else made."""
+    """Inputs of a recording that somebody else has made."""
     branch = run.at(10).branch()
     for data in (
         b"terminal\0x\0db.1\x0024\x0080\x000\0", b"terminal\0",

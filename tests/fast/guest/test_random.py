@@ -1,4 +1,4 @@
-"""The agent's random numbers, compiled for this computer: right distributions, separate streams."""
+"""The agent's random numbers, compiled for this computer: distributions and separate streams."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_integers_are_equally_likely(library: Library) -> None:
 
 
 def test_a_range_that_is_no_power_of_two_has_no_bias(library: Library) -> None:
-    """Of 3 * 2^62 values, the lowest third is twice as likely when a remainder is just taken."""
+    """Of 3 * 2^62 values, the lowest third would be twice as likely with a plain remainder."""
     lowest = sum(value < 2**62 for value in library.draws("below", 3 * 2**62))
     assert abs(lowest - DRAWS / 3) < 4 * math.sqrt(DRAWS * 2 / 9)
 

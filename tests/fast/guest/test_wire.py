@@ -1,4 +1,4 @@
-"""The host's side of the protocol: what it writes, and what it makes of what a guest wrote."""
+"""The host's side of the protocol: what it writes, and how it reads what a guest wrote."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An emulator that will not do is refused with a word that says what to do."""
+"""An unsuitable emulator is refused with a message that says what to do."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_no_compiler_for_the_plugin(monkeypatch: pytest.MonkeyPatch, tmp_path: P
 
 
 def test_a_missing_symbol_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A program that calls itself QEMU 10 but exports nothing that the plugin needs."""
+    """A program that calls itself QEMU 10 but does not export what the plugin needs."""
     source = tmp_path / "qemu.c"
     source.write_text('#include <stdio.h>\nint main(void) { puts("version 10.0.2"); }\n')
     stripped = tmp_path / "qemu"

@@ -1,4 +1,4 @@
-"""How much memory a machine may have: one truth."""
+"""How much memory a machine may have: defined in one place."""
 
 from __future__ import annotations
 

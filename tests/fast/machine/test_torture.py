@@ -1,4 +1,4 @@
-"""What is told of a torture: which programs ran, and how a recording is cut for a soak."""
+"""The report of a torture: which programs ran, and how a recording is cut for a soak."""
 
 from __future__ import annotations
 

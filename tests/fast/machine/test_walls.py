@@ -1,6 +1,6 @@
-"""A program in QEMU's place, inside the same walls, tries to get out.
+"""A program in QEMU's place, inside the same sandbox, tries to get out.
 
-Every attempt is first made without walls, where it works, so that a failure means something.
+Each attempt is first made without the sandbox, where it works, so that a failure means something.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from branchpoint.machine import engine, sandbox
 HERE = Path(__file__).parents[1]
 TIMEKEEPER = Path(engine.__file__).with_name("timekeeper")
 ROOT = os.geteuid() == 0
-USER = 65534 if ROOT else os.geteuid()  # as whom the emulator runs
+USER = 65534 if ROOT else os.geteuid()  # the user that runs the emulator
 KILLED = -signal.SIGSYS
 LARGEST_FILE = 1 << 20
 CONSOLE = 1 << 16
 NOT_HELD = 253  # the program's status when it could not build the race
-# A place where no user namespace can be made, as on hosts that forbid ordinary users to.
+# A place where no user namespace can be made, as on hosts that forbid it to ordinary users.
 FORBIDDEN = ("unshare", "--user", "--map-current-user", "--keep-caps", "sh", "-c",
              'echo 0 > /proc/sys/user/max_user_namespaces && exec setpriv --ambient-caps -all '
              '--inh-caps -all --bounding-set -all "$@"', "sh")  # fmt: skip
@@ -60,7 +60,7 @@ INNER = {
     "ring": KILLED,
     "output": errno.EPERM,
 }
-"""How each attempt ends between the inner walls."""
+"""How each attempt ends inside the inner walls."""
 OUTER = {
     "create": errno.EROFS,
     "connect": errno.ENETUNREACH,
@@ -68,13 +68,13 @@ OUTER = {
     "ptrace": errno.ESRCH,
     "output": errno.EPERM,
 }
-"""How those end that the outer walls alone prevent."""
+"""How the attempts end that only the outer walls prevent."""
 ORDINARY = ("create", "read", "connect", "kill", "memory")
 
 
 @functools.cache
 def program() -> int:
-    """The compiled program, as a descriptor: nobody may not walk to where tests put files."""
+    """The compiled program, as a descriptor: user nobody may not enter the folders of tests."""
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "escape"
         sources = [HERE / "programs" / "escape.c", TIMEKEEPER / "confine.c"]
@@ -87,7 +87,7 @@ def program() -> int:
 
 @contextmanager
 def attempted(what: str) -> Iterator[tuple[str, tuple[int, ...]]]:
-    """What the attempt is made on, and the descriptors that it needs."""
+    """The target of the attempt, and the descriptors that it needs."""
     with tempfile.TemporaryDirectory(dir="/tmp") as folder:
         if what == "create":
             Path(folder).chmod(0o777)
@@ -114,7 +114,7 @@ def attempted(what: str) -> Iterator[tuple[str, tuple[int, ...]]]:
 
 @contextmanager
 def victim() -> Iterator[int]:
-    """Another process of the user as whom the emulator runs."""
+    """Another process of the user that runs the emulator."""
     ours, theirs = os.pipe()
     process = subprocess.Popen(
         ["escape", "out", "victim", str(theirs)],
@@ -131,7 +131,7 @@ def victim() -> Iterator[int]:
 
 
 def between_walls(*words: str, fds: tuple[int, ...] = (), said: int | None = None) -> int | None:
-    """How the program ended that was started exactly as the emulator is."""
+    """How the program ended when it was started exactly as the emulator is."""
     fd = sandbox.file_that_cannot_grow("said", CONSOLE) if said is None else said
     command = [f"/proc/self/fd/{program()}", *words]
     emulator = sandbox.start(command, [program(), *fds], fd)
@@ -144,7 +144,7 @@ def between_walls(*words: str, fds: tuple[int, ...] = (), said: int | None = Non
 
 
 def as_user(*words: str, fds: tuple[int, ...] = (), before: tuple[str, ...] = ()) -> int:
-    """The same for an ordinary user, whoever runs the tests; ``before`` starts the launcher."""
+    """The same as an ordinary user, whoever runs the tests; ``before`` starts the launcher."""
     launcher = os.open(sandbox.launcher(), os.O_RDONLY)
     command = [f"/proc/self/fd/{launcher}", f"/proc/self/fd/{program()}", *words]
     done = subprocess.run(

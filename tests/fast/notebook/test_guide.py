@@ -37,6 +37,6 @@ def test_the_guide_to_widgets_runs() -> None:
 
 
 def test_the_guide_is_kept_without_outputs() -> None:
-    """What would be kept of widgets has other names each time."""
+    """Widgets are saved with different names each time."""
     for path in GUIDE.glob("*.ipynb"):
         assert all(not cell.get("outputs") for cell in nbformat.read(path, 4).cells), path

@@ -1,4 +1,4 @@
-"""Jobs from Python: what a script can do with long operations."""
+"""Jobs from Python: how a script can use long operations."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from branchpoint.errors import BranchpointError
 
 
 class Work:
-    """A long operation that goes on when it is told to."""
+    """A long operation that continues when it is told to."""
 
     def __init__(self) -> None:
         self.began, self.go = threading.Event(), threading.Event()
@@ -40,7 +40,7 @@ def test_a_job_runs_in_the_background_and_gives_its_result(work: Work) -> None:
     work.go.set()
     assert jobs.attach(job.number) == "finished"
     assert (job.state, job.task, repr(job)) == ("done", None, "Job(1, 'the work')")
-    assert jobs.attach() == "finished"  # again, and the newest without its number
+    assert jobs.attach() == "finished"  # again, and the newest job without its number
 
 
 def test_a_cancelled_job_ends_at_its_next_step(work: Work) -> None:
@@ -56,7 +56,7 @@ def test_a_cancelled_job_ends_at_its_next_step(work: Work) -> None:
 
 
 def test_what_a_cancelled_job_had_is_its_result(work: Work) -> None:
-    """As that of ``run.likelihood``, whose partial curve is the value."""
+    """Like the one of ``run.likelihood``, whose partial curve is the value."""
     jobs = Jobs()
 
     def half() -> str:

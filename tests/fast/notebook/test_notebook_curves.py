@@ -1,4 +1,4 @@
-"""Curves in a running kernel: one picture a cell, in its final state, the same every time."""
+"""Curves in a running kernel: one picture per cell, in its final state, the same every time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The kernel as a Jupyter front end meets it: protocol, names, displays, errors, stopping."""
+"""The kernel as a Jupyter front end sees it: protocol, names, displays, errors, interrupts."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class ProtocolTest(jupyter_kernel_test.KernelTests):
     code_inspect_sample = "prepare_multiverse_debugging"
     code_clear_output = "from IPython.display import clear_output; clear_output()"
     code_history_pattern = "1?2*"
-    supported_history_operations = ("tail", "search")  # as ipykernel's own tests have it
+    supported_history_operations = ("tail", "search")  # as in ipykernel's own tests
     completion_samples: ClassVar = [
         {"text": "prepare_mul", "matches": {"prepare_multiverse_debugging"}},
         {"text": "Time.mill", "matches": {"milliseconds"}},

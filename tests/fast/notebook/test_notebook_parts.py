@@ -22,7 +22,7 @@ CONTAINERS = ["primary.tip-retransmitter.1", "standby.replicator.1"]
 
 @pytest.fixture
 def one_recording(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A stand-in for an open recording: only names and events are looked at here."""
+    """A stand-in for an open recording: only names and events are used here."""
     log = EventLog()
     log.append(Event(at=1, source="life", type="container.exit", container=CONTAINERS[1]))
     log.append(Event(at=2, source="container", container=CONTAINERS[0], text="line"))
@@ -89,8 +89,8 @@ def test_the_recording_is_the_named_or_the_newest_one(
     [
         ({"/a", "/b"}, "path is given twice"),
         ({"moment": 1}, "path is missing"),
-        ({"moment": 1, "path": "/x", "pth": 1}, "pth has no meaning"),
-        ({3}, "neither a moment"),
+        ({"moment": 1, "path": "/x", "pth": 1}, "pth is not an argument"),
+        ({3}, "not a moment, a path or a container"),
     ],
 )
 def test_wrong_arguments_are_named(
@@ -121,7 +121,7 @@ class Written(Process):
 
 @pytest.fixture(autouse=True)
 def nothing_followed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No process printed by another test, in this process, is followed here."""
+    """No process that another test of this process printed is followed here."""
     monkeypatch.setattr(printing, "_followed", {})
 
 
@@ -223,7 +223,7 @@ def test_print_is_pythons_otherwise(capsys: pytest.CaptureFixture[str]) -> None:
     assert inspect.signature(printing.print).parameters.keys() >= {"sep", "end", "file", "flush"}
 
 
-# -- nothing of this process in what is shown
+# -- results without addresses of this process
 
 
 @pytest.mark.parametrize(

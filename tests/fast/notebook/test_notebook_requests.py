@@ -1,4 +1,4 @@
-"""What the Lab extension asks the kernel over the control channel, while cells run."""
+"""Requests of the Lab extension to the kernel over the control channel, while cells run."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_a_blocking_cell_is_cancelled_from_the_page(kernel: Talk) -> None:
 
 def test_what_a_cell_put_out_while_nobody_looked_is_shown_to_who_attaches(kernel: Talk) -> None:
     kernel("import threading; threading.Timer(2.5, go.set).start()")
-    kernel("value = work()\nvalue")  # its outputs went to a tab that was closed
+    kernel("value = work()\nvalue")  # its outputs went to a tab that is closed now
     kernel("del value")
     outputs = kernel("again = jobs.attach(1)\nagain")
     assert [content["text"] for kind, content in outputs if kind == "stream"] == ["begun\n"]
@@ -90,7 +90,7 @@ def test_what_a_cell_put_out_while_nobody_looked_is_shown_to_who_attaches(kernel
 
 
 def to_the_end(kernel: Talk, *requests: str) -> list[tuple[str, str, dict[str, Any]]]:
-    """What cells that run beside each other put out, until all have ended: of which, what."""
+    """The output of cells that run at the same time, until all have ended: by cell."""
     found = []
     running = set(requests)
     while running:
@@ -148,7 +148,7 @@ def test_a_page_that_comes_again_learns_that_the_kernel_is_busy(kernel: Talk) ->
             parent = message["parent_header"].get("msg_id")
             states.append((parent, message["content"]["execution_state"]))
     asked = kernel.client.session.msg("kernel_info_request", {})
-    kernel.client.control_channel.send(asked)  # Lab asks other things there
+    kernel.client.control_channel.send(asked)  # Lab sends other requests there
     states.clear()
     while states[-2:] != [(asked["header"]["msg_id"], "idle"), (first, "busy")]:
         message = kernel.client.get_iopub_msg(timeout=60)
@@ -162,7 +162,7 @@ def test_a_page_that_comes_again_learns_that_the_kernel_is_busy(kernel: Talk) ->
 
 def test_a_page_that_comes_again_is_told_what_a_running_cell_shows(kernel: Talk) -> None:
     first, job = running(kernel)
-    assert job["request"] == first and job["cell"] == ""  # no notebook's
+    assert job["request"] == first and job["cell"] == ""  # not the cell of a notebook
     told = kernel.ask("output", job=1)["output"]
     kinds = [kind for kind, _ in told["messages"]]
     assert kinds == ["stream", "display_data"]

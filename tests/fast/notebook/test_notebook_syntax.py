@@ -1,4 +1,4 @@
-"""The kernel's one piece of syntax: bash`…` becomes a call, and nothing else ever changes."""
+"""The kernel's one piece of syntax: bash`…` becomes a call, and nothing else is ever changed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def rewrite(cell: str) -> str:
 
 
 def value(cell: str, **names: object) -> object:
-    """What the one expression in ``cell`` is worth when bash() returns its argument."""
+    """The value of the one expression in ``cell`` when bash() returns its argument."""
     return eval(rewrite(cell).strip(), {"bash": lambda command: command, **names})
 
 
@@ -188,7 +188,7 @@ def quote(text: str) -> str:
 @given(st.lists(st.one_of(texts, expressions)), texts)
 @example(["$", ("x", "42")], "")
 def test_generated_templates_round_trip(parts: list[str | tuple[str, str]], comment: str) -> None:
-    # Neighbouring texts are quoted as one: "$" and "{" in two of them would be an interpolation.
+    # Neighbouring texts are quoted as one: otherwise "$" and "{" of two texts would interpolate.
     text = "bash`"
     expected = ""
     pending = ""

@@ -1,4 +1,4 @@
-"""Errors of a cell show what was typed: never the Python that it became."""
+"""Errors of a cell show the typed lines, never the Python code made from them."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def kernel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Talk]:
 
 
 def shown(kernel: Talk, cell: str) -> str:
-    """What the error of a cell says, without colours."""
+    """The error of a cell as text, without colours."""
     ((kind, content),) = kernel(cell)
     assert kind == "error"
     return re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(content["traceback"]))

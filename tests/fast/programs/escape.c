@@ -1,11 +1,11 @@
 /*
- * Stands in QEMU's place between the walls and tries one thing that QEMU must not be able to do.
+ * Runs in QEMU's place inside the sandbox and tries one thing that QEMU must not be able to do.
  *
  *     escape in|out WHAT [NUMBER|PATH]
  *
- * "in": puts up the inner walls first, from the very file that QEMU's plugin is made of; "out":
- * does not. Tries from a thread that was there before them. Exit status 0: it worked; the error's
- * number: it was refused.
+ * "in": first sets up the inner walls, with the same source file as QEMU's plugin; "out": does not.
+ * The try is made by a thread that existed before the walls. Exit status 0: it worked; the number
+ * of an error: it was refused.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -145,8 +145,9 @@ static bool be_a_victim(void)
     return true;
 }
 
-/* A thread that was made before the walls may first run behind them. So that this one does, what
- * the C library does at its start waits for another process to allow it, once the walls stand. */
+/* A thread that was made before the walls may first run after them. To make sure that this one
+ * does, its first calls in the C library wait until another process allows them, after the walls
+ * were set up. */
 static pthread_t held;
 static int go[2];
 

@@ -1,4 +1,4 @@
-"""A recording and its notebook as one file: what goes in comes out, elsewhere."""
+"""A recording and its notebook as one file: it opens unchanged on another computer."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from branchpoint.timeline.directory import Future, RecordingFiles
 
 @pytest.fixture
 def made(tmp_path: Path) -> Path:
-    """A bundle in a folder of its own."""
+    """A bundle in its own folder."""
     return bundle(tmp_path)
 
 

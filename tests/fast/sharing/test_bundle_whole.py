@@ -31,7 +31,7 @@ SYMBOLS = {"__switch_to_asm": 0xFFFFFFFF81000000, "init_task": 0xFFFFFFFF8200000
 
 
 def sparse(path: Path, size: int, seed: int) -> Path:
-    """A file that is mostly zero."""
+    """A file that consists mostly of zeros."""
     content = np.zeros(size, np.uint8)
     content[size // 2 : size // 2 + 5000] = np.random.default_rng(seed).integers(1, 255, 5000)
     path.write_bytes(content.tobytes())
@@ -146,7 +146,7 @@ def test_the_boot_snapshot_is_used_by_its_own_recording_and_engine_only(
     memory = (tmp_path / "memory").read_bytes()
     assert booted.template.read_bytes() == memory
     assert (booted.hashes == hash_pages(np.frombuffer(memory, np.uint8).reshape(-1, PAGE))).all()
-    # Its name cannot be that of one that is made here, so nobody else gets it.
+    # Its name cannot be the name of an image made here, so nobody else gets it.
     assert [path.name for path in (folder / "boot").iterdir()] == [f"received-{name}"]
     (folder / "boot" / f"received-{name}" / "engine").write_text("another")
     assert snapshot.received(name, guest, system, RAM) is None
@@ -248,7 +248,7 @@ def test_images_that_are_not_what_was_recorded_with_are_refused(
 def test_a_late_flaw_leaves_no_image_behind(made: Path, cache: Callable[[str], Path]) -> None:
     folder = cache("empty")
     data = bytearray(made.read_bytes())
-    data[-1] ^= 1  # in the index, behind everything else
+    data[-1] ^= 1  # in the index, which comes last
     made.write_bytes(data)
     with pytest.raises(bp.RecordingError, match="its index is damaged"):
         unpack(made, trust=True)

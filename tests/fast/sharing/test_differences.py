@@ -1,4 +1,4 @@
-"""What this computer has otherwise than the one that recorded, and what to do about it."""
+"""Differences between this computer and the one that recorded, and what to do about them."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from branchpoint.sharing.bundle.differences import differences
 from branchpoint.timeline.directory import RecordingFiles
 
 MADE = Engine(Path("qemu"), "10.0.2", Path("plugin"), "ab" * 32, "cd" * 16)
-"""What recordings of tests say they were made with."""
+"""What recordings of tests are made with, according to their manifest."""
 
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
-    """Says the differences on a computer with some engine and, by default, all images."""
+    """Lists the differences on a computer with a given engine and, by default, all images."""
     path = recordings.make(tmp_path / "x.branchpoint", 1)
 
     def found(engine: Engine | bp.SetupError = MADE, *, images: bool = True) -> list[str]:

@@ -1,4 +1,4 @@
-"""A recording in the forms of other programs: complete, equal every time, and harmless."""
+"""A recording in the formats of other programs: complete, the same every time, and harmless."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def fault(second: float, kind: str, target: str, number: str, what: str) -> bp.E
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[bp.Recording]:
-    """Ten seconds of two containers: a restart, a fault that lasts, hostile lines, a crash."""
+    """Ten seconds of two containers: a restart, a fault with a duration, hostile lines, a crash."""
     path = tmp_path_factory.mktemp("export") / "evil.branchpoint"
     made = head(
         title=SCRIPT,
@@ -220,7 +220,7 @@ def of(trace: dict[str, Any], kind: str) -> list[dict[str, Any]]:
 
 
 class _Entry(msgspec.Struct):
-    """What Chrome's format asks of every event."""
+    """What Chrome's format requires of every event."""
 
     ph: str
     pid: int
@@ -355,7 +355,7 @@ def test_a_bundle_is_exported_without_unpacking_it_there(tmp_path: Path) -> None
 
 
 def test_an_end_that_comes_before_its_fault_is_not_its_end(tmp_path: Path) -> None:
-    """Ids are the guest's, and a stranger's guest may say anything."""
+    """Ids come from the guest, and a stranger's guest may send anything."""
     ended = event(3, "over", source="fault", container="", type="fault.end", fields={"id": "1"})
     events = [ended, fault(5, "fault.start", "db.1", "1", "clog")]
     with recording(tmp_path / "x.branchpoint", events) as run:

@@ -1,6 +1,6 @@
-"""Bundles of people who mean harm, and of disks and networks that do it: refused, in words.
+"""Bundles made by attackers, or damaged by disks and networks: refused, with a message.
 
-After every refusal the folder is as it was, and so is the cache.
+After each refusal the folder and the cache are unchanged.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def refused(path: Path, match: str = r"bad\.bpz") -> str:
-    """Open a bundle that must be refused without a trace; what was said."""
+    """Open a bundle that must be refused without leaving anything behind; returns the message."""
     before = tree(path.parent), sorted(path.parent.rglob("*"))
     with pytest.raises(bp.RecordingError, match=match) as caught:
         unpack(path)
@@ -61,7 +61,7 @@ def refused(path: Path, match: str = r"bad\.bpz") -> str:
 
 
 def place(tmp_path: Path) -> Path:
-    """Where a bad bundle is put."""
+    """The folder of a bad bundle."""
     folder = tmp_path / "here"
     folder.mkdir(exist_ok=True)
     return folder / "bad.bpz"
@@ -282,7 +282,7 @@ def test_images_without_a_boot_snapshot_are_refused(good: Path, tmp_path: Path) 
 
 @pytest.mark.parametrize("declared", [10, 1 << 20, 200 << 20], ids=["10", "1 MiB", "200 MiB"])
 def test_a_bomb_is_stopped_at_the_declared_size(good: Path, tmp_path: Path, declared: int) -> None:
-    """A gigabyte of zeros in 32 kB: no more is unpacked than was said, in little memory."""
+    """A gigabyte of zeros in 32 kB: only the stated size is unpacked, and in little memory."""
     table, parts = take_apart(good)
     packer = zstandard.ZstdCompressor(level=3).compressobj()
     zeros = bytes(1 << 20)
@@ -312,7 +312,7 @@ def test_a_bundle_larger_than_the_disk_is_refused_before_anything_is_written(
 
 
 def test_a_wide_window_is_refused(good: Path, tmp_path: Path) -> None:
-    """Decompression may not be made to hold hundreds of megabytes."""
+    """Decompression must not need hundreds of megabytes of memory."""
     table, parts = take_apart(good)
     settings_ = zstandard.ZstdCompressionParameters(window_log=27, compression_level=3)
     packer = zstandard.ZstdCompressor(compression_params=settings_).compressobj()
@@ -348,7 +348,7 @@ def test_what_is_no_notebook_inside_is_refused(good: Path, tmp_path: Path) -> No
 
 
 def test_damage_inside_a_recording_is_named_and_the_rest_opens(good: Path, tmp_path: Path) -> None:
-    """A bundle can carry a recording that was damaged before: no worse than the folder."""
+    """A bundle can contain a recording that was damaged before: as bad as the folder, not worse."""
 
     def harm(table: Table, parts: Parts) -> None:
         parts["recording/digests.jsonl"] += b"nonsense\n" * 10
@@ -408,13 +408,13 @@ def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
 
 
 OBEYED = set("\x1b\x07\r\u202e")
-"""Characters that a terminal does not merely show."""
+"""Characters that a terminal does not just show."""
 
 
 def test_no_word_of_a_stranger_commands_the_terminal(
     good: Path, tmp_path: Path, cache: Path
 ) -> None:
-    """Not the title, not a container's image, not an error that quotes what is wrong."""
+    """Not in the title, not in a container's image, not in an error that quotes what is wrong."""
     evil = "\x1b]0;owned\x07\x1b[31m\u202e\r"
 
     def dress(table: Table, parts: Parts) -> None:

@@ -1,4 +1,4 @@
-"""A sample of the mutants of which tests/bench/mutants makes thousands, from made-up things."""
+"""A sample of the mutants that tests/bench/mutants makes by the thousand, from made-up data."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def some(size: int, seed: int) -> bytes:
 
 
 def said() -> list[Drained]:
-    """What an agent says of a command, of a terminal, and of containers, in two readings."""
+    """What an agent sends about a command, a terminal and containers, in two readings."""
 
     def line(second: float, kind: int, *parts: str) -> bytes:
         return frame(kind, "\0".join(parts).encode(), ORIGIN + round(second * SECOND))
@@ -55,7 +55,7 @@ def said() -> list[Drained]:
 
 @pytest.fixture(scope="module")
 def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the material lies."""
+    """The folder with the material."""
     work = tmp_path_factory.mktemp("work")
     folder = work / "mutants"
     path = make(folder.joinpath("small.branchpoint"), 2) if folder.mkdir() is None else folder

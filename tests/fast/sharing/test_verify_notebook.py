@@ -1,4 +1,4 @@
-"""A notebook run again: what differs is said in words that lead to the cell."""
+"""A notebook is run again: differences are described so that the user finds the cell."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ collect(run, question, Settings(ORIGIN, END), Drawer(SYSTEMS[0]).open)""",
     "run.timeline()",
     "run.map()",
 ]
-"""Cells between which branches and curves are made that stay with the recording."""
+"""Cells with branches and curves in between that are kept with the recording."""
 
 
 def code_cell(source: str) -> dict[str, Any]:
@@ -146,7 +146,7 @@ def test_a_notebook_that_says_the_same_again_passes(tmp_path: Path) -> None:
 
 
 def test_views_show_the_same_the_first_time_a_notebook_runs_again(tmp_path: Path) -> None:
-    """What later cells leave with the recording is not in the outputs of earlier ones."""
+    """What later cells keep with the recording is not in the outputs of earlier ones."""
     path = tmp_path / "x.ipynb"
     cells = [code_cell(code) for code in (SETUP.format(tests=str(TESTS)), *VIEWS)]
     path.write_text(json.dumps({**NOTEBOOK, "cells": cells}))

@@ -1,4 +1,4 @@
-"""Sound files that hold absurdly much: what is made of them stays bounded, and says so."""
+"""Valid files with extremely much content: what is made of them stays bounded, and says so."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""recording.json: every damaged byte is noticed, every field is checked."""
+"""recording.json: each damaged byte is noticed, each field is checked."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_any_cut_is_noticed(length: int) -> None:
 
 
 def link(**changes: str) -> Link:
-    """A place in a network, but for these changes."""
+    """A container's address in a network, except for these changes."""
     good = {"network": "n", "veth": "veth0.0", "interface": "eth0", "address": "10.0.0.2"}
     return Link(**(good | changes))
 
@@ -92,7 +92,7 @@ def test_big_instants_survive() -> None:
 
 
 def _signed(data: bytes) -> bytes:
-    """``data`` with the digest that its content needs."""
+    """``data`` with the digest of its content."""
     from blake3 import blake3
 
     start = data.index(b'",\n')

@@ -1,4 +1,4 @@
-"""The page store: what goes in comes out, or is reported as lost; and how fast."""
+"""The page store: what is put in comes out, or is reported as lost; and how fast."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The demo system's own parts: S-expressions, frames, the ring buffer, snapshots, the services.
 
-The services run here as plain processes on the loopback interface; in containers, under faults,
-they run in the tests of the machine.
+Here the services run as plain processes on the loopback interface. The tests of the machine run
+them in containers and under faults.
 """
 
 from __future__ import annotations
@@ -166,9 +166,9 @@ def test_a_ring_filled_from_the_start_gives_back_the_newest_bytes(
 
 
 def test_the_defect_of_the_demo_is_there() -> None:
-    """After a restart the ring says that it has bytes which it never got: the story's bug.
+    """After a restart the ring says that it has bytes which it never got: the bug of the story.
 
-    Whoever repairs this takes the failure out of the demo.
+    Whoever fixes this removes the failure from the demo.
     """
     ring = RingBuffer(100, end=1000)
     ring.append(b"new")
@@ -199,7 +199,7 @@ def test_the_newest_snapshot_up_to_an_instant_is_found(tmp_path: Path) -> None:
 
 
 class Services:
-    """Services on the loopback interface, each with a directory of its own."""
+    """Services on the loopback interface, each in its own directory."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -207,7 +207,7 @@ class Services:
         self.ports = {name: _free_port() for name in ("sequencer", "tip-retransmitter", "archive")}
 
     def start(self, name: str, *options: str) -> subprocess.Popen[bytes]:
-        """Starts a service; {its name} in an option becomes that service's address."""
+        """Start a service; {its name} in an option is replaced by that service's address."""
         addresses = {key: f"127.0.0.1:{port}" for key, port in self.ports.items()}
         listen = [f"--listen={addresses[name]}"] if name in addresses else []
         options = tuple(option.format(**addresses) for option in options)

@@ -1,4 +1,4 @@
-"""What compose files mean: every key that is supported, as docker compose would take it."""
+"""What compose files mean: each supported key, as docker compose reads it."""
 
 from __future__ import annotations
 
@@ -471,7 +471,7 @@ VALUES: st.SearchStrategy[Any] = st.recursive(
 def test_any_value_anywhere_is_read_or_refused(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
-    """One value of the full file replaced by anything: no error but ours, and it names the file."""
+    """One value of the full file replaced by anything: only errors of ours, which name the file."""
     folder = tmp_path_factory.getbasetemp() / "mutated"
     folder.mkdir(exist_ok=True)
     (folder / "init").mkdir(exist_ok=True)

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from branchpoint.errors import BranchpointError, ComposeError
 from branchpoint.system.compose.reading import load
 
-# (what is wrong, the file, the line, the message, the hint); "" where there is none. A line of
-# the file that ends in "#!" is the one that must be named.
+# (test name, file, message, hint); "" where there is none. The line of the file that ends in "#!"
+# is the one that must be named.
 CASES = [
     ("tab", "services:\n\ta: {image: x} #!", "a tab is not allowed", "indent with spaces"),
     ("unclosed list", "services: {a: [1", "expected ',' or ']'", ""),
@@ -165,7 +165,7 @@ volumes:
   data:
 """
 
-# What stands at the top level, beside a service that uses it.
+# Keys at the top level, beside a service that uses them.
 TOP_CASES = [
     ("driver", "networks: {n: {driver: overlay}}", '"overlay" of the network "n"', "bridge"),
     ("external", "networks: {n: {external: true}}", "is external", 'remove "external"'),

@@ -1,4 +1,4 @@
-"""Which faults may happen: read from a compose file's words, shown, compiled to a plan and back."""
+"""Which faults may happen: read from a compose file, shown, compiled to a plan and back."""
 
 from __future__ import annotations
 
@@ -168,7 +168,7 @@ def test_mistakes(wrong: Any, message: str, hint: str, path: list[Any]) -> None:
 
 
 def test_any_wrong_value_is_told_as_such() -> None:
-    """Whatever is written where, it is either taken or refused with words."""
+    """Anything written anywhere is either accepted or refused with a message."""
     values = [None, "", "x", "1s", -1, 0, 1, 2.5, True, [], [1], ["1s", "2s"], {}, {"x": 1}, 1e300]
     keys = ["every", "for", "delay", "share", "containers", "groups", "run", "between", "x"]
     chance = random.Random(3)

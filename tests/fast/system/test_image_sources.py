@@ -72,7 +72,7 @@ esac
 
 
 def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str = ENGINE) -> Path:
-    """A stand-in for docker that answers as docker does, and logs what it was asked."""
+    """A stand-in for docker that answers like docker, and logs its arguments."""
     log = tmp_path / "log"
     folder = tmp_path / "bin"
     folder.mkdir()
@@ -91,7 +91,7 @@ def test_a_local_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     for _ in range(2):
         image = find_images(system)["a"]
         assert (image.name, image.id) == ("shop:1", IMAGE.id)
-    assert log.read_text().count("save -o") == 1  # the second time it was known
+    assert log.read_text().count("save -o") == 1  # the second time it was in the cache
     assert image.unpack().read("data/new") == b"new"
 
 

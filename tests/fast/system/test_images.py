@@ -1,4 +1,4 @@
-"""Images from archives: all formats, all that layers can say, and what strangers may send."""
+"""Images from archives: all formats, all features of layers, and what attackers may send."""
 
 from __future__ import annotations
 
@@ -405,7 +405,7 @@ def test_a_pipe_is_no_archive(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("time", ["nan", "inf", "-inf", "1e400", "x", "9" * 400, "-5"])
 def test_times_that_are_none(tmp_path: Path, time: str) -> None:
-    """They become what a file system can hold, or are refused."""
+    """They become what a file system can store, or are refused."""
     made = TestImage([layer(member("x", b"x", pax_headers={"mtime": time}))])
     try:
         unpacked(made.docker(tmp_path / "i")).write_tar(io.BytesIO())

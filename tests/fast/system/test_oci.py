@@ -1,4 +1,4 @@
-"""From services and images to what runs: OCI bundles, setup.sh, system.conf, hosts."""
+"""From services and images to a running system: OCI bundles, setup.sh, system.conf, hosts."""
 
 from __future__ import annotations
 
@@ -274,7 +274,7 @@ def test_setup(tmp_path: Path) -> None:
     text = tree.read("branchpoint/setup.sh").decode()
     assert tree.get("branchpoint/setup.sh").mode & 0o777 == 0o755  # type: ignore[union-attr]
     assert "mount -t tmpfs -o size=1048576,mode=755,uid=5 branchpoint" in text
-    # the first container gives the volume its content, the others find it there
+    # the first container fills the volume with its content; the others find it there
     assert text.count("fill ") == 2
     assert 'fill "$run/c/a.1/rootfs"/data /run/branchpoint/v/v' in text
     image = next(name for name in tree.get("images").children)  # type: ignore[union-attr]

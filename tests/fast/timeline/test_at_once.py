@@ -1,4 +1,4 @@
-"""Several processes have one recording open, and add to it: nothing is lost, and nobody waits."""
+"""Several processes have one recording open and add to it: nothing is lost, and none waits."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def added(path: Path, rng: random.Random) -> Iterator[tuple[str, int]]:
-    """What so many processes say that they have added, until each is killed at some instant."""
+    """What the processes have reported as added until each was killed at some instant."""
     here = [str(folder) for folder in Path(__file__).parents[:2]]
     users = [
         subprocess.Popen(
@@ -58,7 +58,7 @@ def added(path: Path, rng: random.Random) -> Iterator[tuple[str, int]]:
         for number in range(PROCESSES)
     ]
     told = []
-    for user in users:  # all of them are at work before the first one ends
+    for user in users:  # all of them work before the first one ends
         assert user.stdout is not None
         told.append(user.stdout.readline())
     for user in rng.sample(users, len(users)):
@@ -71,7 +71,7 @@ def added(path: Path, rng: random.Random) -> Iterator[tuple[str, int]]:
         user.wait()
         user.stdout.close()
     for line in told:
-        if line.endswith(b"\n"):  # else it was killed while it said so
+        if line.endswith(b"\n"):  # otherwise it was killed while it wrote this line
             id_, seed, warnings = json.loads(line)
             assert warnings == []
             yield id_.partition("@")[0], seed
@@ -126,7 +126,7 @@ def test_draws_of_others_are_not_drawn_again(path: Path) -> None:
 def test_a_process_that_is_halted_holds_nobody_up(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It has the lock and half a line written, as under a debugger."""
+    """It holds the lock and has written half a line, like a process in a debugger."""
     monkeypatch.setattr(ledger, "_PATIENCE", 0.01)
     with RecordingFiles.open(path, keep=True) as files:
         before = len(files.futures)

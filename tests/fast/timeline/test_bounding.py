@@ -1,4 +1,4 @@
-"""Output without end: what is kept of it, and that a replay leaves out the same."""
+"""Endless output: what is kept of it, and that a replay leaves out the same."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ENDLESS = [line(10 * n, b"%d " % n + LINE) for n in range(COUNT)]
 
 
 def told(records: list[wire.Record], step: int = 100) -> tuple[EventLog, Bound]:
-    """The log of a branch in which they were said, so many at a time."""
+    """The log of a branch with these events, read in pieces of this many."""
     log = EventLog()
     bound = Bound(log.columns())
     for start in range(0, len(records), step):

@@ -1,4 +1,4 @@
-"""What is heard in a replay is compared with what is known: event by event, also at its edges."""
+"""What a replay emits is compared with the recorded events: one by one, also at the boundaries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What counts as a failure: which event, at which instant, judged while events come."""
+"""What counts as a failure: which event, at which instant, judged while events arrive."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def seconds(at: int | None) -> float | None:
 
 
 def failed(what: Failure, *events: Event, past: Iterable[Event] = ()) -> float | None:
-    """When it failed, in seconds after the fork, of a future in which these events happened."""
+    """When a future with these events failed, in seconds after the fork."""
     one = judge(what, past)
     for each in events:
         one.feed([each])

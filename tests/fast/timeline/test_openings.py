@@ -1,4 +1,4 @@
-"""A recording that one process opens more than once: everybody closes only what he opened."""
+"""A recording that one process opens more than once: each user closes only what he opened."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ import branchpoint as bp
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """A recording that nobody has open."""
+    """A recording that is not open anywhere."""
     return make(tmp_path / "ten.branchpoint")
 
 
 def is_free(path: Path) -> bool:
-    """Whether this process has let go of all its files."""
+    """Whether this process has closed all its files."""
     return not any(str(path) in link for link in descriptors())
 
 
 def descriptors() -> list[str]:
-    """What the open descriptors of this process lead to."""
+    """The targets of the open descriptors of this process."""
     found = []
     for link in Path("/proc/self/fd").iterdir():
-        with contextlib.suppress(FileNotFoundError):  # that of the listing itself
+        with contextlib.suppress(FileNotFoundError):  # the descriptor of the listing itself
             found.append(str(link.readlink()))
     return found
 
@@ -40,7 +40,7 @@ def test_closing_one_opening_leaves_the_others(path: Path) -> None:
             assert inner == outer and inner.at(5) == moment
         assert inner.closed and not outer.closed
         assert outer.files.keeps and "line 5.0" in [event.text for event in outer.events]
-        outer.files.folder("curves")  # it still writes
+        outer.files.folder("curves")  # it can still write
     assert outer.closed and is_free(path)
 
 
@@ -76,7 +76,7 @@ def test_an_error_inside_closes_that_opening_only(path: Path) -> None:
 
 
 def test_a_name_that_is_given_to_a_new_opening_again_and_again_keeps_one(path: Path) -> None:
-    """As by a cell that opens a recording, and is run again; nobody closes anything there."""
+    """Like a cell that opens a recording and is run again; nobody closes anything there."""
     run = bp.open(path)
     before = len(descriptors())
     for _ in range(20):

@@ -1,4 +1,4 @@
-"""A screen shows what an xterm would, and takes any bytes."""
+"""A screen shows what xterm would show, and accepts any bytes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many branches are run twice is a share that somebody has set, drawn by a seed."""
+"""The share of branches that are run twice can be set; the branches are drawn by a seed."""
 
 from __future__ import annotations
 

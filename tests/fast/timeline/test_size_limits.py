@@ -1,4 +1,4 @@
-"""Where files may not grow (ulimit -f, quotas) each write says so, and leaves nothing half-done."""
+"""When files may not grow (ulimit -f, quotas), each write says so and leaves nothing half-done."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ QUESTION = Question(failure="exit:*", failure_key="ab", horizon=5, relative=True
 
 @contextlib.contextmanager
 def largest(size: int) -> Iterator[None]:
-    """No file of this process may become larger than so many bytes."""
+    """No file of this process may become larger than this many bytes."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:
@@ -50,7 +50,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def refuse(act: Callable[[], object], size: int, match: str, kind: type = RecordingError) -> None:
-    """Something that must say that a file cannot grow."""
+    """An action that must report that a file cannot grow."""
     with pytest.raises(kind, match=match) as caught, largest(size):
         act()
     assert caught.value.hint
@@ -67,7 +67,7 @@ def test_a_recording_that_cannot_be_begun_leaves_nothing(tmp_path: Path, size: i
 
 
 def act_events(files: RecordingFiles) -> None:
-    """What was taken the first time is kept for the second."""
+    """What was stored by the first attempt is kept for the second."""
     if not files.events._waiting:
         files.events.add(event(20 + n / 1000, blake3(b"%d" % n).hexdigest()) for n in range(500))
     files.events.flush()
@@ -98,7 +98,7 @@ def test_what_cannot_be_added_to_a_recording_harms_nothing(
     before = set(tree(path))
     with RecordingFiles.open(path, write=True) as files:
         refuse(lambda: act(files), 8000, "cannot be written: File too large")
-        act(files)  # with more room it goes on
+        act(files)  # with more room it works
     with bp.open(path) as run:
         assert run.warnings == []
         assert len(run.events) == 200 + 500 * (act is act_events)

@@ -1,4 +1,4 @@
-"""A recording on disk: what is written comes back, whatever happens to its files."""
+"""A recording on disk: what is written can be read again, whatever happens to its files."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_create_refuses_what_is_there(path: Path, tmp_path: Path) -> None:
 
 
 def check_damaged(path: Path, changed: str, events: list[str], memory: dict[int, bytes]) -> None:
-    """Open a damaged recording: either an error or warnings name the file, or all is there."""
+    """Open a damaged recording: an error or a warning names the file, or nothing is missing."""
     try:
         with RecordingFiles.open(path) as files:
             log, gaps = files.load_events()
@@ -115,10 +115,10 @@ def check_damaged(path: Path, changed: str, events: list[str], memory: dict[int,
             if complete:
                 assert content == memory
             whole = complete and not gaps and "b1" in files.futures and len(files.digests) == 10
-            # What was cut off is not known by its file, only by where it should be.
+            # The file does not tell what was cut off; only the place where it should be does.
             name = changed if "000001" not in changed else changed[: changed.index("/")]
             told = any(name in warning for warning in files.warnings)
-            # A line that is lost as a whole leaves no trace, and nobody misses the last checkpoint.
+            # A lost line leaves no trace, and nobody misses the last checkpoint.
             unseen = changed.endswith(".jsonl") or LAST not in files.checkpoints
             assert whole or told or unseen, (changed, files.warnings)
             if changed.startswith("recording.json"):
@@ -262,7 +262,7 @@ COLUMN = st.sampled_from([b"", b"\0" * 4, b"\xff" * 4, b"\1\0\0\0", b"\0" * 8, b
 def test_blocks_that_lie(
     tmp_path_factory: pytest.TempPathFactory, content: object, count: int, first: int
 ) -> None:
-    """Blocks with good digests and any content: read, or reported as lost."""
+    """Blocks with correct digests and any content: read, or reported as lost."""
     fd = os.open(tmp_path_factory.mktemp("events"), os.O_RDONLY)
     body = zstandard.ZstdCompressor().compress(msgspec.msgpack.encode(content))
     writer = EventFile(fd, write=True)
@@ -402,7 +402,7 @@ def test_an_error_in_the_middle_leaves_the_lock_free(path: Path) -> None:
 
 
 def test_sizes(tmp_path: Path) -> None:
-    """What a replay needs is small: two minutes of a busy system, without pages."""
+    """A replay needs little: two minutes of a busy system, without pages."""
     path = tmp_path / "a.branchpoint"
     with RecordingFiles.create(path, head()) as files:
         for second in range(120):

@@ -1,4 +1,4 @@
-"""Writers of a recording that are killed, or find no room: what they had written is there."""
+"""Writers of a recording that are killed or run out of space: what they had written is there."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ while True:
 
 
 def check_after_crash(path: Path, seconds: int) -> None:
-    """All of what the writer said it had written is there, and the recording can go on."""
+    """Everything that the writer reported as written is there, and the recording can continue."""
     with RecordingFiles.open(path, write=True) as files:
         assert files.manifest.end >= ORIGIN + (seconds - 1) * SECOND
         log, gaps = files.load_events()
@@ -75,7 +75,7 @@ def test_killed_at_any_instant(tmp_path: Path) -> None:
 
 
 def fill_until_full(path: Path) -> tuple[int, str]:
-    """How many seconds fit, and what the error said; runs in a process of its own."""
+    """How many seconds fit, and the error message; runs in its own process."""
     done = subprocess.run(
         [sys.executable, "-c", WRITER, str(path), str(Path(__file__).parents[1])],
         capture_output=True,

@@ -1,4 +1,4 @@
-"""Views among the widgets that notebook people know: boxes, interact, observe."""
+"""Views together with the usual widgets of notebooks: boxes, interact, observe."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Widgets have the same names whenever a notebook runs again, and no two at once have one."""
+"""Widgets have the same names each time a notebook runs, and no two have one name at once."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_equal_cells_have_names_of_their_own() -> None:
 
 
 def test_who_runs_it_makes_no_difference() -> None:
-    """nbconvert tells no cell ids, JupyterLab does."""
+    """nbconvert sends no cell ids, JupyterLab does."""
     with_ids = names(Cell("1", "a", "x"), Cell("2", "b", "x"), Cell("3", "c", "y"))
     assert with_ids == names(Cell("1", "", "x"), Cell("2", "", "x"), Cell("3", "", "y"))
 

@@ -1,4 +1,4 @@
-"""The log explorer without a browser: what it shows, what it answers, what it leaves behind."""
+"""The log explorer without a browser: what it shows and answers, and what is saved."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_a_filter_shows_what_fits_and_says_it_in_python(
 
 
 def _evaluated(code: str, events: EventSet) -> EventSet:
-    """What the expression gives that the view offers to copy."""
+    """The events of the expression that the view offers to copy."""
 
     class Run:
         pass
@@ -117,7 +117,7 @@ def _evaluated(code: str, events: EventSet) -> EventSet:
         ({"preceded_by": "exit:"}, "not a query"),
         ({"preceded_by": ("exit:*", "-1")}, "negative"),
         ({"text": "a", "regex": "b"}, "cannot both"),
-        ({"colour": "red"}, "colour is no filter"),
+        ({"colour": "red"}, "no filter colour"),
     ],
 )
 def test_a_filter_that_means_nothing_says_so(filters: dict[str, Any], said: str) -> None:
@@ -189,11 +189,11 @@ def test_a_vtime_leads_to_the_next_row(browser: Browser) -> None:
     view = browser.view
     view._events.moment_of = _Moment  # type: ignore[assignment]
     assert view.select(2.5).event.at == EVENTS[5].at
-    with pytest.raises(bp.BranchpointError, match="nothing is shown"):
+    with pytest.raises(bp.BranchpointError, match="no event is shown"):
         view.select(100)
 
 
-# -- what is folded, and where it opens
+# -- folded rows, and the row at which it opens
 
 
 KERNEL = {"source": "kernel", "container": ""}

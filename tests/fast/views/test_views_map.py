@@ -32,7 +32,7 @@ def run(tmp_path: Path) -> Iterator[Recording]:
 
 
 def played(branch: bp.Branch, until: float, *events: bp.Event) -> bp.Branch:
-    """A branch as if it had run to ``until``, with these events."""
+    """A branch as if it had run to ``until`` with these events."""
     history = branch._history
     history.log.extend(events)
     history.tip = Point(ORIGIN + round(until * SECOND), history.tip.count)
@@ -166,7 +166,7 @@ def test_futures_of_a_curve_are_one_row_a_moment(run: Recording) -> None:
     for generation in (view.chosen["generation"], view.chosen["generation"] - 1):
         view._on_rows({"generation": generation, "start": 2, "count": 1})
     assert [answer["rows"] for answer in sent] == [view.chosen["rows"][2:3]], "none of other rows"
-    with pytest.raises(bp.BranchpointError, match="no such future"):
+    with pytest.raises(bp.BranchpointError, match="has no future"):
         view.select(1, future=10**6)
 
 

@@ -1,4 +1,4 @@
-"""Captured packets without a browser: rows, search, bytes of one, and what stays in a notebook."""
+"""Captured packets without a browser: rows, search, the bytes of one, and what is saved."""
 
 from __future__ import annotations
 

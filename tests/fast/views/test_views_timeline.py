@@ -1,4 +1,4 @@
-"""The timeline without a browser: what its picture is made of, and what a click in it gives."""
+"""The timeline without a browser: the data of its picture, and the result of a click in it."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def lanes_of(events: list[Event]) -> Lanes:
 
 
 def whole(lanes: Lanes, what: str, columns: int = 30) -> Any:
-    """What there is in 30 seconds, a column a second."""
+    """What there is in 30 seconds, one column per second."""
     return getattr(lanes, what)(ORIGIN, END, columns)
 
 
@@ -106,7 +106,7 @@ def test_the_worst_mark_stands_for_its_column_and_a_fault_beside_it() -> None:
 
 @pytest.mark.parametrize("length", [30 * SECOND, SECOND, SECOND // 1000])
 def test_no_sign_covers_a_fault(length: int) -> None:
-    """Zoomed out, where both are in one column, and zoomed in, where they are some apart."""
+    """Zoomed out, with both in one column, and zoomed in, with some distance between them."""
     start = ORIGIN + 10 * SECOND - length // 3
     marks = lanes_of(EVENTS).marks(start, start + length, 1000)
     (exited,) = [mark for mark in marks if mark.kind == "exit" and mark.at < 20 * SECOND]
@@ -149,7 +149,7 @@ def test_a_million_events_make_a_picture_no_larger(run: Recording) -> None:
     parts = ("lines", "marks", "states", "faults")
     started = time.thread_time()
     found = [getattr(lanes, part)(start, end, 1000) for part in parts]
-    assert time.thread_time() - started < 5  # 0.4 s on an idle computer, and less the next time
+    assert time.thread_time() - started < 5  # 0.4 s on an idle computer, less the next time
     assert len(found[0][0]) == 1000 * len(lanes.names)
     assert len(found[1]) <= 2000 and len(found[2]) <= 1001 * len(lanes.names)
     assert len(found[3]) <= 1000

@@ -1,4 +1,4 @@
-"""Requests of a page that come in more than one thread."""
+"""Requests of a page that arrive in more than one thread."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from branchpoint.views import turns
 
 
 class Heard:
-    """A view that is asked, and what it was asked in which order."""
+    """A view that gets requests, and the requests in the order in which it answered them."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.view = set_of([event(1)]).explore()
@@ -51,7 +51,7 @@ def test_an_error_does_not_stop_those_after_it(
 ) -> None:
     monkeypatch.setattr(turns, "_LOST", 60)
     later = heard.ask_elsewhere(1, ["page", 1])
-    heard.view._asked(heard.view, {"ask": "key", "turn": ["page", 0]}, [])  # there is no key
+    heard.view._asked(heard.view, {"ask": "key", "turn": ["page", 0]}, [])  # no such request
     later.join()
     assert heard.numbers == [1]
 

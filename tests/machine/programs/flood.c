@@ -1,5 +1,5 @@
 /*
- * As init of a machine of its own: writes to the debug port without end.
+ * Runs as init in its own machine: writes to the debug port without end.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */

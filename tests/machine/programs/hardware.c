@@ -1,4 +1,4 @@
-/* Tries to reach the hardware past the kernel's drivers; says what came of each try. */
+/* Tries to access the hardware without the kernel's drivers; prints the result of each try. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /*
- * Guests that do one kind of thing all the time, so that any instant lies in the middle of it. As
- * init of a machine of its own; what it is called by says which kind. What it computes is folded
- * into memory, where a lost bit of the processor's state stays visible.
+ * Guests that do one kind of work all the time, so that any instant is in the middle of it. Runs as
+ * init in its own machine; the name it is called by selects the kind. Its results are mixed into
+ * memory, where a lost bit of the processor's state stays visible.
  */
 #define _GNU_SOURCE
 #include <pthread.h>
@@ -26,7 +26,7 @@ static void fold(uint64_t what)
     seen[1]++;
 }
 
-/* Exception flags, rounding and flush-to-zero, each kept for a while before it is looked at. */
+/* Exception flags, rounding and flush-to-zero, each kept for a while before it is checked. */
 static void sse(void)
 {
     for (uint32_t i = 0;; i++) {

@@ -1,6 +1,6 @@
-/* Two threads add to one counter without a lock: read, compute for some 50 µs, write. They do so
- * in turns, half a period apart, so that an update is lost only when something holds one of them up
- * in the middle and the other one gets the CPU then. */
+/* Two threads add to one counter without a lock: read, compute for about 50 µs, write. They take
+ * turns, half a period apart, so an update is lost only when one of them is interrupted in the
+ * middle and the other one gets the CPU then. */
 #include <pthread.h>
 #include <stdio.h>
 #include <time.h>

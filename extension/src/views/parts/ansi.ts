@@ -1,5 +1,5 @@
-// Terminal colours as classes. Every other control sequence is dropped, every other control
-// character is made visible, so that nothing that a log says can disguise itself or act.
+// Terminal colours as classes. All other control sequences are dropped and all other control
+// characters are made visible, so that a text in a log can neither hide something nor do anything.
 
 const SEQUENCE =
   // eslint-disable-next-line no-control-regex
@@ -53,7 +53,7 @@ class Pen {
   }
 }
 
-/** Of 256 colours, the one of eight that is most like it: those can be read on any theme. */
+/** For one of 256 colours, the most similar of eight colours that are readable in any theme. */
 function indexed(code: number): number {
   if (code < 16) return code % 8;
   if (code >= 232) return code < 244 ? 0 : 7;
@@ -71,7 +71,7 @@ function nearest(red = 0, green = 0, blue = 0): number {
   return [red, green, blue].reduce((bits, part, i) => bits | (part > most / 2 ? 1 << i : 0), 0);
 }
 
-/** The text as it is seen: without sequences, control characters made visible. */
+/** The text as it is shown: without control sequences, with control characters made visible. */
 export function plain(text: string): string {
   return text.replace(SEQUENCE, '').replace(UNSEEN, visible);
 }
@@ -83,7 +83,7 @@ function visible(character: string): string {
     : `\\u${code.toString(16).padStart(4, '0')}`;
 }
 
-/** Put `text` into `el`, in its colours; what `mark` finds is marked. */
+/** Put `text` into `el`, in its colours, and mark all matches of `mark`. */
 export function paint(el: HTMLElement, text: string, mark: RegExp | null = null): void {
   if (!text.includes('\x1b') && !mark) {
     el.textContent = text.replace(UNSEEN, visible);

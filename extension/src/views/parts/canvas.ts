@@ -1,4 +1,4 @@
-// A canvas as sharp as the screen, and the colours of the view that it lies in.
+// A canvas with the resolution of the screen, and the colours of the view that it is in.
 
 const NAMES = [
   'bg', 'bg2', 'line', 'edge', 'ink', 'soft', 'brand', 'red', 'green', 'yellow', 'blue',
@@ -14,7 +14,7 @@ export interface Sheet {
   height: number;
 }
 
-/** The canvas, wiped and measured in CSS px; null while it is not on the page. */
+/** The canvas, cleared, with its size in CSS px; null while it is not on the page. */
 export function sheetOf(canvas: HTMLCanvasElement): Sheet | null {
   const context = canvas.getContext('2d');
   const { clientWidth: width, clientHeight: height } = canvas;

@@ -1,10 +1,10 @@
-// Elements, by few words. Whatever a log says becomes text nodes and nothing else.
+// Short ways to make elements. Texts of a log only ever become text nodes.
 
 export type Child = Node | string | false | null | undefined;
 type Handler = (event: never) => void;
 type Value = string | number | boolean | Handler | null | undefined;
 
-/** An element. A function among `set` listens to the event of its name; `true` is a bare attribute. */
+/** An element. In `set`, functions listen to the event of their name; `true` has no value. */
 export function h<K extends keyof HTMLElementTagNameMap>(
   tag: K,
   set: Record<string, Value> = {},
@@ -22,7 +22,7 @@ export function h<K extends keyof HTMLElementTagNameMap>(
   return el;
 }
 
-/** Have `action` called when a value was given: by Enter, or by leaving the field. */
+/** Call `action` when a value was entered, with Enter or by leaving the field. */
 export function whenGiven(field: HTMLInputElement, action: (value: string) => void): void {
   let last = field.value;
   const give = () => {
@@ -52,12 +52,12 @@ export function flag(
   return button;
 }
 
-/** A flag for what is kept with the recording from before; hidden while there is nothing. */
+/** A flag to show what earlier sessions kept with the recording; hidden if there is nothing. */
 export class Earlier {
   readonly el: HTMLButtonElement;
 
   constructor(what: string, changed: (on: boolean) => void) {
-    this.el = flag('Earlier', `Also ${what} kept with the recording from before`, changed);
+    this.el = flag('Earlier', `Also show earlier ${what}, kept with the recording`, changed);
   }
 
   show(on: boolean, more: boolean): void {
@@ -66,7 +66,7 @@ export class Earlier {
   }
 }
 
-/** A button that puts a text on the clipboard and says so. */
+/** A button that copies a text to the clipboard and shows that it did. */
 export function copyButton(title: string, text: () => string): HTMLButtonElement {
   const button = h('button', { class: 'bpv-button', type: 'button', title }, 'Copy');
   button.addEventListener('click', () => {
@@ -83,7 +83,7 @@ async function copy(text: string): Promise<boolean> {
     await navigator.clipboard.writeText(text);
     return true;
   } catch {
-    return false; // no permission, or a page without TLS: the text can still be marked by hand
+    return false; // no permission, or a page without TLS: the user can still select the text
   }
 }
 

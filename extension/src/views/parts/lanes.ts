@@ -116,7 +116,7 @@ class Painter {
     });
   }
 
-  /** A text of which nothing goes beyond so many pixels; of a name, the end is kept. */
+  /** A text, cut to so many pixels; a name keeps its end, other texts their beginning. */
   private fit(text: string, width: number, isName = false): string {
     if (this.c.measureText(text).width <= width) return text;
     const cut = (length: number) =>
@@ -181,7 +181,7 @@ class Painter {
   }
 
   private marks(): void {
-    // What matters most is drawn last; faults stand beside it.
+    // The most important marks are drawn last; faults are drawn beside them.
     const last = (kind: string) => Number(LAST.includes(kind));
     const marks = [...this.picture.marks].sort((a, b) => last(a[2]) - last(b[2]));
     for (const [lane, , kind, at, , , shift] of marks) {

@@ -1,12 +1,12 @@
-// A table of any length: rows are drawn where one looks, and asked for when they are missing.
+// A table of any length: only visible rows are drawn, and missing rows are requested.
 import { h } from './dom';
 
-const TALLEST = 15_000_000; // px; browsers cut higher elements off
-const ASKED = 500; // rows of one request
-const AHEAD = 250; // rows beyond the visible ones that should be there
-const KEPT = 40_000; // rows kept
+const TALLEST = 15_000_000; // px; browsers cut off higher elements
+const ASKED = 500; // rows in one request
+const AHEAD = 250; // rows to fetch beyond the visible ones
+const KEPT = 40_000; // most rows to keep
 const HIGH = 20; // px of a row
-const RETRY = 100; // ms until a table without height is looked at again
+const RETRY = 100; // ms until a table without height is measured again
 const RETRIES = 20;
 
 export interface Column {
@@ -17,15 +17,15 @@ export interface Column {
 export interface Options<T> {
   label: string;
   columns: Column[];
-  /** Of the columns, as CSS has them for grids; without it they are set later. */
+  /** Widths of the columns, as in CSS grids; if missing, they are set later. */
   widths?: string;
   /** Fill the cells of a row; `item` is undefined while it is being fetched. */
   fill(cells: HTMLElement[], item: T | undefined, row: HTMLElement): void;
-  /** Get some rows; to be answered by `put`. */
+  /** Request some rows; the answer comes by `put`. */
   ask(start: number, count: number): void;
-  /** A row was chosen by click or key. */
+  /** A row was chosen, by click or key. */
   choose(item: T, index: number): void;
-  /** The user scrolled; whether the last row is in sight. */
+  /** The user scrolled; the argument tells whether the last row is visible. */
   moved?(atEnd: boolean): void;
 }
 
@@ -46,12 +46,12 @@ export class Scroller<T> {
   private count = 0;
   private version = 0;
   private chosen = -1;
-  private pending = false; // the chosen row is yet to come
+  private pending = false; // the chosen row was requested and has not come yet
   private waiting = false;
   private scheduled = false;
   private retries = 0;
-  private exact: number | null = null; // px; where the scroll bar is too coarse to tell
-  private later: (() => void) | null = null; // once the table is on the page and has a height
+  private exact: number | null = null; // px; the position, if the scroll bar is too coarse for it
+  private later: (() => void) | null = null; // to do when the table is on the page with a height
   private observer: ResizeObserver;
 
   constructor(private options: Options<T>) {
@@ -81,7 +81,7 @@ export class Scroller<T> {
     this.observer.disconnect();
   }
 
-  /** Show other rows, from the top or, with `stays`, from where one looks. */
+  /** Show other rows, from the top or, with `stays`, at the current position. */
   reset(count: number, first: T[] = [], start = 0, stays = false): void {
     this.items.clear();
     this.version++;
@@ -95,14 +95,14 @@ export class Scroller<T> {
     this.resize(count);
   }
 
-  /** There are more rows, or fewer, behind those that are known. */
+  /** The number of rows has changed; rows that are known stay the same. */
   resize(count: number): void {
     this.count = count;
     this.el.setAttribute('aria-rowcount', String(count + 1));
     this.resized();
   }
 
-  /** Rows that were asked for, or came by themselves. */
+  /** Take rows, which were requested or came without a request. */
   put(start: number, items: T[], asked = true): void {
     if (asked) this.waiting = false;
     if (this.items.size > KEPT) {
@@ -116,7 +116,7 @@ export class Scroller<T> {
     this.schedule();
   }
 
-  /** Mark a row and bring it into sight. */
+  /** Mark a row and scroll to it. */
   mark(index: number, reveal = true): void {
     this.chosen = index;
     this.pending = false;
@@ -125,7 +125,7 @@ export class Scroller<T> {
     this.schedule();
   }
 
-  /** Bring a row into sight, in the middle when it is far away. */
+  /** Scroll to a row; one that is far away comes to the middle. */
   reveal(index: number): void {
     if (!this.view) {
       this.later = () => this.reveal(index);
@@ -158,7 +158,7 @@ export class Scroller<T> {
     return Math.max(this.count * HIGH - this.view, 0);
   }
 
-  /** How many px of the table one px of the scroll bar is. */
+  /** How many px of the table one px of the scroll bar stands for. */
   private scale(): number {
     const high = this.count * HIGH;
     return high <= TALLEST ? 1 : (high - this.view) / (TALLEST - this.view);
@@ -193,11 +193,11 @@ export class Scroller<T> {
     this.schedule();
   }
 
-  // -- what the user does
+  // -- actions of the user
 
   private scrolled(): void {
     if (this.exact !== null && Math.abs(this.exact / this.scale() - this.el.scrollTop) > 1) {
-      this.exact = null; // by the scroll bar, not by us
+      this.exact = null; // the user moved the scroll bar
     }
     this.options.moved?.(this.atEnd);
     this.schedule();
@@ -254,7 +254,7 @@ export class Scroller<T> {
   }
 
   private draw(): void {
-    // While JupyterLab changes its theme there is no height, too shortly for the observer to tell.
+    // While JupyterLab changes its theme there is no height, for too short a time for the observer.
     if (this.view === 0 && this.lines.length && this.retries < RETRIES) {
       this.retries++;
       setTimeout(() => this.schedule(), RETRY);
@@ -267,7 +267,7 @@ export class Scroller<T> {
     const total = this.lines.length;
     const shift = this.offset();
     for (let i = 0; i < total; i++) {
-      // Each index has its line, so a row that stays in sight is not drawn again.
+      // Each index has its own line, so a row that stays visible is not drawn again.
       const index = first + ((((i - first) % total) + total) % total);
       const line = this.lines[i]!;
       const seen = index < last;
@@ -307,7 +307,7 @@ export class Scroller<T> {
     return { el, cells, index: -1, version: -1 };
   }
 
-  /** Ask for what is missing here; one request at a time, for wherever one looks by then. */
+  /** Request the rows that are missing here: one request at a time, for the current position. */
   private fetch(first: number, last: number): void {
     if (this.waiting) return;
     const gap = this.missing(first, last) ?? this.missing(last, last + AHEAD);

@@ -1,9 +1,9 @@
-// Views with a table: its rows, which the kernel has, and what is known of the chosen one.
+// Views with a table: its rows come from the kernel; details of the chosen row are shown below.
 import { h, number } from './dom';
 import { Scroller, type Options } from './scroller';
 import { View } from './view';
 
-const TYPING = 80; // ms of rest after which is searched
+const TYPING = 80; // ms without a key before a search starts
 
 interface Rows<Row> {
   answer: string;
@@ -17,13 +17,13 @@ interface Found<Row> {
   count: number;
   total: number;
   scanned: number;
-  /** Of the table, where they are fewer than what was found. */
+  /** Number of rows of the table, if it is smaller than the number of results. */
   rows?: number;
-  /** The row that is to be in sight; -1: the first. */
+  /** The row to scroll to; -1: the first. */
   at?: number;
   start?: number;
   first?: Row[];
-  /** Whether what is in sight stays there. */
+  /** Whether the scroll position stays. */
   stays?: boolean;
 }
 
@@ -43,7 +43,7 @@ export abstract class TableView<State, Chosen, Row> extends View<State, Chosen> 
     this.whenDisposed(() => this.scroller.dispose());
   }
 
-  /** What the table looks like. Called before there is anything else of a view. */
+  /** Columns and label of the table. Called before the rest of the view is made. */
   protected abstract table(): Pick<Options<Row>, 'label' | 'columns' | 'widths' | 'moved'>;
 
   /** Fill the cells of a row; `item` is undefined while it is being fetched. */
@@ -51,7 +51,7 @@ export abstract class TableView<State, Chosen, Row> extends View<State, Chosen> 
 
   protected abstract choose(item: Row, index: number): void;
 
-  /** Show these rows, unless they are shown already; whether they were not. */
+  /** Show these rows, unless they are shown already; returns whether they were not. */
   protected renew(
     generation: number, count: number, rows: Row[], start = 0, stays = false
   ): boolean {
@@ -78,7 +78,7 @@ export abstract class SearchView<
     this.whenDisposed(() => this.stopTyping());
   }
 
-  /** Show what was found; whether it is of another search than before. */
+  /** Show what was found; returns whether it belongs to a new search. */
   protected showFound(what: string, notes: string[] = []): boolean {
     const { generation, count, total, scanned, first, start, stays } = this.state;
     const { rows = count, at = -1 } = this.state;
@@ -94,7 +94,7 @@ export abstract class SearchView<
     return fresh;
   }
 
-  /** Do something once nobody types any more. */
+  /** Do something when the user has stopped typing. */
   protected whenTyped(action: () => void): void {
     this.stopTyping();
     this.typing = setTimeout(action, TYPING);

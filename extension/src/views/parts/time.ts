@@ -20,7 +20,7 @@ export class Scale {
     return Math.round(this.start + Math.min(Math.max(part, 0), 1) * (this.end - this.start));
   }
 
-  /** Round instants, at least `apart` px from each other. */
+  /** Instants with round values, at least `apart` px from each other. */
   ticks(apart: number): { at: number; text: string }[] {
     const least = ((this.end - this.start) / Math.max(this.width, 1)) * apart;
     const power = 10 ** Math.floor(Math.log10(Math.max(least, 1)));
@@ -34,7 +34,7 @@ export class Scale {
   }
 }
 
-/** Seconds with as many decimals as a pixel tells apart. */
+/** Seconds, with as many decimals as pixels can show. */
 export function seconds(at: number, perPixel = 1000): string {
   const decimals = Math.min(Math.max(Math.ceil(9 - Math.log10(Math.max(perPixel, 1))), 3), 9);
   return (at / SECOND).toFixed(decimals);

@@ -1,4 +1,4 @@
-// Branches over time, one a row, each leaving its parent where it was made.
+// Branches over time, one per row; each line starts at its parent, where the branch was made.
 import type { Node } from '../map';
 import { sheetOf, type Sheet } from './canvas';
 import type { Scale } from './time';

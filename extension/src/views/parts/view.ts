@@ -1,11 +1,11 @@
-// What all views have in common: a frame, a line below it, and the talk with the kernel.
+// What all views have in common: a frame, a line below it, and messages to and from the kernel.
 import type { AnyModel } from '@anywidget/types';
 import { h, type Child } from './dom';
 import css from './views.css';
 
 const STYLE = 'branchpoint-views';
 const DEAF = 'data-lm-suppress-shortcuts';
-const PATIENCE = 800; // ms until the user is told that the kernel does not answer
+const PATIENCE = 800; // ms without an answer until the user is told that the kernel is busy
 const LOST = 'Its kernel was restarted or has ended: run the cell again.';
 
 interface Answer {
@@ -13,12 +13,12 @@ interface Answer {
   text?: string;
 }
 
-/** A view of a model whose trait `state` tells everything, and `chosen` what was chosen in it. */
+/** A view of a model: its trait `state` has what is shown, `chosen` has what was chosen. */
 export abstract class View<State, Chosen = object> {
   protected readonly status = h('span', { role: 'status' });
   protected readonly error = h('div', { class: 'bpv-error', role: 'alert', hidden: true });
-  private readonly busy = h('span', { hidden: true }, '· the kernel is busy, this waits for it');
-  /** Tells what this view asks from what others ask, and in which order. */
+  private readonly busy = h('span', { hidden: true }, '· waiting: the kernel is busy');
+  /** Marks the requests of this view, so that the kernel can answer them in their order. */
   private readonly page = Math.random().toString(36).slice(2);
   private requests = 0;
   private patience: ReturnType<typeof setTimeout> | undefined;
@@ -48,7 +48,7 @@ export abstract class View<State, Chosen = object> {
 
   // -- the page
 
-  /** Put the view on the page: styled, dark where the page is, deaf to JupyterLab's keys. */
+  /** Put the view on the page: styled, dark on a dark page, without JupyterLab's single keys. */
   protected frame(
     label: string,
     children: Child[],
@@ -72,7 +72,7 @@ export abstract class View<State, Chosen = object> {
       else (document.activeElement as HTMLElement | null)?.blur();
     });
     this.el.replaceChildren(root);
-    // JupyterLab asks for the attribute after the window's listeners have run.
+    // JupyterLab reads the attribute after the window's listeners have run.
     const hear = (event: KeyboardEvent) => root.toggleAttribute(DEAF, !isCommand(event));
     window.addEventListener('keydown', hear, true);
     const adapt = () => {
@@ -102,7 +102,7 @@ export abstract class View<State, Chosen = object> {
     this.patience ??= setTimeout(() => (this.busy.hidden = false), PATIENCE);
   }
 
-  /** Listen to answers, and to changes of the traits that are named here. */
+  /** Listen to answers, and to changes of the given traits. */
   protected listen(changed: Record<string, () => void>): void {
     for (const [name, act] of Object.entries(changed)) {
       this.on(`change:${name}`, () => {
@@ -118,14 +118,14 @@ export abstract class View<State, Chosen = object> {
     });
   }
 
-  /** The kernel that this view belongs to has gone: what is done here would reach nobody. */
+  /** The kernel of this view is gone: nothing done here would have an effect. */
   protected lost(): void {
     this.settle();
     this.gone = true;
     this.fail(LOST);
   }
 
-  /** The kernel has answered what was asked, at the latest with "done". */
+  /** The kernel has answered a request; its last answer is always "done". */
   protected answered?(answer: Answer, buffers: DataView[]): void;
 
   protected on(event: string, heard: (answer: Answer, buffers: DataView[]) => void): void {
@@ -140,7 +140,7 @@ export abstract class View<State, Chosen = object> {
   }
 }
 
-/** What a module gives to the widget that loads it. */
+/** What a module exports for the widget that loads it. */
 export function widget(
   Made: new (model: AnyModel, el: HTMLElement) => View<unknown>
 ): { render(page: { model: AnyModel; el: HTMLElement }): () => void } {
@@ -159,7 +159,7 @@ export function addStyle(id: string, css: string): void {
   document.head.append(style);
 }
 
-/** Keys of commands (the palette's, ours) are no input, except in a terminal. */
+/** Shortcuts (such as those of the palette) go to JupyterLab, except in a terminal. */
 function isCommand(event: KeyboardEvent): boolean {
   const held = event.shiftKey && (event.ctrlKey || event.altKey || event.metaKey);
   return held && !(event.target as Element).closest('.xterm');
