@@ -124,7 +124,7 @@ class Allocation:
             yield from self._drawn(row)
 
     def counts(self, at: int) -> tuple[int, int]:
-        """How many futures failed off a point so far, of how many that are not censored."""
+        """How many futures of a point failed so far, of how many that are not censored."""
         row = self._rows[at]
         row.extend(self._known)
         return row.counts

@@ -103,8 +103,8 @@ class Contrast:
 
     @cached_property
     def too_few(self) -> bool:
-        """Whether too few futures failed, or too few passed. Then, among so many causes, even one
-        that all of these have and no other future has could not be told from chance.
+        """Whether too few futures failed, or too few passed. Then not even a cause that is in all
+        of these and in no other future could be told from chance, among so many causes.
         """
         if self.decisive:
             return False

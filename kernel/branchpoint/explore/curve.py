@@ -35,7 +35,7 @@ _MOST_DECIMALS = 3  # of an instant in seconds
 
 @dataclass(frozen=True)
 class CurvePoint:
-    """The futures off one moment."""
+    """The futures from one moment."""
 
     at: int
     """Absolute ns."""
@@ -166,7 +166,7 @@ def _decimals(width: float) -> int:
 
 
 class Curve:
-    """P(failure) against virtual time, from futures drawn off moments of a recording.
+    """P(failure) against virtual time, from futures that begin at moments of a recording.
 
     Made by ``run.likelihood(failure)``. Shows itself as a picture in a notebook and as a table
     in a terminal.
@@ -364,7 +364,7 @@ class Curve:
 
     @property
     def summary(self) -> list[str]:
-        """What it tells, in a few lines."""
+        """What it shows, in a few lines."""
         censored = sum(point.censored for point in self.points)
         lines = [
             f"P({self.question.failure}) from {_count(len(self.draws), 'future')} at "

@@ -1,7 +1,7 @@
 """Outcomes of futures: the draws behind a curve, as they are kept with the recording.
 
 ``curves/<key>.json``    the question: which failure, until when, with which noise
-``curves/<key>.jsonl``   its draws, one a line
+``curves/<key>.jsonl``   its draws, one per line
 
 A draw belongs to a question and is good for every curve that asks it, whatever its points and
 precision. As everything in a recording, what is read here may have been written by a stranger.

@@ -138,9 +138,9 @@ def collect(
     settings: Settings,
     open_pool: Callable[[], AbstractContextManager[Pool]],
 ) -> Curve:
-    """Draw what is still missing of a curve. What is drawn stays, whatever happens.
+    """Draw what is still missing of a curve. What is drawn is kept, even after an error.
 
-    Interrupted, it gives the curve as far as it is drawn. ``open_pool`` is only called when
+    When interrupted, it returns the curve as far as it is drawn. ``open_pool`` is only called when
     something is missing.
 
     :raises KeyboardInterrupt: when it is interrupted before there is anything to show.

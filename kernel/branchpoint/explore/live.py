@@ -1,4 +1,4 @@
-"""Curves shown while they are drawn, wherever the screen is.
+"""Showing curves while they are drawn, in any front end.
 
 A front end that can show pictures installs a function with :func:`use`. It is called once for each
 curve that is drawn, and returns a function that shows the curve in place of its last picture. If

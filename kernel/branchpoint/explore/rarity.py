@@ -28,7 +28,7 @@ _OFTEN = 0.1  # P from which it is given in per cent
 
 @dataclass(frozen=True)
 class Rarity:
-    """How often futures off one moment fail."""
+    """How often futures from one moment fail."""
 
     about: str
     failed: int

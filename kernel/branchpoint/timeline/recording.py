@@ -138,7 +138,7 @@ class Recording:
             raise TimeError(
                 f"{format_vtime(at - self.origin)} s is outside {self.path.name}, which goes from "
                 f"{begin} s to {self.duration:.3f} s",
-                "to see what comes after the end, branch off it: run.end.branch().wait(10)"
+                "to see what comes after the end, branch from it: run.end.branch().wait(10)"
                 if at > self.manifest.end
                 else f"the earliest is {begin}; 0 is the instant at which set-up was complete",
             )

@@ -43,7 +43,7 @@ def seeding(at: int, seed: int | bytes, noise: tuple[int, int] | None = NOISE) -
             raise BranchpointError(f"a seed has 1 to {_LONGEST} bytes, not {len(data)}")
     else:
         number = _whole(seed)
-        # With the instant, so that futures off different moments are independent of each other.
+        # With the instant, so that futures from different moments are independent of each other.
         text, note = f"seed {number} at {at}", f"seed {number}"
         data = blake3(text.encode()).digest(length=_BYTES)
     return [

@@ -1,4 +1,6 @@
-"""``branchpoint open triage.bpz``: from a bundle back to a recording, whoever made it."""
+"""``branchpoint open triage.bpz``: from a bundle, which a stranger may have made, to a
+recording.
+"""
 
 from __future__ import annotations
 
@@ -295,9 +297,7 @@ def _write(out: BinaryIO, piece: bytes) -> None:
 
 
 def _digest_of(path: Path, size: int, may_be_longer: bool = False) -> str:
-    """The digest of a file of ``size`` bytes, or of its first ones; "" when it is not
-    that large.
-    """
+    """The digest of a file of ``size`` bytes, or of its beginning; "" if it has another size."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         with os.fdopen(fd, "rb") as file:

@@ -64,9 +64,7 @@ class Restoring:
         self._stopped = False
 
     def run(self, report: Callable[[], None]) -> None:
-        """Run all stretches; ``report`` is called now and then, and stops this by
-        raising an error.
-        """
+        """Run all stretches; ``report`` is called now and then, and may raise to stop this."""
         count = min(_AT_ONCE, len(os.sched_getaffinity(0)))
         with ThreadPoolExecutor(count, "restoring") as pool:
             jobs = [pool.submit(self._in_one)]

@@ -1,6 +1,6 @@
 """``branchpoint verify``: a recording replayed from power-on and compared with what it says.
 
-Then every state of it is entered, as a rewind does, and compared again (:mod:`restoring`).
+Then every known state is restored, as a rewind does, and compared again (:mod:`restoring`).
 """
 
 from __future__ import annotations

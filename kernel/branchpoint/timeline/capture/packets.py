@@ -142,7 +142,10 @@ class Packets(Sequence[Packet]):
         self._decoded: dict[int, Packet] = {}
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write a pcap file, for Wireshark and the like."""
+        """Write a pcap file, for Wireshark and similar programs.
+
+        :raises BranchpointError: when it cannot be written.
+        """
         return write_here(path, self.pcap)
 
     @cached_property

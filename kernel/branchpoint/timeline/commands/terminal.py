@@ -60,14 +60,20 @@ class Terminal:
         return self
 
     def resize(self, rows: int, columns: int) -> Terminal:
-        """Give it another size at the branch's tip; full-screen programs draw themselves anew."""
+        """Give it another size at the branch's tip; full-screen programs redraw themselves.
+
+        :raises BranchpointError: when the shell has ended.
+        """
         self._open()
         data = wire.resize(self.number, rows, columns)
         self.branch._place(COMMAND, data, f"resize to {rows} rows, {columns} columns")
         return self
 
     def advance(self, time: Any = None, **units: float) -> bytes:
-        """Let the branch's time pass, as :meth:`Branch.wait`; returns what was shown meanwhile."""
+        """Let the branch's time pass, as :meth:`Branch.wait`; returns what was shown meanwhile.
+
+        :raises ContainerError: when the terminal could not be opened.
+        """
         before = len(self._pieces)
         self.branch.wait(time, **units)
         self._check()
@@ -77,6 +83,8 @@ class Terminal:
         """Let time pass until nothing was shown for ``quiet`` virtual seconds, or it has ended.
 
         At most ``cap`` virtual seconds pass.
+
+        :raises ContainerError: when the terminal could not be opened.
         """
         history = self.branch._history
         rest = duration(quiet, {})
@@ -181,7 +189,7 @@ class Terminal:
             return self._screen
 
     def _check(self) -> None:
-        """Raise ContainerError when there was no terminal, or no shell, in the first place."""
+        """Raise ContainerError when the terminal, or its shell, could not be opened at all."""
         if self._pieces:
             return
         errors = self.branch.events.where(type="error")

@@ -74,7 +74,7 @@ def self_check(share: float | Fraction | str, seed: int = 0) -> None:
 
 
 def due() -> bool:
-    """Whether the next branch is to be checked: drawn with the chance that is set."""
+    """Whether to check the next branch: a random draw with the share that is set."""
     share = _read(os.environ.get(SETTING, "0"))
     return share > 0 and _chance.random() < share
 

@@ -143,7 +143,7 @@ class History:
         return limit
 
     def commands(self) -> int:
-        """How many commands were ever placed up to the tip: the next one's number, less one."""
+        """How many commands were placed up to the tip: one less than the next one's number."""
         return sum(i.kind == COMMAND for i in self.inputs[: self.tip.count])
 
     def nearest_state(self, at: Point) -> tuple[Point, State] | None:
