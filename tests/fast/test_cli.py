@@ -213,7 +213,7 @@ def test_before_the_recording_is_not_after_its_end(path: Path) -> None:
     before = cli("run", path, "--at", "-1", "--", "ls").stderr
     assert "the earliest is 0.000; 0 is the instant at which set-up was complete" in before
     assert "after the end" not in before
-    assert "after the end, branch off it" in cli("run", path, "--at", "end+1s", "--", "ls").stderr
+    assert "after the end, branch from it" in cli("run", path, "--at", "end+1s", "--", "ls").stderr
 
 
 def test_what_is_no_recording_is_told_as_what_it_is(path: Path, tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def test_processes_killed_for_want_of_memory_are_told(branch: bp.Branch) -> None
     process = bash("tail /dev/zero").run(branch, A)
     (event,) = branch.events.where(type="container.oom")
     assert (event.container, event.text) == (A, "out of memory: the kernel killed 1 process")
-    assert process.remark.endswith(f"s: {A} was out of memory then")
+    assert process.remark.endswith(f"s: {A} ran out of memory then")
     assert branch.containers()[A].state == "running"
     assert not branch.events.where(source="kernel", text="WARNING")
     bash("tail /dev/zero").run(branch, A)

@@ -91,7 +91,7 @@ def test_files_of_dead_containers_and_of_the_guest(small: bp.Recording) -> None:
         ("/dev/zero", "client", "not a regular file"),
         ("/nope", "job.1", "/nope in job.1 at"),
         ("/nope", "", "/nope in the guest at"),
-        ("srv", "server", "no absolute path"),
+        ("srv", "server", "not an absolute path"),
         ("/x\0", "server", "NUL"),
         ("/x", "nobody", "no container 'nobody'"),
     ],

@@ -166,5 +166,5 @@ def test_a_session_goes_on_beside_futures(small: bp.Recording) -> None:
 
 
 def test_a_future_has_to_end_after_it_begins(small: bp.Recording, small_path: Path) -> None:
-    with pytest.raises(bp.BranchpointError, match="has to run until"):
+    with pytest.raises(bp.BranchpointError, match="has its horizon at"):
         Futures(small, NEVER, lambda at: at - 1).run(FutureSpec(instant(small, 1), 0))

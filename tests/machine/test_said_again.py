@@ -69,9 +69,9 @@ def doubled(event: Event) -> list[Event]:
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        (retold, "expected was '.*never was', now it is '.*got: hello"),
-        (later, "expected was '.*hello.*', now it is '.*hello"),
-        (gone, "expected was nothing, now it is '.*hello"),
+        (retold, "expected '.*never was', heard '.*got: hello"),
+        (later, "expected '.*hello.*', heard '.*hello"),
+        (gone, "expected nothing, heard '.*hello"),
     ],
 )
 def test_what_is_said_on_the_way_to_a_branch_is_compared(
@@ -92,7 +92,7 @@ def test_what_is_said_on_the_way_to_a_branch_is_compared(
 def test_so_is_silence(forged: Forge) -> None:
     """The recording has one event more than the machine emits."""
     run, event = forged(doubled)
-    with pytest.raises(bp.DivergenceError, match=r"expected was '.*never was', now it is nothing"):
+    with pytest.raises(bp.DivergenceError, match=r"expected '.*never was', heard nothing"):
         bash("echo here").run(run.at_ns(event.at + 20 * MS).branch(), SERVER)
 
 

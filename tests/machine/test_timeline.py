@@ -179,8 +179,8 @@ def test_waiting_for_what_never_comes_ends_at_the_cap_and_is_said(
     assert branch.wait_until({"until": "log:server.1:never", "cap": "1s499ms"}) is None
     assert branch.vtime == 3.5
     assert said == [
-        "'exit:client.1' did not happen in 0.001 s: it is main@2.001 now",
-        "'log:server.1:never' did not happen in 1.499 s: it is main@3.500 now",
+        "'exit:client.1' did not happen in 0.001 s: the branch is at main@2.001",
+        "'log:server.1:never' did not happen in 1.499 s: the branch is at main@3.500",
     ]
     with pytest.raises(bp.ContainerError, match=r"did you mean \"client.1\""):
         branch.wait_until("exit:clint.1")

@@ -49,5 +49,5 @@ def test_what_failed_during_set_up_is_named_when_nothing_failed_later(tmp_path: 
     with recorded(tmp_path, 0, CHECKED, "exit:*") as run:
         exit_ = run.moments("exit")[0]
         assert exit_.vtime < 0, "this test is about what comes before set-up is complete"
-        with pytest.raises(bp.BranchpointError, match="was before, during set-up, at -0"):
+        with pytest.raises(bp.BranchpointError, match="came earlier, during set-up, at -0"):
             run.failure  # noqa: B018

@@ -149,7 +149,7 @@ def test_a_job_that_kills_its_workers_is_named(small: bp.Recording) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
         return False
 
-    said = r"2 worker processes died of 2\.000~5"
+    said = r"2 worker processes died while they ran 2\.000~5"
     with pool_of(small, failure(check=deadly)) as pool, pytest.raises(bp.MachineError, match=said):
         list(pool.run([(small.at(2).at, 5)]))
 

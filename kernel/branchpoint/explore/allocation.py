@@ -1,18 +1,19 @@
-"""Where to draw next: more futures while it is open whether P changes, points where it does.
+"""Where to draw next: more futures while it is unclear whether P changes, more points where it
+does.
 
 A curve is drawn in steps. A few points over the whole span get a handful of futures each. While it
-is undecided whether P changes at all, each point gets some more. Then a gap between two points that
+is unclear whether P changes at all, each point gets some more. Then the gap between two points that
 most probably holds a whole change is halved, again and again; where several gaps may hold it, the
-points beside them get more futures first, as a point in the wrong gap costs more than to look
-closer. A change that takes its time is in no gap alone, and is left as it is. At last the points of
-the beginning get futures until their intervals are narrow enough, one that is always or never
-failing few, one near 1/2 many; those that only served to place a change do not need to.
+points beside them get more futures first, because a point in the wrong gap costs more than these
+futures. A gradual change is not in one gap alone, and is not narrowed down. At last the points of
+the beginning get futures until their intervals are narrow enough: few where all futures fail or
+none does, many where P is near 1/2. Points that only served to place a change do not need this.
 
-All of it follows from the draws alone, however they came: each point has its own row of seeds,
-used from the first; a point is done at the first length of its row at which its interval is narrow
-enough; all else is decided when all rows have the lengths that were wanted. So the same recording
-and settings give the same curve with one worker or a hundred, in one go or in ten, and never a
-future that another order of events would not have needed.
+All of this depends on the draws alone, not on the order in which they come. Each point has its own
+row of seeds, used from the first. A point is done at the first length of its row at which its
+interval is narrow enough. Everything else is decided when all rows have the lengths that were
+wanted. So the same recording and settings give the same curve with one worker or a hundred, in one
+run or in ten, and no future is drawn that another order would not have needed.
 """
 
 from __future__ import annotations
@@ -34,17 +35,17 @@ from branchpoint.explore.statistics.steps import EVIDENCE, Steps, runs
 from branchpoint.explore.statistics.stopping import AIM, FIRST
 
 SEEDS = 1_000_000
-"""Seeds of one curve: the curve with seed number s uses s * SEEDS and on."""
+"""Number of seeds of one curve: the curve with seed number s uses the seeds from s * SEEDS on."""
 
-_DOUBT = 1.0  # evidence for changes from which it is worth to look closer
+_DOUBT = 1.0  # evidence for changes from which it is worth looking closer
 _FLOORS = 6  # times FIRST that every point may get to find out whether P changes
 _PLACING = 6  # times FIRST that a point may get to find out which gap beside it holds a change
 _SURE = 0.8  # probability of a gap from which it is halved at once
-_LIKELY = 0.5  # probability of a change from which it is worth to place it
-_PARTS = 8  # gaps into which a change that takes its time is cut, to tell it from several
+_LIKELY = 0.5  # probability of a change from which it is worth placing it
+_PARTS = 8  # gaps into which a gradual change is cut, to tell it from several changes
 _MAYBE = 0.05  # probability of a gap up to which it is left alone
 _SPREAD = 4  # points at the beginning, and one more for each eight that are allowed
-_PATIENCE = 3  # times the most that a point can need, after which it is left, censored as it is
+_PATIENCE = 3  # times the most that a point can need; then it is given up, as many are censored
 
 
 class Wanted(NamedTuple):
@@ -68,7 +69,7 @@ class Settings:
     precision: float = 0.1
     """Half width that the intervals of the first points, spread over the span, must not exceed."""
     resolution: int = SECOND // 4
-    """ns: how closely changes are wanted."""
+    """ns: how precisely changes are to be placed."""
     seed: int = 0
     """Curves with different numbers share no future."""
 
@@ -77,7 +78,7 @@ class Settings:
             (0 <= self.start < self.end, "start must be before end"),
             (2 <= self.points <= 10_000, "points must be 2 to 10000"),
             (0.005 <= self.precision <= 0.4, "precision must be 0.005 to 0.4"),
-            (self.resolution > 0, "resolution must be more than 0"),
+            (self.resolution > 0, "resolution must be greater than 0"),
             (0 <= self.seed < 2**63 // SEEDS - 1, "seed must be a number from 0 to 9 * 10^12"),
         ):
             if not good:
@@ -88,7 +89,7 @@ class Allocation:
     """Decides which futures a curve needs, from what is known of those drawn before."""
 
     def __init__(self, settings: Settings, known: Callable[[int, int], Draw | None]) -> None:
-        """``known(at, seed)`` gives the draw of a future once it is there."""
+        """``known(at, seed)`` gives the draw of a future once it is known."""
         self.settings = settings
         self.points: list[int] = _spread(settings)
         """Instants at which futures are drawn, absolute ns, ascending."""
@@ -102,9 +103,9 @@ class Allocation:
     def jobs(self, atleast: int = 1) -> list[Wanted]:
         """The futures that are needed now; empty when the curve is done.
 
-        All of them are needed, whatever the others tell. Those on which it depends where the next
-        point goes come first; further ones are added until there are ``atleast``, if there are so
-        many. Futures of one point are neighbours.
+        All of them are needed, whatever the results of the others. Those that decide where the next
+        point goes come first; further ones are added until there are ``atleast``, if that many are
+        needed. Futures of one point follow each other.
         """
         while not self._done:
             urgent = [job for row in self._in_order() for job in self._missing(row)]
@@ -116,20 +117,20 @@ class Allocation:
     def used(self) -> Iterator[Draw]:
         """The draws that this curve is made of so far, by point and seed.
 
-        Of each point those up to the first that is missing: of the others the short ones, which are
-        the failing ones, came first.
+        Of each point, only those before the first missing one: later ones would be biased, because
+        short futures, which are the failing ones, end first.
         """
         for row in self._in_order():
             yield from self._drawn(row)
 
     def counts(self, at: int) -> tuple[int, int]:
-        """How many futures failed off a point so far, of how many that are not censored."""
+        """How many futures of a point failed so far, of how many that are not censored."""
         row = self._rows[at]
         row.extend(self._known)
         return row.counts
 
     def missing(self) -> int:
-        """How many futures are still to be drawn, as things look now; 0: the curve is done."""
+        """About how many futures are still to be drawn; 0: the curve is done."""
         if self._done:
             return 0
         count = 0
@@ -142,7 +143,7 @@ class Allocation:
         return [self._rows[at] for at in self.points]
 
     def _drawn(self, row: _Row) -> list[Draw]:
-        """The draws of a row, and those beyond that are sure to be in it."""
+        """The draws of a row, and those after them that will surely be in it."""
         row.extend(self._known)
         if row.measured or row.at not in self._spread:
             return row.draws
@@ -173,7 +174,7 @@ class Allocation:
             self._rows[at].measured = True
 
     def _look_closer(self) -> bool:
-        """Want what is needed to know whether P changes, and where; whether anything is."""
+        """Want what is needed to know whether P changes, and where; returns whether anything is."""
         rows = self._in_order()
         failed, trials = zip(*(row.counts for row in rows), strict=True)
         found = Steps(self.points, failed, trials)
@@ -200,7 +201,7 @@ class Allocation:
         return self._halve(sure or by_chance[:1])
 
     def _want(self, points: Iterable[int], length: int) -> bool:
-        """Want rows of that length; whether any was shorter."""
+        """Want rows of that length; returns whether any was shorter."""
         short = [row for at in points if (row := self._rows[at]).floor < length]
         for row in short:
             row.floor = length
@@ -217,7 +218,7 @@ class Allocation:
 
 
 def _together(moving: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Which gaps are in a run that holds a change, probably, as each of them may."""
+    """Which gaps are in a run that probably holds a change; any gap of the run may hold it."""
     found = np.zeros(len(moving), bool)
     for first, last in runs(moving > _MAYBE):
         found[first : last + 1] = moving[first : last + 1].sum() > _LIKELY
@@ -231,7 +232,7 @@ class _Row:
         self.at = at
         self.draws: list[Draw] = []
         self.floor = FIRST
-        """Wanted length at least."""
+        """The length that is wanted at least."""
         self.measured = False
         """Whether it goes on until the interval is narrow enough."""
         self._failed = 0
@@ -258,7 +259,7 @@ class _Row:
                     self._failed += draw.verdict == "failed"
 
     def ahead(self, known: Callable[[int, int], Draw | None]) -> list[Draw]:
-        """The draws that are there, also those that are needed only when it is measured."""
+        """The draws that are known, also those that are needed only when it is measured."""
         later = copy(self)
         later.draws, later.measured = list(self.draws), True
         later.extend(known)

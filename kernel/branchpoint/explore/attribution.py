@@ -1,4 +1,4 @@
-"""Which fault decides that a timeline fails: each is taken away, all else as it was."""
+"""Which fault decides that a timeline fails: each is removed, everything else stays the same."""
 
 from __future__ import annotations
 
@@ -60,13 +60,13 @@ class Rates:
     absent: Rate
     """Without it."""
     chance: float
-    """The probability that chance makes any of all faults look as odd as this one, at most
+    """At most how probable it is that chance makes any of the faults look as extreme as this one
     (Fisher's exact test, two-sided, with Holm's correction). Futures with and without the fault
-    have the same seeds; where they go alike for that, the true probability is smaller."""
+    have the same seeds; if that makes them more alike, the true probability is smaller."""
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Newcombe's 95 % interval of :attr:`effect`, for who looks at this fault alone."""
+        """Newcombe's 95 % interval of :attr:`effect`, valid if you look at this fault alone."""
         low, high = difference(
             self.absent.failed, self.absent.trials, self.present.failed, self.present.trials
         )
@@ -79,7 +79,7 @@ class Rates:
 
     @property
     def effect(self) -> float:
-        """By how much taking the fault away changes P(failure); -1: it alone decides."""
+        """By how much removing the fault changes P(failure); -1: it alone decides."""
         return self.absent.failed / max(self.absent.trials, 1) - (
             self.present.failed / max(self.present.trials, 1)
         )
@@ -100,7 +100,7 @@ class Removal:
     """The future without it."""
     job: FutureSpec
     id: str
-    """Of the moment at which that future ended, for ``run.at``; "" when no id tells it."""
+    """Id of the moment at which that future ended, for ``run.at``; "" when it has no id."""
     rates: Rates | None = None
 
     @property
@@ -124,14 +124,15 @@ class Attribution:
         self.failure = failure
         """What the failure is."""
         self.rows = rows
-        """One a fault, in the order of time."""
+        """One per fault, in the order of time."""
         self.control = control
-        """The timeline with all its faults, in which the guest was told something that changes
-        nothing: a failure that does not survive this says nothing about faults."""
+        """The timeline with all its faults and one input that changes nothing. If the failure does
+        not happen here, the other rows say nothing about faults."""
         self.bare = bare
         """The timeline without any of them; None where there is only one, or it is not known."""
         self.unknown = unknown
-        """Faults that are not in :attr:`rows`, as it was interrupted. Asked again, it goes on."""
+        """How many faults are not in :attr:`rows` because of an interrupt. Calling it again goes
+        on."""
         self._timeline = timeline
 
     @property
@@ -141,8 +142,8 @@ class Attribution:
 
     @property
     def decisive(self) -> list[Removal]:
-        """The faults that decide: those without which the failure does not happen; with rates,
-        those without which it happens less often, by more than chance does in 5 % of cases.
+        """The faults that decide: those without which the failure does not happen. With rates:
+        those without which it happens less often, by more than chance explains in 5 % of cases.
         """
         return [
             row
@@ -161,12 +162,12 @@ class Attribution:
 
     @property
     def conclusion(self) -> list[str]:
-        """What it tells, in a few lines."""
+        """What it shows, in a few lines."""
         count = len(self.rows)
         if not self.stable:
             words = [
-                "the failure does not survive the least disturbance, so one future without a fault "
-                "says nothing"
+                "the least disturbance already prevents the failure, so one future without a fault "
+                "shows nothing"
             ]
             if self.rows[0].rates is None:
                 return [*words, "ask for rates: seeds=20"]
@@ -199,23 +200,23 @@ class Attribution:
         if found:
             return found
         count, futures = len(self.rows), min(min(r.present.trials, r.absent.trials) for r in known)
-        words = ["without no fault it fails less often, by more than chance does"]
+        words = ["removing a fault never makes it fail less often than chance explains"]
         if _alone_decides(futures, count):
             return words
         while not _alone_decides(futures, count):
             futures += 1
-        return [*words, f"so few futures cannot tell: ask for seeds={futures} at least"]
+        return [*words, f"too few futures to tell: ask for seeds={futures} or more"]
 
     @property
     def frame(self) -> pd.DataFrame:
-        """One row a fault: id, fault, target, params, vtime (s), without, failed_at (s), branch.
+        """One row per fault: id, fault, target, params, vtime (s), without, failed_at (s), branch.
 
         ``without`` is the verdict of the future without it (failed, passed, censored),
         ``failed_at`` when it failed, and ``run.at(branch)`` its end. With seeds there are also
         ``present``, ``present_n``, ``present_low``, ``present_high`` (futures that failed with the
         fault, of how many, Wilson's 95 % interval), the same for ``absent``, ``effect``, ``low``,
-        ``high`` (the difference and its 95 % interval), and ``chance``: how probably chance makes
-        any of all faults look as odd.
+        ``high`` (the difference and its 95 % interval), and ``chance``: at most how probable it is
+        that chance makes any of the faults look as extreme.
         """
         import pandas as pd
 
@@ -295,7 +296,7 @@ def attribute(
 ) -> Attribution:
     """See ``Recording.attribute``."""
     if seeds < 0:
-        raise BranchpointError(f"seeds={seeds}: there cannot be less than none")
+        raise BranchpointError(f"seeds={seeds} must be 0 or more")
     case = Case(run, failure, of, horizon, noise)
     timeline, faults = case.timeline, case.faults
     first = min(timeline.begin(fault) for fault in faults)
@@ -362,7 +363,7 @@ class Case:
             )
         end = self.question.horizon if self.happened is None else self.happened
         self.faults = [fault for fault in self.timeline.faults if fault.at < end]
-        """Those that are not later than the failure."""
+        """The faults before the failure."""
         if not self.faults:
             raise BranchpointError(
                 f"{run.path.name} has no faults before {format_vtime(end - run.origin)} s",
@@ -381,8 +382,8 @@ class Case:
 
 
 def _rates(arms: Sequence[Sequence[Draw | None]]) -> list[Rates | None]:
-    """Of each fault, from the draws with it and without it, which follow each other; None where
-    not all of them are known. Those count as if chance had made them, the most that they may do.
+    """The rates of each fault, from ``arms``: its draws with it, then those without it, fault after
+    fault. None where not all draws are known; such a fault counts with chance 1, the most possible.
     """
     rates = [None if None in arm else _rate([draw for draw in arm if draw]) for arm in arms]
     pairs = list(zip(rates[::2], rates[1::2], strict=True))
@@ -401,7 +402,7 @@ def _alone(present: Rate, absent: Rate) -> float:
 
 
 def _alone_decides(futures: int, faults: int) -> bool:
-    """Whether so many futures with and without a fault show that it decides, if it does."""
+    """Whether this many futures with and without a fault are enough to show that it decides."""
     return perfect(futures, 2 * futures) * faults < LIMIT
 
 
@@ -411,7 +412,7 @@ def _rate(draws: list[Draw]) -> Rate:
 
 
 def check_skipped(fault: Happened, outcome: Outcome) -> None:
-    """:raises BranchpointError: when the guest could not take a fault away any more."""
+    """:raises BranchpointError: when the guest was told too late to skip a fault."""
     missed = [
         cause for cause in outcome.draw.causes if cause.startswith(f"error fault/{fault.id} ")
     ]

@@ -1,4 +1,4 @@
-"""What failing futures have that passing ones have not."""
+"""What failing futures have that passing ones do not have."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ class Compared:
     """All passing futures."""
     low: float
     high: float
-    """95 % interval (Newcombe's) of the difference of the two shares, for who looks at this cause
-    alone. Of many such intervals some miss the truth: what is found is decided by ``chance``."""
+    """95 % interval (Newcombe's) of the difference of the two shares, valid if you look at this
+    cause alone. Of many such intervals some miss the truth, so ``chance`` decides what is found."""
     alone: float
-    """The probability that chance makes it look as odd, if it does not matter (Fisher's exact
-    test, two-sided), for who had this cause in mind before."""
+    """The probability that chance makes it look as extreme, if it does not matter (Fisher's exact
+    test, two-sided). Valid if you had this cause in mind before."""
     chance: float
-    """The probability that chance makes any of all causes compared look as odd, at most."""
+    """At most how probable it is that chance makes any of the compared causes look as extreme."""
     group: int
     """Causes with the same number happened in the same futures, so no contrast tells them apart."""
 
@@ -72,13 +72,14 @@ class Compared:
 
 
 class Contrast:
-    """Causes that failing futures have and passing ones have not, or the other way round.
+    """Causes that failing futures have and passing ones do not have, or the other way round.
 
-    ``chance`` of a cause says how often chance alone makes any of all compared causes look as odd.
-    What is found below 5 % is ``decisive``: where no cause matters, one is found in at most 5 of
-    100 contrasts. Finding a cause does not say why: it may come with the true one.
+    ``chance`` of a cause says how often chance alone makes any of the compared causes look as
+    extreme. Causes below 5 % are ``decisive``: if no cause matters, one is found in at most 5 of
+    100 contrasts. A cause that is found need not be the true one: it may only come together with
+    it.
 
-    All futures are looked at for as long (:mod:`stretches`), since one ends with its failure.
+    All futures are looked at for equal times (:mod:`stretches`), since a failing one ends early.
     """
 
     def __init__(self, rows: list[Compared], about: str, failed: int, passed: int) -> None:
@@ -97,13 +98,13 @@ class Contrast:
 
     @property
     def decisive(self) -> list[Compared]:
-        """The causes that are found: what chance does to one of all in fewer than 5 % of cases."""
+        """The causes that are found: those whose ``chance`` is below 5 %."""
         return [row for row in self.rows if row.found]
 
     @cached_property
     def too_few(self) -> bool:
-        """Whether so few futures failed, or passed, that not even a cause which all of these have,
-        and no other future, could be told from chance among so many causes.
+        """Whether too few futures failed, or too few passed. Then not even a cause that is in all
+        of these and in no other future could be told from chance, among so many causes.
         """
         if self.decisive:
             return False
@@ -112,8 +113,8 @@ class Contrast:
 
     @property
     def enough(self) -> int | None:
-        """About how many futures would do, when there are too few, if as large a share of them
-        fails. None: there are enough, or nobody knows, as none failed or none passed.
+        """About how many futures would be enough, if the same share of them fails. None: there are
+        enough already, or it is not known, because none failed or none passed.
         """
         few, total = min(self.failed, self.passed), self.failed + self.passed
         if not few or not self.too_few:
@@ -121,11 +122,11 @@ class Contrast:
         needed = few + 1
         while perfect(needed, _for(needed, few, total)) * (self.compared + 1) >= LIMIT:
             needed += 1
-        return _for(needed + 1, few, total)  # chance may give one less than can be expected
+        return _for(needed + 1, few, total)  # there may be one less than expected, by chance
 
     @property
     def conclusion(self) -> list[str]:
-        """What it tells, in a few lines."""
+        """What it shows, in a few lines."""
         found, of = len(self.decisive), _causes(self.compared)
         if self.too_few:
             return self._too_few()
@@ -150,7 +151,7 @@ class Contrast:
 
     @property
     def frame(self) -> pd.DataFrame:
-        """One row a cause: cause, failing, failed, passing, passed, effect, low, high, alone,
+        """One row per cause: cause, failing, failed, passing, passed, effect, low, high, alone,
         chance, group. ``low`` and ``high`` are the 95 % interval of this cause's ``effect`` alone;
         causes with the same ``group`` happened in the same futures.
         """
@@ -164,8 +165,8 @@ class Contrast:
         return pd.DataFrame(rows, columns=titles)
 
     def _shown(self) -> tuple[list[tuple[Compared, int]], str]:
-        """One row of each group that is shown, and how many more that group has; and words for the
-        groups that are not.
+        """For each group that is shown one row, and how many more the group has; and words about
+        the groups that are not shown.
         """
         if self.too_few:
             return [], ""
@@ -195,10 +196,10 @@ class Contrast:
 
 
 def contrast(draws: Iterable[Draw], about: str = "futures", only: str = "*") -> Contrast:
-    """Compare failing draws with passing ones off the same moment, cause by cause, over equal
-    stretches of time; see :func:`compare`. They may have been chosen by their verdicts.
+    """Compare failing draws with passing ones from the same moment, cause by cause, over equal
+    stretches of time; see :func:`compare`. The draws may be a selection by their verdicts.
 
-    :raises BranchpointError: when it is not known when things happened in them.
+    :raises BranchpointError: when the draws have no instants of what happened in them.
     """
     given = list(draws)
     counted = [draw for draw in given if draw.verdict != "censored"]
@@ -212,7 +213,7 @@ def _seen(draw: Draw) -> Seen:
         raise BranchpointError(
             "these futures were kept by an earlier version, without the instants of what happened "
             "in them, so failing and passing ones cannot be compared fairly",
-            "run.contrast(moment, failure) draws them anew, run.likelihood with seed=1 others",
+            "draw new ones: run.contrast(moment, failure), or run.likelihood with seed=1",
         )
     # Of one that failed, only what came before is kept, so its instants are not needed.
     instants = draw.instants if known else [draw.at] * len(draw.causes)
@@ -222,13 +223,13 @@ def _seen(draw: Draw) -> Seen:
 def compare(
     futures: Iterable[tuple[bool, Iterable[str]]], about: str, only: str = "*", censored: int = 0
 ) -> Contrast:
-    """Compare failing futures with passing ones, cause by cause; of each, whether it failed and
-    its causes are given, the earliest first. Of causes that are as odd, those come first that
-    differ more, and then those that came first. So many more futures were ``censored``.
+    """Compare failing futures with passing ones, cause by cause. For each future it is given
+    whether it failed, and its causes, the earliest first; ``censored`` more futures are not among
+    them. Equally extreme causes are sorted by their difference, the largest first, then by time.
 
-    ``only`` is a pattern for the causes to look at: ``"fault *"``. Those that happened in all
-    futures, failing and passing, tell nothing and are left out. :mod:`exact` says how it is
-    decided which of the others differ.
+    ``only`` is a pattern for the causes to look at: ``"fault *"``. Causes that happened in all
+    futures tell nothing and are left out. :mod:`exact` says how it is decided which of the others
+    differ.
     """
     given: dict[bool, Counter[str]] = {True: Counter(), False: Counter()}
     total: Counter[bool] = Counter()
@@ -277,7 +278,7 @@ def _named(row: Compared, others: int) -> str:
 
 
 def _for(needed: int, few: int, total: int) -> int:
-    """In how many futures so many fail, when ``few`` did in ``total``."""
+    """In about how many futures ``needed`` fail, if ``few`` of ``total`` did."""
     return -(-needed * total // few)
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PRECISION = 0.1
-"""Half width of intervals that is aimed at unless another one is asked for."""
+"""The default half width that intervals should have."""
 
 _ROWS = 20  # points in a printed curve
 _MOST_DECIMALS = 3  # of an instant in seconds
@@ -35,7 +35,7 @@ _MOST_DECIMALS = 3  # of an instant in seconds
 
 @dataclass(frozen=True)
 class CurvePoint:
-    """The futures off one moment."""
+    """The futures from one moment."""
 
     at: int
     """Absolute ns."""
@@ -45,10 +45,10 @@ class CurvePoint:
     censored: int
     """Futures that ended before the horizon without the failure; they are not counted."""
     identical: float
-    """Share of all futures here whose course is that of another one."""
+    """Share of the futures here that took the same course as another one."""
 
     precision: float = PRECISION
-    """What its futures were drawn to."""
+    """The precision that its futures were drawn to."""
 
     @property
     def p(self) -> float:
@@ -67,7 +67,7 @@ class CurvePoint:
     def interval_of(self, level: float) -> tuple[float, float]:
         """The same for another level.
 
-        Censored futures may all have failed, or all have passed: it holds whichever is true.
+        Censored futures may all have failed, or all have passed: it holds in either case.
         """
         if not self.censored:
             return stopping.interval(self.failed, self.trials, self.precision, level)
@@ -78,7 +78,7 @@ class CurvePoint:
 
 
 class TurningPoint:
-    """A change of P(failure), as far as it is known. False where there is none to speak of."""
+    """A change of P(failure), as far as it is known. False when there is none."""
 
     def __init__(self, curve: Curve, step: Step | None, why: str = "") -> None:
         self._curve = curve
@@ -95,28 +95,28 @@ class TurningPoint:
 
     @property
     def vtime(self) -> float:
-        """Virtual seconds: where half of it is done, as likely too early as too late.
+        """Virtual seconds at which half of the change is done; as likely too early as too late.
 
-        :raises BranchpointError: when there is no change; so do the others here.
+        :raises BranchpointError: when there is no change; the other properties raise it, too.
         """
         return (self._found().at - self._curve.origin) / SECOND
 
     @property
     def interval(self) -> tuple[float, float]:
-        """The shortest stretch between points, virtual seconds, that holds all of it with 95 %."""
+        """The shortest stretch between points, virtual seconds, that holds the change with 95 %."""
         step, origin = self._found(), self._curve.origin
         return (step.low - origin) / SECOND, (step.high - origin) / SECOND
 
     @property
     def gradual(self) -> bool:
-        """Whether it takes its time, or comes in several steps that are not told apart."""
+        """Whether it is gradual, or may consist of several steps that cannot be told apart."""
         return self._found().gradual
 
     @property
     def moment(self) -> Moment:
         """Its moment, to branch from.
 
-        :raises BranchpointError: when it takes its time, so that no moment is the one.
+        :raises BranchpointError: when it is gradual, so that it has no single moment.
         """
         step = self._found()
         if step.gradual:
@@ -161,12 +161,12 @@ class TurningPoint:
 
 
 def _decimals(width: float) -> int:
-    """Of an instant that is known to an interval of that width: two digits of the width."""
+    """Decimals of an instant whose interval has that width: two digits of the width."""
     return min(max(1 - floor(log10(max(width, 1e-9))), 0), _MOST_DECIMALS)
 
 
 class Curve:
-    """P(failure) against virtual time, from futures drawn off moments of a recording.
+    """P(failure) against virtual time, from futures that begin at moments of a recording.
 
     Made by ``run.likelihood(failure)``. Shows itself as a picture in a notebook and as a table
     in a terminal.
@@ -184,17 +184,17 @@ class Curve:
         stopped: bool = False,
     ) -> None:
         """``span``: first and last instant, absolute ns; ``missing``: futures still to be drawn;
-        ``precision``: what they are drawn to.
+        ``precision``: the half width that they are drawn to.
         """
         self.run = run
         self.question = question
         self.span = span
         self.missing = missing
-        """About how many futures are to come before every point is known as well as was asked;
+        """About how many futures are still to be drawn until every point has the wanted precision;
         0: the curve is complete."""
         self.precision = precision
         self.stopped = stopped
-        """Whether its drawing was interrupted. Asked for again, it goes on from here."""
+        """Whether its drawing was interrupted. Calling ``likelihood`` again goes on from here."""
         self.draws = sorted(draws, key=lambda draw: (draw.at, draw.seed))
 
     @property
@@ -204,7 +204,7 @@ class Curve:
 
     @cached_property
     def points(self) -> list[CurvePoint]:
-        """The moments that futures were drawn off, in the order of time."""
+        """The moments from which futures were drawn, in the order of time."""
         at: dict[int, list[Draw]] = {}
         for draw in self.draws:
             at.setdefault(draw.at, []).append(draw)
@@ -221,7 +221,7 @@ class Curve:
 
     @cached_property
     def _largest(self) -> Step | None:
-        """The largest change that is one moment's."""
+        """The largest change that happened at one moment."""
         sudden = [step for step in self._changes.steps if not step.gradual]
         return max(sudden, key=lambda step: abs(step.size), default=None)
 
@@ -234,19 +234,20 @@ class Curve:
     def steps(self) -> list[TurningPoint]:
         """All changes of P(failure) that are known, in the order of time; none: it may be flat.
 
-        What may be one change that takes its time or several is one here, and ``gradual``.
+        What may be one gradual change or several changes is one here, and ``gradual``.
         """
         return [TurningPoint(self, step) for step in self._changes.steps]
 
     @property
     def evidence(self) -> float:
-        """How many times more probable the futures are when P(failure) changes than when it is one
-        and the same (a Bayes factor); changes are told from 20 on."""
+        """How many times more probable the futures are if P(failure) changes than if it is constant
+        (a Bayes factor); changes are reported from 20 on.
+        """
         return self._changes.evidence
 
     @property
     def frame(self) -> pd.DataFrame:
-        """One row a point: vtime (s), n, failed, p, low, high, censored, identical, all_low,
+        """One row per point: vtime (s), n, failed, p, low, high, censored, identical, all_low,
         all_high.
 
         ``n`` counts the futures that failed or passed, ``p`` is estimated without bias, ``low`` and
@@ -267,16 +268,16 @@ class Curve:
 
     @cached_property
     def band(self) -> list[tuple[float, float]]:
-        """For each point (low, high): these hold P(failure) at all points together with 95 %.
+        """For each point (low, high): with 95 %, all these intervals hold P(failure) at once.
 
-        Each misses it with so much less than 5 % that all together do not (Bonferroni).
+        For that, each of them alone has a level of more than 95 % (Bonferroni).
         """
         level = 1 - (1 - LEVEL) / max(len(self.points), 1)
         return [point.interval_of(level) for point in self.points]
 
     @property
     def branches(self) -> pd.DataFrame:
-        """One row a future: id, vtime (s) and seed of its fork, verdict, after (s), causes.
+        """One row per future: id, vtime (s) and seed of its fork, verdict, after (s), causes.
 
         ``after`` is how long after the fork it failed. ``run.at(id)`` is the end of that future;
         where futures were drawn with another scheduling noise than usual, they have no id, and
@@ -302,8 +303,8 @@ class Curve:
         return branch
 
     def around(self, seconds: Duration = 1) -> EventSet:
-        """The recording's events from ``seconds`` before the turning point's interval to as long
-        after it; from the whole span when there is no turning point.
+        """The recording's events from ``seconds`` before the turning point's interval to
+        ``seconds`` after it; those of the whole span when there is no turning point.
         """
         step, margin = self._largest, to_ns(seconds)
         if step is None:
@@ -311,7 +312,7 @@ class Curve:
         return self.between(step.low - margin, step.high + margin)
 
     def contrast(self, at: Any = None) -> Contrast:
-        """What the failing futures off one moment have that the passing ones have not.
+        """What the failing futures from one moment have that the passing ones do not have.
 
         ``at`` is anything that ``run.at`` takes; its nearest point is looked at. Without it: the
         last point before the turning point at which some futures failed and some passed, or that
@@ -339,7 +340,7 @@ class Curve:
 
     @property
     def identical(self) -> float:
-        """Share of all futures that took the same course as another off the same moment."""
+        """Share of all futures that took the same course as another from the same moment."""
         alike = sum(p.identical * (p.trials + p.censored) for p in self.points)
         return alike / max(len(self.draws), 1)
 
@@ -352,7 +353,7 @@ class Curve:
     def plot(self, ax: Any = None) -> Figure:
         """P(failure) against virtual time, with the recording's faults and exits, in matplotlib.
 
-        Into ``ax`` (an Axes) or a picture of its own. The picture is a matplotlib Figure:
+        Drawn into ``ax`` (an Axes) or a picture of its own. The picture is a matplotlib Figure:
         ``curve.plot().savefig("curve.pdf")``.
         """
         from branchpoint.explore import plot
@@ -363,7 +364,7 @@ class Curve:
 
     @property
     def summary(self) -> list[str]:
-        """What it tells, in a few lines."""
+        """What it shows, in a few lines."""
         censored = sum(point.censored for point in self.points)
         lines = [
             f"P({self.question.failure}) from {_count(len(self.draws), 'future')} at "

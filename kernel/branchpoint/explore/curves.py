@@ -13,7 +13,7 @@ _open: WeakKeyDictionary[Shared, dict[str, Draws]] = WeakKeyDictionary()
 
 
 def draws_of(run: Recording, question: Question) -> Draws:
-    """The draws of a question so far, also of a recording that may not be written."""
+    """The draws of a question so far, also when the recording is not writable."""
     known = _open.setdefault(run.shared, {})
     if question.key not in known:
         known[question.key] = Draws(run.files, question)
@@ -24,8 +24,8 @@ def draws_of(run: Recording, question: Question) -> Draws:
 def asked(run: Recording) -> list[Curve]:
     """All futures that were asked for since the recording was opened, a curve for each question.
 
-    Whether they were drawn for that or before makes no difference, so cells that ask in the same
-    order get the same, however much is kept with the recording.
+    It makes no difference whether they were drawn for that or earlier. So cells that ask in the
+    same order get the same curves, however much is kept with the recording.
     """
     found = [
         _curve(run, draws.question, draws.asked) for draws in _open.get(run.shared, {}).values()
@@ -40,7 +40,7 @@ def kept(run: Recording) -> list[Curve]:
 
 
 def known(run: Recording) -> list[Curve]:
-    """Those kept with a recording, and those that cannot be, as it may not be written."""
+    """The curves kept with a recording, and those of this process if it is not writable."""
     found = {curve.question.key: curve for curve in [*asked(run), *kept(run)]}
     return list(found.values())
 

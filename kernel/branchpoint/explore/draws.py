@@ -1,7 +1,7 @@
-"""What became of futures: the draws behind a curve, as they are kept with the recording.
+"""Outcomes of futures: the draws behind a curve, as they are kept with the recording.
 
 ``curves/<key>.json``    the question: which failure, until when, with which noise
-``curves/<key>.jsonl``   its draws, one a line
+``curves/<key>.jsonl``   its draws, one per line
 
 A draw belongs to a question and is good for every curve that asks it, whatever its points and
 precision. As everything in a recording, what is read here may have been written by a stranger.
@@ -29,7 +29,7 @@ FOLDER = "curves"
 MOST_CAUSES = 256  # of one draw
 LONGEST_CAUSE = 200  # characters
 MOST_DRAWS = 1_000_000  # of one question
-MOST_POINTS = 2000  # of one question: finding its steps takes the square of that, of memory too
+MOST_POINTS = 2000  # of one question: time and memory to find its steps grow with the square of it
 _HEAD_LIMIT = 1 << 16  # bytes
 _NAME = re.compile(r"[0-9a-f]{24}\.jsonl?")
 
@@ -47,7 +47,7 @@ class Draw(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The instant of the fork."""
     seed: Seed
     verdict: Verdict
-    """"censored": it ended before the horizon without the failure, so nobody knows."""
+    """"censored": it ended before the horizon without the failure, so the verdict is not known."""
     failed_at: Ns | None = None
     end: Ns
     """How far it ran."""
@@ -60,7 +60,7 @@ class Draw(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     def __post_init__(self) -> None:
         if (self.failed_at is not None) != (self.verdict == "failed"):
-            raise ValueError("a failed draw, and no other, has an instant at which it failed")
+            raise ValueError("a draw has an instant of failure if it failed, and only then")
         if self.end < self.at or not self.at <= (self.failed_at or self.at) <= self.end:
             raise ValueError("a draw ends before it begins, or fails outside its time")
         if len(self.instants) not in (0, len(self.causes)):
@@ -70,10 +70,10 @@ class Draw(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class Question(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What the draws of one ledger have in common: all that decides a verdict but fork and seed."""
+    """What the draws of one ledger share: all that decides a verdict except fork and seed."""
 
     failure: Text
-    """As people read it."""
+    """The failure's name, for people."""
     failure_key: Key
     horizon: Ns
     """ns: see ``relative``."""
@@ -84,7 +84,7 @@ class Question(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     @property
     def key(self) -> str:
-        """Name of its files: a digest of what decides, so not of how the failure is described."""
+        """Name of its files: a digest of what decides verdicts, so without the failure's name."""
         parts = (self.failure_key, self.horizon, self.relative, self.noise)
         return blake3(msgspec.json.encode(parts)).hexdigest(12)
 
@@ -96,14 +96,14 @@ class Question(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 class Draws:
     """The draws of one question: those stored with the recording, and those added since.
 
-    The same future drawn twice counts once. Where the recording may not be written, they are only
-    kept here. What is damaged in their file is left out, and noted with the recording.
+    The same future drawn twice counts once. If the recording is not writable, the draws are kept in
+    memory only. Damaged lines of their file are left out, and noted with the recording.
     """
 
     def __init__(self, files: RecordingFiles, question: Question) -> None:
         self.question = question
         self.damage: list[str] = []
-        """What is wrong in their file, in words."""
+        """What is damaged in their file, in words."""
         self._known: dict[tuple[int, int], Draw] = {}
         self._asked: dict[tuple[int, int], Draw] = {}
         self._files = files
@@ -128,7 +128,7 @@ class Draws:
             self._files.harm(problem)
 
     def _write_head(self) -> None:
-        """Say what is asked, before the first answer. Others may have done so."""
+        """Write the question, before its first draw. Another process may have done so."""
         folder = self._files.folder(FOLDER)
         if self._headed or folder is None:
             return
@@ -141,7 +141,7 @@ class Draws:
         self._headed = True
 
     def _take(self, draws: list[Draw], files: RecordingFiles) -> Iterator[str]:
-        """Know these; what is wrong with the others, in words."""
+        """Take these draws; yields what is wrong with those that are left out, in words."""
         shown = _shown(files, f"{self.question.key}.jsonl")
         head = files.manifest
         first = head.inputs[0].at if head.inputs else 0
@@ -171,7 +171,7 @@ class Draws:
         self._known[draw.at, draw.seed] = draw
 
     def _is_news(self, draw: Draw) -> bool:
-        """Whether the future is new, or known from an earlier version, which kept no instants."""
+        """Whether the future is new, or known only from an earlier version, without instants."""
         known = self._known.get((draw.at, draw.seed))
         return known is None or (bool(draw.instants) and not known.instants)
 
@@ -199,7 +199,7 @@ class Draws:
 def questions(files: RecordingFiles) -> list[Question]:
     """All questions that this recording has draws for.
 
-    Those that are damaged hide no other: they are left out, and noted with the recording.
+    Damaged ones are left out, and noted with the recording; the others are still found.
     """
     folder = files.folder(FOLDER, make=False)
     if folder is None:

@@ -1,8 +1,8 @@
-"""A timeline without some of its faults, all else as it was.
+"""A timeline without some of its faults, everything else unchanged.
 
 The guest draws its faults by itself, and can be told to skip the one with a certain number; all
-others then come as they did. A fault that a user asked for is left out of what reaches the machine.
-So a future without a fault differs from the timeline in that alone, and in what follows from it.
+others then come as they did. A fault that a user asked for is left out of the inputs. So a future
+without a fault differs from the timeline in that alone, and in what follows from it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from branchpoint.timeline.seeds import seeding
 
 _EARLY = 5 * wire.TICK  # ns before a fault at which the guest is told to skip it
 _IDLE = wire.LATEST  # the number of a fault that never comes
-_MOST_DRAWN = 10_000  # faults after one that is taken away
+_MOST_DRAWN = 10_000  # faults after one that is removed
 _WIDTH = 60  # characters of a fault that are shown
 
 
@@ -65,7 +65,7 @@ class Timeline:
         self.run = run
         self.moment = moment_of(run, of)
         self.inputs = self.moment.inputs
-        """All that reaches the machine in it, from power-on."""
+        """All its inputs, from power-on."""
         self._root = run.end.inputs
         found = self.moment.events.where(type="fault.start")
         self.faults = [
@@ -87,13 +87,13 @@ class Timeline:
             return max(fault.at - _EARLY, self.run.earliest)
         placed = [i.at for i in self.inputs if named(i) == fault.id]
         if not placed:
-            raise BranchpointError(f"nothing that reached the machine asked for {fault}")
+            raise BranchpointError(f"no input of this timeline asked for {fault}")
         return min(placed)
 
     def without(self, removed: Collection[Happened]) -> list[Input]:
         """All inputs, changed so that these faults do not happen.
 
-        Draws that were lost, because all that they may hit was hit already, stay lost.
+        Draws that had no effect, because all their targets were hit already, stay without effect.
         """
         changed = self._only_without(removed)
         drawn = [fault for fault in removed if fault.drawn]
@@ -110,8 +110,8 @@ class Timeline:
     def seeded(
         self, fault: Happened, seed: int, noise: tuple[int, int] | None, *, removed: bool
     ) -> list[Input]:
-        """All inputs, with everything random drawn anew as soon as the fault has begun, or, when
-        it is ``removed``, would have. ``noise`` is as for :func:`seeding`.
+        """All inputs, with everything random drawn anew as soon as the fault has begun or, if it is
+        ``removed``, would have begun. ``noise`` is as for :func:`seeding`.
         """
         kept = self._only_without([fault] if removed else [])
         return _sorted([*kept, *seeding(fault.at + 1, seed, noise)])
@@ -159,7 +159,7 @@ class Timeline:
         return Branch(self.run, history)
 
     def id(self, job: FutureSpec, end: int) -> str:
-        """The id of that branch's tip; "" where something recorded is left out: ids cannot tell."""
+        """The id of that branch's tip; "" where it lacks a recorded input: no id can say that."""
         root = self.run.replayer.root
         point = root.point(job.at)
         if any(i not in job.inputs for i in self._root if job.at <= i.at < end):

@@ -53,9 +53,9 @@ def ask(
     seed: int = 0,
     noise: Noise = True,
 ) -> tuple[Question, Settings]:
-    """The question that a call of ``run.likelihood`` means, and the curve that it wants.
+    """The question and the curve that a call of ``run.likelihood`` asks for.
 
-    :raises BranchpointError: when no curve can be drawn so.
+    :raises BranchpointError: when no curve can be drawn with these arguments.
     """
     first = (run.start if start is None else run.at(start)).at
     last = (run.end if end is None else run.at(end)).at
@@ -64,7 +64,7 @@ def ask(
         last = min(last, happened - _BEFORE)
     if first >= last:
         raise BranchpointError(
-            f"no curve from {_s(run, first)} to {_s(run, last)}"
+            f"no curve can be drawn from {_s(run, first)} to {_s(run, last)}"
             + (f": {failure.name} happens at {_s(run, happened)}" if happened else ""),
             "give an earlier start=",
         )
@@ -75,9 +75,9 @@ def ask(
 def question_of(
     until: Moment, failure: Failure, at: int, horizon: Instant | None, noise: Noise
 ) -> tuple[Question, int | None]:
-    """The question about futures from ``at`` (absolute ns) on, off the timeline up to ``until``.
+    """The question about futures from ``at`` (absolute ns) of the timeline that ends at ``until``.
 
-    And the instant after ``at`` at which the failure happened in it.
+    And the instant after ``at`` at which the failure happened in it; None: it did not happen.
     """
     happened = _happened(until, failure, at)
     question = _question(until.run, failure, at, _horizon(until, horizon, happened), noise)
@@ -115,7 +115,7 @@ def _happened(until: Moment, failure: Failure, start: int) -> int | None:
 
 
 def _horizon(until: Moment, horizon: Instant | None, happened: int | None) -> tuple[int, bool]:
-    """Absolute ns, or ns from the fork and True.
+    """The horizon: absolute ns and False, or ns after the fork and True.
 
     One instant for all futures makes the curve a martingale: it moves where something is decided,
     and nowhere else.
@@ -128,7 +128,7 @@ def _horizon(until: Moment, horizon: Instant | None, happened: int | None) -> tu
         return at, False
     length = to_ns(horizon)
     if length <= 0:
-        raise BranchpointError(f"horizon={horizon!r} is not a length of time")
+        raise BranchpointError(f"horizon={horizon!r}: a length must be greater than 0")
     return length, True
 
 
@@ -138,9 +138,9 @@ def collect(
     settings: Settings,
     open_pool: Callable[[], AbstractContextManager[Pool]],
 ) -> Curve:
-    """Draw what is still missing of a curve. What is drawn stays, whatever happens.
+    """Draw what is still missing of a curve. What is drawn is kept, even after an error.
 
-    Interrupted, it gives the curve as far as it is drawn. ``open_pool`` is only called when
+    When interrupted, it returns the curve as far as it is drawn. ``open_pool`` is only called when
     something is missing.
 
     :raises KeyboardInterrupt: when it is interrupted before there is anything to show.

@@ -1,8 +1,8 @@
-"""Curves shown while they are drawn, wherever the screen is.
+"""Showing curves while they are drawn, in any front end.
 
-Whoever owns a screen that can show pictures installs a function with :func:`use`; it is called
-once for each curve that is drawn and gives back what shows that curve, each time in place of the
-last. With none installed nothing is shown.
+A front end that can show pictures installs a function with :func:`use`. It is called once for each
+curve that is drawn, and returns a function that shows the curve in place of its last picture. If
+none is installed, nothing is shown.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from collections.abc import Callable
 from branchpoint.explore.curve import Curve
 
 _EVERY = 0.5  # wall seconds between two showings, at least
-_SHARE = 20  # and so many times what a showing takes: at most 1/20 of the time goes there
+_SHARE = 20  # times as long as one showing takes: at most 1/20 of the time is spent on it
 
 Screen = Callable[[Curve], None]
 _begin: Callable[[], Screen] | None = None
 
 
 def use(begin: Callable[[], Screen] | None) -> Callable[[], None]:
-    """Show all later curves by what ``begin()`` gives (None: not at all); returns the undo."""
+    """Show later curves with what ``begin()`` returns (None: show none); returns how to undo it."""
     global _begin
     previous, _begin = _begin, begin
 

@@ -1,4 +1,4 @@
-"""The faults that are enough for a failure, and none besides."""
+"""A smallest set of faults that is enough for a failure."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ def ddmin(
     first: Callable[[list[list[T]]], int | None],
     fewer: Callable[[list[T]], None] = lambda kept: None,
 ) -> list[T]:
-    """A part of ``things`` that fails, and fails no more when any single one is taken away.
+    """A part of ``things`` that fails, but does not fail when any single one of it is removed.
 
-    ``first`` says which of some parts is the first that fails, if any does; all things together
-    must. Halves are tried, and all but a half, then quarters, and so on. ``fewer`` is told of each
-    smaller part that fails, on the way.
+    ``first`` gives the index of the first of some parts that fails, or None; all things together
+    must fail. Halves are tried, then quarters and all but a quarter, and so on. ``fewer`` is called
+    with each smaller part that fails.
 
     A. Zeller, R. Hildebrandt, Simplifying and isolating failure-inducing input, IEEE Trans.
     Softw. Eng. 28 (2002) 183-200.
@@ -45,7 +45,7 @@ def ddmin(
         return []
     while len(kept) > 1:
         parts = _split(kept, pieces)
-        # Of two parts, each is all but the other.
+        # With two parts, each is all but the other already.
         others = [[t for p in parts if p is not part for t in p] for part in parts if pieces > 2]
         found = first([*parts, *others])
         if found is None:
@@ -145,8 +145,9 @@ def _recorded(case: Case, inputs: list[Any], target: Path, kind: type[R]) -> R:
             horizon=case.question.horizon, after=_AFTER, kind=kind,
         )  # fmt: skip
     except KeyboardInterrupt as stop:
-        shutil.rmtree(target, ignore_errors=True)  # half of it would be in the way of the whole
-        stop.add_note(f"the fewest faults are known, but not recorded yet; {AGAIN}")
+        # Half a recording would be in the way of the whole one.
+        shutil.rmtree(target, ignore_errors=True)
+        stop.add_note(f"the faults that are enough are known, but not recorded yet; {AGAIN}")
         raise
     if made.manifest.failure is None:
         raise RecordingError(

@@ -28,20 +28,20 @@ _ROW = 0.085  # of the height of P = 0 to 1 that a row of labels takes
 _ROWS = 5  # of labels
 _GAP = 6  # points between a mark and its label
 _LABEL = 56  # characters
-_COLOURS = 64  # of a stored picture: a third of the bytes, and nobody sees it
+_COLOURS = 64  # of a stored picture: a third of the bytes, and no difference to see
 _LATIN = 0x250  # what the font is sure to have
 
 
 ON_PAPER = {"needs_background": "light"}
-"""What a picture says of itself in a notebook: it is made for light paper. In a dark JupyterLab our
-extension turns it dark."""
+"""Metadata of a picture in a notebook: it is made for a light background. In a dark JupyterLab our
+extension makes it dark."""
 
 
 class Picture(Figure):
     """A matplotlib figure that a notebook shows without matplotlib's own help."""
 
     words = ""
-    """What it shows, for who does not see it."""
+    """What it shows, in words, for people who cannot see it."""
 
     def _repr_png_(self) -> tuple[bytes, dict[str, str]]:
         return saved(self), {"alt": self.words}
@@ -77,7 +77,7 @@ def draw(curve: Curve, ax: Axes | None = None) -> Figure:
     ax.spines[["top", "right"]].set_visible(False)
     ax.spines["left"].set_bounds(0, 1)
     ax.tick_params(labelsize=_TEXT)
-    # 95 % of what: it is asked at once, and there is room.
+    # Readers ask what the 95 % mean, and there is room to say it.
     how_sure = "95 %: bars at each point, the band at all points together"
     ax.set_xlabel(f"virtual time (s)        {how_sure}", fontsize=_TEXT + 1)
     ax.set_ylabel("P(failure)", fontsize=_TEXT + 1, y=0.6)
@@ -97,7 +97,7 @@ def png(curve: Curve) -> tuple[bytes, dict[str, int]]:
 
 
 def words(curve: Curve) -> str:
-    """What the picture shows, for who does not see it."""
+    """What the picture shows, in words, for people who cannot see it."""
     return "Curve of " + "; ".join(inert(line, _TITLE_LENGTH) for line in curve.summary)
 
 
@@ -145,8 +145,8 @@ def _draw_points(curve: Curve, ax: Axes) -> None:
 
 
 def _draw_events(curve: Curve, ax: Axes) -> int:
-    """Put faults and exits under the curve, as many as there is room for, by what matters most:
-    exits, then what is near the turning point. How many rows of labels it took.
+    """Put faults and exits under the curve, as many as there is room for. The most important come
+    first: exits, then what is near the turning point. Returns how many rows of labels it took.
     """
     left, right = ax.get_xlim()
     bounds = (curve.origin + round(second * SECOND) for second in (left, right))
@@ -200,7 +200,7 @@ def _is_free(taken: Iterable[tuple[float, float]], begin: float, stop: float) ->
 
 
 def _marks(events: EventSet, end: float) -> list[_Mark]:
-    """Faults, from start to end, and exits of containers but those that are a fault's doing.
+    """Faults, from start to end, and exits of containers that no fault caused.
 
     A fault that is still active lasts to ``end``, seconds.
     """
@@ -226,6 +226,6 @@ def _manner(event: Event) -> str:
 
 
 def plain(text: str, width: int) -> str:
-    """Text of a stranger that the font has letters for."""
+    """Untrusted text, with only characters that the font has."""
     shown = inert(text, width)
     return "".join(c if ord(c) < _LATIN or c in "…→" else "·" for c in shown).strip()

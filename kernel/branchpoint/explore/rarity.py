@@ -1,9 +1,9 @@
-"""How rarely something fails from one moment on: as many futures as its rarity asks for.
+"""How rarely something fails from one moment on: as many futures as its rarity needs.
 
-A curve wants P to a tenth, for which sixteen futures that pass are enough; a failure in one of a
-hundred runs asks for P to a share of itself. So futures are drawn until so many have failed: then P
-is known to about the same share of itself, however small it is. J. B. S. Haldane, On a method of
-estimating frequencies, Biometrika 33 (1945) 222-225.
+A curve needs P to ±0.1, for which sixteen passing futures are enough. A failure in one of a hundred
+runs needs P to a share of itself, such as half. So futures are drawn until a certain number have
+failed: then P is known to about the same share of itself, however small it is. J. B. S. Haldane, On
+a method of estimating frequencies, Biometrika 33 (1945) 222-225.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ _OFTEN = 0.1  # P from which it is given in per cent
 
 @dataclass(frozen=True)
 class Rarity:
-    """How often futures off one moment fail."""
+    """How often futures from one moment fail."""
 
     about: str
     failed: int
     trials: int
     """Futures that failed or passed."""
     censored: int
-    """Futures of which nobody knows, as they ended early."""
+    """Futures whose verdict is not known, because they ended early."""
     wanted: int
-    """Failures at which no more futures are drawn."""
+    """The number of failures at which drawing ends."""
     stopped: bool = False
-    """Whether it was interrupted before that. Asked for again, it goes on."""
+    """Whether it was interrupted before that. Calling it again goes on."""
 
     @property
     def p(self) -> float:
@@ -52,7 +52,7 @@ class Rarity:
     def interval(self) -> tuple[float, float]:
         """The exact 95 % interval (low, high) of P(failure).
 
-        Censored futures may all have failed, or all have passed: it holds whichever is true.
+        Censored futures may all have failed, or all have passed: it holds in either case.
         """
         if not self.trials + self.censored:
             return 0.0, 1.0
@@ -64,7 +64,7 @@ class Rarity:
 
     @property
     def at_most(self) -> float:
-        """What P(failure) is below with 95 %, for who only asks for that."""
+        """The bound that P(failure) is below with 95 % (one-sided)."""
         failed = self.failed + self.censored
         return exact(failed, self.trials + self.censored, 2 * LEVEL - 1)[1]
 
@@ -98,10 +98,11 @@ def how_rare(
     """See ``Recording.how_rare``; ``how`` is as for :class:`Sample`."""
     if not 0.05 <= precision < 1:
         raise BranchpointError(
-            f"precision={precision!r} is no share of P(failure)", "give one from 0.05 to 0.9"
+            f"precision={precision!r} is out of bounds",
+            "give a share of P(failure) from 0.05 to 0.9",
         )
     if futures < 1:
-        raise BranchpointError(f"{futures} futures tell nothing", "leave out futures=")
+        raise BranchpointError(f"futures={futures} must be at least 1", "leave it out for 1000")
     wanted = max(math.ceil((quantile(LEVEL) / precision) ** 2), 2)
     stopped = False
     with Sample(run, moment, failure, lines=False, **how) as sample:
@@ -116,7 +117,7 @@ def how_rare(
                 partial.give(stop, len(verdicts) + len(outcomes))
                 stopped = True
             verdicts += [outcome.draw.verdict for outcome in outcomes]
-    # Up to the failure that was the last one wanted, not to the end of its batch.
+    # Count only up to the last failure that was wanted, not to the end of its batch.
     failures = [number for number, verdict in enumerate(verdicts) if verdict == "failed"]
     used = verdicts[: failures[wanted - 1] + 1] if len(failures) >= wanted else verdicts
     return Rarity(

@@ -31,7 +31,7 @@ class Recording(timeline.Recording):
     """A recorded run. Made by ``branchpoint.open(path)`` and ``branchpoint.record(...)``.
 
     ``run.at(12.5)``, ``run.end``, ``run.failure`` and ``run.moments("exit")`` give moments;
-    ``run.events`` everything that was seen.
+    ``run.events`` has everything that was seen.
     """
 
     def likelihood(
@@ -50,20 +50,22 @@ class Recording(timeline.Recording):
     ) -> Curve:
         """How likely a failure was from each instant of the recording.
 
-        Futures are drawn off a few moments, evenly from ``start`` (0) to ``end`` (just before the
-        failure happened here, or the recording's end), until P(failure) is known to ``precision``
-        at each (half width of the 95 % interval), and off moments between them, until sudden
-        changes of P(failure) are known to ``resolution`` (virtual seconds); at no more than
-        ``points`` moments in all.
+        Futures are drawn from a few moments, spread evenly from ``start`` (default: 0) to ``end``
+        (default: just before the failure happened here, or the recording's end), until P(failure)
+        is known to ``precision`` at each (half width of the 95 % interval). More are drawn from
+        moments between them, until sudden changes of P(failure) are known to ``resolution``
+        (virtual seconds). There are at most ``points`` moments in all.
 
-        A future fails when the failure happens by the ``horizon``: an instant (a moment, an
-        event), or a length after each fork (seconds, a Time). Without it, it is a bit later than
-        the failure happened here. ``noise`` is as for ``moment.branch``. Curves with different
-        ``seed`` numbers share no future.
+        A future fails when the failure happens by the ``horizon``: an instant (a moment, an event),
+        or a length after each fork (seconds, a Time). The default is a bit later than the failure
+        happened here. ``noise`` is as for ``moment.branch``. Curves with different ``seed`` numbers
+        share no future.
 
-        Futures run in ``workers`` processes, one a core, or on the dask.distributed cluster whose
-        scheduler has that address (``"tcp://10.0.0.1:8786"``). They are kept with the recording,
-        so that drawing the curve again takes no time, and one that was stopped goes on.
+        Futures run in ``workers`` processes (default: one per core), or on the dask.distributed
+        cluster whose scheduler has that address (``"tcp://10.0.0.1:8786"``). They are kept with the
+        recording, so drawing the same curve again takes no time, and an interrupted one goes on.
+
+        :raises BranchpointError: when no curve can be drawn with these arguments.
         """
         return likelihood(
             self, failure, start=start, end=end, points=points, precision=precision,
@@ -83,19 +85,22 @@ class Recording(timeline.Recording):
         seed: int = 0,
         noise: Noise = True,
     ) -> Contrast:
-        """What failing futures off one moment have that passing ones have not.
+        """What failing futures from one moment have that passing ones do not have.
 
-        Futures are drawn off the ``moment`` (of the recording or of a branch, or anything that
-        :meth:`at` takes), and what happened in them before the failure is compared: faults, ends
+        Futures are drawn from the ``moment`` (of the recording or of a branch, or anything that
+        :meth:`at` takes), and what happened in them before the failure is compared: faults, exits
         and starts of containers, violated assertions and, unless ``lines`` is False, lines of the
-        logs, with all numbers in them replaced by "#". Those causes are found that differ more
-        between failing and passing futures than chance makes any of them differ in 5 of 100
+        logs, with all numbers in them replaced by "#". A cause is found when it differs more
+        between failing and passing futures than chance makes any cause differ in 5 of 100
         contrasts.
 
         With ``futures``, exactly so many are drawn. Without it, 40 and then more, until 6 of them
-        fail and 6 pass, at most 120. Where too few fail, it says about how many would do.
+        fail and 6 pass, at most 120. If too few fail, it says about how many would be enough.
         ``only`` is a pattern for what to look at: ``"fault *"``, ``"log db.1:*"``. The rest is as
         for :meth:`likelihood`.
+
+        :raises BranchpointError: when ``futures`` is less than 1, or the horizon is not after the
+            moment.
         """
         return contrast_off(
             self, moment, failure_of(failure), futures, only=only, lines=lines,
@@ -116,10 +121,13 @@ class Recording(timeline.Recording):
     ) -> Rarity:
         """How rarely it fails from a moment on: "1 in 140 futures (95 %: 1 in 90 to 1 in 260)".
 
-        Futures are drawn off the ``moment`` (of the recording or of a branch, or anything that
+        Futures are drawn from the ``moment`` (of the recording or of a branch, or anything that
         :meth:`at` takes) until P(failure) is known to about ``precision``, which is a share of P
-        itself: 0.5 takes 16 failures, 0.2 takes 97; at most so many ``futures``. When none of them
-        fails, it says what P is below. The rest is as for :meth:`likelihood`.
+        itself: 0.5 takes 16 failures, 0.2 takes 97. At most ``futures`` are drawn. When none of
+        them fails, the result is a bound that P is below. The rest is as for :meth:`likelihood`.
+
+        :raises BranchpointError: when ``precision`` or ``futures`` is out of bounds, or the horizon
+            is not after the moment.
         """
         return how_rare(
             self, failure_of(failure), moment, precision=precision, futures=futures,
@@ -136,21 +144,20 @@ class Recording(timeline.Recording):
         workers: int | str | None = None,
         noise: Noise = True,
     ) -> Attribution:
-        """Which of the faults that happened decide that it fails: each is taken away in turn.
+        """Which of the faults that happened decide that it fails: each is removed in turn.
 
-        All else stays as recorded, and the future without the fault is judged up to the
+        Everything else stays as recorded, and the future without the fault is judged up to the
         ``horizon``: an instant (a moment, an event), or how long after the failure (seconds, a
-        Time); without it, a bit later than the failure. One fault that did not happen may leave
-        the target of a later one of its kind to another draw; such a fault happens all the same,
-        but may hit something else.
+        Time). The default is a bit later than the failure. Without one fault, a later fault of its
+        kind may draw another target: it still happens, but may hit something else.
 
         With ``seeds``, so many futures are drawn from just after each fault, with it and without
-        it, everything random drawn anew there: that gives how often it fails with either, and an
-        interval of the difference. ``noise`` is as for ``moment.branch``.
+        it, with everything random drawn anew there. That gives how often each of the two fails, and
+        an interval of the difference. ``noise`` is as for ``moment.branch``.
 
-        ``of`` is the moment or the branch whose past is looked at: with faults asked for there,
-        for example. Without it, the recording. Futures run in ``workers`` processes, as for
-        :meth:`likelihood`; interrupted, it goes on where it was when called again.
+        ``of`` is the moment or the branch whose past is looked at, for example a branch with faults
+        that you asked for. The default is the recording. Futures run in ``workers`` processes, as
+        for :meth:`likelihood`; interrupted, it goes on where it was when called again.
 
         :raises BranchpointError: when the failure does not happen, or there were no faults.
         """
@@ -168,13 +175,15 @@ class Recording(timeline.Recording):
         horizon: Instant | None = None,
         workers: int | str | None = None,
     ) -> Recording:
-        """A smallest set of the faults that still fails, as a new recording at ``path``.
+        """A smallest set of the faults with which it still fails, as a new recording at ``path``.
 
-        All else is as recorded, so each set of faults has one future. Faults are taken away,
-        many at a time and then fewer (delta debugging), until each that is left is needed. The
-        new recording (default: next to this one, ``<name>-minimal.branchpoint``) runs from
-        power-on to 2 s after the failure; the faults that do not happen in it are inputs that
-        tell the guest so. The rest is as for :meth:`attribute`.
+        Everything else is as recorded, so each set of faults has one future. Faults are removed,
+        many at a time and then fewer (delta debugging), until each that is left is needed. The new
+        recording (default: next to this one, ``<name>-minimal.branchpoint``) runs from power-on to
+        2 s after the failure; inputs in it tell the guest which of its faults to skip. The rest is
+        as for :meth:`attribute`.
+
+        :raises RecordingError: when ``path`` exists already.
 
         :raises BranchpointError: when the failure does not happen, or there were no faults.
         """
@@ -187,14 +196,14 @@ class Recording(timeline.Recording):
 def open_recording(path: Path | str) -> Recording:
     """Open a recording. Nothing runs until a moment of it is visited.
 
-    One that this process has open already is not opened a second time: both openings share its
-    emulators, branches and files, are equal, and are closed each by itself.
+    A recording that this process has open already is not opened a second time: both openings share
+    its emulators, branches and files and are equal; each is closed on its own.
 
-    :raises RecordingError: when it is not a recording, is damaged beyond use, or needs an image
+    :raises RecordingError: when it is not a recording, is too damaged to use, or needs an image
         that is not on this computer.
     """
     run = recorder.open_recording(path, Recording)
-    questions(run.files)  # what is damaged of its curves is in its warnings from the beginning
+    questions(run.files)  # so damage of its curves is in its warnings from the beginning
     return run
 
 
@@ -209,10 +218,13 @@ def record(
 ) -> Recording:
     """Run the system of a compose file from power-on and record it.
 
-    It runs for ``duration`` virtual seconds after set-up is complete, or ``after`` seconds more
-    than the failure ``until``: ``bp.failure(...)`` or its short form, such as ``"exit:*"`` (exits
+    It runs for ``duration`` virtual seconds after set-up is complete, or until ``after`` seconds
+    after the failure ``until``: ``bp.failure(...)`` or its short form, such as ``"exit:*"`` (exits
     that a fault caused do not count). Equal seeds give equal runs. ``path`` is the directory to
     make (default: ``<name of the system>.branchpoint``). Interrupting keeps what was recorded.
+
+    :raises ComposeError: when the compose file has something that cannot be done.
+    :raises RecordingError: when ``path`` exists already, or the system cannot be set up.
     """
     return recorder.record(
         compose, path, seed=seed, duration=duration, until=until, after=after, kind=Recording

@@ -1,4 +1,4 @@
-"""Futures off one moment, and what the failing ones have that the passing ones have not."""
+"""Futures from one moment, and what the failing ones have that the passing ones do not have."""
 
 from __future__ import annotations
 
@@ -22,21 +22,22 @@ from branchpoint.timeline.recording import Recording
 from branchpoint.timeline.seeds import Noise
 
 FIRST = 40
-"""Futures that are drawn in any case, when no number is asked for."""
+"""Futures that are drawn at least, when no number is asked for."""
 OF_EACH = 6
-"""So many have to fail and so many to pass. Among 40 futures or more, that is enough for a cause
-that all failing ones have, and no other, to be found among 100 000; and for one that two of the six
-lack, among hundreds."""
+"""This many have to fail and this many to pass. With 40 futures or more, that is enough to find,
+among 100 000 causes, one that all failing futures have and no other; and, among hundreds of causes,
+one that two of the six failing futures lack."""
 MOST = 120
-"""Futures that are drawn at most, when no number is asked for: a minute of the demo, of which one
-from 12 s before the failure takes a second of one of two cores. Where 5 % fail, 6 of so many can be
-expected, and 2, which are enough for a cause that both have among hundreds, fail in 98 of 100."""
+"""Futures that are drawn at most, when no number is asked for. For the demo this takes a minute on
+two cores: a future from 12 s before the failure takes one core a second. Where 5 % fail, 6 failures
+can be expected; in 98 of 100 cases at least 2 fail, which is enough to find, among hundreds of
+causes, one that both have."""
 
 
 class Sample:
-    """Futures off one moment, which have numbers, are run when they are asked for, and are kept.
+    """Futures from one moment, by number. Each is run when it is asked for, and kept.
 
-    To be used in a ``with`` block, at whose end its workers end.
+    Use it in a ``with`` block: its workers end with the block.
     """
 
     def __init__(
@@ -54,9 +55,9 @@ class Sample:
         """``lines``: whether lines of logs are noted, too. The rest: see ``Recording.contrast``."""
         self._run, self._timeline = run, Timeline(run, moment)
         self.moment = self._timeline.moment
-        """Where they begin."""
+        """The moment at which they begin."""
         here = self.moment
-        # Those of the recording are futures as those of a curve, and stay with it.
+        # Futures of the recording are the same as those of a curve, and are kept with it.
         self._recorded = here.at <= run.manifest.end and here.inputs == run.end.inputs
         until = run.end if here.at <= run.manifest.end else here
         self._question, _ = question_of(until, failure, here.at, horizon, noise)
@@ -67,7 +68,7 @@ class Sample:
     def run(self, numbers: range, note: str = "") -> list[Outcome]:
         """What becomes of the futures with these numbers; ``note`` is shown meanwhile.
 
-        :raises Interrupted: by an interrupt; what is known then is kept, too.
+        :raises Interrupted: when interrupted; what is known by then is kept.
         """
         jobs = [self._job(number) for number in numbers]
         try:
@@ -112,7 +113,9 @@ def contrast_off(
 ) -> Contrast:
     """See ``Recording.contrast``; ``how`` is as for :class:`Sample`."""
     if futures is not None and futures < 1:
-        raise BranchpointError(f"{futures} futures tell nothing", "leave out futures=")
+        raise BranchpointError(
+            f"futures={futures} must be at least 1", "leave it out for as many as needed"
+        )
     about = f"{failure.name}: futures from "
     with Sample(run, moment, failure, **how) as sample:
         try:
@@ -126,16 +129,15 @@ def contrast_off(
 
 
 def drawn(run: Callable[[range, str], list[Outcome]], futures: int | None) -> list[Outcome]:
-    """So many ``futures``; None: until there are enough failing and passing ones, or too many.
+    """Run so many ``futures``; None: until enough fail and enough pass, or there are too many.
 
-    ``run`` runs those with these numbers, and shows a note meanwhile. When it is interrupted, what
-    was known before is with what it raises.
+    ``run`` runs the futures with these numbers, and shows a note meanwhile. When it is interrupted,
+    the error that it raises also gets the earlier outcomes.
 
-    Whether to go on is decided by the verdicts of whole batches and by nothing else, and so is how
-    large the next batch is. That keeps the test exact: it takes the verdicts as given and asks how
-    a cause that has nothing to do with them would fall among them, and whoever knows all verdicts
-    knows where the drawing ends. If what causes did had a say, it could end just when one of them
-    looks odd.
+    Only the verdicts of whole batches decide whether to go on, and how large the next batch is.
+    That keeps the test exact: it takes the verdicts as given and asks how a cause that has nothing
+    to do with them would be spread among them, and the verdicts alone determine where drawing ends.
+    If causes had an influence, drawing could end just when one of them looks extreme.
     """
     if futures is not None:
         return run(range(futures), "")
@@ -152,8 +154,8 @@ def drawn(run: Callable[[range, str], list[Outcome]], futures: int | None) -> li
 
 
 def _more(outcomes: Sequence[Outcome]) -> int:
-    """How many futures to draw next: as many as it takes if as large a share fails (or passes), no
-    more than there are, as this may be wrong.
+    """How many futures to draw next: as many as are needed if the same share fails (or passes), but
+    no more than were drawn so far, because the share may be wrong.
     """
     total, fewest = len(outcomes), min(_count(outcomes, "failed"), _count(outcomes, "passed"))
     if fewest >= OF_EACH:
@@ -173,8 +175,8 @@ def _count(outcomes: Sequence[Outcome], verdict: str) -> int:
 
 
 def looked_at(outcomes: Sequence[Outcome], *, lines: bool) -> Iterator[tuple[bool, list[str]]]:
-    """Which futures failed, and what happened in them, with or without lines of logs, before that
-    or in as long a time; see :func:`equal_stretches`.
+    """Which futures failed, and what happened in them, with or without lines of logs, over equal
+    times; see :func:`equal_stretches`.
     """
     return equal_stretches(
         [

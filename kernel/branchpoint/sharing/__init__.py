@@ -1,1 +1,1 @@
-"""Recordings on their way to others: bundles, proofs that they replay, reports."""
+"""Sharing recordings: bundles, proofs that they replay, reports."""

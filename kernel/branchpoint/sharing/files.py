@@ -1,4 +1,4 @@
-"""Files for others, which are whole or not there."""
+"""Files for others: complete, or not there at all."""
 
 from __future__ import annotations
 

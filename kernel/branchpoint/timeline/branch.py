@@ -30,13 +30,13 @@ if TYPE_CHECKING:
     from branchpoint.timeline.recording import Recording
 
 HOST = ""
-"""In place of a container's name: the guest itself."""
+"""Stands for the guest itself, in place of a container's name."""
 _FILE_TIME = 10_000_000_000  # ns within which a file must have been written
 _STEP = 10_000_000  # ns between looks at the guest while an answer is awaited
 
 
 class Branch:
-    """A timeline of one's own, from a moment on. Made by ``moment.branch()``.
+    """A timeline that begins at a moment, to act on. Made by ``moment.branch()``.
 
     Time passes in it only through :meth:`wait`, :meth:`wait_until` and commands that are run.
     """
@@ -70,18 +70,24 @@ class Branch:
     # -- letting time pass
 
     def wait(self, time: Duration | None = None, **units: float) -> Branch:
-        """Let virtual time pass: ``wait(5)``, ``wait(Time.seconds(5))``, ``wait(seconds=5)``."""
+        """Let virtual time pass: ``wait(5)``, ``wait(Time.seconds(5))``, ``wait(seconds=5)``.
+
+        :raises TimeError: when the duration is negative.
+        :raises GuestEnded: when the guest switches the machine off, resets or suspends it before.
+        :raises DivergenceError: when a branch to which nothing was done is not as recorded.
+        """
         self.run.replayer.play(self._history, self._history.tip.at + duration(time, units))
         return self
 
     def wait_until(self, events: Any, cap: Duration = 60, **units: float) -> Event | None:
-        """Let time pass until such an event happens; at most ``cap`` (60 virtual seconds).
+        """Let time pass until one of ``events`` happens; at most ``cap`` (60 virtual seconds).
 
-        ``events`` is an event set (its query counts), a query such as ``"exit:standby.*"``, or
-        ``{until: events}``, ``{until: events, "cap": 5}``. The event is returned, or None when
-        the cap came first, which is also said.
+        ``events`` is an event set (its query is used), a query such as ``"exit:standby.*"``, or
+        ``{until: events}``, ``{until: events, "cap": 5}``. Returns the event, or None when the cap
+        came first; then a line says so, too.
 
-        :raises ContainerError: when the events are those of a container that is not there.
+        :raises BranchpointError: when ``events`` does not describe events.
+        :raises ContainerError: when it names a container that does not exist.
         """
         if isinstance(events, dict):
             cap = events.get("cap", cap)
@@ -99,20 +105,23 @@ class Branch:
 
         self.run.replayer.play(self._history, self._history.tip.at + limit, stop, _STEP)
         if not found:
-            what = repr(events) if isinstance(events, str) else "what was waited for"
-            showing.say(f"{what} did not happen in {Time.nanoseconds(limit)}: it is {self.id} now")
+            what = repr(events) if isinstance(events, str) else "the event"
+            showing.say(
+                f"{what} did not happen in {Time.nanoseconds(limit)}: the branch is at {self.id}"
+            )
         return found[0] if found else None
 
     # -- proving
 
     def check(self) -> Checked:
-        """Run it once more up to its tip, in a fresh emulator and from an earlier state, and see
-        whether events, output and the whole machine are the same.
+        """Run the branch again up to its tip, in a fresh emulator and from an earlier state, and
+        check that events, output and the whole machine are the same.
 
-        This takes as long as the branch and a few virtual seconds before it did. To have a share
-        of all branches checked, see :func:`branchpoint.self_check`.
+        This takes as long as the first run did, plus a few virtual seconds before it. To check a
+        share of all branches automatically, see :func:`branchpoint.self_check`.
 
-        :raises DivergenceError: when anything differs; it says from where the two runs had come.
+        :raises DivergenceError: when anything differs; it names the states from which the two runs
+            started.
         """
         return checking.check(self.run.replayer, self._history)
 
@@ -120,11 +129,11 @@ class Branch:
 
     @property
     def events(self) -> EventSet:
-        """Everything that was seen up to its tip, its parent's past included."""
+        """All events up to its tip, those of its parent's past included."""
         return self.end.events
 
     def timeline(self) -> Any:
-        """Its timeline as a picture, see :meth:`Recording.timeline`; it goes on with the branch."""
+        """Its timeline as a picture, see :meth:`Recording.timeline`; it grows with the branch."""
         return showing.show("timeline", self)
 
     def slider(self, **options: Any) -> Any:
@@ -154,7 +163,7 @@ class Branch:
         return self.end.extract_tree(path, container, save)
 
     def extract_pcap(self, container: str, time: Duration, filter: str = "") -> Packets:
-        """The packets of a container in the ``time`` after its tip, which does not move.
+        """The packets of a container in the ``time`` after the branch's tip; the tip stays.
 
         See :meth:`Moment.extract_pcap`.
         """
@@ -177,7 +186,10 @@ class Branch:
         raw: bool = False,
         environment: dict[str, str] | None = None,
     ) -> Process:
-        """Start a shell command at the tip; it runs as time passes. See :class:`bash`."""
+        """Start a shell command at the tip; it runs as time passes. See :class:`bash`.
+
+        :raises ContainerError: when there is no such container.
+        """
         from branchpoint.timeline.commands.process import Process
 
         name = self._name(container)
@@ -187,9 +199,11 @@ class Branch:
         return Process(self, number, script, name)
 
     def terminal(self, container: str = HOST, rows: int = 24, columns: int = 80) -> Terminal:
-        """Open a shell at a terminal in a container (or the guest), dead or alive.
+        """Open a terminal with a shell in a container (running or exited) or in the guest.
 
         Type, and let time pass: see :class:`Terminal`.
+
+        :raises ContainerError: when there is no such container.
         """
         from branchpoint.timeline.commands.terminal import Terminal
 
@@ -201,7 +215,7 @@ class Branch:
 
     @property
     def terminals(self) -> list[Terminal]:
-        """Those opened in it and, before it began, in its parents; the oldest first."""
+        """The terminals opened in it, and in its parents before it began; the oldest first."""
         from branchpoint.timeline.commands import terminal
 
         return terminal.opened(self)
@@ -211,7 +225,10 @@ class Branch:
         self._place(COMMAND, wire.signal(number, signal), f"signal {signal} to command {number}")
 
     def control(self, verb: str, container: str, argument: str = "") -> None:
-        """Kill (with a signal number), stop, start, restart, pause or unpause a container."""
+        """Kill (with a signal number), stop, start, restart, pause or unpause a container.
+
+        :raises ContainerError: when there is no such container.
+        """
         name = self._name(container)
         note = f"{verb} {name} {argument}".strip()
         self._place(FAULT, wire.container(verb, name, argument), note)
@@ -221,6 +238,9 @@ class Branch:
 
         ``input_bytes`` is the seed: 1 to 512 bytes or a whole number, or a mapping or a set that
         holds it (``{input_bytes}``).
+
+        :raises BranchpointError: when it is not one such seed, or ``noise`` is not scheduling
+            noise.
         """
         given = input_bytes
         if isinstance(given, Mapping):
@@ -239,7 +259,8 @@ class Branch:
     ) -> None:
         """Write a file in a container (or the guest). ``content``: bytes, text, or a local Path.
 
-        :raises ContainerError: when it cannot be written there.
+        :raises ContainerError: when there is no such container, or the file cannot be written
+            there.
         """
         name = self._name(container)
         if isinstance(content, Path):

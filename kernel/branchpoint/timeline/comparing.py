@@ -1,4 +1,4 @@
-"""Two timelines side by side: what happened in both, and what in one of them only."""
+"""Two timelines side by side: what happened in both, and what happened in only one of them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _PAGE = 300  # ... and on a page, which breaks lines
 
 
 class Pair(NamedTuple):
-    """An event of both timelines, or of one; the instants of both may differ."""
+    """An event of both timelines, whose instants may differ, or of only one of them."""
 
     a: Event | None
     b: Event | None
@@ -52,13 +52,11 @@ class Comparison:
         self._numbers = numbers
         self._shared = _shared(one.columns, other.columns, len(one), len(other))
         self._rows = self._aligned()
-        """Positions in both, -1 for none, in the order of time, after what they share."""
+        """Positions in both after the common beginning, in the order of time; -1: not there."""
 
     @property
     def parted(self) -> float:
-        """Virtual seconds of the first event whose text or instant is not the same in both; of
-        the end when there is none.
-        """
+        """Virtual seconds of the first event whose text or instant differs, or of the end."""
         instants = [
             events.columns.at[self._shared] for events in self._events if self._shared < len(events)
         ]
@@ -72,7 +70,7 @@ class Comparison:
 
     @property
     def first_number(self) -> int | None:
-        """Its number: ``comparison[number]``."""
+        """The number of :attr:`first`, for ``comparison[number]``; None: there is no such event."""
         found = self.numbers_of_differences
         return int(found[0]) if len(found) else None
 
@@ -105,7 +103,7 @@ class Comparison:
         return map(self.__getitem__, range(len(self)))
 
     def frame(self) -> pd.DataFrame:
-        """One row an event from where they part: vtime_a, vtime_b (not a number where it is
+        """One row per event from where they part: vtime_a, vtime_b (not a number where it is
         missing), source, container, stream, type, text_a, text_b.
         """
         import pandas as pd

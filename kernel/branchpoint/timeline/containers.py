@@ -1,4 +1,4 @@
-"""What the containers are at an instant, as told by the events up to it."""
+"""The state of the containers at an instant, from the events up to it."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ class Container:
     health: str = ""
     """starting, healthy or unhealthy; empty without a healthcheck."""
     exit_code: int | None = None
-    """Of the last exit; None when it never exited or was ended by a signal."""
+    """Exit code of the last exit; None when it never exited or a signal ended it."""
     signal: int | None = None
-    """That ended it last, or None."""
+    """The signal that ended it last, or None."""
     restarts: int = 0
 
     @property

@@ -3,17 +3,17 @@
 ``recording.json``      what the recording is (see :mod:`manifest`); all the rest can be recreated
 ``recording.json.bak``  the same again, for when the first is damaged
 ``futures.jsonl``       the branches that were made
-``digests.jsonl``       digests of machine states, to notice a replay that goes another way
+``digests.jsonl``       digests of machine states, to notice a replay that diverges
 ``events/``             what happened
-``curves/``             what became of futures (see :mod:`branchpoint.explore.draws`)
+``curves/``             outcomes of futures (see :mod:`branchpoint.explore.draws`)
 ``checkpoints/<ns>``    machine states at instants, as differences to earlier ones
 ``pages/``              the memory pages that checkpoints need
 ``boot``                which boot snapshot came with a recording that somebody else made
 
-One process records, any number read, and all of these may add branches and draws: they only ever
-add lines to lists (:mod:`ledger`). A process killed at any instant leaves a directory that opens
-with everything that was written. What is damaged is named in ``warnings`` and left out; only a
-recording whose ``recording.json`` is lost twice cannot be opened.
+One process records and any number read. All of them may add branches and draws, because these are
+only appended to lists (:mod:`ledger`). A process killed at any instant leaves a directory that
+opens with everything that was written. Damaged parts are named in ``warnings`` and left out; a
+recording cannot be opened only when both copies of ``recording.json`` are lost.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ Id = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*\Z", max_length=64
 
 
 class Future(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A branch: where it leaves its parent, and what it got from outside since."""
+    """A branch: where it leaves its parent, and the inputs that it got since."""
 
     id: Id
     parent: Id | None
@@ -88,7 +88,7 @@ class RecordingFiles:
         self._root: int | None = root
         status = os.fstat(root)
         self.identity = status.st_dev, status.st_ino
-        """What tells its directory from all others, by whatever name, while it is open."""
+        """Identifies its directory while it is open, whatever path leads there."""
         self._usable_now: dict[int, bool] = {}  # checkpoints that were looked at
         self._losses = 0  # pages lost when they were looked at
         self._decoded: dict[int, Checkpoint] = {}
@@ -98,11 +98,11 @@ class RecordingFiles:
             if writable and not disk.lock(root):
                 raise RecordingError(
                     f"{path} is being written by another process",
-                    "it can be opened for reading meanwhile, or end that process",
+                    "open it for reading only, or end that process first",
                 )
             if self.keeps and not os.access(path, os.W_OK):
                 self.keeps = False
-                self.warn(f"{path} may not be written to: branches and curves are not kept in it")
+                self.warn(f"{path} is not writable: branches and curves are not kept in it")
             if head is None:
                 self.manifest = self._load_manifest()
             else:
@@ -142,20 +142,21 @@ class RecordingFiles:
             ) from None
         except OSError as problem:
             raise RecordingError(
-                f"{path} cannot be made: {problem.strerror}", disk.advised(problem)
+                f"{path} cannot be created: {problem.strerror}", disk.advised(problem)
             ) from None
         try:
             return cls(path, disk.open_directory(path), True, head)
         except BaseException:
-            shutil.rmtree(path, ignore_errors=True)  # it was made just now, so it has nothing
+            shutil.rmtree(path, ignore_errors=True)  # it was made just now, so it is empty
             raise
 
     @classmethod
     def open(cls, path: Path | str, *, write: bool = False, keep: bool = False) -> RecordingFiles:
-        """Open an existing recording. ``keep`` allows to add branches and draws, as any number of
-        processes may at once; ``write`` to change all of it, as one at a time may.
+        """Open an existing recording. With ``keep``, branches and draws can be added, which any
+        number of processes may do at once; with ``write``, all of it can be changed, by one process
+        at a time.
 
-        Where nothing may be written, ``keep`` is a warning, and no error.
+        Where nothing may be written, ``keep`` gives a warning, not an error.
         """
         path = Path(path)
         return cls(path, disk.open_directory(path), write, None, keeps=keep)
@@ -171,10 +172,10 @@ class RecordingFiles:
             return None
 
     def folder(self, name: str, *, make: bool = True) -> int | None:
-        """A descriptor of the directory ``name`` in the recording, open as long as it is.
+        """A descriptor of the directory ``name`` in the recording, valid while that is open.
 
-        It is made when there is none, draws are kept and ``make`` is true; None: there is
-        none. Without ``make``, one that cannot be opened is noted as damage, and None.
+        A missing one is made if draws are kept and ``make`` is true; otherwise the result is None.
+        Without ``make``, one that cannot be opened is noted as damage, and the result is None, too.
         """
         if self._root is None:
             raise RecordingError(f"{self.path} is closed")
@@ -185,7 +186,7 @@ class RecordingFiles:
         return self._folders[name]
 
     def close(self) -> None:
-        """Write what is waiting and let go of the directory; harmless when done already."""
+        """Write what is waiting and release the directory; closing it again does nothing."""
         if self._root is None:
             return
         self._root = None
@@ -207,21 +208,21 @@ class RecordingFiles:
 
     @property
     def damage(self) -> list[str]:
-        """What was found damaged so far and is left out, in words that name the file."""
+        """The damage found so far, in words that name the file; damaged parts are left out."""
         return list(dict.fromkeys([*self._notes, *self._futures.damage, *self._marks.damage]))
 
     @property
     def warnings(self) -> list[str]:
-        """The damage, and what whoever opened the recording has found out about it."""
+        """The damage, and what else was noted about the recording while it was open."""
         return list(dict.fromkeys([*self.damage, *self._remarks]))
 
     def harm(self, note: str) -> None:
-        """Add to ``damage`` what somebody else found damaged in this recording, and leaves out."""
+        """Add to ``damage`` what another module found damaged in this recording and leaves out."""
         if note not in self._notes:
             self._notes.append(note)
 
     def warn(self, note: str) -> None:
-        """Add to ``warnings`` what somebody else found out about this recording."""
+        """Add to ``warnings`` what another module noticed about this recording."""
         if note not in self._remarks:
             self._remarks.append(note)
 
@@ -232,7 +233,7 @@ class RecordingFiles:
 
     @property
     def size_without_pages(self) -> int:
-        """Bytes on disk of what a replay needs and users read: no checkpoints, no pages."""
+        """Bytes on disk without checkpoints and pages: of what replays need and users read."""
         caches = ("checkpoints", "pages")
         return self.size - sum(self._bytes(self.path / name) for name in caches)
 
@@ -270,7 +271,7 @@ class RecordingFiles:
     # recording.json
 
     def save(self, head: Manifest) -> None:
-        """Make ``head`` the content of ``recording.json``, after the events taken so far."""
+        """Write the events taken so far, then ``head`` as ``recording.json``."""
         self._writing()
         self.events.flush()
         self.manifest = head.with_(event_blocks=self.events.count)
@@ -330,10 +331,10 @@ class RecordingFiles:
     def load_events(self) -> tuple[EventLog, list[Gap]]:
         """All events that can be read, and where some are missing (:meth:`EventFile.fill`)."""
         log, gaps = self.events.load(self.manifest.event_blocks)
-        if gaps:  # damage that a replay has filled since is of no interest
+        if gaps:  # damage that a replay has filled since does not matter
             self._notes += self.events.damage
         for gap in gaps:
-            self._notes.append(f"{self.path}/events: {self._stretch(gap)} are lost until a replay")
+            self._notes.append(f"{self.path}/events: {self._stretch(gap)} are lost until replayed")
         return log, gaps
 
     def _stretch(self, gap: Gap) -> str:
@@ -348,21 +349,21 @@ class RecordingFiles:
 
     @property
     def futures(self) -> dict[str, Future]:
-        """The branches that were made, by id, also those that other processes have made since."""
+        """The branches that were made, by id; also those that other processes made meanwhile."""
         if self._root is not None:
             self._branches.update((future.id, future) for future in self._futures.more())
         return self._branches
 
     def add_future(self, future: Future) -> None:
-        """Note a branch, or what a known one has become."""
+        """Store a branch, or the new state of a known one."""
         self._keeping()
         self._futures.append(future)
         self._branches[future.id] = future
 
     def sound(self) -> dict[str, bytes]:
-        """The lists of branches and digests, by the names of their files, without what is damaged.
+        """The lists of branches and digests, by the names of their files, without damaged lines.
 
-        Those that are not there are left out.
+        Files that do not exist are left out.
         """
         assert self._root is not None
         lists: dict[str, Ledger[Any]] = {
@@ -376,14 +377,15 @@ class RecordingFiles:
 
     @property
     def checkpoints(self) -> list[int]:
-        """The instants of all checkpoints that are there, usable or not, ascending."""
+        """The instants of all stored checkpoints, usable or not, ascending."""
         return list(self._instants)
 
     def add_checkpoint(self, checkpoint: Checkpoint, pages: Pages) -> None:
-        """Keep a machine state; ``pages`` ``[n, 4096]`` are what ``checkpoint.hashes`` stand for.
+        """Store a machine state; ``pages`` ``[n, 4096]`` have the hashes ``checkpoint.hashes``.
 
-        Rows of pages that are AS_BOOTED are ignored. The parent must be here. DivergenceError
-        when another state is known for that instant.
+        Rows of pages that are AS_BOOTED are ignored. The parent must be stored already.
+
+        :raises DivergenceError: when another state is known for that instant.
         """
         self._writing()
         if checkpoint.parent is not None and checkpoint.parent not in self._instants:
@@ -402,11 +404,11 @@ class RecordingFiles:
         self._write_checkpoint(checkpoint)
         if known is None:
             self._marks.append(Mark(at=checkpoint.at, digest=checkpoint.digest.hex()))
-            # A new one, since whoever plays the recording on may be reading the old one.
+            # A new dict: another thread, which plays the recording, may be reading the old one.
             self.digests = {**self.digests, checkpoint.at: checkpoint.digest}
 
     def checkpoint(self, at: int) -> Checkpoint:
-        """The checkpoint at an instant, alone; RecordingError when it cannot be read."""
+        """The checkpoint at an instant, without its parents; RecordingError if it is unreadable."""
         found = self._decoded.get(at)
         if found is None:
             name = f"{self.path}/checkpoints/{at}"
@@ -425,9 +427,9 @@ class RecordingFiles:
         return checkpoints.compose(chain[::-1])
 
     def nearest(self, at: int) -> int | None:
-        """The latest checkpoint, not after ``at``, that is complete; None when there is none.
+        """The latest complete checkpoint at or before ``at``; None when there is none.
 
-        One that is not is named in ``warnings`` and not tried again.
+        Incomplete ones are named in ``warnings`` and not tried again.
         """
         for instant in reversed(self._instants[: bisect_right(self._instants, at)]):
             if self._usable(instant):
@@ -435,7 +437,7 @@ class RecordingFiles:
         return None
 
     def _usable(self, at: int) -> bool:
-        if self._losses != self.pages.losses:  # what was good may be so no longer
+        if self._losses != self.pages.losses:  # what was good may now be damaged
             self._losses = self.pages.losses
             self._usable_now = {k: good for k, good in self._usable_now.items() if not good}
         if at not in self._usable_now:
@@ -457,9 +459,9 @@ class RecordingFiles:
         return True
 
     def drop_checkpoint(self, at: int) -> None:
-        """Remove a checkpoint; those that differ from it are rewritten to differ from its parent.
+        """Remove a checkpoint; its children are rewritten as differences to its parent.
 
-        Its digest stays known. The pages that only it needed stay in the packs.
+        Its digest stays known. Pages that only this checkpoint needed stay in the packs.
         """
         self._writing()
         if self._checkpoints is None or at not in self._instants:
@@ -484,7 +486,7 @@ class RecordingFiles:
         decoded = checkpoints.decode(data, checkpoint.at, self.manifest.machine.ram, name)
         disk.write_file(self._checkpoints, str(checkpoint.at), data, name, sync=False)
         self._decoded[checkpoint.at] = decoded
-        # This may be what another one lacked, or what another one was built on.
+        # Other checkpoints may have lacked this one, or may be built on it.
         self._usable_now.clear()
         if checkpoint.at not in self._instants:
             self._instants.insert(bisect_right(self._instants, checkpoint.at), checkpoint.at)

@@ -1,4 +1,4 @@
-"""What counts as a failure: questions to the future of a moment, answered while it runs.
+"""What counts as a failure: a condition on a future, checked while the future runs.
 
 A :class:`Failure` is a description, made by :func:`failure`; it can be sent to another process and
 compared by its ``key``. Its :class:`~branchpoint.timeline.judges.Judge` is fed the events of one
@@ -52,7 +52,7 @@ class Failure:
     def key(self) -> str:
         """A digest that is equal for equal failures, in any process.
 
-        Of a Python function it covers name, code and the simple values it holds on to; another
+        For a Python function it covers name, code and the simple values of its closure; another
         version of Python may compile the same text to other code.
         """
         return blake3(_described(self).encode()).hexdigest(16)
@@ -82,7 +82,7 @@ class Failure:
 
 @dataclass(frozen=True, repr=False)
 class Happening(Failure):
-    """An event that a query means."""
+    """An event that matches a query."""
 
     query: Query
     label: str
@@ -97,7 +97,7 @@ class Happening(Failure):
 
 @dataclass(frozen=True, repr=False)
 class Checked(Failure):
-    """An event of which a function says so, or an instance of a class made for each future."""
+    """An event for which a function, or a new instance of a class per future, returns true."""
 
     check: Any
     label: str
@@ -133,9 +133,9 @@ class Command(Failure):
     script: str
     container: str
     at: int | None
-    """After vtime 0."""
+    """When it runs, counted from vtime 0."""
     after: int | None
-    """After the branch; neither: at the horizon."""
+    """When it runs, counted from the branch. With neither, it runs at the horizon."""
     patience: int
     label: str
 
@@ -192,7 +192,7 @@ def failure(
     """A failure: one of these, combined with others by ``|`` (any) and ``&`` (all).
 
     ``failure(exit="standby.*", code=1, signal="SIGKILL")``
-        a container ends; ``code`` is one or several, ``range(1, 256)``. Ends that a fault or a
+        a container exits; ``code`` is one or several, ``range(1, 256)``. Exits that a fault or a
         user asked for count only with ``asked=True``.
     ``failure(log=r"panic|fatal", container="db.*")``
         a line in which the regular expression is found.
@@ -206,7 +206,7 @@ def failure(
     ``failure(eventually="log:client:recovered")``
         this good thing has not happened by the horizon, counted from vtime 0.
     ``failure(shell="redis-cli get x | grep -q 1", container="client", at=12)``
-        the command exits with another code than 0, or takes longer than ``timeout`` virtual
+        the command exits with a code other than 0, or takes longer than ``timeout`` virtual
         seconds. It runs at ``at`` (virtual time), or ``after`` so many seconds of the future, or,
         with neither, at the horizon.
     ``failure("exit:standby.*")``
@@ -214,20 +214,29 @@ def failure(
 
     All but ``eventually``, ``sometimes`` and parts of ``&`` look only at what happens after the
     branch.
+
+    :raises BranchpointError: when the arguments do not describe one failure.
     """
     kinds = [what, exit, log, always, sometimes, check, eventually, shell]
     if sum(kind is not None for kind in kinds) != 1:
         raise BranchpointError(
-            "a failure is one thing", 'combine several: failure(exit="a.*") | failure(log="fatal")'
+            "failure() takes exactly one kind of failure",
+            'combine several: failure(exit="a.*") | failure(log="fatal")',
         )
     for wrong, reason in (
-        (exit is None and (code is not None or signal is not None or asked), "exit="),
-        (log is None and shell is None and container is not None, "log= or shell="),
-        (shell is None and (at is not None or after is not None), "shell="),
-        (at is not None and after is not None, "one of at= and after="),
+        (
+            exit is None and (code is not None or signal is not None or asked),
+            "code=, signal= and asked= need exit=",
+        ),
+        (
+            log is None and shell is None and container is not None,
+            "container= needs log= or shell=; for exits give exit= the container's name",
+        ),
+        (shell is None and (at is not None or after is not None), "at= and after= need shell="),
+        (at is not None and after is not None, "give at= or after=, not both"),
     ):
         if wrong:
-            raise BranchpointError(f"an argument is given that needs {reason}")
+            raise BranchpointError(reason)
     if exit is not None:
         return _exit(exit, code, signal, asked)
     if log is not None:

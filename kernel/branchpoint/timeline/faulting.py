@@ -1,7 +1,7 @@
-"""``branch.faults``: what goes wrong in a branch, by itself and at the word of its user.
+"""``branch.faults``: the faults of a branch, drawn by the guest or asked for by its user.
 
-A fault begins at the branch's tip, that is at the next look of the guest's agent into its mailbox
-(every 10 virtual ms), and its script needs some ms more; both of its events tell the instants.
+A fault asked for begins at the branch's tip: when the guest's agent next reads its mailbox (every
+10 virtual ms), plus some ms for its script. Its two events tell the exact instants.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
     from branchpoint.timeline.branch import Branch
 
 Names: TypeAlias = str | Sequence[str]
-"""Of containers, or patterns such as ``"node*"``."""
+"""Names of containers, or patterns such as ``"node*"``."""
 Share: TypeAlias = float | str
-"""Of 1, or ``"10%"``."""
+"""A share from 0 to 1, or a text such as ``"10%"``."""
 _PLAN, _DIRECT = b"faults\0", b"fault\0b"
 
 
 def named(given: Input) -> str:
-    """The id of the fault that an input begins, or heals by its id; "" for all others."""
+    """The id of the fault that an input begins, or heals by its id; "" for all other inputs."""
     word, _, rest = given.data.partition(b"\0")
     return rest.partition(b"\0")[0].decode(errors="replace") if word in (b"fault", b"heal") else ""
 
@@ -40,7 +40,7 @@ def named(given: Input) -> str:
 def plan(
     at: int, settings: Settings, containers: Sequence[ContainerFacts], kind: str = SETUP
 ) -> Input:
-    """The input that has the guest draw faults by these settings."""
+    """The input that makes the guest draw faults by these settings."""
     names = ", ".join(dict.fromkeys(one.kind for one in settings.drawn)) or "none"
     data = wire.plan(plans.compile_plan(settings, containers))
     return Input(at=at, kind=kind, data=data, note=f"faults that may happen: {names}")
@@ -66,10 +66,12 @@ class Fault:
 class Faults:
     """What goes wrong in a branch: ``branch.faults``.
 
-    Every kind of fault is a method, and begins at the branch's tip. Containers are named by their
-    full name, or by that of a service that has one container. ``for_`` is how long it lasts
-    (virtual seconds, a Time, ``"500ms"``); without it, until it is healed. Faults add up: on one
-    container, too, and the last one to end leaves everything as it was.
+    Each kind of fault is a method; the fault begins at the branch's tip. A container is given by
+    its full name, or by the name of its service if that has one container. ``for_`` is how long the
+    fault lasts (virtual seconds, a Time, ``"500ms"``); without it, it lasts until it is healed.
+    Faults add up, on one container, too; when the last one ends, everything is as it was.
+
+    All of them raise BranchpointError when a container does not exist or a value is out of bounds.
     """
 
     def __init__(self, branch: Branch) -> None:
@@ -85,10 +87,10 @@ class Faults:
         one_way: bool = False,
         for_: Duration | None = None,
     ) -> Fault:
-        """Containers ``a`` cannot reach ``b`` (default: all others), nor be reached.
+        """Containers ``a`` cannot reach ``b`` (default: all others), nor ``b`` reach ``a``.
 
         Both are a name, a pattern such as ``"node*"``, or a list of them. ``one_way``: only what
-        goes from ``a`` to ``b`` vanishes. Open connections stay open and notice nothing.
+        goes from ``a`` to ``b`` is lost. Open connections stay open and get no error.
         """
         return self._begin("partition", [a] if b is None else [a, b], for_, one_way=int(one_way))
 
@@ -100,7 +102,7 @@ class Faults:
         *,
         for_: Duration | None = None,
     ) -> Fault:
-        """Every packet to a container is ``delay`` late (seconds), give or take ``jitter``.
+        """Every packet to a container is ``delay`` late (seconds), plus or minus ``jitter``.
 
         Its round trips with all others take that much longer. Jitter is drawn for each packet, so
         packets may overtake each other.
@@ -142,7 +144,7 @@ class Faults:
         return self._begin("kill", container, 0 if for_ is None else for_)
 
     def stop(self, container: str, *, for_: Duration | None = None) -> Fault:
-        """Stop a container as ``docker stop`` does, whatever its restart policy; then start it."""
+        """Stop a container as ``docker stop`` does, despite its restart policy; then start it."""
         return self._begin("stop", container, for_)
 
     def restart(self, container: str) -> Fault:
@@ -150,23 +152,24 @@ class Faults:
         return self._begin("restart", container, 0)
 
     def freeze(self, container: str, *, for_: Duration | None = None) -> Fault:
-        """Halt all processes of a container; they do not notice, but for the time that passed."""
+        """Pause all processes of a container; all that they can notice is the time that passed."""
         return self._begin("freeze", container, for_)
 
     def throttle(
         self, container: str, share: Share = 0.1, *, for_: Duration | None = None
     ) -> Fault:
-        """A container gets a ``share`` (of 1, or ``"10%"``) of the processor only.
+        """A container gets only a ``share`` (of 1, or ``"10%"``) of the processor.
 
-        As a quota in each 100 ms, as ``cpus`` in a compose file; a lower one of its own stays.
+        It is a quota per 100 ms, like ``cpus`` in a compose file; a lower ``cpus`` there stays
+        in force.
         """
         return self._begin("throttle", container, for_, share=share)
 
     def memory(self, container: str, share: Share = 0.8, *, for_: Duration | None = None) -> Fault:
-        """A container may use a ``share`` of the memory only that it uses now.
+        """A container may use only a ``share`` of the memory that it uses now.
 
-        What can be reclaimed of the rest is; what it allocates beyond that makes it wait
-        (``memory.high``), for up to seconds. It is not killed.
+        The kernel reclaims what it can of the rest. When the container allocates more, it has to
+        wait (``memory.high``), sometimes for seconds. It is not killed.
         """
         return self._begin("memory", container, for_, share=share)
 
@@ -175,11 +178,12 @@ class Faults:
     def disk_full(
         self, container: str, left: int | str = 0, *, for_: Duration | None = None
     ) -> Fault:
-        """A container's disks are full but for ``left`` (bytes, ``"64k"``): its writes get ENOSPC.
+        """A container's disks are full except for ``left`` (bytes, ``"64k"``): writes get ENOSPC.
 
-        Its disks are its writable layer and the named volumes that it may write to, for others
-        who share these, too. They become as small as their content (but 4 KiB when empty), so what
-        it removes can be used again, and ``df`` shows a smaller disk.
+        Its disks are its writable layer and the named volumes that it may write to; other
+        containers that share these volumes are affected, too. A disk shrinks to the size of its
+        content (4 KiB when empty), so space of removed files can be used again, and ``df`` shows a
+        smaller disk.
         """
         return self._begin("disk_full", container, for_, left=left)
 
@@ -188,13 +192,13 @@ class Faults:
     ) -> Fault:
         """A container waits ``delay`` (seconds) before each operation on its files.
 
-        Delayed are opening, creating, fsync and its like, reads and writes at an offset (pread,
-        pwrite), truncating, allocating, renaming, linking, removing, listing. Not delayed are
-        plain read and write (which are about sockets and pipes, too) and mapped files, nor
-        processes that are not children of the container's own, such as health checks. Files of
-        /proc and /dev are delayed like all others. It is done by strace: all other system calls
-        take some ten µs longer, the processes can see that they are traced, and they can be under
-        one such fault, or one debugger, at a time.
+        Delayed are opening, creating, fsync and similar calls, reads and writes at an offset
+        (pread, pwrite), truncating, allocating, renaming, linking, removing, listing. Not delayed
+        are plain read and write (sockets and pipes use them, too), mapped files, and processes that
+        are not children of the container's own, such as health checks. Files of /proc and /dev are
+        delayed like all others. strace does this: all other system calls take some ten µs longer,
+        the processes can see that they are traced, and only one such fault, or one debugger, can be
+        on them at a time.
         """
         return self._begin("slow_disk", container, for_, delay=delay)
 
@@ -203,15 +207,15 @@ class Faults:
     def clock(self, step: Duration, *, for_: Duration | None = None) -> Fault:
         """The wall clock of the whole machine jumps by ``step`` (seconds; below 0: back).
 
-        After ``for_`` it jumps back by as much; without, it stays wrong until it is healed.
-        Monotonic clocks, and with them timeouts, go on as ever.
+        After ``for_`` it jumps back by the same step; without ``for_``, it stays wrong until it is
+        healed. Monotonic clocks, and with them timeouts, are not affected.
         """
         return self._begin("clock", GUEST, for_, step=step)
 
     def cpu(self, share: Share = 0.8, *, for_: Duration | None = None) -> Fault:
         """Something else takes a ``share`` (of 1, or ``"80%"``) of the processor.
 
-        Containers have the rest between them, when they want all of it, and idle as ever.
+        Containers that are busy share the rest; idle ones notice nothing.
         """
         return self._begin("cpu", GUEST, for_, share=share)
 
@@ -234,26 +238,27 @@ class Faults:
         self._tell(wire.heal(), "heal all faults")
 
     def pause(self) -> None:
-        """No faults by themselves from here on; active ones end. The draws go on unseen."""
+        """The guest begins no more faults of its own; active ones end. Its draws go on unseen."""
         self._tell(wire.injector("pause"), "no faults from here on")
 
     def unpause(self) -> None:
-        """Faults by themselves happen again, as if there had been no pause."""
+        """The guest begins faults of its own again: the same as if there had been no pause."""
         self._tell(wire.injector("unpause"), "faults may happen again")
 
     def skip(self, number: int) -> None:
-        """The fault that the guest would draw as this number does not happen; all others do."""
+        """Skip the fault that the guest draws with this number; all others still happen."""
         self._tell(wire.injector("skip", number), f"skip fault {number}")
 
     @property
     def settings(self) -> Settings:
-        """Which faults happen by themselves from the tip on; print it to see them.
+        """Which faults the guest draws from the tip on; print it to see them.
 
-        Set it to change them: to other settings, or to a mapping with the words of a compose file,
+        Set it to change them: to other settings, or to a mapping with the keys of a compose file,
         such as ``{"kill": {"every": 10, "for": (1, 5), "exclude": "client"}}``. Faults are then
         drawn anew from the tip on; active ones end in their time.
 
-        :raises BranchpointError: for a kind, a container or a parameter that there is not.
+        :raises BranchpointError: when a kind, a container or a parameter does not exist, or a value
+            is out of bounds.
         """
         history = self._branch._history
         for given in reversed(history.inputs[: history.tip.count]):
@@ -272,7 +277,7 @@ class Faults:
 
     @property
     def active(self) -> list[str]:
-        """The ids of the faults that are active at the tip, in the order of their begin."""
+        """The ids of the faults that are active at the tip, in the order in which they began."""
         ids: dict[str, None] = {}
         for event in self._branch.events.where(type="fault.*"):
             if event.type == "fault.start":
@@ -325,7 +330,7 @@ class Faults:
 
 
 def _next(history: History) -> int:
-    """A number that no fault asked for in this history has, nor one of its recorded future."""
+    """A number that no fault asked for in this history has, its recorded future included."""
     given = [i.data.removeprefix(_DIRECT) for i in history.inputs if i.data.startswith(_DIRECT)]
     numbers = [data.partition(b"\0")[0] for data in given]
     return max((whole(number.decode("ascii", "replace")) or 0 for number in numbers), default=0) + 1

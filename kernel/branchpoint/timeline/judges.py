@@ -40,7 +40,7 @@ class Judge:
     failed_at: int | None = None
     """The instant (absolute ns) at which the failure happened; None: not so far."""
     limit = 0
-    """Absolute ns up to which time has to pass beyond the horizon while ``waiting``."""
+    """While ``waiting``: absolute ns, after the horizon, up to which time has to pass."""
 
     def __init__(self, stretch: Stretch) -> None:
         self.stretch = stretch
@@ -50,7 +50,7 @@ class Judge:
 
     @property
     def waiting(self) -> bool:
-        """Whether a verdict is under way that may come after the horizon."""
+        """Whether a verdict is pending that may come after the horizon."""
         return False
 
     def probes(self, numbers: Iterator[int]) -> list[Input]:
@@ -66,12 +66,12 @@ class Judge:
         return self.failed_at
 
     def fresh(self) -> Self:
-        """A judge that knows what this one knows now, for one more future from the same fork."""
+        """A copy that knows what this judge knows now, for another future from the same fork."""
         return copy.copy(self)
 
 
 class QueryJudge(Judge):
-    """The failure is an event that a query means."""
+    """The failure is an event that matches a query."""
 
     def __init__(self, stretch: Stretch, query: Query, with_past: bool) -> None:
         super().__init__(stretch)
@@ -91,7 +91,7 @@ class QueryJudge(Judge):
 
 
 class CheckJudge(Judge):
-    """The failure is an event of which a function of the user says so."""
+    """The failure is an event for which a function of the user returns true."""
 
     def __init__(
         self, stretch: Stretch, check: Callable[[Event], Any], remembers: bool, with_past: bool
@@ -150,8 +150,8 @@ class MissingJudge(Judge):
 
 
 class CommandJudge(Judge):
-    """The failure is that a command at ``at`` (absolute ns) does not exit with 0 in ``patience``
-    (ns).
+    """The failure is that a command at ``at`` (absolute ns) does not exit with 0 within
+    ``patience`` (ns).
     """
 
     def __init__(
@@ -161,7 +161,7 @@ class CommandJudge(Judge):
         if at < stretch.fork:
             vtime = format_vtime(at - stretch.origin)
             raise BranchpointError(
-                f"the command {script!r} is to run at {vtime} s, which is before the branch",
+                f"the command {script!r} would run at {vtime} s, before the branch begins",
                 "branch earlier, or say how long after the branch: after=",
             )
         self._script, self._container, self._at = script, container, at

@@ -1,4 +1,4 @@
-"""A moment: one instant of one timeline. Nothing about it ever changes."""
+"""A moment: one instant of one timeline. It never changes."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Moment:
 
     @property
     def id(self) -> str:
-        """A short name, valid wherever the recording is: ``run.at(id)`` gives this moment again."""
+        """A short name, valid in every copy of the recording: ``run.at(id)`` gives this moment."""
         name = self.run.name_of(self._history, self._point)
         return f"{name}@{format_vtime(self.at - self.run.origin)}"
 
@@ -51,13 +51,15 @@ class Moment:
         """The moment ``by`` earlier: ``rewind(1.5)``, ``rewind(Time.seconds(1))``, or
         ``rewind(seconds=1)``, ``rewind(milliseconds=250)``.
 
-        :raises TimeError: before the beginning.
+        :raises TimeError: when that is before the beginning, or ``by`` is negative.
         """
         return self._at(self.at - duration(by, units))
 
     def rewind_to(self, vtime: Instant) -> Moment:
-        """The moment at ``vtime`` (seconds since set-up was complete, a Time, an event) before
-        this one.
+        """The moment at ``vtime`` (seconds since set-up was complete, a Time, an event) before this
+        one.
+
+        :raises TimeError: when that is after this moment, or before the beginning.
         """
         at = getattr(vtime, "at", None)
         if not isinstance(at, int):
@@ -85,12 +87,13 @@ class Moment:
         """A new timeline from here. It goes on exactly as recorded until something is done to it.
 
         With a ``seed`` (a whole number, or 1 to 512 bytes) everything random is drawn anew from
-        here on: the kernel's random numbers, the faults, packet loss, and by scheduling
-        ``noise`` which thread runs when. The same seed gives the same future, bit for bit.
-        ``noise`` is None for none, or how often on average and how long at most:
-        ``("5ms", "1ms")``.
+        here on: the kernel's random numbers, the faults, packet loss, and by scheduling ``noise``
+        which thread runs when. The same seed gives the same future, bit for bit. ``noise`` is None
+        for no noise, or how often on average and how long at most: ``("5ms", "1ms")``.
 
-        Any number of branches may leave one moment; they know nothing of each other.
+        Any number of branches may leave one moment; they do not affect each other.
+
+        :raises BranchpointError: when the ``seed`` or its ``noise`` is not valid.
         """
         from branchpoint.timeline.branch import Branch
 
@@ -103,12 +106,12 @@ class Moment:
 
     @property
     def inputs(self) -> list[Input]:
-        """What reaches the machine, from power-on, in a branch from here that is left alone."""
+        """All inputs, from power-on, of a branch from here to which nothing is done."""
         return self._history.branch(self._point).inputs
 
     @property
     def events(self) -> EventSet:
-        """Everything that was seen up to this moment."""
+        """All events up to this moment."""
         columns = self._history.log.columns()
         end = int(columns.at.searchsorted(self.at, "right"))
         return self.run.event_set(cut(columns, 0, end), self._history)
@@ -123,12 +126,13 @@ class Moment:
         container: str = "",
         save: str | PathLike[str] | None = None,
     ) -> bytes:
-        """The content of a file in a container, dead or alive, or in the guest itself.
+        """The content of a file in a container (running or exited) or in the guest itself.
 
         ``path`` is absolute; ``save`` also writes the content to a file here. The moment stays as
         it is.
 
-        :raises ContainerError: when there is no such file, or it cannot be read.
+        :raises ContainerError: when there is no such container or file, or it cannot be read.
+        :raises BranchpointError: when ``save`` cannot be written.
         """
         from branchpoint.timeline.commands import files
 
@@ -140,9 +144,13 @@ class Moment:
         container: str = "",
         save: str | PathLike[str] | None = None,
     ) -> bytes:
-        """A directory as a tar archive; as :meth:`extract_file`. What is mounted below is left out.
+        """A directory as a tar archive, see :meth:`extract_file`. Other mounts in it are left out.
 
-        Programs in the machine wrote it: unpack it with ``tarfile``'s filter ``"data"``.
+        Its names and links come from programs in the machine: unpack it with ``tarfile``'s filter
+        ``"data"``.
+
+        :raises ContainerError: when there is no such container or directory, or it cannot be read.
+        :raises BranchpointError: when ``save`` cannot be written.
         """
         from branchpoint.timeline.commands import files
 
@@ -154,6 +162,9 @@ class Moment:
 
         ``filter`` is in tcpdump's language: ``"tcp and host 10.89.5.61"``. Save the result as a
         pcap file (``.save(path)``), or look at it as a table (``.frame()``).
+
+        :raises ContainerError: when there is no such container.
+        :raises BranchpointError: when tcpdump does not understand the filter, or does not start.
         """
         from branchpoint.timeline.capture import packets
 
@@ -176,7 +187,11 @@ class Moment:
 
 
 def duration(given: Any, units: dict[str, float]) -> int:
-    """ns of a duration given as seconds, a Time, or keywords such as ``seconds=1``."""
+    """ns of a duration given as seconds, a Time, or keywords such as ``seconds=1``.
+
+    :raises BranchpointError: when none is given, or two, or the unit is unknown.
+    :raises TimeError: when it is negative.
+    """
     if isinstance(given, dict):
         given = set(given.values())
     if isinstance(given, set | frozenset) and len(given) == 1:

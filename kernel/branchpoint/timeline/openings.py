@@ -1,7 +1,7 @@
-"""A recording that is opened more than once in one process is open once.
+"""A recording that one process opens several times shares its files and emulators.
 
-Each opening is an object of its own, so that everybody closes only what he has opened himself;
-what they share ends with the last of them, be it closed or forgotten.
+Each opening is an object of its own, so that everybody closes only what they opened. What the
+openings share ends with the last of them, whether it is closed or garbage-collected.
 """
 
 from __future__ import annotations
@@ -19,10 +19,9 @@ from branchpoint.timeline.replaying.history import History, Point
 from branchpoint.timeline.replaying.replayer import Replayer
 
 lock = threading.RLock()
-"""Held from finding what is open to holding it, so that it does not end in between.
+"""Held between finding an open recording and holding it, so that it is not closed in between.
 
-The garbage collector may close an opening while its thread has the lock: hence one that the same
-thread can take again.
+It is re-entrant, because the garbage collector may close an opening in a thread that has the lock.
 """
 
 _open: WeakValueDictionary[tuple[int, int], Shared] = WeakValueDictionary()
@@ -39,20 +38,20 @@ class Shared:
         root = History(list(head.inputs), Point(head.end, count), log)
         self.replayer = Replayer(snapshot, root, files, self.gaps)
         self.branched: WeakValueDictionary[int, History] = WeakValueDictionary()
-        """The branches that are still used, in the order of their making."""
+        """The branches that are still used, in the order in which they were made."""
         self.numbers = itertools.count()
         self.named: dict[str, Future] = {}
-        """Branches whose ids were told or asked for since it was opened, the first one first."""
+        """Branches whose ids were shown or asked for since it was opened, the first one first."""
         self._holders: set[object] = set()
         with lock:
             _open.setdefault(files.identity, self)
 
     def hold(self, holder: object) -> finalize[[object], object]:
-        """Count one more opening: ``holder``. Call what is returned to close it."""
+        """Count one more opening: ``holder``. Call the result to close it."""
         mark = object()
         self._holders.add(mark)
         closing = finalize(holder, self._release, mark)
-        closing.atexit = False  # emulators end by themselves; other threads may be at work still
+        closing.atexit = False  # emulators end by themselves; other threads may still be working
         return closing
 
     def _release(self, mark: object) -> None:
@@ -69,7 +68,7 @@ class Shared:
 
 
 def find(path: Path | str) -> Shared | None:
-    """What this process has open of the recording at ``path``."""
+    """The recording at ``path``, when this process has it open; else None."""
     try:
         status = Path(path).stat()
     except OSError:

@@ -1,4 +1,4 @@
-"""A recording: one run of a whole system, every instant of which can be visited."""
+"""A recording: one run of a whole system. Every instant of it can be visited."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Recording:
     """A recorded run. Made by ``branchpoint.open(path)`` and ``branchpoint.record(...)``.
 
     ``run.at(12.5)``, ``run.end``, ``run.failure`` and ``run.moments("exit")`` give moments;
-    ``run.events`` everything that was seen.
+    ``run.events`` has everything that was seen.
     """
 
     def __init__(self, files: RecordingFiles, snapshot: Callable[[], Snapshot]) -> None:
@@ -46,7 +46,7 @@ class Recording:
 
     @classmethod
     def sharing(cls, shared: Shared) -> Self:
-        """One more opening of what is open already; the caller holds its ``lock``."""
+        """One more opening of a recording that is open already; the caller holds its ``lock``."""
         opened = cls.__new__(cls)
         opened._share(shared)
         return opened
@@ -73,7 +73,7 @@ class Recording:
 
     @property
     def warnings(self) -> list[str]:
-        """What is damaged or missing; nothing of it is needed to replay."""
+        """What is damaged or missing. A replay needs none of it."""
         return self.files.warnings
 
     # -- time
@@ -107,7 +107,7 @@ class Recording:
     def failure(self) -> Moment:
         """The moment of the event that ended the recording.
 
-        :raises BranchpointError: when it simply ran for its time.
+        :raises BranchpointError: when it ended without a failure.
         """
         if self.manifest.failure is None:
             raise BranchpointError(
@@ -120,7 +120,8 @@ class Recording:
         """The moment at ``when``: virtual seconds since set-up was complete (12.5, "12.5", a
         Time, negative ones during set-up), an event, or a moment's id.
 
-        :raises TimeError: outside the recording.
+        :raises TimeError: when the instant is outside the recording.
+        :raises RecordingError: when an id names a branch that this recording does not know.
         """
         if isinstance(when, str) and "@" in when:
             return self._by_id(when)
@@ -128,13 +129,16 @@ class Recording:
         return self.at_ns(at if isinstance(at, int) else self.origin + to_ns(when))
 
     def at_ns(self, at: int) -> Moment:
-        """The moment at an absolute instant (ns since power-on)."""
+        """The moment at an absolute instant (ns since power-on).
+
+        :raises TimeError: when it is outside the recording.
+        """
         if not self.earliest <= at <= self.manifest.end:
             begin = format_vtime(self.earliest - self.origin)
             raise TimeError(
                 f"{format_vtime(at - self.origin)} s is outside {self.path.name}, which goes from "
                 f"{begin} s to {self.duration:.3f} s",
-                "to see what comes after the end, branch off it: run.end.branch().wait(10)"
+                "to see what comes after the end, branch from it: run.end.branch().wait(10)"
                 if at > self.manifest.end
                 else f"the earliest is {begin}; 0 is the instant at which set-up was complete",
             )
@@ -153,12 +157,14 @@ class Recording:
     # -- branches
 
     def remember(self, history: History) -> None:
-        """Count the history of a new branch among :attr:`branches` for as long as it is used."""
+        """List a new branch in :attr:`branches` for as long as it is used."""
         self.shared.branched[next(self.shared.numbers)] = history
 
     @property
     def branches(self) -> list[Branch]:
-        """The branches that were made here and are still held, in the order of their making."""
+        """The branches that were made here and are still used, in the order in which they were
+        made.
+        """
         from branchpoint.timeline.branch import Branch
 
         return [Branch(self, history) for _, history in sorted(self.shared.branched.items())]
@@ -166,22 +172,24 @@ class Recording:
     def map(self, failure: Any = "exit:*", *, earlier: bool = False) -> Any:
         """The branches of this recording as a tree, for a notebook, coloured by their verdicts.
 
-        These are the branches held here, those whose ids were told or asked for since the
-        recording was opened, and the futures of curves asked for since then. So the map in a cell
-        follows from the cells before it, and is the same when a notebook runs again. With
-        ``earlier``, also those that are kept with the recording from before.
+        These are the branches in use, those whose ids were shown or asked for since the recording
+        was opened, and the futures of curves asked for since then. So the map in a cell depends
+        only on the cells before it, and is the same when a notebook runs again. With ``earlier``,
+        branches and futures that earlier sessions kept with the recording are shown, too.
 
         A branch fails when the ``failure`` happened in it since its fork: ``bp.failure(...)`` or
-        its short form. One that is chosen gives its moment (``view.moment``).
+        its short form. Choosing a branch gives its moment (``view.moment``).
         """
         return showing.show("map", self, failure=failure, earlier=earlier)
 
     def compare(self, a: Any, b: Any, *, numbers: bool = False) -> Comparison:
         """Where two timelines part: the first event that only one of them has, and both logs side
-        by side, up to the earlier of both ends.
+        by side, up to the earlier end.
 
-        ``a`` and ``b`` are branches, moments or ids of moments. Events are the same when type,
-        container, stream and text are; numbers in texts do not count unless ``numbers`` is true.
+        ``a`` and ``b`` are branches, moments or ids of moments. Two events are the same when type,
+        container, stream and text are; numbers in the text are ignored unless ``numbers`` is true.
+
+        :raises BranchpointError: when an id is not one of this recording.
         """
         from branchpoint.timeline.comparing import Comparison
 
@@ -197,7 +205,7 @@ class Recording:
         return self.event_set(self._root.log.columns(), self._root)
 
     def event_set(self, columns: Columns, history: History) -> EventSet:
-        """Events of a history of this recording, able to tell the moment of each."""
+        """Events of a history of this recording, which know their moments."""
 
         def moment_of(at: int) -> Moment:
             return Moment(self, history, history.tip)._at(at)
@@ -207,10 +215,10 @@ class Recording:
     def timeline(self, *, earlier: bool = False) -> Any:
         """The recording as a picture to zoom and click in, for a notebook: containers as lanes,
         what happened to them, checkpoints, and the curves asked for since it was opened; with
-        ``earlier``, also those that are kept with it from before, see :meth:`map`.
+        ``earlier``, also those that earlier sessions kept with it, see :meth:`map`.
 
-        A click gives a moment (``view.moment``); ``view.log`` shows the log of what it is zoomed
-        to.
+        A click gives a moment (``view.moment``); ``view.log`` shows the log of the stretch that it
+        is zoomed to.
         """
         return showing.show("timeline", self, earlier=earlier)
 
@@ -227,7 +235,7 @@ class Recording:
     # -- ids
 
     def name_of(self, history: History, point: Point) -> str:
-        """What stands before the @ in the id of a moment. Branches are noted with the recording."""
+        """The part before the @ in the id of a moment. Stores the branch with the recording."""
         fork, added = self._parting(history, point)
         if not added and point.at <= self.manifest.end:
             return _MAIN
@@ -248,7 +256,7 @@ class Recording:
         return name
 
     def _seeded(self, fork: Point, inputs: list[Input]) -> str:
-        """The name of a branch off the recording to which nothing but a seed was given, or "".
+        """The name of a branch from the recording that got nothing but a seed; "" for others.
 
         It says all that is needed to make the branch again, in any copy of the recording.
         """
@@ -288,8 +296,8 @@ class Recording:
         future = self.named.get(name) or self.files.futures.get(name)
         if future is None:
             raise RecordingError(
-                f"{self.path} knows no branch {name!r}",
-                "an id is only good with the recording that it came from",
+                f"{self.path} has no branch {name!r}",
+                "an id works only with the recording that it came from",
             )
         self.named.setdefault(name, future)
         fork = self._root.point(future.at)
@@ -312,7 +320,7 @@ class Recording:
         fork = self.at(start)
         if at < fork.at or not seed.removeprefix("-").isdecimal():
             raise TimeError(
-                f"{id!r} is no moment: a branch with a seed is FORK{_SEEDED}SEED@TIME",
+                f"{id!r} is not a moment: one of a branch with a seed is FORK{_SEEDED}SEED@TIME",
                 f"for example 44.5{_SEEDED}7@49.0",
             )
         history = fork.branch(int(seed))._history
@@ -327,10 +335,10 @@ class Recording:
         return not self._opening.alive
 
     def close(self) -> None:
-        """Give this opening back; harmless when that was done already.
+        """Close this opening; closing it again does nothing.
 
-        With the last opening of the recording in this process, its emulators end and its files
-        are let go. An opening that is forgotten without being closed counts as closed, too.
+        With the last opening of the recording in this process, its emulators end and its files are
+        closed. An opening that is garbage-collected counts as closed, too.
         """
         self._opening()
 
@@ -341,7 +349,7 @@ class Recording:
         self.close()
 
     def __eq__(self, other: object) -> bool:
-        """Whether it is the same open recording, though perhaps opened by somebody else."""
+        """Whether both are openings of the same recording in this process."""
         return isinstance(other, Recording) and self.shared is other.shared
 
     def __hash__(self) -> int:

@@ -1,8 +1,8 @@
 """What a seed does to a machine: everything random is drawn anew from that instant on.
 
-The guest's agent gets bytes, which it mixes into the kernel's random pool and from which it
-re-seeds its own generators, and is told to disturb the scheduling of the whole system: which
-thread runs when is drawn too. Equal seeds at one moment give equal futures, bit for bit.
+The guest's agent gets bytes. It mixes them into the kernel's random pool and seeds its own
+generators with them. It is also told to disturb the scheduling of the whole system, so which thread
+runs when is drawn, too. Equal seeds at one moment give equal futures, bit for bit.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from branchpoint.store.manifest import Input
 SEED = "seed"
 """The kind of the inputs made here."""
 NOISE = (10_000_000, 1_000_000)
-"""Scheduling noise unless told otherwise, ns: how often on average, and for how long at most."""
+"""The default scheduling noise, ns: how often on average, and for how long at most."""
 Noise: TypeAlias = bool | tuple[Duration, Duration] | None
-"""Scheduling noise as users ask for it: True for :data:`NOISE`, None or False for none, or how
-often on average, and for how long at most."""
+"""Scheduling noise as users ask for it: True for :data:`NOISE`, None or False for no noise, or how
+often on average and for how long at most."""
 _BYTES = 32  # of randomness for the guest
 _LONGEST = 512  # bytes of a seed that is given as bytes; what a command to the guest holds
 
@@ -31,8 +31,10 @@ _LONGEST = 512  # bytes of a seed that is given as bytes; what a command to the 
 def seeding(at: int, seed: int | bytes, noise: tuple[int, int] | None = NOISE) -> list[Input]:
     """The inputs that seed a machine at ``at`` (absolute ns).
 
-    ``seed`` is a whole number, of which and of ``at`` 32 bytes are derived, or the bytes
-    themselves; ``noise`` is as :data:`NOISE`, or None for none.
+    ``seed`` is a whole number, from which together with ``at`` 32 bytes are derived, or the bytes
+    themselves; ``noise`` is a pair like :data:`NOISE`, or None for no noise.
+
+    :raises BranchpointError: when ``seed`` is neither, or has no bytes or too many.
     """
     every, longest = noise or (0, wire.SHORTEST_NOISE)
     if isinstance(seed, bytes | bytearray | memoryview):
@@ -41,7 +43,7 @@ def seeding(at: int, seed: int | bytes, noise: tuple[int, int] | None = NOISE) -
             raise BranchpointError(f"a seed has 1 to {_LONGEST} bytes, not {len(data)}")
     else:
         number = _whole(seed)
-        # With the instant, so that futures off different moments are independent of each other.
+        # With the instant, so that futures from different moments are independent of each other.
         text, note = f"seed {number} at {at}", f"seed {number}"
         data = blake3(text.encode()).digest(length=_BYTES)
     return [
@@ -61,7 +63,7 @@ def _whole(seed: Any) -> int:
 
 
 def seed_of(inputs: list[Input]) -> int | None:
-    """The number with which :func:`seeding`, with its usual noise, begins ``inputs``; or None."""
+    """The seed, if :func:`seeding` with its usual noise makes the first ``inputs``; else None."""
     if not inputs or inputs[0].kind != SEED:
         return None
     word, _, number = inputs[0].note.partition(" ")
@@ -74,9 +76,9 @@ def seed_of(inputs: list[Input]) -> int | None:
 
 
 def noise_of(given: Noise) -> tuple[int, int] | None:
-    """Scheduling noise in ns; None for none.
+    """Scheduling noise in ns; None for no noise.
 
-    :raises BranchpointError: when it is no pair of positive durations.
+    :raises BranchpointError: when it is not a pair of positive durations.
     """
     if given is True:
         return NOISE
@@ -87,7 +89,7 @@ def noise_of(given: Noise) -> tuple[int, int] | None:
     except (TypeError, ValueError):
         raise BranchpointError(
             f"noise={given!r} is not scheduling noise",
-            'say how often, and for how long at most: noise=("5ms", "1ms"), or None for none',
+            'give how often and how long at most: noise=("5ms", "1ms"), or None for no noise',
         ) from None
     if every <= 0 or longest <= 0:
         raise BranchpointError(f"noise={given!r}: both durations must be positive")

@@ -241,7 +241,7 @@ def test_draws_without_instants_are_not_compared() -> None:
     old = draws(False, ["a"], dated=False)
     with pytest.raises(BranchpointError, match="kept by an earlier version") as caught:
         contrast([*new, *old])
-    assert "run.contrast(moment, failure) draws them anew" in caught.value.hint
+    assert "draw new ones: run.contrast(moment, failure)" in caught.value.hint
 
 
 def test_those_that_failed_or_in_which_nothing_happened_need_none() -> None:

@@ -81,7 +81,7 @@ def test_what_cannot_be_asked(run: Recording) -> None:
         ask(run, FAILURE, start=24.9999)
     with pytest.raises(BranchpointError, match=r"horizon, 7.000 s, is not after the last point"):
         ask(run, FAILURE, horizon=run.at(7))
-    with pytest.raises(BranchpointError, match="not a length"):
+    with pytest.raises(BranchpointError, match="must be greater than 0"):
         ask(run, FAILURE, horizon=-1)
     with pytest.raises(BranchpointError, match="points"):
         ask(run, FAILURE, points=0)

@@ -250,7 +250,7 @@ def test_a_file_that_is_no_bundle_is_refused_in_words(tmp_path: Path) -> None:
     (tmp_path / "x.bpz").write_text("hello")
     result = CliRunner().invoke(main, ["open", f"{tmp_path}/x.bpz"])
     assert result.exit_code == 1
-    assert "x.bpz is not a sound bundle: it does not begin as one" in result.stderr
+    assert "x.bpz is not a sound bundle: it does not begin like a bundle" in result.stderr
 
 
 def test_a_notebook_that_looks_for_another_name_is_noticed(tmp_path: Path) -> None:

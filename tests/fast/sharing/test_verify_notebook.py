@@ -232,7 +232,7 @@ def test_cleaning_takes_state_and_times_and_leaves_the_rest() -> None:
     assert cleaned == expected
     assert hygiene.clean(cleaned) == cleaned
     assert hygiene.suspects(cleaned) == []
-    assert hygiene.suspects(found) == ["it has state of widgets or times of execution in it"]
+    assert hygiene.suspects(found) == ["it contains state of widgets or times of execution"]
 
 
 def test_another_id_of_a_view_is_a_difference() -> None:

@@ -170,9 +170,7 @@ def test_where_nothing_may_be_written_that_is_said(
 
     monkeypatch.setattr(os, "access", may)  # as on a disk mounted read-only; root may write anyway
     with bp.open(path) as run:
-        assert run.warnings == [
-            f"{path} may not be written to: branches and curves are not kept in it"
-        ]
+        assert run.warnings == [f"{path} is not writable: branches and curves are not kept in it"]
         branch = run.at(5).branch()
         bp.bash("true").run_in_background(branch)
         before = (path / "futures.jsonl").read_bytes()

@@ -46,12 +46,12 @@ def test_the_environment_says_so_for_a_whole_process(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv(checking.SETTING, "1")
     assert checking.due()
     monkeypatch.setenv(checking.SETTING, "often")
-    with pytest.raises(bp.BranchpointError, match=f"(?s)'often' is no share.*{checking.SETTING}"):
+    with pytest.raises(bp.BranchpointError, match=f"(?s)'often' is not.*{checking.SETTING}"):
         checking.due()
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.5, "2/1", "1/0", "", "nan", "inf", "half"])
 def test_a_share_is_from_none_to_all(share: float | str) -> None:
-    with pytest.raises(bp.BranchpointError, match="is no share of branches to check"):
+    with pytest.raises(bp.BranchpointError, match="is not a share of branches to check"):
         bp.self_check(share)
     assert not checking.due()

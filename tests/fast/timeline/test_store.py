@@ -88,7 +88,7 @@ def test_what_is_no_recording(tmp_path: Path, name: str) -> None:
 def test_create_refuses_what_is_there(path: Path, tmp_path: Path) -> None:
     with pytest.raises(RecordingError, match="exists already"):
         RecordingFiles.create(path, head())
-    with pytest.raises(RecordingError, match="cannot be made"):
+    with pytest.raises(RecordingError, match="cannot be created"):
         RecordingFiles.create(tmp_path / "no" / "where", head())
 
 

@@ -1,1 +1,1 @@
-"""Futures, run: one after the other, in all cores, on many computers."""
+"""Running futures: one after the other, on all cores, on many computers."""

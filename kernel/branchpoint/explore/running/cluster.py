@@ -1,9 +1,9 @@
 """Futures on a ``dask.distributed`` cluster: many computers, each with workers of its own.
 
-Every computer of the cluster has Branchpoint, QEMU and the optional packages ``[cluster]``; what
-a recording needs is sent there once (:mod:`parcels`). A dask worker runs as many futures at a time
-as it has threads, each in a process as on one computer. All who may use a cluster may run any
-code on it, so a failure travels there as it does to our own processes.
+Every computer of the cluster has Branchpoint, QEMU and the optional packages ``[cluster]``; what a
+recording needs is sent there once (:mod:`parcels`). A dask worker runs as many futures at a time as
+it has threads, each in a process as on one computer. Everybody who may use a cluster may run any
+code on it, so a failure is sent there as it is to our own processes.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def open_pool(
     noise: tuple[int, int] | None = NOISE,
     workers: int | str | None = None,
 ) -> Pool | Cluster:
-    """Workers for the futures of a recording: so many processes here (None: one a core), or those
+    """Workers for the futures of a recording: so many processes here (None: one per core), or those
     of the cluster whose scheduler has this address. See :class:`Pool` for the rest.
     """
     if isinstance(workers, str):
@@ -177,7 +177,7 @@ class Cluster:
         raise MachineError(f"the future {job.at}~{job.seed} could not be run: {error}") from error
 
     def close(self) -> None:
-        """End what runs on the cluster for this, and let go of it. The cluster itself stays."""
+        """End our jobs on the cluster, and disconnect from it. The cluster itself goes on."""
         if not self._closed:
             self._closed = True
             with contextlib.suppress(OSError, TimeoutError):

@@ -35,7 +35,7 @@ from branchpoint.timeline.replaying.history import COMMAND, History, Point, Star
 from branchpoint.timeline.replaying.player import Player
 from branchpoint.timeline.seeds import NOISE, seeding
 
-_FORKS = 64  # whose judges are kept
+_FORKS = 64  # forks whose judges are kept
 _TRIES = 2  # of a future whose emulator dies
 _CLOCK_TIMES = re.compile(
     r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?|\d\d:\d\d:\d\d(?:[.,]\d+)?"
@@ -47,9 +47,9 @@ _NUMBERS = re.compile(
 )
 """In a line: hexadecimal numbers, digests and identifiers, decimals, dates, times, addresses."""
 LINE = "log "
-"""What the signatures of lines begin with."""
+"""The prefix of signatures of lines."""
 MOST_SEEN = 2000
-"""Signatures of one future; with more of them, life cycle, faults and the first lines count."""
+"""Signatures of one future at most; then life cycle, faults and the first lines are kept."""
 
 
 class FutureSpec(msgspec.Struct, frozen=True):
@@ -60,15 +60,15 @@ class FutureSpec(msgspec.Struct, frozen=True):
     seed: int | None
     """None: the recorded future."""
     inputs: list[Input] = []
-    """More of what reaches the machine, not before the fork, after the seed."""
+    """More inputs, not before the fork; at the same instant they come after the seed."""
     recorded: bool = True
-    """Whether what the recording has after the fork reaches it, too; else ``inputs`` are all."""
+    """Whether it gets the recording's inputs after the fork, too; else ``inputs`` are all."""
     lines: bool = False
-    """Whether log lines are to be among what was seen, and instants are wanted."""
+    """Whether log lines are to be noted, too, and the instants of what was seen."""
     digest: bool = False
     """Whether a digest of the whole machine at the end is wanted."""
     number: int = 0
-    """The caller's own; the outcome has it, too."""
+    """A number of the caller's own; the outcome repeats it."""
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -76,9 +76,9 @@ class Outcome(msgspec.Struct, frozen=True):
 
     draw: Draw
     digest: str = ""
-    """Of the machine where the future ended, when it was asked for."""
+    """Digest of the machine where the future ended, if it was asked for."""
     number: int = 0
-    """The job's."""
+    """The number of the job."""
     seen: dict[str, int] = {}
     """When ``lines`` were asked for: signatures of what happened after the fork and before the
     failure, with the absolute ns of the first time."""
@@ -106,8 +106,8 @@ class Futures:
         horizon: Callable[[int], int],
         noise: tuple[int, int] | None = NOISE,
     ) -> None:
-        """``horizon`` gives the absolute ns up to which a future that forks at some ns has to
-        run; ``noise`` is the scheduling noise of seeded futures, ns.
+        """``horizon`` gives, for the ns of a fork, the absolute ns up to which a future has to run;
+        ``noise`` is the scheduling noise of seeded futures, ns.
         """
         self.shares = Shares()
         self._recording = run
@@ -151,7 +151,7 @@ class Futures:
                 digest = player.computer.digest().hex() if job.digest or checked else ""
             except MachineError as problem:
                 died = not player.alive
-                player.close()  # whatever is in it is of no use to anyone
+                player.close()  # its state is of no use any more
                 if died and not last:
                     raise _Died from None
                 censored = future.censored(player.place.at, problem)
@@ -202,8 +202,8 @@ class Futures:
             horizon = self._horizon(at)
             if horizon <= at:
                 raise BranchpointError(
-                    f"a future from {format_vtime(at - run.origin)} s has to run until "
-                    f"{format_vtime(horizon - run.origin)} s, which is not after it"
+                    f"a future from {format_vtime(at - run.origin)} s has its horizon at "
+                    f"{format_vtime(horizon - run.origin)} s, which is not later"
                 )
             past = run.at_ns(at).events.columns
             judge = self._failure.judge(Stretch(at, horizon, run.origin, past))
@@ -250,7 +250,7 @@ class Futures:
             until = min(future.judge.limit, until + wire.DRAIN)
 
     def _hear(self, player: Player, future: _Future, echo: Echo | None) -> None:
-        """What the guest has said; as long as it is the recording again, it is compared."""
+        """Take what the guest has said; as long as it equals the recording, it is compared."""
         origin, said = self._recording.origin, player.mailbox.drain()
         if said or echo is not None:
             events = future.bound.events(said, origin)
@@ -353,7 +353,7 @@ class _Future:
 def line_signature(event: Event) -> str:
     """A line of a container's or the kernel's log, comparable between futures: numbers are "#".
 
-    Lines of commands that a user ran are "": they are no part of the system.
+    Lines of commands that a user ran give "": they are not part of the system.
     """
     if event.source == "process":
         return ""
@@ -362,7 +362,7 @@ def line_signature(event: Event) -> str:
 
 
 def signature(event: Event) -> str:
-    """An event as a cause, comparable between futures; "" for what can be none.
+    """An event as a cause, comparable between futures; "" for an event that cannot be one.
 
     Causes are the life of containers, faults and violated assertions, with no instants in them.
     """

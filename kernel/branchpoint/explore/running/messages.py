@@ -56,7 +56,7 @@ class Answer(msgspec.Struct, frozen=True, tag=True):
 
     outcome: Outcome
     shares: Shares
-    """Of all its time so far."""
+    """How all its time was spent so far."""
 
 
 class Problem(msgspec.Struct, frozen=True, tag=True):
@@ -83,7 +83,7 @@ def unpacked(data: bytes) -> Failure:
     """The failure again; only for what :func:`packed` made in this program's own processes."""
     found: Any = cloudpickle.loads(data)
     if not isinstance(found, Failure):
-        raise TypeError(f"{type(found).__name__} is no failure")
+        raise TypeError(f"{type(found).__name__} is not a failure")
     return found
 
 
@@ -129,5 +129,5 @@ class Link:
         return bytes(data)
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         self._socket.close()

@@ -1,8 +1,8 @@
-"""What another computer needs to run futures of a recording, sent by content.
+"""What another computer needs to run futures of a recording, identified by its content.
 
 A parcel is a directory as a compressed tar archive: a recording, or one of the two images that its
-machine is made of. It is known by a digest, so it is sent only to those who lack it. Each comes
-in pieces, and is checked against the digest of the archive before anything of it is used.
+machine is made of. It is named by a digest, so it is sent only to computers that lack it. Each
+comes in pieces, and is checked against the digest of the archive before any of it is used.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Parcel:
     kind: str
     """"recording", "guest" or "system"."""
     digest: str
-    """Names it; equal for equal content."""
+    """Its name; equal for equal content."""
     folder: Path
     """Where it lies here."""
 
@@ -140,4 +140,4 @@ def _unpack(archive: BinaryIO, folder: Path, what: str) -> None:
         ):
             tar.extractall(folder, filter="data")
     except (tarfile.TarError, decoding.Malformed) as problem:
-        raise RecordingError(f"{what} is no sound archive: {problem}") from None
+        raise RecordingError(f"{what} is not a sound archive: {problem}") from None

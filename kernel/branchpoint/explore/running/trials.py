@@ -1,4 +1,4 @@
-"""Futures that are told apart by what reaches the machine in them, run once each."""
+"""Futures that are identified by their inputs, and run once each."""
 
 from __future__ import annotations
 
@@ -35,14 +35,15 @@ class Interrupted(KeyboardInterrupt):
 
     @property
     def first(self) -> list[Outcome]:
-        """Those before the first that is not known. Of the others, the short ones came first, and
-        these are the failing ones."""
+        """Those before the first that is not known. Later ones would be biased, because short
+        futures, which are the failing ones, end first.
+        """
         end = self.found.index(None) if None in self.found else len(self.found)
         return [outcome for outcome in self.found[:end] if outcome is not None]
 
 
 class Trials:
-    """Runs futures of a recording for one question and knows those that it has run.
+    """Runs futures of a recording for one question, and remembers those that it has run.
 
     What is known stays while the recording is open, so an interrupted investigation goes on where
     it was. Workers are started when something has to be run, and end with the ``with`` block.
@@ -69,7 +70,7 @@ class Trials:
 
         ``note`` is shown meanwhile.
 
-        :raises Interrupted: by an interrupt; it has what is known.
+        :raises Interrupted: when interrupted; it has the outcomes that are known.
         """
         keys = [self._key(job) for job in jobs]
         missing = {

@@ -1,4 +1,4 @@
-"""Jobs that wait for a worker, and who should get which."""
+"""Jobs that wait for a worker, and which worker should get which."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ T = TypeVar("T")
 
 
 class Waiting(Generic[T]):
-    """Jobs by their fork: rewinding to a fork that one has been at is cheap, so each worker should
-    stay with the forks it knows, and leave those of others alone while there are fresh ones.
+    """Jobs by their fork. Rewinding to a fork is cheap for a worker that was there before. So each
+    worker should stay with the forks that it knows, and take those of others only when there are no
+    new ones.
     """
 
     def __init__(self) -> None:
@@ -23,7 +24,7 @@ class Waiting(Generic[T]):
         return self._count
 
     def add(self, at: int, job: T) -> None:
-        """Have a job from the fork ``at`` wait."""
+        """Add a job from the fork ``at``."""
         self._forks.setdefault(at, deque()).append(job)
         self._count += 1
 

@@ -45,7 +45,7 @@ def work(link: Link, jobs: Callable[[], FutureSpec], setup: Setup) -> None:
 
 
 def problem(error: Exception) -> Problem:
-    """An error as it is told to the pool."""
+    """An error in the form that is sent to the pool."""
     if isinstance(error, BranchpointError):
         return Problem(type(error).__name__, error.message, error.hint)
     told = "".join(traceback.format_exception(error))

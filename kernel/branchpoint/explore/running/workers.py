@@ -26,17 +26,17 @@ from branchpoint.timeline.failures import Failure
 from branchpoint.timeline.recording import Recording
 from branchpoint.timeline.seeds import NOISE
 
-_AHEAD = 1  # jobs that a worker holds beside the one it runs, so that it need not wait for us
+_AHEAD = 1  # jobs that a worker has besides the one it runs, so that it never waits for us
 _TRIES = 2  # of a job whose worker died
-_TICK = 0.25  # wall seconds until the clock of what waits for them is shown anew
+_TICK = 0.25  # wall seconds between updates of the progress that is shown
 _SAID = 2000  # bytes of a dead worker's last words
 
 
 class Pool:
     """Worker processes, each with an emulator of its own, all cores by default.
 
-    They only read the recording, so it may be open for writing here. ``close`` ends them, as does
-    the end of this process, however it comes.
+    They only read the recording, so it may be open for writing here. They end with ``close``, or
+    when this process ends in any way.
     """
 
     def __init__(
@@ -54,14 +54,16 @@ class Pool:
         processes (None: one for each core that we may use).
         """
         if workers is not None and workers < 1:
-            raise BranchpointError(f"{workers} workers can do nothing", "give at least one")
+            raise BranchpointError(
+                f"workers={workers} must be at least 1", "leave it out for one per core"
+            )
         self.setup = setup_for(run, failure, horizon, relative, noise)
         self._origin = run.origin
         self._count = workers or len(os.sched_getaffinity(0))
         self._workers: list[_Worker] = []
         self._change = threading.Condition()
         self._round = _Round()
-        """Whom free workers work for."""
+        """The round that free workers work for."""
         self._closed = False
 
     @property
@@ -98,9 +100,9 @@ class Pool:
             yield outcome.draw
 
     def outcomes(self, jobs: Iterable[FutureSpec]) -> Iterator[Outcome]:
-        """The same for jobs in full, yielding all that became of them.
+        """As :meth:`run`, for jobs with all details; yields their complete outcomes.
 
-        :raises BranchpointError: what a worker met, or a job that ended its worker twice.
+        :raises BranchpointError: the error of a worker, or when a job ended its worker twice.
         """
         source = iter(jobs)
         enough = len(jobs) if isinstance(jobs, Sequence) else self._count * (1 + _AHEAD)
@@ -143,9 +145,9 @@ class Pool:
     # -- called by the threads of the workers
 
     def take(self, worker: _Worker) -> _Given | None:
-        """A job for a worker. With none there, it waits for one if it has nothing to do.
+        """A job for a worker. If there is none, a worker with nothing to do waits here for one.
 
-        None: go on with what you have; or, if that is nothing, end.
+        None: go on with the jobs that you have; if you have none, end.
         """
         with self._change:
             while not self._closed:
@@ -210,7 +212,7 @@ class _Round:
 
 @dataclass(eq=False)
 class _Given:
-    """A job, for whom it is done, and how many workers died of it."""
+    """A job, the round that it belongs to, and how many workers died while they ran it."""
 
     job: FutureSpec
     round: _Round
@@ -264,7 +266,7 @@ class _Worker(threading.Thread):
                 while self._exchange(link):
                     pass
             except OSError:
-                pass  # it died, as the socket tells
+                pass  # it died: the socket is closed
             finally:
                 self._stop()
             if not self._pool.closed:
@@ -295,7 +297,7 @@ class _Worker(threading.Thread):
             )
 
     def _exchange(self, link: Link) -> bool:
-        """Give it jobs, and take one answer. False when it is gone, or needed no more."""
+        """Give it jobs, and take one answer. False when it is gone, or not needed any more."""
         while len(self.running) <= _AHEAD and (given := self._pool.take(self)):
             self.running.append(given)
             link.send(Ask(given.job))
@@ -313,7 +315,7 @@ class _Worker(threading.Thread):
         return True
 
     def _put_back(self, last_words: str) -> None:
-        """The process died: what it had not done is given again, to anyone.
+        """The process died: its unfinished jobs are given out again, to any worker.
 
         :raises MachineError: when it did not even start, twice in a row.
         """
@@ -328,7 +330,9 @@ class _Worker(threading.Thread):
             else:
                 name = self._pool.named(given.job)
                 given.round.results.put(
-                    MachineError(f"{given.deaths} worker processes died of {name}{last_words}")
+                    MachineError(
+                        f"{given.deaths} worker processes died while they ran {name}{last_words}"
+                    )
                 )
         self.running.clear()
 
@@ -354,7 +358,7 @@ def _last_words(said: BinaryIO) -> str:
 
 
 def _error(problem: Problem) -> BranchpointError:
-    """The error that a worker tells of."""
+    """The error that a worker reports."""
     kind = getattr(branchpoint.errors, problem.kind, BranchpointError)
     if kind is branchpoint.errors.ComposeError or not issubclass(kind, BranchpointError):
         kind = BranchpointError

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 
 LEVEL = 0.95
-"""The level of every interval that is not said to have another."""
+"""The default level of intervals."""
 
 
 @cache
 def quantile(level: float) -> float:
-    """Of the normal distribution: the z that ``level`` of it lies within, on both sides of 0."""
+    """The z for which ``level`` of the normal distribution lies between -z and z."""
     if not 0 < level < 1:
         raise ValueError(f"{level} is not a level between 0 and 1")
     return NormalDist().inv_cdf((1 + level) / 2)
@@ -73,7 +73,7 @@ def _share(successes: Any, trials: Any) -> Any:
 @cache
 def fewest_more(successes: int, trials: int, precision: float, level: float = LEVEL) -> int:
     """How many more trials are needed at least, however they end, for the half width to be small
-    enough: the number with which it may be, if all of them end alike. 0: it is already.
+    enough: the number that is enough if all of them end alike. 0: it is small enough already.
     """
     if half_width(successes, trials, level) <= precision:
         return 0

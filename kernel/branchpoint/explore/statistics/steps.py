@@ -2,19 +2,19 @@
 
 The model. P keeps its value until something changes it. Changes come as a Poisson process, two
 expected in the whole span, and most of them happen at once: P jumps to any other value. The others
-take their time: P goes up, or down, with a speed of their own, until that ends. What is drawn at
-points can tell only the gap between two points in which a jump lies, so a change that is over
-within one gap counts as a jump. P is a hidden state that walks over a grid of values, even in the
-arcsine of its root, which gives each value the weight that Jeffreys' prior does; sums over all that
-it may have done are exact by the forward-backward recursion, and whole histories of P are drawn
-from the posterior to see what they have in common.
+are gradual: P goes up, or down, with a speed of their own, until that ends. Draws at points only
+show the gap between two points in which a jump lies, so a change that is over within one gap counts
+as a jump. P is a hidden state that walks over a grid of values, evenly spaced in the arcsine of the
+square root of P, which gives each value the weight of Jeffreys' prior. Sums over everything that P
+may have done are exact by the forward-backward recursion, and whole histories of P are drawn from
+the posterior to see what they have in common.
 
 L. R. Rabiner, A tutorial on hidden Markov models and selected applications in speech recognition,
 Proc. IEEE 77 (1989) 257-286; P. Fearnhead, Exact and efficient Bayesian inference for multiple
 changepoint problems, Stat. Comput. 16 (2006) 203-213.
 
-A change is given as the shortest run of gaps that holds all of it in 95 % of the histories. A rise
-that may have taken ten seconds is thus never told as a step of a tenth.
+A change is given as the shortest run of gaps that holds all of it in 95 % of the histories. So a
+rise that may have taken ten seconds is never reported as a step of a tenth of a second.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ from scipy.special import gammainc
 from branchpoint.explore.statistics.proportion import LEVEL
 
 EVIDENCE = 20.0
-"""From how many times more probable the draws must be with changes than without, for a change to
-be told. Where P is one and the same, that happens by chance to one curve in 20 at most, however
-often one looks while draws come in (Ville's inequality)."""
+"""A change is reported when the draws are at least this many times more probable with changes than
+without. If P is constant, that happens by chance to one curve in 20 at most, however often one
+looks while draws come in (Ville's inequality)."""
 
 _LEVELS = 64  # values of P
 _EXPECTED = 2.0  # changes in the whole span, before anything is seen
 _AT_ONCE = 0.75
-_SPEEDS = (0.5, 1.25, 3.0, 8.0)  # of those that do: shares of the grid in the whole span
+_SPEEDS = (0.5, 1.25, 3.0, 8.0)  # of gradual changes: shares of the grid in the whole span
 _FAR = 0.4  # how far they go on average, as a share of the grid
-_EVEN = 10  # shape of the gamma distribution of what they go in one gap: by about its mean
+_EVEN = 10  # shape of the gamma distribution of how far they go in one gap: close to its mean
 _UNDER_WAY = 0.2  # probability that P is changing already at the first point
 _QUIET = 0.02  # probability of movement up to which a gap belongs to no change
 _ENDS = 0.1  # share of a movement that may be left out at each end
@@ -74,7 +74,7 @@ class Step:
 
     @property
     def gradual(self) -> bool:
-        """Whether it takes longer than can be put down to one instant."""
+        """Whether it takes longer, so that it has no single instant."""
         return self.sudden < 1 - LEVEL
 
 
@@ -92,7 +92,7 @@ class Steps:
         logs = k * np.log(_P) + (n - k) * np.log1p(-_P)
         logs -= logs.max(axis=1, keepdims=True)
         self._likelihood: Floats = np.exp(logs)
-        self._flat: Floats = logs.sum(axis=0)  # [level]: log likelihood, were P that all along
+        self._flat: Floats = logs.sum(axis=0)  # [level]: log likelihood if P were that all along
         span = gaps.sum() if len(gaps) else 1.0
         self._still: Floats = np.exp(-_EXPECTED * gaps / span)
         rates = np.array(_SPEEDS * 2) / span / _FAR
@@ -100,7 +100,7 @@ class Steps:
         slow = (1 - _AT_ONCE) / _WAYS
         self._begin: Floats = (1 - self._still)[:, None] * slow * self._on
         self._jump: Floats = (1 - self._still) - self._begin.sum(axis=1)
-        # Rounded, as gaps that were halved alike differ by a nanosecond and share their kernel.
+        # Rounded: gaps that were halved equally often differ by a nanosecond, and share a kernel.
         self._shares = [float(f"{gap / span:.4g}") for gap in gaps]
 
     # -- sums over everything that P may have done
@@ -142,7 +142,7 @@ class Steps:
 
     @cached_property
     def evidence(self) -> float:
-        """Bayes factor of "P changes" against "P is one and the same"; may be infinite."""
+        """Bayes factor of "P changes" against "P is constant"; may be infinite."""
         if self.points < 2:
             return 1.0
         flat = float(np.logaddexp.reduce(self._flat)) - np.log(_LEVELS)
@@ -152,7 +152,7 @@ class Steps:
 
     @cached_property
     def movement(self) -> tuple[Floats, Floats]:
-        """For each gap, the probability that P changes there, and that a change is all in it."""
+        """For each gap, the probability that P changes there, and that a whole change is in it."""
         rest, move, _ = self._forward
         still = np.zeros(max(self.points - 1, 0))
         jump = np.zeros(max(self.points - 1, 0))
@@ -292,8 +292,9 @@ class Steps:
         return passed.argmax(axis=1) - 1
 
     def _median(self, gap: Ints, low: int, high: int) -> int:
-        """The instant (ns) before and after which as many histories pass the middle; within a
-        gap every instant is alike."""
+        """The median instant (ns) at which histories pass the middle; within a gap every instant is
+        equally probable.
+        """
         mass = np.bincount(np.clip(gap, low, high - 1), minlength=high)
         sums = np.concatenate([[0], np.cumsum(mass)]) / len(gap)
         chosen = int(np.clip(np.searchsorted(sums, 0.5, "right") - 1, low, high - 1))
@@ -305,8 +306,8 @@ class Steps:
 @lru_cache(64)
 def _kernel(gap: float) -> Floats:
     """[way, from, to]: the probability that P gets from one level to another in a gap, which is
-    that share of the span, while it is on the move. What would be beyond 0 and 1 is left out, so
-    P cannot be on the move for long where there is nowhere to go.
+    that share of the span, while it is on the move. What would be beyond 0 and 1 is left out, so P
+    cannot move for long near its ends.
     """
     mean = _LEVELS * gap * np.array(_SPEEDS)[:, None]
     edges = np.concatenate([[0.0], np.arange(_LEVELS) + 0.5])
@@ -322,8 +323,8 @@ def _choose(sums: Floats, chance: Floats) -> Ints:
 
 
 def _around_the_largest(moved: Floats) -> tuple[Ints, Ints]:
-    """In each row, the first gap of the movement that the largest one belongs to, without rest and
-    in one direction, and the one after its last; its ends, mostly chance, are left out.
+    """In each row, the movement, without rest and in one direction, that has the largest gap: its
+    first gap, and the one after its last. Its ends, which are mostly chance, are left out.
     """
     gap = np.arange(moved.shape[1])
     largest = np.abs(moved).argmax(axis=1)[:, None]

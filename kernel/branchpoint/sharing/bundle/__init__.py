@@ -1,1 +1,1 @@
-"""A recording as one file, there and back."""
+"""A recording packed into one file, and unpacked again."""

@@ -1,9 +1,9 @@
-"""The outer form of a bundle: a zip archive of which every single byte is prescribed.
+"""The outer form of a bundle: a zip archive in which the format fixes every byte.
 
-Any program for zip archives lists and extracts it. We accept no other zip archive: entries lie one
-after the other in the order of the table of contents, stored as they are, with fixed attributes,
-and nothing lies between or behind them. So names are those that the table of contents allows, each
-once, none is a link or a device, and a file that was cut off or changed anywhere is not accepted.
+Any program for zip archives lists and extracts it. We accept no other zip archive: entries follow
+each other in the order of the table of contents, not compressed by zip, with fixed attributes, and
+nothing is between or behind them. So only names that the table of contents allows occur, each once,
+none is a link or a device, and a file that was cut off or changed anywhere is not accepted.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _UNIX = 3 << 8
 _MODE = 0o100644 << 16  # an ordinary file
 _DAY = 0x21  # 1 January 1980, the first day there is
 LARGEST = 0xFFFFFFFF
-"""Bytes of a whole archive: what zip can say without its extensions."""
+"""Bytes of a whole archive at most: the limit of zip without its extensions."""
 MOST = 0xFFFF
 """Entries."""
 _PIECE = 1 << 20  # bytes copied at once
@@ -48,7 +48,7 @@ def _central(name: str, crc: int, size: int, offset: int) -> bytes:
 
 
 class _Index:
-    """What stands at the end of an archive."""
+    """The index at the end of an archive."""
 
     def __init__(self) -> None:
         self._lines: list[bytes] = []
@@ -98,7 +98,7 @@ class Entry:
     def __init__(self, file: BinaryIO, size: int) -> None:
         self._file = file
         self.left = size
-        """Bytes that were not read yet."""
+        """Bytes that are not read yet."""
         self.crc = 0
 
     def read(self, size: int = -1) -> bytes:
@@ -115,7 +115,7 @@ class Entry:
 class Reader:
     """Reads an archive from its beginning to its end.
 
-    Whatever is not as it must be is a ValueError that says what.
+    Anything that is not as it must be raises a ValueError that says what.
     """
 
     def __init__(self, file: BinaryIO) -> None:
@@ -126,7 +126,7 @@ class Reader:
         """The content of the first entry, which must have this name and at most ``limit`` bytes."""
         head = self._file.read(_LOCAL.size)
         if len(head) < _LOCAL.size or not head.startswith(b"PK\3\4"):
-            raise ValueError("it does not begin as one")
+            raise ValueError("it does not begin like a bundle")
         size = _LOCAL.unpack(head)[7]
         if size > limit:
             raise ValueError(f"its table of contents is too large: {size} bytes, at most {limit}")

@@ -1,8 +1,8 @@
 """``bundle.json``, the first entry of a bundle: what else is in it, byte for byte.
 
-As in ``recording.json``, its first field is a digest of every byte after it. Nothing of a bundle
-is unpacked that is not listed here with its exact size and digest; names are those of a closed
-list, so that none can lead out of the folder that is unpacked into.
+As in ``recording.json``, its first field is a digest of every byte after it. Only what is listed
+here, with its exact size and digest, is unpacked. Names are from a fixed list, so that none can
+lead out of the folder that a bundle is unpacked into.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ FORMAT = 1
 NAME = "bundle.json"
 MAX_BYTES = 4 << 20
 PACKED = ".zst"
-"""What is behind the name of an entry that is compressed."""
+"""Added to the name of an entry that is compressed."""
 _MIB, _GIB = 1 << 20, 1 << 30
 _LARGEST = {
     r"recording/recording\.json": manifest.MAX_BYTES,
@@ -40,7 +40,7 @@ _LARGEST = {
     r"boot/memory": 16 * _GIB,
     r"boot/devices": 64 * _MIB,
 }
-"""The parts that there can be, and how many bytes each may have."""
+"""All parts that are possible, and how many bytes each may have."""
 _MOST_PARTS = 10_000
 _NEEDED = "recording/recording.json"
 WHOLE = ("guest/initrd", "guest/toolbox", "guest/vmlinuz", "system/system", "boot/devices",
@@ -71,11 +71,11 @@ class Part(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     def __post_init__(self) -> None:
         most = largest(self.name)
         if most is None:
-            raise ValueError(f"{self.name!r} is no part of a bundle")
+            raise ValueError(f"{self.name!r} cannot be in a bundle")
         if self.size > most:
             raise ValueError(f"{self.name} is too large: {self.size} bytes, at most {most}")
         if not self.packed and self.stored != self.size:
-            raise ValueError(f"{self.name} has {self.stored} bytes and {self.size} bytes")
+            raise ValueError(f"{self.name} has {self.stored} bytes instead of {self.size}")
 
     @property
     def entry(self) -> str:
@@ -88,7 +88,7 @@ class Boot(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     at: Ns
     engine: EngineFacts
-    """What booted it."""
+    """The engine that booted it."""
 
 
 Address = Annotated[int, Meta(ge=0)]
@@ -98,23 +98,23 @@ class Symbols(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omi
     """Addresses in the guest's kernel."""
 
     switch: Address
-    """Of ``__switch_to_asm``."""
+    """The address of ``__switch_to_asm``."""
     task: Address
-    """Of ``init_task``."""
+    """The address of ``init_task``."""
     young: Annotated[list[Address], Meta(max_length=8)] = []
-    """Of ``image.YOUNG``, in that order; none in bundles from before they were needed."""
+    """The addresses of ``image.YOUNG``, in that order; older bundles have none."""
 
 
 class Contents(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The table of contents."""
 
     title: Annotated[str, Meta(max_length=1000)]
-    """Of the system."""
+    """The name of the system."""
     engine: EngineFacts
     machine: Machine
-    """Of the recording, as it says itself."""
+    """As in the recording's own ``recording.json``."""
     parts: Annotated[list[Part], Meta(max_length=_MOST_PARTS)]
-    """In the order in which they lie in the bundle: that of their names."""
+    """In their order in the bundle: sorted by name."""
     notebook: NotebookName = ""
     """Name of the notebook; "" when there is none."""
     boot: Boot | None = None
@@ -141,12 +141,12 @@ class Contents(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     @property
     def whole(self) -> bool:
-        """Whether it has all that a replay needs but the emulator."""
+        """Whether it has everything that a replay needs except the emulator."""
         return self.boot is not None and self.symbols is not None
 
     @property
     def boot_name(self) -> str:
-        """The name of the boot snapshot where it is received: a digest of all that it is."""
+        """The name of the boot snapshot on the receiver's computer: a digest of its content."""
         assert self.boot is not None and self.symbols is not None
         made = [self["boot/memory"].blake3, self["boot/devices"].blake3, self.boot, self.machine]
         return blake3(msgspec.json.encode([*made, self.symbols])).hexdigest(16)
@@ -167,7 +167,7 @@ _FILE = Sealed("bundle", Contents, FORMAT)
 def encode(contents: Contents) -> bytes:
     """The bytes of ``bundle.json``.
 
-    :raises RecordingError: when they are more than will be read.
+    :raises RecordingError: when they are more than :func:`decode` reads.
     """
     data = _FILE.encode(contents)
     if len(data) > MAX_BYTES:

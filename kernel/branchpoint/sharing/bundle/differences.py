@@ -11,7 +11,7 @@ from branchpoint.timeline.recording import Recording
 
 
 def differences(run: Recording) -> list[str]:
-    """What this computer lacks or has otherwise than the one that made the recording.
+    """What this computer lacks, or has in another version than the one that made the recording.
 
     Each line says what to do. Empty: a replay is exact here.
     """

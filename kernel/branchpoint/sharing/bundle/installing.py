@@ -1,9 +1,9 @@
 """The images of a whole bundle, put into the cache under names of their own.
 
-What was made on this computer is looked for first and is never replaced: images are known by their
-content, and the boot snapshot of a bundle is used by the recording that came with it alone. That is
-state of the emulator's devices, which emulators believe; so it is only taken from people whom the
-user trusts, and otherwise the guest image is booted here.
+What was made on this computer is looked for first and is never replaced: images are identified by
+their content, and the boot snapshot of a bundle is only used by the recording that came with it. A
+boot snapshot has state of the emulator's devices, which the emulator does not check. So it is only
+used if the user trusts its sender; otherwise the guest image is booted here.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ class Installation:
     def folders(self) -> Iterator[dict[str, Path]]:
         """Yield a folder for each kind that is wanted.
 
-        What is put there is in the cache afterwards, all of it or, after an error, nothing.
-        A ValueError says what is not what it should be.
+        What is put there is in the cache afterwards: all of it or, after an error, nothing. A
+        ValueError says what is wrong with it.
         """
         with contextlib.ExitStack() as stack:
             found = {kind: stack.enter_context(self._place(kind)) for kind in self.wanted}
@@ -97,5 +97,5 @@ class Installation:
 
 
 def fingerprint(engine: EngineFacts) -> str:
-    """An engine of a recording in the form of that of this computer."""
+    """The fingerprint of a recording's engine, in the form of that of this computer's engine."""
     return f"{engine.qemu} {engine.binary} {engine.plugin}"

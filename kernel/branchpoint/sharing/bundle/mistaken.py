@@ -1,4 +1,4 @@
-"""What was given in place of a recording, and what to do with that."""
+"""Paths that are not recordings: what they are instead, and what to do with them."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _LISTED = 5  # recordings in a hint
 
 
 def check(path: Path | str) -> None:
-    """Refuse what is plainly no recording and no bundle; what is damaged is for others to tell.
+    """Refuse what is clearly neither a recording nor a bundle; damage is found by others.
 
-    :raises RecordingError: it says what it is, and what is done with such a thing.
+    :raises RecordingError: it says what the path is, and what to do with it.
     """
     path = Path(path)
     try:
@@ -36,7 +36,7 @@ def _check_folder(path: Path) -> None:
     raise RecordingError(
         f"{path} is a folder, but not a recording: it has no recording.json",
         _listed("recordings in it", _recordings(path))
-        or f"recordings are folders that are called *{_FOLDER}; to make one: branchpoint record",
+        or f"recordings are folders named *{_FOLDER}; to make one: branchpoint record",
     )
 
 
@@ -78,7 +78,7 @@ def _listed(what: str, names: list[str]) -> str:
 
 
 def _near(path: Path) -> str:
-    """A hint: what lies where it was looked for."""
+    """A hint: the recordings that are in the folder where it was looked for."""
     if not path.parent.is_dir():
         return ""
     there = _recordings(path.parent)

@@ -1,4 +1,6 @@
-"""``branchpoint open triage.bpz``: from a bundle back to a recording, whoever made it."""
+"""``branchpoint open triage.bpz``: from a bundle, which a stranger may have made, to a
+recording.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,7 @@ _GROWING = (
     "recording/curves/",
     "recording/events/",
 )
-"""Files that are only ever added to, when a recording is worked with."""
+"""Files that only grow when a recording is used."""
 
 
 @dataclass(frozen=True)
@@ -51,19 +53,19 @@ class Opened:
 
 
 def open_recording(path: Path | str) -> Recording:
-    """Open a recording, or a bundle that has one in it. Nothing runs until it is visited.
+    """Open a recording, or a bundle that has one in it. Nothing runs until a moment is visited.
 
     A recording is a folder. A bundle (``.bpz``) is checked and unpacked next to itself, into a
     folder of its name with ``.branchpoint``; when it was unpacked before, that is opened. What is
     missing on this computer, or differs, is in the recording's ``warnings``.
 
-    Each opening is closed by itself, at the end of its ``with`` or by ``close()``. When this
-    process has the recording open already, both share its emulators and branches and are equal
-    (``==``); these end with the last opening that is closed or forgotten. So a cell may open it
-    again and again.
+    Each opening is closed on its own, at the end of its ``with`` or by ``close()``. When this
+    process has the recording open already, both openings share its emulators and branches and are
+    equal (``==``). The emulators end when the last opening is closed or garbage-collected. So a
+    cell may open it again and again.
 
-    :raises RecordingError: when it is neither, is damaged beyond use, or needs an image that is
-        not on this computer.
+    :raises RecordingError: when it is neither, is too damaged to use, or needs an image that is not
+        on this computer.
     """
     mistaken.check(path)
     if not Path(path).is_file():
@@ -95,12 +97,14 @@ def briefly(recording: timeline.Recording | Path | str) -> Iterator[timeline.Rec
 def unpack(bundle: Path | str, path: Path | str | None = None, *, trust: bool = False) -> Opened:
     """Check a bundle and unpack it, into ``path`` or next to it.
 
-    Nothing that exists is changed. A recording that is there already, and is the same or has
-    grown since, is used as it is. Images of a whole bundle go into the cache, under names of
-    their own. With ``trust``, so does its boot snapshot, which saves the seconds of a boot here:
-    it is loaded into the emulator as it is, so only from people whom you trust.
+    Nothing that exists is changed. A recording that is there already, and is the same or has grown
+    since, is used as it is. Images of a whole bundle go into the cache, under names of their own.
+    With ``trust``, so does its boot snapshot, which saves the seconds of a boot here: it is loaded
+    into the emulator unchecked, so use this only for bundles from people whom you trust.
 
-    :raises RecordingError: when the bundle is damaged or dangerous, or something else is there.
+    :raises RecordingError: when the bundle is damaged or dangerous, or something else is at
+        ``path``.
+    :raises SetupError: when the disk has no room for its images.
     """
     bundle = Path(bundle)
     mistaken.check(bundle)
@@ -113,7 +117,7 @@ def unpack(bundle: Path | str, path: Path | str | None = None, *, trust: bool = 
 
 @contextlib.contextmanager
 def _reading(bundle: Path) -> Iterator[tuple[BinaryIO, archive.Reader]]:
-    """An open bundle; whatever is wrong with it is an error that names it."""
+    """An open bundle; anything that is wrong with it becomes an error that names it."""
     try:
         with disk.explained(f"{bundle} cannot be read"):
             fd = os.open(bundle, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -167,7 +171,7 @@ class _Unpacking:
                 )
 
     def _check_same(self) -> None:
-        """Refuse a folder that is not what the bundle has, or what became of that."""
+        """Refuse a folder that is not the recording of the bundle, grown or not."""
         for part in self.table.recording:
             path = self.target / part.name.removeprefix("recording/")
             if _digest_of(path, part.size, part.name.startswith(_GROWING)) != part.blake3:
@@ -252,7 +256,7 @@ class _Unpacking:
         data = (folder / "recording.json").read_bytes()
         head = manifest.decode(data, f"{self.bundle}: recording.json")
         if (head.machine, head.engine) != (self.table.machine, self.table.engine):
-            raise ValueError("it says of another machine than its recording.json")
+            raise ValueError("it names another machine than its recording.json")
         if "notebook.ipynb" in [part.name for part in self.table.parts]:
             path = folder.parent / "notebook.ipynb"
             hygiene.parse(path.read_bytes(), f"{self.bundle}: its notebook")
@@ -293,7 +297,7 @@ def _write(out: BinaryIO, piece: bytes) -> None:
 
 
 def _digest_of(path: Path, size: int, may_be_longer: bool = False) -> str:
-    """The digest of a file of ``size`` bytes, or of its beginning; "" when it is not that."""
+    """The digest of a file of ``size`` bytes, or of its beginning; "" if it has another size."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         with os.fdopen(fd, "rb") as file:

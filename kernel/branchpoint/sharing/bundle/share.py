@@ -30,8 +30,8 @@ from branchpoint.timeline.recorder.record import this_engine
 from branchpoint.timeline.recording import Recording
 
 SUFFIX = ".bpz"
-_SMALL = 1 << 20  # bytes up to which compression takes its time
-_WORTH = 0.9  # of its size is what a compressed part may have at most
+_SMALL = 1 << 20  # bytes up to which compression may be slow
+_WORTH = 0.9  # the share of its size that a compressed part may have at most
 _PIECE = 1 << 20  # bytes read at once
 _LISTS = ("recording/futures.jsonl", "recording/digests.jsonl", f"recording/{FOLDER}/")
 
@@ -43,7 +43,7 @@ class _File:
     name: str
     path: Path | None
     content: bytes = b""
-    """Instead of a path."""
+    """The content, when there is no path."""
 
     def open(self) -> BinaryIO:
         if self.path is None:
@@ -60,14 +60,15 @@ def share(
 ) -> Path:
     """Write a recording, and a notebook about it, into one file; its path is returned.
 
-    The file (default: the recording's name with ``.bpz``, next to it) has the recording without
-    its checkpoints, which a replay makes again: some ten kilobytes to some megabytes. With
-    ``whole`` it also has the images of its machine and the boot snapshot, some hundred megabytes,
-    and is replayed on computers that have nothing but Branchpoint and the same QEMU. Equal
-    content gives equal files. What is damaged in lists of futures, digests and draws is left out,
-    and stands in ``run.warnings`` afterwards.
+    The file (default: the recording's name with ``.bpz``, next to it) has the recording without its
+    checkpoints, which a replay makes again: some ten kilobytes to some megabytes. With ``whole`` it
+    also has the images of its machine and the boot snapshot, some hundred megabytes, and can be
+    replayed on computers that have only Branchpoint and the same QEMU. Equal content gives equal
+    files. Damaged lines of the lists of futures, digests and draws are left out, and named in
+    ``run.warnings`` afterwards.
 
-    :raises RecordingError: when the file exists, or something for it is missing here.
+    :raises RecordingError: when the file exists already, when an image or the notebook is missing
+        or damaged, or when the bundle would be too large.
     """
     target = Path(path) if path is not None else run.path.with_suffix(SUFFIX)
     if os.path.lexists(target):
@@ -141,7 +142,7 @@ def _recorded(run: Recording) -> list[_File]:
 
 
 def _lists(run: Recording) -> list[_File]:
-    """Futures, digests and curves without what is damaged in them; the warnings name that."""
+    """Futures, digests and curves without their damaged lines; the warnings name these."""
     found = run.files.sound()
     folder = run.files.folder(FOLDER, make=False)
     for question in questions(run.files):
@@ -176,8 +177,8 @@ def _head(folder: Path) -> bytes:
 def _cleaned(notebook: Path) -> bytes:
     if not re.fullmatch(contents.NOTEBOOK_NAME, notebook.name):
         raise RecordingError(
-            f"{notebook} cannot be shared under this name",
-            "let it begin with a letter or digit, have no special signs, and end in .ipynb",
+            f"{notebook} has a name that cannot be shared",
+            "rename it: begin with a letter or digit, no special characters, .ipynb at the end",
         )
     found = hygiene.read(notebook)
     cleaned = hygiene.clean(found)
@@ -204,7 +205,7 @@ def _images(run: Recording) -> tuple[list[_File], Boot, Symbols]:
 
 
 def _packed(files: list[_File], room: BinaryIO) -> Iterator[Part]:
-    """Pack each file behind the one before in ``room``, and say what came of it."""
+    """Pack the files one behind the other into ``room``; yields the part of each."""
     with progress.task("packing", len(files), "files") as task:
         for number, file in enumerate(files):
             task.update(number, file.name)

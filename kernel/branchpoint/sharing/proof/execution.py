@@ -24,7 +24,7 @@ def main(path: str, folder: str) -> None:
         kernel_name="branchpoint",
         timeout=_PATIENCE,
         startup_timeout=_START,
-        allow_errors=True,  # an error is an output like others
+        allow_errors=True,  # an error is an output like any other
         coalesce_streams=True,
         record_timing=False,
         store_widget_state=False,

@@ -1,4 +1,4 @@
-"""What does not belong into a saved notebook: state of widgets, times of execution.
+"""What does not belong in a saved notebook: state of widgets, times of execution.
 
 A notebook is JSON that a stranger may have written; it is never run here, and what is not
 understood is kept as it is.
@@ -28,7 +28,7 @@ _SUSPECT = {
 def read(path: Path) -> Notebook:
     """The notebook in a file.
 
-    :raises RecordingError: when it is none, or one of a format before 4.
+    :raises RecordingError: when it is not a notebook, or has a format before 4.
     """
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -62,10 +62,10 @@ def write(notebook: Notebook) -> bytes:
 
 
 def clean(notebook: Notebook) -> Notebook:
-    """A copy without what differs from run to run although no output does.
+    """A copy without what differs between runs even when all outputs are the same.
 
-    State of widgets goes, as their views have another form to be shown in; so do the times at
-    which cells ran, and what a page remembers of its reader.
+    It lacks the state of widgets, whose views also have a form that needs no state, the times at
+    which cells ran, and what a page remembers about its reader.
     """
     found = copy.deepcopy(notebook)
     _drop(found.get("metadata"), "widgets", "signature")
@@ -87,7 +87,7 @@ def _outputs(cell: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def suspects(notebook: Notebook) -> list[str]:
-    """What in the outputs looks as if it were another in each run, in words."""
+    """What in the outputs looks as if it changed from run to run, in words."""
     found = []
     for number, cell in enumerate(notebook["cells"], 1):
         text = json.dumps(list(_outputs(cell)))
@@ -96,5 +96,5 @@ def suspects(notebook: Notebook) -> list[str]:
             if match:
                 found.append(f"cell {number} shows {what}: {match[0]}")
     if write(clean(notebook)) != write(notebook):
-        found.append("it has state of widgets or times of execution in it")
+        found.append("it contains state of widgets or times of execution")
     return found

@@ -1,6 +1,6 @@
 /*
- * A program in which much depends on state that is easily lost: flags of arithmetic, the order of
- * threads, children, random numbers. What it has seen it folds into one number, and says that.
+ * A program that depends much on state that is easily lost: flags of arithmetic, the order of
+ * threads, children, random numbers. It folds all that it sees into one number, and prints that.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -34,7 +34,7 @@ static void spin(int rounds)
         ;
 }
 
-/* Both units divide, and must still know after a while that it was inexact. */
+/* SSE and x87 divide, and must still know after a while that the result was inexact. */
 static void *divide(void *unused)
 {
     for (;;) {

@@ -1,8 +1,8 @@
-"""All of it once, on a little system made for that: recorded, branched, checked, verified.
+"""A test of everything on a small system: it is recorded, branched, checked and verified.
 
 The program in its one container depends on state that is easily lost. It is recorded, branches with
 commands and seeds leave the recording at random instants, and each is run again from an earlier
-state; at last every checkpoint is entered (:mod:`verify`). Nothing for it comes from outside.
+state; finally every checkpoint is entered (:mod:`verify`). It needs no file from outside.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ _COMMANDS = (
 
 @dataclass(frozen=True)
 class Rehearsed:
-    """What came of it. True when nothing differed."""
+    """The result. True when nothing differed."""
 
     verified: Verified
     branches: int = 0
     """Branches that were run, and run again."""
     same: int = 0
-    """How many of them were the same: events, output, the whole machine."""
+    """How many of them were the same the second time: events, output, the whole machine."""
     problems: list[str] = field(default_factory=list)
     """How the others differed, in words, each difference once."""
 
@@ -96,7 +96,7 @@ def rehearse(folder: Path, branches: int = 5, seed: int = 0) -> Rehearsed:
 
 
 def _branch(run: Recording, chance: random.Random) -> None:
-    """One branch with something done to it, which has to be the same when it is run again."""
+    """Make a branch with something done to it, and check that it is the same when run again."""
     seed = chance.choice([None, chance.randrange(1000)])
     branch = run.at(chance.uniform(0.1, run.duration)).branch(seed)
     container = chance.choice(["", _CONTAINER])

@@ -30,7 +30,7 @@ _PACKAGE = Path(__file__).parents[2]
 
 @dataclass(frozen=True)
 class Rerun:
-    """What came of running a notebook again. True when no output differs."""
+    """The result of running a notebook again. True when no output differs."""
 
     name: str
     """Of the notebook."""
@@ -59,10 +59,10 @@ def verify_notebook(path: Path | str, recording: Path | str | None = None) -> Re
     """Run a notebook again with this kernel and compare its outputs with the saved ones.
 
     The notebook itself is not changed. ``recording`` is what ``prepare_multiverse_debugging()``
-    opens in it; without it, what it would find there. Counts of executions are not compared.
+    opens in it; the default is what it finds by itself. Execution counts are not compared.
 
     :raises SetupError: when the packages that run notebooks are not installed.
-    :raises RecordingError: when it is no notebook, or has never been run.
+    :raises RecordingError: when it is not a notebook, or has never been run.
     """
     path = Path(path)
     saved = hygiene.read(path)
@@ -124,7 +124,7 @@ def _run(path: Path, saved: Notebook, recording: Path | str | None) -> Notebook:
 
 
 def _failed(path: Path, words: str) -> SetupError:
-    """Why a notebook was not run, from what the program that should run it wrote."""
+    """The error for a notebook that was not run, with what the program that runs it wrote."""
     errors = re.findall(r"^[\w.]*(?:Error|Exception|Interrupt)\b.*", words, re.MULTILINE)
     said = errors[0] if errors else words.strip()[-500:]
     lacking = "ModuleNotFoundError" in said
@@ -143,7 +143,7 @@ def compare(saved: Notebook, again: Notebook) -> Iterator[str]:
     pairs = zip_longest(hygiene.clean(saved)["cells"], hygiene.clean(again)["cells"])
     for number, (old, new) in enumerate(pairs, 1):
         if old is None or new is None:
-            yield f"cell {number} is there in one of them only"
+            yield f"cell {number} is in only one of the two"
             continue
         before, after = _outputs(old), _outputs(new)
         for place, (one, other) in enumerate(zip_longest(before, after), 1):

@@ -1,9 +1,9 @@
-"""Every known state of a recording entered, and run on to the next one that is known.
+"""Entering every known state of a recording, and running on to the next one that is known.
 
-A replay from power-on enters no checkpoint, so what a state has lost does not show in it. Here each
-is restored, in shuffled order: all in one emulator, which was elsewhere before, and each in a fresh
-one. Up to the next known state the guest must say what it said in the replay from power-on, and be
-in that state there.
+A replay from power-on restores no checkpoint, so it does not show what a saved state lacks. Here
+each state is restored, in shuffled order: all in one emulator, which was somewhere else before, and
+each in a fresh one. Up to the next known state the guest must say what it said in the replay from
+power-on, and there it must be in that state.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ class Stretch:
     end: int
     """Absolute ns."""
     digest: bytes
-    """Of the machine at the end, in the replay from power-on; empty where the recording has it."""
+    """Digest at the end, in the replay from power-on; empty where the recording has it."""
     state: State | None = None
-    """At the start; None: the stored checkpoint."""
+    """The state at the start; None: the stored checkpoint."""
 
 
 class Restoring:
@@ -64,7 +64,7 @@ class Restoring:
         self._stopped = False
 
     def run(self, report: Callable[[], None]) -> None:
-        """Do all of it; ``report`` is called now and then, and ends it by raising."""
+        """Run all stretches; ``report`` is called now and then, and may raise to stop this."""
         count = min(_AT_ONCE, len(os.sched_getaffinity(0)))
         with ThreadPoolExecutor(count, "restoring") as pool:
             jobs = [pool.submit(self._in_one)]
@@ -87,7 +87,7 @@ class Restoring:
 
     def _in_one(self) -> None:
         left = list(self._stretches)
-        while left and not self._stopped:  # after a difference the emulator is another one
+        while left and not self._stopped:  # after a difference, go on in another emulator
             with self._player() as player:
                 while left and player.alive and not player.computer.ended:
                     stretch = left.pop()
@@ -113,7 +113,7 @@ class Restoring:
                 player.close()
 
     def _same(self, player: Player, stretch: Stretch, where: str) -> bool:
-        """Restore and run one. Whether it was the same; if not, it is noted why."""
+        """Restore and run one stretch. Returns whether it was the same; notes why not."""
         if self._stopped:
             return False
         replayer = self._replayer

@@ -1,6 +1,6 @@
 """``branchpoint verify``: a recording replayed from power-on and compared with what it says.
 
-Then every state of it is entered, as a rewind does, and compared again (:mod:`restoring`).
+Then every known state is restored, as a rewind does, and compared again (:mod:`restoring`).
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ _BEYOND = 500_000_000  # ns that are run on from the last state, for which nothi
 
 @dataclass(frozen=True, repr=False)
 class Verified:
-    """What a replay said about a recording. True when all of it is as recorded."""
+    """The result of verifying a recording. True when all of it is as recorded."""
 
     name: str
     """Of the recording."""
     states: int
     """Machine states whose digest is known."""
     equal: int
-    """How many of them the replay had as well, in order of time, up to the first that differs."""
+    """How many of them were equal in the replay, in order of time, up to the first that differs."""
     checkpoints: int
     """Stored machine states."""
     events: int
     """Events that the replay saw, up to where it ended."""
     restorable: int = 0
-    """States to enter: every checkpoint, and in its place, where a state is known that is not
-    stored, what the replay itself had there."""
+    """States to enter: every checkpoint and, where a state is known but not stored, the replay's
+    own state there."""
     restored: int = 0
     """How many of them were entered, in shuffled order in one emulator, and ran on to the next
     known state as the replay from power-on did."""
@@ -74,13 +74,12 @@ class Verified:
 def verify(recording: Recording | Path | str) -> Verified:
     """Replay a recording, or the one in a bundle, from its beginning to its end, and compare.
 
-    Compared are the digests of all memory, registers and devices at every instant at which one
-    is known, and every event. Then every stored checkpoint is restored, in shuffled order, and
-    run on to the next known state, with the same comparison on the way: all in one emulator, and
-    each in a fresh one. Where a state is known but not stored, as in a bundle, that of the replay
-    is taken. This needs some four times the computing that recording did, three quarters of it
-    shared among the cores. A bundle is unpacked for this only; the images of a whole one stay in
-    the cache.
+    Compared are the digests of all memory, registers and devices at every instant at which one is
+    known, and every event. Then every stored checkpoint is restored, in shuffled order, and run on
+    to the next known state, with the same comparison on the way: all in one emulator, and each in a
+    fresh one. Where a state is known but not stored, as in a bundle, that of the replay is taken.
+    This takes about four times the CPU time of recording; three quarters of it are shared among the
+    cores. A bundle is only unpacked temporarily; the images of a whole one stay in the cache.
 
     :raises BranchpointError: when it cannot be replayed at all here.
     """
@@ -136,7 +135,7 @@ class _Forward:
         self.equal = 0
         self.problems: list[str] = []
         self.complete = False
-        """Whether it came to the end as recorded, events aside."""
+        """Whether it came to the end as recorded, not counting events."""
         self._run = run
         self._own: dict[int, State | None] = dict.fromkeys(own)
 
@@ -169,7 +168,7 @@ class _Forward:
         for ours, theirs in zip_longest(self.branch.events, recorded):
             if ours != theirs:
                 problems.append(
-                    f"an event: recorded was {inert(str(theirs), _SHOWN)!r}, now it is "
+                    f"an event: recorded {inert(str(theirs), _SHOWN)!r}, now "
                     f"{inert(str(ours), _SHOWN)!r}"
                 )
                 break
@@ -177,8 +176,8 @@ class _Forward:
         return count
 
     def stretches(self) -> list[Stretch]:
-        """From each state to enter to the next that is known; from the last one a bit further than
-        the recording goes, if its machine does.
+        """From each state to enter to the next that is known; from the last one a bit beyond the
+        end of the recording, if its machine still runs there.
         """
         known = dict.fromkeys(self.marks, b"")
         end = self._run.manifest.end

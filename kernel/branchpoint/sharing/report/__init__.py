@@ -1,1 +1,1 @@
-"""A recording in the forms of others: a page, a trace, a table."""
+"""A recording in formats of other programs: a page, a trace, a table."""

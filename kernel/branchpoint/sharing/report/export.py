@@ -1,4 +1,4 @@
-"""``branchpoint export``: a recording in forms that other programs read."""
+"""``branchpoint export``: a recording in formats that other programs read."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def export(
     run: Recording, path: Path | str, *, packets: Mapping[str, Packets] | None = None
 ) -> Path:
-    """Write a recording to ``path`` in the form that its name ends in; the path is returned.
+    """Write a recording to ``path`` in the format that its suffix names; the path is returned.
 
     ``.html`` is a report: one page without script, with the time line, stored curves, the log
     around the failure, faults and exits, and ``packets`` (captures by name). ``.json`` is a trace
@@ -32,7 +32,9 @@ def export(
     ``run.events.frame()``, with the fields of events as JSON. Equal recordings give equal files;
     one that exists is replaced.
 
-    :raises SetupError: for .parquet, when pyarrow is not installed.
+    :raises BranchpointError: for other suffixes, and for ``packets`` without ``.html``.
+    :raises RecordingError: when ``path`` is a folder, or cannot be written.
+    :raises SetupError: for ``.parquet``, when pyarrow is not installed.
     """
     path = Path(path)
     writers: dict[str, Callable[[Recording], bytes]] = {
@@ -44,7 +46,7 @@ def export(
     writer = writers.get(path.suffix.lower())
     if writer is None:
         known = ", ".join(writers)
-        raise BranchpointError(f"{path}: nothing is known of files {path.suffix!r}", f"use {known}")
+        raise BranchpointError(f"{path}: unknown format {path.suffix!r}", f"use {known}")
     if packets and path.suffix.lower() != ".html":
         raise BranchpointError("only a report has packets", "save them: packets.save('x.pcap')")
     if path.is_dir():
@@ -56,7 +58,7 @@ def export(
 
 
 def _html(run: Recording, packets: Mapping[str, Packets] | None) -> bytes:
-    from branchpoint.sharing.report.page import report  # with matplotlib, which takes its time
+    from branchpoint.sharing.report.page import report  # imports matplotlib, which is slow
 
     return report(run, packets).encode("utf-8", "replace")
 

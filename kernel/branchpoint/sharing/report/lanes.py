@@ -33,12 +33,12 @@ _STATES = {
     "container.exit": "exited",
 }
 _KINDS = get_args(types.Sign)
-"""Of marks, what matters most first: it hides what else is in the same column, but not a fault,
-which may be its cause."""
+"""Kinds of marks, the most important first: it hides what else is in the same column, except a
+fault, which may be its cause."""
 _FAULT = _KINDS.index("fault")
 _WIDE = 11
-"""Columns that the sign of a mark takes in a picture with a column a pixel."""
-_STEPS = 4  # of so many columns that a sign goes aside
+"""Columns that the sign of a mark takes in a picture with one column per pixel."""
+_STEPS = 4  # of a sign to one side, to find a free place
 _WIDTH = 200  # characters of a mark's text
 
 
@@ -52,10 +52,10 @@ class Mark(NamedTuple):
     """ns since vtime 0 of the first and most important one."""
     text: str
     number: int
-    """How many there are in this column."""
+    """How many things happened in this column."""
     shift: int = 0
-    """Columns by which its sign stands aside (negative: to the left), so that both are seen: a
-    fault's, when another sign stands where it happened."""
+    """Columns by which its sign is moved aside (negative: to the left). The sign of a fault is
+    moved when there is another sign in its place, so that both are seen."""
 
 
 class Span(NamedTuple):
@@ -136,8 +136,8 @@ class Lanes:
         return ranks
 
     def marks(self, start: int, end: int, count: int) -> list[Mark]:
-        """What happened, one mark a column of a lane, as many as a picture takes; where a fault
-        began or ended, one more for it.
+        """What happened: one mark per column of a lane, as many as fit into a picture; one more
+        where a fault began or ended.
         """
         columns = self._columns
         window = self._window(start, end)
@@ -188,7 +188,7 @@ class Lanes:
         return found
 
     def states(self, start: int, end: int, count: int) -> list[Span]:
-        """What the containers were: one state a stretch, one stretch a column at least."""
+        """The states of the containers as stretches; of those within one column, only the last."""
         spans = []
         for lane, (instants, states) in enumerate(self._states):
             low = max(int(np.searchsorted(instants, start, "right")) - 1, 0)
@@ -255,7 +255,7 @@ class Lanes:
 
 
 def _side_by_side(marks: list[Mark]) -> list[Mark]:
-    """The same marks; a fault that another sign would cover stands beside that."""
+    """The same marks; a fault that another sign would cover is put beside that sign."""
     taken: dict[int, list[int]] = {}
     for mark in marks:
         if mark.kind != "fault":
@@ -269,8 +269,8 @@ def _side_by_side(marks: list[Mark]) -> list[Mark]:
 
 
 def _free(column: int, taken: list[int]) -> int:
-    """A column near ``column``, rather before it, where a sign covers none in those ``taken``
-    (ascending); ``column`` itself where signs stand too close for that.
+    """A column near ``column``, preferably before it, where a sign covers none of those ``taken``
+    (ascending); ``column`` itself where signs are too close to each other for that.
     """
     for side in (-1, 1):
         place = column
@@ -293,6 +293,6 @@ def told(event: Event) -> str:
 
 
 def _levels(counts: NDArray[np.int64], highest: int) -> bytes:
-    """Numbers as heights: some of nothing is seen, twice as many is higher."""
+    """Numbers as heights: even one can be seen, and twice as many is higher."""
     heights = np.ceil(255 * np.sqrt(np.minimum(counts / highest, 1)))
     return heights.astype(np.uint8).tobytes()

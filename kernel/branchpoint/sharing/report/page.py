@@ -1,7 +1,7 @@
 """A recording as one HTML page that needs nothing: no script, no network, no other file.
 
-What programs under test wrote is shown, never obeyed: every text is escaped, and the page itself
-forbids browsers to run or to load anything.
+What programs under test wrote is only shown: every text is escaped, and the page itself forbids
+browsers to run or to load anything.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ Row = tuple[str, ...]
 def report(run: Recording, packets: Mapping[str, Packets] | None = None) -> str:
     """The page: facts, time line, curves, the log around each moment that matters, packets.
 
-    ``packets`` are captures to be shown, by what they are to be called.
+    ``packets`` are the captures to show, by their titles.
     """
     title = _text(run.manifest.title or run.path.stem)
     parts = [
@@ -76,7 +76,7 @@ def _text(text: str, width: int = _WIDTH) -> str:
 
 
 def _table(titles: Row, rows: Iterable[Row], here: int = -1, code: int = -1) -> str:
-    """A table; the row number ``here`` is marked, the column number ``code`` is verbatim."""
+    """A table; row number ``here`` is marked, column number ``code`` is shown verbatim."""
     head = "".join(f"<th>{escape(title)}</th>" for title in titles)
     lines = []
     for number, row in enumerate(rows):

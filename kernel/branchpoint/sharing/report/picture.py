@@ -1,4 +1,4 @@
-"""A timeline as a still picture: for pages on which nothing moves."""
+"""A timeline as a still picture, for pages without scripts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from branchpoint.explore.curve import Curve
 from branchpoint.sharing.report.lanes import Lanes
 
 WIDTH = 860
-"""Pixels in which a page shows it."""
+"""Its size on a page, in pixels."""
 _LANE, _CURVE, _AXIS, _HEAD = 0.24, 1.1, 0.45, 0.12  # inches
 _LEFT, _WIDE = 0.23, 0.755  # of the width: where the lanes begin, and how wide they are
 _COLUMNS = 480

@@ -1,9 +1,9 @@
 """A recording as a trace in Chrome's format, for Perfetto (and chrome://tracing).
 
 Each container is a track, with its lives as slices and its lines as instants; each fault has a
-track of its own, and counters tell how much was said and how likely a failure was. Times are
-microseconds of virtual time, and each event also tells its vtime and its moment. Perfetto drops
-what is earlier than 0, so lines of the set-up are left out, and what lasted then begins at 0.
+track of its own, and counters show how many lines were written and how likely a failure was. Times
+are microseconds of virtual time, and each event also tells its vtime and its moment. Perfetto drops
+everything before 0, so lines of the set-up are left out, and what was going on at 0 begins there.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Entry = dict[str, Any]
 def trace(run: Recording) -> Entry:
     """The trace of a recording, to be written as JSON."""
     names = [*(container.name for container in run.manifest.containers), *_OTHERS]
-    # A thread with the number of its process would be its main one, which no container is.
+    # A thread with the number of its process would be its main thread, but no container is that.
     tracks = {name: number for number, name in enumerate(names, _SYSTEM + 1)}
     title = inert(run.manifest.title or run.path.name, _NAME)
     entries: list[Entry] = [_meta("process_name", 0, name=title)]
@@ -91,7 +91,7 @@ def _lives(run: Recording, tracks: dict[str, int]) -> Iterator[Entry]:
 def _faults(run: Recording) -> Iterator[Entry]:
     for number, fault in enumerate(faults(run), 1):
         name = f"{fault.what} {fault.who}".strip()
-        # With an id that is not local, it would not be counted among what is the system's.
+        # With an id that is not local, it would not be shown as part of the system's process.
         place = {"id2": {"local": hex(number)}, "cat": "fault", "tid": 0}
         ends = {"ends": format_vtime(fault.end - run.origin)}
         yield _entry(run, "b", max(fault.start, run.origin), name, **place, args=ends)

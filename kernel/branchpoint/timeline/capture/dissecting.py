@@ -1,4 +1,4 @@
-"""What Wireshark says of a packet, where its command line program tshark is installed."""
+"""What Wireshark says about a packet, if its command line program tshark is installed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def is_possible() -> bool:
 
 
 def dissect(pcap: bytes) -> str:
-    """The layers and fields of the packet in a pcap file, one a line.
+    """The layers and fields of the packet in a pcap file, one per line.
 
     :raises BranchpointError: when tshark is not installed, or fails.
     """

@@ -1,11 +1,11 @@
 """Network traffic of a container, captured at any moment, as a table or as a pcap file.
 
-Capturing is a command, so it is done on a branch made for it and thrown away. tcpdump runs in the
-guest and not in the container: it outlives the container's death and sees it started again.
+Capturing runs a command, so it is done on a temporary branch. tcpdump runs in the guest, not in the
+container, so it survives the container's exit and sees it start again.
 
-Packets are dated by the guest's wall clock. That is virtual time plus a constant of the boot, but
-it may run faster or slower by a millionth (see guest/boot.py), and somebody in there may set it.
-So the two are compared before and after each capture: the agent reads both at once.
+The times of packets are those of the guest's wall clock. It is virtual time plus a constant of the
+boot, but it may run faster or slower by a millionth (see guest/boot.py), and programs in the guest
+may set it. So both clocks are compared before and after each capture: the agent reads both at once.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ _SIGINT = 2
 _LISTENING = b"listening on"
 _TIME = Where(type="clock.read") | Where(type="error", fields={"about": "agent"})
 _INACCURACY = 1e-5  # of a clock's rate: ten times what Linux may get wrong when it calibrates
-_SET = 1_000_000  # ns by which a clock is off that somebody has set
+_SET = 1_000_000  # ns; a clock that is off by more was set by somebody
 
 _FILE_HEADER = struct.Struct("<IHHiIII")
 _NANOSECONDS = 0xA1B23C4D  # magic of a file whose times are in ns
@@ -76,7 +76,7 @@ class Packet:
     vtime: float
     """Seconds of virtual time since set-up was complete."""
     source: str = ""
-    """An IP address, or a hardware address for what is no IP."""
+    """An IP address; a hardware address when the packet is not IP."""
     source_port: int | None = None
     destination: str = ""
     destination_port: int | None = None
@@ -87,7 +87,7 @@ class Packet:
     flags: str = ""
     """Of TCP, such as "SYN ACK"."""
     payload: bytes = b""
-    """What TCP, UDP or whatever it is carries."""
+    """What the transport protocol (TCP, UDP, ...) carries."""
 
     @property
     def sender(self) -> str:
@@ -100,21 +100,21 @@ class Packet:
         return _place(self.destination, self.destination_port)
 
     def preview(self, count: int) -> str:
-        """The first bytes of the payload as ASCII, a dot for each that is none."""
+        """The first bytes of the payload as ASCII, with a dot for each other byte."""
         return "".join(chr(b) if 32 <= b < 127 else "." for b in self.payload[:count])
 
 
 class Clock(NamedTuple):
-    """The guest's wall clock (ns since 1970), from which absolute ns are told."""
+    """Converts times of the guest's wall clock (ns since 1970) to absolute ns."""
 
     wall: int
     at: int
-    """Absolute ns when it said ``wall``."""
+    """Absolute ns when it showed ``wall``."""
     rate: float
-    """Absolute ns that pass while it counts one."""
+    """Absolute ns that pass while it counts one ns."""
 
     def absolute(self, wall: int) -> int:
-        """Absolute ns when it said, or would have said, ``wall``."""
+        """Absolute ns when it showed, or would have shown, ``wall``."""
         return self.at + round((wall - self.wall) * self.rate)
 
 
@@ -131,18 +131,21 @@ class Packets(Sequence[Packet]):
     ) -> None:
         """``moment_of`` makes a moment of absolute ns, where that can be visited."""
         self.pcap = pcap
-        """The bytes of a pcap file, dated by the guest's wall clock."""
+        """The bytes of a pcap file, with times of the guest's wall clock."""
         self.notes = list(notes)
         """What is missing: packets that were dropped, an early end."""
         self.clock = clock
-        """Tells absolute ns from the dates in the file."""
+        """Converts times in the file to absolute ns."""
         self.origin = origin
         """Absolute ns of vtime 0."""
         self.moment_of = moment_of
         self._decoded: dict[int, Packet] = {}
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write a pcap file, for Wireshark and the like."""
+        """Write a pcap file, for Wireshark and similar programs.
+
+        :raises BranchpointError: when it cannot be written.
+        """
         return write_here(path, self.pcap)
 
     @cached_property
@@ -150,7 +153,7 @@ class Packets(Sequence[Packet]):
         return list(_records(self.pcap))
 
     def _packet(self, number: int) -> Packet:
-        """Packets are decoded when somebody looks: of a large capture few are looked at."""
+        """Decode one packet. It is done on demand: few packets of a large capture are looked at."""
         found = self._decoded.get(number)
         if found is None:
             time, length, data = self._stored[number]
@@ -169,18 +172,18 @@ class Packets(Sequence[Packet]):
         return self.pcap[: _FILE_HEADER.size] + record + data
 
     def dissect(self, number: int) -> str:
-        """All that Wireshark's tshark, when it is installed here, reads in one packet.
+        """All that Wireshark's tshark decodes in one packet.
 
-        It is a large program that decodes what somebody else's programs sent. Nothing calls it
-        unless asked to.
+        tshark is a large program, and the packets come from programs that you may not trust. So it
+        only runs when you call this.
 
         :raises BranchpointError: when there is no tshark, or it fails.
         """
         return dissecting.dissect(self.alone(number))
 
     def explore(self, text: str = "") -> Any:
-        """The packets as a table to scroll and search in, for a notebook; one that is chosen is
-        shown in hex and ASCII. ``text`` is what is searched for at first.
+        """The packets as a table to scroll and search in, for a notebook; the packet that you
+        choose is shown in hex and ASCII. ``text`` is the first search text.
         """
         return showing.show("packets", self, text=text)
 
@@ -255,9 +258,9 @@ def capture(moment: Moment, container: str, time: Any, filter: str = "") -> Pack
     """The packets that a container sends and receives in ``time`` virtual seconds after a moment.
 
     ``filter`` is in tcpdump's language: ``"tcp and host 10.89.5.61"``. All interfaces count, the
-    loopback too. It begins some 20 virtual milliseconds after the moment, when tcpdump listens.
-    In the guest itself (no container) it sees what all containers send, each packet once for every
-    interface that it comes in by.
+    loopback too. The capture begins some 20 virtual milliseconds after the moment, when tcpdump
+    listens. In the guest itself (no container) it sees what all containers send, each packet once
+    per interface by which it arrives.
 
     :raises BranchpointError: when tcpdump does not understand the filter, or does not start.
     """
@@ -285,9 +288,11 @@ def capture(moment: Moment, container: str, time: Any, filter: str = "") -> Pack
     if abs(counted - passed) <= _SET + passed * _INACCURACY:
         end = end._replace(rate=passed / counted)
     else:
-        notes.append("the guest's wall clock was set meanwhile: vtime is right only after that")
+        notes.append(
+            "the guest's wall clock was set meanwhile: only later packets have the right vtime"
+        )
     recorded = moment._history.parent is None
-    moment_of = moment.run.at_ns if recorded else None  # what comes in a branch was not played yet
+    moment_of = moment.run.at_ns if recorded else None  # a branch has not been played there yet
     return Packets(process.raw(), end, moment.run.origin, notes, moment_of)
 
 
@@ -304,7 +309,7 @@ def _play(process: Process, limit: int, text: bytes | None = None, most: int = 2
 
 
 def _let_pass(process: Process, span: int) -> list[str]:
-    """Capture for ``span`` ns; what cut it short, if anything."""
+    """Capture for ``span`` ns; returns what ended it early, if anything did."""
     begin = process.branch.end.at
     if span:
         _play(process, span, most=_LARGEST)
@@ -328,19 +333,19 @@ def _losses(process: Process) -> list[str]:
 def _look(branch: Branch) -> Clock:
     """What the guest's wall clock shows now.
 
-    :raises BranchpointError: when the guest cannot tell.
+    :raises BranchpointError: when the guest cannot tell the time.
     """
     branch._place(COMMAND, wire.clock(), "look at the clock")
     told = branch.wait_until(_TIME, _START_TIME / SECOND)
     if told is None or told.type == "error":
         raise BranchpointError(
             f"the guest does not tell the time at {branch.id}{f': {told.text}' if told else ''}",
-            "packets can be captured in recordings whose guest this version made: record it again",
+            "its guest is from an older version: record the system again to capture packets",
         )
     return Clock(told.number("wall"), told.number("at"), 1)
 
 
-# -- decoding: the bytes may have been written by anybody, and everything is possible in them
+# -- decoding: the bytes are untrusted, and anything is possible in them
 
 
 def _records(pcap: bytes) -> Iterator[tuple[int, int, bytes]]:
@@ -370,7 +375,7 @@ def _decode(at: int, origin: int, length: int, data: bytes) -> Packet:
         "length": max(length - dpkt.sll2.SLL2.__hdr_len__, 0),
         "payload": data[dpkt.sll2.SLL2.__hdr_len__ :],
     }
-    # dpkt raises whatever it comes across in a malformed packet. What is known by then stands.
+    # dpkt raises errors of any type on a malformed packet. What is known by then is kept.
     with contextlib.suppress(Exception):
         cooked = dpkt.sll2.SLL2(data)
         known["source"] = cooked.hdr[: min(cooked.hlen, 8)].hex(":")
@@ -380,7 +385,7 @@ def _decode(at: int, origin: int, length: int, data: bytes) -> Packet:
 
 
 def _network(layer: Any) -> dict[str, Any]:
-    """What a packet's part after the link header tells."""
+    """What is known from the part of a packet after the link header."""
     if isinstance(layer, dpkt.arp.ARP):
         return {
             "source": str(ipaddress.ip_address(layer.spa)),

@@ -1,12 +1,11 @@
-"""How much of what a command writes is kept: ``yes`` writes for ever, faster than anybody reads.
+"""How much of a command's output is kept: ``yes`` writes for ever, faster than anybody reads.
 
-The lines that it writes first are events like all others. From the instant on at which these are
-more than :data:`HEAD` bytes, an event of type :data:`CUT` stands for all that follows; the end of
-it, :data:`TAIL` bytes, is kept aside, and grows no larger either. Containers are the system that is
-looked at: of what they say everything is kept.
+Its first lines are events like all others. From the instant at which they exceed :data:`HEAD`
+bytes, one event of type :data:`CUT` stands for all that follows. The last :data:`TAIL` bytes are
+kept outside of the log. The output of containers is never cut: they are the system under test.
 
-Where a command was cut is an instant, and stands in the log. So a replay leaves out the same lines,
-wherever it begins, and compares all others.
+The log has the instant of the cut. So a replay leaves out the same lines, wherever it begins, and
+compares all others.
 """
 
 from __future__ import annotations
@@ -22,19 +21,19 @@ from branchpoint.guest import wire
 HEAD = 1 << 20
 """Bytes of the output of one command that are kept as events, from its beginning."""
 TAIL = 1 << 16
-"""Bytes of its end that are kept besides."""
+"""Bytes of the end of the output that are kept, too."""
 CUT = "process.cut"
-"""The type of the event from which on the output of a command is not kept."""
+"""The type of the event after which the output of a command is not kept as events."""
 _LINE = 32  # bytes that a line counts at least: empty ones are events, too
 _PROCESS = "process"
 
 
 class Tail:
-    """The end of what a command wrote, and how much was left out before."""
+    """The end of what a command wrote, and how much was left out before it."""
 
     def __init__(self) -> None:
         self.lines = 0
-        """Lines that are left out, those of the end not among them."""
+        """Lines that are left out; those of the end do not count."""
         self.bytes = 0
         """Bytes of these."""
         self.end: deque[wire.Line] = deque()
@@ -64,14 +63,15 @@ class Bound:
     """What is kept of the commands of one history."""
 
     def __init__(self, known: Columns, *, again: bool = False) -> None:
-        """``known`` is the log up to where it is to go on. With ``again``, all that is heard has
-        been heard before, and is left out where it was then."""
+        """``known`` is the log up to where it continues. With ``again``, all output was heard
+        before, and the same lines are left out as then.
+        """
         self._again = again
         self.tails: dict[str, Tail] = {}
         """By the number of the command."""
-        self._cut: dict[str, int] = {}  # from which instant on it is not kept
+        self._cut: dict[str, int] = {}  # number -> the instant from which output is not kept
         self._written: dict[str, _Written] = {}
-        self._marked: set[str] = set()  # whose cut was told here
+        self._marked: set[str] = set()  # numbers whose cut event was made here
         self._last = int(known.at[-1]) if len(known) else -1
         for position in _positions(known, CUT, _PROCESS):
             event = known.event(position)
@@ -103,8 +103,9 @@ class Bound:
         return events
 
     def _follow(self, number: str, line: wire.Line) -> None:
-        """Count a new line, or keep it aside. One that was being told at the end of the log is not
-        new."""
+        """Count a new line, or add it to the tail. A line that the guest was sending at the end of
+        the log is not new.
+        """
         if number in self._cut:
             if line.at >= self._cut[number]:
                 self.tails.setdefault(number, Tail()).add(line)

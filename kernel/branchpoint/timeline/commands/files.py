@@ -1,9 +1,8 @@
 """Files out of the machine, as they are at one moment.
 
-To read a file is to run a command, which would change the timeline; so it is done on a branch made
-for it and thrown away. In that branch every container is paused first and nothing of the recorded
-future happens, so that a large file is read as it was at the moment, not over some tenths of a
-second.
+Reading a file runs a command, which would change the timeline, so it is done on a temporary branch.
+There every container is paused first and the recorded future is left out. So even a large file is
+read as it was at the moment, although reading takes some tenths of a second.
 """
 
 from __future__ import annotations
@@ -45,7 +44,7 @@ def extract_file(
     container: str = "",
     save: str | os.PathLike[str] | None = None,
 ) -> bytes:
-    """The content of a file in a container (none: in the guest itself), dead ones included.
+    """The content of a file in a container, running or exited (none: in the guest itself).
 
     ``path`` is absolute. ``save`` also writes it to a file here.
 
@@ -60,9 +59,10 @@ def extract_tree(
     container: str = "",
     save: str | os.PathLike[str] | None = None,
 ) -> bytes:
-    """A directory as a tar archive, with what lies below it, other mounts there excepted.
+    """A directory with everything below it as a tar archive; other mounts there are left out.
 
-    It was written by programs in the machine: unpack it with ``tarfile``'s filter ``"data"``.
+    Its names and links come from programs in the machine: unpack it with ``tarfile``'s filter
+    ``"data"``.
 
     :raises ContainerError: when there is no such directory, or it cannot be read.
     """
@@ -70,7 +70,7 @@ def extract_tree(
 
 
 def branch_aside(moment: Moment) -> Branch:
-    """A branch to look at something in; the moment stays as quick to come back to as it was."""
+    """A branch for looking at something; coming back to the moment stays as quick as it was."""
     replayer = moment.run.replayer
     with replayer.lock:
         # The emulator that stands there goes on with the new branch.
@@ -88,7 +88,7 @@ def has_ended(process: Process, new: list[Event]) -> bool:
 def write_here(path: str | os.PathLike[str], data: bytes) -> Path:
     """Write a file on this computer.
 
-    :raises BranchpointError: when that is not possible.
+    :raises BranchpointError: when it cannot be written.
     """
     target = Path(path)
     try:
@@ -107,10 +107,10 @@ def _kept(data: bytes, save: str | os.PathLike[str] | None) -> bytes:
 
 
 def _read(moment: Moment, script: str, path: str | os.PathLike[str], container: str) -> bytes:
-    """What a command prints that reads ``path`` while everything else stands still."""
+    """What ``script``, which reads ``path``, prints while everything else stands still."""
     wanted = os.fspath(path)
     if not wanted.startswith("/"):
-        raise ContainerError(f"{wanted!r} is no absolute path", "a path in the machine starts at /")
+        raise ContainerError(f"{wanted!r} is not an absolute path", "begin it with /")
     branch = branch_aside(moment)
     history = branch._history
     del history.inputs[history.tip.count :]
@@ -133,7 +133,7 @@ def _read(moment: Moment, script: str, path: str | os.PathLike[str], container: 
         raise ContainerError(f"{place} has more than {_LARGEST >> 20} MiB, or never ends")
     if process.running:
         seconds = _TIME // 1_000_000_000
-        raise ContainerError(f"{place} had not come to its end after {seconds} virtual seconds")
+        raise ContainerError(f"{place} was not read to its end in {seconds} virtual seconds")
     errors = process.raw("err").decode(errors="replace").strip()
     why = errors.rpartition(": ")[2][:200] or f"exit code {process.exit_code}"
     hint = "extract_tree gives a directory as a tar archive" if why == "Is a directory" else ""

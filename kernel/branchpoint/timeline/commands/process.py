@@ -68,10 +68,14 @@ class bash:
     ) -> Process:
         """Run to the end, at most ``timeout`` (60) virtual seconds.
 
-        A branch, a container's name (none: the guest itself) and a timeout are told apart by what
-        they are, in any order or in a set. A non-zero exit is a value: ``process.exit_code``.
+        The branch, the container's name (none: the guest itself) and the timeout are recognised by
+        their types, so they may come in any order or in a set. A non-zero exit is a value:
+        ``process.exit_code``.
 
-        :raises ProcessTimeout: when it was still running then; it goes on running.
+        :raises ProcessTimeout: when it is still running after that; it goes on running.
+        :raises ContainerError: when there is no such container, or the command could not be
+            started.
+        :raises BranchpointError: when there is no branch to run it in.
         """
         place = _Place(where, branch, container, timeout)
         process = place.branch.run_command(self.script, place.container, environment=environment)
@@ -84,7 +88,11 @@ class bash:
         container: Any = None,
         environment: dict[str, str] | None = None,
     ) -> Process:
-        """Start it at the tip of the branch; it runs while the branch's time passes."""
+        """Start it at the tip of the branch; it runs while the branch's time passes.
+
+        :raises ContainerError: when there is no such container.
+        :raises BranchpointError: when there is no branch to run it in.
+        """
         place = _Place(where, branch, container, None)
         return place.branch.run_command(self.script, place.container, environment=environment)
 
@@ -93,7 +101,7 @@ class bash:
 
 
 class _Place:
-    """Where a command goes, from arguments told apart by their type."""
+    """Where a command runs, from arguments that are recognised by their types."""
 
     def __init__(self, where: tuple[Any, ...], branch: Any, container: Any, timeout: Any) -> None:
         found: dict[str, Any] = {"branch": branch, "container": container, "timeout": timeout}
@@ -157,7 +165,7 @@ class Process:
         return kept + self._end(stream) if self.events.where(type=CUT) else kept
 
     def _end(self, stream: str | None) -> str:
-        """Of an output that was cut: how much is left out, and its end."""
+        """For output that was cut: how much is left out, and the end."""
         bound = self.branch._history.bound
         tail = bound.tails.get(str(self.number)) if bound else None
         if tail is None:
@@ -171,14 +179,16 @@ class Process:
 
     @property
     def output(self) -> str:
-        """Everything written so far, standard output and standard error as they came. Of more than
-        a mebibyte, the beginning and the end are kept, and it says how much is between."""
+        """Everything written so far, standard output and standard error in the order in which they
+        came. Of more than 1 MiB, only the beginning and the end are kept; a line between them says
+        how much is left out.
+        """
         return self._lines()
 
     def dated(self, after: int = 0) -> tuple[str, int]:
-        """What it wrote from the line numbered ``after`` on, as a notebook shows it, and how many
-        lines there are by now. Where a line begins with the guest's clock, as tcpdump's do, the
-        vtime at which it was written stands before that.
+        """What it wrote from line number ``after`` on, as a notebook shows it, and how many lines
+        there are so far. A line that begins with a time of the guest's clock, as tcpdump's do, gets
+        the vtime at which it was written in front.
         """
         lines = self.events.where(type="log")
         kept = "".join(f"{_dated(event)}\n" for event in lines[after:])
@@ -195,7 +205,7 @@ class Process:
         return self._lines("err")
 
     def raw(self, stream: str = "out") -> bytes:
-        """The bytes so far, of a command run in raw mode; of more than 1 GiB, the first."""
+        """The bytes so far, of a command run in raw mode; at most the first 1 GiB."""
         return bytes(self.branch._history.raw.get(self.number, {}).get(stream, b""))
 
     @property
@@ -223,13 +233,13 @@ class Process:
 
     @property
     def dead_container(self) -> bool:
-        """Whether its container was dead: it ran in what is left of it, its files and network."""
+        """Whether its container had exited: it ran with what is left, the files and the network."""
         begin = self.events.where(type="process.start").first
         return begin is not None and begin.fields.get("dead") == "1"
 
     @property
     def remark(self) -> str:
-        """Why it ended as it did, where output and exit code alone do not tell; or ""."""
+        """Why it ended as it did, when output and exit code alone do not show it; else ""."""
         end = self._exit
         if end is None or end.number("code") == 0:
             return ""
@@ -247,7 +257,7 @@ class Process:
             container=self.container or "-", start=end.vtime - _WITH_IT, end=end.vtime + _WITH_IT
         )
         if near.where(type="container.oom"):
-            return f"{said}: {self.container} was out of memory then"
+            return f"{said}: {self.container} ran out of memory then"
         if near.where(type="container.exit"):
             return f"{said}: its container, {self.container}, ended then"
         return f"{said} (signal 9), perhaps because memory ran out: the kernel's log may tell"
@@ -255,7 +265,7 @@ class Process:
     def wait(self, timeout: Any = _PATIENCE) -> Process:
         """Let time pass until it exits, at most ``timeout`` virtual seconds.
 
-        :raises ProcessTimeout: when it was still running then; it goes on running.
+        :raises ProcessTimeout: when it is still running after that; it goes on running.
         :raises ContainerError: when it could not even be started.
         """
         history = self.branch._history
@@ -291,7 +301,7 @@ class Process:
 
     @property
     def _to_end(self) -> str:
-        """What to do when one has only the branch."""
+        """How to end it when only the branch is at hand."""
         return f"to end it: branch.signal_command({self.number}, {signal.SIGKILL.value})"
 
     def kill(self, signal: int = 15) -> None:
@@ -316,5 +326,5 @@ class Process:
 
 
 def _dated(event: Event) -> str:
-    """A line, with its vtime where it begins with a time of day."""
+    """A line; with its vtime in front when it begins with a time of day."""
     return f"{event.vtime:.3f} s  {event.text}" if _CLOCK.match(event.text) else event.text

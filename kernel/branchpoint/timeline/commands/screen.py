@@ -2,8 +2,8 @@
 
 The part of an xterm that shells, editors and monitors need to leave readable text behind: cursor
 movement, erasing, scrolling, inserting, the alternate screen. Colours are dropped. Any bytes are
-good enough: what is not understood is left out, and memory is bounded by the size of the screen
-and :data:`MOST_LINES`.
+accepted: what is not understood is left out, and memory is bounded by the size of the screen and
+:data:`MOST_LINES`.
 
 It is our own because the bytes are a stranger's. pyte 0.8.2, the library for this, raises
 ValueError on a number of 5000 digits and TypeError on ``ESC [ > 0 q``, keeps an unfinished title
@@ -80,7 +80,7 @@ class Screen:
     # -- writing
 
     def feed(self, data: bytes) -> None:
-        """Show ``data``, which may begin and end anywhere, within a character too."""
+        """Show ``data``, which may begin and end anywhere, even inside a character."""
         text = self._unfinished + self._decoder.decode(data)
         at = 0
         while at < len(text):

@@ -1,4 +1,4 @@
-"""A terminal in a branch: a shell to type to, at a moment of one's choice."""
+"""A terminal in a branch: a shell to type to, from any moment on."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from branchpoint.timeline.moment import duration
 from branchpoint.timeline.replaying.history import COMMAND
 
 _STEP = 10_000_000  # ns between looks whether the shell has ended
-_PATIENCE = 10  # virtual seconds in which things come to rest
+_PATIENCE = 10  # virtual seconds to wait at most for output to stop
 _USUAL = 24, 80  # rows and columns
 _COMMAND = re.compile(
     rb"(?:terminal\0(?P<number>[0-9]{1,10})\0(?P<container>[A-Za-z0-9_.-]{0,200})"
     rb"|resize\0(?P<again>[0-9]{1,10}))\0(?P<rows>[0-9]{1,4})\0(?P<columns>[0-9]{1,4})\0"
 )
-_QUIET = 0.25  # virtual seconds without a word, after which a program is taken to have finished
+_QUIET = 0.25  # virtual seconds without output, after which a program counts as finished
 
 
 class Terminal:
-    """A shell at an ``xterm-256color`` in a container. Made by ``branch.terminal(container)``.
+    """A shell in an ``xterm-256color`` in a container. Made by ``branch.terminal(container)``.
 
-    What is typed goes to the branch's tip as an input, so a session is replayed with the branch:
-    in ``run.at(branch.id).branch()`` it is found in ``terminals``, with the same output. Nothing
-    happens without time: :meth:`settle` and :meth:`advance` let it pass, as does the branch's
+    What is typed becomes an input at the branch's tip, so a session is replayed with the branch:
+    ``run.at(branch.id).branch()`` has it in ``terminals``, with the same output. Nothing happens
+    while no time passes: :meth:`settle` and :meth:`advance` let it pass, and so does the branch's
     own ``wait``. Prints as its transcript.
     """
 
@@ -48,7 +48,7 @@ class Terminal:
     # -- acting
 
     def type(self, keys: str | bytes) -> Terminal:
-        """Press keys at the branch's tip. In text a newline is the Enter key; bytes go as they are.
+        """Press keys at the branch's tip. In text a newline is the Enter key; bytes stay as is.
 
         ``"\\x03"`` is Ctrl-C, ``"\\x1b[A"`` the arrow up, as in any terminal.
 
@@ -60,14 +60,20 @@ class Terminal:
         return self
 
     def resize(self, rows: int, columns: int) -> Terminal:
-        """Give it another size at the branch's tip; full-screen programs draw themselves anew."""
+        """Give it another size at the branch's tip; full-screen programs redraw themselves.
+
+        :raises BranchpointError: when the shell has ended.
+        """
         self._open()
         data = wire.resize(self.number, rows, columns)
         self.branch._place(COMMAND, data, f"resize to {rows} rows, {columns} columns")
         return self
 
     def advance(self, time: Any = None, **units: float) -> bytes:
-        """Let the branch's time pass, as :meth:`Branch.wait`; gives what was shown meanwhile."""
+        """Let the branch's time pass, as :meth:`Branch.wait`; returns what was shown meanwhile.
+
+        :raises ContainerError: when the terminal could not be opened.
+        """
         before = len(self._pieces)
         self.branch.wait(time, **units)
         self._check()
@@ -77,6 +83,8 @@ class Terminal:
         """Let time pass until nothing was shown for ``quiet`` virtual seconds, or it has ended.
 
         At most ``cap`` virtual seconds pass.
+
+        :raises ContainerError: when the terminal could not be opened.
         """
         history = self.branch._history
         rest = duration(quiet, {})
@@ -106,9 +114,10 @@ class Terminal:
         return self
 
     def interact(self) -> Any:
-        """The terminal on the page, for a notebook: an xterm to type to while time passes.
+        """The terminal in a notebook: an xterm to type to while time passes.
 
-        The last expression of a cell is shown so anyway. Before the first output it settles.
+        A terminal that is the last expression of a cell is shown like this, too. Before its first
+        output it settles.
         """
         return showing.show("terminal", self)
 
@@ -128,7 +137,7 @@ class Terminal:
     def transcript(self) -> str:
         """The session as text: all lines it has shown, without control sequences.
 
-        Of full-screen programs on the alternate screen (editors, pagers) nothing stays.
+        Full-screen programs on the alternate screen (editors, pagers) leave nothing in it.
         """
         return self._drawn().text
 
@@ -144,12 +153,12 @@ class Terminal:
 
     @property
     def exit_code(self) -> int | None:
-        """That of its shell, as :attr:`Process.exit_code`; None while it runs."""
+        """The exit code of its shell, see :attr:`Process.exit_code`; None while it runs."""
         return self._shell.exit_code
 
     @property
     def dead_container(self) -> bool:
-        """Whether its container was dead: the shell sees what is left, its files and network."""
+        """Whether its container had exited: the shell sees what is left, files and network."""
         return self._shell.dead_container
 
     @property
@@ -157,13 +166,13 @@ class Terminal:
         return self.branch._history.shown.get(self.number, [])
 
     def _sizes(self) -> list[tuple[int, tuple[int, int]]]:
-        """The instants (ns) from which on it had a size."""
+        """The instants (ns) at which its size was set, and the sizes."""
         told = _commands(self.branch)
         sizes = [(each.at, each.size) for each in told if each.number == self.number]
         return sizes or [(self.branch.start.at, _USUAL)]
 
     def _drawn(self) -> Screen:
-        """The screen, with all on it that was shown by now."""
+        """The screen with everything that was written up to the tip."""
         with self.branch.run.replayer.lock:
             sizes, pieces = self._sizes(), self._pieces
             if self._screen is None:
@@ -180,7 +189,7 @@ class Terminal:
             return self._screen
 
     def _check(self) -> None:
-        """Raise ContainerError when there was no terminal, or no shell, in the first place."""
+        """Raise ContainerError when the terminal, or its shell, could not be opened at all."""
         if self._pieces:
             return
         errors = self.branch.events.where(type="error")
@@ -224,18 +233,18 @@ def opened(branch: Branch) -> list[Terminal]:
 
 
 class _Command(NamedTuple):
-    """What an input tells a terminal: to begin, or to have another size."""
+    """What an input tells a terminal: to begin, or to change its size."""
 
     at: int
     """ns."""
     number: int
     container: str | None
-    """In which it begins; None: it is there already."""
+    """The container in which it begins; None: it exists already."""
     size: tuple[int, int]
 
 
 def _commands(branch: Branch) -> Iterator[_Command]:
-    """Those up to the tip. Inputs of a recording that make no sense are none, as for the agent."""
+    """The commands up to the tip. Malformed inputs of a recording are ignored, as by the agent."""
     history = branch._history
     for given in history.inputs[: history.tip.count]:
         found = _COMMAND.match(given.data) if given.kind == COMMAND else None

@@ -1,1 +1,1 @@
-"""Recordings in the making."""
+"""Making recordings."""

@@ -117,7 +117,7 @@ class _Recorder(Writer[R]):
         with progress.task(f"setting up {self.system.name}"):
             self.play(limit, complete)
         if not done or done[0].type == "error":
-            what = done[0].text if done else f"it did not happen in {_SETUP_LIMIT // 10**9} s"
+            what = done[0].text if done else f"not ready in {_SETUP_LIMIT // 10**9} virtual s"
             tail = "\n".join(str(event) for event in self.recording.events.tail(15))
             raise RecordingError(
                 f"{self.system.file}: the system was not set up: {what}; the last events:\n{tail}",
@@ -126,7 +126,7 @@ class _Recorder(Writer[R]):
         self.save(origin=done[0].at)
 
     def _inputs(self, at: int, seed: int, containers: list[manifest.ContainerFacts]) -> list[Input]:
-        """What makes a system run: randomness, what may go wrong, the word to start."""
+        """The inputs that make a system run: randomness, the faults to draw, the start command."""
         inputs = [
             Input(
                 at=at, kind=SETUP, data=wire.seed(random.Random(seed).randbytes(32)),
@@ -156,10 +156,10 @@ def this_engine() -> manifest.EngineFacts:
 def open_recording(path: Path | str, kind: type[R], *, write: bool = True) -> R:
     """Open a recording as one of ``kind``. Nothing runs until a moment of it is visited.
 
-    One that this process has open already shares its emulators and files with this opening. With
-    ``write``, branches and curves are kept in it, whoever else has it open.
+    If this process has it open already, both openings share emulators and files. With ``write``,
+    branches and curves are kept in it, even if other processes have it open.
 
-    :raises RecordingError: when it is not a recording, is damaged beyond use, or needs an image
+    :raises RecordingError: when it is not a recording, is too damaged to use, or needs an image
         that is not on this computer.
     """
     with openings.lock:

@@ -1,4 +1,4 @@
-"""A recording made again, with something else reaching the machine."""
+"""A system recorded again, with other inputs."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ def rerecord(
     """Make a new recording of the same system, from power-on, in which ``inputs`` are all inputs.
 
     It ends ``after`` (ns) the failure, or at ``horizon`` (absolute ns). Up to the first input that
-    differs from the old one's it is the same run.
+    differs, it is the same run as the old one.
 
-    :raises DivergenceError: when it is not, at one of the instants at which the old one's state is
-        known; what was recorded is kept.
+    :raises DivergenceError: when it is not, at one of the instants at which the old recording's
+        state is known; what was recorded so far is kept.
     """
     old = run.manifest
     head = old.with_(
@@ -55,6 +55,6 @@ def _compare(old: Recording, new: Recording) -> None:
         if (parting is None or at < parting) and old.files.digests.get(at, digest) != digest:
             raise DivergenceError(
                 f"{new.path} is at {format_vtime(at - new.origin)} s in another state than "
-                f"{old.path} was, before anything differs between them",
+                f"{old.path} was, although all inputs up to there are the same",
                 "run `branchpoint doctor`; if this engine is sound, report this as a bug",
             )

@@ -20,15 +20,15 @@ from branchpoint.timeline.replaying.player import Player
 _STEP = 500_000_000  # ns; checkpoints lie on its multiples
 _WORK = 0.3  # s of the emulator's CPU time between two, which a rewind may have to replay
 _FAR = 4_000_000_000  # ns between two at most, however idle the system is
-_BEHIND = 4  # checkpoints; the first, of all that is not as in the boot snapshot, takes longest
+_BEHIND = 4  # checkpoints not written yet; the first has all pages changed since boot
 
 R = TypeVar("R", bound=Recording)
 
 
 class Writer(Generic[R]):
-    """Plays a recording that is being made on, and stores it as it goes.
+    """Lets a system run on and stores its recording meanwhile.
 
-    What is to be stored is written by a thread while the machine runs on, a few checkpoints behind.
+    A thread writes what is to be stored while the machine runs on, a few checkpoints behind.
     """
 
     def __init__(self, recording: R, until: Failure | None, instants: Collection[int] = ()) -> None:
@@ -51,7 +51,7 @@ class Writer(Generic[R]):
         """The last checkpoint: its instant (ns), and the emulator's CPU time (s) then."""
 
     def run(self, duration: int, after: int) -> None:
-        """Run for ``duration`` (ns) from set-up complete, or until the event that is waited for."""
+        """Run for ``duration`` (ns) from set-up complete, or until the failure ``until``."""
         origin = self.files.manifest.origin
         end = origin + duration
         judge = self._judge_of(end)
@@ -75,7 +75,7 @@ class Writer(Generic[R]):
                 self.save(ended=ended + self._before_set_up())
 
     def _play_to_end(self, end: int, stop: Any, task: progress.Task) -> str:
-        """As :meth:`play`; when the guest ends the machine on the way, why."""
+        """As :meth:`play`; returns why, when the guest ends the machine on the way."""
         try:
             self.play(end, stop, task)
         except GuestEnded:
@@ -85,14 +85,15 @@ class Writer(Generic[R]):
         return ""
 
     def _since_set_up(self) -> list[Event]:
-        """What happened since set-up was complete. That is noticed some time after it was, and
-        what fails at once fails in between."""
+        """The events since set-up was complete. This is noticed a little later than it happens, and
+        a failure may come in between.
+        """
         origin, columns = self.files.manifest.origin, self.root.log.columns()
         first = int(columns.at.searchsorted(origin, "right"))
         return [columns.event(position, origin) for position in range(first, len(columns))]
 
     def _before_set_up(self) -> str:
-        """Words on a failure that would have ended it, had it not happened during set-up."""
+        """Words about a failure that came during set-up, too early to end the recording."""
         origin = self.files.manifest.origin
         if self.until is None:
             return ""
@@ -102,10 +103,10 @@ class Writer(Generic[R]):
         at = judge.feed(columns.event(position, origin) for position in range(len(columns)))
         if at is None:
             return ""
-        return f"; {self.until.name} was before, during set-up, at {format_vtime(at - origin)} s"
+        return f"; {self.until.name} came earlier, during set-up, at {format_vtime(at - origin)} s"
 
     def _judge_of(self, end: int) -> Judge | None:
-        """Who says when what is waited for has happened."""
+        """The judge of the failure that is waited for; None: the recording runs for its time."""
         if self.until is None:
             return None
         origin = self.files.manifest.origin
@@ -119,7 +120,7 @@ class Writer(Generic[R]):
         return judge
 
     def play(self, end: int, stop: Any, task: progress.Task | None = None) -> None:
-        """Play the recording on, with checkpoints as far apart as it takes little to replay."""
+        """Let the system run on to ``end``, with checkpoints so close that replays stay short."""
         origin = self.files.manifest.origin
         while self.root.tip.at < end:
             mark = self._next_mark(self.root.tip.at)
@@ -147,7 +148,7 @@ class Writer(Generic[R]):
 
         def write() -> None:
             if self._failed:
-                return  # what it is the difference to is not there
+                return  # the checkpoint that it differs from was not written
             self._failed = True
             store()
             save()
@@ -157,7 +158,7 @@ class Writer(Generic[R]):
         self._finish(_BEHIND)
 
     def _saving(self, **changes: Any) -> Callable[[], None]:
-        """What stores the events so far; ``changes`` are those of the manifest."""
+        """A function that stores the events so far, with ``changes`` to the manifest."""
         columns, end = self.root.log.columns(), self.root.tip.at
 
         def save() -> None:
@@ -169,9 +170,9 @@ class Writer(Generic[R]):
         return save
 
     def _finish(self, behind: int = 0) -> None:
-        """Wait until all but the last ``behind`` that the thread was given are written.
+        """Wait until the thread has written all but the last ``behind`` of its jobs.
 
-        :raises RecordingError: when one could not be, for want of room, say.
+        :raises RecordingError: when one could not be written, for example because the disk is full.
         """
         done = self._writing[: max(0, len(self._writing) - behind)]
         wait(done)
@@ -180,7 +181,7 @@ class Writer(Generic[R]):
             each.result()
 
     def save(self, **changes: Any) -> None:
-        """Store what happened so far; ``changes`` are those of the manifest."""
+        """Store what happened so far, with ``changes`` to the manifest."""
         self._finish()
         self._saving(**changes)()
 
@@ -188,8 +189,9 @@ class Writer(Generic[R]):
         return self
 
     def __exit__(self, kind: object, *_: object) -> None:
-        """After an error, what was recorded so far is good. Nobody has the recording then, so it
-        is closed, and can be opened again."""
+        """After an error, what was recorded so far is usable. The caller did not get the recording
+        then, so it is closed here, and can be opened again.
+        """
         with contextlib.ExitStack() as last:
             if kind is not None:
                 last.callback(self.recording.close)
@@ -199,6 +201,6 @@ class Writer(Generic[R]):
 
 
 def _cpu_time(player: Player) -> float:
-    """What the player's emulator has used so far, in s."""
+    """CPU time that the player's emulator has used so far, in s."""
     pid = player.computer.pid
-    return time.clock_gettime((~pid << 3) | 2)  # as clock_getcpuclockid(3) makes it of a pid
+    return time.clock_gettime((~pid << 3) | 2)  # as clock_getcpuclockid(3) does

@@ -1,8 +1,8 @@
 """A branch run a second time, to see whether it is the same.
 
-Of a branch to which something was done no digest is known, so all that can be compared with the
-recording is what lies before. But the branch can be run again: in another emulator, and from an
-earlier state than the first time. What is not in that first state then shows.
+When something was done to a branch, no digest of it is known, so only the past before it can be
+compared with the recording. But the branch can be run again: in another emulator, and from an
+earlier state than the first time. That shows whether the first state lacked anything.
 """
 
 from __future__ import annotations
@@ -27,24 +27,24 @@ if TYPE_CHECKING:
 
 SETTING = "BRANCHPOINT_SELF_CHECK"
 """The environment variable that says how many branches are checked, such as ``1/20``."""
-_FAR = 20_000_000_000  # ns; a branch that is longer to replay is only checked when asked for
+_FAR = 20_000_000_000  # ns; a branch that takes longer to replay is only checked when asked for
 _chance = random.Random(0)
 
 
 @dataclass(frozen=True, repr=False)
 class Checked:
-    """What a second run of a branch, which was the same, had in common with the first."""
+    """The result of a second run of a branch that was the same as the first."""
 
     first: str
-    """The state from which the machine had run that first let time pass in the branch."""
+    """The state from which the first run of the branch started."""
     again: str
-    """The state from which another emulator ran, up to the branch's tip."""
+    """The state from which the second run started, in another emulator."""
     events: int
-    """Events that it heard on the way."""
+    """Events that the second run heard on the way."""
     output: int
     """Bytes that commands in raw mode and terminals wrote on the way."""
     digest: str
-    """Of all memory, registers and devices at the tip, in both runs."""
+    """Digest of all memory, registers and devices at the tip, the same in both runs."""
 
     def __str__(self) -> str:
         return (
@@ -56,15 +56,17 @@ class Checked:
 
 
 def self_check(share: float | Fraction | str, seed: int = 0) -> None:
-    """Have a share of all branches run a second time, to see whether they are the same.
+    """Run a share of all branches a second time, to check that they are the same.
 
-    ``share`` is between 0 (none, which is usual) and 1 (every one), also as text such as
-    ``"1/20"``. Whenever time has passed in a branch to which something was done, it is drawn
-    whether to check it (see :meth:`Branch.check`), with ``seed``; and so for futures, in worker
-    processes that are started from now on. The environment variable ``BRANCHPOINT_SELF_CHECK``
-    says the same for a whole process.
+    ``share`` is between 0 (none, the default) and 1 (all), also as text such as ``"1/20"``.
+    Whenever time has passed in a branch to which something was done, a random draw decides whether
+    to check it (see :meth:`Branch.check`); ``seed`` is that of the draws. The same goes for
+    futures, in worker processes that are started from now on. The environment variable
+    ``BRANCHPOINT_SELF_CHECK`` sets the share for a whole process.
 
-    A branch that is not the same raises DivergenceError where time was to pass.
+    When a branch is not the same, the call that let its time pass raises DivergenceError.
+
+    :raises BranchpointError: when ``share`` is not between 0 and 1.
     """
     _read(str(share))
     os.environ[SETTING] = str(share)
@@ -72,7 +74,7 @@ def self_check(share: float | Fraction | str, seed: int = 0) -> None:
 
 
 def due() -> bool:
-    """Whether the next branch is to be checked: drawn with the chance that is set."""
+    """Whether to check the next branch: a random draw with the share that is set."""
     share = _read(os.environ.get(SETTING, "0"))
     return share > 0 and _chance.random() < share
 
@@ -85,7 +87,8 @@ def _read(text: str) -> float:
         share = -1
     if not 0 <= share <= 1:
         raise BranchpointError(
-            f"{text!r} is no share of branches to check", f"say 1/20, or 0 for none ({SETTING})"
+            f"{text!r} is not a share of branches to check ({SETTING})",
+            "give one such as 1/20, or 0 for none",
         )
     return share
 
@@ -93,10 +96,12 @@ def _read(text: str) -> float:
 def check(replayer: Replayer, history: History, *, fresh: bool = True) -> Checked:
     """Run a branch again up to its tip and compare events, output and machine.
 
-    In a ``fresh`` emulator and from two checkpoints before the first run's, or, which takes a
-    fraction of the time, in the second one that is kept and from one checkpoint before.
+    With ``fresh``, in a fresh emulator and from two checkpoints before the start of the first run.
+    Without, which takes a fraction of the time, in the second emulator that is kept and from one
+    checkpoint before.
 
-    :raises DivergenceError: when anything differs; it says from where the two runs had started.
+    :raises DivergenceError: when anything differs; it names the states from which both runs
+        started.
     """
     with replayer.lock:
         player = replayer.bring(history, history.tip)
@@ -132,7 +137,7 @@ def difference(replayer: Replayer, what: str, at: int, first: str, again: str) -
     """The error for a branch that is not the same the second time."""
     return DivergenceError(
         f"{replayer.path}: a branch that was run again is at {replayer.vtime(at)} {what} than the "
-        f"first time: first the machine had run from {first}, then, in another emulator, from "
+        f"first time: the first run started from {first}, the second, in another emulator, from "
         f"{again} (recorded with {replayer.files.manifest.engine})",
         "run `branchpoint doctor`; if this engine is sound, report this as a bug",
     )
@@ -148,10 +153,10 @@ def apart(
     fresh: bool = True,
     raws: list[wire.Raw] | None = None,
 ) -> Iterator[Player]:
-    """Another emulator at ``goal`` of a history, which ran there from another state than ``first``.
+    """Another emulator at ``goal`` of a history, that ran there from another state than ``first``.
 
-    On its way it is compared with all that is known. ``fresh`` is as for :func:`check`, ``raws``
-    as for ``Replayer.replay``.
+    On its way it is compared with everything that is known. ``fresh`` is as for :func:`check`,
+    ``raws`` as for ``Replayer.replay``.
     """
     place = _place(replayer, history, goal, first, back=2 if fresh else 1)
     player = replayer.new_player() if fresh else replayer.free_player()
@@ -170,9 +175,9 @@ def apart(
 def _place(
     replayer: Replayer, history: History, goal: Point, first: Start | None, *, back: int
 ) -> Point | None:
-    """The checkpoint so many before the ``first`` state; None: the boot snapshot.
+    """The checkpoint ``back`` places before the ``first`` state; None: the boot snapshot.
 
-    A machine that ran from the boot snapshot the first time has none before that: then it is one
+    There is none before the boot snapshot: when the first run started there, it is a checkpoint
     that is nearer to the goal.
     """
     stored = _stored(replayer, replayer.in_recording(history, goal))
@@ -196,10 +201,10 @@ def _stored(replayer: Replayer, limit: Point) -> list[Point]:
 
 
 def _same_output(history: History, raws: list[wire.Raw]) -> bool:
-    """Whether commands and terminals wrote the same in a run from before the first of them.
+    """Whether commands and terminals wrote the same in a run that started before the first of them.
 
-    A history has its parents' terminals from their beginning, but of what its parents' commands
-    wrote only what came after the fork.
+    A history has the output of its parents' terminals from their beginning, but of its parents'
+    commands only what they wrote after the fork.
     """
     again = History([], history.tip, EventLog())
     for raw in raws:

@@ -1,10 +1,10 @@
 """What the guest says again in a replay must be what it said before.
 
-A history's log knows every event up to its tip, so a replay is compared with it on all its way, and
-not only at the few instants at which a digest of the machine is known.
+A history's log has every event up to its tip, so a replay is compared with it all the way, not only
+at the few instants at which a digest of the machine is known.
 
-An event is dated a few hundred nanoseconds before it can be read: one that a machine was just
-telling when its state was taken is heard after that state, though dated before it.
+The date of an event is a few hundred nanoseconds before it can be read. So an event that the guest
+was sending when a state was taken is heard after that state, but has a date before it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from branchpoint.events.listing import inert
 from branchpoint.guest import wire
 
 _TELLING = wire.TICK
-"""ns before the end of a replay in which an event may have begun that is only heard after it."""
+"""ns before the end of a replay in which an event may have begun that is heard only later."""
 _SHOWN = 200  # characters of an event in an error
 
 
@@ -25,7 +25,7 @@ class Otherwise(Exception):
     """The guest did not say what it had said before."""
 
     def __init__(self, expected: Event | None, heard: Event | None) -> None:
-        """``expected`` is None when nothing was, ``heard`` when it was silent."""
+        """``expected`` is None when no event was expected, ``heard`` when none was heard."""
         super().__init__(expected, heard)
         self.expected = expected
         self.heard = heard
@@ -40,22 +40,22 @@ class Otherwise(Exception):
             "nothing" if event is None else repr(inert(str(event), _SHOWN))
             for event in (self.expected, self.heard)
         )
-        return f"expected was {expected}, now it is {heard}"
+        return f"expected {expected}, heard {heard}"
 
 
 class Echo:
     """One stretch of a replay, and the events that have to be heard in it."""
 
     def __init__(self, known: Columns, start: int, end: int, gaps: Sequence[Gap] = ()) -> None:
-        """Events that are heard after ``start`` and dated not after ``end`` (absolute ns) have to
-        be the ``known`` ones, except within ``gaps``, of which nothing is known.
+        """Events that are heard after ``start`` and dated at most ``end`` (absolute ns) have to be
+        the ``known`` ones, except within ``gaps``, where nothing is known.
         """
         self._known = known
         self._start = start
         self._end = end
         self._gaps = [gap for gap in gaps if gap.start <= end and not self._over(gap, start)]
         self._next: int | None = int(known.at.searchsorted(start, "right"))
-        """Position of the event that comes next; None: the one whose date is heard next."""
+        """Position of the next event; None: found by the date of the next event that is heard."""
 
     @staticmethod
     def _over(gap: Gap, at: int) -> bool:
@@ -67,7 +67,7 @@ class Echo:
     def hear(self, events: Sequence[Event]) -> None:
         """Compare the next events that the guest has said.
 
-        :raises Otherwise: when one is not the one that was said before.
+        :raises Otherwise: when one is not what was said before.
         """
         for event in events:
             if event.at > self._end:
@@ -100,9 +100,9 @@ class Echo:
 
 
 def news(log: EventLog, heard: list[Event]) -> list[Event]:
-    """What was ``heard`` without what ``log`` has already, since it was being told at its end.
+    """The events ``heard`` that ``log`` does not have yet: the guest was sending some at its end.
 
-    :raises Otherwise: when that was something else.
+    :raises Otherwise: when these are not the last ones of the log.
     """
     known = log.columns()
     last = int(known.at[-1]) if len(known) else -1

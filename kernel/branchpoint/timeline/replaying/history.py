@@ -40,7 +40,7 @@ _END = Point(2**63, 2**31)
 
 
 class Start(NamedTuple):
-    """The state from which a machine was made to run."""
+    """The state from which a machine ran."""
 
     what: str
     """Such as "checkpoint"."""
@@ -50,7 +50,7 @@ class Start(NamedTuple):
 
 @dataclass(eq=False)
 class History:
-    """One timeline. ``tip`` is how far it was played; only the recording's is there from the start.
+    """One timeline. ``tip`` is how far it was played; the recording's is its end from the start.
 
     ``inputs`` holds all of them since power-on, the parent's included, in order of time; those
     after the tip are the recorded future.
@@ -68,14 +68,14 @@ class History:
     """Bytes written by commands in raw mode: number -> stream -> bytes."""
     watchers: list[Callable[[bool], None]] = field(default_factory=list)
     """Called whenever time has passed at the tip, in the thread that lets it pass; with True when
-    it stands again."""
+    time stops again."""
     shown: dict[int, list[tuple[int, bytes]]] = field(default_factory=dict)
     """What was written to the terminals of commands, the parent's past included: number -> instant
     (absolute ns) and bytes."""
     bound: Bound | None = None
-    """What is kept of the output of its commands; None: it is yet to be seen."""
+    """What is kept of the output of its commands; None: not known yet."""
     began: Start | None = None
-    """From where the machine had come that first let time pass in it."""
+    """The state from which the machine ran that first let time pass in it."""
 
     def branch(self, at: Point) -> History:
         """A new history that leaves this one at ``at``."""
@@ -100,14 +100,14 @@ class History:
         number = raw.number
         if raw.stream == TTY:
             pieces = self.shown.setdefault(number, [])
-            if not pieces or raw.at > pieces[-1][0]:  # it may just have been told at the fork
+            if not pieces or raw.at > pieces[-1][0]:  # it may have been half sent at the fork
                 pieces.append((raw.at, raw.data))
         else:
             kept = self.raw.setdefault(number, {}).setdefault(raw.stream, bytearray())
             kept.extend(raw.data[: max(MOST_RAW - len(kept), 0)])
 
     def forget_after_tip(self) -> None:
-        """Drop events that were collected just before an interrupt and are to come again."""
+        """Drop events that were collected just before an interrupt; they will come again."""
         columns = self.log.columns()
         if len(columns) and columns.at[-1] > self.tip.at:
             self.log = self.log.fork(self.tip.at)
@@ -125,7 +125,7 @@ class History:
             here = here.parent
 
     def holds(self, other: History, at: Point) -> bool:
-        """Whether a machine that stands at ``at`` in ``other`` is also on the way of this one."""
+        """Whether a machine at ``at`` of ``other`` is also a machine of this history."""
         return any(history is other and at <= limit for history, limit in self.lineage(_END))
 
     def common(self, other: History, at: int) -> int:
@@ -143,7 +143,7 @@ class History:
         return limit
 
     def commands(self) -> int:
-        """How many commands were ever placed up to the tip: the next one's number, less one."""
+        """How many commands were placed up to the tip: one less than the next one's number."""
         return sum(i.kind == COMMAND for i in self.inputs[: self.tip.count])
 
     def nearest_state(self, at: Point) -> tuple[Point, State] | None:

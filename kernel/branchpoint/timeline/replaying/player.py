@@ -21,11 +21,11 @@ class Player:
         self._history: weakref.ref[History] | None = None
         self.place = Point(0, 0)
         self.since: Start | None = None
-        """The state that it took on last."""
+        """The state that it restored last."""
 
     @property
     def history(self) -> History | None:
-        """The history that it is in; None also when nobody else has that any more."""
+        """The history that it is in; None also when nobody else uses that any more."""
         return self._history() if self._history else None
 
     @history.setter
@@ -35,7 +35,7 @@ class Player:
     def restore(
         self, history: History, place: Point, state: State, what: str = "state in memory"
     ) -> None:
-        """Become the machine at ``place`` of ``history``, of which ``state`` is known.
+        """Become the machine at ``place`` of ``history``, by restoring its ``state``.
 
         ``what`` says in errors where that state came from.
         """
@@ -67,7 +67,7 @@ class Player:
 
         With ``step`` (ns), only to the first multiple of it at which the guest has said something.
 
-        :raises GuestEnded: when the guest has ended the machine before; the place is where.
+        :raises GuestEnded: when the guest has ended the machine before; ``place`` is where.
         """
         self.take_inputs()
         try:

@@ -32,7 +32,7 @@ from branchpoint.timeline.replaying.player import Player
 _PLAYERS = 2  # emulators kept; each has at most the machine's memory to itself
 _NEAR = 50_000_000  # ns of replay that cost about as much as restoring a state
 _NEVER = 2**62  # ns
-_QUIET = 500_000_000  # ns without a word from the guest, after which an interrupt is noticed
+_QUIET = 500_000_000  # ns without output of the guest, after which an interrupt is noticed
 _SILENCE = 2_000_000_000  # ns in which a guest that runs at all has taken a command
 _STATES = 64  # states kept in memory for one history
 _REPORT = "run `branchpoint doctor`; if this engine is sound, report this as a bug"
@@ -61,7 +61,7 @@ class Replayer:
         self._closed = False
         self._players: list[Player] = []
         self._taken: State | None = None
-        """The checkpoint that the next one is stored as the difference to."""
+        """The last checkpoint; the next one is stored as the difference to it."""
 
     @cached_property
     def snapshot(self) -> Snapshot:
@@ -98,7 +98,7 @@ class Replayer:
     # -- going somewhere
 
     def bring(self, history: History, goal: Point) -> Player:
-        """A player that stands at ``goal``; it stays the caller's until the next call.
+        """A player that stands at ``goal``; the caller may use it until the next call.
 
         :raises RecordingError: when the recording was closed.
         """
@@ -135,7 +135,7 @@ class Replayer:
         return player
 
     def free_player(self) -> Player:
-        """A kept emulator that may go elsewhere; not the one that was brought somewhere last."""
+        """A kept emulator that may be used elsewhere; not the one that :meth:`bring` gave last."""
         for player in [player for player in self._players if player.computer.ended]:
             player.close()
             self._players.remove(player)
@@ -151,7 +151,7 @@ class Replayer:
         return player
 
     def _keep_tip(self, player: Player) -> None:
-        """Before a player leaves the tip of a branch: only there its state is known."""
+        """Keep the state at the tip of a branch before a player leaves: it is known only there."""
         history = player.history
         if history and history is not self.root and player.place == history.tip:
             self.remember(player)
@@ -236,9 +236,10 @@ class Replayer:
             echo.finish(goal.at, origin)
 
     def echo(self, history: History, until: int) -> Echo | None:
-        """What has to be heard from the tip of ``history`` on, as long as it is the recording.
+        """What has to be heard from the tip of ``history`` on, as long as it equals the recording.
 
-        None, when it is not, or is so no longer. ``until`` (absolute ns) is how far that matters.
+        None when it does not equal it, or not any more. ``until`` (absolute ns) is how far it is
+        needed.
         """
         start, shared = history.tip.at, self.shared(history, until)
         if start >= shared:
@@ -247,7 +248,7 @@ class Replayer:
 
     @contextmanager
     def compared(self, player: Player) -> Iterator[None]:
-        """While what a player says is compared: a difference is an error in words.
+        """A context in which what a player says is compared: a difference becomes an error.
 
         :raises DivergenceError: the player is closed then.
         """
@@ -333,13 +334,14 @@ class Replayer:
     ) -> bool:
         """Let time pass at the tip of ``history``, up to ``until`` (ns), collecting events.
 
-        After every ``step`` (ns) in which something was said ``stop`` is asked whether that is
-        enough; True is returned then. Interrupting leaves the history at the last step.
+        After every ``step`` (ns) in which the guest said something, ``stop`` decides whether that
+        is enough; if so, True is returned. An interrupt leaves the history at the last step.
 
-        As long as nothing was done to it, it must be the recording again: its state wherever a
-        digest is known and, unless ``events`` is false, all that the guest says.
+        As long as nothing was done to it, it must equal the recording: its state wherever a digest
+        is known and, unless ``events`` is false, all that the guest says.
 
-        :raises DivergenceError: when it is not; the history stays where it was last known to be.
+        :raises DivergenceError: when it does not; the history stays at the last place that was
+            right.
         """
         with self.lock:
             stopped = self._play(history, until, stop, step, events)
@@ -357,7 +359,7 @@ class Replayer:
         shared = self.shared(history, until)
         echo = self.echo(history, until) if events else None
         mark = self._next_mark(history, shared)
-        total = None if stop else (until - start) / 1e9  # who waits does not know for how long
+        total = None if stop else (until - start) / 1e9  # a wait for events has no known length
         with progress.task("running", total, "virtual s") as task, self._stoppable(history):
             while history.tip.at < until:
                 # Steps lie on a fixed grid: where one starts must not decide where one stops.
@@ -414,16 +416,16 @@ class Replayer:
         return events
 
     def _expect_life(self, player: Player, history: History) -> None:
-        """Give up on a guest in which not even the agent runs any more.
+        """Give up on a guest in which even the agent does not run any more.
 
-        :raises MachineError: when a command has lain there for long.
+        :raises MachineError: when it has not taken a command for a long time.
         """
         given = history.inputs[: history.tip.count]
         if given and history.tip.at >= given[-1].at + _SILENCE and player.mailbox.waits:
             raise MachineError(
                 f"{self.path}: at {self.vtime(history.tip.at)} the guest has not yet taken what "
-                f"was sent to it at {self.vtime(given[-1].at)} ({given[-1].note}): it sleeps, or "
-                "something keeps the processor to itself",
+                f"was sent to it at {self.vtime(given[-1].at)} ({given[-1].note}): it is "
+                "suspended, or something occupies the processor",
                 "branch from an earlier moment",
             )
 
@@ -440,8 +442,8 @@ class Replayer:
     def checkpoint(self, player: Player) -> Callable[[], None]:
         """Take the player's state, which is the recording's, as the next one to be stored.
 
-        What is returned stores it: once, after those taken before; also in another thread, while
-        the machine runs on.
+        Call the result to store it: once, after those taken before. That may be in another thread,
+        while the machine runs on.
         """
         state = player.computer.capture()
         before = self._taken
