@@ -69,7 +69,7 @@ class RecordingError(BranchpointError):
 
 
 class DivergenceError(RecordingError):
-    """A replay reached a checkpoint in a state that differs from the recorded one."""
+    """A replay differs from what it repeats: its events, its output or a state of the machine."""
 
 
 class TimeError(BranchpointError):

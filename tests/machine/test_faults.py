@@ -421,7 +421,7 @@ def test_the_same_faults_give_the_same_history(run: bp.Recording) -> None:
         (lambda f: f.kill("b"), '"b" has 2 containers\n.*b.1, b.2'),
         (lambda f: f.latency("apart"), '"apart.1" is not in any network'),
         (lambda f: f.latency("a", delay="soon"), '"delay" must be a duration, not "soon"'),
-        (lambda f: f.loss("a", share=2), '"share" is out of bounds: 2'),
+        (lambda f: f.loss("a", share=2), '"share" must be 0.0001% to 100%, not 2'),
         (lambda f: f.partition("a", ["b", "a"]), '"a.1" is on both sides'),
         (lambda f: f.latency("a", for_=-1), "is negative"),
         (lambda f: setattr(f, "settings", {"kil": None}), 'unknown kind of fault "kil"'),

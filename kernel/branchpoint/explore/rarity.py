@@ -98,8 +98,8 @@ def how_rare(
     """See ``Recording.how_rare``; ``how`` is as for :class:`Sample`."""
     if not 0.05 <= precision < 1:
         raise BranchpointError(
-            f"precision={precision!r} is out of bounds",
-            "give a share of P(failure) from 0.05 to 0.9",
+            f"precision={precision!r} must be at least 0.05 and less than 1",
+            "it is a share of P(failure): 0.5 is usual",
         )
     if futures < 1:
         raise BranchpointError(f"futures={futures} must be at least 1", "leave it out for 1000")

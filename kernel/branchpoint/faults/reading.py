@@ -193,7 +193,11 @@ class Reader:
             case _:
                 found = self.bytes(written, path, what)
         if not parameter.least <= found <= parameter.most:
-            raise SettingsError(f"{what} is out of bounds: {written}", path, parameter.sentence)
+            raise SettingsError(
+                f"{what} must be {_bounds(parameter)}, not {_shown(written)}",
+                path,
+                parameter.sentence,
+            )
         return found
 
     def time(self, written: Any, path: Path, what: str, signed: bool = False) -> int:
@@ -359,3 +363,18 @@ class Reader:
 def _shown(value: Any) -> str:
     text = str(value)
     return text if len(text) <= 40 else text[:40] + "..."
+
+
+def _bounds(parameter: Parameter) -> str:
+    """What a parameter may be: "1% to 100%"."""
+    ends = (parameter.least, parameter.most)
+    match parameter.unit:
+        case "ns":
+            low, high = (units.time_text(end) for end in ends)
+        case "us":
+            low, high = (units.time_text(end * 1000) for end in ends)
+        case "ppm":
+            low, high = (f"{end / 10_000:g}%" for end in ends)
+        case _:
+            low, high = (units.size_text(end) for end in ends)
+    return f"{low} to {high}"

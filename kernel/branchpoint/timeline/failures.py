@@ -14,7 +14,8 @@ import re
 import signal as signals
 import types
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import Any
 
 from blake3 import blake3
@@ -238,7 +239,7 @@ def failure(
         if wrong:
             raise BranchpointError(reason)
     if exit is not None:
-        return _exit(exit, code, signal, asked)
+        return _exit(exit, code, signal, asked, name)
     if log is not None:
         where = f" in {container}" if container else ""
         pattern = log if isinstance(log, str) else log.pattern
@@ -264,12 +265,16 @@ def failure(
 
 
 def _failure_of(what: Any, name: str) -> Failure:
+    if isinstance(what, Combined) and name:
+        raise BranchpointError("name= is for one failure, not for several", "name each of them")
     if isinstance(what, Failure):
-        return what
+        return replace(what, label=name) if name else what  # type: ignore[type-var]
     if isinstance(what, str):
         kind, _, rest = what.partition(":")
         query = parse_query(what)
-        return _exit(rest, None, None, False) if kind == "exit" else Happening(query, name or what)
+        if kind == "exit":
+            return _exit(rest, None, None, False, name)
+        return Happening(query, name or what)
     if isinstance(what, EventSet):
         return Happening(what.query, name or "an event of the set")
     if isinstance(what, Query):
@@ -279,7 +284,7 @@ def _failure_of(what: Any, name: str) -> Failure:
     )
 
 
-def _exit(pattern: str, code: Any, signal: str | int | None, asked: bool) -> Failure:
+def _exit(pattern: str, code: Any, signal: str | int | None, asked: bool, name: str) -> Failure:
     query: Query = Where(type="container.exit", container=pattern)
     told = []
     if code is not None:
@@ -289,14 +294,26 @@ def _exit(pattern: str, code: Any, signal: str | int | None, asked: bool) -> Fai
         for part in parts[1:]:
             any_of |= part
         query &= any_of
-        told.append(f"code {codes[0]}" if len(codes) == 1 else f"code {codes[0]} to {codes[-1]}")
+        told.append(f"code {_runs(codes)}")
     if signal is not None:
         number = _signal(signal)
         query &= Where(fields={"signal": str(number)})
         told.append(signals.Signals(number).name)
     if not asked:
         query -= Where(fields={"asked": "1"})
-    return Happening(query, f"exit of {pattern}" + (f" ({', '.join(told)})" if told else ""))
+    said = f"exit of {pattern}" + (f" ({', '.join(told)})" if told else "")
+    return Happening(query, name or said)
+
+
+def _runs(codes: list[int]) -> str:
+    """Ascending numbers in short: "1 to 3, 137"."""
+    parts = []
+    for _, run in groupby(enumerate(codes), lambda pair: pair[1] - pair[0]):
+        numbers = [number for _, number in run]
+        parts.append(
+            f"{numbers[0]} to {numbers[-1]}" if len(numbers) > 2 else ", ".join(map(str, numbers))
+        )
+    return ", ".join(parts)
 
 
 def _signal(given: str | int) -> int:

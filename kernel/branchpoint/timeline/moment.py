@@ -97,9 +97,10 @@ class Moment:
         """
         from branchpoint.timeline.branch import Branch
 
+        disturbed = noise_of(noise)
         history = self._history.branch(self._point)
         if seed is not None:
-            for new in seeding(self.at, seed, noise_of(noise)):
+            for new in seeding(self.at, seed, disturbed):
                 history.add(new)
         self.run.remember(history)
         return Branch(self.run, history)

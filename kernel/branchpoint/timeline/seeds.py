@@ -85,7 +85,7 @@ def noise_of(given: Noise) -> tuple[int, int] | None:
     if given is None or given is False:
         return None
     try:
-        every, longest = (to_ns(part) for part in given)
+        every, longest = () if isinstance(given, str) else map(to_ns, given)
     except (TypeError, ValueError):
         raise BranchpointError(
             f"noise={given!r} is not scheduling noise",

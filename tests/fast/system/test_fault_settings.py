@@ -133,7 +133,13 @@ def test_one_way(said: Any, meant: tuple[int, int]) -> None:
         ({"kill": {"containers": [3]}}, '"3" is not the name', "", ["kill", "containers"]),
         ({"kill": {"exclude": "*"}}, 'no container that "kill" may hit', "", ["kill"]),
         ({"loss": {"containers": "alone"}}, '"alone.1" is not in any network', "", ["loss"]),
-        ({"loss": {"share": "2"}}, '"share" is out of bounds: 2', "", ["loss", "share"]),
+        ({"loss": {"share": "2"}}, '"share" must be 0.0001% to 100%, not 2', "", ["loss", "share"]),
+        (
+            {"latency": {"delay": "2h"}},
+            '"delay" must be 0s to 1h, not 2h',
+            "late",
+            ["latency", "delay"],
+        ),
         ({"loss": {"share": "few"}}, '"share" must be a share, not "few"', "12%", ["loss"]),
         ({"loss": {"share": True}}, '"share" must be a share', "", ["loss"]),
         ({"loss": {"share": [0.2, 0.1]}}, '"share" must go from low to high', "", ["loss"]),
@@ -349,7 +355,10 @@ def test_noise_is_off_unless_said(tmp_path: Path) -> None:
     [
         ("  faults:\n    kill:\n      evry: 1s #!", 'unknown setting "evry" in "kill"'),
         ("  faults:\n    kil: #!\n      every: 1s", 'unknown kind of fault "kil"'),
-        ("  faults:\n    loss:\n      share:\n      - 1%\n      - 200% #!", "out of bounds"),
+        (
+            "  faults:\n    loss:\n      share:\n      - 1%\n      - 200% #!",
+            '"share" must be 0.0001% to 100%, not 200%',
+        ),
         ("  faults:\n    kill:\n      containers:\n        - c #!", 'no container "c"'),
         ("  faults: [] #!", "must be a mapping"),
         ("  faults:\n    exclude:\n      - a\n      - nobody #!", 'no container "nobody"'),

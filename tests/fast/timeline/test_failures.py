@@ -232,6 +232,11 @@ def test_keys_tell_failures_apart_and_know_equal_ones() -> None:
 def test_a_failure_says_what_it_is() -> None:
     said = {
         failure(exit="standby.*", code=1).name: "exit of standby.* (code 1)",
+        failure(exit="a", code={137, 3, 1, 2}).name: "exit of a (code 1 to 3, 137)",
+        failure(exit="a", code={1, 137}).name: "exit of a (code 1, 137)",
+        failure(exit="a", name="a is gone").name: "a is gone",
+        failure("exit:a", name="a is gone").name: "a is gone",
+        failure(failure(log="x"), name="the end").name: "the end",
         failure(exit="db", signal=9).name: "exit of db (SIGKILL)",
         failure(log="panic", container="db").name: "log 'panic' in db",
         failure(eventually="log:c:ok").name: "never log:c:ok",
