@@ -90,7 +90,7 @@ def test_another_machine_is_noticed(run: bp.Recording) -> None:
         branch.check()
     assert "in another state than the first time" in found.value.message
     assert f"the first run started from {before(run, 4.2)[0]}" in found.value.message
-    assert f"then, in another emulator, from {before(run, 4.2)[2]}" in found.value.message
+    assert f"the second, in another emulator, from {before(run, 4.2)[2]}" in found.value.message
 
 
 def test_other_output_is_noticed(run: bp.Recording) -> None:

@@ -363,6 +363,8 @@ def test_noise_is_off_unless_said(tmp_path: Path) -> None:
         ("  faults: [] #!", "must be a mapping"),
         ("  faults:\n    exclude:\n      - a\n      - nobody #!", 'no container "nobody"'),
         ("  fault:\n  - kill: a\n    between: [2s, 1s] #!", "ends before it begins"),
+        ("  fault:\n    between: [1s, 2s]\n    kill: [] #!", "is not the name of a container"),
+        ("  fault:\n    between: [1s, 2s]\n    kill: [3] #!", "is not the name of a container"),
         ("  fault:\n    kill: a\n    between: [1s, x] #!", '"between" must be a duration'),
         ("  noise: {every: 1ns} #!", '"every" must be at least 100us'),
         ("  noise: {evry: 1ms} #!", 'unknown key "evry"'),

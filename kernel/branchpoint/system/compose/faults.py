@@ -44,7 +44,7 @@ def _located(value: Value, error: SettingsError) -> ComposeError:
         if isinstance(value, Mapping) and step in value.entries:
             line = value.key_lines[str(step)]
             value = value.entries[str(step)]
-        elif isinstance(value, Sequence) and isinstance(step, int):
+        elif isinstance(value, Sequence) and isinstance(step, int) and step < len(value.items):
             value = value.items[step]
             line = value.line
         else:
