@@ -91,7 +91,7 @@ class Rates:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Removal:
     """What became of the timeline without one fault."""
 
@@ -107,6 +107,12 @@ class Removal:
     def prevents(self) -> bool:
         """Whether the failure does not happen without this fault."""
         return self.draw.verdict == "passed"
+
+    def __repr__(self) -> str:
+        said = {"passed": "does not happen", "failed": "happens"}
+        verdict = said.get(self.draw.verdict, "may happen: it ended early")
+        more = f"; {self.rates}" if self.rates else ""
+        return f"<without {self.fault} the failure {verdict}{more}>"
 
 
 class Attribution:

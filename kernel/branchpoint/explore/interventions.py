@@ -31,7 +31,7 @@ _MOST_DRAWN = 10_000  # faults after one that is removed
 _WIDTH = 60  # characters of a fault that are shown
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Happened:
     """A fault that happened."""
 
@@ -55,6 +55,9 @@ class Happened:
 
     def __str__(self) -> str:
         return f"{self.name} at {self.vtime:.3f} s"
+
+    def __repr__(self) -> str:
+        return f"<{self}>"
 
 
 class Timeline:

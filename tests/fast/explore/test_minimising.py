@@ -148,6 +148,10 @@ def test_the_one_that_decides_is_named(run: Recording) -> None:
         "without kill of primary.tip-retransmitter.1 at 7.250 s the failure does not happen"
     ]
     assert [row.fault.id for row in found.decisive] == ["3"]
+    kill = "kill of primary.tip-retransmitter.1 at 7.250 s"
+    assert repr(found.decisive) == f"[<without {kill} the failure does not happen>]"
+    assert repr(found.rows[0]).endswith("the failure happens>")
+    assert repr(found.decisive[0].fault) == f"<{kill}>"
     assert repr(found).splitlines()[:3] == [
         "log: no such block",
         "without                                         the failure",
