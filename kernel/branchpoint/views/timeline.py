@@ -230,7 +230,7 @@ class TimelineView(View):
 
     def _notable(self) -> EventSet:
         """The events that the static view lists."""
-        shown = ["container.exit", "container.restart", "fault.*"]
+        shown = ["container.exit", "container.oom", "container.restart", "fault.*"]
         return self._events.where(type=shown)
 
     def _fallback_html(self) -> str:

@@ -458,3 +458,9 @@ def test_links_of_the_image_do_not_lead_out_of_it() -> None:
     assert layout._settled(tree, "/srv") == "etc"
     assert layout._settled(tree, "/new/x") == "new/x"
     assert layout._settled(tree, "/dangling/x") is None
+
+
+def test_a_host_name_without_dots_is_nobody_elses_name(tmp_path: Path) -> None:
+    system_tree(tmp_path, "services: {a: {image: ./i.tar}, a-1: {image: ./i.tar}}")
+    first, second = load(tmp_path, environ={}).containers
+    assert [first.hostname, second.hostname] == ["a.1", "a-1-1"]

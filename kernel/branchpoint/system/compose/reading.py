@@ -237,6 +237,8 @@ class _Reader:
         if len(owner) > _MAX_CONTAINERS:
             raise self._error(services[0].line, f"more than {_MAX_CONTAINERS} containers")
         addresses = Addresses(networks, services, self.root)
+        aliases = {a for s in services for attachment in s.networks for a in attachment.aliases}
+        taken = {*members, *owner, *aliases}
         made: dict[str, ContainerSpec] = {}
         for service in services:
             depends = self._dependencies(service, members, sleeping)
@@ -248,8 +250,11 @@ class _Reader:
                 )
             )
             for number, name in enumerate(members[service.name], start=1):
-                # One label: a shell's prompt shows a host name up to its first dot.
-                hostname = service.hostname or name.replace(".", "-")[:63].rstrip("-_")
+                # One label, as a shell's prompt shows a host name up to its first dot; unless
+                # others are called that, who would then be found under this container's address.
+                label = name.replace(".", "-")
+                own = name if label in taken else label
+                hostname = service.hostname or own[:63].rstrip(".-_")
                 endpoints = addresses.endpoints(service, name, hostname, len(made))
                 made[name] = ContainerSpec(
                     name, service.name, number, hostname, endpoints, depends, volumes

@@ -285,7 +285,7 @@ def capture(moment: Moment, container: str, time: Any, filter: str = "") -> Pack
     notes += _losses(process)
     end = _look(branch)
     passed, counted = end.at - begin.at, end.wall - begin.wall
-    if abs(counted - passed) <= _SET + passed * _INACCURACY:
+    if counted > 0 and abs(counted - passed) <= _SET + passed * _INACCURACY:
         end = end._replace(rate=passed / counted)
     else:
         notes.append(

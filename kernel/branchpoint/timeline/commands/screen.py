@@ -7,7 +7,7 @@ accepted: what is not understood is left out, and memory is bounded by the size 
 
 It is our own because the bytes are a stranger's. pyte 0.8.2, the library for this, raises
 ValueError on a number of 5000 digits and TypeError on ``ESC [ > 0 q``, keeps an unfinished title
-without bound, in time that grows with its square, and has no alternate screen.
+without bound, and has no alternate screen.
 """
 
 from __future__ import annotations
