@@ -14,29 +14,29 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import soaking
 import table
 from answers.contrasts import contrasts
 from answers.known import known_answers
 from answers.simulated import simulated
-from branching import branching
 from branchpoint.errors import BranchpointError
 from cost import adopt, bury, cost
-from curves import curves
 from figures import Figure
-from futures import futures
-from idling import idling
-from instants import instants
-from interleaving import interleaving
 from kept import Taken, keep, kept
 from kept import caption as kept_caption
 from mutants.hunt import mutants
-from opening import opening
-from rewinding import rewinding
 from scale import FULL, QUICK, Scale
-from sharing import sharing
-from states import states
-from storing import storing
+from soaks import soaking
+from soaks.instants import instants
+from speed.branching import branching
+from speed.curves import curves
+from speed.futures import futures
+from speed.idling import idling
+from speed.interleaving import interleaving
+from speed.opening import opening
+from speed.rewinding import rewinding
+from speed.sharing import sharing
+from speed.states import states
+from speed.storing import storing
 from subjects import SUBJECTS, identity, recorded
 
 _WORK = Path(__file__).parents[2] / "build" / "bench"

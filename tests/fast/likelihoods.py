@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from futures import Known, future
 from recordings import ORIGIN, SECOND, event, head
 
 from branchpoint.events.event import Event
@@ -15,7 +16,6 @@ from branchpoint.explore.allocation import Wanted
 from branchpoint.explore.draws import Draw
 from branchpoint.explore.recording import Recording
 from branchpoint.timeline.directory import RecordingFiles
-from futures import Known, future
 
 END = ORIGIN + 30 * SECOND
 

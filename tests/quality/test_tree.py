@@ -19,8 +19,8 @@ MACHINE_PATH = re.compile(r"(?<![\w$}*.~])/(?:work\b|(?:root|home|tmp)/[\w.])[\w
 GUEST_PATHS = {
     ("tests/fast/system/test_compose.py", "home/x"),
     ("tests/fast/system/test_images.py", "tmp/through"),
-    ("tests/machine/test_files_and_packets.py", "tmp/clocks"),
-    ("tests/machine/test_files_and_packets.py", "tmp/x"),
+    ("tests/machine/timeline/test_files_and_packets.py", "tmp/clocks"),
+    ("tests/machine/timeline/test_files_and_packets.py", "tmp/x"),
 }
 """Paths (below /) that look like those of somebody's computer, but are a container's or made up."""
 

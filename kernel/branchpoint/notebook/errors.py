@@ -8,7 +8,7 @@ from types import ModuleType, TracebackType
 from typing import Any
 
 from branchpoint.errors import BranchpointError
-from branchpoint.notebook import typed
+from branchpoint.notebook.language import typed
 
 _RED, _BOLD, _PLAIN = "\x1b[31m", "\x1b[1m", "\x1b[0m"
 _WIDTH = 100  # characters of a line of code

@@ -17,21 +17,9 @@ from traitlets import List, Type
 import branchpoint as bp
 from branchpoint import progress, showing
 from branchpoint.background import Job
-from branchpoint.notebook import (
-    addresses,
-    aside,
-    cells,
-    completion,
-    curves,
-    errors,
-    escapes,
-    magics,
-    printing,
-    syntax,
-    transcripts,
-    typed,
-)
+from branchpoint.notebook import aside, curves, errors, magics, printing, transcripts
 from branchpoint.notebook.jobs import CellJobs
+from branchpoint.notebook.language import addresses, cells, completion, escapes, syntax, typed
 from branchpoint.notebook.reporter import CellReporter
 from branchpoint.notebook.requests import REQUEST, Requests
 from branchpoint.notebook.session import prepare_multiverse_debugging

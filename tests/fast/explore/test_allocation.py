@@ -6,6 +6,7 @@ import random
 from itertools import pairwise
 
 import pytest
+from futures import LENGTH, SECOND, SYSTEMS, Known, Runner, drawn, future, settings
 
 from branchpoint.errors import BranchpointError
 from branchpoint.explore.allocation import SEEDS, Allocation, Wanted
@@ -13,7 +14,6 @@ from branchpoint.explore.draws import Draw
 from branchpoint.explore.statistics.proportion import half_width, most_trials
 from branchpoint.explore.statistics.steps import Steps
 from branchpoint.explore.statistics.stopping import AIM, interval
-from futures import LENGTH, SECOND, SYSTEMS, Known, Runner, drawn, future, settings
 
 COINS = SYSTEMS[0]
 REPEATS = 20  # curves with different seeds; `make bench` draws a hundred, on machines

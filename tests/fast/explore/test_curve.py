@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from futures import SYSTEMS, Known, drawn, settings
 from likelihoods import END, exit_of, moved, recording
 from matplotlib.figure import Figure
 from recordings import ORIGIN, SECOND, event
@@ -22,7 +23,6 @@ from branchpoint.explore.curve import Curve
 from branchpoint.explore.draws import Draw, Question
 from branchpoint.timeline.recording import Recording
 from branchpoint.timeline.seeds import NOISE
-from futures import SYSTEMS, Known, drawn, settings
 
 QUESTION = Question(failure="exit of db.1", failure_key="ab", horizon=END + SECOND, noise=NOISE)
 

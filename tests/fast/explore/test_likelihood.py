@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from futures import SYSTEMS, drawn, settings
 from likelihoods import END, Drawer, exit_of, recording
 from recordings import ORIGIN, SECOND, event
 
@@ -22,7 +23,6 @@ from branchpoint.timeline.directory import RecordingFiles
 from branchpoint.timeline.failures import failure
 from branchpoint.timeline.recording import Recording
 from branchpoint.timeline.seeds import NOISE
-from futures import SYSTEMS, drawn, settings
 
 COINS = SYSTEMS[0]
 FAILURE = failure("exit:db.1")

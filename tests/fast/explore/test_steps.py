@@ -7,13 +7,13 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from futures import SECOND, Known, drawn, settings
 from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from branchpoint.explore.statistics import steps
 from branchpoint.explore.statistics.steps import Steps
-from futures import SECOND, Known, drawn, settings
 
 AT = [0, 10, 25, 30, 50, 60]
 

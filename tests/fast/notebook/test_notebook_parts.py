@@ -14,7 +14,8 @@ from branchpoint import showing
 from branchpoint.errors import BranchpointError, RecordingError
 from branchpoint.events import excerpt
 from branchpoint.events.event import Event, EventLog, EventSet
-from branchpoint.notebook import addresses, completion, printing, session
+from branchpoint.notebook import printing, session
+from branchpoint.notebook.language import addresses, completion
 from branchpoint.timeline.commands.process import Process
 
 CONTAINERS = ["primary.tip-retransmitter.1", "standby.replicator.1"]

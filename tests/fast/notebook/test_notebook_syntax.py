@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from branchpoint.notebook.syntax import is_open, mask, templates, transform
+from branchpoint.notebook.language.syntax import is_open, mask, templates, transform
 
 
 def rewrite(cell: str) -> str:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from talking import Talk, kernels
 
-from branchpoint.notebook.typed import as_typed, put_right
+from branchpoint.notebook.language.typed import as_typed, put_right
 
 # -- lines and columns
 

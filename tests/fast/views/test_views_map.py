@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from futures import SYSTEMS
 from likelihoods import END, Drawer, exit_of, recording
 from recordings import ORIGIN, SECOND, event
 
@@ -20,7 +21,6 @@ from branchpoint.timeline.failures import failure
 from branchpoint.timeline.recording import Recording
 from branchpoint.timeline.replaying.history import COMMAND, Point
 from branchpoint.views.view import LARGEST, STATIC
-from futures import SYSTEMS
 
 EVENTS = [event(1, "ready"), event(12, "sent 1 to 10.0.0.1:4000"), exit_of(29.5)]
 

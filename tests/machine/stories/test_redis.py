@@ -16,7 +16,7 @@ import branchpoint as bp
 from branchpoint import bash
 from branchpoint.timeline.branch import Branch
 
-NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
+NOTEBOOKS = Path(__file__).parents[3] / "notebooks"
 REDIS = NOTEBOOKS / "systems" / "redis" / "compose.yaml"
 NOTEBOOK = NOTEBOOKS / "redis-failover.ipynb"
 KERNELSPEC = NOTEBOOKS.parent / "kernel" / "kernelspec"

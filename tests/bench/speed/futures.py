@@ -12,7 +12,7 @@ from branchpoint.explore.running.workers import Pool
 from cost import cost
 from figures import Figure, amount
 from scale import Scale
-from shares import shares
+from speed.shares import shares
 from subjects import idle_etcd, recorded
 
 _LENGTH = 1_000_000_000  # virtual ns

@@ -31,8 +31,9 @@ from branchpoint.system import build
 from figures import Figure
 from scale import Scale
 
-_PROGRAM = Path(__file__).parents[1] / "machine" / "programs" / "kinds.c"
-_IDLE = Path(__file__).parents[1] / "machine" / "systems" / "idle" / "compose.yaml"
+_TESTED = Path(__file__).parents[2] / "machine"
+_PROGRAM = _TESTED / "programs" / "kinds.c"
+_IDLE = _TESTED / "systems" / "idle" / "compose.yaml"
 _RAM = 160 << 20
 _BEGIN = 2_500_000_000  # ns: by then each guest does its work
 _STRETCH = 100_000_000  # ns in which random instants lie

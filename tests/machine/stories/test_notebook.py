@@ -17,7 +17,7 @@ from jupyter_client.manager import start_new_kernel
 from nbclient import NotebookClient
 from nbconvert import HTMLExporter
 from places import ARIA
-from test_harm import alive, emulators_of, wait_for
+from processes import alive, emulators_of, wait_for
 
 NOTEBOOK = ARIA.parents[2] / "tip-retransmitter.ipynb"
 KERNELSPEC = ARIA.parents[3] / "kernel" / "kernelspec"

@@ -16,10 +16,10 @@ from click.testing import CliRunner
 
 import branchpoint as bp
 from branchpoint.cli import main
-from branchpoint.notebook import syntax
 from branchpoint.notebook.kernel import NAMES
+from branchpoint.notebook.language import syntax
 
-README = Path(__file__).parents[2] / "README.md"
+README = Path(__file__).parents[3] / "README.md"
 _BLOCK = re.compile(r"```(\w+)\n(.*?)```", re.DOTALL)
 _COMMAND = re.compile(r"^\s*branchpoint ((?:.*\\\n)*.*)", re.MULTILINE)
 _STANDS_FOR = {"system.branchpoint": "aria.branchpoint", "db.1": "standby.replicator.1"}

@@ -20,7 +20,7 @@ from branchpoint.explore.curve import Curve
 KILLS = int(os.environ.get("BRANCHPOINT_TEST_KILLS", "4"))
 DRAW = f"""
 import sys
-sys.path.insert(0, {str(Path(__file__).parent)!r})
+sys.path.insert(0, {str(Path(__file__).parents[1])!r})
 import branchpoint as bp
 from test_curve_harm import draw
 draw(bp.open(sys.argv[1]))

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-import instants
 from branchpoint.machine import engine
 from branchpoint.machine.pages import PagePool
+from soaks import instants
 
 VISITS = 5  # per guest
 REFERENCES = (24, 28, "how many references there are to the object: the emulator's own bookkeeping")

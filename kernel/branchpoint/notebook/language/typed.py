@@ -18,7 +18,7 @@ from typing import Any
 
 from ipykernel.compiler import XCachingCompiler
 
-from branchpoint.notebook import syntax
+from branchpoint.notebook.language import syntax
 
 _NAME = re.compile(r"\s*([A-Za-z_]\w*)\s*")
 _WORD = re.compile(r"\w+")
@@ -155,8 +155,8 @@ def _interpolated(source: str) -> Iterator[tuple[str, int, int]]:
 def checking(namespace: dict[str, Any]) -> Callable[[list[str]], list[str]]:
     """The input transformer for a notebook with these variables.
 
-    It does the same as :func:`branchpoint.notebook.syntax.transform`, and refuses the name of a
-    Python builtin such as ``${dir}``, which would insert the text of a Python function.
+    It does the same as :func:`~branchpoint.notebook.language.syntax.transform`, and refuses the
+    name of a Python builtin such as ``${dir}``, which would insert the text of a Python function.
     """
 
     def transform(lines: list[str]) -> list[str]:

@@ -44,7 +44,7 @@ services:
         done
     depends_on: [left, right]
 """
-KNOWN = Path(__file__).parent / "systems" / "known"
+KNOWN = Path(__file__).parents[1] / "systems" / "known"
 GONE = failure(log="both are gone")
 
 

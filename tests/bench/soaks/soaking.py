@@ -15,8 +15,8 @@ from branchpoint import doctor, soak
 from branchpoint.guest.image import ensure_image
 from branchpoint.torture.branches import Branches
 from figures import Figure, amount
+from soaks.torturing import branches, foreign, part
 from subjects import ETCD, demo, identity, recorded
-from torturing import branches, foreign, part
 
 FILE = "soak.json"
 COUNTS = {"demo": 1000, "etcd": 200, "torture": 500, "foreign": 500, "branches": 1000}

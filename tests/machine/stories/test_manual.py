@@ -11,7 +11,7 @@ import pytest
 from nbclient import NotebookClient
 from talking import kernels
 
-NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
+NOTEBOOKS = Path(__file__).parents[3] / "notebooks"
 GUIDE = sorted(
     (path for path in (NOTEBOOKS / "guide").glob("*.ipynb") if path.stem != "widgets"),
     key=lambda path: path.stem != "first-hour",

@@ -25,7 +25,7 @@ from branchpoint.explore.statistics.proportion import fewest_more
 from cost import cost
 from figures import Figure, amount, at_most
 from scale import Scale
-from shares import shares
+from speed.shares import shares
 from subjects import demo
 
 _POINTS = 20

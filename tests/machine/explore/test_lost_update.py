@@ -13,7 +13,7 @@ from branchpoint.explore.draws import Draw
 from branchpoint.explore.running.workers import Pool
 from branchpoint.timeline.seeds import NOISE
 
-LOST_UPDATE = Path(__file__).parent / "systems" / "lost-update" / "compose.yaml"
+LOST_UPDATE = Path(__file__).parents[1] / "systems" / "lost-update" / "compose.yaml"
 FUTURES = int(os.environ.get("BRANCHPOINT_TEST_FUTURES", "40"))
 LENGTH = 20  # virtual seconds of each future
 LOST = "exit:bank.1"

@@ -1,0 +1,1 @@
+"""What may stand in a cell: its own syntax beside Python, and what is offered while typing."""

@@ -1,0 +1,1 @@
+"""Is history the same each time? Thousands of replays, branches and instants."""
