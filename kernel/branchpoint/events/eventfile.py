@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from branchpoint import decoding
 from branchpoint.events.event import Columns, Event, EventLog, Names
+from branchpoint.events.reports import retold
 from branchpoint.store.frames import Damage, Frame, FrameFiles
 
 BLOCK_EVENTS = 16_384
@@ -80,7 +81,7 @@ def _pack(columns: Columns) -> bytes:
 
 
 def _unpack(data: bytes, count: int, first: int, last: int) -> Columns:
-    """Undo :func:`_pack`.
+    """Undo :func:`_pack`; texts that older versions made of fields get the words of this one.
 
     :raises ValueError: when the block is not what ``_pack`` makes of ``count`` events.
     """
@@ -104,8 +105,13 @@ def _unpack(data: bytes, count: int, first: int, last: int) -> Columns:
         raise ValueError("events are not in the order of time")
     if not all(0 <= position < count for position in block.fields):
         raise ValueError("fields without an event")
+    types = codes(block.type)
+    for position, fields in block.fields.items():
+        text = retold(block.names[types[position]], fields)
+        if text is not None:
+            block.texts[position] = text
     return Columns(
-        at, codes(block.source), codes(block.container), codes(block.stream), codes(block.type),
+        at, codes(block.source), codes(block.container), codes(block.stream), types,
         names, block.texts, dict(block.fields),
     )  # fmt: skip
 

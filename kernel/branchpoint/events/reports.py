@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from branchpoint.events import sdk
+from collections.abc import Mapping
+
+from branchpoint.events import saying, sdk
 from branchpoint.events.event import Event
 from branchpoint.events.saying import said
 from branchpoint.faults import telling
@@ -18,6 +20,17 @@ END = "machine.end"
 def end_of_machine(at: int, why: str, origin: int) -> Event:
     """The event for a guest that ended its machine at ``at`` (absolute ns); ``why`` is its text."""
     return Event(at=at, source="machine", type=END, text=why, origin=origin)
+
+
+def retold(type: str, fields: Mapping[str, str]) -> str | None:
+    """The text of an event, made again of its fields; None when its text is the guest's own.
+
+    Recordings keep texts. Their words may be those of an older version, but what the guest says
+    again in a replay gets the words of this one.
+    """
+    if type.startswith("fault."):
+        return telling.told(fields)[1]
+    return said(type, fields) if type in saying.TYPES else None
 
 
 def from_guest(record: wire.Line | wire.Event, origin: int = 0) -> Event:

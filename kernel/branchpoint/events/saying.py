@@ -7,6 +7,10 @@ from collections.abc import Mapping
 
 from branchpoint.decoding import whole
 
+TYPES = ("container.exit", "container.start", "container.restart", "container.oom",
+         "process.exit", "process.start")  # fmt: skip
+"""Types whose text is made of their fields in words."""
+
 
 def said(type: str, fields: Mapping[str, str]) -> str:
     """The text of such an event: "exited with 1, on its own"; for other events, their fields."""

@@ -37,6 +37,26 @@ def test_a_hundred_megabytes_at_once_are_there_again(tmp_path: Path, made: list[
         assert [columns.event(number) for number in range(len(columns))] == made
 
 
+def test_texts_that_an_older_version_made_are_in_the_words_of_today(tmp_path: Path) -> None:
+    code = {"code": "1", "signal": "0", "oom": "0", "asked": "0"}
+    fault = {"type": "kill", "target": "db.1", "why": "chance"}
+    kept = [
+        event(1, "pid=7", type="container.start", fields={"pid": "7"}),
+        event(2, "code=1 signal=0", type="container.exit", fields=code),
+        event(3, "a kill", type="fault.start", fields=fault),
+        event(4, "pid=7", fields={"pid": "7"}),
+        event(5, "pid=7", type="error", fields={"about": "pid 7"}),
+    ]
+    with RecordingFiles.create(tmp_path / "run.branchpoint", head()) as files:
+        files.events.add(kept)
+        files.save(head())
+    with RecordingFiles.open(tmp_path / "run.branchpoint") as files:
+        log, _ = files.load_events()
+    assert log.columns().texts == [
+        "pid 7", "exited with 1, on its own", "kill db.1: chance", "pid=7", "pid=7"
+    ]  # fmt: skip
+
+
 def test_events_of_a_gap_fit_into_as_many_blocks_as_it_had(tmp_path: Path) -> None:
     with RecordingFiles.create(tmp_path / "run.branchpoint", head()) as files:
         files.events.add(lines(40))

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import shutil
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 from blake3 import blake3
+from places import SMALL
 
 import branchpoint as bp
+from branchpoint.events import reports, saying
 from branchpoint.store import checkpoints
 from branchpoint.store.checkpoints import Checkpoint
 
@@ -25,6 +27,25 @@ def test_every_checkpoint_is_entered_twice(small: bp.Recording) -> None:
     assert found.restored == found.restored_afresh == found.restorable
     assert found.restorable == found.checkpoints + 1  # and the state where the recording begins
     assert f"{found.restorable} of {found.restorable} states in one emulator" in str(found)
+
+
+def test_a_recording_with_the_words_of_an_older_version_is_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Branchpoint makes the texts of starts and ends; the guest only says their fields."""
+    path, said = tmp_path / "old.branchpoint", saying.said
+
+    def said_before(type: str, fields: Mapping[str, str]) -> str:
+        return "in other words" if type in saying.TYPES else said(type, fields)
+
+    with monkeypatch.context() as older:
+        older.setattr(reports, "said", said_before)
+        with bp.record(SMALL, path, seed=1, duration=1) as run:
+            assert run.events.where(type="container.start", text="in other words")
+    found = bp.verify(path)
+    assert found, str(found)
+    with bp.open(path) as run:
+        assert not run.events.where(text="in other words")
 
 
 def test_where_there_are_no_checkpoints_those_of_the_replay_are_entered(
