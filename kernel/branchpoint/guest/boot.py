@@ -97,7 +97,7 @@ echo END > /dev/ttyS0
         initrd, serial = Path(folder, "initrd"), Path(folder, "serial")
         initrd.write_bytes(archive(tree))
         command: list[str | Path] = [
-            engine.find().qemu, "-nodefaults", "-no-user-config", "-display", "none",
+            *engine.find().command(), "-nodefaults", "-no-user-config", "-display", "none",
             "-accel", "tcg,thread=single", "-cpu", "qemu64", "-M", "pc,hpet=off", "-m", "256M",
             "-no-reboot", "-serial", f"file:{serial}", "-kernel", kernel, "-initrd", initrd,
             "-append", " ".join(_OPTIONS),

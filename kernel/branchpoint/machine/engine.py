@@ -1,4 +1,8 @@
-"""The emulator on this computer: which QEMU, which plugin, and whether the two fit."""
+"""The emulators on this computer: which QEMU, which plugin, and whether the two fit.
+
+A computer may have a QEMU of its own. Beside it, or instead of it, there is a private one: Debian's
+packages, unpacked into the cache and run by their own loader with their own libraries.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,9 +21,11 @@ from blake3 import blake3
 
 from branchpoint.cache import cache_dir
 from branchpoint.errors import SetupError
+from branchpoint.guest import hosttools
 from branchpoint.machine.elf import dynamic_symbols
 
 _PROGRAM = "qemu-system-x86_64"
+_PACKAGE = "qemu-system-x86"
 _OLDEST = (10, 0)
 _SOURCES = sorted(Path(__file__).with_name("timekeeper").glob("*.[ch]"))
 _UNITS = [file for file in _SOURCES if file.suffix == ".c"]
@@ -34,7 +41,13 @@ class Engine:
     plugin: Path
     binary_digest: str
     source_digest: str
-    """Of the plugin. Runs are only promised to be equal where both digests are."""
+    """Of the plugin."""
+    root: Path | None = None
+    """The unpacked packages whose loader and libraries it runs with; None: this computer's."""
+
+    def command(self, root: str = "") -> list[str]:
+        """How to start it, without arguments; ``root`` is another path to its packages."""
+        return _command(self.qemu, self.root, root)
 
     @property
     def fingerprint(self) -> str:
@@ -42,35 +55,81 @@ class Engine:
         return f"{self.version} {self.binary_digest} {self.source_digest}"
 
 
-@functools.cache
 def find() -> Engine:
-    """The engine of this computer, compiling the plugin if needed.
+    """The engine for new recordings: the first of :func:`candidates`.
 
-    Raises SetupError when QEMU is missing or too old, does not export a symbol that the plugin
-    needs, or no C compiler is there.
+    :raises SetupError: when there is none; it says why for each.
     """
-    found = os.environ.get("BRANCHPOINT_QEMU") or shutil.which(_PROGRAM)
+    return next(candidates())
+
+
+def candidates() -> Iterator[Engine]:
+    """The engines of this computer, the best first; the private one is unpacked when it is asked
+    for.
+
+    ``BRANCHPOINT_QEMU`` names the only one, if it is set.
+
+    :raises SetupError: instead of the first one, when there is none; it says why for each.
+    """
+    chosen = os.environ.get("BRANCHPOINT_QEMU")
+    if chosen:
+        yield _checked(Path(chosen), None)
+        return
+    found, problems = 0, []
+    for look in (_own, _private):
+        try:
+            engine = look()
+        except SetupError as problem:
+            problems.append(problem)
+            continue
+        found += 1
+        yield engine
     if not found:
         raise SetupError(
-            f"{_PROGRAM} is not installed",
-            "run `make setup` in the checkout, or install qemu-system-x86 10.0 or newer",
+            "no emulator can be used: " + "; ".join(problem.message for problem in problems),
+            problems[-1].hint,
         )
-    qemu = Path(found)
-    version = _version(qemu)
+
+
+def _own() -> Engine:
+    """This computer's own QEMU."""
+    found = shutil.which(_PROGRAM)
+    if not found:
+        raise SetupError(f"{_PROGRAM} is not installed", "install qemu-system-x86 10.0 or newer")
+    return _checked(Path(found), None)
+
+
+def _private() -> Engine:
+    """The QEMU of Debian's packages in the cache."""
+    tools = hosttools.unpacked("qemu", [_PACKAGE])
+    return _checked(tools.root / "usr/bin" / _PROGRAM, tools.root)
+
+
+@functools.cache
+def _checked(qemu: Path, root: Path | None) -> Engine:
+    """An engine of this QEMU, compiling the plugin if needed.
+
+    :raises SetupError: when QEMU is too old, does not export a symbol that the plugin needs, or
+        no C compiler is there.
+    """
+    version = _version(qemu, root)
     plugin = _plugin()
     _check_symbols(qemu, version, plugin)
-    return Engine(
-        qemu,
-        version,
-        plugin,
-        blake3().update_mmap(qemu).hexdigest(16),
-        _source_digest(),
-    )
+    digest = blake3().update_mmap(qemu).hexdigest(16)
+    return Engine(qemu, version, plugin, digest, _source_digest(), root)
 
 
-def _version(qemu: Path) -> str:
+def _command(qemu: Path, root: Path | None, elsewhere: str = "") -> list[str]:
+    if root is None:
+        return [str(qemu)]
+    program = str(qemu.relative_to(root))
+    return list(map(str, hosttools.Tools(Path(elsewhere or root)).command(program)))
+
+
+def _version(qemu: Path, root: Path | None) -> str:
     try:
-        said = subprocess.run([qemu, "--version"], capture_output=True, text=True, check=True)
+        command = [*_command(qemu, root), "--version"]
+        said = subprocess.run(command, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError) as error:
         raise SetupError(f"{qemu} cannot be run: {error}", "install QEMU 10.0 or newer") from error
     match = re.search(r"version (\d+)\.(\d+)\.(\d+)", said.stdout)

@@ -26,7 +26,7 @@ from branchpoint.sharing.bundle.contents import Boot, Contents, Part, Symbols
 from branchpoint.sharing.files import replacing
 from branchpoint.sharing.proof import hygiene
 from branchpoint.store import disk, manifest
-from branchpoint.timeline.recorder.record import this_engine
+from branchpoint.timeline.recorder.record import facts_of
 from branchpoint.timeline.recording import Recording
 
 SUFFIX = ".bpz"
@@ -200,7 +200,7 @@ def _images(run: Recording) -> tuple[list[_File], Boot, Symbols]:
         _File("boot/devices", None, snapshot.state.devices),
     ]
     switch, task = (guest.kallsyms[name] for name in image.SYMBOLS)
-    boot = Boot(at=snapshot.state.at, engine=this_engine())
+    boot = Boot(at=snapshot.state.at, engine=facts_of(snapshot.engine))
     return files, boot, Symbols(switch=switch, task=task, young=list(guest.young))
 
 

@@ -1,0 +1,115 @@
+"""The firmware that a machine starts with: pinned files, whatever this computer's QEMU brings.
+
+What a guest's memory holds after a boot depends on these files, bit for bit, but not on which
+QEMU 10.0 runs it. So they are a part of the machine, like the guest image, and are kept apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from blake3 import blake3
+
+from branchpoint.cache import cache_dir
+from branchpoint.errors import SetupError
+from branchpoint.guest.files import publish
+
+FILES = ("bios-256k.bin", "kvmvapic.bin", "linuxboot_dma.bin")
+"""All that QEMU loads for the machine of :mod:`branchpoint.machine.computer`."""
+LARGEST = 1 << 20
+"""Bytes that one of the files may have."""
+PINNED = {
+    "bios-256k.bin": "a259beb8d911d6ab5c3bb7d903347189",
+    "kvmvapic.bin": "22f95e1e6e825620750f568cb86cf0d8",
+    "linuxboot_dma.bin": "8661817d38d5e58d02ea82e4595d6c5f",
+}
+"""The digests (blake3) of those that new recordings are made with: SeaBIOS 1.16.3-2~bpo12+1 and
+QEMU 10.0.2 of Debian. All recordings before firmware was pinned were made with them, too."""
+_PLACES = (Path("/usr/share/seabios"), Path("/usr/share/qemu"))
+
+
+@dataclass(frozen=True)
+class Firmware:
+    """A set of firmware files. Equal ``digest`` (hex) means equal files."""
+
+    digest: str
+    folder: Path
+    """Where they are, and nothing else: everybody may read it."""
+
+    @property
+    def files(self) -> dict[str, bytes]:
+        """Each file's content."""
+        return {name: (self.folder / name).read_bytes() for name in FILES}
+
+
+def pinned() -> Firmware:
+    """The firmware of new recordings: from the cache, or from where this computer has it.
+
+    :raises SetupError: when it is to be had nowhere.
+    """
+    return find(_digest_of(PINNED)) or install(_fetched())
+
+
+def find(digest: str) -> Firmware | None:
+    """The firmware with this digest, if it is in the cache and whole."""
+    folder = cache_dir() / "firmware" / digest
+    try:
+        found = _digests({name: (folder / name).read_bytes() for name in FILES})
+    except OSError:
+        return None
+    return Firmware(digest, folder) if _digest_of(found) == digest else None
+
+
+def known() -> list[Firmware]:
+    """All firmware in the cache."""
+    place = cache_dir() / "firmware"
+    names = sorted(path.name for path in place.iterdir()) if place.is_dir() else []
+    return [found for name in names if (found := find(name))]
+
+
+def install(files: Mapping[str, bytes]) -> Firmware:
+    """Put firmware into the cache. ``files`` has the content of each of :data:`FILES`.
+
+    :raises ValueError: when it has others.
+    """
+    if sorted(files) != list(FILES) or any(len(data) > LARGEST for data in files.values()):
+        raise ValueError(f"firmware is {', '.join(FILES)}, each of at most {LARGEST} bytes")
+    digest = _digest_of(_digests(files))
+    folder = cache_dir() / "firmware" / digest
+    if find(digest) is None:
+        with publish(folder) as unfinished:
+            unfinished.mkdir()
+            for name, data in files.items():
+                (unfinished / name).write_bytes(data)
+                (unfinished / name).chmod(0o644)
+            unfinished.chmod(0o755)  # the emulator is another user
+    return Firmware(digest, folder)
+
+
+def _fetched() -> dict[str, bytes]:
+    found: dict[str, bytes] = {}
+    for path in (place / name for place in _PLACES for name in FILES):
+        if path.is_file() and _digest(data := path.read_bytes()) == PINNED[path.name]:
+            found[path.name] = data
+    lacking = sorted(PINNED.keys() - found.keys())
+    if lacking:
+        raise SetupError(
+            f"the machine's firmware is not on this computer: {', '.join(lacking)}",
+            "import a machine that has it: branchpoint machine import FILE",
+        )
+    return found
+
+
+def _digest(data: bytes) -> str:
+    return blake3(data).hexdigest(16)
+
+
+def _digests(files: Mapping[str, bytes]) -> dict[str, str]:
+    return {name: _digest(data) for name, data in files.items()}
+
+
+def _digest_of(digests: Mapping[str, str]) -> str:
+    words = "".join(f"{name} {digests[name]}\n" for name in FILES)
+    return _digest(words.encode())
