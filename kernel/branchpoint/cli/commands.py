@@ -16,6 +16,7 @@ import branchpoint as bp
 from branchpoint import progress
 from branchpoint.cache import cache_dir
 from branchpoint.cli import show
+from branchpoint.cli.machine import machine
 from branchpoint.cli.words import DURATION, FAILURE, INSTANT, INSTANT_HELP, Instant, narrowed
 from branchpoint.clock import Time
 from branchpoint.errors import BranchpointError, ProcessTimeout, RecordingError
@@ -474,3 +475,6 @@ def version() -> None:
     except BranchpointError as error:
         rows.append(("qemu", error.message))
     click.echo(show.table([*rows, ("cache", str(cache_dir()))]))
+
+
+main.add_command(machine)

@@ -55,6 +55,12 @@ def unpacked(
     return Tools(folder)
 
 
+def known(name: str) -> Tools | None:
+    """The newest of the folders that :func:`unpacked` made under this name."""
+    folders = sorted((cache_dir() / "tools").glob(f"{name}-*"), key=lambda f: f.stat().st_mtime)
+    return Tools(folders[-1]) if folders else None
+
+
 def _write(tree: Tree, folder: Path) -> None:
     for path, node in tree.walk():
         if not path.startswith(_PARTS):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
@@ -12,7 +12,7 @@ from blake3 import blake3
 from branchpoint import progress
 from branchpoint.cache import cache_dir, kept_files
 from branchpoint.decoding import Malformed, from_json
-from branchpoint.errors import ImageError
+from branchpoint.errors import ImageError, SetupError
 from branchpoint.guest import boot, compiler, debian, erofs, files
 from branchpoint.guest.initramfs import initramfs
 from branchpoint.guest.toolbox import PACKAGES, toolbox
@@ -31,6 +31,7 @@ YOUNG = (
     "pudp_test_and_clear_young",
 )
 """The kernel's functions that clear accessed bits; images from older bundles do not know them."""
+_CHOSEN = "chosen"  # the file that has the digest of the image for new recordings
 _TOOLBOX_SMALLEST = 64 << 20  # bytes
 _SPACE = 1 << 30  # bytes of disk that a build from nothing may take, packages included
 _HERE = Path(__file__).parent
@@ -54,6 +55,13 @@ class GuestImage:
     digest: str
     kallsyms: dict[str, int]
     """Addresses in the kernel: of :data:`SYMBOLS`, and of :data:`YOUNG` if they are known."""
+    packages: dict[str, str] = field(default_factory=dict)
+    """The Debian packages in it, with their versions, if they are known."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of its files."""
+        return sum(path.stat().st_size for path in (self.kernel, self.initrd, self.toolbox))
 
     @property
     def young(self) -> tuple[int, ...]:
@@ -66,13 +74,42 @@ class _Facts(msgspec.Struct):
 
     digest: str
     kallsyms: dict[str, int]
+    packages: dict[str, str] = {}
 
 
 def ensure_image() -> GuestImage:
-    """The guest image, from the cache or built now (about 25 s and 120 MB of packages at first).
+    """The guest image of new recordings: the one that was chosen (:func:`choose`), else today's.
 
-    Raises :class:`SetupError` without network (first build only), C compiler or disk space.
+    It is in the cache, or built now (about 25 s and 120 MB of packages at first).
+
+    :raises SetupError: without network (first build only), C compiler or disk space.
     """
+    return chosen() or built()
+
+
+def choose(digest: str) -> None:
+    """Let new recordings use the image with this digest, as long as it is in the cache.
+
+    :raises SetupError: when it is not there.
+    """
+    if find(digest) is None:
+        raise SetupError(
+            f"the guest image {digest} is not on this computer", "see: branchpoint machine"
+        )
+    with files.publish(cache_dir() / "guest" / _CHOSEN) as file:
+        file.write_text(digest)
+
+
+def chosen() -> GuestImage | None:
+    """The image that was chosen for new recordings, if any."""
+    try:
+        return find((cache_dir() / "guest" / _CHOSEN).read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def built() -> GuestImage:
+    """The guest image of today's packages; see :func:`ensure_image`."""
     with files.locked("guest-image"):
         folder = cache_dir() / "guest" / _key()
         if not (folder / "image.json").exists():
@@ -87,7 +124,7 @@ def find(digest: str) -> GuestImage | None:
     """The image with this digest, if it is in the cache: the one whose kernel is known best."""
     images = (load(file.parent) for file in kept_files("guest", "image.json"))
     known = (i for i in images if i.digest == digest and i.kallsyms.keys() >= set(SYMBOLS))
-    return max(known, key=lambda image: len(image.kallsyms), default=None)
+    return max(known, key=lambda each: (len(each.kallsyms), len(each.packages)), default=None)
 
 
 def load(folder: Path) -> GuestImage:
@@ -100,6 +137,7 @@ def load(folder: Path) -> GuestImage:
             toolbox=folder / "toolbox",
             digest=facts.digest,
             kallsyms=facts.kallsyms,
+            packages=facts.packages,
         )
     except (OSError, Malformed) as error:
         raise ImageError(
@@ -107,10 +145,17 @@ def load(folder: Path) -> GuestImage:
         ) from error
 
 
+def known() -> list[GuestImage]:
+    """All images in the cache, each once."""
+    images = [load(file.parent) for file in kept_files("guest", "image.json")]
+    return list({image.digest: image for image in images}.values())
+
+
 def build(folder: Path, task: progress.Task) -> None:
     """Build the image into ``folder`` (existing, empty). Same packages and sources, same bytes."""
     task.update(0, "packages")
-    kernel = debian.unpack(_kernel_packages())
+    debs = _kernel_packages()
+    kernel = debian.unpack(debs)
     image = next(path for path, node in kernel.walk() if path.startswith("boot/vmlinuz"))
     (folder / "vmlinuz").write_bytes(kernel.read(image))
     tools = toolbox()
@@ -122,7 +167,8 @@ def build(folder: Path, task: progress.Task) -> None:
     (folder / "initrd").write_bytes(initramfs(agent, kernel))
     task.update(4, "kernel symbols")
     symbols = _symbols(folder / "vmlinuz", tools)
-    describe(folder, digest_of(folder), symbols)
+    packages = {deb.name: deb.version for deb in [*debs, *debian.resolve(PACKAGES)]}
+    describe(folder, digest_of(folder), symbols, packages)
     task.update(5, "done")
 
 
@@ -134,9 +180,11 @@ def digest_of(folder: Path) -> str:
     return digest.hexdigest(16)
 
 
-def describe(folder: Path, digest: str, symbols: dict[str, int]) -> None:
+def describe(
+    folder: Path, digest: str, symbols: dict[str, int], packages: dict[str, str] | None = None
+) -> None:
     """Write what makes the files in ``folder`` an image that :func:`find` finds."""
-    facts = {"digest": digest, "kallsyms": symbols}
+    facts = {"digest": digest, "kallsyms": symbols, "packages": packages or {}}
     (folder / "image.json").write_text(json.dumps(facts, indent=1))
 
 

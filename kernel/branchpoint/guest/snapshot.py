@@ -21,7 +21,7 @@ from blake3 import blake3
 from branchpoint import decoding, progress
 from branchpoint.cache import cache_dir, cache_place
 from branchpoint.errors import MachineError, SetupError
-from branchpoint.guest import boot, files
+from branchpoint.guest import boot, files, machines
 from branchpoint.guest.image import GuestImage
 from branchpoint.guest.mailbox import Mailbox
 from branchpoint.machine import engine, firmware
@@ -83,7 +83,9 @@ def ensure_snapshot(
     From the cache, or booted now (some seconds), ``by`` an engine and with the firmware ``start``;
     by default those of new recordings.
     """
-    spec = _spec(image, system, ram, by or engine.find(), start or firmware.pinned())
+    start = start or firmware.pinned()
+    machines.note(image, start)
+    spec = _spec(image, system, ram, by or engine.find(), start)
     place = cache_dir() / "boot"
     made = place / f"{_key(image, spec)}.digest"
     with files.locked("boot"):

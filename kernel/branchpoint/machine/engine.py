@@ -26,6 +26,7 @@ from branchpoint.machine.elf import dynamic_symbols
 
 _PROGRAM = "qemu-system-x86_64"
 _PACKAGE = "qemu-system-x86"
+_PRIVATE = "qemu"  # the name of its folder
 _OLDEST = (10, 0)
 _SOURCES = sorted(Path(__file__).with_name("timekeeper").glob("*.[ch]"))
 _UNITS = [file for file in _SOURCES if file.suffix == ".c"]
@@ -63,11 +64,11 @@ def find() -> Engine:
     return next(candidates())
 
 
-def candidates() -> Iterator[Engine]:
-    """The engines of this computer, the best first; the private one is unpacked when it is asked
-    for.
+def candidates(*, fetch: bool = True) -> Iterator[Engine]:
+    """The engines of this computer, the best first.
 
-    ``BRANCHPOINT_QEMU`` names the only one, if it is set.
+    The private one is unpacked when it is asked for; without ``fetch``, it counts only if it is
+    unpacked already. ``BRANCHPOINT_QEMU`` names the only one, if it is set.
 
     :raises SetupError: instead of the first one, when there is none; it says why for each.
     """
@@ -76,7 +77,7 @@ def candidates() -> Iterator[Engine]:
         yield _checked(Path(chosen), None)
         return
     found, problems = 0, []
-    for look in (_own, _private):
+    for look in (_own, lambda: _private(fetch)):
         try:
             engine = look()
         except SetupError as problem:
@@ -99,9 +100,11 @@ def _own() -> Engine:
     return _checked(Path(found), None)
 
 
-def _private() -> Engine:
+def _private(fetch: bool) -> Engine:
     """The QEMU of Debian's packages in the cache."""
-    tools = hosttools.unpacked("qemu", [_PACKAGE])
+    tools = hosttools.unpacked(_PRIVATE, [_PACKAGE]) if fetch else hosttools.known(_PRIVATE)
+    if tools is None:
+        raise SetupError("no emulator is unpacked in the cache", "run `make setup`")
     return _checked(tools.root / "usr/bin" / _PROGRAM, tools.root)
 
 

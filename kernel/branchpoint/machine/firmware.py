@@ -56,17 +56,15 @@ def find(digest: str) -> Firmware | None:
     """The firmware with this digest, if it is in the cache and whole."""
     folder = cache_dir() / "firmware" / digest
     try:
-        found = _digests({name: (folder / name).read_bytes() for name in FILES})
+        found = {name: (folder / name).read_bytes() for name in FILES}
     except OSError:
         return None
-    return Firmware(digest, folder) if _digest_of(found) == digest else None
+    return Firmware(digest, folder) if digest_of(found) == digest else None
 
 
-def known() -> list[Firmware]:
-    """All firmware in the cache."""
-    place = cache_dir() / "firmware"
-    names = sorted(path.name for path in place.iterdir()) if place.is_dir() else []
-    return [found for name in names if (found := find(name))]
+def digest_of(files: Mapping[str, bytes]) -> str:
+    """The digest of firmware of this content."""
+    return _digest_of({name: _digest(data) for name, data in files.items()})
 
 
 def install(files: Mapping[str, bytes]) -> Firmware:
@@ -76,7 +74,7 @@ def install(files: Mapping[str, bytes]) -> Firmware:
     """
     if sorted(files) != list(FILES) or any(len(data) > LARGEST for data in files.values()):
         raise ValueError(f"firmware is {', '.join(FILES)}, each of at most {LARGEST} bytes")
-    digest = _digest_of(_digests(files))
+    digest = digest_of(files)
     folder = cache_dir() / "firmware" / digest
     if find(digest) is None:
         with publish(folder) as unfinished:
@@ -104,10 +102,6 @@ def _fetched() -> dict[str, bytes]:
 
 def _digest(data: bytes) -> str:
     return blake3(data).hexdigest(16)
-
-
-def _digests(files: Mapping[str, bytes]) -> dict[str, str]:
-    return {name: _digest(data) for name, data in files.items()}
 
 
 def _digest_of(digests: Mapping[str, str]) -> str:

@@ -1,0 +1,157 @@
+"""The command ``branchpoint machine``: the machines on this computer."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from branchpoint.cli import show
+from branchpoint.errors import BranchpointError, RecordingError
+from branchpoint.guest import debian, image, machines
+from branchpoint.guest.machines import Machine
+from branchpoint.machine import engine
+from branchpoint.sharing.bundle.machines import SUFFIX, export, import_machine
+from branchpoint.store import disk, manifest
+
+_DEPTH = 4  # folders below one that is searched for recordings
+_MIB = 1 << 20
+_KERNEL = "linux-image-"
+
+
+@click.group(invoke_without_command=True)
+@click.option("--below", "folder", type=click.Path(path_type=Path), default=Path(),
+              metavar="FOLDER", help="Where to look for recordings.  [default: here]")  # fmt: skip
+@click.pass_context
+def machine(context: click.Context, folder: Path) -> None:
+    """List the machines on this computer, and how many recordings name them.
+
+    A machine is all that decides what a recorded system does: guest image, firmware, board. Those
+    of different days lie side by side, so that old recordings still replay.
+    """
+    if context.invoked_subcommand is None:
+        click.echo(_table(folder))
+
+
+def _table(folder: Path) -> str:
+    users = Counter(_named_in(folder))
+    now = image.chosen()
+    rows = [("machine", "kernel", "packages", "MiB", "recordings here", "")]
+    for each in machines.known():
+        chosen = "used for new recordings" if now and now.digest == each.image.digest else ""
+        rows.append(
+            (each.name, _kernel(each), str(len(each.image.packages)), str(each.size // _MIB),
+             str(users.pop(each.name, 0)), chosen)
+        )  # fmt: skip
+    rows += [(name, "", "", "", str(count), "not here") for name, count in users.items()]
+    return "\n".join([show.table(rows), *_engines()])
+
+
+def _kernel(each: Machine) -> str:
+    names = [name for name in each.image.packages if name.startswith(_KERNEL)]
+    return names[0].removeprefix(_KERNEL) if names else "not known"
+
+
+def _engines() -> Iterator[str]:
+    """The emulators that may run them, a line each."""
+    try:
+        for each in engine.candidates(fetch=False):
+            whose = "this computer's own" if each.root is None else "from packages in the cache"
+            yield f"emulator: QEMU {each.version}, {whose}"
+    except BranchpointError as problem:
+        yield f"emulator: none: {problem.message}"
+
+
+def _named_in(folder: Path) -> Iterator[str]:
+    """The machine of each recording in a folder and below."""
+    for depth in range(_DEPTH):
+        for path in folder.glob("*/" * depth + "*.branchpoint"):
+            head = _head(path)
+            if head is not None:
+                made = head.machine
+                yield machines.name_of(made.board, made.firmware, made.guest_image)
+
+
+def _head(folder: Path) -> manifest.Manifest | None:
+    try:
+        file = folder / "recording.json"
+        with disk.explained(str(file)):
+            if file.stat().st_size > manifest.MAX_BYTES:
+                return None
+            return manifest.decode(file.read_bytes(), str(file))
+    except RecordingError:
+        return None
+
+
+@machine.command()
+def build() -> None:
+    """Build the machine of the packages that this release names, or else of today's, and use it."""
+    _use(machines.note(image.built(), machines.firmware.pinned()))
+
+
+@machine.command()
+def update() -> None:
+    """Build a machine of the packages that Debian has today, and use it for new recordings."""
+    before = machines.current().image.packages
+    debian.refresh()
+    made = machines.note(image.built(), machines.firmware.pinned())
+    now = made.image.packages
+    for name in sorted(before.keys() | now.keys()):
+        if before.get(name) != now.get(name):
+            click.echo(f"{name}: {before.get(name, 'none')} -> {now.get(name, 'none')}")
+    _use(made)
+
+
+@machine.command()
+@click.argument("name")
+def use(name: str) -> None:
+    """Use a machine for new recordings; the first characters of its NAME are enough."""
+    _use(machines.named(name))
+
+
+def _use(chosen: Machine) -> None:
+    image.choose(chosen.image.digest)
+    click.echo(f"machine {chosen.name} is used for new recordings")
+
+
+@machine.command(name="export")
+@click.argument("file", type=click.Path(path_type=Path), metavar=f"FILE{SUFFIX}")
+@click.option("--machine", "name", default="", metavar="NAME",
+              help="Which one.  [default: the one for new recordings]")  # fmt: skip
+def export_(file: Path, name: str) -> None:
+    """Write a machine into one file, for teammates whose computers cannot build it.
+
+    Whoever has imported it opens recordings that were shared without images.
+    """
+    chosen = machines.named(name) if name else machines.current()
+    export(chosen, file)
+    click.echo(f"{file}: machine {chosen.name}, {file.stat().st_size / 1e6:.1f} MB")
+
+
+@machine.command(name="import")
+@click.argument("file", type=click.Path(path_type=Path), metavar=f"FILE{SUFFIX}")
+def import_(file: Path) -> None:
+    """Put a machine that somebody exported beside those on this computer."""
+    click.echo(f"machine {import_machine(file).name} is here now; recordings that name it replay")
+
+
+@machine.command()
+@click.argument("folder", type=click.Path(path_type=Path), nargs=-1)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def prune(folder: tuple[Path, ...], yes: bool) -> None:
+    """Delete machines that no recording in these folders and below names.
+
+    The one for new recordings stays. Recordings elsewhere need theirs to be imported again.
+    """
+    named = {name for each in folder or (Path(),) for name in _named_in(each)}
+    named.add(machines.current().name)
+    gone = [each for each in machines.known() if each.name not in named]
+    if not gone:
+        click.echo("nothing to delete: each machine is named by a recording here, or is in use")
+        return
+    for each in gone:
+        click.echo(f"{each.name}  {_kernel(each)}  {each.size // _MIB} MiB")
+    if yes or click.confirm(f"delete {len(gone)}?"):
+        click.echo(f"{machines.remove(gone) // _MIB} MiB are free again")
