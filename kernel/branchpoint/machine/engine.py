@@ -88,7 +88,7 @@ def candidates(*, fetch: bool = True) -> Iterator[Engine]:
     if not found:
         raise SetupError(
             "no emulator can be used: " + "; ".join(problem.message for problem in problems),
-            problems[-1].hint,
+            "run `make setup` in the checkout, or install qemu-system-x86 10.0 or newer",
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -10,8 +11,6 @@ import pytest
 from branchpoint.errors import SetupError
 from branchpoint.machine import engine
 from branchpoint.machine.elf import dynamic_symbols
-
-find = engine.find.__wrapped__
 
 
 def program(path: Path, text: str) -> str:
@@ -33,15 +32,43 @@ def test_another_emulator_is_refused(
 ) -> None:
     monkeypatch.setenv("BRANCHPOINT_QEMU", program(tmp_path / "qemu", says))
     with pytest.raises(SetupError, match=complaint):
-        find()
+        engine.find()
 
 
 def test_no_emulator_at_all(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("BRANCHPOINT_QEMU", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(SetupError, match="is not installed") as refused:
-        find()
-    assert "make setup" in refused.value.hint
+    monkeypatch.setenv("BRANCHPOINT_CACHE", str(tmp_path / "cache"))
+    with pytest.raises(
+        SetupError, match=r"x86_64 is not installed; apt-get is not installed"
+    ) as no:
+        engine.find()
+    assert "make setup" in no.value.hint
+
+
+def test_without_one_of_its_own_a_computer_has_the_one_in_the_cache(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """What is unpacked there starts with its own loader and libraries."""
+    monkeypatch.delenv("BRANCHPOINT_QEMU", raising=False)
+    monkeypatch.setenv("BRANCHPOINT_CACHE", str(tmp_path))
+    monkeypatch.setattr(engine, "_plugin", lambda: tmp_path / "plugin.so")
+    monkeypatch.setattr(engine, "_check_symbols", lambda *_: None)
+    own = tmp_path / "bin"
+    own.mkdir()
+    program(own / "qemu-system-x86_64", "echo QEMU emulator version 7.2.22")
+    monkeypatch.setenv("PATH", f"{own}:{os.environ['PATH']}")
+    with pytest.raises(SetupError, match=r"7\.2\.22; .*; no emulator is unpacked in the cache"):
+        list(engine.candidates(fetch=False))
+    root = tmp_path / "tools" / "qemu-1234"
+    libraries = root / "usr/lib/x86_64-linux-gnu"
+    libraries.mkdir(parents=True)
+    program(libraries / "ld-linux-x86-64.so.2", '[ "$1" = --library-path ] && exec "$3" "$4"')
+    (root / "usr/bin").mkdir()
+    program(root / "usr/bin/qemu-system-x86_64", "echo QEMU emulator version 10.0.13")
+    (found,) = engine.candidates(fetch=False)
+    assert (found.version, found.root) == ("10.0.13", root)
+    assert found.command("/elsewhere")[0].startswith("/elsewhere/usr/lib")
 
 
 def test_no_compiler_for_the_plugin(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -49,7 +76,7 @@ def test_no_compiler_for_the_plugin(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     monkeypatch.setenv("BRANCHPOINT_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(SetupError, match="no C compiler") as refused:
-        find()
+        engine.find()
     assert "install gcc" in refused.value.hint
 
 
@@ -61,7 +88,7 @@ def test_a_missing_symbol_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     subprocess.run(["gcc", "-o", stripped, source], check=True)
     monkeypatch.setenv("BRANCHPOINT_QEMU", str(stripped))
     with pytest.raises(SetupError, match=r"does not export .*qemu_load_device_state") as refused:
-        find()
+        engine.find()
     assert "distribution" in refused.value.hint
 
 
