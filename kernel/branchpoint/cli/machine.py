@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,6 +31,12 @@ def machine(context: click.Context, folder: Path) -> None:
 
     A machine is all that decides what a recorded system does: guest image, firmware, board. Those
     of different days lie side by side, so that old recordings still replay.
+
+    \b
+    Examples:
+      branchpoint machine
+      branchpoint machine --below ~/recordings
+      branchpoint machine export ours.bpm
     """
     if context.invoked_subcommand is None:
         click.echo(_table(folder))
@@ -70,8 +77,13 @@ def _named_in(folder: Path) -> Iterator[str]:
         for path in folder.glob("*/" * depth + "*.branchpoint"):
             head = _head(path)
             if head is not None:
-                made = head.machine
-                yield machines.name_of(made.board, made.firmware, made.guest_image)
+                yield of_recording(head)
+
+
+def of_recording(head: manifest.Manifest) -> str:
+    """The name of the machine of a recording."""
+    made = head.machine
+    return machines.name_of(made.board, made.firmware, made.guest_image)
 
 
 def _head(folder: Path) -> manifest.Manifest | None:
@@ -125,9 +137,15 @@ def export_(file: Path, name: str) -> None:
 
     Whoever has imported it opens recordings that were shared without images.
     """
-    chosen = machines.named(name) if name else machines.current()
-    export(chosen, file)
-    click.echo(f"{file}: machine {chosen.name}, {file.stat().st_size / 1e6:.1f} MB")
+    write(name or machines.current().name, file)
+
+
+def write(name: str, file: Path) -> None:
+    """Write the machine of this name into a file, and say how to import it."""
+    export(machines.named(name), file)
+    size = file.stat().st_size / 1e6
+    command = f"branchpoint machine import {shlex.quote(str(file))}"
+    click.echo(f"{file}: {size:.2f} MB; machine {name}, to be imported once with: {command}")
 
 
 @machine.command(name="import")

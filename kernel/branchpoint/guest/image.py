@@ -11,7 +11,7 @@ from blake3 import blake3
 
 from branchpoint import progress
 from branchpoint.cache import cache_dir, kept_files
-from branchpoint.decoding import Malformed, from_json
+from branchpoint.decoding import Malformed, from_json, text
 from branchpoint.errors import ImageError, SetupError
 from branchpoint.guest import boot, compiler, debian, erofs, files
 from branchpoint.guest.initramfs import initramfs
@@ -103,8 +103,8 @@ def choose(digest: str) -> None:
 def chosen() -> GuestImage | None:
     """The image that was chosen for new recordings, if any."""
     try:
-        return find((cache_dir() / "guest" / _CHOSEN).read_text())
-    except (OSError, ValueError):
+        return find(text((cache_dir() / "guest" / _CHOSEN).read_bytes()))
+    except (OSError, Malformed):
         return None
 
 

@@ -53,14 +53,12 @@ class Snapshot:
     @property
     def engine(self) -> Engine:
         """What runs machines that go on from it."""
-        assert self.spec.engine is not None
-        return self.spec.engine
+        return self.spec.engine or engine.find()
 
     @property
     def firmware(self) -> Firmware:
         """What it was booted with, or would be."""
-        assert self.spec.firmware is not None
-        return self.spec.firmware
+        return self.spec.firmware or firmware.pinned()
 
 
 class _Facts(msgspec.Struct):
@@ -89,7 +87,7 @@ def ensure_snapshot(
     place = cache_dir() / "boot"
     made = place / f"{_key(image, spec)}.digest"
     with files.locked("boot"):
-        if not (made.exists() and (place / made.read_text() / _FACTS).exists()):
+        if not (made.exists() and (place / _text(made) / _FACTS).exists()):
             files.need_space(cache_dir(), ram)
             new = place / made.stem
             with progress.task("booting the guest") as task, files.publish(new) as unfinished:
@@ -102,7 +100,7 @@ def ensure_snapshot(
                 new.rename(place / digest)
             with files.publish(made) as file:
                 file.write_text(digest)
-        return _load(place / made.read_text(), spec)
+        return _load(place / _text(made), spec)
 
 
 def equal_to(
@@ -137,8 +135,8 @@ def received(name: str, image: GuestImage, system: Path, ram: int) -> Snapshot |
     """
     folder = _place(name)
     try:
-        made_by = (folder / "engine").read_text()
-    except OSError:
+        made_by = _text(folder / "engine")
+    except (OSError, decoding.Malformed):
         return None
     known = list(engine.candidates())
     by = next((each for each in known if each.fingerprint == made_by), known[0])
@@ -170,6 +168,10 @@ def receive(name: str, ram: int, at: int, fingerprint: str) -> Iterator[Path]:
 
 def _place(name: str) -> Path:
     return cache_place() / "boot" / f"received-{name}"
+
+
+def _text(file: Path) -> str:
+    return decoding.text(file.read_bytes())
 
 
 def _pages_of(memory: Path, ram: int) -> Iterator[Pages]:

@@ -1,7 +1,7 @@
 """A machine as one file (``.bpm``), for computers that cannot build it, or not any more.
 
 A team sends it once; recordings can then be shared without images. In its form it is a bundle: a
-zip archive, of which every byte is fixed by its table of contents, ``machine.json``.
+zip archive, of which every byte is fixed by its table of contents, ``contents.json``.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from branchpoint.store.manifest import Digest, Word
 from branchpoint.store.sealed import NewerFormat, Sealed
 
 SUFFIX = ".bpm"
-NAME = "machine.json"
+NAME = "contents.json"
 _FORMAT = 1
 _MAX_BYTES = 1 << 20  # of the table of contents
 _PARTS = sorted((*contents.FIRMWARE, *(f"guest/{name}" for name in image.FILES)))
