@@ -77,7 +77,7 @@ def candidates(*, fetch: bool = True) -> Iterator[Engine]:
         yield _checked(Path(chosen), None)
         return
     found, problems = 0, []
-    for look in (_own, lambda: _private(fetch)):
+    for look in (_own, lambda: private(fetch=fetch)):
         try:
             engine = look()
         except SetupError as problem:
@@ -100,8 +100,11 @@ def _own() -> Engine:
     return _checked(Path(found), None)
 
 
-def _private(fetch: bool) -> Engine:
-    """The QEMU of Debian's packages in the cache."""
+def private(*, fetch: bool = True) -> Engine:
+    """The QEMU of Debian's packages in the cache; without ``fetch``, only if it is there.
+
+    :raises SetupError: when it cannot be had.
+    """
     tools = hosttools.unpacked(_PRIVATE, [_PACKAGE]) if fetch else hosttools.known(_PRIVATE)
     if tools is None:
         raise SetupError("no emulator is unpacked in the cache", "run `make setup`")

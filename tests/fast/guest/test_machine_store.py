@@ -1,0 +1,96 @@
+"""Machines lie side by side in the cache; each is deleted only when nothing needs its parts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from branchpoint.errors import SetupError
+from branchpoint.guest import image, machines
+from branchpoint.guest.image import GuestImage
+from branchpoint.machine import firmware
+from branchpoint.machine.firmware import Firmware
+
+SYMBOLS = dict.fromkeys(image.SYMBOLS, 18446744071578845184)
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("BRANCHPOINT_CACHE", str(tmp_path))
+    return tmp_path
+
+
+def guest(cache: Path, kernel: bytes) -> GuestImage:
+    folder = cache / "guest" / kernel.hex()
+    folder.mkdir(parents=True)
+    for name in image.FILES:
+        (folder / name).write_bytes(kernel + name.encode())
+    image.describe(folder, image.digest_of(folder), SYMBOLS, {"linux-image-6.12": "6.12.1"})
+    return image.load(folder)
+
+
+def start(content: bytes) -> Firmware:
+    return firmware.install({name: content + name.encode() for name in firmware.FILES})
+
+
+def test_firmware_is_named_by_its_content(cache: Path) -> None:
+    one, other = start(b"one"), start(b"other")
+    assert one.digest != other.digest
+    assert firmware.find(one.digest) == one and one.files["kvmvapic.bin"] == b"onekvmvapic.bin"
+    assert start(b"one") == one
+    (one.folder / "kvmvapic.bin").write_bytes(b"damaged")
+    assert firmware.find(one.digest) is None
+    assert start(b"one").files["kvmvapic.bin"] == b"onekvmvapic.bin"
+
+
+@pytest.mark.parametrize("names", [[], ["bios-256k.bin"], [*firmware.FILES, "vgabios.bin"]])
+def test_firmware_of_other_files_is_refused(names: list[str]) -> None:
+    with pytest.raises(ValueError, match="firmware is"):
+        firmware.install(dict.fromkeys(names, b""))
+
+
+def test_each_part_makes_another_machine(cache: Path) -> None:
+    made = {
+        machines.note(guest(cache, b"a"), start(b"1")).name,
+        machines.note(image.known()[0], start(b"2")).name,
+        machines.note(image.known()[0], start(b"2"), "pc-q35-10.0").name,
+        machines.note(guest(cache, b"b"), start(b"1")).name,
+    }
+    assert len(made) == 4
+    assert {machine.name for machine in machines.known()} == made
+
+
+def test_a_machine_is_found_by_the_beginning_of_its_name(cache: Path) -> None:
+    made = machines.note(guest(cache, b"a"), start(b"1"))
+    assert machines.named(made.name[:6]) == made
+    for name in (made.name[:3], "zzzz"):
+        with pytest.raises(SetupError, match="with"):
+            machines.named(name)
+
+
+def test_a_machine_of_which_a_part_is_gone_is_not_listed(cache: Path) -> None:
+    made = machines.note(guest(cache, b"a"), start(b"1"))
+    (made.firmware.folder / "bios-256k.bin").unlink()
+    assert machines.known() == []
+
+
+def test_parts_that_another_machine_has_stay(cache: Path) -> None:
+    image_a, image_b, shared = guest(cache, b"a"), guest(cache, b"b"), start(b"1")
+    gone, stays = machines.note(image_a, shared), machines.note(image_b, shared)
+    (cache / "boot" / "received-1").mkdir(parents=True)
+    (cache / "boot" / "abcd").mkdir()
+    size = image_a.size
+    assert machines.remove([gone]) == size
+    assert machines.known() == [stays]
+    assert image.find(image_a.digest) is None
+    assert [path.name for path in (cache / "boot").iterdir()] == ["received-1"]
+
+
+def test_the_chosen_image_is_that_of_new_recordings(cache: Path) -> None:
+    guest(cache, b"a")
+    other = guest(cache, b"b")
+    image.choose(other.digest)
+    assert image.ensure_image() == other
+    with pytest.raises(SetupError, match="not on this computer"):
+        image.choose("ab" * 16)
