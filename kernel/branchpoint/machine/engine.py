@@ -13,7 +13,7 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,7 +27,10 @@ from branchpoint.machine.elf import dynamic_symbols
 _PROGRAM = "qemu-system-x86_64"
 _PACKAGE = "qemu-system-x86"
 _PRIVATE = "qemu"  # the name of its folder
-_OLDEST = (10, 0)
+_OLDEST, _TOO_NEW = (10, 0), (11, 0)  # from QEMU 11 on, plugins have another interface
+_SERIES = "10.0."
+"""Releases that begin so run a machine alike; others do, if at all, by chance."""
+_INSTEAD = "leave BRANCHPOINT_QEMU unset: Branchpoint then has its own, from Debian's packages"
 _SOURCES = sorted(Path(__file__).with_name("timekeeper").glob("*.[ch]"))
 _UNITS = [file for file in _SOURCES if file.suffix == ".c"]
 _COMPILE = ["-shared", "-fPIC", "-O2", "-Wall", "-Wextra", "-fvisibility=hidden"]
@@ -76,19 +79,22 @@ def candidates(*, fetch: bool = True) -> Iterator[Engine]:
     if chosen:
         yield _checked(Path(chosen), None)
         return
-    found, problems = 0, []
-    for look in (_own, lambda: private(fetch=fetch)):
+    problems: list[SetupError] = []
+
+    def tried(look: Callable[[], Engine]) -> Iterator[Engine]:
         try:
-            engine = look()
+            yield look()
         except SetupError as problem:
             problems.append(problem)
-            continue
-        found += 1
-        yield engine
-    if not found:
+
+    own = list(tried(_own))
+    yield from (each for each in own if each.version.startswith(_SERIES))
+    yield from tried(functools.partial(private, fetch=fetch))
+    yield from (each for each in own if not each.version.startswith(_SERIES))
+    if len(problems) == 2:
         raise SetupError(
             "no emulator can be used: " + "; ".join(problem.message for problem in problems),
-            "run `make setup` in the checkout, or install qemu-system-x86 10.0 or newer",
+            "connect this computer to the network once, so that Debian's QEMU can be fetched",
         )
 
 
@@ -96,7 +102,7 @@ def _own() -> Engine:
     """This computer's own QEMU."""
     found = shutil.which(_PROGRAM)
     if not found:
-        raise SetupError(f"{_PROGRAM} is not installed", "install qemu-system-x86 10.0 or newer")
+        raise SetupError(f"{_PROGRAM} is not installed")
     return _checked(Path(found), None)
 
 
@@ -107,7 +113,7 @@ def private(*, fetch: bool = True) -> Engine:
     """
     tools = hosttools.unpacked(_PRIVATE, [_PACKAGE]) if fetch else hosttools.known(_PRIVATE)
     if tools is None:
-        raise SetupError("no emulator is unpacked in the cache", "run `make setup`")
+        raise SetupError("no emulator is unpacked in the cache")
     return _checked(tools.root / "usr/bin" / _PROGRAM, tools.root)
 
 
@@ -137,15 +143,12 @@ def _version(qemu: Path, root: Path | None) -> str:
         command = [*_command(qemu, root), "--version"]
         said = subprocess.run(command, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError) as error:
-        raise SetupError(f"{qemu} cannot be run: {error}", "install QEMU 10.0 or newer") from error
+        raise SetupError(f"{qemu} cannot be run: {error}", _INSTEAD) from error
     match = re.search(r"version (\d+)\.(\d+)\.(\d+)", said.stdout)
     if not match:
-        raise SetupError(f"{qemu} does not say its version: {said.stdout[:80]!r}")
-    if (int(match[1]), int(match[2])) < _OLDEST:
-        raise SetupError(
-            f"{qemu} is version {match[0][8:]}; exact replay needs 10.0 or newer",
-            "run `make setup`, which takes it from the distribution's backports",
-        )
+        raise SetupError(f"{qemu} does not say its version: {said.stdout[:80]!r}", _INSTEAD)
+    if not _OLDEST <= (int(match[1]), int(match[2])) < _TOO_NEW:
+        raise SetupError(f"{qemu} is version {match[0][8:]}; exact replay needs QEMU 10", _INSTEAD)
     return match[0][8:]
 
 
@@ -203,5 +206,5 @@ def _check_symbols(qemu: Path, version: str, plugin: Path) -> None:
     if missing:
         raise SetupError(
             f"{qemu} ({version}) does not export {', '.join(missing)}",
-            "use the distribution's own qemu-system-x86 (10.0 or newer), not a stripped build",
+            _INSTEAD,
         )
