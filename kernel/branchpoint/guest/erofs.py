@@ -29,7 +29,7 @@ import subprocess
 from pathlib import Path
 
 from branchpoint.errors import ImageError
-from branchpoint.guest.files import publish
+from branchpoint.files import publish
 from branchpoint.guest.hosttools import unpacked
 from branchpoint.guest.tree import EPOCH, Tree
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from blake3 import blake3
 
 from branchpoint.cache import cache_dir
+from branchpoint.files import locked, publish
 from branchpoint.guest import debian
-from branchpoint.guest.files import locked, publish
 from branchpoint.guest.tree import Tree
 
 _LIBRARIES = "usr/lib/x86_64-linux-gnu"

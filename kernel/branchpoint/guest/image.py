@@ -9,11 +9,11 @@ from pathlib import Path
 import msgspec
 from blake3 import blake3
 
-from branchpoint import progress
+from branchpoint import files, progress
 from branchpoint.cache import cache_dir, kept_files
 from branchpoint.decoding import Malformed, from_json
 from branchpoint.errors import ImageError
-from branchpoint.guest import boot, compiler, debian, erofs, files
+from branchpoint.guest import boot, compiler, debian, erofs
 from branchpoint.guest.initramfs import initramfs
 from branchpoint.guest.toolbox import PACKAGES, toolbox
 from branchpoint.guest.tree import Tree

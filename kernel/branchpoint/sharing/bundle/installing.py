@@ -14,8 +14,9 @@ from pathlib import Path
 
 from blake3 import blake3
 
+from branchpoint import files
 from branchpoint.cache import cache_dir
-from branchpoint.guest import files, image, snapshot
+from branchpoint.guest import image, snapshot
 from branchpoint.sharing.bundle.contents import Contents
 from branchpoint.store.manifest import EngineFacts
 from branchpoint.system.bundle import layout
