@@ -13,8 +13,8 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
+from branchpoint.debian.hosttools import ENVIRONMENT, Tools, unpacked
 from branchpoint.errors import ImageError
-from branchpoint.guest.hosttools import ENVIRONMENT, Tools, unpacked
 
 PACKAGES = ("binutils-x86-64-linux-gnu", "cpp-14-x86-64-linux-gnu", "libc6-dev", "libgcc-14-dev")
 """What the compiler consists of."""

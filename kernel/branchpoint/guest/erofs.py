@@ -28,9 +28,9 @@ import struct
 import subprocess
 from pathlib import Path
 
+from branchpoint.debian.hosttools import unpacked
 from branchpoint.errors import ImageError
 from branchpoint.files import publish
-from branchpoint.guest.hosttools import unpacked
 from branchpoint.guest.tree import EPOCH, Tree
 
 PACKAGES = ("erofs-utils",)

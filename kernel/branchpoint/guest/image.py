@@ -11,6 +11,7 @@ from blake3 import blake3
 
 from branchpoint import files, progress
 from branchpoint.cache import cache_dir, kept_files
+from branchpoint.debian import hosttools
 from branchpoint.decoding import Malformed, from_json
 from branchpoint.errors import ImageError
 from branchpoint.guest import boot, compiler, debian, erofs
@@ -35,8 +36,7 @@ _TOOLBOX_SMALLEST = 64 << 20  # bytes
 _SPACE = 1 << 30  # bytes of disk that a build from nothing may take, packages included
 _HERE = Path(__file__).parent
 _BUILDERS = (
-    "boot", "compiler", "debian", "erofs", "hosttools", "image", "initramfs", "rootfs", "toolbox",
-    "tree",
+    "boot", "compiler", "debian", "erofs", "image", "initramfs", "rootfs", "toolbox", "tree",
 )  # fmt: skip
 
 
@@ -164,7 +164,7 @@ def _key() -> str:
     for packages in ([_KERNEL_PACKAGE], PACKAGES, compiler.PACKAGES, erofs.PACKAGES):
         key.update(debian.fingerprint(packages).encode())
     key.update(_start().encode())
-    builders = [_HERE / f"{name}.py" for name in _BUILDERS]
+    builders = [*(_HERE / f"{name}.py" for name in _BUILDERS), Path(hosttools.__file__)]
     for source in [*builders, *sorted((_HERE / "agent").rglob("*.[ch]"))]:
         key.update(source.name.encode() + b"\0" + blake3(source.read_bytes()).digest())
     return key.hexdigest(16)
