@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import shutil
 import subprocess
 import threading
 from collections.abc import Iterator, Sequence
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import pytest
+
+from branchpoint.debian import apt, mirrors
 from branchpoint.debian.apt import ARCHITECTURE, SUITE
 
 
@@ -47,6 +51,13 @@ class Archive:
         self._listed: dict[str, str] = {}
         self._work.mkdir(parents=True)
         self.publish()
+
+    def copy(self, root: Path) -> Archive:
+        """A copy of its own in another folder."""
+        made = object.__new__(Archive)
+        made.root = Path(shutil.copytree(self.root, root))
+        made._work, made._listed = root / "work", dict(self._listed)
+        return made
 
     def add(
         self,
@@ -91,8 +102,11 @@ class Archive:
 
 
 @contextlib.contextmanager
-def served(folder: Path) -> Iterator[tuple[str, list[str]]]:
-    """Serve ``folder`` by HTTP on loopback: the address, and the paths that were asked for."""
+def served(folder: Path, refusal: int = 0) -> Iterator[tuple[str, list[str]]]:
+    """Serve ``folder`` by HTTP on loopback: the address, and the paths that were asked for.
+
+    With a ``refusal`` (an HTTP status) that is all the server ever says.
+    """
     asked: list[str] = []
 
     class Handler(SimpleHTTPRequestHandler):
@@ -101,7 +115,10 @@ def served(folder: Path) -> Iterator[tuple[str, list[str]]]:
 
         def do_GET(self) -> None:
             asked.append(self.path)
-            super().do_GET()
+            if refusal:
+                self.send_error(refusal)
+            else:
+                super().do_GET()
 
         def log_message(self, format: str, *arguments: object) -> None:
             pass
@@ -115,3 +132,23 @@ def served(folder: Path) -> Iterator[tuple[str, list[str]]]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+class Computer:
+    """A computer with an empty cache, whose apt has the mirrors that a test gives it."""
+
+    def __init__(self, folder: Path, patch: pytest.MonkeyPatch) -> None:
+        self._sources = folder / "apt"
+        self._sources.mkdir(parents=True)
+        keyring = folder / "keyring"
+        keyring.touch()
+        patch.setenv("BRANCHPOINT_CACHE", str(folder / "cache"))
+        patch.setattr(mirrors, "SOURCES", self._sources)
+        patch.setattr(apt, "_KEYRING", keyring)
+        patch.setattr(apt, "_TRUST", "trusted=yes")  # nobody signs an archive of a test
+
+    def use(self, *uris: str | Path) -> None:
+        """Let apt know these mirrors only."""
+        named = [uri if isinstance(uri, str) else f"file:{uri}" for uri in uris]
+        lines = [f"deb {uri} {SUITE} main" for uri in named]
+        (self._sources / "sources.list").write_text("\n".join(lines))

@@ -7,53 +7,81 @@ archive keyring.
 from __future__ import annotations
 
 import os
+import re
 import subprocess
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 from branchpoint import progress
 from branchpoint.cache import cache_dir, disk_errors
-from branchpoint.debian.mirrors import SOURCES, mirrors
+from branchpoint.debian.mirrors import SOURCES, listed, mirrors
 from branchpoint.errors import SetupError
 
 SUITE = "trixie"
 ARCHITECTURE = "amd64"
 
+HELPER = "/usr/lib/apt/apt-helper"
+"""apt's own program for downloads."""
+NETWORK = "check the network and apt's proxy settings; once the packages are here, none is needed"
+"""What to do when something cannot be downloaded."""
+
 _KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+_FOLDERS = ("debs", "resolutions", "choices", "state/lists/partial", "cache/archives/partial")
+_TRUST = f"signed-by={_KEYRING}"
 
 
 def home() -> Path:
     """The private directory, with its folders."""
     path = cache_dir() / "debian" / SUITE
     with disk_errors(path):
-        for part in ("debs", "resolved", "state/lists/partial", "cache/archives/partial"):
+        for part in _FOLDERS:
             (path / part).mkdir(parents=True, exist_ok=True)
     return path
 
 
-def update() -> None:
-    """Fetch the package index from the first of this computer's mirrors that has it.
+def known_mirrors() -> list[str]:
+    """The mirrors of this computer, at least one.
 
-    All resolutions are forgotten then; without network everything stays as it was.
+    :raises SetupError: when there is none.
     """
-    place = home()
-    if not _KEYRING.exists():
-        raise SetupError(f"{_KEYRING} is missing", "install the package debian-archive-keyring")
-    known = mirrors()
+    known = [each for uri in mirrors() for each in _downloaded(uri)]
     if not known:
         raise SetupError(
             f"no Debian mirror is named in {SOURCES}/sources.list or {SOURCES}/sources.list.d",
             "the guest is made of Debian packages: add a Debian source there",
         )
+    return known
+
+
+def _downloaded(uri: str) -> list[str]:
+    """The mirrors that the list at a ``mirror:`` names, else this mirror itself."""
+    match = re.fullmatch(r"mirror(?:\+(https?))?:(//.*)", uri)
+    if not match:
+        return [uri]
+    with tempfile.TemporaryDirectory(dir=home()) as folder:
+        file = Path(folder, "list")
+        run(HELPER, "download-file", f"{match[1] or 'http'}:{match[2]}", str(file))
+        return listed(file.read_text(errors="replace")) if file.exists() else []
+
+
+def update() -> None:
+    """Fetch the package index from the first of this computer's mirrors that has it.
+
+    What lists that no lock names resolved to is forgotten then; without network everything stays as
+    it was.
+    """
+    place = home()
+    if not _KEYRING.exists():
+        raise SetupError(f"{_KEYRING} is missing", "install the package debian-archive-keyring")
+    known = known_mirrors()
     with progress.task("Debian package index"):
         for mirror in known:
-            (place / "sources.list").write_text(
-                f"deb [signed-by={_KEYRING}] {mirror} {SUITE} main\n"
-            )
+            (place / "sources.list").write_text(f"deb [{_TRUST}] {mirror} {SUITE} main\n")
             result = run("apt-get", "update", "-o", "APT::Update::Error-Mode=any")
             if result.returncode == 0:
                 (place / "state" / "complete").touch()
-                for resolution in (place / "resolved").iterdir():
+                for resolution in (place / "resolutions").iterdir():
                     resolution.unlink()
                 return
     raise SetupError(f"cannot fetch Debian's package index: {complaint(result)}", hint(result))
@@ -111,6 +139,7 @@ def _start(program: str, *arguments: str, cwd: Path) -> subprocess.Popen[str]:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            errors="replace",
         )
     except FileNotFoundError as error:
         raise SetupError(
@@ -129,4 +158,4 @@ def complaint(result: subprocess.CompletedProcess[str]) -> str:
 def hint(result: subprocess.CompletedProcess[str]) -> str:
     if "No space left" in result.stderr:
         return "free some space, or set BRANCHPOINT_CACHE to a directory elsewhere"
-    return "check the network and apt's proxy settings; once the packages are here, none is needed"
+    return NETWORK

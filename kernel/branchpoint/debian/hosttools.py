@@ -12,15 +12,15 @@ import os
 import shutil
 import stat
 import subprocess
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from blake3 import blake3
 
 from branchpoint.cache import cache_dir
-from branchpoint.debian import packages
-from branchpoint.debian.packages import Deb
+from branchpoint.debian import lists
+from branchpoint.debian.entry import Deb, PackageList
 from branchpoint.errors import ImageError, SetupError
 from branchpoint.files import locked, publish
 
@@ -43,19 +43,15 @@ class Tools:
         return [libraries / _LOADER, "--library-path", libraries, self.root / program]
 
 
-def unpacked(
-    name: str, wanted: Iterable[str], keep: Callable[[str], bool] = lambda package: True
-) -> Tools:
-    """The packages ``wanted`` with their dependencies, in a folder of the cache that begins with
-    ``name``.
+def unpacked(wanted: PackageList) -> Tools:
+    """The packages of a list, in a folder of the cache that begins with its name.
 
-    ``keep`` is that of :func:`packages.resolve`, whose errors are raised, and those of
-    :func:`unpack`.
+    Raises what :func:`lists.take` and :func:`unpack` raise.
     """
-    with locked(name):
-        debs = packages.resolve(wanted, keep)
+    with locked(wanted.name):
+        debs = lists.take(wanted)
         key = blake3("".join(deb.sha256 for deb in debs).encode()).hexdigest(8)
-        folder = cache_dir() / "tools" / f"{name}-{key}"
+        folder = cache_dir() / "tools" / f"{wanted.name}-{key}"
         if not folder.exists():
             with publish(folder) as unfinished:
                 unpack(debs, unfinished)

@@ -20,7 +20,7 @@ def mirrors() -> list[str]:
 
     An entry is Debian's when it has a release of Debian with the component main. Other vendors
     use the same names, so entries signed by Debian's keyring go before those of unknown signer;
-    a wrong one is found out by its signature.
+    a wrong one is found out by its signature. A file that lists mirrors is replaced by these.
     """
     sure: list[str] = []
     unknown: list[str] = []
@@ -34,9 +34,25 @@ def mirrors() -> list[str]:
                 known = "debian-archive" in signer
                 if known or not signer:
                     (sure if known else unknown).extend(
-                        uri.rstrip("/") for uri in uris if not uri.startswith("cdrom:")
+                        each.rstrip("/") for uri in uris for each in _expanded(uri)
                     )
     return list(dict.fromkeys(sure + unknown))
+
+
+def _expanded(uri: str) -> list[str]:
+    """The mirrors behind an entry's URI; of a CD, none."""
+    if uri.startswith("cdrom:"):
+        return []
+    if not uri.startswith("mirror+file:"):
+        return [uri]
+    file = Path(re.sub("^mirror[+]file:(//)?(?=/)", "", uri))
+    return listed(file.read_text(errors="replace")) if file.is_file() else []
+
+
+def listed(text: str) -> list[str]:
+    """The mirrors in a list of mirrors: the first word of each line."""
+    lines = (line.split() for line in text.splitlines())
+    return [words[0].rstrip("/") for words in lines if words and not words[0].startswith("#")]
 
 
 _Source = tuple[list[str], list[str], list[str], str]  # URIs, suites, components, signed-by

@@ -10,7 +10,8 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Iterable
 
-from branchpoint.debian.packages import Deb, fingerprint, resolve
+from branchpoint.debian.entry import Deb
+from branchpoint.debian.packages import fingerprint, resolve
 from branchpoint.errors import ImageError, SetupError
 from branchpoint.guest.tree import EPOCH, Tree
 

@@ -11,15 +11,21 @@ from blake3 import blake3
 
 from branchpoint import files, progress
 from branchpoint.cache import cache_dir, kept_files
-from branchpoint.debian import hosttools
+from branchpoint.debian import hosttools, lists
+from branchpoint.debian.entry import PackageList
 from branchpoint.decoding import Malformed, from_json
 from branchpoint.errors import ImageError
-from branchpoint.guest import boot, compiler, debian, erofs
+from branchpoint.guest import boot, compiler, debian, erofs, toolbox
 from branchpoint.guest.initramfs import initramfs
-from branchpoint.guest.toolbox import PACKAGES, toolbox
 from branchpoint.guest.tree import Tree
 
-_KERNEL_PACKAGE = "linux-image-cloud-amd64"
+_KERNEL = "linux-image-cloud-amd64"
+KERNEL = PackageList(
+    "kernel", (_KERNEL,), lambda name: name.startswith("linux-image-") and name != _KERNEL
+)
+"""The kernel's own package; the one asked for is empty and depends on the newest."""
+PACKAGES = (KERNEL, toolbox.PACKAGES, compiler.PACKAGES, erofs.PACKAGES)
+"""What an image is made of and with."""
 FILES = ("vmlinuz", "initrd", "toolbox")
 """What an image consists of, in the order of its digest."""
 SYMBOLS = ("__switch_to_asm", "init_task")
@@ -74,6 +80,8 @@ def ensure_image() -> GuestImage:
     Raises :class:`SetupError` without network (first build only), C compiler or disk space.
     """
     with files.locked("guest-image"):
+        if not (cache_dir() / "guest").exists():
+            files.need_space(cache_dir(), _SPACE)  # before the first package is downloaded
         folder = cache_dir() / "guest" / _key()
         if not (folder / "image.json").exists():
             files.need_space(cache_dir(), _SPACE)
@@ -110,10 +118,10 @@ def load(folder: Path) -> GuestImage:
 def build(folder: Path, task: progress.Task) -> None:
     """Build the image into ``folder`` (existing, empty). Same packages and sources, same bytes."""
     task.update(0, "packages")
-    kernel = debian.unpack(_kernel_packages())
+    kernel = debian.unpack(lists.take(KERNEL))
     image = next(path for path, node in kernel.walk() if path.startswith("boot/vmlinuz"))
     (folder / "vmlinuz").write_bytes(kernel.read(image))
-    tools = toolbox()
+    tools = toolbox.toolbox()
     task.update(1, "toolbox")
     erofs.write_nvdimm(tools, folder / "toolbox", _TOOLBOX_SMALLEST)
     task.update(2, "agent")
@@ -145,14 +153,6 @@ def compile_agent() -> bytes:
     return compiler.static_program(sorted((_HERE / "agent").rglob("*.c")))
 
 
-def _kernel_packages() -> list[debian.Deb]:
-    """The kernel's own package; the one asked for is empty and depends on the newest."""
-    return debian.resolve(
-        [_KERNEL_PACKAGE],
-        lambda name: name.startswith("linux-image-") and name != _KERNEL_PACKAGE,
-    )
-
-
 def _start() -> str:
     """How the guest is started, which is as much a part of it as its files."""
     return boot.command_line(1 << 30)
@@ -161,8 +161,8 @@ def _start() -> str:
 def _key() -> str:
     """Names what the image is made from: packages, the agent's source, the builder itself."""
     key = blake3()
-    for packages in ([_KERNEL_PACKAGE], PACKAGES, compiler.PACKAGES, erofs.PACKAGES):
-        key.update(debian.fingerprint(packages).encode())
+    for packages in PACKAGES:
+        key.update(lists.fingerprint(packages).encode())
     key.update(_start().encode())
     builders = [*(_HERE / f"{name}.py" for name in _BUILDERS), Path(hosttools.__file__)]
     for source in [*builders, *sorted((_HERE / "agent").rglob("*.[ch]"))]:

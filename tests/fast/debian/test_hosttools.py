@@ -9,8 +9,9 @@ import pytest
 from archives import build
 
 from branchpoint.debian import hosttools
-from branchpoint.debian.packages import Deb
+from branchpoint.debian.entry import Deb
 from branchpoint.errors import ImageError, SetupError
+from branchpoint.guest import erofs
 
 
 def deb(path: Path) -> Deb:
@@ -50,7 +51,7 @@ def test_without_dpkg_the_error_says_so(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_programs_of_the_guests_release_run_here() -> None:
-    tools = hosttools.unpacked("erofs-utils", ["erofs-utils"])
+    tools = hosttools.unpacked(erofs.PACKAGES)
     done = subprocess.run(
         [*tools.command("usr/bin/mkfs.erofs"), "--version"], capture_output=True, text=True
     )
