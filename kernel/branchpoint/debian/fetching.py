@@ -51,22 +51,25 @@ def fetch(entries: Iterable[Entry], check: bool = False) -> list[Deb]:
     """The files of these packages, from the cache or downloaded; the caller holds the lock
     ``debian``.
 
-    ``check`` reads those that are in the cache, and downloads again what is damaged.
+    What has another size in the cache is downloaded again; with ``check``, all damaged files are.
 
     :raises Gone: when no mirror has some of them.
     :raises SetupError: when they cannot be downloaded for another reason.
     """
     folder = apt.home() / "debs"
     wanted = list(entries)
-    if check:
-        for entry in wanted:
-            path = folder / entry.file
-            if path.exists() and _hash(path) != entry.sha256:
-                path.unlink()
-    missing = [entry for entry in wanted if not (folder / entry.file).exists()]
+    missing = [entry for entry in wanted if not _is_there(folder / entry.file, entry, check)]
     if missing:
         _download(missing, folder)
     return [Deb(e.name, e.version, e.sha256, folder / e.file) for e in wanted]
+
+
+def _is_there(path: Path, entry: Entry, check: bool) -> bool:
+    try:
+        right = path.stat().st_size == entry.size
+    except FileNotFoundError:
+        return False
+    return right and not (check and _hash(path) != entry.sha256)
 
 
 def _hash(path: Path) -> str:

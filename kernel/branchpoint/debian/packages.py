@@ -34,6 +34,16 @@ def resolve(packages: Iterable[str], keep: Callable[[str], bool] = lambda name: 
         return in_date(lambda: [entry for entry in resolution(wanted) if keep(entry.name)])[1]
 
 
+def exactly(entries: Iterable[Entry]) -> list[Deb]:
+    """These packages and no other versions, from the cache or downloaded, in the given order.
+
+    :raises Gone: when no mirror of this computer has some of them.
+    :raises SetupError: when they cannot be downloaded for another reason.
+    """
+    with locked("debian"):
+        return fetch(entries)
+
+
 def fingerprint(packages: Iterable[str]) -> str:
     """A digest (hex) of what ``packages`` resolve to; downloads no package."""
     with locked("debian"):

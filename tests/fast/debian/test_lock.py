@@ -6,12 +6,14 @@ import json
 import re
 from pathlib import Path
 
+import msgspec
 import pytest
 from archives import Archive, Computer, served
 
 from branchpoint import showing
-from branchpoint.debian import lists, lock
+from branchpoint.debian import lists, lock, packages
 from branchpoint.debian.entry import Entry, PackageList
+from branchpoint.debian.fetching import Gone
 from branchpoint.debian.lists import Change
 from branchpoint.decoding import Malformed, from_json
 from branchpoint.errors import SetupError
@@ -190,10 +192,26 @@ def test_what_is_in_the_cache_needs_no_network(
 def test_a_damaged_file_in_the_cache_is_downloaded_again(locked: None) -> None:
     deb = lists.take(TOOLS)[0]
     good = deb.path.read_bytes()
-    deb.path.write_bytes(b"damaged")
+    deb.path.write_bytes(good[:-1])
+    lists.take(TOOLS)
+    assert deb.path.read_bytes() == good
+    deb.path.write_bytes(bytes(len(good)))
     lists.keep_to_lock([TOOLS])
     lists.take(TOOLS)
     assert deb.path.read_bytes() == good
+
+
+def test_exact_versions_can_be_had_by_themselves(
+    computer: Computer, archive: Archive, template: tuple[Archive, bytes]
+) -> None:
+    wanted = from_json(template[1], lock.Lock).packages[::-1]
+    archive.drop("library")
+    assert [deb.name for deb in packages.exactly(wanted)] == ["tool", "library"]
+    older = "pool/main/t/tool/tool_0.9.deb"
+    lacking = msgspec.structs.replace(wanted[0], version="0.9", path=older)
+    with pytest.raises(Gone, match="tool") as caught:
+        packages.exactly([*wanted, lacking])
+    assert caught.value.entries == [lacking]
 
 
 def test_each_package_comes_from_the_first_mirror_that_has_it(
