@@ -18,13 +18,14 @@ from pathlib import Path
 
 from blake3 import blake3
 
-from branchpoint.cache import cache_dir
+from branchpoint.cache import cache_dir, cache_place
 from branchpoint.debian import lists
 from branchpoint.debian.entry import Deb, PackageList
 from branchpoint.errors import ImageError, SetupError
 from branchpoint.files import locked, publish
 
 _LIBRARIES = "usr/lib/x86_64-linux-gnu"
+_DIGEST = 8  # bytes
 _LOADER = "ld-linux-x86-64.so.2"
 _UNREAD = ("doc", "info", "lintian", "locale", "man")  # of usr/share
 ENVIRONMENT = {"LC_ALL": "C"}
@@ -50,12 +51,22 @@ def unpacked(wanted: PackageList) -> Tools:
     """
     with locked(wanted.name):
         debs = lists.take(wanted)
-        key = blake3("".join(deb.sha256 for deb in debs).encode()).hexdigest(8)
+        key = blake3("".join(deb.sha256 for deb in debs).encode()).hexdigest(_DIGEST)
         folder = cache_dir() / "tools" / f"{wanted.name}-{key}"
         if not folder.exists():
             with publish(folder) as unfinished:
                 unpack(debs, unfinished)
     return Tools(folder)
+
+
+def known(wanted: PackageList) -> Tools | None:
+    """The newest of the folders that :func:`unpacked` made for a list; nothing is downloaded."""
+    digest = "[0-9a-f]" * (2 * _DIGEST)
+    folders = sorted(
+        (cache_place() / "tools").glob(f"{wanted.name}-{digest}"),
+        key=lambda each: each.stat().st_mtime,
+    )
+    return Tools(folders[-1]) if folders else None
 
 
 def unpack(debs: Iterable[Deb], folder: Path) -> None:

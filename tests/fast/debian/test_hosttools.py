@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -44,6 +45,17 @@ def test_a_damaged_package_is_named(tmp_path: Path) -> None:
         hosttools.unpack([deb(made)], tmp_path / "unpacked")
 
 
+def test_what_is_unpacked_is_known_without_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BRANCHPOINT_CACHE", str(tmp_path))
+    assert hosttools.known(erofs.PACKAGES) is None
+    for name, time in ((f"erofs-{1:016x}", 2), (f"erofs-{2:016x}", 1), (f"erofs-x-{3:016x}", 3)):
+        (tmp_path / "tools" / name).mkdir(parents=True)
+        os.utime(tmp_path / "tools" / name, (time, time))
+    assert hosttools.known(erofs.PACKAGES) == hosttools.Tools(tmp_path / f"tools/erofs-{1:016x}")
+
+
 def test_without_dpkg_the_error_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(SetupError, match=r"dpkg-deb is not installed[\s\S]*install dpkg"):
@@ -52,6 +64,7 @@ def test_without_dpkg_the_error_says_so(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_programs_of_the_guests_release_run_here() -> None:
     tools = hosttools.unpacked(erofs.PACKAGES)
+    assert hosttools.known(erofs.PACKAGES) == tools
     done = subprocess.run(
         [*tools.command("usr/bin/mkfs.erofs"), "--version"], capture_output=True, text=True
     )
