@@ -20,6 +20,7 @@ from branchpoint.cli.machine import machine, of_recording, write
 from branchpoint.cli.words import DURATION, FAILURE, INSTANT, INSTANT_HELP, Instant, narrowed
 from branchpoint.clock import Time
 from branchpoint.errors import BranchpointError, ProcessTimeout, RecordingError
+from branchpoint.guest import release
 from branchpoint.guest.image import ensure_image
 from branchpoint.guest.snapshot import ensure_snapshot
 from branchpoint.machine import engine
@@ -310,7 +311,8 @@ def image(compose: tuple[Path, ...]) -> None:
     """Build the images for a recording of these systems, ahead of time.
 
     These are the guest image (kernel, toolbox, agent), the image of each system and its boot
-    snapshot. What is in the cache already is not built again. Prints their digests.
+    snapshot. What is in the cache already is not built again. Prints their digests, and which
+    packages of the guest are not those of this release (because Debian has newer ones).
 
     \b
     Example:
@@ -318,6 +320,7 @@ def image(compose: tuple[Path, ...]) -> None:
     """
     guest = ensure_image()
     rows = [("guest image", guest.digest)]
+    rows += [("", str(change)) for change in release.moved()]
     for file in compose:
         system = build(file)
         rows.append((f"system image of {system.system.name}", system.digest))

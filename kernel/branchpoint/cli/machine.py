@@ -11,7 +11,7 @@ import click
 
 from branchpoint.cli import show
 from branchpoint.errors import BranchpointError, RecordingError
-from branchpoint.guest import debian, image, machines
+from branchpoint.guest import image, machines, release
 from branchpoint.guest.machines import Machine
 from branchpoint.machine import engine
 from branchpoint.sharing.bundle.machines import SUFFIX, export, import_machine
@@ -100,20 +100,18 @@ def _head(folder: Path) -> manifest.Manifest | None:
 @machine.command()
 def build() -> None:
     """Build the machine of the packages that this release names, or else of today's, and use it."""
+    release.restore()
     _use(machines.note(image.built(), machines.firmware.pinned()))
+    for change in release.moved():
+        click.echo(f"not as in this release: {change}")
 
 
 @machine.command()
 def update() -> None:
     """Build a machine of the packages that Debian has today, and use it for new recordings."""
-    before = machines.current().image.packages
-    debian.refresh()
-    made = machines.note(image.built(), machines.firmware.pinned())
-    now = made.image.packages
-    for name in sorted(before.keys() | now.keys()):
-        if before.get(name) != now.get(name):
-            click.echo(f"{name}: {before.get(name, 'none')} -> {now.get(name, 'none')}")
-    _use(made)
+    for change in release.update():
+        click.echo(str(change))
+    _use(machines.note(image.built(), machines.firmware.pinned()))
 
 
 @machine.command()

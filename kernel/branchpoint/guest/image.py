@@ -9,16 +9,23 @@ from pathlib import Path
 import msgspec
 from blake3 import blake3
 
-from branchpoint import progress
+from branchpoint import files, progress
 from branchpoint.cache import cache_dir, kept_files
+from branchpoint.debian import hosttools, lists
+from branchpoint.debian.entry import PackageList
 from branchpoint.decoding import Malformed, from_json, text
 from branchpoint.errors import ImageError, SetupError
-from branchpoint.guest import boot, compiler, debian, erofs, files
+from branchpoint.guest import boot, compiler, debian, erofs, toolbox
 from branchpoint.guest.initramfs import initramfs
-from branchpoint.guest.toolbox import PACKAGES, toolbox
 from branchpoint.guest.tree import Tree
 
-_KERNEL_PACKAGE = "linux-image-cloud-amd64"
+_KERNEL = "linux-image-cloud-amd64"
+KERNEL = PackageList(
+    "kernel", (_KERNEL,), lambda name: name.startswith("linux-image-") and name != _KERNEL
+)
+"""The kernel's own package; the one asked for is empty and depends on the newest."""
+PACKAGES = (KERNEL, toolbox.PACKAGES, compiler.PACKAGES, erofs.PACKAGES)
+"""What an image is made of and with."""
 FILES = ("vmlinuz", "initrd", "toolbox")
 """What an image consists of, in the order of its digest."""
 SYMBOLS = ("__switch_to_asm", "init_task")
@@ -36,8 +43,7 @@ _TOOLBOX_SMALLEST = 64 << 20  # bytes
 _SPACE = 1 << 30  # bytes of disk that a build from nothing may take, packages included
 _HERE = Path(__file__).parent
 _BUILDERS = (
-    "boot", "compiler", "debian", "erofs", "hosttools", "image", "initramfs", "rootfs", "toolbox",
-    "tree",
+    "boot", "compiler", "debian", "erofs", "image", "initramfs", "rootfs", "toolbox", "tree",
 )  # fmt: skip
 
 
@@ -111,6 +117,8 @@ def chosen() -> GuestImage | None:
 def built() -> GuestImage:
     """The guest image of today's packages; see :func:`ensure_image`."""
     with files.locked("guest-image"):
+        if not (cache_dir() / "guest").exists():
+            files.need_space(cache_dir(), _SPACE)  # before the first package is downloaded
         folder = cache_dir() / "guest" / _key()
         if not (folder / "image.json").exists():
             files.need_space(cache_dir(), _SPACE)
@@ -154,11 +162,11 @@ def known() -> list[GuestImage]:
 def build(folder: Path, task: progress.Task) -> None:
     """Build the image into ``folder`` (existing, empty). Same packages and sources, same bytes."""
     task.update(0, "packages")
-    debs = _kernel_packages()
+    debs = lists.take(KERNEL)
     kernel = debian.unpack(debs)
     image = next(path for path, node in kernel.walk() if path.startswith("boot/vmlinuz"))
     (folder / "vmlinuz").write_bytes(kernel.read(image))
-    tools = toolbox()
+    tools = toolbox.toolbox()
     task.update(1, "toolbox")
     erofs.write_nvdimm(tools, folder / "toolbox", _TOOLBOX_SMALLEST)
     task.update(2, "agent")
@@ -167,7 +175,7 @@ def build(folder: Path, task: progress.Task) -> None:
     (folder / "initrd").write_bytes(initramfs(agent, kernel))
     task.update(4, "kernel symbols")
     symbols = _symbols(folder / "vmlinuz", tools)
-    packages = {deb.name: deb.version for deb in [*debs, *debian.resolve(PACKAGES)]}
+    packages = {deb.name: deb.version for deb in [*debs, *lists.take(toolbox.PACKAGES)]}
     describe(folder, digest_of(folder), symbols, packages)
     task.update(5, "done")
 
@@ -193,14 +201,6 @@ def compile_agent() -> bytes:
     return compiler.static_program(sorted((_HERE / "agent").rglob("*.c")))
 
 
-def _kernel_packages() -> list[debian.Deb]:
-    """The kernel's own package; the one asked for is empty and depends on the newest."""
-    return debian.resolve(
-        [_KERNEL_PACKAGE],
-        lambda name: name.startswith("linux-image-") and name != _KERNEL_PACKAGE,
-    )
-
-
 def _start() -> str:
     """How the guest is started, which is as much a part of it as its files."""
     return boot.command_line(1 << 30)
@@ -209,10 +209,10 @@ def _start() -> str:
 def _key() -> str:
     """Names what the image is made from: packages, the agent's source, the builder itself."""
     key = blake3()
-    for packages in ([_KERNEL_PACKAGE], PACKAGES, compiler.PACKAGES, erofs.PACKAGES):
-        key.update(debian.fingerprint(packages).encode())
+    for packages in PACKAGES:
+        key.update(lists.fingerprint(packages).encode())
     key.update(_start().encode())
-    builders = [_HERE / f"{name}.py" for name in _BUILDERS]
+    builders = [*(_HERE / f"{name}.py" for name in _BUILDERS), Path(hosttools.__file__)]
     for source in [*builders, *sorted((_HERE / "agent").rglob("*.[ch]"))]:
         key.update(source.name.encode() + b"\0" + blake3(source.read_bytes()).digest())
     return key.hexdigest(16)

@@ -12,10 +12,10 @@ from functools import cached_property
 import msgspec
 from blake3 import blake3
 
-from branchpoint import decoding
+from branchpoint import decoding, files
 from branchpoint.cache import cache_dir, cache_place
 from branchpoint.errors import SetupError
-from branchpoint.guest import files, image
+from branchpoint.guest import image
 from branchpoint.guest.image import GuestImage
 from branchpoint.machine import firmware
 from branchpoint.machine.computer import BOARD

@@ -18,10 +18,10 @@ import msgspec
 import numpy as np
 from blake3 import blake3
 
-from branchpoint import decoding, progress
+from branchpoint import decoding, files, progress
 from branchpoint.cache import cache_dir, cache_place
 from branchpoint.errors import MachineError, SetupError
-from branchpoint.guest import boot, files, machines
+from branchpoint.guest import boot, machines
 from branchpoint.guest.image import GuestImage
 from branchpoint.guest.mailbox import Mailbox
 from branchpoint.machine import engine, firmware

@@ -20,13 +20,12 @@ from pathlib import Path
 from blake3 import blake3
 
 from branchpoint.cache import cache_dir
+from branchpoint.debian import hosttools
 from branchpoint.errors import SetupError
-from branchpoint.guest import hosttools
 from branchpoint.machine.elf import dynamic_symbols
+from branchpoint.machine.packages import ENGINE
 
 _PROGRAM = "qemu-system-x86_64"
-_PACKAGE = "qemu-system-x86"
-_PRIVATE = "qemu"  # the name of its folder
 _OLDEST, _TOO_NEW = (10, 0), (11, 0)  # from QEMU 11 on, plugins have another interface
 _SERIES = "10.0."
 """Releases that begin so run a machine alike; others do, if at all, by chance."""
@@ -111,7 +110,7 @@ def private(*, fetch: bool = True) -> Engine:
 
     :raises SetupError: when it cannot be had.
     """
-    tools = hosttools.unpacked(_PRIVATE, [_PACKAGE]) if fetch else hosttools.known(_PRIVATE)
+    tools = hosttools.unpacked(ENGINE) if fetch else hosttools.known(ENGINE)
     if tools is None:
         raise SetupError("no emulator is unpacked in the cache")
     return _checked(tools.root / "usr/bin" / _PROGRAM, tools.root)

@@ -6,6 +6,7 @@ QEMU 10.0 runs it. So they are a part of the machine, like the guest image, and 
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +14,11 @@ from pathlib import Path
 from blake3 import blake3
 
 from branchpoint.cache import cache_dir
+from branchpoint.debian import hosttools, packages
+from branchpoint.debian.fetching import Gone
 from branchpoint.errors import SetupError
-from branchpoint.guest.files import publish
+from branchpoint.files import publish
+from branchpoint.machine.packages import FIRMWARE
 
 FILES = ("bios-256k.bin", "kvmvapic.bin", "linuxboot_dma.bin")
 """All that QEMU loads for the machine of :mod:`branchpoint.machine.computer`."""
@@ -27,7 +31,7 @@ PINNED = {
 }
 """The digests (blake3) of those that new recordings are made with: SeaBIOS 1.16.3-2~bpo12+1 and
 QEMU 10.0.2 of Debian. All recordings before firmware was pinned were made with them, too."""
-_PLACES = (Path("/usr/share/seabios"), Path("/usr/share/qemu"))
+_PLACES = ("usr/share/seabios", "usr/share/qemu")
 
 
 @dataclass(frozen=True)
@@ -45,11 +49,11 @@ class Firmware:
 
 
 def pinned() -> Firmware:
-    """The firmware of new recordings: from the cache, or from where this computer has it.
+    """The firmware of new recordings: from the cache, or from the packages that had it.
 
-    :raises SetupError: when it is to be had nowhere.
+    :raises SetupError: when these are not to be had any more.
     """
-    return find(_digest_of(PINNED)) or install(_fetched())
+    return find(_digest_of(PINNED)) or install(_found(Path("/")) or _fetched())
 
 
 def find(digest: str) -> Firmware | None:
@@ -86,18 +90,29 @@ def install(files: Mapping[str, bytes]) -> Firmware:
     return Firmware(digest, folder)
 
 
+def _found(root: Path) -> dict[str, bytes]:
+    """The pinned files of a Debian system; none if any of them is missing there."""
+    paths = [root / place / name for place in _PLACES for name in FILES]
+    found = {path.name: path.read_bytes() for path in paths if _is_pinned(path)}
+    return found if len(found) == len(FILES) else {}
+
+
+def _is_pinned(path: Path) -> bool:
+    return path.is_file() and _digest(path.read_bytes()) == PINNED[path.name]
+
+
 def _fetched() -> dict[str, bytes]:
-    found: dict[str, bytes] = {}
-    for path in (place / name for place in _PLACES for name in FILES):
-        if path.is_file() and _digest(data := path.read_bytes()) == PINNED[path.name]:
-            found[path.name] = data
-    lacking = sorted(PINNED.keys() - found.keys())
-    if lacking:
+    try:
+        debs = packages.exactly(FIRMWARE)
+    except Gone as gone:
         raise SetupError(
-            f"the machine's firmware is not on this computer: {', '.join(lacking)}",
+            f"the machine's firmware is in no archive of this computer any more: {gone.message}",
             "import a machine that has it: branchpoint machine import FILE",
-        )
-    return found
+        ) from gone
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder, "root")
+        hosttools.unpack(debs, root)
+        return _found(root)
 
 
 def _digest(data: bytes) -> str:

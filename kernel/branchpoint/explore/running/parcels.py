@@ -18,10 +18,10 @@ from typing import BinaryIO
 import zstandard
 from blake3 import blake3
 
-from branchpoint import decoding
+from branchpoint import decoding, files
 from branchpoint.cache import cache_dir, disk_errors
 from branchpoint.errors import RecordingError
-from branchpoint.guest import files, image
+from branchpoint.guest import image
 from branchpoint.store import manifest
 from branchpoint.system.bundle import layout
 from branchpoint.timeline.recording import Recording

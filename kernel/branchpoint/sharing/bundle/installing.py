@@ -15,8 +15,9 @@ from pathlib import Path
 
 from blake3 import blake3
 
+from branchpoint import files
 from branchpoint.cache import cache_dir
-from branchpoint.guest import files, image, snapshot
+from branchpoint.guest import image, snapshot
 from branchpoint.machine import firmware
 from branchpoint.sharing.bundle.contents import Contents
 from branchpoint.store.manifest import EngineFacts

@@ -13,10 +13,10 @@ from typing import Annotated, BinaryIO
 
 from msgspec import Meta, Struct
 
-from branchpoint import progress
+from branchpoint import files, progress
 from branchpoint.cache import cache_dir
 from branchpoint.errors import RecordingError
-from branchpoint.guest import files, image, machines
+from branchpoint.guest import image, machines
 from branchpoint.guest.machines import Machine
 from branchpoint.machine import firmware
 from branchpoint.sharing.bundle import archive, contents
