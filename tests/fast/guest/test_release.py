@@ -41,7 +41,7 @@ def build(monkeypatch: pytest.MonkeyPatch, source: str) -> None:
         versions = [deb.version for deb in lists.take(GUEST)]
         return SimpleNamespace(digest=f"{source} of {' '.join(versions)}")
 
-    monkeypatch.setattr(image, "ensure_image", ensure_image)
+    monkeypatch.setattr(image, "built", ensure_image)
 
 
 def test_a_new_lock_has_what_debian_has_now(archive: Archive) -> None:
