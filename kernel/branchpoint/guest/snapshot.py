@@ -128,10 +128,13 @@ def kept(digest: str, image: GuestImage, system: Path, ram: int) -> Snapshot | N
     return _load(folder, _spec(image, system, ram, engine.find(), firmware.pinned()))
 
 
-def received(name: str, image: GuestImage, system: Path, ram: int) -> Snapshot | None:
+def received(
+    name: str, image: GuestImage, system: Path, ram: int, *, other: bool = False
+) -> Snapshot | None:
     """The boot snapshot ``name`` that came with a recording (:func:`receive`), or None.
 
-    It is for the engine that made it, else for that of new recordings.
+    It is for the engine that made it. With ``other``, also where this computer has only others;
+    then it is for that of new recordings.
     """
     folder = _place(name)
     try:
@@ -139,8 +142,8 @@ def received(name: str, image: GuestImage, system: Path, ram: int) -> Snapshot |
     except (OSError, decoding.Malformed):
         return None
     known = list(engine.candidates())
-    by = next((each for each in known if each.fingerprint == made_by), known[0])
-    return _load(folder, _spec(image, system, ram, by, firmware.pinned()))
+    by = next((each for each in known if each.fingerprint == made_by), known[0] if other else None)
+    return None if by is None else _load(folder, _spec(image, system, ram, by, firmware.pinned()))
 
 
 def is_received(name: str) -> bool:

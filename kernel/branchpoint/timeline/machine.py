@@ -33,11 +33,15 @@ def snapshot_for(files: RecordingFiles) -> Snapshot:
         )
     where = guest, system, machine.ram
     start = firmware.find(machine.firmware) if machine.firmware else firmware.pinned()
+    found = received(files.boot, *where) if files.boot else None
+    if found is not None:
+        return found
     if not machine.boot:  # an older recording, which does not say how its machine boots
-        return (received(files.boot, *where) if files.boot else None) or ensure_snapshot(*where)
-    found = equal_to(machine.boot, *where, start) if start else None
+        return ensure_snapshot(*where)
+    if start is not None:
+        found = equal_to(machine.boot, *where, start)
     if found is None and files.boot:
-        found = received(files.boot, *where)
+        found = received(files.boot, *where, other=True)
     if found is None:
         found = kept(machine.boot, *where)
         if found is not None:

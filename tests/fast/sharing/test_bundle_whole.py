@@ -148,6 +148,10 @@ def test_the_boot_snapshot_is_used_by_its_own_recording_only(
     assert (booted.hashes == hash_pages(np.frombuffer(memory, np.uint8).reshape(-1, PAGE))).all()
     # Its name cannot be the name of an image made here, so nobody else gets it.
     assert [path.name for path in (folder / "boot").iterdir()] == [f"received-{name}"]
+    (folder / "boot" / f"received-{name}" / "engine").write_text("another")
+    assert snapshot.received(name, guest, system, RAM) is None
+    other = snapshot.received(name, guest, system, RAM, other=True)
+    assert other is not None and other.digest == booted.digest
 
 
 def test_what_is_here_already_is_not_replaced(made: Path, home: tuple[GuestImage, Path]) -> None:
