@@ -48,6 +48,19 @@ class Firmware:
         return {name: (self.folder / name).read_bytes() for name in FILES}
 
 
+def is_pinned(digest: str) -> bool:
+    """Whether it is the firmware of new recordings, which may be fetched."""
+    return digest == _digest_of(PINNED)
+
+
+def obtain(digest: str) -> Firmware | None:
+    """The firmware with this digest; None when it is not in the cache and cannot be fetched.
+
+    :raises SetupError: when it is the pinned one and its packages are not to be had.
+    """
+    return pinned() if is_pinned(digest) else find(digest)
+
+
 def pinned() -> Firmware:
     """The firmware of new recordings: from the cache, or from the packages that had it.
 
@@ -93,11 +106,11 @@ def install(files: Mapping[str, bytes]) -> Firmware:
 def _found(root: Path) -> dict[str, bytes]:
     """The pinned files of a Debian system; none if any of them is missing there."""
     paths = [root / place / name for place in _PLACES for name in FILES]
-    found = {path.name: path.read_bytes() for path in paths if _is_pinned(path)}
+    found = {path.name: path.read_bytes() for path in paths if _as_pinned(path)}
     return found if len(found) == len(FILES) else {}
 
 
-def _is_pinned(path: Path) -> bool:
+def _as_pinned(path: Path) -> bool:
     return path.is_file() and _digest(path.read_bytes()) == PINNED[path.name]
 
 

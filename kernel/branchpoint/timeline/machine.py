@@ -32,7 +32,7 @@ def snapshot_for(files: RecordingFiles) -> Snapshot:
             "build it from the same compose file: branchpoint image COMPOSE",
         )
     where = guest, system, machine.ram
-    start = firmware.find(machine.firmware) if machine.firmware else firmware.pinned()
+    start = firmware.obtain(machine.firmware) if machine.firmware else firmware.pinned()
     found = received(files.boot, *where) if files.boot else None
     if found is not None:
         return found

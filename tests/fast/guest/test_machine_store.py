@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from blake3 import blake3
 
 from branchpoint.errors import SetupError
 from branchpoint.guest import image, machines
@@ -42,6 +43,18 @@ def test_firmware_is_named_by_its_content(cache: Path) -> None:
     (one.folder / "kvmvapic.bin").write_bytes(b"damaged")
     assert firmware.find(one.digest) is None
     assert start(b"one").files["kvmvapic.bin"] == b"onekvmvapic.bin"
+
+
+def test_only_the_pinned_firmware_can_be_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
+    content = {name: f"pinned {name}".encode() for name in firmware.FILES}
+    digests = {name: blake3(data).hexdigest(16) for name, data in content.items()}
+    monkeypatch.setattr(firmware, "PINNED", digests)
+    monkeypatch.setattr(firmware, "_found", lambda root: content)
+    digest = firmware.digest_of(content)
+    assert firmware.find(digest) is None
+    found = firmware.obtain(digest)
+    assert found is not None and found.files == content
+    assert firmware.obtain("ab" * 16) is None
 
 
 @pytest.mark.parametrize("names", [[], ["bios-256k.bin"], [*firmware.FILES, "vgabios.bin"]])

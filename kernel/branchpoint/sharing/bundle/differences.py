@@ -68,8 +68,9 @@ def _images(run: Recording) -> list[str]:
             f"the guest image {machine.guest_image} is not on this computer: it is built when it "
             f"is first needed, if the packages are still the same; else {_ASK}"
         )
-    if machine.firmware and firmware.find(machine.firmware) is None:
-        lacking.append(f"the firmware {machine.firmware} is not on this computer: {_ASK}")
+    start = machine.firmware
+    if start and not firmware.is_pinned(start) and firmware.find(start) is None:
+        lacking.append(f"the firmware {start} is not on this computer: {_ASK}")
     if layout.find(machine.system_image) is None:
         lacking.append(
             f"the system image {machine.system_image} is not on this computer: build it from the "
