@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 from collections import Counter
 from collections.abc import Iterator
@@ -10,12 +11,16 @@ from pathlib import Path
 import click
 
 from branchpoint.cli import show
+from branchpoint.debian import lock
 from branchpoint.errors import BranchpointError, RecordingError
 from branchpoint.guest import image, machines, release
 from branchpoint.guest.machines import Machine
 from branchpoint.machine import engine
+from branchpoint.sharing.bundle.contents import Contents
 from branchpoint.sharing.bundle.machines import SUFFIX, export, import_machine
-from branchpoint.store import disk, manifest
+from branchpoint.sharing.bundle.opening import contents_of
+from branchpoint.sharing.bundle.share import head_of
+from branchpoint.store import manifest
 
 _DEPTH = 4  # folders below one that is searched for recordings
 _MIB = 1 << 20
@@ -44,13 +49,15 @@ def machine(context: click.Context, folder: Path) -> None:
 
 def _table(folder: Path) -> str:
     users = Counter(_named_in(folder))
-    now = image.chosen()
+    chosen, stated = image.chosen(), lock.read().guest
     rows = [("machine", "kernel", "packages", "MiB", "recordings here", "")]
     for each in machines.known():
-        chosen = "used for new recordings" if now and now.digest == each.image.digest else ""
+        remark = "of this release" if each.image.digest == stated else ""
+        if chosen and chosen.digest == each.image.digest:
+            remark = "used for new recordings"
         rows.append(
             (each.name, _kernel(each), str(len(each.image.packages)), str(each.size // _MIB),
-             str(users.pop(each.name, 0)), chosen)
+             str(users.pop(each.name, 0)), remark)
         )  # fmt: skip
     rows += [(name, "", "", "", str(count), "not here") for name, count in users.items()]
     return "\n".join([show.table(rows), *_engines()])
@@ -72,29 +79,20 @@ def _engines() -> Iterator[str]:
 
 
 def _named_in(folder: Path) -> Iterator[str]:
-    """The machine of each recording in a folder and below."""
+    """The machine of each recording and bundle in a folder and below."""
     for depth in range(_DEPTH):
-        for path in folder.glob("*/" * depth + "*.branchpoint"):
-            head = _head(path)
-            if head is not None:
-                yield of_recording(head)
+        for path in folder.glob("*/" * depth + "*"):
+            with contextlib.suppress(RecordingError):  # it is none, or cannot be read
+                if path.suffix == ".branchpoint" and path.is_dir():
+                    yield of_recording(manifest.decode(head_of(path), str(path)))
+                elif path.suffix == ".bpz" and path.is_file():
+                    yield of_recording(contents_of(path))
 
 
-def of_recording(head: manifest.Manifest) -> str:
-    """The name of the machine of a recording."""
+def of_recording(head: manifest.Manifest | Contents) -> str:
+    """The name of the machine of a recording, from what begins it or its bundle."""
     made = head.machine
     return machines.name_of(made.board, made.firmware, made.guest_image)
-
-
-def _head(folder: Path) -> manifest.Manifest | None:
-    try:
-        file = folder / "recording.json"
-        with disk.explained(str(file)):
-            if file.stat().st_size > manifest.MAX_BYTES:
-                return None
-            return manifest.decode(file.read_bytes(), str(file))
-    except RecordingError:
-        return None
 
 
 @machine.command()

@@ -56,7 +56,7 @@ def name_of(board: str, firmware_digest: str, guest_image: str) -> str:
 
     Recordings of older versions name no board and no firmware: they had those of today.
     """
-    parts = [board or BOARD, firmware_digest or firmware.pinned().digest, guest_image]
+    parts = [board or BOARD, firmware_digest or firmware.pinned_digest(), guest_image]
     return blake3(msgspec.json.encode(parts)).hexdigest(16)
 
 

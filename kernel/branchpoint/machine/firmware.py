@@ -48,9 +48,9 @@ class Firmware:
         return {name: (self.folder / name).read_bytes() for name in FILES}
 
 
-def is_pinned(digest: str) -> bool:
-    """Whether it is the firmware of new recordings, which may be fetched."""
-    return digest == _digest_of(PINNED)
+def pinned_digest() -> str:
+    """The digest (hex) of the firmware of new recordings, which need not be in the cache."""
+    return _digest_of(PINNED)
 
 
 def obtain(digest: str) -> Firmware | None:
@@ -58,7 +58,7 @@ def obtain(digest: str) -> Firmware | None:
 
     :raises SetupError: when it is the pinned one and its packages are not to be had.
     """
-    return pinned() if is_pinned(digest) else find(digest)
+    return pinned() if digest == pinned_digest() else find(digest)
 
 
 def pinned() -> Firmware:
@@ -66,7 +66,7 @@ def pinned() -> Firmware:
 
     :raises SetupError: when these are not to be had any more.
     """
-    return find(_digest_of(PINNED)) or install(_found(Path("/")) or _fetched())
+    return find(pinned_digest()) or install(_found(Path("/")) or _fetched())
 
 
 def find(digest: str) -> Firmware | None:

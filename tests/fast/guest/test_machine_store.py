@@ -6,12 +6,11 @@ from pathlib import Path
 
 import pytest
 from blake3 import blake3
+from guestimages import guest, start
 
 from branchpoint.errors import SetupError
 from branchpoint.guest import image, machines
-from branchpoint.guest.image import GuestImage
 from branchpoint.machine import firmware
-from branchpoint.machine.firmware import Firmware
 
 SYMBOLS = dict.fromkeys(image.SYMBOLS, 18446744071578845184)
 
@@ -20,19 +19,6 @@ SYMBOLS = dict.fromkeys(image.SYMBOLS, 18446744071578845184)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("BRANCHPOINT_CACHE", str(tmp_path))
     return tmp_path
-
-
-def guest(cache: Path, kernel: bytes) -> GuestImage:
-    folder = cache / "guest" / kernel.hex()
-    folder.mkdir(parents=True)
-    for name in image.FILES:
-        (folder / name).write_bytes(kernel + name.encode())
-    image.describe(folder, image.digest_of(folder), SYMBOLS, {"linux-image-6.12": "6.12.1"})
-    return image.load(folder)
-
-
-def start(content: bytes) -> Firmware:
-    return firmware.install({name: content + name.encode() for name in firmware.FILES})
 
 
 def test_firmware_is_named_by_its_content(cache: Path) -> None:

@@ -69,7 +69,7 @@ def _images(run: Recording) -> list[str]:
             f"is first needed, if the packages are still the same; else {_ASK}"
         )
     start = machine.firmware
-    if start and not firmware.is_pinned(start) and firmware.find(start) is None:
+    if start not in ("", firmware.pinned_digest()) and firmware.find(start) is None:
         lacking.append(f"the firmware {start} is not on this computer: {_ASK}")
     if layout.find(machine.system_image) is None:
         lacking.append(

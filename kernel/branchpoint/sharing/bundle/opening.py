@@ -115,6 +115,15 @@ def unpack(bundle: Path | str, path: Path | str | None = None, *, trust: bool = 
         return Opened(target, unpacking.notebook, unpacking.notes)
 
 
+def contents_of(bundle: Path) -> Contents:
+    """The table of contents of a bundle, whose parts are not checked.
+
+    :raises RecordingError: when it is not a sound bundle.
+    """
+    with reading(bundle) as (file, reader):
+        return _table(bundle, file, reader)
+
+
 @contextlib.contextmanager
 def reading(bundle: Path) -> Iterator[tuple[BinaryIO, archive.Reader]]:
     """An open bundle; anything that is wrong with it becomes an error that names it."""

@@ -133,7 +133,7 @@ def _recorded(run: Recording) -> list[File]:
     """The files of a recording that are shared: no caches, and nothing that is not ours."""
     folder = run.path
     os.close(disk.open_directory(folder))  # refuses links
-    found = {"recording/recording.json": File("recording/recording.json", None, _head(folder))}
+    found = {"recording/recording.json": File("recording/recording.json", None, head_of(folder))}
     for path in sorted(folder.rglob("*")):
         name = f"recording/{path.relative_to(folder).as_posix()}"
         if path.is_file() and name not in found and contents.largest(name) is not None:
@@ -157,8 +157,11 @@ def _lists(run: Recording) -> list[File]:
     return [File(f"recording/{name}", None, data) for name, data in found.items()]
 
 
-def _head(folder: Path) -> bytes:
-    """``recording.json``, or its copy where it is damaged."""
+def head_of(folder: Path) -> bytes:
+    """``recording.json`` of a recording, or its copy where it is damaged.
+
+    :raises RecordingError: when both are damaged, or it is no recording.
+    """
     problems = []
     root = disk.open_directory(folder)
     try:
