@@ -16,8 +16,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from blake3 import blake3
-
 from branchpoint.cache import cache_dir, cache_place
 from branchpoint.debian import lists
 from branchpoint.debian.entry import Deb, PackageList
@@ -50,10 +48,10 @@ def unpacked(wanted: PackageList) -> Tools:
     Raises what :func:`lists.take` and :func:`unpack` raise.
     """
     with locked(wanted.name):
-        debs = lists.take(wanted)
-        key = blake3("".join(deb.sha256 for deb in debs).encode()).hexdigest(_DIGEST)
+        key = lists.fingerprint(wanted)[: 2 * _DIGEST]
         folder = cache_dir() / "tools" / f"{wanted.name}-{key}"
         if not folder.exists():
+            debs = lists.take(wanted)
             with publish(folder) as unfinished:
                 unpack(debs, unfinished)
     return Tools(folder)
@@ -64,7 +62,7 @@ def known(wanted: PackageList) -> Tools | None:
     digest = "[0-9a-f]" * (2 * _DIGEST)
     folders = sorted(
         (cache_place() / "tools").glob(f"{wanted.name}-{digest}"),
-        key=lambda each: each.stat().st_mtime,
+        key=lambda each: each.stat().st_ctime_ns,  # its own time is that of a package
     )
     return Tools(folders[-1]) if folders else None
 
