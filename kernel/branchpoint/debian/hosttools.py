@@ -54,6 +54,7 @@ def unpacked(wanted: PackageList) -> Tools:
             debs = lists.take(wanted)
             with publish(folder) as unfinished:
                 unpack(debs, unfinished)
+            os.utime(folder)  # not the time of a package
     return Tools(folder)
 
 
@@ -62,7 +63,7 @@ def known(wanted: PackageList) -> Tools | None:
     digest = "[0-9a-f]" * (2 * _DIGEST)
     folders = sorted(
         (cache_place() / "tools").glob(f"{wanted.name}-{digest}"),
-        key=lambda each: each.stat().st_ctime_ns,  # its own time is that of a package
+        key=lambda each: each.stat().st_mtime,
     )
     return Tools(folders[-1]) if folders else None
 
