@@ -12,7 +12,6 @@ import os
 import re
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from blake3 import blake3
 from branchpoint.cache import cache_dir
 from branchpoint.debian import hosttools
 from branchpoint.errors import SetupError
+from branchpoint.files import publish
 from branchpoint.machine.elf import dynamic_symbols
 from branchpoint.machine.packages import ENGINE
 
@@ -174,15 +174,12 @@ def _compile(name: str, sources: list[Path], options: list[str]) -> Path:
     compiler = shutil.which("cc") or shutil.which("gcc")
     if not compiler:
         raise SetupError("no C compiler found to build what drives the emulator", "install gcc")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
-        output = Path(folder) / "made"
+    with publish(target) as made:
         done = subprocess.run(
-            [compiler, *options, "-o", output, *sources], capture_output=True, text=True
+            [compiler, *options, "-o", made, *sources], capture_output=True, text=True
         )
         if done.returncode:
             raise SetupError(f"{name} does not compile:\n{done.stderr[-2000:]}")
-        output.replace(target)
     return target
 
 

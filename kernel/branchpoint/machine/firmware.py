@@ -98,8 +98,6 @@ def install(files: Mapping[str, bytes]) -> Firmware:
             unfinished.mkdir()
             for name, data in files.items():
                 (unfinished / name).write_bytes(data)
-                (unfinished / name).chmod(0o644)
-            unfinished.chmod(0o755)  # the emulator is another user
     return Firmware(digest, folder)
 
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 import pytest
+from places import IDLE
 
 import branchpoint as bp
 from branchpoint.cache import cache_dir
@@ -17,6 +21,7 @@ from branchpoint.machine.engine import Engine
 from branchpoint.timeline.directory import RecordingFiles
 
 Only = Callable[..., None]
+PACKAGE = str(Path(bp.__file__).parents[1])
 
 
 @pytest.fixture
@@ -104,3 +109,19 @@ def test_emulators_that_boot_alike_share_a_snapshot(small: bp.Recording) -> None
     other = snapshot.ensure_snapshot(guest, system, ram, engine.private())
     assert one.digest == other.digest and one.template == other.template
     assert one.template.is_relative_to(cache_dir() / "boot" / one.digest)
+
+
+def test_a_cache_that_only_its_owner_may_enter_will_do(tmp_path: Path) -> None:
+    """Also for root, whose emulator runs as another user."""
+    before = os.umask(0o077)
+    try:
+        environment = {"BRANCHPOINT_CACHE": str(tmp_path / "own"), "PYTHONPATH": PACKAGE}
+        done = subprocess.run(
+            [sys.executable, "-m", "branchpoint.cli", "record", IDLE, "-o", tmp_path / "x.branchpoint",
+             "--for", "100ms"],
+            env=os.environ | environment, capture_output=True, text=True,
+        )  # fmt: skip
+    finally:
+        os.umask(before)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "own").stat().st_mode & 0o777 == 0o700

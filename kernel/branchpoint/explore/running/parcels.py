@@ -133,7 +133,6 @@ def _receive(kind: str, digest: str, target: Path, offset: int, piece: bytes, wh
         archive.seek(0)
         with files.publish(target) as unfinished:
             unfinished.mkdir()
-            unfinished.chmod(0o755)
             _unpack(archive, unfinished, f"the {kind} {digest}")
     part.unlink()
 
@@ -164,4 +163,3 @@ def _put(tar: tarfile.TarFile, member: tarfile.TarInfo, folder: Path) -> None:
     assert content is not None  # it is a file
     with target.open("xb") as file:
         shutil.copyfileobj(content, file, PIECE)
-    target.chmod(0o644)  # the emulator is another user
