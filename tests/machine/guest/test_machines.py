@@ -116,11 +116,13 @@ def test_a_cache_that_only_its_owner_may_enter_will_do(tmp_path: Path) -> None:
     before = os.umask(0o077)
     try:
         environment = {"BRANCHPOINT_CACHE": str(tmp_path / "own"), "PYTHONPATH": PACKAGE}
+        words = ["record", IDLE, "-o", tmp_path / "x.branchpoint", "--for", "100ms"]
         done = subprocess.run(
-            [sys.executable, "-m", "branchpoint.cli", "record", IDLE, "-o", tmp_path / "x.branchpoint",
-             "--for", "100ms"],
-            env=os.environ | environment, capture_output=True, text=True,
-        )  # fmt: skip
+            [sys.executable, "-m", "branchpoint.cli", *words],
+            env=os.environ | environment,
+            capture_output=True,
+            text=True,
+        )
     finally:
         os.umask(before)
     assert done.returncode == 0, done.stderr
