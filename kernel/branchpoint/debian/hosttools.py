@@ -48,14 +48,19 @@ def unpacked(wanted: PackageList) -> Tools:
     Raises what :func:`lists.take` and :func:`unpack` raise.
     """
     with locked(wanted.name):
-        key = lists.fingerprint(wanted)[: 2 * _DIGEST]
-        folder = cache_dir() / "tools" / f"{wanted.name}-{key}"
+        folder = _folder(wanted, lists.expected(wanted))
         if not folder.exists():
             debs = lists.take(wanted)
-            with publish(folder) as unfinished:
-                unpack(debs, unfinished)
-            os.utime(folder)  # not the time of a package
+            folder = _folder(wanted, lists.fingerprint(wanted))
+            if not folder.exists():
+                with publish(folder) as unfinished:
+                    unpack(debs, unfinished)
+                os.utime(folder)  # not the time of a package
     return Tools(folder)
+
+
+def _folder(wanted: PackageList, digest: str) -> Path:
+    return cache_dir() / "tools" / f"{wanted.name}-{digest[: 2 * _DIGEST]}"
 
 
 def known(wanted: PackageList) -> Tools | None:

@@ -57,7 +57,18 @@ def fingerprint(wanted: PackageList) -> str:
     which ones are taken; :func:`take` says what is raised.
     """
     with locked("debian"):
-        entries = _decided(wanted) or _decide(wanted)[0]
+        return _digest(_decided(wanted) or _decide(wanted)[0])
+
+
+def expected(wanted: PackageList) -> str:
+    """The same, but while it is undecided, that of the packages of the lock; of a list that it
+    does not name, it resolves what is not resolved yet. Nothing else is downloaded.
+    """
+    with locked("debian"):
+        return _digest(_decided(wanted) or lock.read().entries(wanted) or [])
+
+
+def _digest(entries: list[Entry]) -> str:
     return hashlib.sha256(msgspec.json.encode(entries)).hexdigest()
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import zstandard
 from blake3 import blake3
+from computers import equip
 from dask import config
 from distributed import LocalCluster
 from processes import alive, wait_for, workers_of
@@ -32,6 +33,7 @@ pytestmark = pytest.mark.slow
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
     """With its own cache, which has no images of systems."""
     cache = tmp_path_factory.mktemp("cluster")
+    equip(cache)
     environment = {"BRANCHPOINT_CACHE": str(cache), "PYTHONPATH": PYTHONPATH}
     with (
         config.set({"distributed.comm.timeouts.connect": "120s"}),

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from computers import equip_with_images
 from places import IDLE
 
 import branchpoint as bp
@@ -115,6 +116,7 @@ def test_a_cache_that_only_its_owner_may_enter_will_do(tmp_path: Path) -> None:
     """Also for root, whose emulator runs as another user."""
     before = os.umask(0o077)
     try:
+        equip_with_images(tmp_path / "own")
         environment = {"BRANCHPOINT_CACHE": str(tmp_path / "own"), "PYTHONPATH": PACKAGE}
         words = ["record", IDLE, "-o", tmp_path / "x.branchpoint", "--for", "100ms"]
         done = subprocess.run(
