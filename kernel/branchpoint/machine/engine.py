@@ -116,18 +116,22 @@ def private(*, fetch: bool = True) -> Engine:
     return _checked(tools.root / "usr/bin" / _PROGRAM, tools.root)
 
 
-@functools.cache
 def _checked(qemu: Path, root: Path | None) -> Engine:
     """An engine of this QEMU, compiling the plugin if needed.
 
     :raises SetupError: when QEMU is too old, does not export a symbol that the plugin needs, or
         no C compiler is there.
     """
+    version, digest = _facts(qemu, root)
+    return Engine(qemu, version, _plugin(), digest, _source_digest(), root)
+
+
+@functools.cache
+def _facts(qemu: Path, root: Path | None) -> tuple[str, str]:
+    """Version and digest of a QEMU that fits the plugin."""
     version = _version(qemu, root)
-    plugin = _plugin()
-    _check_symbols(qemu, version, plugin)
-    digest = blake3().update_mmap(qemu).hexdigest(16)
-    return Engine(qemu, version, plugin, digest, _source_digest(), root)
+    _check_symbols(qemu, version, _plugin())
+    return version, blake3().update_mmap(qemu).hexdigest(16)
 
 
 def _command(qemu: Path, root: Path | None, elsewhere: str = "") -> list[str]:
@@ -183,6 +187,7 @@ def _compile(name: str, sources: list[Path], options: list[str]) -> Path:
     return target
 
 
+@functools.cache
 def _source_digest() -> str:
     digest = blake3(" ".join(_COMPILE).encode())
     for file in _SOURCES:
