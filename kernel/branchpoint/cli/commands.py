@@ -366,12 +366,12 @@ def share(
         path = bp.share(run, output, notebook=notebook, whole=whole)
         for warning in [*run.warnings, *(remarks(notebook, path) if notebook else [])]:
             click.echo(show.safe(f"warning: {warning}"), err=True)
-        needed = None if whole else of_recording(run.manifest)
+        needed = of_recording(run.manifest)
     click.echo(f"{path}: {path.stat().st_size / 1e6:.2f} MB; open it with: "
                f"branchpoint open {shlex.quote(str(path))}")  # fmt: skip
-    if machine_too and needed:
+    if machine_too:
         write(needed, path.with_suffix(SUFFIX))
-    elif needed:
+    elif not whole:
         click.echo(f"to replay it, others need machine {needed} (branchpoint share --machine) and "
                    "the system's image (branchpoint image COMPOSE); --whole has both")  # fmt: skip
 

@@ -153,12 +153,6 @@ def load(folder: Path) -> GuestImage:
         ) from error
 
 
-def known() -> list[GuestImage]:
-    """All images in the cache, each once."""
-    images = [load(file.parent) for file in kept_files("guest", "image.json")]
-    return list({image.digest: image for image in images}.values())
-
-
 def build(folder: Path, task: progress.Task) -> None:
     """Build the image into ``folder`` (existing, empty). Same packages and sources, same bytes."""
     task.update(0, "packages")

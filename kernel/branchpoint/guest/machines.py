@@ -110,7 +110,7 @@ def named(name: str) -> Machine:
 def remove(machines: Iterable[Machine]) -> int:
     """Delete machines, with parts that no other machine has; returns how many bytes are free now.
 
-    Boot snapshots are deleted too; they are made again when they are needed.
+    Boot snapshots stay: an older one may be all that a recording can still be replayed from.
     """
     gone = {machine.name for machine in machines}
     everything = known()
@@ -121,11 +121,9 @@ def remove(machines: Iterable[Machine]) -> int:
             continue
         (cache_dir() / "machines" / f"{machine.name}.json").unlink(missing_ok=True)
         if machine.image.digest not in [other.image.digest for other in stay]:
-            freed += machine.image.size
-            shutil.rmtree(machine.image.kernel.parent, ignore_errors=True)
+            while (found := image.find(machine.image.digest)) is not None:  # it may lie there twice
+                freed += found.size
+                shutil.rmtree(found.kernel.parent)
         if machine.firmware.digest not in [other.firmware.digest for other in stay]:
             shutil.rmtree(machine.firmware.folder, ignore_errors=True)
-    if gone:
-        for path in (cache_dir() / "boot").glob("[0-9a-f]*"):
-            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
     return freed

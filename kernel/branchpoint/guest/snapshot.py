@@ -141,8 +141,9 @@ def received(
         made_by = _text(folder / "engine")
     except (OSError, decoding.Malformed):
         return None
-    known = list(engine.candidates())
-    by = next((each for each in known if each.fingerprint == made_by), known[0] if other else None)
+    by = next((each for each in engine.candidates() if each.fingerprint == made_by), None)
+    if by is None and other:
+        by = engine.find()
     return None if by is None else _load(folder, _spec(image, system, ram, by, firmware.pinned()))
 
 

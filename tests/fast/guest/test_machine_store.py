@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -50,10 +51,11 @@ def test_firmware_of_other_files_is_refused(names: list[str]) -> None:
 
 
 def test_each_part_makes_another_machine(cache: Path) -> None:
+    one = guest(cache, b"a")
     made = {
-        machines.note(guest(cache, b"a"), start(b"1")).name,
-        machines.note(image.known()[0], start(b"2")).name,
-        machines.note(image.known()[0], start(b"2"), "pc-q35-10.0").name,
+        machines.note(one, start(b"1")).name,
+        machines.note(one, start(b"2")).name,
+        machines.note(one, start(b"2"), "pc-q35-10.0").name,
         machines.note(guest(cache, b"b"), start(b"1")).name,
     }
     assert len(made) == 4
@@ -77,13 +79,13 @@ def test_a_machine_of_which_a_part_is_gone_is_not_listed(cache: Path) -> None:
 def test_parts_that_another_machine_has_stay(cache: Path) -> None:
     image_a, image_b, shared = guest(cache, b"a"), guest(cache, b"b"), start(b"1")
     gone, stays = machines.note(image_a, shared), machines.note(image_b, shared)
-    (cache / "boot" / "received-1").mkdir(parents=True)
-    (cache / "boot" / "abcd").mkdir()
-    size = image_a.size
+    shutil.copytree(image_a.kernel.parent, cache / "guest" / "received-again")
+    (cache / "boot" / "abcd").mkdir(parents=True)
+    size = 2 * image_a.size
     assert machines.remove([gone]) == size
     assert machines.known() == [stays]
     assert image.find(image_a.digest) is None
-    assert [path.name for path in (cache / "boot").iterdir()] == ["received-1"]
+    assert (cache / "boot" / "abcd").exists(), "a recording may need it"
 
 
 def test_the_chosen_image_is_that_of_new_recordings(cache: Path) -> None:
