@@ -22,7 +22,7 @@ from branchpoint.explore.running import parcels
 from branchpoint.files import locked, publish
 from branchpoint.guest import image, snapshot
 from branchpoint.guest.tree import Tree
-from branchpoint.system.bundle import layout
+from branchpoint.system.bundle import cached
 from branchpoint.system.images.archive import open_archive
 
 Use = Callable[[Path], object]
@@ -99,7 +99,7 @@ def test_what_needs_nothing_of_it_goes_on_without(
     path = make(tmp_path / "run.branchpoint", 1)
     use(place(tmp_path / "cache"))
     assert image.find("ab" * 16) is None
-    assert layout.find("ab" * 16) is None
+    assert cached.find("ab" * 16) is None
     assert not snapshot.is_received("ab" * 16)
     with bp.open(path) as run:
         bundle = bp.share(run, tmp_path / "out.bpz")
@@ -150,11 +150,11 @@ def test_a_cache_of_somebody_else(tmp_path: Path, mode: int) -> None:
         from branchpoint.cache import cache_dir
         from branchpoint.errors import SetupError
         from branchpoint.guest import image, snapshot
-        from branchpoint.system.bundle import layout
+        from branchpoint.system.bundle import cached
         os.environ["BRANCHPOINT_CACHE"] = {str(cache)!r}
         os.setgid(65534)
         os.setuid(65534)
-        assert image.find("ab") is None and layout.find("ab") is None
+        assert image.find("ab") is None and cached.find("ab") is None
         assert not snapshot.is_received("ab")
         try:
             cache_dir()
@@ -203,7 +203,7 @@ def test_a_damaged_note_of_a_system_image_hides_no_other(tmp_path: Path, use: Us
         (tmp_path / "systems" / name).mkdir(parents=True)
         (tmp_path / "systems" / name / "digest").write_bytes(digest)
     (tmp_path / "systems" / "0" / "digest").mkdir(parents=True)
-    assert layout.find("cd" * 16) == tmp_path / "systems" / "b" / "system"
+    assert cached.find("cd" * 16) == tmp_path / "systems" / "b" / "system"
 
 
 def test_an_image_that_is_unpacked_beside_it_says_so(tmp_path: Path, use: Use) -> None:

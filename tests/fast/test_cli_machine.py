@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from branchpoint.cli import main
 from branchpoint.guest import image, machines
 from branchpoint.guest.machines import Machine
 from branchpoint.store import manifest
+from branchpoint.system.bundle import cached
 from branchpoint.timeline.directory import RecordingFiles
 
 
@@ -36,7 +38,7 @@ def two(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Machine, Machi
 
 def recorded(path: Path, on: Machine) -> Path:
     machine = manifest.Machine(
-        ram=recordings.RAM, guest_image=on.image.digest, system_image="02" * 32, nvdimm=1 << 28,
+        ram=recordings.RAM, guest_image=on.image.digest, system_image="02" * 16, nvdimm=1 << 28,
         board=on.board, firmware=on.firmware.digest, boot="03" * 16,
     )  # fmt: skip
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -105,3 +107,36 @@ def test_only_what_no_recording_names_is_deleted(
     assert "nothing to delete" in cli("prune").stdout
     cli("prune", "--yes", "elsewhere")  # the one for new recordings stays in any case
     assert machines.known() == [second]
+
+
+def test_system_images_that_no_recording_names_are_deleted(
+    two: tuple[Machine, Machine], tmp_path: Path
+) -> None:
+    systems = tmp_path / "cache" / "systems"
+    for name, digest in (("named", "02" * 16), ("old", "04" * 16), ("just-used", "05" * 16)):
+        (systems / name).mkdir(parents=True)
+        (systems / name / "system").write_bytes(bytes(2 << 20))
+        (systems / name / "digest").write_text(digest)
+        if name != "just-used":
+            os.utime(systems / name / "digest", (0, 0))
+    recorded(tmp_path / "here.branchpoint", two[0])
+    recorded(tmp_path / "there.branchpoint", two[1])
+    assert "system images: 3, 6 MiB" in cli().stdout
+    told = cli("prune", "--yes").stdout
+    assert "system images: 1, 2 MiB" in told and "2 MiB are free again" in told
+    assert sorted(path.name for path in systems.iterdir()) == ["just-used", "named"]
+    assert cached.find("04" * 16) is None and cached.find("05" * 16) is not None
+    assert "nothing to delete" in cli("prune").stdout
+
+
+def test_a_system_image_that_is_found_counts_as_used(
+    two: tuple[Machine, Machine], tmp_path: Path
+) -> None:
+    folder = tmp_path / "cache" / "systems" / "a"
+    folder.mkdir(parents=True)
+    (folder / "system").write_bytes(b"x")
+    (folder / "digest").write_text("06" * 16)
+    os.utime(folder / "digest", (0, 0))
+    assert [each.folder for each in cached.unnamed(set())] == [folder]
+    assert cached.find("06" * 16) == folder / "system"
+    assert cached.unnamed(set()) == []

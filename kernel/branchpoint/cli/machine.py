@@ -21,6 +21,8 @@ from branchpoint.sharing.bundle.machines import SUFFIX, export, import_machine
 from branchpoint.sharing.bundle.opening import contents_of
 from branchpoint.sharing.bundle.share import head_of
 from branchpoint.store import manifest
+from branchpoint.system.bundle import cached
+from branchpoint.system.bundle.cached import Cached
 
 _DEPTH = 4  # folders below one that is searched for recordings
 _MIB = 1 << 20
@@ -60,7 +62,11 @@ def _table(folder: Path) -> str:
              str(users.pop(each.name, 0)), remark)
         )  # fmt: skip
     rows += [(name, "", "", "", str(count), "not here") for name, count in users.items()]
-    return "\n".join([show.table(rows), *_engines()])
+    return "\n".join([show.table(rows), *_engines(), _systems(cached.all_of_them())])
+
+
+def _systems(images: list[Cached]) -> str:
+    return f"system images: {len(images)}, {sum(image.size for image in images) // _MIB} MiB"
 
 
 def _kernel(each: Machine) -> str:
@@ -80,13 +86,18 @@ def _engines() -> Iterator[str]:
 
 def _named_in(folder: Path) -> Iterator[str]:
     """The machine of each recording and bundle in a folder and below."""
+    return (of_recording(head) for head in _heads_in(folder))
+
+
+def _heads_in(folder: Path) -> Iterator[manifest.Manifest | Contents]:
+    """What begins each recording and bundle in a folder and below."""
     for depth in range(_DEPTH):
         for path in folder.glob("*/" * depth + "*"):
             with contextlib.suppress(RecordingError):  # it is none, or cannot be read
                 if path.suffix == ".branchpoint" and path.is_dir():
-                    yield of_recording(manifest.decode(head_of(path), str(path)))
+                    yield manifest.decode(head_of(path), str(path))
                 elif path.suffix == ".bpz" and path.is_file():
-                    yield of_recording(contents_of(path))
+                    yield contents_of(path)
 
 
 def of_recording(head: manifest.Manifest | Contents) -> str:
@@ -155,17 +166,22 @@ def import_(file: Path) -> None:
 @click.argument("folder", type=click.Path(path_type=Path), nargs=-1)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def prune(folder: tuple[Path, ...], yes: bool) -> None:
-    """Delete machines that no recording in these folders and below names.
+    """Delete machines and system images that no recording in these folders and below names.
 
-    The one for new recordings stays. Recordings elsewhere need theirs to be imported again.
+    The machine for new recordings stays. Recordings elsewhere need theirs to be imported again, and
+    their system images to be built again, which may not be possible when Debian has moved on.
     """
-    named = {name for each in folder or (Path(),) for name in _named_in(each)}
-    named.add(machines.current().name)
+    heads = [head for each in folder or (Path(),) for head in _heads_in(each)]
+    named = {machines.current().name, *map(of_recording, heads)}
     gone = [each for each in machines.known() if each.name not in named]
-    if not gone:
-        click.echo("nothing to delete: each machine is named by a recording here, or is in use")
+    images = cached.unnamed({head.machine.system_image for head in heads})
+    if not gone and not images:
+        click.echo("nothing to delete: recordings here name all, or it is in use")
         return
     for each in gone:
         click.echo(f"{each.name}  {_kernel(each)}  {each.size // _MIB} MiB")
-    if yes or click.confirm(f"delete {len(gone)}?"):
-        click.echo(f"{machines.remove(gone) // _MIB} MiB are free again")
+    if images:
+        click.echo(_systems(images))
+    if yes or click.confirm(f"delete {len(gone) + len(images)}?"):
+        freed = machines.remove(gone) + cached.remove(images)
+        click.echo(f"{freed // _MIB} MiB are free again")

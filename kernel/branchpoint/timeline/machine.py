@@ -11,7 +11,7 @@ from branchpoint.guest import image
 from branchpoint.guest.image import GuestImage
 from branchpoint.guest.snapshot import Snapshot, ensure_snapshot, equal_to, kept, received
 from branchpoint.machine import engine, firmware
-from branchpoint.system.bundle import layout
+from branchpoint.system.bundle import cached
 from branchpoint.timeline.directory import RecordingFiles
 
 _IMPORT = "get its machine from whoever recorded it: branchpoint machine import FILE"
@@ -25,7 +25,7 @@ def snapshot_for(files: RecordingFiles) -> Snapshot:
     """
     machine = files.manifest.machine
     guest = _guest(files)
-    system = layout.find(machine.system_image)
+    system = cached.find(machine.system_image)
     if system is None:
         raise RecordingError(
             f"{files.path}: its system image {machine.system_image} is not on this computer",

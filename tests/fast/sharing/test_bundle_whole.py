@@ -21,7 +21,7 @@ from branchpoint.machine.pages import PAGE, TEMPLATE, hash_pages
 from branchpoint.machine.state import State
 from branchpoint.sharing.bundle.opening import unpack
 from branchpoint.store.manifest import Machine
-from branchpoint.system.bundle import layout
+from branchpoint.system.bundle import cached
 from branchpoint.timeline.directory import RecordingFiles
 from branchpoint.timeline.recording import Recording
 
@@ -115,7 +115,7 @@ def test_an_empty_computer_gets_all_images(
     for one, other in ((found.kernel, guest.kernel), (found.initrd, guest.initrd),
                        (found.toolbox, guest.toolbox)):  # fmt: skip
         assert one.read_bytes() == other.read_bytes()
-    mounted = layout.find(system.with_name("digest").read_text())
+    mounted = cached.find(system.with_name("digest").read_text())
     assert mounted is not None and mounted.read_bytes() == system.read_bytes()
     assert not (tmp_path / "empty" / "boot").exists()
     with RecordingFiles.open(opened.path) as files:
@@ -138,7 +138,7 @@ def test_the_boot_snapshot_is_used_by_its_own_recording_only(
     opened = unpack(made, trust=True)
     with RecordingFiles.open(opened.path) as files:
         name, machine = files.boot, files.manifest.machine
-    guest, system = image.find(machine.guest_image), layout.find(machine.system_image)
+    guest, system = image.find(machine.guest_image), cached.find(machine.system_image)
     assert guest is not None and system is not None
     booted = snapshot.received(name, guest, system, RAM)
     assert booted is not None and booted.state.at == 123

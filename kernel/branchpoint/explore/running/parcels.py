@@ -25,7 +25,7 @@ from branchpoint.errors import RecordingError
 from branchpoint.guest import image
 from branchpoint.machine import firmware
 from branchpoint.store import manifest
-from branchpoint.system.bundle import layout
+from branchpoint.system.bundle import cached
 from branchpoint.timeline.recording import Recording
 
 PIECE = 8 << 20  # bytes that are sent at once
@@ -66,7 +66,7 @@ class Parcel:
 def parcels(run: Recording) -> list[Parcel]:
     """All that is needed to run futures of a recording."""
     machine = run.manifest.machine
-    guest, system = image.find(machine.guest_image), layout.find(machine.system_image)
+    guest, system = image.find(machine.guest_image), cached.find(machine.system_image)
     if guest is None or system is None:
         raise RecordingError(
             f"{run.path} cannot be sent: the images of its machine are not on this computer",
@@ -98,7 +98,7 @@ def here(kind: str, digest: str) -> bool:
     if kind == "guest":
         return image.find(digest) is not None
     if kind == "system":
-        return layout.find(digest) is not None
+        return cached.find(digest) is not None
     return place(kind, digest).exists()
 
 

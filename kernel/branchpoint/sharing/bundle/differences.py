@@ -6,7 +6,7 @@ from branchpoint.errors import BranchpointError
 from branchpoint.guest import image
 from branchpoint.machine import engine, firmware
 from branchpoint.machine.computer import STATES
-from branchpoint.system.bundle import layout
+from branchpoint.system.bundle import cached
 from branchpoint.timeline.recording import Recording
 
 _ASK = (
@@ -71,7 +71,7 @@ def _images(run: Recording) -> list[str]:
     start = machine.firmware
     if start not in ("", firmware.pinned_digest()) and firmware.find(start) is None:
         lacking.append(f"the firmware {start} is not on this computer: {_ASK}")
-    if layout.find(machine.system_image) is None:
+    if cached.find(machine.system_image) is None:
         lacking.append(
             f"the system image {machine.system_image} is not on this computer: build it from the "
             "same compose file (branchpoint image COMPOSE), or ask for a whole bundle "

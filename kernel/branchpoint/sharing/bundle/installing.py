@@ -21,7 +21,7 @@ from branchpoint.guest import image, snapshot
 from branchpoint.machine import firmware
 from branchpoint.sharing.bundle.contents import Contents
 from branchpoint.store.manifest import EngineFacts
-from branchpoint.system.bundle import layout
+from branchpoint.system.bundle import cached
 
 
 class Installation:
@@ -36,7 +36,7 @@ class Installation:
         machine = table.machine
         if image.find(machine.guest_image) is None:
             self.wanted.append("guest")
-        if layout.find(machine.system_image) is None:
+        if cached.find(machine.system_image) is None:
             self.wanted.append("system")
         if machine.firmware and firmware.find(machine.firmware) is None:
             self.wanted.append("firmware")

@@ -17,9 +17,7 @@ path                                             content
 
 from __future__ import annotations
 
-import contextlib
 import json
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,12 +26,12 @@ import msgspec
 from blake3 import blake3
 
 from branchpoint import progress
-from branchpoint.cache import cache_dir, kept_files
+from branchpoint.cache import cache_dir
 from branchpoint.errors import BranchpointError, ImageError
 from branchpoint.files import locked, publish
 from branchpoint.guest import debian, erofs
 from branchpoint.guest.tree import Tree
-from branchpoint.system.bundle import runtime_files, sdk, setup_script
+from branchpoint.system.bundle import cached, runtime_files, sdk, setup_script
 from branchpoint.system.bundle.oci import INIT_PATH, Bind, Process, bundle_config, process_of
 from branchpoint.system.bundle.setup_script import Rooting, anonymous_path, etc_binds, volume_path
 from branchpoint.system.compose import reading as compose
@@ -76,7 +74,7 @@ def build(
     key = _key(system, images)
     folder = cache_dir() / "systems" / key
     with locked(f"system-{key}"):
-        if not (folder / "digest").exists():
+        if not (folder / cached.DIGEST).exists():
             with progress.task(f"system image of {system.name}", 3, "steps") as task:
                 tree = system_tree(system, images, task)
                 task.update(2, "writing the file system")
@@ -84,34 +82,16 @@ def build(
                     unfinished.mkdir()
                     erofs.write_nvdimm(tree, unfinished / "system")
                     digest = blake3().update_mmap(unfinished / "system").hexdigest(16)
-                    (unfinished / "digest").write_text(digest)
+                    (unfinished / cached.DIGEST).write_text(digest)
                 task.update(3, "done")
-        path = folder / "system"
+        path, made = cached.file_in(folder)
         return SystemImage(
             path,
-            _digest_in(folder),
+            made,
             path.stat().st_size,
             system,
             {name: (image.name, image.id) for name, image in images.items()},
         )
-
-
-def _digest_in(folder: Path) -> str:
-    digest = (folder / "digest").read_bytes()
-    if not re.fullmatch(rb"[0-9a-f]{32}", digest):
-        raise ImageError(
-            f"the system image in {folder} is damaged", "delete that directory: it is built again"
-        )
-    return digest.decode()
-
-
-def find(digest: str) -> Path | None:
-    """The file of the system image with this digest, if it is in the cache."""
-    for known in kept_files("systems", "digest"):
-        with contextlib.suppress(OSError):
-            if known.read_bytes() == digest.encode():
-                return known.with_name("system")
-    return None
 
 
 def _key(system: System, images: dict[str, Image]) -> str:
