@@ -24,7 +24,7 @@ _CORES = os.cpu_count() or 2
 _AT_ONCE, _BUSY = 2 * _CORES - 1, 1
 """Replays at once, and processes that only compute: two processes for each core."""
 _SLICE = 50  # replays between two saves; memory is given back then, too
-_PART = 20  # replays of one part of the recordings of other people's programs
+_PART = 7  # replays of one part of the recordings of other people's programs
 _LAST = 20  # virtual seconds of a recording that are replayed
 _ETCD_LENGTH = 60  # virtual seconds
 _CONTROL_PATIENCE = 600  # wall seconds in which a control must diverge

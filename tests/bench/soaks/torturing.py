@@ -16,7 +16,7 @@ from subjects import recorded, torture
 
 _LENGTHS = {FOREIGN: 110, RUNTIMES: 24}  # virtual s: one round of stress-ng takes 110
 _PROBED = 12  # virtual s
-_WINDOW = 6  # virtual s
+_WINDOW = 2  # virtual s
 _WITHOUT = {"": Cures(), "flags": Cures(flags=False), "accessed bits": Cures(young=False)}
 
 
