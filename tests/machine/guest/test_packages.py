@@ -13,7 +13,7 @@ from debs import deb
 
 from branchpoint.cache import cache_dir
 from branchpoint.errors import ImageError
-from branchpoint.guest import debian
+from branchpoint.guest import debian, workshop
 from branchpoint.guest.debian import Deb
 from branchpoint.guest.tree import EPOCH, Tree
 from branchpoint.system import build
@@ -208,3 +208,16 @@ services:
     ) as e:
         build(tmp_path)
     assert "ended with code 1; the last that was said:\n    lo" in e.value.message
+
+
+def test_a_script_that_writes_too_much_or_does_not_end(
+    base: list[Deb], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree = configuring.configured(base, base)
+    monkeypatch.setattr(workshop, "LARGEST", 1 << 20)
+    with pytest.raises(ImageError, match="have written more than 1 MiB"):
+        configuring.run(tree, ["head -c 2000000 /dev/zero > /large"])
+    monkeypatch.setattr(workshop, "LIMIT", 3 * 10**9)
+    with pytest.raises(ImageError, match="have not ended after 3 s of the machine's time"):
+        configuring.run(tree, ["sleep 1000"])
+    assert "large" not in tree
