@@ -21,7 +21,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from branchpoint.errors import ImageError, SetupError
-from branchpoint.guest.debian import ARCHITECTURE, Deb
+from branchpoint.guest.debian import Deb
 from branchpoint.guest.tree import EPOCH, Tree
 
 ADMIN = "var/lib/dpkg"
@@ -80,7 +80,7 @@ class Unpacked:
     left: list[Package]
     """Those of them that dpkg is to unpack in the machine: nothing of them is in the tree."""
     lists: dict[str, list[str]]
-    """The paths of each package's files, also of those that were there before."""
+    """The paths of each package's files by its unique name, also of those that were before."""
 
 
 def names(relation: str, separator: str = ",") -> list[str]:
@@ -107,15 +107,15 @@ def unpack(debs: Iterable[Deb], onto: Unpacked | None = None) -> Unpacked:
     left = _diverting(packages, set(owners))
     here = [package for package in packages if package not in left]
     for package in here:
-        lists[package.name] = _files(package, tree)
-        for path in lists[package.name]:
+        lists[package.unique_name] = _files(package, tree)
+        for path in lists[package.unique_name]:
             node = tree.get(path, follow=False)
             if node is not None and not node.is_dir:
                 before = owners.get(path)
-                if before is not None:
+                if before not in (None, package.unique_name):
                     lists[before].remove(path)  # dpkg forgets it, too
                     _rewrite_list(tree, before, lists[before])
-                owners[path] = package.name
+                owners[path] = package.unique_name
     _write_database(tree, here, lists)
     return Unpacked(tree, packages, left, lists)
 
@@ -223,7 +223,7 @@ def _write_database(tree: Tree, packages: list[Package], lists: dict[str, list[s
     activated: set[str] = set()
     for package in packages:
         info = f"{ADMIN}/info/{package.unique_name}"
-        tree.add_file(f"{info}.list", _list(lists[package.name]))
+        tree.add_file(f"{info}.list", _list(lists[package.unique_name]))
         for name, data in package.files.items():
             tree.add_file(f"{info}.{name}", data, 0o755 if name in SCRIPTS else 0o644)
         stanza = _stanza(package, tree).encode("utf-8", "surrogateescape")
@@ -243,7 +243,7 @@ def _write_database(tree: Tree, packages: list[Package], lists: dict[str, list[s
     for name in ("alternatives", "parts", "triggers", "updates"):
         if f"{ADMIN}/{name}" not in tree:
             tree.add_dir(f"{ADMIN}/{name}")
-    files = [f"/{path}" for package in packages for path in lists[package.name]]
+    files = [f"/{path}" for package in packages for path in lists[package.unique_name]]
     for line in _text(tree, f"{ADMIN}/triggers/File").splitlines():
         watched = line.partition(" ")[0]
         if any(file == watched or file.startswith(f"{watched}/") for file in files):
@@ -252,11 +252,11 @@ def _write_database(tree: Tree, packages: list[Package], lists: dict[str, list[s
     tree.add_file(f"{ADMIN}/triggers/Unincorp", _lines(f"{name} -" for name in sorted(activated)))
 
 
-def _rewrite_list(tree: Tree, name: str, paths: list[str]) -> None:
+def _rewrite_list(tree: Tree, unique_name: str, paths: list[str]) -> None:
     """Bring up to date the list of a package that is in the database, if it is."""
-    for unique in (name, f"{name}:{ARCHITECTURE}"):
-        if f"{ADMIN}/info/{unique}.list" in tree:
-            tree.add_file(f"{ADMIN}/info/{unique}.list", _list(paths))
+    path = f"{ADMIN}/info/{unique_name}.list"
+    if path in tree:
+        tree.add_file(path, _list(paths))
 
 
 def _list(paths: list[str]) -> bytes:
