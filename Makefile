@@ -26,7 +26,8 @@ LABEXTENSIONS := .venv/share/jupyter/labextensions
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help setup packages browser images demo demo-redis replayable notebook lab test lint docs bench soak clean
+.PHONY: help setup packages browser images demo demo-redis replayable notebook lab test lint docs bench soak \
+    lock image-lock clean
 
 help:
 	@echo 'make setup   install what is missing: packages (with root or sudo), .venv, guest image'
@@ -38,6 +39,8 @@ help:
 	@echo 'make docs    build the reference (HTML) from the docstrings'
 	@echo 'make bench   measure what notebooks/guide/figures.md states'
 	@echo 'make soak    thousands of replays, compared bit for bit'
+	@echo 'make lock    pin the packages of the machine that Debian has now, and the image they give'
+	@echo 'make image-lock  pin the guest image anew, after a change of what it is built from'
 	@echo 'make clean   remove build/ and caches of tools; keeps .venv and the cache of images'
 	@echo
 	@echo 'Variables: PYTHON=python3.12, DEMO_SEED=n (first seed to try), LAB_ARGS=--no-browser'
@@ -167,6 +170,14 @@ bench: setup
 
 soak: setup
 	@$(BIN)/python tests/bench/run.py --only soak --soak
+
+# -- the machine that a release states
+
+lock: $(READY)
+	@$(BIN)/python -c 'from branchpoint.guest import release; print(*release.relock(), sep="\n")'
+
+image-lock: $(READY)
+	@$(BIN)/python -c 'from branchpoint.guest import release; print(release.restate())'
 
 clean:
 	rm -rf build dist extension/build .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -17,8 +17,8 @@ from branchpoint.guest.compiler import static_program
 from branchpoint.guest.image import GuestImage, ensure_image
 from branchpoint.guest.initramfs import archive
 from branchpoint.guest.tree import Tree
-from branchpoint.machine import engine, sandbox
-from branchpoint.machine.computer import Computer, Cures, Kernel, Spec
+from branchpoint.machine import engine, firmware, sandbox
+from branchpoint.machine.computer import BOARD, Computer, Cures, Kernel, Spec
 from branchpoint.machine.pages import PAGE, PagePool, hash_pages
 from branchpoint.sharing.proof.rehearsal import Rehearsed, rehearse
 from branchpoint.soak import Report, Subject, soak
@@ -44,6 +44,8 @@ class Examination:
     """What the doctor found."""
 
     engine: engine.Engine
+    firmware: str
+    """The digest of the firmware with which everything here ran."""
     walls: str
     """How an emulator is confined (:func:`branchpoint.machine.sandbox.walls`)."""
     soak: Report
@@ -70,6 +72,7 @@ class Examination:
         found = [
             f"engine: QEMU {self.engine.version}, {self.engine.qemu}",
             f"        binary {self.engine.binary_digest}, timekeeper {self.engine.source_digest}",
+            f"        board {BOARD}, firmware {self.firmware}",
             f"sandbox: {self.walls}",
             str(self.soak),
             *(f"control, {report}" for report in self.controls.values()),
@@ -114,7 +117,7 @@ def examine(seconds: float = 120, foreign: Sequence[str] = ()) -> Examination:
         place.mkdir()
         rehearsed = rehearse(place)
         tried = try_foreign(Path(folder), seconds, foreign) if foreign else None
-    return Examination(found, walls, own, controls, rehearsed, tried)
+    return Examination(found, firmware.pinned().digest, walls, own, controls, rehearsed, tried)
 
 
 def _controlled(image: GuestImage, name: str, seconds: float) -> Report:

@@ -12,6 +12,7 @@ from futures import Known, future
 from recordings import ORIGIN, SECOND, event, head
 
 from branchpoint.events.event import Event
+from branchpoint.events.saying import said
 from branchpoint.explore.allocation import Wanted
 from branchpoint.explore.draws import Draw
 from branchpoint.explore.recording import Recording
@@ -23,7 +24,8 @@ END = ORIGIN + 30 * SECOND
 def exit_of(second: float, name: str = "db.1", **fields: str) -> Event:
     """An exit of a container."""
     fields = {"code": "1", "signal": "0"} | fields
-    return event(second, type="container.exit", source="life", container=name, fields=fields)
+    text = said("container.exit", fields)
+    return event(second, text, type="container.exit", source="life", container=name, fields=fields)
 
 
 def _no_machine() -> Any:

@@ -19,8 +19,8 @@ from branchpoint.cache import cache_dir, cache_place, disk_errors
 from branchpoint.cli import main
 from branchpoint.errors import ImageError, SetupError
 from branchpoint.explore.running import parcels
+from branchpoint.files import locked, publish
 from branchpoint.guest import image, snapshot
-from branchpoint.guest.files import locked, publish
 from branchpoint.guest.tree import Tree
 from branchpoint.system.bundle import layout
 from branchpoint.system.images.archive import open_archive

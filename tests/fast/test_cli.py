@@ -36,11 +36,11 @@ def path(tmp_path: Path) -> Path:
     with RecordingFiles.create(path, head()) as files:
         files.events.add(
             [
-                event(0.5, "", source="life", type="container.start", fields={"pid": "7"}),
+                event(0.5, "pid 7", source="life", type="container.start", fields={"pid": "7"}),
                 event(1, "ready"),
                 event(2, "tick \x1b[31mred\x1b[0m\x07", stream="err"),
                 event(3, "veth0: up", source="kernel", container=""),
-                event(8.000000005, "code=1", source="life", type="container.exit",
+                event(8.000000005, "exited with 1", source="life", type="container.exit",
                       fields={"code": "1", "signal": "0"}),
             ]
         )  # fmt: skip
@@ -55,7 +55,7 @@ def test_open_says_what_it_is_how_it_ended_and_how_to_go_on(path: Path) -> None:
     result = cli("open", path)
     assert result.exit_code == 0
     assert "three containers" in result.stdout
-    assert "main@8.000000005: db.1 container.exit code=1" in result.stdout
+    assert "main@8.000000005: db.1 container.exit exited with 1" in result.stdout
     assert "exited (1)" in result.stdout
     assert f"branchpoint run {path} --at failure-1s -c db.1" in result.stdout
 
@@ -77,11 +77,11 @@ def test_what_is_no_recording_is_an_error_in_words(tmp_path: Path) -> None:
 def test_events_are_aligned_and_cannot_play_tricks_on_the_terminal(path: Path) -> None:
     result = cli("events", path)
     assert result.stdout.splitlines() == [
-        "    0.500000000  db.1    container.start",
+        "    0.500000000  db.1    container.start   pid 7",
         "    1.000000000  db.1    out               ready",
         "    2.000000000  db.1    err               tick red\\x07",
         "    3.000000000  kernel  out               veth0: up",
-        "    8.000000005  db.1    container.exit    code=1",
+        "    8.000000005  db.1    container.exit    exited with 1",
     ]
 
 
@@ -113,15 +113,15 @@ def test_events_that_did_not_happen_are_told(path: Path, options: list[str]) -> 
     ("options", "found"),
     [
         (["-c", "kernel"], ["veth0: up"]),
-        (["-c", "kernel", "-c", "db", "--start", "2.5"], ["veth0: up", "code=1"]),
-        (["--type", "exit"], ["code=1"]),
-        (["--type", "container.*"], ["", "code=1"]),
+        (["-c", "kernel", "-c", "db", "--start", "2.5"], ["veth0: up", "exited with 1"]),
+        (["--type", "exit"], ["exited with 1"]),
+        (["--type", "container.*"], ["pid 7", "exited with 1"]),
         (["--type", "log", "-c", "db"], ["ready", "tick \x1b[31mred\x1b[0m\x07"]),
         (["--text", "tick"], ["tick \x1b[31mred\x1b[0m\x07"]),
         (["--start", "failure-6s", "--end", "3500ms"], ["veth0: up"]),
         (["--start", "end+1h"], []),
         (["--end", "start-1h"], []),
-        (["--start", "main@8.000000005"], ["code=1"]),
+        (["--start", "main@8.000000005"], ["exited with 1"]),
     ],
 )
 def test_events_are_narrowed_down(path: Path, options: list[str], found: list[str]) -> None:
@@ -133,7 +133,7 @@ def test_events_as_json_lose_nothing(path: Path) -> None:
     last = json.loads(cli("events", path, "--json").stdout.splitlines()[-1])
     assert last == {
         "vtime": 8.000000005, "at": CRASH, "source": "life", "container": "db.1", "stream": "out",
-        "type": "container.exit", "text": "code=1", "fields": {"code": "1", "signal": "0"},
+        "type": "container.exit", "text": "exited with 1", "fields": {"code": "1", "signal": "0"},
     }  # fmt: skip
 
 

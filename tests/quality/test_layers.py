@@ -9,7 +9,8 @@ import pytest
 from tree import imports, modules
 
 LAYERS = [
-    {"errors", "progress", "background", "cache", "decoding", "units", "showing", "clock"},
+    {"errors", "progress", "background", "cache", "files", "decoding", "units", "showing", "clock"},
+    {"debian"},
     {"machine"},
     {"guest"},
     {"faults"},  # does not know compose files, which name its kinds

@@ -16,13 +16,16 @@ import branchpoint as bp
 from branchpoint import progress
 from branchpoint.cache import cache_dir
 from branchpoint.cli import show
+from branchpoint.cli.machine import machine, of_recording, write
 from branchpoint.cli.words import DURATION, FAILURE, INSTANT, INSTANT_HELP, Instant, narrowed
 from branchpoint.clock import Time
 from branchpoint.errors import BranchpointError, ProcessTimeout, RecordingError
+from branchpoint.guest import release
 from branchpoint.guest.image import ensure_image
 from branchpoint.guest.snapshot import ensure_snapshot
 from branchpoint.machine import engine
 from branchpoint.sharing.bundle.differences import differences
+from branchpoint.sharing.bundle.machines import SUFFIX
 from branchpoint.sharing.bundle.opening import briefly, unpack
 from branchpoint.sharing.bundle.share import remarks
 from branchpoint.system import build, load
@@ -308,7 +311,8 @@ def image(compose: tuple[Path, ...]) -> None:
     """Build the images for a recording of these systems, ahead of time.
 
     These are the guest image (kernel, toolbox, agent), the image of each system and its boot
-    snapshot. What is in the cache already is not built again. Prints their digests.
+    snapshot. What is in the cache already is not built again. Prints their digests, and which
+    packages of the guest are not those of this release (because Debian has newer ones).
 
     \b
     Example:
@@ -316,6 +320,7 @@ def image(compose: tuple[Path, ...]) -> None:
     """
     guest = ensure_image()
     rows = [("guest image", guest.digest)]
+    rows += [("", str(change)) for change in release.moved()]
     for file in compose:
         system = build(file)
         rows.append((f"system image of {system.system.name}", system.digest))
@@ -334,25 +339,41 @@ def image(compose: tuple[Path, ...]) -> None:
 @click.option(
     "--whole",
     is_flag=True,
-    help="Include the images of its machine and its boot snapshot: about 100 MB.",
+    help="Include its machine, the system's image and the boot snapshot: about 100 MB.",
 )
-def share(recording: Path, notebook: Path | None, output: Path | None, whole: bool) -> None:
+@click.option(
+    "--machine",
+    "machine_too",
+    is_flag=True,
+    help="Also write its machine into a file of its own (.bpm), to be sent once: about 55 MB.",
+)
+def share(
+    recording: Path, notebook: Path | None, output: Path | None, whole: bool, machine_too: bool
+) -> None:
     """Put a recording and its notebook into one file (a bundle) that others can open.
 
     It has the inputs, events, curves and digests, but no checkpoints: a replay makes them again.
-    To replay it, others need the same QEMU and the same images; a --whole bundle has the images.
+    To replay it, others need its machine, which they import once, and the system's image, which
+    they build from the compose file. A --whole bundle has both.
 
     \b
     Examples:
       branchpoint share aria.branchpoint --notebook triage.ipynb -o triage.bpz
+      branchpoint share aria.branchpoint --machine
       branchpoint share aria.branchpoint --whole
     """
     with bp.open(recording) as run:
         path = bp.share(run, output, notebook=notebook, whole=whole)
         for warning in [*run.warnings, *(remarks(notebook, path) if notebook else [])]:
             click.echo(show.safe(f"warning: {warning}"), err=True)
+        needed = of_recording(run.manifest)
     click.echo(f"{path}: {path.stat().st_size / 1e6:.2f} MB; open it with: "
                f"branchpoint open {shlex.quote(str(path))}")  # fmt: skip
+    if machine_too:
+        write(needed, path.with_suffix(SUFFIX))
+    elif not whole:
+        click.echo(f"to replay it, others need machine {needed} (branchpoint share --machine) and "
+                   "the system's image (branchpoint image COMPOSE); --whole has both")  # fmt: skip
 
 
 @main.command()
@@ -474,3 +495,6 @@ def version() -> None:
     except BranchpointError as error:
         rows.append(("qemu", error.message))
     click.echo(show.table([*rows, ("cache", str(cache_dir()))]))
+
+
+main.add_command(machine)

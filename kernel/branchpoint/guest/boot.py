@@ -11,7 +11,7 @@ from branchpoint.errors import ImageError
 from branchpoint.guest import wire
 from branchpoint.guest.initramfs import archive
 from branchpoint.guest.tree import Tree
-from branchpoint.machine import engine
+from branchpoint.machine import engine, firmware
 
 _LOW_MEMORY = 3 << 30  # a PC's memory has a gap for devices above this address
 _FIRMWARE = 8 << 20  # bytes at the end of low memory, in whose last few 100 KiB ACPI tables lie
@@ -97,7 +97,8 @@ echo END > /dev/ttyS0
         initrd, serial = Path(folder, "initrd"), Path(folder, "serial")
         initrd.write_bytes(archive(tree))
         command: list[str | Path] = [
-            engine.find().qemu, "-nodefaults", "-no-user-config", "-display", "none",
+            *engine.find().command(), "-L", firmware.pinned().folder,
+            "-nodefaults", "-no-user-config", "-display", "none",
             "-accel", "tcg,thread=single", "-cpu", "qemu64", "-M", "pc,hpet=off", "-m", "256M",
             "-no-reboot", "-serial", f"file:{serial}", "-kernel", kernel, "-initrd", initrd,
             "-append", " ".join(_OPTIONS),

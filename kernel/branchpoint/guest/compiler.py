@@ -13,11 +13,9 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
+from branchpoint.debian.entry import PackageList
+from branchpoint.debian.hosttools import ENVIRONMENT, Tools, unpacked
 from branchpoint.errors import ImageError
-from branchpoint.guest.hosttools import ENVIRONMENT, Tools, unpacked
-
-PACKAGES = ("binutils-x86-64-linux-gnu", "cpp-14-x86-64-linux-gnu", "libc6-dev", "libgcc-14-dev")
-"""What the compiler consists of."""
 
 # Dependencies of its libraries for sanitizers and for what else no program here is linked with.
 _UNUSED = {
@@ -35,6 +33,13 @@ _UNUSED = {
     "libubsan1",
     "rpcsvc-proto",
 }
+PACKAGES = PackageList(
+    "compiler",
+    ("binutils-x86-64-linux-gnu", "cpp-14-x86-64-linux-gnu", "libc6-dev", "libgcc-14-dev"),
+    lambda name: name not in _UNUSED,
+)
+"""What the compiler consists of."""
+
 _HEADERS = (
     "usr/lib/gcc/x86_64-linux-gnu/14/include",
     "usr/include/x86_64-linux-gnu",
@@ -51,10 +56,10 @@ _COMPILE = (
 def static_program(sources: Iterable[Path]) -> bytes:
     """A static program from these C files; equal files, equal bytes.
 
-    Raises :class:`ImageError` when they do not compile, and what :func:`debian.resolve` raises
+    Raises :class:`ImageError` when they do not compile, and what :func:`lists.take` raises
     while the compiler is fetched (25 MB, once).
     """
-    tools = unpacked("compiler", PACKAGES, lambda name: name not in _UNUSED)
+    tools = unpacked(PACKAGES)
     headers = [word for path in _HEADERS for word in ("-isystem", tools.root / path)]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

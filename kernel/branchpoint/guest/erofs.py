@@ -28,12 +28,13 @@ import struct
 import subprocess
 from pathlib import Path
 
+from branchpoint.debian.entry import PackageList
+from branchpoint.debian.hosttools import unpacked
 from branchpoint.errors import ImageError
-from branchpoint.guest.files import publish
-from branchpoint.guest.hosttools import unpacked
+from branchpoint.files import publish
 from branchpoint.guest.tree import EPOCH, Tree
 
-PACKAGES = ("erofs-utils",)
+PACKAGES = PackageList("erofs", ("erofs-utils",))
 """What the file systems are made with."""
 SMALLEST = 256 << 20
 """Least size of an NVDIMM file in bytes."""
@@ -94,7 +95,7 @@ def _fletcher64(data: bytes) -> int:
 
 def _make_file_system(tree: Tree, path: Path) -> None:
     command = [
-        *unpacked("erofs-utils", PACKAGES).command("usr/bin/mkfs.erofs"),
+        *unpacked(PACKAGES).command("usr/bin/mkfs.erofs"),
         "--quiet", "--tar=f", "-Enoinline_data", f"-T{EPOCH}", "--mkfs-time",
         "-U00000000-0000-0000-0000-000000000000", path,
     ]  # fmt: skip

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
 from blake3 import blake3
 
-from branchpoint import progress
+from branchpoint import files, progress
 from branchpoint.cache import cache_dir, kept_files
-from branchpoint.decoding import Malformed, from_json
-from branchpoint.errors import ImageError
-from branchpoint.guest import boot, compiler, debian, erofs, files
+from branchpoint.debian import hosttools, lists
+from branchpoint.debian.entry import PackageList
+from branchpoint.decoding import Malformed, from_json, text
+from branchpoint.errors import ImageError, SetupError
+from branchpoint.guest import boot, compiler, debian, erofs, toolbox
 from branchpoint.guest.initramfs import initramfs
-from branchpoint.guest.toolbox import PACKAGES, toolbox
 from branchpoint.guest.tree import Tree
 
-_KERNEL_PACKAGE = "linux-image-cloud-amd64"
+_KERNEL = "linux-image-cloud-amd64"
+KERNEL = PackageList(
+    "kernel", (_KERNEL,), lambda name: name.startswith("linux-image-") and name != _KERNEL
+)
+"""The kernel's own package; the one asked for is empty and depends on the newest."""
+PACKAGES = (KERNEL, toolbox.PACKAGES, compiler.PACKAGES, erofs.PACKAGES)
+"""What an image is made of and with."""
 FILES = ("vmlinuz", "initrd", "toolbox")
 """What an image consists of, in the order of its digest."""
 SYMBOLS = ("__switch_to_asm", "init_task")
@@ -31,12 +38,12 @@ YOUNG = (
     "pudp_test_and_clear_young",
 )
 """The kernel's functions that clear accessed bits; images from older bundles do not know them."""
+_CHOSEN = "chosen"  # the file that has the digest of the image for new recordings
 _TOOLBOX_SMALLEST = 64 << 20  # bytes
 _SPACE = 1 << 30  # bytes of disk that a build from nothing may take, packages included
 _HERE = Path(__file__).parent
 _BUILDERS = (
-    "boot", "compiler", "debian", "erofs", "hosttools", "image", "initramfs", "rootfs", "toolbox",
-    "tree",
+    "boot", "compiler", "debian", "erofs", "image", "initramfs", "rootfs", "toolbox", "tree",
 )  # fmt: skip
 
 
@@ -54,6 +61,13 @@ class GuestImage:
     digest: str
     kallsyms: dict[str, int]
     """Addresses in the kernel: of :data:`SYMBOLS`, and of :data:`YOUNG` if they are known."""
+    packages: dict[str, str] = field(default_factory=dict)
+    """The Debian packages in it, with their versions, if they are known."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of its files."""
+        return sum(path.stat().st_size for path in (self.kernel, self.initrd, self.toolbox))
 
     @property
     def young(self) -> tuple[int, ...]:
@@ -66,14 +80,45 @@ class _Facts(msgspec.Struct):
 
     digest: str
     kallsyms: dict[str, int]
+    packages: dict[str, str] = {}
 
 
 def ensure_image() -> GuestImage:
-    """The guest image, from the cache or built now (about 25 s and 120 MB of packages at first).
+    """The guest image of new recordings: the one that was chosen (:func:`choose`), else today's.
 
-    Raises :class:`SetupError` without network (first build only), C compiler or disk space.
+    It is in the cache, or built now (about 25 s and 120 MB of packages at first).
+
+    :raises SetupError: without network (first build only), C compiler or disk space.
     """
+    return chosen() or built()
+
+
+def choose(digest: str) -> None:
+    """Let new recordings use the image with this digest, as long as it is in the cache.
+
+    :raises SetupError: when it is not there.
+    """
+    if find(digest) is None:
+        raise SetupError(
+            f"the guest image {digest} is not on this computer", "see: branchpoint machine"
+        )
+    with files.publish(cache_dir() / "guest" / _CHOSEN) as file:
+        file.write_text(digest)
+
+
+def chosen() -> GuestImage | None:
+    """The image that was chosen for new recordings, if any."""
+    try:
+        return find(text((cache_dir() / "guest" / _CHOSEN).read_bytes()))
+    except (OSError, Malformed):
+        return None
+
+
+def built() -> GuestImage:
+    """The guest image of today's packages; see :func:`ensure_image`."""
     with files.locked("guest-image"):
+        if not (cache_dir() / "guest").exists():
+            files.need_space(cache_dir(), _SPACE)  # before the first package is downloaded
         folder = cache_dir() / "guest" / _key()
         if not (folder / "image.json").exists():
             files.need_space(cache_dir(), _SPACE)
@@ -87,7 +132,7 @@ def find(digest: str) -> GuestImage | None:
     """The image with this digest, if it is in the cache: the one whose kernel is known best."""
     images = (load(file.parent) for file in kept_files("guest", "image.json"))
     known = (i for i in images if i.digest == digest and i.kallsyms.keys() >= set(SYMBOLS))
-    return max(known, key=lambda image: len(image.kallsyms), default=None)
+    return max(known, key=lambda each: (len(each.kallsyms), len(each.packages)), default=None)
 
 
 def load(folder: Path) -> GuestImage:
@@ -100,6 +145,7 @@ def load(folder: Path) -> GuestImage:
             toolbox=folder / "toolbox",
             digest=facts.digest,
             kallsyms=facts.kallsyms,
+            packages=facts.packages,
         )
     except (OSError, Malformed) as error:
         raise ImageError(
@@ -110,10 +156,11 @@ def load(folder: Path) -> GuestImage:
 def build(folder: Path, task: progress.Task) -> None:
     """Build the image into ``folder`` (existing, empty). Same packages and sources, same bytes."""
     task.update(0, "packages")
-    kernel = debian.unpack(_kernel_packages())
+    debs = lists.take(KERNEL)
+    kernel = debian.unpack(debs)
     image = next(path for path, node in kernel.walk() if path.startswith("boot/vmlinuz"))
     (folder / "vmlinuz").write_bytes(kernel.read(image))
-    tools = toolbox()
+    tools = toolbox.toolbox()
     task.update(1, "toolbox")
     erofs.write_nvdimm(tools, folder / "toolbox", _TOOLBOX_SMALLEST)
     task.update(2, "agent")
@@ -122,7 +169,8 @@ def build(folder: Path, task: progress.Task) -> None:
     (folder / "initrd").write_bytes(initramfs(agent, kernel))
     task.update(4, "kernel symbols")
     symbols = _symbols(folder / "vmlinuz", tools)
-    describe(folder, digest_of(folder), symbols)
+    packages = {deb.name: deb.version for deb in [*debs, *lists.take(toolbox.PACKAGES)]}
+    describe(folder, digest_of(folder), symbols, packages)
     task.update(5, "done")
 
 
@@ -134,23 +182,17 @@ def digest_of(folder: Path) -> str:
     return digest.hexdigest(16)
 
 
-def describe(folder: Path, digest: str, symbols: dict[str, int]) -> None:
+def describe(
+    folder: Path, digest: str, symbols: dict[str, int], packages: dict[str, str] | None = None
+) -> None:
     """Write what makes the files in ``folder`` an image that :func:`find` finds."""
-    facts = {"digest": digest, "kallsyms": symbols}
+    facts = {"digest": digest, "kallsyms": symbols, "packages": packages or {}}
     (folder / "image.json").write_text(json.dumps(facts, indent=1))
 
 
 def compile_agent() -> bytes:
     """The agent as a static program, from the C files in ``agent/``."""
     return compiler.static_program(sorted((_HERE / "agent").rglob("*.c")))
-
-
-def _kernel_packages() -> list[debian.Deb]:
-    """The kernel's own package; the one asked for is empty and depends on the newest."""
-    return debian.resolve(
-        [_KERNEL_PACKAGE],
-        lambda name: name.startswith("linux-image-") and name != _KERNEL_PACKAGE,
-    )
 
 
 def _start() -> str:
@@ -161,10 +203,10 @@ def _start() -> str:
 def _key() -> str:
     """Names what the image is made from: packages, the agent's source, the builder itself."""
     key = blake3()
-    for packages in ([_KERNEL_PACKAGE], PACKAGES, compiler.PACKAGES, erofs.PACKAGES):
-        key.update(debian.fingerprint(packages).encode())
+    for packages in PACKAGES:
+        key.update(lists.fingerprint(packages).encode())
     key.update(_start().encode())
-    builders = [_HERE / f"{name}.py" for name in _BUILDERS]
+    builders = [*(_HERE / f"{name}.py" for name in _BUILDERS), Path(hosttools.__file__)]
     for source in [*builders, *sorted((_HERE / "agent").rglob("*.[ch]"))]:
         key.update(source.name.encode() + b"\0" + blake3(source.read_bytes()).digest())
     return key.hexdigest(16)

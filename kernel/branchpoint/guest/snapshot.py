@@ -1,9 +1,14 @@
-"""The boot snapshot: a machine whose agent is ready, made once for all systems of one shape."""
+"""The boot snapshot: a machine whose agent is ready, made once for all systems of one shape.
+
+Snapshots lie in the cache under their digest, so those of older machines stay, and engines that
+boot a machine to the same state share one. That two engines do so is the proof that they are equal.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,17 +18,20 @@ import msgspec
 import numpy as np
 from blake3 import blake3
 
-from branchpoint import decoding, progress
+from branchpoint import decoding, files, progress
 from branchpoint.cache import cache_dir, cache_place
 from branchpoint.errors import MachineError, SetupError
-from branchpoint.guest import boot, files
+from branchpoint.guest import boot, machines
 from branchpoint.guest.image import GuestImage
 from branchpoint.guest.mailbox import Mailbox
-from branchpoint.machine import engine
-from branchpoint.machine.computer import EPOCH, Computer, Kernel, Spec
+from branchpoint.machine import engine, firmware
+from branchpoint.machine.computer import BOARD, EPOCH, Computer, Kernel, Spec
+from branchpoint.machine.engine import Engine
+from branchpoint.machine.firmware import Firmware
 from branchpoint.machine.pages import HASH, PAGE, TEMPLATE, Hashes, PagePool, Pages, hash_pages
 from branchpoint.machine.state import State
 
+_FACTS = "snapshot.json"
 _STEP = 50_000_000  # ns of virtual time between looks whether the agent is there
 _PIECE = 64 << 20  # bytes of memory that are hashed at once
 _LIMIT = 120_000_000_000  # ns after which a boot has failed
@@ -42,6 +50,16 @@ class Snapshot:
     digest: str
     """Of the state; equal on every computer with an equal engine."""
 
+    @property
+    def engine(self) -> Engine:
+        """What runs machines that go on from it."""
+        return self.spec.engine or engine.find()
+
+    @property
+    def firmware(self) -> Firmware:
+        """What it was booted with, or would be."""
+        return self.spec.firmware or firmware.pinned()
+
 
 class _Facts(msgspec.Struct):
     """What ``snapshot.json`` says."""
@@ -51,41 +69,87 @@ class _Facts(msgspec.Struct):
     digest: str
 
 
-def ensure_snapshot(image: GuestImage, system: Path, ram: int) -> Snapshot:
+def ensure_snapshot(
+    image: GuestImage,
+    system: Path,
+    ram: int,
+    by: Engine | None = None,
+    start: Firmware | None = None,
+) -> Snapshot:
     """The boot snapshot for a guest image, a size of memory, and any system as large as ``system``.
 
-    From the cache, or booted now (some seconds).
+    From the cache, or booted now (some seconds), ``by`` an engine and with the firmware ``start``;
+    by default those of new recordings.
     """
-    spec = _spec(image, system, ram)
-    shape = [image.digest, ram, system.stat().st_size, EPOCH, engine.find().fingerprint]
-    folder = cache_dir() / "boot" / blake3(json.dumps(shape).encode()).hexdigest(16)
+    start = start or firmware.pinned()
+    machines.note(image, start)
+    spec = _spec(image, system, ram, by or engine.find(), start)
+    place = cache_dir() / "boot"
+    made = place / f"{_key(image, spec)}.digest"
     with files.locked("boot"):
-        if not (folder / "snapshot.json").exists():
+        if not (made.exists() and (place / _text(made) / _FACTS).exists()):
             files.need_space(cache_dir(), ram)
-            with progress.task("booting the guest") as task, files.publish(folder) as new:
-                new.mkdir()
-                _boot(image, spec, new, task)
-    return _load(folder, spec)
+            new = place / made.stem
+            with progress.task("booting the guest") as task, files.publish(new) as unfinished:
+                unfinished.mkdir()
+                _boot(image, spec, unfinished, task)
+            digest = _load(new, spec).digest
+            if (place / digest / _FACTS).exists():
+                shutil.rmtree(new)  # another engine booted to the same state
+            else:
+                new.rename(place / digest)
+            with files.publish(made) as file:
+                file.write_text(digest)
+        return _load(place / _text(made), spec)
 
 
-def received(name: str, image: GuestImage, system: Path, ram: int) -> Snapshot | None:
-    """The boot snapshot ``name`` that came with a recording (:func:`receive`).
+def equal_to(
+    digest: str, image: GuestImage, system: Path, ram: int, start: Firmware
+) -> Snapshot | None:
+    """The boot snapshot with this digest, on an engine that boots to the same state.
 
-    None when it is not in the cache, or of another engine than this computer's.
+    Engines are tried in their order. None when there is none; then see :func:`kept`.
+    """
+    for candidate in engine.candidates():
+        found = ensure_snapshot(image, system, ram, candidate, start)
+        if found.digest == digest:
+            return found
+    return None
+
+
+def kept(digest: str, image: GuestImage, system: Path, ram: int) -> Snapshot | None:
+    """The boot snapshot with this digest, if one was made on this computer before.
+
+    Which engine made it is not known; that of new recordings is to run it.
+    """
+    folder = cache_dir() / "boot" / digest
+    if not (folder / _FACTS).exists():
+        return None
+    return _load(folder, _spec(image, system, ram, engine.find(), firmware.pinned()))
+
+
+def received(
+    name: str, image: GuestImage, system: Path, ram: int, *, other: bool = False
+) -> Snapshot | None:
+    """The boot snapshot ``name`` that came with a recording (:func:`receive`), or None.
+
+    It is for the engine that made it. With ``other``, also where this computer has only others;
+    then it is for that of new recordings.
     """
     folder = _place(name)
     try:
-        made_by = (folder / "engine").read_bytes()
-    except OSError:
+        made_by = _text(folder / "engine")
+    except (OSError, decoding.Malformed):
         return None
-    if made_by != engine.find().fingerprint.encode():
-        return None
-    return _load(folder, _spec(image, system, ram))
+    by = next((each for each in engine.candidates() if each.fingerprint == made_by), None)
+    if by is None and other:
+        by = engine.find()
+    return None if by is None else _load(folder, _spec(image, system, ram, by, firmware.pinned()))
 
 
 def is_received(name: str) -> bool:
     """Whether the boot snapshot ``name`` came with a recording before and is still here."""
-    return os.path.exists(_place(name) / "snapshot.json")  # noqa: PTH110 - no errors
+    return os.path.exists(_place(name) / _FACTS)  # noqa: PTH110 - no errors
 
 
 @contextmanager
@@ -103,11 +167,15 @@ def receive(name: str, ram: int, at: int, fingerprint: str) -> Iterator[Path]:
         np.save(folder / "hashes.npy", hashes)
         digest = _digest(hashes, (folder / "devices").read_bytes())
         (folder / "engine").write_text(fingerprint)
-        (folder / "snapshot.json").write_text(json.dumps({"at": at, "digest": digest}))
+        (folder / _FACTS).write_text(json.dumps({"at": at, "digest": digest}))
 
 
 def _place(name: str) -> Path:
     return cache_place() / "boot" / f"received-{name}"
+
+
+def _text(file: Path) -> str:
+    return decoding.text(file.read_bytes())
 
 
 def _pages_of(memory: Path, ram: int) -> Iterator[Pages]:
@@ -121,16 +189,27 @@ def _digest(hashes: Hashes, devices: bytes) -> str:
     return blake3(hashes.tobytes()).update(devices).hexdigest(16)
 
 
-def _spec(image: GuestImage, system: Path, ram: int) -> Spec:
+def _spec(image: GuestImage, system: Path, ram: int, by: Engine, start: Firmware) -> Spec:
     symbols = image.kallsyms
     modules = (image.toolbox, system)
-    return Spec(ram, modules, symbols["__switch_to_asm"], symbols["init_task"], image.young)
+    switch, task = symbols["__switch_to_asm"], symbols["init_task"]
+    return Spec(ram, modules, switch, task, image.young, by, start)
+
+
+def _key(image: GuestImage, spec: Spec) -> str:
+    """Names all that a boot depends on."""
+    assert spec.engine is not None and spec.firmware is not None
+    shape = [
+        image.digest, spec.ram, spec.modules[-1].stat().st_size, EPOCH, BOARD,
+        spec.firmware.digest, spec.engine.fingerprint,
+    ]  # fmt: skip
+    return blake3(json.dumps(shape).encode()).hexdigest(16)
 
 
 def _load(folder: Path, spec: Spec) -> Snapshot:
     ram = spec.ram
     try:
-        facts: _Facts = decoding.from_json((folder / "snapshot.json").read_bytes(), _Facts)
+        facts: _Facts = decoding.from_json((folder / _FACTS).read_bytes(), _Facts)
         shape = (ram // PAGE, HASH)
         hashes = decoding.array((folder / "hashes.npy").read_bytes(), np.uint8, shape)
         devices = (folder / "devices").read_bytes()
@@ -169,4 +248,4 @@ def _boot(image: GuestImage, spec: Spec, folder: Path, task: progress.Task) -> N
         np.save(folder / "hashes.npy", hashes)
         (folder / "devices").write_bytes(devices)
         facts = {"at": computer.now, "digest": _digest(hashes, devices)}
-        (folder / "snapshot.json").write_text(json.dumps(facts))
+        (folder / _FACTS).write_text(json.dumps(facts))

@@ -34,11 +34,13 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from branchpoint.debian import lists
+from branchpoint.debian.entry import PackageList
 from branchpoint.errors import ImageError
 from branchpoint.guest import debian, rootfs
 from branchpoint.guest.tree import Tree
 
-PACKAGES = (
+_PROGRAMS = (
     "base-files",
     "base-passwd",
     "bash-static",
@@ -93,6 +95,8 @@ _UNUSED = {
     "tzdata",
     "ucf",
 }
+PACKAGES = PackageList("toolbox", _PROGRAMS, lambda name: name not in _UNUSED)
+"""What the toolbox is made of."""
 _UNUSED_PATHS = (
     "usr/share/bash-completion",
     "usr/share/doc",
@@ -125,7 +129,7 @@ _OPTIONS = {
 
 def toolbox() -> Tree:
     """Build the toolbox's tree from Debian packages."""
-    tree = debian.unpack(debian.resolve(PACKAGES, keep=lambda name: name not in _UNUSED))
+    tree = debian.unpack(lists.take(PACKAGES))
     for path in _UNUSED_PATHS:
         tree.remove(path)
     for path, node in list(tree.walk()):

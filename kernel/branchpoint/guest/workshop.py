@@ -20,16 +20,16 @@ from typing import IO
 
 from blake3 import blake3
 
-from branchpoint import progress
+from branchpoint import files, progress
 from branchpoint.cache import cache_dir, disk_errors
 from branchpoint.errors import ImageError
-from branchpoint.guest import erofs, files, wire
+from branchpoint.guest import erofs, machines, wire
 from branchpoint.guest.image import ensure_image
 from branchpoint.guest.mailbox import Mailbox
 from branchpoint.guest.snapshot import ensure_snapshot
 from branchpoint.guest.tree import EPOCH, Tree
-from branchpoint.machine import engine
-from branchpoint.machine.computer import Computer
+from branchpoint.machine import engine, firmware
+from branchpoint.machine.computer import BOARD, Computer
 from branchpoint.machine.pages import PagePool
 
 RAM = 2 << 30
@@ -68,10 +68,14 @@ class Outcome:
 
 
 def fingerprint() -> str:
-    """Of the machine: where it is equal, the same script makes the same of the same tree."""
+    """Of the machine: where it is equal, the same script makes the same of the same tree.
+
+    Which QEMU runs the machine is no part of it, as for recordings; the plugin is.
+    """
     ours = "".join([_SETUP, _START, _TAR, ENTER.read_text("utf-8", "replace")])
     digest = blake3(ours.encode()).hexdigest(16)
-    return f"{ensure_image().digest} {engine.find().fingerprint} {RAM} {digest}"
+    machine = machines.name_of(BOARD, firmware.pinned_digest(), ensure_image().digest)
+    return f"{machine} {engine.find().source_digest} {RAM} {digest}"
 
 
 @contextmanager

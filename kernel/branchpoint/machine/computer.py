@@ -15,7 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from branchpoint.errors import GuestEnded, MachineError, TimeError
-from branchpoint.machine import engine, sandbox
+from branchpoint.machine import engine, firmware, sandbox
+from branchpoint.machine.engine import Engine
+from branchpoint.machine.firmware import Firmware
 from branchpoint.machine.pages import HASH, PAGE, TEMPLATE, PagePool, Pages, Slots, hash_pages
 from branchpoint.machine.state import State, digest_of, without_host_clocks
 
@@ -25,6 +27,8 @@ _HELLO, _RUN, _READ, _WRITE, _DIRTY, _SAVE, _LOAD, _NUDGE, _WATCH, _OBJECTS = ra
 _REQUEST = struct.Struct("<IIQQ")
 _REPLY = struct.Struct("<IIqQQ")
 _OBJECT = struct.Struct("<III")
+BOARD = "pc-i440fx-10.0"
+"""QEMU's name for the board, with the version that says what devices are on it."""
 _OK, _ERROR, _HALTED, _ALIVE = range(4)
 _ENDS = {6: "it switched itself off", 7: "it was reset", 100: "it suspended itself"}
 """How a guest ends the machine, as the timekeeper numbers it; a panic and a triple fault reset."""
@@ -50,6 +54,10 @@ class Spec:
     """Guest address of the kernel's ``init_task``, the idle one; 0 while it is not known."""
     young: tuple[int, ...] = ()
     """Guest addresses of the kernel's functions that clear the accessed bit of a page."""
+    engine: Engine | None = None
+    """What emulates it; None: :func:`branchpoint.machine.engine.find`."""
+    firmware: Firmware | None = None
+    """What it starts with; None: :func:`branchpoint.machine.firmware.pinned`."""
 
 
 @dataclass(frozen=True)
@@ -142,7 +150,8 @@ class Computer:
     def _spawn(
         self, template: Path | None, kernel: Kernel | None, cures: Cures, track: bool
     ) -> tuple[sandbox.Emulator, socket.socket]:
-        found = engine.find()
+        found = self.spec.engine or engine.find()
+        starts_with = self.spec.firmware or firmware.pinned()
         ours, theirs = socket.socketpair()
         fds: list[int] = [theirs.fileno(), self._exchange, self._console]
 
@@ -161,16 +170,18 @@ class Computer:
                 fds.append(empty)
                 os.ftruncate(empty, size)
                 memory = f"mem-path=/proc/self/fd/{empty},share=off,readonly=on,rom=off"
+            root = "" if found.root is None else file(found.root)
             room = size + sum(path.stat().st_size for path in self.spec.modules)
             arguments = [
-                str(found.qemu),
+                *found.command(root),
+                *("-L", file(starts_with.folder)),
                 *("-name", "branchpoint", "-nodefaults", "-no-user-config", "-display", "none"),
                 *("-accel", "tcg,thread=single,tb-size=256", "-smp", "1", "-cpu", "Nehalem"),
                 *("-global", "apic.vapic=off"),  # drops the lock while its state is restored
                 *("-icount", "shift=0,sleep=off,align=off", "-rtc", f"base={EPOCH},clock=vm"),
                 *(
                     "-M",
-                    "pc,nvdimm=on,hpet=off,memory-backend=ram,suppress-vmdesc=on,mem-merge=off",
+                    f"{BOARD},nvdimm=on,hpet=off,memory-backend=ram,suppress-vmdesc=on,mem-merge=off",
                 ),
                 *("-m", f"size={size >> 20}M,slots=4,maxmem={(room >> 20) + 1024}M"),
                 *("-object", f"memory-backend-file,id=ram,size={size},{memory}"),

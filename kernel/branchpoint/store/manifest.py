@@ -52,6 +52,13 @@ class Machine(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     system_image: Digest
     nvdimm: Annotated[int, Meta(ge=0, le=1 << 44)]
     """Size in bytes of the memory device that holds the system image."""
+    board: Word = ""
+    """QEMU's name for the board, with its version."""
+    firmware: Digest = ""
+    """Digest of the firmware that it starts with."""
+    boot: Digest = ""
+    """Digest of its boot snapshot: an engine that boots to another state is not equal. Recordings
+    of older versions name none of the three."""
 
 
 class Input(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import itertools
 import json
@@ -17,19 +16,13 @@ from pathlib import Path
 
 import pytest
 
+from branchpoint import files
 from branchpoint.errors import ImageError, SetupError
-from branchpoint.guest import boot, debian, erofs, files, image, rootfs, toolbox
+from branchpoint.guest import boot, erofs, image, toolbox
 from branchpoint.guest.initramfs import LATE_MODULES, MODULES, archive
 from branchpoint.guest.tree import EPOCH, Node, Tree
 
 CAPABILITY = bytes.fromhex("0100000200040000000000000000000000000000")
-
-
-@pytest.fixture
-def empty_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    path = tmp_path_factory.mktemp("cache")
-    monkeypatch.setenv("BRANCHPOINT_CACHE", str(path))
-    return path
 
 
 def tar_of(*entries: tuple[str, bytes | str | None] | tarfile.TarInfo) -> io.BytesIO:
@@ -238,96 +231,6 @@ def test_a_failed_build_leaves_nothing(tmp_path: Path) -> None:
 def test_too_little_space_is_said(tmp_path: Path) -> None:
     with pytest.raises(SetupError, match="MiB free"):
         files.need_space(tmp_path, 1 << 60)
-
-
-# --- Debian ---
-
-DEB822 = """\
-# a comment
-Types: deb deb-src
-URIs: http://mirror.example/debian/
-  http://second.example/debian
-Suites: bookworm bookworm-updates
-Components: main contrib
-Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
-
-Types: deb
-URIs: http://disabled.example/debian
-Suites: trixie
-Components: main
-Enabled: no
-"""
-ONE_LINE = """\
-deb [arch=amd64 signed-by=/usr/share/keyrings/vendor.gpg] https://vendor.example/apt bookworm main
-# deb http://commented.example/debian trixie main
-deb http://unknown.example/debian/ trixie main contrib # why
-deb http://security.example/debian-security trixie-security main
-deb-src http://source.example/debian trixie main
-"""
-
-
-def test_mirrors_come_from_both_forms_of_apt_sources(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(debian, "_SOURCES", tmp_path)
-    (tmp_path / "sources.list.d").mkdir()
-    assert debian._mirrors() == []
-    (tmp_path / "sources.list").write_text(ONE_LINE)
-    (tmp_path / "sources.list.d" / "debian.sources").write_text(DEB822)
-    (tmp_path / "sources.list.d" / "ignored.save").write_text(ONE_LINE)
-    assert debian._mirrors() == [
-        "http://mirror.example/debian",
-        "http://second.example/debian",
-        "http://unknown.example/debian",
-    ]
-
-
-def test_without_a_mirror_the_error_says_where_to_add_one(
-    tmp_path: Path, empty_cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(debian, "_SOURCES", tmp_path)
-    with pytest.raises(SetupError, match=r"sources\.list"):
-        debian.resolve(["busybox-static"])
-
-
-def test_without_network_the_error_says_so(
-    empty_cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
-    monkeypatch.setenv("https_proxy", "http://127.0.0.1:1")
-    with pytest.raises(SetupError, match=r"package index[\s\S]*check the network"):
-        debian.resolve(["busybox-static"])
-
-
-@pytest.mark.parametrize(
-    "name", ["-oDpkg::Pre-Invoke::=touch", "--yes", "./x.deb", "a b", "x*", "bash-", "", "A"]
-)
-def test_only_package_names_reach_apt(name: str) -> None:
-    with pytest.raises(ImageError, match="not the name"):
-        debian.resolve([name])
-
-
-def test_packages_resolve_and_unpack() -> None:
-    debs = debian.resolve(["busybox-static", "libc-bin"])
-    assert {deb.name for deb in debs} >= {"busybox-static", "libc-bin", "libc6"}
-    assert [deb.name for deb in debs] == sorted(deb.name for deb in debs)
-    for deb in debs:
-        assert hashlib.sha256(deb.path.read_bytes()).hexdigest() == deb.sha256
-    tree = debian.unpack(debs)
-    rootfs.complete(tree)
-    assert "lib/x86_64-linux-gnu/libc.so.6" in tree
-    loader = "ld-linux-x86-64.so.2"
-    assert tree.real_path(f"lib64/{loader}") == f"usr/lib/x86_64-linux-gnu/{loader}"
-    assert b"root:x:0:0" in tree.read("etc/passwd")
-    order = debian.fingerprint(["libc-bin", "busybox-static"])
-    assert order == debian.fingerprint(["busybox-static", "libc-bin"])
-    only = debian.resolve(["libc-bin"], keep=lambda name: name == "libc-bin")
-    assert [deb.name for deb in only] == ["libc-bin"]
-
-
-def test_an_unknown_package_is_named() -> None:
-    with pytest.raises(ImageError, match="no-such-package-here"):
-        debian.resolve(["no-such-package-here"])
 
 
 # --- file systems ---

@@ -240,7 +240,7 @@ def test_the_commands_do_the_same(tmp_path: Path) -> None:
     assert f"branchpoint open {tmp_path}/t.bpz" in shared.stdout
     opened = run(main, ["open", f"{tmp_path}/t.bpz"])
     assert opened.exit_code == 0 and "three containers" in opened.stdout
-    assert "warning: recorded with QEMU" in opened.stderr
+    assert "warning: recorded with timekeeper" in opened.stderr
     assert "warning: the system image 0202" in opened.stderr
     again = run(main, ["open", f"{tmp_path}/t.bpz", "-o", f"{tmp_path}/u.branchpoint"])
     assert again.exit_code == 0 and (tmp_path / "u.branchpoint").is_dir()

@@ -131,7 +131,7 @@ def test_trust_can_be_given_later(made: Path, cache: Callable[[str], Path]) -> N
     assert unpack(made) == opened
 
 
-def test_the_boot_snapshot_is_used_by_its_own_recording_and_engine_only(
+def test_the_boot_snapshot_is_used_by_its_own_recording_only(
     made: Path, cache: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     folder = cache("empty")
@@ -150,6 +150,8 @@ def test_the_boot_snapshot_is_used_by_its_own_recording_and_engine_only(
     assert [path.name for path in (folder / "boot").iterdir()] == [f"received-{name}"]
     (folder / "boot" / f"received-{name}" / "engine").write_text("another")
     assert snapshot.received(name, guest, system, RAM) is None
+    other = snapshot.received(name, guest, system, RAM, other=True)
+    assert other is not None and other.digest == booted.digest
 
 
 def test_what_is_here_already_is_not_replaced(made: Path, home: tuple[GuestImage, Path]) -> None:

@@ -29,6 +29,7 @@ from branchpoint.timeline.directory import RecordingFiles
 
 CRASH = ORIGIN + 8 * SECOND
 SCRIPT = "<script>alert(1)</script>"
+WORDS = f"exited with 1, why={SCRIPT}"
 EVIL = [
     SCRIPT,
     '"><img src=x onerror=alert(1)>',
@@ -68,14 +69,21 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[bp.Recording]:
         files.events.add(
             sorted(
                 [
-                    life(0.1, "container.start", "db.1", "pid=7"),
-                    life(0.2, "container.start", "web.1", "pid=8"),
-                    life(3, "container.exit", "web.1", "code=1", code="1", signal="0"),
-                    life(3.5, "container.start", "web.1", "pid=9"),
+                    life(0.1, "container.start", "db.1", "pid 7", pid="7"),
+                    life(0.2, "container.start", "web.1", "pid 8", pid="8"),
+                    life(3, "container.exit", "web.1", "exited with 1", code="1", signal="0"),
+                    life(3.5, "container.start", "web.1", "pid 9", pid="9"),
                     fault(4, "fault.start", "db.1", "1", "partition"),
                     fault(6, "fault.end", "db.1", "1", "partition"),
                     fault(7, "fault.start", SCRIPT, "2", "clog"),
-                    life(8, "container.exit", "db.1", f"code=1 {SCRIPT}", code="1", signal="0"),
+                    life(
+                        8,
+                        "container.exit",
+                        "db.1",
+                        f"exited with 1, why={SCRIPT}",
+                        code="1",
+                        why=SCRIPT,
+                    ),
                     *(event(5 + n / 100, text) for n, text in enumerate(EVIL)),
                 ],
                 key=lambda each: each.at,
@@ -254,9 +262,9 @@ def test_times_are_virtual_and_none_is_before_0(tmp_path: Path) -> None:
         files.events.add(
             [
                 event(-2, "booting", source="kernel", container=""),
-                life(-1, "container.start", "db.1", "pid=7"),
+                life(-1, "container.start", "db.1", "pid 7", pid="7"),
                 event(1.5, "up"),
-                life(3, "container.exit", "db.1", "code=1", code="1"),
+                life(3, "container.exit", "db.1", "exited with 1", code="1"),
             ]
         )
     with bp.open(path) as run:
@@ -268,7 +276,11 @@ def test_times_are_virtual_and_none_is_before_0(tmp_path: Path) -> None:
             assert entry["ts"] == float(entry["args"]["vtime"]) * 1e6
     (lived,) = of(found, "X")
     assert (lived["dur"], lived["args"]["started"]) == (3_000_000, "-1.000")
-    assert [entry["name"] for entry in of(found, "i")] == ["vtime 0", "up", "container.exit code=1"]
+    assert [entry["name"] for entry in of(found, "i")] == [
+        "vtime 0",
+        "up",
+        "container.exit exited with 1",
+    ]
 
 
 def test_faults_begin_and_end(trace: dict[str, Any]) -> None:
@@ -301,8 +313,8 @@ def test_the_table_has_every_event(run: bp.Recording, tmp_path: Path) -> None:
     with path.open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == len(run.events)
-    assert [row["text"] for row in rows][-2:] == ["clog " + SCRIPT, f"code=1 {SCRIPT}"]
-    assert json.loads(rows[-1]["fields"]) == {"code": "1", "signal": "0"}
+    assert [row["text"] for row in rows][-2:] == ["clog " + SCRIPT, WORDS]
+    assert json.loads(rows[-1]["fields"]) == {"code": "1", "why": SCRIPT}
     assert float(rows[-1]["vtime"]) == 8.0
 
 
@@ -313,7 +325,7 @@ def test_a_parquet_file_has_every_event(run: bp.Recording, tmp_path: Path) -> No
     found = pyarrow.parquet.read_table(bp.export(run, tmp_path / "e.parquet"))
     assert found.column_names == list(run.events.frame().columns)
     assert found.column("text").to_pylist() == [event.text for event in run.events]
-    assert json.loads(found.column("fields").to_pylist()[-1]) == {"code": "1", "signal": "0"}
+    assert json.loads(found.column("fields").to_pylist()[-1]) == {"code": "1", "why": SCRIPT}
 
 
 def test_without_pyarrow_the_error_says_what_to_install(

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import zstandard
+from blake3 import blake3
+from computers import equip
 from dask import config
 from distributed import LocalCluster
 from processes import alive, wait_for, workers_of
@@ -29,6 +33,7 @@ pytestmark = pytest.mark.slow
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
     """With its own cache, which has no images of systems."""
     cache = tmp_path_factory.mktemp("cluster")
+    equip(cache)
     environment = {"BRANCHPOINT_CACHE": str(cache), "PYTHONPATH": PYTHONPATH}
     with (
         config.set({"distributed.comm.timeouts.connect": "120s"}),
@@ -96,6 +101,23 @@ def test_a_worker_that_is_gone_is_done_without(small: bp.Recording, cluster: Loc
 def test_a_cluster_that_is_not_there(small: bp.Recording) -> None:
     with pytest.raises(bp.BranchpointError, match="no cluster at"):
         open_pool(small, NEVER, TENTH, relative=True, workers="tcp://127.0.0.1:1")
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("../x", tarfile.REGTYPE), ("/x", tarfile.REGTYPE), ("x", tarfile.SYMTYPE),
+     ("x", tarfile.LNKTYPE), ("x", tarfile.FIFOTYPE)],
+)  # fmt: skip
+def test_a_parcel_brings_only_files_and_folders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, kind: bytes
+) -> None:
+    monkeypatch.setenv("BRANCHPOINT_CACHE", str(tmp_path / "cache"))
+    entry = tarfile.TarInfo(name)
+    entry.type, entry.linkname = kind, "/etc/passwd"
+    archive = zstandard.compress(entry.tobuf() + bytes(1024))
+    with pytest.raises(bp.RecordingError, match="cannot be in it"):
+        parcels.receive("guest", "ab" * 16, 0, archive, blake3(archive).hexdigest())
+    assert not parcels.place("guest", "ab" * 16).exists() and not (tmp_path / "x").exists()
 
 
 def test_a_parcel_that_was_changed_on_the_way_is_refused(

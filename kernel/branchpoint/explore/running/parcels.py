@@ -1,6 +1,6 @@
 """What another computer needs to run futures of a recording, identified by its content.
 
-A parcel is a directory as a compressed tar archive: a recording, or one of the two images that its
+A parcel is a directory as a compressed tar archive: a recording, or one of the parts that its
 machine is made of. It is named by a digest, so it is sent only to computers that lack it. Each
 comes in pieces, and is checked against the digest of the archive before any of it is used.
 """
@@ -8,20 +8,22 @@ comes in pieces, and is checked against the digest of the archive before any of 
 from __future__ import annotations
 
 import os
+import shutil
 import tarfile
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 import zstandard
 from blake3 import blake3
 
-from branchpoint import decoding
+from branchpoint import decoding, files
 from branchpoint.cache import cache_dir, disk_errors
 from branchpoint.errors import RecordingError
-from branchpoint.guest import files, image
+from branchpoint.guest import image
+from branchpoint.machine import firmware
 from branchpoint.store import manifest
 from branchpoint.system.bundle import layout
 from branchpoint.timeline.recording import Recording
@@ -35,7 +37,7 @@ class Parcel:
     """Something to be sent."""
 
     kind: str
-    """"recording", "guest" or "system"."""
+    """"recording", "guest", "system" or "firmware"."""
     digest: str
     """Its name; equal for equal content."""
     folder: Path
@@ -73,7 +75,9 @@ def parcels(run: Recording) -> list[Parcel]:
     content = blake3(manifest.encode(run.manifest))
     for name in sorted(path.name for path in (run.path / "checkpoints").iterdir()):
         content.update(f"{name}\0".encode())
+    start = run.replayer.snapshot.firmware
     return [
+        Parcel("firmware", start.digest, start.folder),
         Parcel("guest", machine.guest_image, guest.kernel.parent),
         Parcel("system", machine.system_image, system.parent),
         Parcel("recording", content.hexdigest(16), run.path),
@@ -84,11 +88,13 @@ def place(kind: str, digest: str) -> Path:
     """Where a parcel that was received lies."""
     if kind == "recording":
         return cache_dir() / "recordings" / f"{digest}.branchpoint"
-    return cache_dir() / {"guest": "guest", "system": "systems"}[kind] / digest
+    return cache_dir() / {"system": "systems"}.get(kind, kind) / digest
 
 
 def here(kind: str, digest: str) -> bool:
     """Whether this computer has a parcel."""
+    if kind == "firmware":
+        return firmware.find(digest) is not None
     if kind == "guest":
         return image.find(digest) is not None
     if kind == "system":
@@ -138,6 +144,22 @@ def _unpack(archive: BinaryIO, folder: Path, what: str) -> None:
             zstandard.ZstdDecompressor().stream_reader(archive) as unpacked,
             tarfile.open(mode="r|", fileobj=unpacked) as tar,
         ):
-            tar.extractall(folder, filter="data")
-    except (tarfile.TarError, decoding.Malformed) as problem:
+            for member in tar:
+                _put(tar, member, folder)
+    except (tarfile.TarError, decoding.Malformed, FileExistsError) as problem:
         raise RecordingError(f"{what} is not a sound archive: {problem}") from None
+
+
+def _put(tar: tarfile.TarFile, member: tarfile.TarInfo, folder: Path) -> None:
+    """Write one entry: a file or a folder below ``folder``. (Not every Python 3.11 has filters.)"""
+    name = PurePosixPath(member.name)
+    if name.is_absolute() or ".." in name.parts or not (member.isdir() or member.isreg()):
+        raise tarfile.TarError(f"{member.name!r} cannot be in it")
+    target = folder / name
+    if member.isdir():
+        target.mkdir()
+        return
+    content = tar.extractfile(member)
+    assert content is not None  # it is a file
+    with target.open("xb") as file:
+        shutil.copyfileobj(content, file, PIECE)

@@ -15,6 +15,7 @@ from blake3 import blake3
 from msgspec import Meta, Struct
 
 from branchpoint.errors import RecordingError
+from branchpoint.machine import firmware
 from branchpoint.sharing.bundle import archive
 from branchpoint.store import manifest
 from branchpoint.store.manifest import EngineFacts, Machine, Ns
@@ -37,6 +38,7 @@ _LARGEST = {
     r"guest/initrd": 256 * _MIB,
     r"guest/toolbox": 4 * _GIB,
     r"system/system": 64 * _GIB,
+    r"firmware/[a-z0-9_-]{1,40}\.bin": firmware.LARGEST,
     r"boot/memory": 16 * _GIB,
     r"boot/devices": 64 * _MIB,
 }
@@ -46,6 +48,8 @@ _NEEDED = "recording/recording.json"
 WHOLE = ("guest/initrd", "guest/toolbox", "guest/vmlinuz", "system/system", "boot/devices",
          "boot/memory")  # fmt: skip
 """What only a whole bundle has."""
+FIRMWARE = tuple(f"firmware/{name}" for name in firmware.FILES)
+"""What it also has, if its recording names the firmware of its machine."""
 Blake3 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
 NOTEBOOK_NAME = r"[^\W_][\w .()+-]{0,99}\.ipynb"
 NotebookName = Annotated[str, Meta(pattern=rf"^({NOTEBOOK_NAME})?\Z")]
@@ -130,7 +134,9 @@ class Contents(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         if _NEEDED not in names:
             raise ValueError(f"it has no {_NEEDED}")
         extra = {name for name in names if not name.startswith("recording/")}
-        expected = {*(["notebook.ipynb"] if self.notebook else []), *(WHOLE if self.whole else [])}
+        expected = set(["notebook.ipynb"] if self.notebook else [])
+        if self.whole:
+            expected.update(WHOLE, FIRMWARE if self.machine.firmware else ())
         if extra != expected:
             names = sorted(extra ^ expected)
             raise ValueError(f"its parts do not fit together: {', '.join(names)}")

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from branchpoint.errors import BranchpointError
 from branchpoint.guest import image
-from branchpoint.machine import engine
+from branchpoint.machine import engine, firmware
 from branchpoint.machine.computer import STATES
 from branchpoint.system.bundle import layout
 from branchpoint.timeline.recording import Recording
+
+_ASK = (
+    "ask who recorded it for the machine's file (branchpoint machine export) and import that "
+    "(branchpoint machine import), or for a whole bundle (branchpoint share --whole)"
+)
 
 
 def differences(run: Recording) -> list[str]:
@@ -34,17 +39,13 @@ def _engine(run: Recording) -> list[str]:
     except BranchpointError as error:
         return [f"nothing can be replayed on this computer: {error.message}; {error.hint}"]
     made = run.manifest.engine
-    if made.qemu != found.version:
+    if run.manifest.machine.boot:
+        return []  # whether an emulator here is equal shows when it boots the machine
+    if _series(made.qemu) != _series(found.version):
         return [
             f"recorded with QEMU {made.qemu}, but this computer has QEMU {found.version}: a replay "
-            "that differs is noticed at the next checkpoint; for an exact one install "
-            f"QEMU {made.qemu} and name it with BRANCHPOINT_QEMU"
-        ]
-    if made.binary != found.binary_digest:
-        return [
-            f"recorded with QEMU {made.qemu} in another build (binary {made.binary[:12]}, here "
-            f"{found.binary_digest[:12]}): a replay is most likely the same, and one that is not "
-            "is noticed at the next checkpoint"
+            "that differs is noticed at the next checkpoint; for an exact one install QEMU "
+            f"{_series(made.qemu)} and name it with BRANCHPOINT_QEMU"
         ]
     if made.plugin != found.source_digest:
         return [
@@ -55,14 +56,21 @@ def _engine(run: Recording) -> list[str]:
     return []
 
 
+def _series(version: str) -> str:
+    """ "10.0" of "10.0.2": releases within a series run a machine in the same way."""
+    return ".".join(version.split(".")[:2])
+
+
 def _images(run: Recording) -> list[str]:
     machine, lacking = run.manifest.machine, []
     if image.find(machine.guest_image) is None:
         lacking.append(
             f"the guest image {machine.guest_image} is not on this computer: it is built when it "
-            "is first needed, if the packages are still the same; else ask for a whole bundle "
-            "(branchpoint share --whole)"
+            f"is first needed, if the packages are still the same; else {_ASK}"
         )
+    start = machine.firmware
+    if start not in ("", firmware.pinned_digest()) and firmware.find(start) is None:
+        lacking.append(f"the firmware {start} is not on this computer: {_ASK}")
     if layout.find(machine.system_image) is None:
         lacking.append(
             f"the system image {machine.system_image} is not on this computer: build it from the "

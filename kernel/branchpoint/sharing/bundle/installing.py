@@ -9,13 +9,16 @@ used if the user trusts its sender; otherwise the guest image is booted here.
 from __future__ import annotations
 
 import contextlib
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from blake3 import blake3
 
+from branchpoint import files
 from branchpoint.cache import cache_dir
-from branchpoint.guest import files, image, snapshot
+from branchpoint.guest import image, snapshot
+from branchpoint.machine import firmware
 from branchpoint.sharing.bundle.contents import Contents
 from branchpoint.store.manifest import EngineFacts
 from branchpoint.system.bundle import layout
@@ -27,7 +30,7 @@ class Installation:
     def __init__(self, table: Contents, trust: bool) -> None:
         self._table = table
         self.wanted: list[str] = []
-        """Of "guest", "system", "boot"."""
+        """Of "guest", "system", "firmware", "boot"."""
         if table.boot is None:
             return
         machine = table.machine
@@ -35,6 +38,8 @@ class Installation:
             self.wanted.append("guest")
         if layout.find(machine.system_image) is None:
             self.wanted.append("system")
+        if machine.firmware and firmware.find(machine.firmware) is None:
+            self.wanted.append("firmware")
         if trust and not snapshot.is_received(table.boot_name):
             self.wanted.append("boot")
 
@@ -59,6 +64,8 @@ class Installation:
                 self._finish_guest(found["guest"])
             if "system" in found:
                 self._finish_system(found["system"])
+            if "firmware" in found:
+                self._finish_firmware(found["firmware"])
 
     @contextlib.contextmanager
     def _place(self, kind: str) -> Iterator[Path]:
@@ -68,6 +75,10 @@ class Installation:
             at, made_by = table.boot.at, fingerprint(table.boot.engine)
             with snapshot.receive(table.boot_name, table.machine.ram, at, made_by) as folder:
                 yield folder
+            return
+        if kind == "firmware":
+            with tempfile.TemporaryDirectory(dir=cache_dir()) as name:
+                yield Path(name)
             return
         place = {
             "guest": f"guest/received-{table.machine.guest_image}",
@@ -94,6 +105,12 @@ class Installation:
         if blake3().update_mmap(folder / "system").hexdigest(16) != digest:
             raise ValueError("its system image is not the one that was recorded with")
         (folder / "digest").write_text(digest)
+
+    def _finish_firmware(self, folder: Path) -> None:
+        content = {name: (folder / name).read_bytes() for name in firmware.FILES}
+        if firmware.digest_of(content) != self._table.machine.firmware:
+            raise ValueError("its firmware is not the one that was recorded with")
+        firmware.install(content)
 
 
 def fingerprint(engine: EngineFacts) -> str:

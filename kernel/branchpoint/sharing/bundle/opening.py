@@ -109,14 +109,23 @@ def unpack(bundle: Path | str, path: Path | str | None = None, *, trust: bool = 
     bundle = Path(bundle)
     mistaken.check(bundle)
     target = Path(path) if path is not None else bundle.with_suffix(SUFFIX)
-    with _reading(bundle) as (file, reader):
+    with reading(bundle) as (file, reader):
         unpacking = _Unpacking(bundle, _table(bundle, file, reader), target, trust)
         unpacking.run(reader)
         return Opened(target, unpacking.notebook, unpacking.notes)
 
 
+def contents_of(bundle: Path) -> Contents:
+    """The table of contents of a bundle, whose parts are not checked.
+
+    :raises RecordingError: when it is not a sound bundle.
+    """
+    with reading(bundle) as (file, reader):
+        return _table(bundle, file, reader)
+
+
 @contextlib.contextmanager
-def _reading(bundle: Path) -> Iterator[tuple[BinaryIO, archive.Reader]]:
+def reading(bundle: Path) -> Iterator[tuple[BinaryIO, archive.Reader]]:
     """An open bundle; anything that is wrong with it becomes an error that names it."""
     try:
         with disk.explained(f"{bundle} cannot be read"):
@@ -248,7 +257,7 @@ class _Unpacking:
                 task.update(done, part.name)
                 kind, _, rest = part.name.partition("/")
                 folder = folders.get(kind)
-                _unpack_part(part, entry, None if folder is None else folder / (rest or kind))
+                unpack_part(part, entry, None if folder is None else folder / (rest or kind))
                 done += part.size / 1e6
 
     def _finish(self, folder: Path) -> None:
@@ -263,7 +272,7 @@ class _Unpacking:
         (folder / "recording.json.bak").write_bytes(data)
 
 
-def _unpack_part(part: Part, entry: archive.Entry, path: Path | None) -> None:
+def unpack_part(part: Part, entry: archive.Entry, path: Path | None) -> None:
     """Check one part and write it to ``path``, if that is given."""
     read: Callable[[int], bytes] = entry.read
     if part.packed:

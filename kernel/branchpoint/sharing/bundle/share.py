@@ -26,7 +26,7 @@ from branchpoint.sharing.bundle.contents import Boot, Contents, Part, Symbols
 from branchpoint.sharing.files import replacing
 from branchpoint.sharing.proof import hygiene
 from branchpoint.store import disk, manifest
-from branchpoint.timeline.recorder.record import this_engine
+from branchpoint.timeline.recorder.record import facts_of
 from branchpoint.timeline.recording import Recording
 
 SUFFIX = ".bpz"
@@ -37,7 +37,7 @@ _LISTS = ("recording/futures.jsonl", "recording/digests.jsonl", f"recording/{FOL
 
 
 @dataclass(frozen=True)
-class _File:
+class File:
     """A part before it is packed."""
 
     name: str
@@ -79,7 +79,7 @@ def share(
     name = ""
     if notebook is not None:
         name = Path(notebook).name
-        parts.append(_File("notebook.ipynb", None, _cleaned(Path(notebook))))
+        parts.append(File("notebook.ipynb", None, _cleaned(Path(notebook))))
     boot, symbols = None, None
     if whole:
         images, boot, symbols = _images(run)
@@ -88,7 +88,7 @@ def share(
     with replacing(target) as out, tempfile.TemporaryFile(dir=target.parent) as room:
         head = run.manifest
         try:
-            packed = list(_packed(parts, room))
+            packed = list(packed_parts(parts, room))
             table = Contents(
                 title=head.title, engine=head.engine, machine=head.machine, notebook=name,
                 parts=packed, boot=boot, symbols=symbols,
@@ -129,19 +129,19 @@ def _write(out: BinaryIO, table: bytes, parts: list[Part], room: BinaryIO, targe
     writer.finish()
 
 
-def _recorded(run: Recording) -> list[_File]:
+def _recorded(run: Recording) -> list[File]:
     """The files of a recording that are shared: no caches, and nothing that is not ours."""
     folder = run.path
     os.close(disk.open_directory(folder))  # refuses links
-    found = {"recording/recording.json": _File("recording/recording.json", None, _head(folder))}
+    found = {"recording/recording.json": File("recording/recording.json", None, head_of(folder))}
     for path in sorted(folder.rglob("*")):
         name = f"recording/{path.relative_to(folder).as_posix()}"
         if path.is_file() and name not in found and contents.largest(name) is not None:
-            found[name] = _File(name, path)
+            found[name] = File(name, path)
     return [file for file in found.values() if not file.name.startswith(_LISTS)] + _lists(run)
 
 
-def _lists(run: Recording) -> list[_File]:
+def _lists(run: Recording) -> list[File]:
     """Futures, digests and curves without their damaged lines; the warnings name these."""
     found = run.files.sound()
     folder = run.files.folder(FOLDER, make=False)
@@ -154,11 +154,14 @@ def _lists(run: Recording) -> list[_File]:
         }
         for problem in ledger.damage:
             run.files.harm(problem)
-    return [_File(f"recording/{name}", None, data) for name, data in found.items()]
+    return [File(f"recording/{name}", None, data) for name, data in found.items()]
 
 
-def _head(folder: Path) -> bytes:
-    """``recording.json``, or its copy where it is damaged."""
+def head_of(folder: Path) -> bytes:
+    """``recording.json`` of a recording, or its copy where it is damaged.
+
+    :raises RecordingError: when both are damaged, or it is no recording.
+    """
     problems = []
     root = disk.open_directory(folder)
     try:
@@ -185,26 +188,29 @@ def _cleaned(notebook: Path) -> bytes:
     return notebook.read_bytes() if cleaned == found else hygiene.write(cleaned)
 
 
-def _images(run: Recording) -> tuple[list[_File], Boot, Symbols]:
+def _images(run: Recording) -> tuple[list[File], Boot, Symbols]:
     """The images and the boot snapshot; booted now if nobody visited the recording before."""
     snapshot = run.replayer.snapshot
     guest = image.find(run.manifest.machine.guest_image)
     assert guest is not None  # the snapshot was made of it
     _, system = snapshot.spec.modules
     files = [
-        _File("guest/vmlinuz", guest.kernel),
-        _File("guest/initrd", guest.initrd),
-        _File("guest/toolbox", guest.toolbox),
-        _File("system/system", system),
-        _File("boot/memory", snapshot.template),
-        _File("boot/devices", None, snapshot.state.devices),
+        File("guest/vmlinuz", guest.kernel),
+        File("guest/initrd", guest.initrd),
+        File("guest/toolbox", guest.toolbox),
+        File("system/system", system),
+        File("boot/memory", snapshot.template),
+        File("boot/devices", None, snapshot.state.devices),
     ]
+    if run.manifest.machine.firmware:
+        content = snapshot.firmware.files
+        files += [File(f"firmware/{name}", None, data) for name, data in content.items()]
     switch, task = (guest.kallsyms[name] for name in image.SYMBOLS)
-    boot = Boot(at=snapshot.state.at, engine=this_engine())
+    boot = Boot(at=snapshot.state.at, engine=facts_of(snapshot.engine))
     return files, boot, Symbols(switch=switch, task=task, young=list(guest.young))
 
 
-def _packed(files: list[_File], room: BinaryIO) -> Iterator[Part]:
+def packed_parts(files: list[File], room: BinaryIO) -> Iterator[Part]:
     """Pack the files one behind the other into ``room``; yields the part of each."""
     with progress.task("packing", len(files), "files") as task:
         for number, file in enumerate(files):

@@ -30,8 +30,8 @@ from blake3 import blake3
 from branchpoint import progress
 from branchpoint.cache import cache_dir, kept_files
 from branchpoint.errors import BranchpointError, ImageError
+from branchpoint.files import locked, publish
 from branchpoint.guest import debian, erofs
-from branchpoint.guest.files import locked, publish
 from branchpoint.guest.tree import Tree
 from branchpoint.system.bundle import runtime_files, sdk, setup_script
 from branchpoint.system.bundle.oci import INIT_PATH, Bind, Process, bundle_config, process_of

@@ -20,8 +20,8 @@ from blake3 import blake3
 from branchpoint import progress
 from branchpoint.cache import cache_dir
 from branchpoint.errors import ImageError
+from branchpoint.files import locked, publish
 from branchpoint.guest import changes, debian, unpacking, workshop
-from branchpoint.guest.files import locked, publish
 from branchpoint.guest.tree import EPOCH, Tree
 from branchpoint.guest.unpacking import Package, Unpacked
 from branchpoint.guest.workshop import Outcome

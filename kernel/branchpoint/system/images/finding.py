@@ -11,7 +11,7 @@ import msgspec
 from branchpoint.cache import cache_dir
 from branchpoint.decoding import Malformed, from_json
 from branchpoint.errors import BranchpointError, ImageError
-from branchpoint.guest.files import publish
+from branchpoint.files import publish
 from branchpoint.guest.tree import Tree
 from branchpoint.system.images.archive import ImageArchive, ImageConfig, open_archive
 from branchpoint.system.images.debian_image import DebianImage

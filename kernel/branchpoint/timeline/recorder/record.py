@@ -14,16 +14,16 @@ from branchpoint.events.event import Event
 from branchpoint.events.queries import Query
 from branchpoint.faults.settings import NOTHING
 from branchpoint.guest import image, wire
-from branchpoint.guest.snapshot import Snapshot, ensure_snapshot, received
-from branchpoint.machine import engine
-from branchpoint.machine.computer import STATES
+from branchpoint.guest.snapshot import Snapshot, ensure_snapshot
+from branchpoint.machine.computer import BOARD, STATES
+from branchpoint.machine.engine import Engine
 from branchpoint.store import manifest
 from branchpoint.store.manifest import Input, Manifest
 from branchpoint.system import System, SystemImage, build
-from branchpoint.system.bundle import layout
 from branchpoint.timeline import faulting, openings
 from branchpoint.timeline.directory import RecordingFiles
 from branchpoint.timeline.failures import Failure, failure
+from branchpoint.timeline.machine import snapshot_for
 from branchpoint.timeline.recorder.writing import R, Writer
 from branchpoint.timeline.replaying.history import SETUP
 
@@ -86,12 +86,15 @@ class _Recorder(Writer[R]):
             for c in self.system.containers
         ]
         head = Manifest(
-            engine=this_engine(),
+            engine=facts_of(snapshot.engine),
             machine=manifest.Machine(
                 ram=self.system.ram,
                 guest_image=guest.digest,
                 system_image=system.digest,
                 nvdimm=system.size,
+                board=BOARD,
+                firmware=snapshot.firmware.digest,
+                boot=snapshot.digest,
             ),
             origin=begin,
             end=begin,
@@ -142,13 +145,12 @@ class _Recorder(Writer[R]):
         return inputs
 
 
-def this_engine() -> manifest.EngineFacts:
-    """The engine of this computer, as recordings note it."""
-    found = engine.find()
+def facts_of(engine: Engine) -> manifest.EngineFacts:
+    """An engine as recordings note it."""
     return manifest.EngineFacts(
-        qemu=found.version,
-        binary=found.binary_digest,
-        plugin=found.source_digest,
+        qemu=engine.version,
+        binary=engine.binary_digest,
+        plugin=engine.source_digest,
         states=STATES,
     )
 
@@ -167,25 +169,4 @@ def open_recording(path: Path | str, kind: type[R], *, write: bool = True) -> R:
         if known is not None:
             return kind.sharing(known)
         files = RecordingFiles.open(path, keep=write)
-        return kind(files, lambda: _snapshot_for(files))
-
-
-def _snapshot_for(files: RecordingFiles) -> Snapshot:
-    machine = files.manifest.machine
-    guest = image.find(machine.guest_image)
-    if guest is None:
-        guest = image.ensure_image()
-        if guest.digest != machine.guest_image:
-            raise RecordingError(
-                f"{files.path} was recorded with guest image {machine.guest_image}, which is not "
-                f"on this computer; the one that can be built today is {guest.digest}",
-                "record the system again, or copy the image's folder into the cache",
-            )
-    system = layout.find(machine.system_image)
-    if system is None:
-        raise RecordingError(
-            f"{files.path}: its system image {machine.system_image} is not on this computer",
-            "build it from the same compose file: branchpoint image COMPOSE",
-        )
-    came_with_it = received(files.boot, guest, system, machine.ram) if files.boot else None
-    return came_with_it or ensure_snapshot(guest, system, machine.ram)
+        return kind(files, lambda: snapshot_for(files))

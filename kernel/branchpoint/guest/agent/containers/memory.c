@@ -61,7 +61,7 @@ void memory_begin(struct container *c)
     c->memory.kills = 0;
     c->memory.fd = open(path, O_RDONLY | O_CLOEXEC);
     if (c->memory.fd < 0 || epoll_ctl(set, EPOLL_CTL_ADD, c->memory.fd, &watch))
-        error(c->source, "cannot be watched for want of memory: %s", strerror(errno));
+        error(c->source, "whether it runs out of memory is not noticed: %s", strerror(errno));
     else
         tell(c);
     free(path);

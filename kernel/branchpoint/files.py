@@ -43,7 +43,8 @@ def locked(name: str) -> Iterator[None]:
 def publish(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; what was written there becomes ``path``.
 
-    The body writes either one file or one directory there. On an error nothing stays.
+    The body writes either one file or one directory there. On an error nothing stays. Everybody who
+    may enter the folder of ``path`` may read it, whatever the umask is: root's emulator is nobody.
     """
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -53,6 +54,8 @@ def publish(path: Path) -> Iterator[Path]:
             yield unfinished
             for file in [unfinished, *sorted(unfinished.rglob("*"))]:
                 _sync(file)
+                if not file.is_symlink():
+                    file.chmod(file.stat().st_mode | (0o555 if file.is_dir() else 0o444))
             if path.is_dir():  # the remains of one that someone has partly deleted
                 shutil.rmtree(path)
             unfinished.rename(path)

@@ -1,0 +1,161 @@
+"""apt in a private directory of the cache, with an empty package database.
+
+The mirror is one that this computer's own apt uses; its signature is checked against Debian's
+archive keyring.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from branchpoint import progress
+from branchpoint.cache import cache_dir, disk_errors
+from branchpoint.debian.mirrors import SOURCES, listed, mirrors
+from branchpoint.errors import SetupError
+
+SUITE = "trixie"
+ARCHITECTURE = "amd64"
+
+HELPER = "/usr/lib/apt/apt-helper"
+"""apt's own program for downloads."""
+NETWORK = "check the network and apt's proxy settings; once the packages are here, none is needed"
+"""What to do when something cannot be downloaded."""
+
+_KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+_FOLDERS = ("debs", "resolutions", "choices", "state/lists/partial", "cache/archives/partial")
+_TRUST = f"signed-by={_KEYRING}"
+
+
+def home() -> Path:
+    """The private directory, with its folders."""
+    path = cache_dir() / "debian" / SUITE
+    with disk_errors(path):
+        for part in _FOLDERS:
+            (path / part).mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def known_mirrors() -> list[str]:
+    """The mirrors of this computer, at least one.
+
+    :raises SetupError: when there is none.
+    """
+    known = [each for uri in mirrors() for each in _downloaded(uri)]
+    if not known:
+        raise SetupError(
+            f"no Debian mirror is named in {SOURCES}/sources.list or {SOURCES}/sources.list.d",
+            "the guest is made of Debian packages: add a Debian source there",
+        )
+    return known
+
+
+def _downloaded(uri: str) -> list[str]:
+    """The mirrors that the list at a ``mirror:`` names, else this mirror itself."""
+    match = re.fullmatch(r"mirror(?:\+(https?))?:(//.*)", uri)
+    if not match:
+        return [uri]
+    with tempfile.TemporaryDirectory(dir=home()) as folder:
+        file = Path(folder, "list")
+        run(HELPER, "download-file", f"{match[1] or 'http'}:{match[2]}", str(file))
+        return listed(file.read_text(errors="replace")) if file.exists() else []
+
+
+def update() -> None:
+    """Fetch the package index from the first of this computer's mirrors that has it.
+
+    What lists that no lock names resolved to is forgotten then; without network everything stays as
+    it was.
+    """
+    place = home()
+    if not _KEYRING.exists():
+        raise SetupError(f"{_KEYRING} is missing", "install the package debian-archive-keyring")
+    known = known_mirrors()
+    with progress.task("Debian package index"):
+        for mirror in known:
+            (place / "sources.list").write_text(f"deb [{_TRUST}] {mirror} {SUITE} main\n")
+            result = run("apt-get", "update", "-o", "APT::Update::Error-Mode=any")
+            if result.returncode == 0:
+                (place / "state" / "complete").touch()
+                for resolution in (place / "resolutions").iterdir():
+                    resolution.unlink()
+                return
+    raise SetupError(f"cannot fetch Debian's package index: {complaint(result)}", hint(result))
+
+
+def run(
+    *command: str, cwd: Path | None = None, tick: Callable[[], None] = lambda: None
+) -> subprocess.CompletedProcess[str]:
+    """Run an apt program; ``tick`` is called ten times a second meanwhile."""
+    process = _start(*command, cwd=cwd or home())
+    try:
+        while True:
+            try:
+                output, errors = process.communicate(timeout=0.1)
+                return subprocess.CompletedProcess(command, process.returncode, output, errors)
+            except subprocess.TimeoutExpired:
+                tick()
+    except BaseException:
+        process.kill()
+        process.wait()
+        raise
+
+
+def _start(program: str, *arguments: str, cwd: Path) -> subprocess.Popen[str]:
+    """Start an apt program on the private directory; the host's proxy settings hold."""
+    place = home()
+    status = place / "state" / "status"
+    status.touch()
+    config = place / "apt.conf"
+    config.write_text(
+        f'Dir::State "{place}/state";\n'
+        f'Dir::State::status "{status}";\n'
+        f'Dir::Cache "{place}/cache";\n'
+        f'Dir::Etc::sourcelist "{place}/sources.list";\n'
+        'Dir::Etc::sourceparts "/dev/null";\n'
+        'Dir::Etc::preferences "/dev/null";\n'
+        'Dir::Etc::preferencesparts "/dev/null";\n'
+        f'#clear APT::Architectures;\nAPT::Architectures {{ "{ARCHITECTURE}"; }};\n'
+        f'APT::Architecture "{ARCHITECTURE}";\n'
+        'APT::Install-Recommends "false";\n'
+        'APT::Sandbox::User "";\n'
+        'Acquire::Languages "none";\n'
+        'Acquire::Retries "2";\n'
+        # The host's hooks are for the host's packages.
+        "#clear APT::Update::Pre-Invoke;\n"
+        "#clear APT::Update::Post-Invoke;\n"
+        "#clear APT::Update::Post-Invoke-Success;\n"
+    )
+    try:
+        return subprocess.Popen(
+            [program, "-c", config, "-q", *arguments],
+            cwd=cwd,
+            env=os.environ | {"LC_ALL": "C"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+        )
+    except FileNotFoundError as error:
+        raise SetupError(
+            f"{program} is not installed", "the guest is made with apt on Debian"
+        ) from error
+
+
+def complaint(result: subprocess.CompletedProcess[str]) -> str:
+    """apt's own errors (else warnings) in one line."""
+    lines = result.stderr.splitlines()
+    errors = [line[3:] for line in lines if line.startswith("E: ")]
+    warnings = [line[3:] for line in lines if line.startswith("W: ")]
+    return "; ".join(errors or warnings) or f"apt ended with code {result.returncode}"
+
+
+def hint(result: subprocess.CompletedProcess[str]) -> str:
+    if "No space left" in result.stderr:
+        return "free some space, or set BRANCHPOINT_CACHE to a directory elsewhere"
+    return NETWORK

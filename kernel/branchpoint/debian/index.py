@@ -1,0 +1,64 @@
+"""What a list of packages needs, as apt resolves it with the package index in the cache."""
+
+from __future__ import annotations
+
+import re
+import urllib.parse
+
+import msgspec
+
+from branchpoint.debian import apt
+from branchpoint.debian.entry import Entry
+from branchpoint.decoding import Malformed, from_json
+from branchpoint.errors import ImageError
+
+_URI_LINE = re.compile(
+    r"'(?P<uri>\S+)' (?P<file>\S+) (?P<size>\d{1,15}) SHA256:(?P<sha256>[0-9a-f]{64})"
+)
+_NAME = re.compile(r"[a-z0-9][a-z0-9.+-]*[a-z0-9.+]")
+
+
+def needs(packages: list[str]) -> list[Entry]:
+    """The packages that are needed for these: with dependencies, without recommendations, sorted.
+
+    The index is only fetched when there is none; the caller holds the lock ``debian``.
+
+    :raises ImageError: for a package that does not exist.
+    :raises SetupError: without apt, or without network when the index is needed.
+    """
+    for name in packages:
+        # Lists of packages can come from strangers; apt would also take options, paths, patterns.
+        if not _NAME.fullmatch(name):
+            raise ImageError(f"{name!r} is not the name of a Debian package")
+    if not (apt.home() / "state" / "complete").exists():
+        apt.update()
+    result = apt.run(
+        "apt-get", "install", "--yes", "--print-uris",
+        "-o", "Acquire::ForceHash=SHA256", "--", *packages,
+    )  # fmt: skip
+    if result.returncode:
+        raise ImageError(
+            f"Debian {apt.SUITE} cannot give {', '.join(packages)}: {apt.complaint(result)}",
+            "check the package names",
+        )
+    return sorted(_entry(match) for match in _URI_LINE.finditer(result.stdout))
+
+
+def _entry(match: re.Match[str]) -> Entry:
+    uri = urllib.parse.unquote(match["uri"])
+    name, version, _ = urllib.parse.unquote(match["file"]).split("_")
+    said = {
+        "name": name,
+        "version": version,
+        "path": uri[uri.find("/pool/") + 1 :],
+        "size": int(match["size"]),
+        "sha256": match["sha256"],
+    }
+    try:
+        entry: Entry = from_json(msgspec.json.encode(said), Entry)
+    except Malformed as error:
+        raise ImageError(
+            f"the package index names {uri} in a way that is not Debian's: {error}",
+            "is the mirror one of Debian's? name another one in apt's sources",
+        ) from None
+    return entry

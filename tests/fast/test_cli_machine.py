@@ -1,0 +1,107 @@
+"""`branchpoint machine`: what is listed, kept, written, read and deleted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import recordings
+from click.testing import CliRunner, Result
+from guestimages import guest, start
+
+import branchpoint as bp
+from branchpoint.cli import main
+from branchpoint.guest import image, machines
+from branchpoint.guest.machines import Machine
+from branchpoint.store import manifest
+from branchpoint.timeline.directory import RecordingFiles
+
+
+def cli(*words: object) -> Result:
+    return CliRunner().invoke(main, ["machine", *map(str, words)], prog_name="branchpoint")
+
+
+@pytest.fixture
+def two(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Machine, Machine]:
+    """Two machines on this computer; the second one is for new recordings."""
+    cache = tmp_path / "cache"
+    monkeypatch.setenv("BRANCHPOINT_CACHE", str(cache))
+    monkeypatch.chdir(tmp_path)
+    first = machines.note(guest(cache, b"a"), start(b"1"))
+    second = machines.note(guest(cache, b"b"), start(b"1"))
+    monkeypatch.setattr(machines.firmware, "pinned", lambda: second.firmware)
+    image.choose(second.image.digest)
+    return first, second
+
+
+def recorded(path: Path, on: Machine) -> Path:
+    machine = manifest.Machine(
+        ram=recordings.RAM, guest_image=on.image.digest, system_image="02" * 32, nvdimm=1 << 28,
+        board=on.board, firmware=on.firmware.digest, boot="03" * 16,
+    )  # fmt: skip
+    path.parent.mkdir(parents=True, exist_ok=True)
+    RecordingFiles.create(path, recordings.head(machine=machine)).close()
+    return path
+
+
+def test_machines_are_listed_with_the_recordings_that_name_them(
+    two: tuple[Machine, Machine], tmp_path: Path
+) -> None:
+    first, second = two
+    recorded(tmp_path / "here.branchpoint", first)
+    with bp.open(recorded(tmp_path / "below" / "deep" / "x.branchpoint", first)) as run:
+        bp.share(run, tmp_path / "below" / "shared.bpz")
+    (tmp_path / "broken.branchpoint").mkdir()
+    (tmp_path / "broken.bpz").write_bytes(b"nothing")
+    rows = {line.split()[0]: line.split() for line in cli().stdout.splitlines()}
+    assert rows[first.name][1:] == ["6.12", "1", "0", "3"]
+    assert rows[second.name][1:] == ["6.12", "1", "0", "0", "used", "for", "new", "recordings"]
+    nowhere = cli("--below", tmp_path / "below" / "deep")
+    assert f"{first.name}  6.12    1         0    1" in nowhere.stdout
+
+
+def test_a_machine_that_is_not_here_is_listed_too(
+    two: tuple[Machine, Machine], tmp_path: Path
+) -> None:
+    recorded(tmp_path / "here.branchpoint", two[0])
+    assert machines.remove([two[0]]) > 0
+    (line,) = [line for line in cli().stdout.splitlines() if line.startswith(two[0].name)]
+    assert line.split()[1:] == ["1", "not", "here"]
+
+
+def test_another_one_is_used_for_new_recordings(two: tuple[Machine, Machine]) -> None:
+    first, _ = two
+    assert f"machine {first.name} is used" in cli("use", first.name[:6]).stdout
+    assert image.ensure_image() == first.image
+    refused = cli("use", "zzzz")
+    assert refused.exit_code == 1 and "no machine begins with 'zzzz'" in refused.stderr
+
+
+def test_one_is_written_and_read(
+    two: tuple[Machine, Machine], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = two
+    assert second.name in cli("export", "ours.bpm").stdout
+    assert cli("export", "other.bpm", "--machine", first.name[:8]).exit_code == 0
+    refused = cli("export", "other.bpm")
+    assert refused.exit_code == 1 and "exists already" in refused.stderr
+    monkeypatch.setenv("BRANCHPOINT_CACHE", str(tmp_path / "there"))
+    assert f"machine {first.name} is here now" in cli("import", "other.bpm").stdout
+    assert [machine.name for machine in machines.known()] == [first.name]
+
+
+def test_only_what_no_recording_names_is_deleted(
+    two: tuple[Machine, Machine], tmp_path: Path
+) -> None:
+    first, second = two
+    third = machines.note(guest(tmp_path / "cache", b"c"), start(b"1"))
+    recorded(tmp_path / "here.branchpoint", first)
+    (tmp_path / "elsewhere").mkdir()
+    asked = CliRunner().invoke(main, ["machine", "prune"], input="n\n")
+    assert third.name in asked.stdout and first.name not in asked.stdout
+    assert len(machines.known()) == 3
+    assert "free again" in cli("prune", "--yes").stdout
+    assert {machine.name for machine in machines.known()} == {first.name, second.name}
+    assert "nothing to delete" in cli("prune").stdout
+    cli("prune", "--yes", "elsewhere")  # the one for new recordings stays in any case
+    assert machines.known() == [second]
