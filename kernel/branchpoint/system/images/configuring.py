@@ -99,8 +99,9 @@ def _change(
     tick: Callable[[], None],
 ) -> None:
     """Change ``tree`` into what the script makes of it; the first time, run it."""
-    kept = cache_dir() / "changes" / _key(tree, script, extra)
-    with locked("changes"):
+    key = _key(tree, script, extra)
+    kept = cache_dir() / "changes" / key
+    with locked(f"changes-{key}"):
         if not kept.exists():
             with workshop.changed(tree, script, extra, tell, tick) as (outcome, file):
                 if file is None:
