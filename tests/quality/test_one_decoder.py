@@ -24,7 +24,7 @@ OWN = {
     "branchpoint.machine.computer": "names of the emulator's own objects, told by our plugin",
     "branchpoint.machine.elf": "programs that this computer runs",
     "branchpoint.notebook.triage": "a file of this program",
-    "branchpoint.system.images.debian_image": "files of Debian's packages, which are signed",
+    "branchpoint.system.images.configuring": "a file of this program",
     "branchpoint.system.images.engines": "what docker has printed",
     "branchpoint.system.compose.interpolation": "catches the error itself, and names the line",
     "branchpoint.system.bundle.layout": "what this program has encoded just before",

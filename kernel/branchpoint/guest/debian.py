@@ -1,7 +1,8 @@
 """Debian packages as file trees.
 
-They are unpacked in Python and no maintainer script ever runs (:mod:`branchpoint.guest.rootfs`
-makes the few files that those would have made). How they are found and fetched is in
+They are unpacked in Python, and no maintainer script runs: for the guest itself
+:mod:`branchpoint.guest.rootfs` makes the few files that those would have made. Images of packages
+are made by :mod:`branchpoint.guest.unpacking`. How packages are found and fetched is in
 :mod:`branchpoint.debian`.
 """
 

@@ -185,22 +185,27 @@ class Tree:
             raise ImageError(f"{prefix} is not a directory in the image being built")
         _merge(base, _clone(other.root, {}))
 
-    def apply_tar(self, stream: IO[bytes], layer: bool = False, latest: int | None = None) -> None:
-        """Merge a tar stream (compressed or not) into the tree.
+    def apply_tar(
+        self, stream: IO[bytes], layer: bool = False, latest: int | None = None
+    ) -> list[str]:
+        """Merge a tar stream (compressed or not) into the tree; returns the paths in its order.
 
         ``layer`` False is a package's rule: a directory does not replace a link to a directory.
         True is the rule of container image layers: it does, and the whiteouts ``.wh.NAME`` and
         ``.wh..wh..opq`` remove what earlier layers put there. ``latest`` caps modification times.
         """
         touched: dict[int, Node] = {}  # by id; holds the nodes, so that no id is used twice
+        paths = []
         try:
             with tarfile.open(
                 fileobj=stream, mode="r|*", encoding="utf-8", errors="surrogateescape"
             ) as tar:
                 for member in tar:
                     self._apply_member(tar, member, layer, latest, touched)
+                    paths.append(_clean(member.name))
         except (tarfile.TarError, EOFError) as error:
             raise ImageError(f"cannot read a tar archive: {error}") from error
+        return paths
 
     def _apply_member(
         self,
@@ -227,6 +232,8 @@ class Tree:
             node = self.get(_clean(member.linkname), follow=False)
             if node is None:
                 raise ImageError(f"hard link {path} to {member.linkname}, which does not exist")
+            if node.is_dir:  # a directory could come to lie in itself
+                raise ImageError(f"hard link {path} to {member.linkname}, which is a directory")
         else:
             node = _from_member(member, latest)
             if member.isreg():

@@ -95,7 +95,10 @@ class Ulimit:
 
 @dataclass(frozen=True)
 class FileEntry:
-    """One file, directory or tree that a recipe places: ``source`` on this computer or ``text``."""
+    """One file, directory or tree that a recipe places: ``source`` on this computer or ``text``.
+
+    ``owner`` is the name of a user that only the packages know; else it is ``uid`` and ``gid``.
+    """
 
     target: str
     line: int
@@ -105,6 +108,7 @@ class FileEntry:
     uid: int = 0
     gid: int = 0
     directory: bool = False
+    owner: str = ""
 
 
 @dataclass(frozen=True)
@@ -122,9 +126,8 @@ class UserEntry:
 class Recipe:
     """``x-branchpoint-debian``: an image made of Debian packages and project files.
 
-    ``commands`` are not run while the image is built (that would need root and would depend on
-    this computer) but inside the machine, as root in the container's file system, before the
-    container's first start.
+    ``commands`` are run once, when the image is built: as root in the image's file system, but in
+    a machine, so that this needs no root here and does not depend on this computer.
     """
 
     line: int

@@ -146,9 +146,9 @@ SERVICE_CASES = [
     ),
     (
         "recipe owner",
-        "x-branchpoint-debian: {files: {/x: {content: y, owner: bob}}}",
-        '"bob" is not an owner',
-        "users",
+        "x-branchpoint-debian: {files: {/x: {content: y, owner: Bob}}}",
+        '"Bob" is not an owner',
+        "the name of a user",
     ),
     ("replicas share", "container_name: x\n    scale: 2", "shared by 2 replicas", "remove it"),
 ]  # fmt: skip

@@ -207,6 +207,7 @@ def test_impossible_members_are_located(tmp_path: Path) -> None:
         layer(member("f", b"1"), member("f/below", b"2")),
         layer(link("loop", "loop"), member("loop/x", b"2")),
         layer(link("hard", "nothing", hard=True)),
+        layer(member("d"), link("d/itself", "d", hard=True)),
     ):
         path = TestImage([evil]).docker(tmp_path / "i")
         with pytest.raises(ImageError, match=f"{path}: layer {sha256(evil)[:12]}: "):

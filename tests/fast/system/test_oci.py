@@ -17,7 +17,6 @@ from branchpoint.guest.tree import Tree
 from branchpoint.system.bundle import layout
 from branchpoint.system.bundle.oci import INIT_PATH
 from branchpoint.system.bundle.runtime_files import hosts
-from branchpoint.system.bundle.setup_script import script
 from branchpoint.system.compose.reading import load
 from branchpoint.system.images import projectfiles
 from branchpoint.system.images.finding import find_images
@@ -369,19 +368,6 @@ def test_waiting_for_a_health_nobody_asks_for(tmp_path: Path) -> None:
     )
     with pytest.raises(ComposeError, match=r'compose\.yaml:6: service "b" waits until "a.1" is'):
         system_tree(tmp_path, text, {"Cmd": ["x"]})
-
-
-def test_commands_of_recipes_run_once(tmp_path: Path) -> None:
-    system_tree(tmp_path, "services: {a: {image: ./i.tar, scale: 2}}")
-    system = load(tmp_path, environ={})
-    rootings = [
-        layout.Rooting(container, "cafe", ("echo 'it' > /x", "ldconfig"))
-        for container in system.containers
-    ]
-    text = script(system, rootings)
-    assert text.count("ldconfig") == 1
-    assert "inside \"$run/i/cafe/root\" 'echo '\"'\"'it'\"'\"' > /x'" in text
-    assert text.count('overlay "$here/lower:$run/i/cafe/upper:/system/images/cafe"') == 2
 
 
 # --- files of the project ------------------------------------------------------------------------

@@ -106,9 +106,12 @@ def _key(system: System, images: dict[str, Image]) -> str:
         key.update(json.dumps([str(path), projectfiles.digest(path)]).encode())
     if any(service.init for service in system.services.values()):
         key.update(debian.fingerprint([_INIT_PACKAGE]).encode())
+    guest = Path(erofs.__file__).parent
     for source in [
         *sorted(_SYSTEM.rglob("*.py")),
-        *sorted(Path(erofs.__file__).parent.glob("*.py")),
+        *sorted(_SYSTEM.rglob("*.sh")),
+        *sorted(guest.glob("*.py")),
+        *sorted(guest.glob("*.sh")),
     ]:
         key.update(source.name.encode() + b"\0" + blake3(source.read_bytes()).digest())
     return key.hexdigest(16)
@@ -136,11 +139,14 @@ def system_tree(
     tree = Tree()
     trees: dict[str, Tree] = {}
     tree.add_dir("images")
-    for image in images.values():
+    for name, image in images.items():
         if image.id not in trees:
             if task is not None:
                 task.update(0, f"unpacking {image.name}")
-            trees[image.id] = image.unpack()
+            try:
+                trees[image.id] = image.unpack()
+            except ImageError as error:
+                raise located(error, system, system.services[name], "image", "build") from error
             root = trees[image.id].root
             tree.merge(trees[image.id], f"images/{image.id[:12]}")
             tree.add_dir(f"images/{image.id[:12]}", root.mode & 0o7777, root.uid, root.gid)
@@ -245,12 +251,12 @@ def _mounts(
             binds.append(Bind(place, mount.target, mount.read_only))
             real = _settled(files, mount.target)
             node = files.get(mount.target)
-            has_content = bool(image.commands) or (node is not None and bool(node.children))
+            has_content = node is not None and bool(node.children)
             wanted = has_content and not filled.get(place)
             if mount.copy and real and (wanted or (node is not None and place not in filled)):
                 fills.append((real, place))
                 filled[place] = has_content
-    rooting = Rooting(container, image.id[:12], image.commands, tuple(directories), tuple(fills))
+    rooting = Rooting(container, image.id[:12], tuple(directories), tuple(fills))
     return binds, tmpfs, rooting
 
 

@@ -36,11 +36,6 @@ overlay() {{ # LOWER LAYER ROOT
     mkdir -p "$3"
     mount -t overlay -o "lowerdir=$1,upperdir=$2/upper,workdir=$2/work" branchpoint "$3"
 }}
-# Commands of an image, in its own file system.
-inside() {{ # ROOT COMMAND
-    env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root \\
-        chroot "$1" /bin/sh -ec "$2" < /dev/null
-}}
 # A new volume starts with what the image has there, its owner and mode included.
 fill() {{ # FROM VOLUME
     if [ -d "$1" ]; then cp -a "$1/." "$2/"; fi
@@ -57,7 +52,6 @@ class Rooting:
 
     container: ContainerSpec
     image: str  # name of the directory below /system/images
-    commands: tuple[str, ...]
     directories: tuple[str, ...] = ()  # of anonymous volumes, absolute in the guest
     fills: tuple[tuple[str, str], ...] = ()
     made: str = ""
@@ -90,32 +84,14 @@ def script(system: System, rootings: list[Rooting]) -> str:
         options = ",".join([f"size={volume.size}", "mode=755", *volume.options])
         lines.append(f'mkdir -p "$run/v/{volume.name}"')
         lines.append(f'mount -t tmpfs -o {quote(options)} branchpoint "$run/v/{volume.name}"')
-    for image, commands in {r.image: r.commands for r in rootings if r.commands}.items():
-        lines += _prepare(image, commands, system.upper)
     for rooting in rootings:
         lines += _root(rooting, system.upper)
     return "\n".join(lines) + "\n"
 
 
-def _prepare(image: str, commands: tuple[str, ...], upper: int) -> list[str]:
-    """Run an image's commands once; all its containers have the result as a lower layer."""
-    layer = f'"$run/i/{image}"'
-    root = f'"$run/i/{image}/root"'
-    return [
-        f"\nlayer {layer} {upper}",
-        f"overlay /system/images/{image} {layer} {root}",
-        f"mount -t proc proc {root}/proc",
-        f"mount --bind /dev {root}/dev",
-        *[f"inside {root} {quote(command)}" for command in commands],
-        f"umount {root}/dev {root}/proc {root}",
-    ]
-
-
 def _root(rooting: Rooting, upper: int) -> list[str]:
     name = rooting.container.name
     lower = f"$here/lower:/system/images/{rooting.image}"
-    if rooting.commands:
-        lower = f"$here/lower:$run/i/{rooting.image}/upper:/system/images/{rooting.image}"
     root = f"$run/c/{name}/rootfs"
     lines = [
         f'\nlayer "$run/c/{name}/rw" {upper}',

@@ -25,15 +25,13 @@ _TRANSPORTS = ("docker-archive:", "oci-archive:", "oci:")
 class Image:
     """An image that is known but not yet unpacked.
 
-    ``id`` (64 hex digits) stands for every byte of its files and configuration; ``commands`` are
-    run in the machine before its first container starts.
+    ``id`` (64 hex digits) stands for every byte of its files and configuration.
     """
 
     name: str
     id: str
     config: ImageConfig
     unpack: Callable[[], Tree]
-    commands: tuple[str, ...] = ()
 
 
 def find_images(system: System) -> dict[str, Image]:
@@ -81,7 +79,7 @@ def _find(service: Service, system: System) -> Image:
     if service.recipe is not None:
         recipe = DebianImage(service.recipe)
         name = service.image or f"{system.name}:{recipe.id[:12]}"
-        return Image(name, recipe.id, recipe.config, recipe.unpack, recipe.commands)
+        return Image(name, recipe.id, recipe.config, recipe.unpack)
     name = service.image or f"{system.name}-{service.name}"
     if service.build is not None:
         engine = builder()

@@ -3,17 +3,18 @@
 ::
 
     x-branchpoint-debian:
-      packages: [python3-minimal, etcd-server]    # with what they depend on, and a base system
+      packages: [python3-minimal, etcd-server]    # with what they depend on, and a base system;
+                                                  # their own scripts make users, links, ...
       files:
         /usr/local/bin/aria: ./bin/aria           # a file or a whole directory of the project
         /etc/bus.conf: {content: "port 4000\\n", mode: "0640", owner: bus}
-        /var/lib/bus: {directory: true, owner: bus}
+        /var/lib/bus: {directory: true, owner: bus}   # one of "users", or that a package makes
       symlinks:
         /usr/bin/python: python3
       users:
         bus: {uid: 1000, home: /var/lib/bus}
-      commands:                                   # in the machine, before the first start
-        - ldconfig
+      commands:                                   # last, as root, when the image is built:
+        - ldconfig                                # in the machine, so there is no network
 """
 
 from __future__ import annotations
@@ -123,25 +124,27 @@ def _long_file(
         if not fields.boolean(options["directory"], '"directory"'):
             raise options["directory"].error('"directory" can only be true')
         directory = True
-    uid, gid = 0, 0
+    uid, gid, owner = 0, 0, ""
     if "owner" in options:
-        uid, gid = _owner(options["owner"], users)
+        uid, gid, owner = _owner(options["owner"], users)
     mode = fields.mode(options["mode"], '"mode"') if "mode" in options else None
-    return FileEntry(target, entry.line, source, text, mode, uid, gid, directory)
+    return FileEntry(target, entry.line, source, text, mode, uid, gid, directory, owner)
 
 
-def _owner(value: Value, users: tuple[UserEntry, ...]) -> tuple[int, int]:
-    """``name``, ``uid`` or ``uid:gid``."""
+def _owner(value: Value, users: tuple[UserEntry, ...]) -> tuple[int, int, str]:
+    """``name``, ``uid`` or ``uid:gid``; a name that only the packages can know stays a name."""
     written = fields.text(value, '"owner"')
     for user in users:
         if user.name == written:
-            return user.uid, user.gid
+            return user.uid, user.gid, ""
+    if _USER.fullmatch(written):
+        return 0, 0, written
     match = re.fullmatch(r"(\d{1,5})(?::(\d{1,5}))?", written)
     if match is None or max(int(match[1]), int(match[2] or 0)) > _MAX_ID:
         raise value.error(
-            f'"{written}" is not an owner', 'write "1000:1000", or a name listed under "users"'
+            f'"{written}" is not an owner', 'write "1000:1000", or the name of a user'
         )
-    return int(match[1]), int(match[2] or match[1])
+    return int(match[1]), int(match[2] or match[1]), ""
 
 
 def _symlinks(value: Value) -> dict[str, str]:

@@ -27,7 +27,7 @@ class Entry:
     """One member: its data is ``size`` bytes at ``offset`` in the tar file."""
 
     name: str
-    kind: str  # "file", "link" (symbolic) or "other"
+    kind: str  # "file", "link" (symbolic), "directory" or "other"
     target: str
     offset: int
     size: int
@@ -87,7 +87,8 @@ def _entry(
         raise ImageError(f"{what} has an entry with a name of {len(name)} characters")
     if "\0" in name or "\0" in target:
         raise ImageError(f"{what} has an entry with NUL in its name")
-    word = {b"0": "file", b"\0": "file", b"7": "file", b"2": "link"}.get(kind, "other")
+    words = {b"0": "file", b"\0": "file", b"7": "file", b"2": "link", b"5": "directory"}
+    word = words.get(kind, "other")
     return Entry(name, word, target, offset, size)
 
 
