@@ -21,6 +21,7 @@ from branchpoint.errors import BranchpointError, ContainerError
 from branchpoint.guest.compiler import static_program
 from branchpoint.machine.computer import EPOCH
 from branchpoint.notebook.session import Environment
+from branchpoint.timeline.capture import packets
 from branchpoint.timeline.capture.packets import Clock, Packets
 
 REPLICATOR = "standby.replicator.1"
@@ -229,6 +230,22 @@ def test_what_cannot_be_captured(small: bp.Recording) -> None:
         moment.extract_pcap("nobody", 1)
     with pytest.raises(BranchpointError, match="not a length of time"):
         moment.extract_pcap("server", "soon")
+
+
+def test_a_capture_that_ends_early_says_so(
+    small: bp.Recording, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    branch = small.at(0.1).branch()
+    bp.bash("sleep 0.7; pkill tcpdump").run_in_background(branch)
+    ended = branch.extract_pcap("client", 2)
+    assert ended.notes[0].endswith(" virtual seconds: tcpdump ended")
+    assert len(ended) > 0 and ended[-1].vtime < branch.vtime + 0.75
+    assert len(ended.notes) == 1, "its own counts are known all the same"
+    whole = branch.extract_pcap("client", 1)
+    monkeypatch.setattr(packets, "_LARGEST", len(whole.pcap) // 2)
+    large = branch.extract_pcap("client", 1)
+    assert large.notes[0].endswith(" virtual seconds: reached 0 MiB")
+    assert 0 < len(large) < len(whole)
 
 
 CLOCKS = """
