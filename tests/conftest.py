@@ -22,8 +22,24 @@ SEEDS = 100  # seeds to try before giving up
 STORY = 2  # least seconds between the kill and the crash, so that there is something to look at
 
 
-LONGEST = ("test_known_systems.py", "test_redis.py", "test_interventions.py", "test_cluster.py")
-"""Files that take minutes: they start first, so that at the end no process waits for another."""
+LONGEST = (
+    "test_redis.py",
+    "test_known_systems.py",
+    "test_determinism.py",
+    "test_notebook.py",
+    "test_curve_harm.py",
+    "test_views_in_lab.py",
+    "test_terminal_page.py",
+    "test_sharing.py",
+    "test_manual.py",
+    "test_lost_flags.py",
+    "test_interventions.py",
+    "test_healing.py",
+    "test_probes.py",
+    "test_faults.py",
+)
+"""Files that take more than a minute: they start first, so that at the end no process waits long
+for another."""
 
 
 def pytest_configure() -> None:

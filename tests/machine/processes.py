@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+
+_LOOK = 0.005
+"""Wall seconds between two looks: without rest, looking would take a core from what is awaited."""
 
 
 def children_of(pid: int) -> dict[int, bytes]:
@@ -40,7 +42,7 @@ def wait_for(condition: Callable[[], object], seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"
-        os.sched_yield()
+        time.sleep(_LOOK)
 
 
 def alive(pid: int) -> bool:

@@ -31,6 +31,12 @@ if TYPE_CHECKING:
 
 _ROWS = 20  # faults that are shown
 _WIDTH = 200  # characters of a failure that are shown
+_SAID = {
+    "passed": "does not happen",
+    "failed": "happens",
+    "censored": "may happen: it ended early",
+}
+"""What is said of the failure in a future, by its verdict."""
 
 
 @dataclass(frozen=True)
@@ -108,11 +114,11 @@ class Removal:
         """Whether the failure does not happen without this fault."""
         return self.draw.verdict == "passed"
 
+    def __str__(self) -> str:
+        return f"without {self.fault} the failure {_SAID[self.draw.verdict]}"
+
     def __repr__(self) -> str:
-        said = {"passed": "does not happen", "failed": "happens"}
-        verdict = said.get(self.draw.verdict, "may happen: it ended early")
-        more = f"; {self.rates}" if self.rates else ""
-        return f"<without {self.fault} the failure {verdict}{more}>"
+        return f"<{self}; {self.rates}>" if self.rates else f"<{self}>"
 
 
 class Attribution:
@@ -178,11 +184,7 @@ class Attribution:
             if self.rows[0].rates is None:
                 return [*words, "ask for rates: seeds=20"]
         else:
-            words = [
-                f"without {row.fault} the failure does not happen"
-                for row in self.rows
-                if row.prevents
-            ]
+            words = [str(row) for row in self.rows if row.prevents]
             if not words:
                 whole = count + self.unknown
                 some = f"{count} of its {whole}" if self.unknown else f"its {whole}"
@@ -251,9 +253,8 @@ class Attribution:
         return (at - self._timeline.run.origin) / SECOND
 
     def _verdict(self, draw: Draw) -> str:
-        if draw.failed_at is None:
-            return "does not happen" if draw.verdict == "passed" else "not known: it ended early"
-        return f"happens at {self._seconds(draw.failed_at):.3f} s"
+        at = "" if draw.failed_at is None else f" at {self._seconds(draw.failed_at):.3f} s"
+        return _SAID[draw.verdict] + at
 
     def _table(self) -> tuple[list[str], list[list[str]]]:
         titles = ["without", "the failure"]

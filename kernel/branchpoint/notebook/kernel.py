@@ -7,7 +7,6 @@ import signal
 import socket
 import sys
 import threading
-from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -17,7 +16,7 @@ from traitlets import List, Type
 import branchpoint as bp
 from branchpoint import progress, showing
 from branchpoint.background import Job
-from branchpoint.notebook import aside, curves, errors, magics, printing, transcripts
+from branchpoint.notebook import aside, curves, errors, magics, printing, remarks, transcripts
 from branchpoint.notebook.jobs import CellJobs
 from branchpoint.notebook.language import addresses, cells, completion, escapes, syntax, typed
 from branchpoint.notebook.reporter import CellReporter
@@ -130,7 +129,7 @@ class BranchpointKernel(IPythonKernel):
         self._reporter = CellReporter(self, self._drawn)
         progress.use(self._reporter)
         progress.when_stopped(shell.stopped)
-        showing.say_by(partial(print, file=sys.stderr))
+        showing.say_by(remarks.show)
         bp.jobs.when_changed(self._job_changed)
 
     def _told(self, job: Job) -> dict[str, Any] | None:

@@ -41,7 +41,9 @@ _COMPARE = 250  # instants between two comparisons
 _POOL = 2000  # instants after which the pages of states are dropped
 _ALL = Cures()
 KINDS = ("sse", "x87", "mmx", "strings", "syscalls", "faults", "switches", "interrupts", "idle")
-TORTURE, AGENT = "torture", "agent"
+TURNS, TORTURE, AGENT = "turns", "torture", "agent"
+TURN = _STRETCH
+"""ns of each kind's turn, in the order of ``KINDS``, in the guest that has them all."""
 
 
 @dataclass(frozen=True)
@@ -59,17 +61,19 @@ class Guest:
 
 @contextmanager
 def guests() -> Iterator[dict[str, Guest]]:
-    """A guest for each kind of work that does nothing else; the torture; the agent alone."""
+    """A guest for each kind of work that does nothing else; all in turn; torture; agent alone."""
     image = ensure_image()
     with tempfile.TemporaryDirectory(prefix="branchpoint-") as folder:
         program = static_program([_PROGRAM])
         tree = Tree()
-        for kind in KINDS:
+        for kind in (*KINDS, TURNS):
             tree.add_file(kind, program, 0o755)
         initrd = Path(folder, "kinds")
         initrd.write_bytes(archive(tree))
         line = boot.command_line(_RAM)
-        kernels = {kind: Kernel(image.kernel, initrd, f"{line} rdinit=/{kind}") for kind in KINDS}
+        kernels = {
+            kind: Kernel(image.kernel, initrd, f"{line} rdinit=/{kind}") for kind in (*KINDS, TURNS)
+        }
         kernels[TORTURE] = doctor.torture_kernel(image, Path(folder))
         symbols = image.kallsyms
         empty = np.repeat(hash_pages(np.zeros((1, PAGE), np.uint8)), _RAM // PAGE, axis=0)
@@ -149,11 +153,24 @@ def at_random(guest: Guest, count: int, seed: int = 0) -> list[int]:
     return sorted(chance.sample(range(guest.begin + 1, guest.begin + _STRETCH), count))
 
 
+def in_turns(guest: Guest, count: int) -> list[tuple[str, int]]:
+    """``count`` instants in the middle of the turn of each kind, in the guest of all turns."""
+    chance = random.Random(0)
+    found = []
+    for number, kind in enumerate(KINDS):
+        begin = guest.begin + number * TURN
+        middle = range(begin + TURN // 5, begin + TURN * 9 // 10)
+        found += [(kind, instant) for instant in sorted(chance.sample(middle, count))]
+    return found
+
+
 def instants(scale: Scale, work: Path) -> list[Figure]:
     """All of them, each guest separately."""
     figures = []
     with guests() as known:
         for name, guest in known.items():
+            if name == TURNS:  # each kind is looked at by itself
+                continue
             every = name == TORTURE
             count = scale.every if every else scale.instants
             chosen = consecutive(guest, count) if every else at_random(guest, count)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from itertools import combinations
 from pathlib import Path
@@ -230,6 +231,22 @@ def test_a_fault_whose_futures_are_not_all_known_has_no_rate() -> None:
     known, unknown = _rates([*whole, [draw(True)] * 5, [draw(False)] * 4 + [None]])
     assert alone is not None and known is not None and unknown is None
     assert known.chance == pytest.approx(2 * alone.chance)
+
+
+def test_a_future_without_a_fault_is_told_in_the_same_words_everywhere(run: Recording) -> None:
+    timeline = Timeline(run)
+    lost = Draw(at=ORIGIN, seed=0, verdict="censored", end=ORIGIN + 12 * SECOND)
+    for drawn, words, cell in (
+        (draw(False), "does not happen", "does not happen"),
+        (draw(True), "happens", "happens at 11.000 s"),
+        (lost, "may happen: it ended early", "may happen: it ended early"),
+    ):
+        row = Removal(timeline.faults[0], drawn, FutureSpec(ORIGIN, None), "id")
+        sentence = f"without latency of web.1 at 3.000 s the failure {words}"
+        assert (str(row), repr(row)) == (sentence, f"<{sentence}>")
+        found = Attribution(timeline, "log: no such block", draw(True), [row])
+        assert re.search(rf"latency of web.1 at 3.000 s +{re.escape(cell)}$", repr(found), re.M)
+        assert (sentence in found.conclusion) == (drawn.verdict == "passed")
 
 
 def test_what_was_stopped_says_how_much_it_has_not_looked_at(run: Recording) -> None:

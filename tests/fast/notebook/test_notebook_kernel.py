@@ -109,6 +109,18 @@ def test_the_storys_spelling_runs(kernel: Talk) -> None:
     assert kernel.text("%reset -f") == ""
 
 
+def test_remarks_are_small_lines_and_no_errors(kernel: Talk) -> None:
+    """Below what was printed before; what is written to stderr looks like an error."""
+    cell = "print('first')\nbp.showing.say('it <ended> then')\nprint('last')"
+    first, remark, last = kernel(cell)
+    assert (first[1]["text"], last[1]["text"]) == ("first\n", "last\n")
+    assert remark[0] == "display_data"
+    assert remark[1]["data"] == {
+        "text/plain": "it <ended> then",
+        "text/html": "<p><small>it &lt;ended&gt; then</small></p>",
+    }
+
+
 def test_results_show_no_address(kernel: Talk) -> None:
     assert kernel.text("[object(), lambda: 1]") == ("[<object>, <function __main__.<lambda>()>]")
     assert kernel.text("display(object())") == "<object>"

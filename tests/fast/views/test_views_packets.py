@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,19 @@ PACKETS = (
 
 def shown(view: PacketsView) -> list[int]:
     return [row[0] for row in view.state["first"]]
+
+
+@pytest.mark.parametrize(
+    ("at", "field"),
+    [(0, struct.pack("<I", 0xA1B2C3D4)), (20, struct.pack("<I", 1)), (0, b"")],
+    ids=["times in microseconds", "Ethernet", "cut in its head"],
+)
+def test_a_file_that_tcpdump_would_not_write_here_has_no_packets(at: int, field: bytes) -> None:
+    """Read as if it were, its packets would have wrong times and addresses."""
+    whole = captured(*PACKETS).pcap
+    changed = whole[:at] + field + whole[at + len(field) :] if field else whole[:23]
+    assert len(Packets(whole, CLOCK, ORIGIN)) == len(PACKETS)
+    assert len(Packets(changed, CLOCK, ORIGIN)) == 0
 
 
 def test_a_row_tells_what_a_packet_is() -> None:

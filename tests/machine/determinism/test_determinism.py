@@ -7,6 +7,7 @@ import functools
 from pathlib import Path
 
 import pytest
+from busy import BUSY
 from places import SMALL
 
 import branchpoint as bp
@@ -23,13 +24,13 @@ def torture(tmp_path_factory: pytest.TempPathFactory) -> Subject:
 
 
 def test_a_recorded_system_replays_identically_under_disturbance(small: bp.Recording) -> None:
-    report = soak(subject_of(small, 4), 24)
+    report = soak(subject_of(small, 4), 24, busy=BUSY)
     assert report.replays == 24
     assert report.divergences == []
 
 
 def test_the_torture_guest_replays_identically_under_disturbance(torture: Subject) -> None:
-    report = soak(torture, 12)
+    report = soak(torture, 12, busy=BUSY)
     assert report.replays == 12
     assert report.divergences == []
 
@@ -37,13 +38,13 @@ def test_the_torture_guest_replays_identically_under_disturbance(torture: Subjec
 def test_a_host_that_cannot_tell_which_pages_changed_is_only_slower(small: bp.Recording) -> None:
     subject = subject_of(small, 2)
     blind = dataclasses.replace(subject, start=functools.partial(subject.start, track=False))
-    assert soak(blind, 6).divergences == []
+    assert soak(blind, 6, busy=BUSY).divergences == []
 
 
 @pytest.mark.parametrize("name", doctor.CONTROLS)
 def test_the_soak_notices_that_a_cure_is_missing(name: str, tmp_path: Path) -> None:
     subject = doctor.control(ensure_image(), tmp_path, name)
-    report = soak(subject, None, CONTROL_SECONDS, until_divergence=True)
+    report = soak(subject, None, CONTROL_SECONDS, busy=BUSY, until_divergence=True)
     assert report.divergences
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from agent import MIXED, MS, NOISE, future, say
+from busy import BUSY
 from places import HERE
 
 import branchpoint as bp
@@ -59,6 +60,6 @@ def test_a_future_full_of_faults_replays_identically_under_disturbance(idle: bp.
     subject = Subject(
         "faults and noise", branch._history, replayer.pool, start, state, branch.end.at
     )
-    report = soak(subject, 20)
+    report = soak(subject, 20, busy=BUSY)
     assert report.replays == 20
     assert report.divergences == []

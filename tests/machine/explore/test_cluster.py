@@ -18,6 +18,7 @@ from processes import alive, wait_for, workers_of
 import branchpoint as bp
 from branchpoint.cache import cache_dir
 from branchpoint.events.event import Event
+from branchpoint.explore.running import cluster as clusters
 from branchpoint.explore.running import parcels
 from branchpoint.explore.running.cluster import Cluster, open_pool
 from branchpoint.explore.running.future import Futures, FutureSpec
@@ -98,7 +99,8 @@ def test_a_worker_that_is_gone_is_done_without(small: bp.Recording, cluster: Loc
     assert sorted(draw.seed for draw in draws) == list(range(12))
 
 
-def test_a_cluster_that_is_not_there(small: bp.Recording) -> None:
+def test_a_cluster_that_is_not_there(small: bp.Recording, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clusters, "_PATIENCE", 1)  # it tries for that long: it may yet come
     with pytest.raises(bp.BranchpointError, match="no cluster at"):
         open_pool(small, NEVER, TENTH, relative=True, workers="tcp://127.0.0.1:1")
 

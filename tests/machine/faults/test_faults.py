@@ -401,12 +401,13 @@ def test_the_same_faults_give_the_same_history(run: bp.Recording) -> None:
     def act(start: bp.Moment) -> list[str]:
         branch = start.branch(7)
         branch.faults.settings = {
-            name: {"every": 0.4, "for": 0.2} if kind.lasts != "never" else {"every": 1}
+            name: {"every": 0.2, "for": 0.1} if kind.lasts != "never" else {"every": 0.5}
             for name, kind in KINDS.items()
         }
         bash("head -c 8M /dev/zero | tail -n 1 > /dev/null").run_in_background(branch, B)
-        branch.faults.memory(B, 0.7, for_=1)
-        branch.wait(2)
+        branch.faults.memory(B, 0.7, for_=0.5)
+        branch.wait(1)
+        assert len(begins(branch)) > 20 and len(set(begins(branch))) > 8
         return branch.events.map(str)
 
     first = act(run.at(1))

@@ -1,7 +1,7 @@
 /*
  * Guests that do one kind of work all the time, so that any instant is in the middle of it. Runs as
- * init in its own machine; the name it is called by selects the kind. Its results are mixed into
- * memory, where a lost bit of the processor's state stays visible.
+ * init in its own machine; the name it is called by selects the kind, or all of them in turn. Its
+ * results are mixed into memory, where a lost bit of the processor's state stays visible.
  */
 #define _GNU_SOURCE
 #include <pthread.h>
@@ -11,11 +11,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/io.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static volatile uint64_t seen[8];
@@ -162,15 +164,57 @@ static void idle(void)
     }
 }
 
+static const struct {
+    const char *name;
+    void (*run)(void);
+} kinds[] = {
+    { "sse", sse }, { "x87", x87 }, { "mmx", mmx }, { "strings", strings },
+    { "syscalls", syscalls }, { "faults", faults }, { "switches", switches },
+    { "interrupts", interrupts }, { "idle", idle },
+};
+enum { KINDS = sizeof kinds / sizeof *kinds };
+
+/* The time stamp counter is virtual time, in ns since power-on. */
+static void sleep_until(uint64_t instant)
+{
+    uint64_t now = __builtin_ia32_rdtsc();
+    if (now < instant)
+        usleep((instant - now) / 1000);
+}
+
+/* All kinds in turn: each for a tenth of a second, the first from 2.5 s after power-on. The debug
+ * port gets the name of each that was at work all the time. */
+static void turns(void)
+{
+    ioperm(0xe9, 1, 1);
+    for (size_t i = 0; i < KINDS; i++) {
+        uint64_t begin = 2500000000 + i * 100000000;
+        sleep_until(begin);
+        pid_t child = fork();
+        if (child < 0)
+            abort();
+        if (!child)
+            kinds[i].run();
+        sleep_until(begin + 95000000);
+        kill(child, SIGKILL);
+        int status = 0;
+        waitpid(child, &status, 0);
+        if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL)
+            abort();
+        for (const char *letter = kinds[i].name; *letter; letter++)
+            outb(*letter, 0xe9);
+        outb(' ', 0xe9);
+    }
+    for (;;)
+        pause();
+}
+
 int main(int count, char **words)
 {
-    static const struct { const char *name; void (*run)(void); } kinds[] = {
-        { "sse", sse }, { "x87", x87 }, { "mmx", mmx }, { "strings", strings },
-        { "syscalls", syscalls }, { "faults", faults }, { "switches", switches },
-        { "interrupts", interrupts }, { "idle", idle },
-    };
     const char *name = count ? strrchr(words[0], '/') + 1 : "";
-    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+    if (!strcmp("turns", name))
+        turns();
+    for (size_t i = 0; i < KINDS; i++)
         if (!strcmp(kinds[i].name, name))
             kinds[i].run();
     return 1;

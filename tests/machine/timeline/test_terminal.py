@@ -8,6 +8,7 @@ from hashlib import md5
 from pathlib import Path
 
 import pytest
+from busy import BUSY
 
 import branchpoint as bp
 from branchpoint.errors import BranchpointError, ContainerError
@@ -187,7 +188,7 @@ def test_a_session_replays_identically_under_disturbance(idle: bp.Recording) -> 
         Computer, replayer.snapshot.spec, template=replayer.snapshot.template, pool=replayer.pool
     )
     subject = Subject("terminal", branch._history, replayer.pool, start, state, branch.end.at)
-    report = soak(subject, 15)
+    report = soak(subject, 15, busy=BUSY)
     assert report.replays == 15
     assert report.divergences == []
 
