@@ -40,7 +40,7 @@ LIMIT = 3600 * 10**9
 """ns of virtual time after which a script that still runs is given up."""
 ENTER = Path(__file__).with_name("enter.sh")
 """What starts a script of sh in its tree."""
-CONTAINER = Path(__file__).with_name("container.sh")
+CONTAINER = Path(__file__).with_name("contain.sh")
 """What starts the process of an OCI configuration in its tree."""
 
 _KEPT = 200  # last lines of a script's output

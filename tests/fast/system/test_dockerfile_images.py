@@ -18,6 +18,9 @@ from branchpoint.guest.tree import Tree
 from branchpoint.system.bundle.oci import process_of
 from branchpoint.system.compose.reading import load
 from branchpoint.system.images.archive import ImageConfig
+from branchpoint.system.images.dockerfile import reading
+from branchpoint.system.images.dockerfile.running import Job
+from branchpoint.system.images.dockerfile.syntax import parse
 from branchpoint.system.images.finding import Image, find_images
 from branchpoint.system.model import Healthcheck
 
@@ -179,6 +182,36 @@ def test_from_scratch(build: Build) -> None:
         image.config.environment
     )
     assert files(image.unpack()) == {"a": b"A"}
+
+
+# -- RUN
+
+
+def job(line: str, **config: Any) -> Job:
+    return reading.job(parse(line, "D")[0], ImageConfig(**config), {"ARG": "a", "BOTH": "arg"})
+
+
+@pytest.mark.parametrize(
+    ("line", "args"),
+    [
+        ("RUN a '$b'", ("/bin/sh", "-c", "a '$b'")),
+        ('RUN ["a", "$b"]', ("a", "$b")),
+        ("RUN <<EOF\na\nb\nEOF", ("/bin/sh", "-c", "a\nb\n")),
+        ("RUN cat <<EOF > x\na\nEOF", ("/bin/sh", "-c", "cat <<EOF > x\na\nEOF")),
+        ("RUN <<s.py\n#!/bin/python\ns.py", ("/bin/sh", "-c", "/dev/pipes/s.py")),
+    ],
+)
+def test_what_run_starts(line: str, args: tuple[str, ...]) -> None:
+    assert job(line).args == args
+    if args[0] == "/bin/sh":
+        assert job(line, shell=("bash", "-e")).args == ("bash", "-e", args[2])
+
+
+def test_what_run_sees() -> None:
+    line = "RUN --mount=type=cache,id=c,target=/c --mount=type=tmpfs,dst=/t/ --network=none x"
+    found = job(line, environment=("BOTH=env",), user="u", working_dir="/w")
+    assert found.environment == ("ARG=a", "BOTH=env")
+    assert (found.user, found.working_dir, found.scratch) == ("u", "/w", ("/c", "/t"))
 
 
 # -- variables and stages
