@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import stat
 import tarfile
 from collections.abc import Callable
@@ -469,6 +470,8 @@ def test_the_id_tells_what_is_in_the_image(build: Build, tmp_path: Path) -> None
     assert build(f"# a comment\n\n{text}").id == first.id
     os.utime(tmp_path / "project/a.txt", (1, 1))
     assert build(text).id == first.id
+    elsewhere = shutil.copytree(tmp_path / "project", tmp_path / "elsewhere", symlinks=True)
+    assert find_images(load(elsewhere, environ={}))["a"].id == first.id
     ids = {
         first.id,
         build(text, **{"a.txt": "other"}).id,
