@@ -77,7 +77,7 @@ def error_of(project: Path, text: str | bytes) -> str:
         ("RUN []", "RUN has no command", ""),
         ("SHELL /bin/bash", "SHELL needs a list in JSON", 'SHELL ["/bin/bash", "-c"]'),
         ("USER", "USER needs an argument", ""),
-        ("USER $none", 'USER needs one word, not ""', ""),
+        ("USER a b", 'USER needs one word, not "a b"', ""),
         ("STOPSIGNAL SIGNONE", 'there is no signal "SIGNONE"', ""),
         ("EXPOSE http", '"http" is not a port', 'write "8080"'),
         ("ENV a", "a has no value", "write KEY=VALUE"),

@@ -176,6 +176,14 @@ def test_a_service_starts_as_with_docker(build: Build, tmp_path: Path) -> None:
     assert process.healthcheck.test == ("/bin/sh", "-c", "h")
 
 
+def test_names_that_are_no_text(build: Build, tmp_path: Path) -> None:
+    build("FROM base", src={})
+    (tmp_path / "project/src" / os.fsdecode(b"\xff")).write_text("x")
+    text = 'FROM base\nARG A\nENV A=$A\nCOPY src/* /new/\nLABEL a="["\nCMD ["\\ud800"]'
+    image = build(text, more='      args: {A: "\\xff"}\n')
+    assert image.unpack().read(os.fsdecode(b"new/\xff")) == b"x"
+
+
 def test_from_scratch(build: Build) -> None:
     image = build("FROM scratch\nENV X=$PATH:/x\nCOPY a /\n", a="A")
     assert image.config.working_dir == "/"
@@ -294,13 +302,17 @@ services:
     image: our/base:latest
     build: {context: ., dockerfile_inline: "FROM docker.io/library/lower:2\\nENV X=tool"}
     scale: 0
+  same: {image: our/base}
   lower:
     image: lower:2
     build: {context: ., dockerfile_inline: "FROM ./base.tar\\nCOPY compose.yaml /made"}
     scale: 0
 """
     (tmp_path / "compose.yaml").write_text(body)
-    image = find_images(load(tmp_path, environ={}))["app"]
+    images = find_images(load(tmp_path, environ={}))
+    assert images.keys() == {"app", "same"}
+    assert "X=tool" in images["same"].config.environment
+    image = images["app"]
     assert "X=tool" in image.config.environment
     tree = image.unpack()
     assert tree.read("app") == tree.read("made") == body.encode()

@@ -96,7 +96,8 @@ class _Finder:
             return Image(name, recipe.id, recipe.config, recipe.unpack)
         name = service.image or f"{self._system.name}-{service.name}"
         if service.build is None:
-            return self._named(name)
+            other = None if name in self._system.images else self._made_as(name, service)
+            return self._named(name) if other is None else self.of(other)
         engine = builder()
         if engine is not None and not self._needs_us(service, service.build):
             return _from_engine(engine, engine.build(service.build, name), name)
@@ -135,16 +136,20 @@ class _Finder:
         return self.of(other) if other is not None else self._named(reference)
 
     def _other(self, reference: str, service: Service) -> Service | None:
-        """Another service whose image is made here and has this name.
-
-        One that has ``x-branchpoint-debian`` goes by its own name, too.
+        """The service of which a Dockerfile means the image: one that has
+        ``x-branchpoint-debian`` goes by its own name, too.
         """
         for other in self._system.services.values():
-            if other.name == service.name or (other.recipe is None and other.build is None):
+            if other is not service and other.recipe is not None and other.name == reference:
+                return other
+        return self._made_as(reference, service)
+
+    def _made_as(self, reference: str, service: Service) -> Service | None:
+        """Another service whose image is made from the compose file, under this name."""
+        for other in self._system.services.values():
+            if other is service or (other.recipe is None and other.build is None):
                 continue
             if other.image is not None and _canonical(other.image) == _canonical(reference):
-                return other
-            if other.recipe is not None and reference == other.name:
                 return other
         return None
 

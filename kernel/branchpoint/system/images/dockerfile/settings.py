@@ -62,7 +62,10 @@ def changed(
                 raise step.error("SHELL needs a list in JSON", 'write SHELL ["/bin/bash", "-c"]')
             return replace(config, shell=tuple(shell))
         case "USER":
-            return replace(config, user=_one(step, variables))
+            user = expand(step, text, variables).strip()
+            if len(user.split()) > 1:
+                raise step.error(f'USER needs one word, not "{user:.80}"')
+            return replace(config, user=user)  # an empty one is root, as with docker
         case "STOPSIGNAL":
             signal = _one(step, variables)
             if signal_number(signal) is None:

@@ -7,6 +7,7 @@ its id are known at once; only :meth:`Stage.build` needs time.
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -290,15 +291,15 @@ class _StagePlan:
                 raise part.start.error(message, error.hint) from error
         for step in part.body:
             self._step(step)
-        whole = {
+        whole: dict[str, object] = {
             "base": "" if stage.base is None else stage.base.id,
             "steps": [record(step) for _, step, _ in stage.steps],
-            "config": stage.config,
+            "config": msgspec.to_builtins(stage.config),
             "machine": workshop.fingerprint()
             if any(isinstance(step, Run) for _, step, _ in stage.steps)
             else "",
         }
-        stage.id = hashlib.sha256(msgspec.json.encode(whole)).hexdigest()
+        stage.id = hashlib.sha256(json.dumps(whole).encode()).hexdigest()
 
     @property
     def variables(self) -> dict[str, str]:

@@ -29,7 +29,7 @@ FLAGS = {
 _HEREDOCS = ("ADD", "COPY", "RUN")
 _DIRECTIVE = re.compile(r"#\s*([a-zA-Z][a-zA-Z0-9]*)\s*=\s*(.+?)\s*")
 _DIRECTIVES = ("check", "escape", "syntax")
-_SYNTAX = re.compile(r"(docker\.io/)?docker/dockerfile([:@].*)?")
+_SYNTAX = re.compile(r"(docker\.io/)?docker/dockerfile(-upstream)?([:@].*)?")
 _INSTRUCTION = re.compile(r"(\S+)(?:\s+(.*))?", re.DOTALL)
 _FLAG = re.compile(r"--([a-zA-Z][a-zA-Z-]*)(?:=(\S*))?(?:\s+|$)")
 _HEREDOC = re.compile(r"\d*<<(-?)([\"']?)([A-Za-z_][A-Za-z0-9_.]*)\2")
