@@ -19,7 +19,8 @@ BASE = TestImage([layer(member("d"), member("f", b""), link("broken", "nowhere")
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A project without docker, with some files and a base image."""
+    """A project without docker, with some files and a base image; no machine is needed."""
+    monkeypatch.setattr("branchpoint.guest.workshop.fingerprint", lambda: "machine")
     monkeypatch.setenv("BRANCHPOINT_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("PATH", str(tmp_path))
     folder = tmp_path / "project"
@@ -70,8 +71,13 @@ def error_of(project: Path, text: str | bytes) -> str:
         ("ADD zipped /", "ADD cannot unpack zipped: it is compressed by bzip2", "use COPY"),
         ("ADD --checksum=x a /", "the flag --checksum of ADD is not supported", ""),
         ("RUN --mount=type=secret,id=x y", "--mount of the type secret is not supported", "COPY"),
-        ("RUN --mount=target=/x y", "--mount of the type bind is not supported", ""),
-        ("RUN --mount=type=cache,target=x y", 'needs an absolute target, not "x"', ""),
+        ("RUN --mount=target=/x,rw y", '"rw" in --mount=type=bind is not supported', ""),
+        ("RUN --mount=target=/x,source=* y", 'a pattern cannot be mounted: "*"', ""),
+        ("RUN --mount=target=/x,source=no y", 'there is no "no" in', ""),
+        ("RUN --mount=target=/x,from=no:1 y", 'the image "no:1" is not on', ""),
+        ("RUN --mount=target=/x,from=base,source=no y", 'there is no "no" in base', ""),
+        ("RUN --mount=type=cache,target=$X y", '--mount needs a target, not "$X"', ""),
+        ("RUN --mount=type=cache,target=x,uid=me y", 'must be a number, not "me"', ""),
         ("RUN --network=host x", "--network=host is not supported", "no network here"),
         ("RUN --security=insecure x", "--security=insecure is not supported", ""),
         ("RUN []", "RUN has no command", ""),
@@ -152,7 +158,6 @@ NO_NETWORK = "and RUN has no network here"
 def test_a_run_that_fails_for_want_of_a_network_says_so(
     project: Path, monkeypatch: pytest.MonkeyPatch, command: str, line: str, network: bool
 ) -> None:
-    monkeypatch.setattr("branchpoint.guest.workshop.fingerprint", lambda: "machine")
     failing(monkeypatch, "before", line)
     said = error_of(project, f"FROM base\nRUN {command}")
     assert said.startswith(f'compose.yaml:3: service "a": Dockerfile:2: RUN {command}')

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import shutil
 import stat
@@ -18,6 +19,7 @@ from branchpoint.errors import ImageError
 from branchpoint.guest.tree import Tree
 from branchpoint.system.bundle.oci import process_of
 from branchpoint.system.compose.reading import load
+from branchpoint.system.images import configuring
 from branchpoint.system.images.archive import ImageConfig
 from branchpoint.system.images.dockerfile import reading
 from branchpoint.system.images.dockerfile.running import Job
@@ -216,11 +218,42 @@ def test_what_run_starts(line: str, args: tuple[str, ...]) -> None:
         assert job(line, shell=("bash", "-e")).args == ("bash", "-e", args[2])
 
 
-def test_what_run_sees() -> None:
-    line = "RUN --mount=type=cache,id=c,target=/c --mount=type=tmpfs,dst=/t/ --network=none x"
-    found = job(line, environment=("BOTH=env",), user="u", working_dir="/w")
-    assert found.environment == ("ARG=a", "BOTH=env")
-    assert (found.user, found.working_dir, found.scratch) == ("u", "/w", ("/c", "/t"))
+def test_what_run_sees(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = """\
+FROM base AS facts
+COPY a.txt /facts/
+FROM base
+ARG ARG=a BOTH=arg
+ENV BOTH=env
+USER 12
+RUN --mount=type=cache,id=c,target=/c,uid=12 --mount=type=tmpfs,dst=t/,size=1m --network=none \
+    --mount=src=src,target=in --mount=type=bind,from=facts,target=/from,source=/facts,ro x
+"""
+    monkeypatch.setattr("branchpoint.guest.workshop.fingerprint", lambda: "machine")
+    seen: list[tuple[dict[str, Any], dict[str, bytes]]] = []
+
+    def change(tree: Tree, script: str, extra: Tree, *others: object) -> None:
+        seen.append((json.loads(script), files(extra)))
+
+    monkeypatch.setattr(configuring, "change", change)
+    image = build(text, **PROJECT)
+    image.unpack()
+    ((config, extra),) = seen
+    process = config["process"]
+    assert (process["args"], process["cwd"]) == (["/bin/sh", "-c", "x"], "/srv")
+    assert process["user"] == {"uid": 12, "gid": 0, "additionalGids": []}
+    assert {"ARG=a", "BOTH=env", "FROM_BASE=1", "HOME=/"} <= set(process["env"])
+    mounts = {mount["destination"]: mount for mount in config["mounts"]}
+    assert {"mode=755", "uid=12", "exec"} <= set(mounts["/c"]["options"])
+    assert f"size={1 << 20}" in mounts["/srv/t"]["options"]
+    assert mounts["/srv/in"]["source"] == "/system/extra/binds/0"
+    assert "ro" in mounts["/srv/in"]["options"]
+    assert mounts["/from"]["source"] == "/system/extra/binds/1"
+    assert extra == {
+        "binds/0/[odd]": b"odd", "binds/0/main.c": b"main", "binds/0/sub/x": b"X",
+        "binds/1/a.txt": b"A",
+    }  # fmt: skip
+    assert build(text, src={"main.c": "other"}).id != image.id
 
 
 # -- variables and stages

@@ -40,13 +40,13 @@ USER ${WHO}:adm
 WORKDIR /facts
 RUN id > who; pwd > where; env | sort > environment; ls /sys/class/net /dev/pipes > seen 2>&1; \
     date +%s > time; head -c 16 /dev/urandom | od -An -tx1 > random; touch -d @1000 old
-RUN --mount=type=cache,target=/cache <<EOF
+RUN --mount=type=cache,target=/cache,uid=5 --mount=source=app.c,target=/given <<EOF
 #!/usr/bin/perl
-open my $out, ">", "/facts/perl"; print $out "$ENV{MADE}\n";
-unlink "/facts/seen.not", "/facts/app"; open $out, ">", "/cache/x";
+open my $out, ">", "/facts/perl"; print $out "$ENV{MADE}\n", -s "/given", "\n";
+open $out, ">", "/cache/x" or die; unlink "/facts/app";
 EOF
 USER root
-RUN ["/bin/bash", "-uec", "[[ ! -e app ]]; chmod 600 perl; touch ../done"]
+RUN ["/bin/bash", "-uec", "[[ ! -e app && ! -e /given ]]; chmod 600 perl; ls / > ../done"]
 
 FROM scratch
 COPY --from=build /app /bin/app
@@ -144,7 +144,8 @@ def test_two_builds_are_equal(
     )
     assert EPOCH <= int(read("time")) < EPOCH + 3600
     assert len(read("random").split()) == 16
-    assert read("perl") == "by games\n"
+    assert read("perl") == f"by games\n{len(APP)}\n"
+    assert not {"given", "cache"} & set(read("done").split())
     perl, old, done = (first.get(f"facts/{name}") for name in ("perl", "old", "done"))
     assert perl is not None and (perl.mode & 0o777, perl.uid, perl.gid) == (0o600, 5, 4)
     assert old is not None and old.mtime == 1000

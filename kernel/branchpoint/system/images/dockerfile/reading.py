@@ -30,7 +30,6 @@ def job(step: Instruction, config: ImageConfig, arguments: Mapping[str, str]) ->
 
     :raises ImageError: with file and line, for flags that are not supported.
     """
-    scratch = tuple(_scratch(step, value) for flag, value in step.flags if flag == "mount")
     network = step.flag("network") or "default"
     if network not in ("default", "none"):
         raise step.error(f"--network={network:.40} is not supported", "RUN has no network here")
@@ -59,26 +58,7 @@ def job(step: Instruction, config: ImageConfig, arguments: Mapping[str, str]) ->
         config.working_dir,
         config.user,
         scripts,
-        scratch,
     )
-
-
-def _scratch(step: Instruction, written: str) -> str:
-    """Where ``--mount`` puts a directory that does not stay: a cache is one, always empty."""
-    options = dict(part.partition("=")[::2] for part in written.split(","))
-    kind = options.pop("type", "bind")
-    if kind not in ("cache", "tmpfs"):
-        raise step.error(
-            f"--mount of the type {kind:.40} is not supported",
-            "COPY what RUN needs, and remove it at its end",
-        )
-    target = options.get("target") or options.get("dst") or options.get("destination") or ""
-    if not target.startswith("/") or "$" in target or ".." in target.split("/"):
-        raise step.error(f'--mount needs an absolute target, not "{target:.80}"')
-    for key in ("from", "source", "src"):
-        if key in options:
-            raise step.error(f'"{key}" in --mount is not supported')
-    return target.rstrip("/") or "/"
 
 
 def copy(

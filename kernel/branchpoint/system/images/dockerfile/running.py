@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from branchpoint import progress
 from branchpoint.errors import ImageError
 from branchpoint.guest import workshop
-from branchpoint.guest.tree import Tree
+from branchpoint.guest.tree import Node, Tree, clone
 from branchpoint.system.bundle.oci import Bind, Process, bundle_config
 from branchpoint.system.images import configuring
 from branchpoint.system.images.accounts import identify
 from branchpoint.system.images.configuring import Failed
+from branchpoint.system.images.dockerfile.mounts import Scratch
 from branchpoint.system.model import ContainerSpec, Mount, Service
 
 SCRIPTS = "/dev/pipes"
@@ -46,7 +47,7 @@ _NO_NETWORK = (
 
 @dataclass(frozen=True)
 class Job:
-    """A process that RUN starts. ``scratch`` are places that are empty and do not stay."""
+    """A process that RUN starts."""
 
     shown: str
     args: tuple[str, ...]
@@ -54,27 +55,49 @@ class Job:
     working_dir: str
     user: str
     scripts: tuple[tuple[str, str], ...] = ()  # (name, content)
-    scratch: tuple[str, ...] = ()
+    scratch: tuple[Scratch, ...] = ()
 
 
-def run(tree: Tree, job: Job) -> None:
+def run(tree: Tree, job: Job, mounted: list[tuple[str, Node]]) -> None:
     """Change ``tree`` into what the job makes of it; equal jobs on equal trees run only once.
+
+    ``mounted`` are the nodes of others that it sees, read-only, each with its place.
 
     :raises ImageError: when it fails, with its last words.
     """
     extra = Tree()
+    extra.add_dir("binds")
+    for number, (_, node) in enumerate(mounted):
+        extra.root.children["binds"].children[str(number)] = clone(node, {})
     for name, content in job.scripts:
         extra.add_file(f"pipes/{name}", content.encode("utf-8", "surrogateescape"), 0o755)
-    config = json.dumps(_configuration(tree, job), indent=1)
+    places = [target for target, _ in mounted]
+    config = json.dumps(_configuration(tree, job, places), indent=1)
     with progress.task(f"RUN {_short(job.shown)}") as task:
+        stubs = [place for place in _places(job, places) if tree.get(place, follow=False) is None]
         tell: Callable[[str], None] = lambda line: task.update(note=line[:_LONGEST])  # noqa: E731
         try:
             configuring.change(tree, config, extra, tell, task.update, workshop.CONTAINER)
         except Failed as failure:
             raise _error(job, failure) from None
+    for place in stubs:  # that the runtime has made to mount something there
+        _remove_empty(tree, place)
 
 
-def _configuration(tree: Tree, job: Job) -> dict[str, object]:
+def _places(job: Job, mounted: list[str]) -> list[str]:
+    """Where something is mounted that the user asked for, and the file that every container has."""
+    return ["/etc/hosts", *mounted, *(each.target for each in job.scratch)]
+
+
+def _remove_empty(tree: Tree, path: str) -> None:
+    node = tree.get(path, follow=False)
+    if node is None or node.children or (node.content is not None and node.content.size):
+        return
+    if node.is_dir or node.is_file:
+        tree.remove(path)
+
+
+def _configuration(tree: Tree, job: Job, places: list[str]) -> dict[str, object]:
     """The OCI configuration of the process: that of a container of a system, with this root."""
     identity = identify(tree, job.user)
     environment = dict(entry.partition("=")[::2] for entry in job.environment)
@@ -86,7 +109,8 @@ def _configuration(tree: Tree, job: Job) -> dict[str, object]:
     binds = [Bind(f"{_BUNDLE}/hosts", "/etc/hosts", True)]
     if job.scripts:
         binds.append(Bind(f"{_EXTRA}/pipes", SCRIPTS, True))
-    tmpfs = [Mount("tmpfs", place, 0, options=("exec", "mode=755")) for place in job.scratch]
+    binds += [Bind(f"{_EXTRA}/binds/{n}", place, True) for n, place in enumerate(places)]
+    tmpfs = [Mount("tmpfs", each.target, 0, options=each.options) for each in job.scratch]
     config = bundle_config(service, container, process, binds, tmpfs)
     config["root"] = {"path": _ROOT, "readonly": False}
     config["mounts"] = [m for m in config["mounts"] if m["type"] != "cgroup"]

@@ -19,9 +19,10 @@ from branchpoint.errors import BranchpointError, ImageError
 from branchpoint.guest import workshop
 from branchpoint.guest.tree import Tree
 from branchpoint.system.images.archive import ImageConfig
-from branchpoint.system.images.dockerfile import reading, settings
+from branchpoint.system.images.dockerfile import mounts, reading, settings
 from branchpoint.system.images.dockerfile.context import Context
-from branchpoint.system.images.dockerfile.steps import Copy, Directory, Run, Step, record
+from branchpoint.system.images.dockerfile.mounts import Bound, Scratch
+from branchpoint.system.images.dockerfile.steps import Directory, Run, Step, record
 from branchpoint.system.images.dockerfile.syntax import MAX_INSTRUCTIONS, Instruction, parse
 from branchpoint.system.images.dockerfile.words import expand, pairs
 
@@ -69,7 +70,7 @@ class Stage:
     base: Stage | Base | None
     config: ImageConfig
     arguments: dict[str, str] = field(default_factory=dict)
-    steps: list[tuple[Instruction, Step, Stage | Base | Context | None]] = field(
+    steps: list[tuple[Instruction, Step, list[Stage | Base | Context]]] = field(
         default_factory=list
     )
     id: str = ""
@@ -86,15 +87,10 @@ class Stage:
             tree.merge(base)
             root = base.root
             tree.add_dir("", root.mode & 0o7777, root.uid, root.gid, root.mtime)
-        for instruction, step, origin in self.steps:
+        for instruction, step, others in self.steps:
             try:
-                if isinstance(step, Copy):
-                    source = origin if isinstance(origin, Context) else Tree()
-                    if origin is not None and not isinstance(origin, Context):
-                        source = _tree(origin, known)
-                    step.apply(tree, instruction, source)
-                else:
-                    step.apply(tree)
+                origins = [o if isinstance(o, Context) else _tree(o, known) for o in others]
+                step.apply(tree, instruction, origins)
             except ImageError as error:
                 raise _located(instruction, error) from error
         return tree
@@ -251,8 +247,13 @@ class Dockerfile:
 
 def _wanted(part: _Part) -> list[tuple[str, bool]]:
     """What a stage begins with and copies from, and whether that may be a stage's number."""
-    sources = [step.flag("from") for step in part.body if step.keyword == "COPY"]
-    return [(part.base, False), *((name, True) for name in sources if name)]
+    found = [(part.base, False)]
+    for step in part.body:
+        if step.keyword == "COPY" and (name := step.flag("from")):
+            found.append((name, True))
+        elif step.keyword == "RUN":
+            found += [(name, True) for name in mounts.origins(step)]
+    return found
 
 
 class _StagePlan:
@@ -318,24 +319,43 @@ class _StagePlan:
                 working_dir=settings.within(stage.config, f"{path}/").rstrip("/") or "/",
             )
             made = Directory(stage.config.working_dir, stage.config.user)
-            stage.steps.append((step, made, None))
+            stage.steps.append((step, made, []))
         elif step.keyword == "RUN":
-            job = reading.job(step, stage.config, stage.arguments)
-            stage.steps.append((step, Run(job), None))
+            self._run(step)
         elif step.keyword in ("COPY", "ADD"):
             source = step.flag("from") if step.keyword == "COPY" else None
             if source is None:
                 copy = reading.copy(step, stage.config, self.variables, self.context, "")
-                stage.steps.append((step, copy, self.context))
+                stage.steps.append((step, copy, [self.context]))
             else:
                 other = self._other(step, source)
                 copy = reading.copy(step, stage.config, self.variables, None, other.id)
-                stage.steps.append((step, copy, other))
+                stage.steps.append((step, copy, [other]))
         else:
             if step.keyword not in settings.KEYWORDS:
                 raise step.error(f"{step.keyword} is not possible here")
             stage.config = settings.changed(stage.config, step, self.variables, self.has_command)
             self.has_command |= step.keyword == "CMD"
+
+    def _run(self, step: Instruction) -> None:
+        stage = self.stage
+        job = reading.job(step, stage.config, stage.arguments)
+        wanted = mounts.read(step, stage.config)
+        bound = tuple(mount for mount in wanted if isinstance(mount, Bound))
+        scratch = tuple(mount for mount in wanted if isinstance(mount, Scratch))
+        sources: list[Stage | Base | Context] = []
+        content = []
+        for mount in bound:
+            if mount.origin is None:
+                found = self.context.find(step, mount.source)
+                content.append("\0".join(each.digest() for each in found))
+                sources.append(self.context)
+            else:
+                other = self._other(step, mount.origin)
+                content.append(other.id)
+                sources.append(other)
+        run = Run(replace(job, scratch=scratch), bound, tuple(content))
+        stage.steps.append((step, run, sources))
 
     def _other(self, step: Instruction, source: str) -> Stage | Base:
         if "$" in source:

@@ -13,6 +13,7 @@ from branchpoint.system.images.accounts import identify
 from branchpoint.system.images.dockerfile import copying, running
 from branchpoint.system.images.dockerfile.context import Context
 from branchpoint.system.images.dockerfile.copying import Ownership
+from branchpoint.system.images.dockerfile.mounts import Bound
 from branchpoint.system.images.dockerfile.running import Job
 from branchpoint.system.images.dockerfile.syntax import Instruction
 
@@ -24,21 +25,30 @@ class Directory:
     path: str
     user: str
 
-    def apply(self, tree: Tree) -> None:
-        """Do it to ``tree``."""
+    def apply(self, tree: Tree, instruction: Instruction, origins: list[Tree | Context]) -> None:
+        """Do it to ``tree``; nothing else is needed."""
         owner = identify(tree, self.user)
         copying.make_folder(tree, self.path, owner.uid, owner.gid)
 
 
 @dataclass(frozen=True)
 class Run:
-    """RUN."""
+    """RUN. ``content`` (a digest) covers what it mounts."""
 
     job: Job
+    mounts: tuple[Bound, ...] = ()
+    content: tuple[str, ...] = ()
 
-    def apply(self, tree: Tree) -> None:
-        """Do it to ``tree``."""
-        running.run(tree, self.job)
+    def apply(self, tree: Tree, instruction: Instruction, origins: list[Tree | Context]) -> None:
+        """Do it to ``tree``; the sources of its mounts are in ``origins``.
+
+        :raises ImageError: when it fails, or a source is not there.
+        """
+        mounted = []
+        for mount, origin in zip(self.mounts, origins, strict=True):
+            for _, node in _picked(instruction, origin, mount.source, mount.origin):
+                mounted.append((mount.target, node))
+        running.run(tree, self.job, mounted)
 
 
 @dataclass(frozen=True)
@@ -53,11 +63,12 @@ class Copy:
     unpack: bool
     content: str
 
-    def apply(self, tree: Tree, instruction: Instruction, origin: Tree | Context) -> None:
-        """Do it to ``tree``; the sources are in ``origin``.
+    def apply(self, tree: Tree, instruction: Instruction, origins: list[Tree | Context]) -> None:
+        """Do it to ``tree``; the sources are in the only one of ``origins``.
 
         :raises ImageError: when a source is not there, or the target does not fit.
         """
+        (origin,) = origins
         owner = self._ownership(tree)
         picked: list[tuple[str, Node]] = []
         written = Tree()
@@ -65,13 +76,7 @@ class Copy:
             written.add_file(name, text.encode("utf-8", "surrogateescape"))
             picked += copying.pick(written, name)
         for source in self.sources:
-            if isinstance(origin, Context):
-                found = _from_context(instruction, origin, source)
-            else:
-                found = copying.pick(origin, source)
-                if not found:
-                    raise ImageError(f'there is no "{source:.200}" in {instruction.flag("from")}')
-            for name, node in found:
+            for name, node in _picked(instruction, origin, source, instruction.flag("from")):
                 inside = self._unpacked(name, node)
                 if inside is None:
                     picked.append((name, node))
@@ -104,12 +109,17 @@ def record(step: Step) -> object:
     return [type(step).__name__, msgspec.to_builtins(step)]
 
 
-def _from_context(
-    instruction: Instruction, context: Context, source: str
+def _picked(
+    instruction: Instruction, origin: Tree | Context, source: str, called: str | None
 ) -> list[tuple[str, Node]]:
-    """(name, node) of all that a source means in the context, copied into a tree of their own."""
+    """(name, node) of all that a source means; files of the context are copied into trees."""
+    if not isinstance(origin, Context):
+        inside = copying.pick(origin, source)
+        if not inside:
+            raise ImageError(f'there is no "{source:.200}" in {called}')
+        return inside
     picked = []
-    for number, found in enumerate(context.find(instruction, source)):
+    for number, found in enumerate(origin.find(instruction, source)):
         tree = Tree()
         projectfiles.copy(found.path, tree, str(number), found=found.entries)
         node = tree.get(str(number))
