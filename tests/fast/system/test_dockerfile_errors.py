@@ -94,6 +94,7 @@ def error_of(project: Path, text: str | bytes) -> str:
         ("HEALTHCHECK --interval=x CMD y", '--interval must be a duration, not "x"', '"30s"'),
         ("HEALTHCHECK --interval=1s NONE", "HEALTHCHECK NONE takes no more words", ""),
         ("ONBUILD FROM x", "ONBUILD FROM is not allowed", ""),
+        ("WORKDIR $none", "WORKDIR $none is empty", ""),
         ("WORKDIR /f", "/f in the image is a file, not a directory", ""),
         ("FROM a b", "FROM is not understood", "FROM IMAGE AS NAME"),
         ("FROM base AS 1st", '"1st" cannot be the name of a stage', ""),
@@ -148,6 +149,7 @@ NO_NETWORK = "and RUN has no network here"
     [
         ("apt-get update && apt-get install -y curl", "sh: 1: apt-get: not found", True),
         ("set -e; pip install x", "", True),
+        ("/usr/bin/pip3 install x", "", True),
         ('["/usr/bin/env", "curl", "x"]', "", True),
         ("./fetch.sh", "wget: bad address 'example.org'", True),
         ("./fetch.sh", "Temporary failure in name resolution", True),

@@ -8,7 +8,8 @@ from pathlib import Path
 from branchpoint.decoding import Malformed, text
 from branchpoint.errors import ImageError
 from branchpoint.system.images.dockerfile.context import Context
-from branchpoint.system.images.dockerfile.stages import Base, Dockerfile, Stage
+from branchpoint.system.images.dockerfile.stage import Base, Stage
+from branchpoint.system.images.dockerfile.stages import Dockerfile
 from branchpoint.system.images.dockerfile.syntax import MAX_BYTES
 from branchpoint.system.model import Build
 

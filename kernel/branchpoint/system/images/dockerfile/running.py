@@ -29,7 +29,8 @@ _SHOWN = 12  # last lines of output in an error
 _LONGEST = 300  # characters of each, and of the command
 _ROOT, _BUNDLE, _EXTRA = "/run/w/root", "/run/w/bundle", "/system/extra"  # see contain.sh
 _FETCHES = re.compile(
-    r"(?<![\w./-])(?:apt|apt-get|apk|bundle|cargo|composer|conda|curl|dnf|gem|git|go|gradle|mamba|"
+    r"(?<![\w./-])(?:(?:/\w+)*/bin/)?"
+    r"(?:apt|apt-get|apk|bundle|cargo|composer|conda|curl|dnf|gem|git|go|gradle|mamba|"
     r"microdnf|mvn|npm|npx|pacman|pip3?|pipx|pnpm|poetry|uv|wget|yarn|yum|zypper)(?![\w./=-])"
 )
 _UNREACHED = re.compile(

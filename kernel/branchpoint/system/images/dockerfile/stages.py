@@ -6,24 +6,17 @@ its id are known at once; only :meth:`Stage.build` needs time.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Protocol
-
-import msgspec
+from dataclasses import dataclass
 
 from branchpoint.errors import BranchpointError, ImageError
-from branchpoint.guest import workshop
-from branchpoint.guest.tree import Tree
 from branchpoint.system.images.archive import ImageConfig
-from branchpoint.system.images.dockerfile import mounts, reading, settings
+from branchpoint.system.images.dockerfile import mounts
 from branchpoint.system.images.dockerfile.context import Context
-from branchpoint.system.images.dockerfile.mounts import Bound, Scratch
-from branchpoint.system.images.dockerfile.steps import Directory, Run, Step, record
-from branchpoint.system.images.dockerfile.syntax import MAX_INSTRUCTIONS, Instruction, parse
+from branchpoint.system.images.dockerfile.planning import StagePlan
+from branchpoint.system.images.dockerfile.stage import Base, Stage, located
+from branchpoint.system.images.dockerfile.syntax import Instruction, parse
 from branchpoint.system.images.dockerfile.words import expand, pairs
 
 PLATFORM = {
@@ -39,19 +32,6 @@ _MOST = 200  # stages
 _PLATFORMS = ("linux/amd64", "linux/x86_64", "linux")
 
 
-class Base(Protocol):
-    """An image that a stage begins with, or copies from."""
-
-    @property
-    def id(self) -> str: ...
-
-    @property
-    def config(self) -> ImageConfig: ...
-
-    @property
-    def unpack(self) -> Callable[[], Tree]: ...
-
-
 @dataclass(frozen=True)
 class _Part:
     """The text of one stage, with its FROM resolved."""
@@ -61,54 +41,6 @@ class _Part:
     base: str
     start: Instruction
     body: list[Instruction]
-
-
-@dataclass
-class Stage:
-    """A stage, ready to be built; ``id`` covers every byte that goes into it."""
-
-    base: Stage | Base | None
-    config: ImageConfig
-    arguments: dict[str, str] = field(default_factory=dict)
-    steps: list[tuple[Instruction, Step, list[Stage | Base | Context]]] = field(
-        default_factory=list
-    )
-    id: str = ""
-
-    def build(self, known: dict[str, Tree] | None = None) -> Tree:
-        """The files of the image. ``known`` are those of others, by their ids.
-
-        :raises ImageError: with file and line of the instruction that fails.
-        """
-        known = {} if known is None else known
-        tree = Tree()
-        if self.base is not None:
-            base = _tree(self.base, known)
-            tree.merge(base)
-            root = base.root
-            tree.add_dir("", root.mode & 0o7777, root.uid, root.gid, root.mtime)
-        for instruction, step, others in self.steps:
-            try:
-                origins = [o if isinstance(o, Context) else _tree(o, known) for o in others]
-                step.apply(tree, instruction, origins)
-            except ImageError as error:
-                raise _located(instruction, error) from error
-        return tree
-
-
-def _tree(origin: Stage | Base, known: dict[str, Tree]) -> Tree:
-    """The files of a stage or an image, made once in a build."""
-    if origin.id not in known:
-        known[origin.id] = origin.build(known) if isinstance(origin, Stage) else origin.unpack()
-    return known[origin.id]
-
-
-def _located(instruction: Instruction, error: BranchpointError) -> ImageError:
-    """The error with file and line in front, if it has none."""
-    where = f"{instruction.file}:"
-    if error.message.startswith(where):
-        return ImageError(error.message, error.hint)
-    return instruction.error(error.message, error.hint)
 
 
 class Dockerfile:
@@ -235,13 +167,14 @@ class Dockerfile:
             try:
                 return find(name)
             except BranchpointError as error:
-                raise _located(step, error) from error
+                raise located(step, error) from error
 
         base = None if part.base == "scratch" else origin(part.start, part.base, numbers=False)
         stage = Stage(base, ImageConfig() if base is None else base.config)
         if isinstance(base, Stage):
             stage.arguments = dict(base.arguments)
-        _StagePlan(stage, context, self._given, self._globals, origin).read(part)
+        plan = StagePlan(stage, context, self._given, self._globals, origin)
+        plan.read(part.start, part.body)
         return stage
 
 
@@ -254,120 +187,3 @@ def _wanted(part: _Part) -> list[tuple[str, bool]]:
         elif step.keyword == "RUN":
             found += [(name, True) for name in mounts.origins(step)]
     return found
-
-
-class _StagePlan:
-    """Reads the instructions of one stage."""
-
-    def __init__(
-        self,
-        stage: Stage,
-        context: Context,
-        given: Mapping[str, str],
-        globals_: Mapping[str, str],
-        origin: Callable[[Instruction, str], Stage | Base],
-    ) -> None:
-        self.stage = stage
-        self.context = context
-        self.given = given
-        self.globals = globals_
-        self.origin = origin
-        self.has_command = False
-
-    def read(self, part: _Part) -> None:
-        """Fill in the stage."""
-        stage = self.stage
-        triggers = stage.config.triggers
-        stage.config = replace(stage.config, triggers=())
-        if "PATH" not in settings.variables_of(stage.config):
-            stage.config = settings.with_environment(stage.config, {"PATH": settings.PATH})
-        if len(triggers) > MAX_INSTRUCTIONS:
-            raise part.start.error(f"the base has more than {MAX_INSTRUCTIONS} ONBUILD")
-        for text in triggers:  # of the base, as if they stood here
-            try:
-                for step in parse(text, part.start.file):
-                    self._step(replace(step, line=part.start.line))
-            except ImageError as error:
-                message = f"ONBUILD {text:.80} of the base: {error.message}"
-                raise part.start.error(message, error.hint) from error
-        for step in part.body:
-            self._step(step)
-        whole: dict[str, object] = {
-            "base": "" if stage.base is None else stage.base.id,
-            "steps": [record(step) for _, step, _ in stage.steps],
-            "config": msgspec.to_builtins(stage.config),
-            "machine": workshop.fingerprint()
-            if any(isinstance(step, Run) for _, step, _ in stage.steps)
-            else "",
-        }
-        stage.id = hashlib.sha256(json.dumps(whole).encode()).hexdigest()
-
-    @property
-    def variables(self) -> dict[str, str]:
-        """What a variable means now: what ENV says, else what ARG says."""
-        return {**self.stage.arguments, **settings.variables_of(self.stage.config)}
-
-    def _step(self, step: Instruction) -> None:
-        stage = self.stage
-        if step.keyword == "ARG":
-            for key, value in pairs(step, step.text, bare=True):
-                self._argument(step, key, value)
-        elif step.keyword == "WORKDIR":
-            path = expand(step, step.text, self.variables)
-            stage.config = replace(
-                stage.config,
-                working_dir=settings.within(stage.config, f"{path}/").rstrip("/") or "/",
-            )
-            made = Directory(stage.config.working_dir, stage.config.user)
-            stage.steps.append((step, made, []))
-        elif step.keyword == "RUN":
-            self._run(step)
-        elif step.keyword in ("COPY", "ADD"):
-            source = step.flag("from") if step.keyword == "COPY" else None
-            if source is None:
-                copy = reading.copy(step, stage.config, self.variables, self.context, "")
-                stage.steps.append((step, copy, [self.context]))
-            else:
-                other = self._other(step, source)
-                copy = reading.copy(step, stage.config, self.variables, None, other.id)
-                stage.steps.append((step, copy, [other]))
-        else:
-            if step.keyword not in settings.KEYWORDS:
-                raise step.error(f"{step.keyword} is not possible here")
-            stage.config = settings.changed(stage.config, step, self.variables, self.has_command)
-            self.has_command |= step.keyword == "CMD"
-
-    def _run(self, step: Instruction) -> None:
-        stage = self.stage
-        job = reading.job(step, stage.config, stage.arguments)
-        wanted = mounts.read(step, stage.config)
-        bound = tuple(mount for mount in wanted if isinstance(mount, Bound))
-        scratch = tuple(mount for mount in wanted if isinstance(mount, Scratch))
-        sources: list[Stage | Base | Context] = []
-        content = []
-        for mount in bound:
-            if mount.origin is None:
-                found = self.context.find(step, mount.source)
-                content.append("\0".join(each.digest() for each in found))
-                sources.append(self.context)
-            else:
-                other = self._other(step, mount.origin)
-                content.append(other.id)
-                sources.append(other)
-        run = Run(replace(job, scratch=scratch), bound, tuple(content))
-        stage.steps.append((step, run, sources))
-
-    def _other(self, step: Instruction, source: str) -> Stage | Base:
-        if "$" in source:
-            hint = f"before this stage, write FROM {source} AS NAME"
-            raise step.error("--from cannot be a variable", hint)
-        return self.origin(step, source)
-
-    def _argument(self, step: Instruction, key: str, value: str | None) -> None:
-        """ARG: what the user gives, else its default, else what an ARG before FROM says."""
-        if key in self.given:
-            self.stage.arguments[key] = self.given[key]
-        elif value is not None:
-            self.stage.arguments[key] = expand(step, value, self.variables)
-        elif key in self.globals:
-            self.stage.arguments[key] = self.globals[key]
