@@ -296,7 +296,7 @@ RUN false
 FROM --platform=$BUILDPLATFORM make
 COPY b .
 FROM scratch
-COPY --from=make /out/ /from-name
+COPY --from=MAKE /out/ /from-name
 COPY --from=2 /out/b /from-number/
 COPY --from=base /usr/lib/link /lib/[^x]i* /from-image/
 """
@@ -405,6 +405,7 @@ COPY a.txt src /plain/
 COPY --chown=app a.txt /named/a
 COPY --chown=1000 a.txt /number
 COPY --chown=12:adm --chmod=4750 src /srv/both
+COPY --chown=12 --chmod=700 src /srv/
 COPY --from=base /usr/lib/tool /kept
 COPY --from=base --chown=0:0 /usr/lib/tool /taken
 """
@@ -417,7 +418,8 @@ COPY --from=base --chown=0:0 /usr/lib/tool /taken
     assert owner(tree, "named") == (0o755, 1000, 1001)
     assert owner(tree, "named/a") == (0o644, 1000, 1001)
     assert owner(tree, "number") == (0o644, 1000, 1000)
-    assert owner(tree, "srv") == (0o750, 5, 0)
+    assert owner(tree, "srv") == (0o750, 5, 0)  # it was there
+    assert owner(tree, "srv/sub") == (0o700, 12, 12)
     for path in ("srv/both", "srv/both/main.c", "srv/both/sub/x"):
         assert owner(tree, path) == (0o4750, 12, 4)
     assert owner(tree, "kept") == (0o755, 7, 8)
