@@ -183,7 +183,7 @@ class Tree:
             base = self._place(prefix, Node(stat.S_IFDIR | 0o755))[-1][1]
         if not base.is_dir:
             raise ImageError(f"{prefix} is not a directory in the image being built")
-        _merge(base, _clone(other.root, {}))
+        _merge(base, clone(other.root, {}))
 
     def apply_tar(
         self, stream: IO[bytes], layer: bool = False, latest: int | None = None
@@ -353,10 +353,13 @@ def _walk(prefix: str, directory: Node) -> Iterator[tuple[str, Node]]:
             yield from _walk(f"{prefix}{name}/", child)
 
 
-def _clone(node: Node, clones: dict[int, Node]) -> Node:
-    """A copy of ``node`` and all below it; hard links stay hard links (``clones``, by id)."""
+def clone(node: Node, clones: dict[int, Node]) -> Node:
+    """A copy of ``node`` and all below it; hard links stay hard links (``clones``, by id).
+
+    Contents are shared, not copied.
+    """
     if id(node) not in clones:
-        children = {name: _clone(child, clones) for name, child in node.children.items()}
+        children = {name: clone(child, clones) for name, child in node.children.items()}
         clones[id(node)] = replace(node, xattrs=dict(node.xattrs), children=children)
     return clones[id(node)]
 

@@ -39,7 +39,9 @@ LARGEST = 1 << 30
 LIMIT = 3600 * 10**9
 """ns of virtual time after which a script that still runs is given up."""
 ENTER = Path(__file__).with_name("enter.sh")
-"""What starts a script in its tree."""
+"""What starts a script of sh in its tree."""
+CONTAINER = Path(__file__).with_name("contain.sh")
+"""What starts the process of an OCI configuration in its tree."""
 
 _KEPT = 200  # last lines of a script's output
 _LONGEST = 1000  # bytes that are kept of each
@@ -85,11 +87,14 @@ def changed(
     extra: Tree | None = None,
     tell: Callable[[str], None] = lambda line: None,
     tick: Callable[[], None] = lambda: None,
+    enter: Path = ENTER,
 ) -> Iterator[tuple[Outcome, IO[bytes] | None]]:
-    """Run ``script`` (of sh) with ``tree`` as its root; what it changed, as a file open to read.
+    """Run ``script`` with ``tree`` as its root; what it changed, as a file open to read.
 
-    ``extra`` is what it finds at ``/dev/branchpoint`` meanwhile. ``tell`` is called with each line
-    that it writes, ``tick`` now and then. When it ends with another code than 0, there is no file.
+    ``enter`` says what the script is: of sh, which finds ``extra`` at ``/dev/branchpoint``
+    meanwhile (:data:`ENTER`), or the OCI configuration of a process (:data:`CONTAINER`), which can
+    mount ``/system/extra``. ``tell`` is called with each line that it writes, ``tick`` now and
+    then. When it ends with another code than 0, there is no file.
 
     :raises ImageError: when it does not end, or writes too much.
     :raises MachineError: when the machine ends.
@@ -103,7 +108,7 @@ def changed(
         module.merge(extra, "extra")
     module.add_file("extra/script", script.encode())
     module.add_file("branchpoint/setup.sh", _SETUP.encode(), 0o755)
-    module.add_file("branchpoint/enter.sh", ENTER.read_bytes(), 0o755)
+    module.add_file("branchpoint/enter.sh", enter.read_bytes(), 0o755)
     module.add_file("branchpoint/system.conf", b"")
     folder = cache_dir()
     with disk_errors(folder), tempfile.TemporaryDirectory(dir=folder, prefix="workshop-") as place:

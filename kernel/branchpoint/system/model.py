@@ -140,7 +140,7 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Build:
-    """``build:``: an image made by docker, podman or buildah from a Dockerfile."""
+    """``build:``: an image made from a Dockerfile, by docker, podman or buildah, or here."""
 
     context: str
     line: int

@@ -8,10 +8,14 @@ from pathlib import Path
 import pytest
 from imagefiles import TestImage, layer, member
 
-from branchpoint.errors import BranchpointError, ImageError, SetupError
+from branchpoint.errors import BranchpointError, ImageError
+from branchpoint.guest.tree import Tree
 from branchpoint.system.compose.reading import load
+from branchpoint.system.images import finding
+from branchpoint.system.images.archive import ImageConfig
 from branchpoint.system.images.engines import builder
 from branchpoint.system.images.finding import find_images
+from branchpoint.system.model import Recipe
 
 IMAGE = TestImage([layer(member("data"), member("data/new", b"new"))])
 
@@ -117,8 +121,40 @@ def test_an_image_nobody_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 def test_no_engine_to_build(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(SetupError, match="docker is not installed; podman is not installed"):
-        builder()
+    assert builder() is None
+    (tmp_path / "Dockerfile").write_text("FROM redis:7\n")
+    system = load(compose(tmp_path, "services: {a: {build: .}}"), environ={})
+    with pytest.raises(ImageError) as caught:
+        find_images(system)
+    text = str(caught.value)
+    assert 'Dockerfile:1: the image "redis:7" is not on this computer (docker is not inst' in text
+    assert "docker save -o redis-7.tar redis:7" in text
+
+
+def test_an_engine_builds_unless_only_we_know_the_base(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = engine(tmp_path, monkeypatch)
+    for base, ours in (("shop:1", False), ("./saved.tar", True), ("known", True), ("low", True)):
+        (tmp_path / "Dockerfile").write_text(f"FROM {base}\nENV X=1\n")
+        body = """
+services:
+  a: {build: .}
+  low: {x-branchpoint-debian: {}, scale: 0}
+x-branchpoint: {images: {known: ./saved.tar}}
+"""
+        monkeypatch.setattr(finding, "DebianImage", Known)
+        image = find_images(load(compose(tmp_path, body), environ={}))["a"]
+        assert (image.id != IMAGE.id) == ours
+        assert ("X=1" in image.config.environment) == ours
+    assert log.read_text().count(" build ") == 1
+
+
+class Known:
+    """Stands for an image of Debian packages, whose names are not looked up here."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.id, self.config, self.unpack = "0" * 64, ImageConfig(), Tree
 
 
 def test_a_failing_build_shows_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -50,6 +50,7 @@ class ImageConfig:
     volumes: tuple[str, ...] = ()
     healthcheck: Healthcheck | None = None
     shell: tuple[str, ...] = ("/bin/sh", "-c")
+    triggers: tuple[str, ...] = ()  # ONBUILD: instructions for Dockerfiles with it as their base
 
 
 class _Health(msgspec.Struct, rename="pascal"):
@@ -71,6 +72,7 @@ class _Run(msgspec.Struct, rename="pascal"):
     volumes: dict[str, Any] | None = None
     healthcheck: _Health | None = None
     shell: list[str] | None = None
+    on_build: list[str] | None = None
 
 
 class _RootFs(msgspec.Struct):
@@ -409,7 +411,7 @@ def _image_config(run: _Run, what: str) -> ImageConfig:
             disabled,
         )
     words = [*(run.env or []), *(run.entrypoint or []), *(run.cmd or []), *(run.volumes or {})]
-    words += [run.working_dir or "", *(run.shell or [])]
+    words += [run.working_dir or "", *(run.shell or []), *(run.on_build or [])]
     if any("\0" in word for word in words):
         raise ImageError(f"{what}: the image's configuration contains NUL")
     return ImageConfig(
@@ -422,4 +424,5 @@ def _image_config(run: _Run, what: str) -> ImageConfig:
         volumes=tuple(sorted(run.volumes or ())),
         healthcheck=health,
         shell=tuple(run.shell or ("/bin/sh", "-c")),
+        triggers=tuple(run.on_build or ()),
     )

@@ -67,8 +67,8 @@ def _set_up(unpacked: Unpacked, before: list[Package]) -> None:
         for package in unpacked.left:
             extra.add_file(f"{package.name}.deb", package.deb.path)
         try:
-            _change(unpacked.tree, _script(unpacked, before), extra, tell, task.update)
-        except _Failed as failure:
+            change(unpacked.tree, _script(unpacked, before), extra, tell, task.update)
+        except Failed as failure:
             raise failure.error([]) from None
 
 
@@ -86,26 +86,33 @@ def run(tree: Tree, commands: Iterable[str]) -> None:
             task.update(note=line[:_LONGEST])
 
         try:
-            _change(tree, script, Tree(), tell, task.update)
-        except _Failed as failure:
+            change(tree, script, Tree(), tell, task.update)
+        except Failed as failure:
             raise failure.error(commands) from None
 
 
-def _change(
+def change(
     tree: Tree,
     script: str,
     extra: Tree,
     tell: Callable[[str], None],
     tick: Callable[[], None],
+    enter: Path = workshop.ENTER,
 ) -> None:
-    """Change ``tree`` into what the script makes of it; the first time, run it."""
-    key = _key(tree, script, extra)
+    """Change ``tree`` into what the script makes of it; the first time, run it.
+
+    The arguments are those of :func:`branchpoint.guest.workshop.changed`.
+
+    :raises Failed: when it ends with another code than 0.
+    :raises ImageError: when it does not end, or writes too much.
+    """
+    key = _key(tree, script, extra, enter)
     kept = cache_dir() / "changes" / key
     with locked(f"changes-{key}"):
         if not kept.exists():
-            with workshop.changed(tree, script, extra, tell, tick) as (outcome, file):
+            with workshop.changed(tree, script, extra, tell, tick, enter) as (outcome, file):
                 if file is None:
-                    raise _Failed(outcome)
+                    raise Failed(outcome)
                 check(file)
                 file.seek(0)
                 with publish(kept) as unfinished, unfinished.open("wb") as copy:
@@ -149,10 +156,13 @@ class _Hash:
         self.blake3.update(data)
 
 
-def _key(tree: Tree, script: str, extra: Tree) -> str:
+def _key(tree: Tree, script: str, extra: Tree, enter: Path) -> str:
     """Names what comes of a script by all that it depends on."""
     whole = _Hash()
-    whole.write(json.dumps([workshop.fingerprint(), script]).encode())
+    record = [workshop.fingerprint(), script]
+    if enter != workshop.ENTER:  # which the fingerprint covers
+        record.append(enter.read_text("utf-8"))
+    whole.write(json.dumps(record).encode())
     tree.write_tar(whole)
     extra.write_tar(whole)
     return whole.blake3.hexdigest(16)
@@ -177,7 +187,7 @@ def _script(unpacked: Unpacked, before: list[Package]) -> str:
     return "".join([*lines, _text("end.sh")])
 
 
-class _Failed(Exception):
+class Failed(Exception):
     """A script has ended with another code than 0."""
 
     def __init__(self, outcome: Outcome) -> None:

@@ -15,8 +15,9 @@ from branchpoint.files import publish
 from branchpoint.guest.tree import Tree
 from branchpoint.system.images.archive import ImageArchive, ImageConfig, open_archive
 from branchpoint.system.images.debian_image import DebianImage
+from branchpoint.system.images.dockerfile import builds
 from branchpoint.system.images.engines import ContainerEngine, builder, find_image
-from branchpoint.system.model import Service, System
+from branchpoint.system.model import Build, Service, System
 
 _TRANSPORTS = ("docker-archive:", "oci-archive:", "oci:")
 
@@ -39,18 +40,15 @@ def find_images(system: System) -> dict[str, Image]:
 
     :raises ImageError, SetupError: naming the compose file, the line and the service.
     """
+    finder = _Finder(system)
     found: dict[str, Image] = {}
-    seen: dict[object, Image] = {}
     for service in system.services.values():
         if not service.replicas:
             continue
-        source = _source(service)
         try:
-            if source not in seen:
-                seen[source] = _find(service, system)
+            found[service.name] = finder.of(service)
         except BranchpointError as error:
             raise located(error, system, service, "image", "build") from error
-        found[service.name] = seen[source]
     return found
 
 
@@ -75,24 +73,103 @@ def _source(service: Service) -> object:
     return msgspec.json.encode(service.build) if service.build is not None else service.image
 
 
-def _find(service: Service, system: System) -> Image:
-    if service.recipe is not None:
-        recipe = DebianImage(service.recipe)
-        name = service.image or f"{system.name}:{recipe.id[:12]}"
-        return Image(name, recipe.id, recipe.config, recipe.unpack)
-    name = service.image or f"{system.name}-{service.name}"
-    if service.build is not None:
+class _Finder:
+    """Finds the images of a system's services, and those that their Dockerfiles name."""
+
+    def __init__(self, system: System) -> None:
+        self._system = system
+        self._project = Path(system.file).parent
+        self._seen: dict[object, Image] = {}
+        self._building: list[str] = []  # services whose Dockerfiles are being read
+
+    def of(self, service: Service) -> Image:
+        """The image of a service."""
+        source = _source(service)
+        if source not in self._seen:
+            self._seen[source] = self._find(service)
+        return self._seen[source]
+
+    def _find(self, service: Service) -> Image:
+        if service.recipe is not None:
+            recipe = DebianImage(service.recipe)
+            name = service.image or f"{self._system.name}:{recipe.id[:12]}"
+            return Image(name, recipe.id, recipe.config, recipe.unpack)
+        name = service.image or f"{self._system.name}-{service.name}"
+        if service.build is None:
+            other = None if name in self._system.images else self._made_as(name, service)
+            return self._named(name) if other is None else self.of(other)
         engine = builder()
-        return _from_engine(engine, engine.build(service.build, name), name)
-    reference = system.images.get(name, name)
-    place = _place(reference, Path(system.file).parent)
-    if place is not None:
-        path, tag = place
-        if not path.exists():
-            raise ImageError(f"{path} does not exist", "paths are relative to the compose file")
-        return _from_archive(path, tag, name)
-    engine, image_id = find_image(name)
-    return _from_engine(engine, image_id, name)
+        if engine is not None and not self._needs_us(service, service.build):
+            return _from_engine(engine, engine.build(service.build, name), name)
+        return self._built(service, service.build, name)
+
+    def _built(self, service: Service, build: Build, name: str) -> Image:
+        """The image of a Dockerfile, which is built here."""
+        if service.name in self._building:
+            way = " -> ".join([*self._building, service.name])
+            raise ImageError(f"these images are made of each other: {way}")
+        self._building.append(service.name)
+        try:
+            stage = builds.planned(build, lambda reference: self._base(reference, service))
+        finally:
+            self._building.pop()
+        return Image(name, stage.id, stage.config, stage.build)
+
+    def _needs_us(self, service: Service, build: Build) -> bool:
+        """Whether a Dockerfile names an image that no engine could find."""
+        try:
+            names = builds.names(build)
+        except ImageError:  # the engine says what is wrong, or knows more than we do
+            return False
+        for reference in names:
+            other = self._other(reference, service)
+            known = self._system.images.get(reference, reference)
+            if (other is not None and other.recipe is not None) or known != reference:
+                return True
+            if _place(reference, self._project) is not None:
+                return True
+        return False
+
+    def _base(self, reference: str, service: Service) -> Image:
+        """The image that the Dockerfile of ``service`` calls ``reference``."""
+        other = self._other(reference, service)
+        return self.of(other) if other is not None else self._named(reference)
+
+    def _other(self, reference: str, service: Service) -> Service | None:
+        """The service of which a Dockerfile means the image: one that has
+        ``x-branchpoint-debian`` goes by its own name, too.
+        """
+        for other in self._system.services.values():
+            if other is not service and other.recipe is not None and other.name == reference:
+                return other
+        return self._made_as(reference, service)
+
+    def _made_as(self, reference: str, service: Service) -> Service | None:
+        """Another service whose image is made from the compose file, under this name."""
+        for other in self._system.services.values():
+            if other is service or (other.recipe is None and other.build is None):
+                continue
+            if other.image is not None and _canonical(other.image) == _canonical(reference):
+                return other
+        return None
+
+    def _named(self, name: str) -> Image:
+        """The image of an archive, or of an engine on this computer."""
+        reference = self._system.images.get(name, name)
+        place = _place(reference, self._project)
+        if place is not None:
+            path, tag = place
+            if not path.exists():
+                raise ImageError(f"{path} does not exist", "paths are relative to the compose file")
+            return _from_archive(path, tag, name)
+        engine, image_id = find_image(name)
+        return _from_engine(engine, image_id, name)
+
+
+def _canonical(reference: str) -> str:
+    """The name of an image with all that docker adds to it."""
+    name = reference.removeprefix("docker.io/").removeprefix("library/")
+    return name if "@" in name or ":" in name.rpartition("/")[2] else f"{name}:latest"
 
 
 def _place(reference: str, project: Path) -> tuple[Path, str] | None:
@@ -131,7 +208,7 @@ def _expect(archive: ImageArchive, image_id: str, what: str) -> None:
 
 def _from_engine(engine: ContainerEngine, image_id: str, name: str) -> Image:
     """An engine's image; its id and configuration are cached, as saving a large one is slow."""
-    kept = cache_dir() / "images" / f"{engine.program}-{image_id}.json"
+    kept = cache_dir() / "image-configs" / f"{engine.program}-{image_id}.json"
     try:
         known_id, config = from_json(kept.read_bytes(), tuple[str, ImageConfig])
     except (OSError, Malformed):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from blake3 import blake3
@@ -19,10 +19,13 @@ from branchpoint.guest.tree import Tree
 
 MAX_BYTES = 4 << 30
 MAX_FILES = 100_000
-_LEFT_OUT = (".git", "__pycache__")  # they change while the project stays the same
+LEFT_OUT = (".git", "__pycache__")  # they change while the project stays the same
+
+Entry = tuple[str, Path, os.stat_result]
+"""One file, link or directory: path below the source ("" is the source), path, status."""
 
 
-def entries(source: Path) -> Iterator[tuple[str, Path, os.stat_result]]:
+def entries(source: Path) -> Iterator[Entry]:
     """(relative path, path, lstat) of ``source`` and all below it, names sorted bytewise.
 
     :raises ImageError: for what cannot be read or is neither file, directory nor symlink, and for
@@ -37,7 +40,7 @@ def entries(source: Path) -> Iterator[tuple[str, Path, os.stat_result]]:
             kind = stat.S_IFMT(status.st_mode)
             if kind == stat.S_IFDIR:
                 children = sorted(path.iterdir(), key=os.fsencode, reverse=True)
-                children = [child for child in children if child.name not in _LEFT_OUT]
+                children = [child for child in children if child.name not in LEFT_OUT]
                 pending += [(f"{relative}/{child.name}".lstrip("/"), child) for child in children]
         except OSError as error:
             raise ImageError(f"{path} cannot be read: {error.strerror}") from None
@@ -53,13 +56,13 @@ def entries(source: Path) -> Iterator[tuple[str, Path, os.stat_result]]:
         yield relative, path, status
 
 
-def digest(source: Path) -> str:
-    """A digest (hex) of exactly what :func:`copy` would copy.
+def digest(source: Path, found: Iterable[Entry] | None = None) -> str:
+    """A digest (hex) of exactly what :func:`copy` would copy: ``found``, or all of ``source``.
 
     :raises ImageError: as :func:`entries` does.
     """
     whole = blake3()
-    for relative, path, status in entries(source):
+    for relative, path, status in entries(source) if found is None else found:
         if stat.S_ISREG(status.st_mode):
             content = blake3()
             try:
@@ -77,13 +80,21 @@ def digest(source: Path) -> str:
 
 
 def copy(
-    source: Path, tree: Tree, target: str, uid: int = 0, gid: int = 0, mode: int | None = None
+    source: Path,
+    tree: Tree,
+    target: str,
+    uid: int = 0,
+    gid: int = 0,
+    mode: int | None = None,
+    found: Iterable[Entry] | None = None,
 ) -> None:
     """Copy a file or directory to ``target``; ``mode`` is for ``source`` itself only.
 
+    ``found`` are the entries of the source, if not all of them are to be copied.
+
     :raises ImageError: as :func:`entries` does.
     """
-    for relative, path, status in entries(source):
+    for relative, path, status in entries(source) if found is None else found:
         place = f"{target}/{relative}" if relative else target
         chosen = mode if not relative else None
         if stat.S_ISREG(status.st_mode):

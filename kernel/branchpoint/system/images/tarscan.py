@@ -141,6 +141,11 @@ def _number(field: bytes, what: str) -> int:
     return value
 
 
+def is_header(block: bytes) -> bool:
+    """Whether this is the first block of a tar archive."""
+    return len(block) == BLOCK and block != bytes(BLOCK) and _checksum_holds(block)
+
+
 def _checksum_holds(block: bytes) -> bool:
     written = block[148:156].strip(b" \0")
     if not re.fullmatch(rb"[0-7]+", written):

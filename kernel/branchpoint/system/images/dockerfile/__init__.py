@@ -1,0 +1,1 @@
+"""Images from Dockerfiles, built here: without docker, without root, without a network."""

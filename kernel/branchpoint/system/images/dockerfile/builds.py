@@ -1,0 +1,76 @@
+"""``build:`` of a compose file -> the stage of a Dockerfile that it means."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from branchpoint.decoding import Malformed, text
+from branchpoint.errors import ImageError
+from branchpoint.system.images.dockerfile.context import Context
+from branchpoint.system.images.dockerfile.stage import Base, Stage
+from branchpoint.system.images.dockerfile.stages import Dockerfile
+from branchpoint.system.images.dockerfile.syntax import MAX_BYTES
+from branchpoint.system.model import Build
+
+_INLINE = "dockerfile_inline"
+
+
+def names(build: Build) -> list[str]:
+    """The images that the Dockerfile begins with or copies from.
+
+    :raises ImageError: when it cannot be read.
+    """
+    return _read(build).names()
+
+
+def planned(build: Build, find: Callable[[str], Base]) -> Stage:
+    """The stage, ready to be built. ``find`` gives the image of a name.
+
+    :raises ImageError: with file and line, for whatever cannot be done as written.
+    """
+    return _read(build).plan(Context(Path(build.context), _path(build)), find)
+
+
+def _path(build: Build) -> Path | None:
+    """Where the Dockerfile lies; None when it is written in the compose file."""
+    if build.dockerfile_text is not None:
+        return None
+    return Path(build.context, build.dockerfile or "Dockerfile")
+
+
+def _read(build: Build) -> Dockerfile:
+    path = _path(build)
+    if path is None:
+        content = build.dockerfile_text or ""
+        if len(content) > MAX_BYTES:
+            raise ImageError(f"{_INLINE} is larger than {MAX_BYTES >> 10} KiB")
+    else:
+        content = _text(path)
+    return Dockerfile(content, str(path or _INLINE), build.args, build.target or "")
+
+
+def _text(path: Path) -> str:
+    if not path.is_file():
+        raise ImageError(
+            f"there is no Dockerfile at {path}", 'name it by "dockerfile", relative to "context"'
+        )
+    try:
+        with path.open("rb") as stream:
+            data = stream.read(MAX_BYTES + 1)
+        content = text(data)
+    except OSError as error:
+        raise ImageError(f"{path} cannot be read: {error.strerror}") from None
+    except Malformed:
+        line = _first_bad_line(data)
+        raise ImageError(f"{path}:{line}: is not UTF-8 text") from None
+    if len(data) > MAX_BYTES:
+        raise ImageError(f"{path} is larger than {MAX_BYTES >> 10} KiB")
+    return content
+
+
+def _first_bad_line(data: bytes) -> int:
+    for number, line in enumerate(data.split(b"\n"), start=1):
+        if line.decode("utf-8", "replace").encode() != line:
+            return number
+    return 1

@@ -1,0 +1,158 @@
+"""The build context: the files of the project that COPY and ADD can see.
+
+As with all files of the project, neither owners nor exact permissions count, and ``.git`` and
+``__pycache__`` are left out: see :mod:`branchpoint.system.images.projectfiles`.
+"""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from branchpoint.errors import ImageError
+from branchpoint.system.images import projectfiles
+from branchpoint.system.images.dockerfile.patterns import Ignored, compiled, is_pattern
+from branchpoint.system.images.dockerfile.syntax import Instruction
+from branchpoint.system.images.projectfiles import Entry
+
+_DEEPEST = 200  # levels of directories
+
+
+@dataclass(frozen=True)
+class Found:
+    """A file or directory that a source of COPY means, with all of it that is not ignored."""
+
+    name: str
+    path: Path
+    entries: tuple[Entry, ...]
+
+    def digest(self) -> str:
+        """Of its name and all that would be copied."""
+        return f"{self.name}\0{projectfiles.digest(self.path, self.entries)}"
+
+
+class Context:
+    """A directory, without what ``.dockerignore`` leaves out."""
+
+    def __init__(self, folder: Path, dockerfile: Path | None) -> None:
+        self.folder = Path(os.path.realpath(folder))
+        own = dockerfile.with_name(f"{dockerfile.name}.dockerignore") if dockerfile else None
+        candidates = [own] if own is not None else []
+        candidates.append(self.folder / ".dockerignore")
+        self._ignored = Ignored(next((file for file in candidates if file.is_file()), None))
+
+    def find(self, instruction: Instruction, source: str) -> list[Found]:
+        """What a source of COPY or ADD means, in the order of names; always at least one.
+
+        :raises ImageError: with file and line, when there is nothing, or it is outside.
+        """
+        # As in docker, the context is the root: no ".." leads out of it.
+        parts = [part for part in posixpath.normpath(f"/{source}").split("/") if part]
+        ways = [""]
+        for number, part in enumerate(parts):
+            last = number == len(parts) - 1
+            ways = [
+                way for before in ways for way in self._matches(instruction, before, part, last)
+            ]
+        found = [self._found(instruction, way) for way in ways]
+        found = [each for way, each in zip(ways, found, strict=True) if self._keeps(way, each)]
+        if not found:
+            hint = "paths are relative to the context"
+            if ways:
+                hint = f"{self._ignored.file} leaves it out"
+            raise instruction.error(f'there is no "{source:.200}" in {self.folder}', hint)
+        return found
+
+    def _matches(
+        self, instruction: Instruction, before: str, part: str, last: bool
+    ) -> Iterator[str]:
+        """The paths in the directory ``before`` whose last part is ``part``, or fits it."""
+        folder = self._inside(instruction, before)
+        names = [part]
+        if is_pattern(part):
+            pattern = compiled(part)
+            if pattern is None:
+                raise instruction.error(f'"{part:.80}" is not a pattern of names')
+            try:
+                names = _names(folder) if folder.is_dir() else []
+            except OSError as error:
+                raise instruction.error(f"{folder} cannot be read: {error.strerror}") from None
+            names = [name for name in names if pattern.fullmatch(name)]
+            if last:
+                names = [name for name in names if name not in projectfiles.LEFT_OUT]
+        for name in names:
+            way = f"{before}/{name}".lstrip("/")
+            if os.path.lexists(self.folder / way):
+                yield way
+
+    def _inside(self, instruction: Instruction, way: str) -> Path:
+        """Where a path of the context really lies.
+
+        :raises ImageError: with file and line, when a link leads out of the context.
+        """
+        real = Path(os.path.realpath(self.folder / way))
+        if not real.is_relative_to(self.folder):
+            raise instruction.error(
+                f"{self.folder / way} leads out of the context",
+                f"COPY sees only what is in {self.folder}: copy the file there, not a link",
+            )
+        return real
+
+    def _keeps(self, way: str, found: Found) -> bool:
+        """Whether it is not ignored, or something in it is not."""
+        return way not in self._ignored or (self._ignored.has_exceptions and len(found.entries) > 1)
+
+    def _found(self, instruction: Instruction, way: str) -> Found:
+        path = self._inside(instruction, way)
+        if not path.exists():
+            raise instruction.error(f"{self.folder / way} is a broken link")
+        entries: list[Entry] = []
+        size = 0
+        for entry in self._walk(way, path, "", 0):
+            entries.append(entry)
+            size += entry[2].st_size if stat.S_ISREG(entry[2].st_mode) else 0
+            if len(entries) > projectfiles.MAX_FILES or size > projectfiles.MAX_BYTES:
+                raise instruction.error(
+                    f"{path} has more than {projectfiles.MAX_FILES} files or "
+                    f"{projectfiles.MAX_BYTES >> 30} GiB",
+                    "leave out what is not needed, by a file .dockerignore",
+                )
+        return Found(posixpath.basename(way), path, tuple(entries))
+
+    def _walk(self, way: str, path: Path, relative: str, depth: int) -> Iterator[Entry]:
+        """A path and all below it, names sorted bytewise; links are followed only at the top."""
+        if depth > _DEEPEST:
+            raise ImageError(f"{path} lies more than {_DEEPEST} levels deep")
+        try:
+            status = path.lstat() if relative else path.stat()
+            kind = stat.S_IFMT(status.st_mode)
+            names = _names(path) if kind == stat.S_IFDIR else []
+        except OSError as error:
+            raise ImageError(f"{path} cannot be read: {error.strerror}") from None
+        if kind not in (stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK):
+            raise ImageError(f"{path} is neither a file, a directory nor a symbolic link")
+        yield relative, path, status
+        for name in names:
+            if name in projectfiles.LEFT_OUT:
+                continue
+            below = f"{way}/{name}".lstrip("/")
+            inside = f"{relative}/{name}".lstrip("/")
+            if below not in self._ignored:
+                yield from self._walk(below, path / name, inside, depth + 1)
+            elif self._ignored.has_exceptions and _is_folder(path / name):
+                first, *others = self._walk(below, path / name, inside, depth + 1)
+                if others:  # a directory that is left out, with something in it that is not
+                    yield first
+                    yield from others
+
+
+def _names(folder: Path) -> list[str]:
+    return sorted((path.name for path in folder.iterdir()), key=os.fsencode)
+
+
+def _is_folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()
