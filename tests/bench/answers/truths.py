@@ -112,7 +112,7 @@ def _any(name: str, check: float, *draws: tuple[float, int, int], **more: Any) -
     return Known(name, steps, more.pop("causes", ()), check + 1, fails=False, **more)
 
 
-TWO_COINS = Known("two-coins", ((0, 0.25), (10, 0.5), (20, 1)), (10, 20), horizon=31, likely=7)
+TWO_COINS = Known("two-coins", ((0, 0.25), (10, 0.5), (20, 1)), (10, 20), horizon=31, likely=2)
 """Heads twice. Both tosses matter equally as a factor; as a difference, the second matters more."""
 
 _FAILS = 0.4  # of one try
@@ -121,26 +121,26 @@ RETRY = Known(
     tuple((2.0 * done, _FAILS ** (3 - done)) for done in range(4)),
     (6,),
     horizon=9,
-    likely=7,
+    likely=5,
 )
 """Three failed tries."""
 
 _RATES = 0.5, 1.5  # a second
-RACE = Known("race", ((0, _RATES[0] / sum(_RATES)), (4, 1)), (4,), horizon=4 + 5, likely=6)
+RACE = Known("race", ((0, _RATES[0] / sum(_RATES)), (4, 1)), (4,), horizon=4 + 5, likely=3)
 """The first of two exponential timers rings first."""
 
-BAKED = Known("baked", ((0, 0.5), (4, 1)), (4,), horizon=35, likely=2)
+BAKED = Known("baked", ((0, 0.5), (4, 1)), (4,), horizon=35, likely=4)
 """Decided long before it becomes visible."""
 
-DICE = _all("dice", 24, (6, 1, 2), (12, 2, 3), (18, 3, 4), likely=2)
+DICE = _all("dice", 24, (6, 1, 2), (12, 2, 3), (18, 3, 4), likely=1)
 """Three draws that matter equally: no step is larger than another."""
 
-SEVEN = _all("seven", 18, *((2.0 * i, i, i + 1) for i in range(1, 8)), likely=23)
+SEVEN = _all("seven", 18, *((2.0 * i, i, i + 1) for i in range(1, 8)), likely=10)
 """Seven small steps, two seconds apart."""
 
 TWO_CAUSES = Known(
     "two-causes", ((0, 1 - 0.6**2), (8, 0.4), (16, 1)), (8, 16), horizon=25,
-    said=("draw at 8: good", "draw at 16: bad"), likely=8,
+    said=("draw at 8: good", "draw at 16: bad"), likely=1,
 )  # fmt: skip
 """Either of two draws is enough; in the recording it was the second one."""
 
@@ -152,7 +152,7 @@ RAMP = _all(
 )
 """Twenty-four small steps, half a second apart: too close to separate them."""
 
-HAZARD = _any("hazard", 24, *((0.5 * i, 1, 20) for i in range(1, 44)), lasting=21, likely=10)
+HAZARD = _any("hazard", 24, *((0.5 * i, 1, 20) for i in range(1, 44)), lasting=21, likely=31)
 """It may happen each half second, and does not: P falls all the time."""
 
 NEVER = Known("never", ((0, 0),), (), horizon=21, fails=False)
