@@ -10,6 +10,9 @@ from __future__ import annotations
 from branchpoint.faults.network import LOCKED, STATE
 
 GROUPS = "/sys/fs/cgroup"
+_STARTED = "/run/branchpoint/crun/{name}.pid"
+"""Written when the runtime has started the container: its control group is there before, without
+the container's own limits."""
 
 LOWEST = """\
 lowest() { # in $d: what all faults come to, as `l` and what comes after it as `rest`
@@ -42,7 +45,9 @@ def _limit(name: str, file: str, value: str) -> str:
     """
     return f"""\
 {_group(name, file)}\
-[ -e $g/{file} ] || {{ echo "{name} is not running" >&2; exit 1; }}
+[ -e $g/{file} ] && [ -s {_STARTED.format(name=name)} ] || {{
+    echo "{name} is not running" >&2; exit 1
+}}
 mkdir -p $d
 [ -e $d/own ] || cat $g/{file} > $d/own
 read -r l rest < $d/own

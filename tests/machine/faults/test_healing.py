@@ -116,3 +116,20 @@ def settle(branch: bp.Branch) -> None:
         if branch.containers()[name].state != "running":
             branch.control("start", name)
     branch.wait(0.5)
+
+
+def test_no_limit_begins_while_a_container_starts(run: bp.Recording) -> None:
+    """The runtime makes the control group first and writes the container's own limits later."""
+    branch = run.at(1).branch()
+    branch.control("stop", "a.1")
+    branch.wait(11)  # it does not heed SIGTERM
+    group = "/sys/fs/cgroup/branchpoint/a.1"
+    halfway = f"mkdir {group} && rm /run/branchpoint/crun/a.1.pid"
+    assert bash(halfway).run(branch).exit_code == 0
+    branch.faults.throttle("a.1", 0.3, for_=1)
+    branch.wait(0.2)
+    assert [e.text for e in branch.events.where(type="error")] == ["a.1 is not running"]
+    bash(f"rmdir {group}").run(branch)
+    branch.control("start", "a.1")
+    branch.wait(1.5)
+    assert bash(f"cat {group}/cpu.max").run(branch).output == "50000 100000\n"
