@@ -31,7 +31,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[
             return engine
 
         monkeypatch.setattr(module.engine, "find", find)
-        for part in (module.image, module.layout):
+        for part in (module.image, module.cached):
             monkeypatch.setattr(part, "find", lambda digest: Path("there") if images else None)
         with bp.open(path) as run:
             return differences(run)
