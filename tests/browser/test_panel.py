@@ -88,6 +88,7 @@ def test_a_restarted_kernel_is_followed_again(page: LabPage, lab: Server) -> Non
         "void window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()"
     )
     expect(page.panel).to_contain_text("No recording is open in this notebook")
+    page.wait_idle()  # what is run before the kernel is back is lost
     page.start("notebook:run-all-cells")
     expect(page.panel).to_contain_text("failure at")
 
@@ -145,6 +146,7 @@ def test_rewind_here_asks_for_an_instant_and_terminal_offers_what_failed(opened:
 
 
 def test_pictures_are_dark_where_the_page_is(opened: LabPage) -> None:
+    opened.theme("JupyterLab Light")
     opened.run(
         "from branchpoint.explore.curve import Curve\n"
         "from branchpoint.explore.likelihood import ask\n"

@@ -249,8 +249,8 @@ history.watchers[0](True)
     view = views.view()
     expect(view.locator(".bpv-line:visible .bpv-text", has_text="new 200")).to_be_visible()
     stop.touch()
-    expect(view.locator(".bpv-line:visible .bpv-text", has_text="new 2999")).to_be_visible()
     views.lab.wait_idle()
+    expect(view.locator(".bpv-line:visible .bpv-text", has_text="new 2999")).to_be_visible()
     view.locator(".bpv-table").evaluate("el => { el.scrollTop = 0; }")
     expect(view.get_by_role("button", name="Keep the newest")).to_have_attribute(
         "aria-pressed", "false"

@@ -78,6 +78,7 @@ def test_an_error_inside_closes_that_opening_only(path: Path) -> None:
 def test_a_name_that_is_given_to_a_new_opening_again_and_again_keeps_one(path: Path) -> None:
     """Like a cell that opens a recording and is run again; nobody closes anything there."""
     run = bp.open(path)
+    gc.collect()  # what other tests left behind
     before = len(descriptors())
     for _ in range(20):
         run = bp.open(path)
