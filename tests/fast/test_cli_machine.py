@@ -129,6 +129,20 @@ def test_system_images_that_no_recording_names_are_deleted(
     assert "nothing to delete" in cli("prune").stdout
 
 
+def test_a_system_image_that_is_somebody_else_s_is_found(
+    two: tuple[Machine, Machine], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "cache" / "systems" / "a"
+    folder.mkdir(parents=True)
+    (folder / "digest").write_text("06" * 16)
+
+    def refused(path: Path) -> None:
+        raise PermissionError(path)
+
+    monkeypatch.setattr(Path, "touch", refused)
+    assert cached.find("06" * 16) == folder / "system"
+
+
 def test_a_system_image_that_is_found_counts_as_used(
     two: tuple[Machine, Machine], tmp_path: Path
 ) -> None:

@@ -176,7 +176,7 @@ def prune(folder: tuple[Path, ...], yes: bool) -> None:
     gone = [each for each in machines.known() if each.name not in named]
     images = cached.unnamed({head.machine.system_image for head in heads})
     if not gone and not images:
-        click.echo("nothing to delete: recordings here name all, or it is in use")
+        click.echo("nothing to delete: what is here is in use, or named by a recording here")
         return
     for each in gone:
         click.echo(f"{each.name}  {_kernel(each)}  {each.size // _MIB} MiB")

@@ -23,11 +23,13 @@ _QUIET = 3600  # s: an image that was asked for so lately may be about to start
 
 @dataclass(frozen=True)
 class Cached:
-    """A system image in the cache: the digest (hex) of its content, and the bytes it takes."""
+    """A system image in the cache: the digest (hex) of its content, the bytes that it takes, and
+    when it was last used (Unix seconds)."""
 
     folder: Path
     digest: str
     size: int
+    used: float
 
 
 def file_in(folder: Path) -> tuple[Path, str]:
@@ -40,8 +42,7 @@ def file_in(folder: Path) -> tuple[Path, str]:
         raise ImageError(
             f"the system image in {folder} is damaged", "delete that directory: it is built again"
         )
-    with contextlib.suppress(OSError):  # it may be somebody else's
-        (folder / DIGEST).touch()
+    _use(folder / DIGEST)
     return folder / _FILE, digest
 
 
@@ -50,7 +51,7 @@ def find(digest: str) -> Path | None:
     for known in kept_files("systems", DIGEST):
         with contextlib.suppress(OSError):
             if known.read_bytes() == digest.encode():
-                known.touch()
+                _use(known)
                 return known.with_name(_FILE)
     return None
 
@@ -61,18 +62,15 @@ def all_of_them() -> list[Cached]:
     for file in kept_files("systems", DIGEST):
         with contextlib.suppress(OSError):
             blocks = file.with_name(_FILE).stat().st_blocks
-            found.append(Cached(file.parent, _digest_in(file), 512 * blocks))
+            used = file.stat().st_mtime
+            found.append(Cached(file.parent, _digest_in(file), 512 * blocks, used))
     return found
 
 
 def unnamed(named: Container[str]) -> list[Cached]:
     """The system images whose digests are not in ``named``, without those used in the last hour."""
     before = time.time() - _QUIET
-    return [
-        image
-        for image in all_of_them()
-        if image.digest not in named and (image.folder / DIGEST).stat().st_mtime < before
-    ]
+    return [each for each in all_of_them() if each.digest not in named and each.used < before]
 
 
 def remove(images: Iterable[Cached]) -> int:
@@ -84,6 +82,11 @@ def remove(images: Iterable[Cached]) -> int:
             shutil.rmtree(image.folder)
             freed += image.size
     return freed
+
+
+def _use(file: Path) -> None:
+    with contextlib.suppress(OSError):  # it may be somebody else's, to be read only
+        file.touch()
 
 
 def _digest_in(file: Path) -> str:
