@@ -69,12 +69,14 @@ class Outcome:
     lines: list[str] = field(default_factory=list)
 
 
-def fingerprint() -> str:
+def fingerprint(enter: Path = ENTER) -> str:
     """Of the machine: where it is equal, the same script makes the same of the same tree.
+
+    ``enter`` is what starts the script.
 
     Which QEMU runs the machine is no part of it, as for recordings; the plugin is.
     """
-    ours = "".join([_SETUP, _START, _TAR, ENTER.read_text("utf-8", "replace")])
+    ours = "".join([_SETUP, _START, _TAR, enter.read_text("utf-8", "replace")])
     digest = blake3(ours.encode()).hexdigest(16)
     machine = machines.name_of(BOARD, firmware.pinned_digest(), ensure_image().digest)
     return f"{machine} {engine.find().source_digest} {RAM} {digest}"

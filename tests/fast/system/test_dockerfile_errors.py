@@ -20,7 +20,7 @@ BASE = TestImage([layer(member("d"), member("f", b""), link("broken", "nowhere")
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project without docker, with some files and a base image; no machine is needed."""
-    monkeypatch.setattr("branchpoint.guest.workshop.fingerprint", lambda: "machine")
+    monkeypatch.setattr("branchpoint.guest.workshop.fingerprint", lambda enter: enter.name)
     monkeypatch.setenv("BRANCHPOINT_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("PATH", str(tmp_path))
     folder = tmp_path / "project"

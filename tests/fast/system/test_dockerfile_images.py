@@ -169,7 +169,7 @@ USER 12
 RUN --mount=type=cache,id=c,target=/c,uid=12 --mount=type=tmpfs,dst=t/,size=1m --network=none \
     --mount=src=src,target=in --mount=type=bind,from=facts,target=/from,source=/facts,ro x
 """
-    monkeypatch.setattr("branchpoint.guest.workshop.fingerprint", lambda: "machine")
+    monkeypatch.setattr("branchpoint.guest.workshop.fingerprint", lambda enter: enter.name)
     seen: list[tuple[dict[str, Any], dict[str, bytes]]] = []
 
     def change(tree: Tree, script: str, extra: Tree, *others: object) -> None:
@@ -194,6 +194,9 @@ RUN --mount=type=cache,id=c,target=/c,uid=12 --mount=type=tmpfs,dst=t/,size=1m -
         "binds/1/a.txt": b"A",
     }  # fmt: skip
     assert build(text, src={"main.c": "other"}).id != image.id
+    changed = {"enter.sh": "enter.sh", "contain.sh": "another"}  # what starts the process of a RUN
+    monkeypatch.setattr("branchpoint.guest.workshop.fingerprint", lambda enter: changed[enter.name])
+    assert build(text, **PROJECT).id != image.id
 
 
 # -- variables and stages

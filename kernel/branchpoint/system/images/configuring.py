@@ -159,10 +159,7 @@ class _Hash:
 def _key(tree: Tree, script: str, extra: Tree, enter: Path) -> str:
     """Names what comes of a script by all that it depends on."""
     whole = _Hash()
-    record = [workshop.fingerprint(), script]
-    if enter != workshop.ENTER:  # which the fingerprint covers
-        record.append(enter.read_text("utf-8"))
-    whole.write(json.dumps(record).encode())
+    whole.write(json.dumps([workshop.fingerprint(enter), script]).encode())
     tree.write_tar(whole)
     extra.write_tar(whole)
     return whole.blake3.hexdigest(16)

@@ -63,7 +63,7 @@ class StagePlan:
             "base": "" if stage.base is None else stage.base.id,
             "steps": [record(step) for _, step, _ in stage.steps],
             "config": msgspec.to_builtins(stage.config),
-            "machine": workshop.fingerprint()
+            "machine": workshop.fingerprint(workshop.CONTAINER)
             if any(isinstance(step, Run) for _, step, _ in stage.steps)
             else "",
         }
