@@ -35,25 +35,32 @@ def entries(source: Path) -> Iterator[Entry]:
     pending = [("", source)]
     while pending:
         relative, path = pending.pop()
-        try:
-            status = path.stat() if path == source else path.lstat()
-            kind = stat.S_IFMT(status.st_mode)
-            if kind == stat.S_IFDIR:
-                children = sorted(path.iterdir(), key=os.fsencode, reverse=True)
-                children = [child for child in children if child.name not in LEFT_OUT]
-                pending += [(f"{relative}/{child.name}".lstrip("/"), child) for child in children]
-        except OSError as error:
-            raise ImageError(f"{path} cannot be read: {error.strerror}") from None
-        if kind not in (stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK):
-            raise ImageError(f"{path} is neither a file, a directory nor a symbolic link")
+        status, names = look(path, follow=path == source)
+        pending += [(f"{relative}/{name}".lstrip("/"), path / name) for name in reversed(names)]
         count += 1
-        size += status.st_size if kind == stat.S_IFREG else 0
+        size += status.st_size if stat.S_ISREG(status.st_mode) else 0
         if count > MAX_FILES or size > MAX_BYTES:
             raise ImageError(
                 f"{source} has more than {MAX_FILES} files or {MAX_BYTES >> 30} GiB",
                 "name a smaller directory",
             )
         yield relative, path, status
+
+
+def look(path: Path, *, follow: bool) -> tuple[os.stat_result, list[str]]:
+    """The status of one file, and the names in it if it is a directory, sorted bytewise.
+
+    :raises ImageError: when it cannot be read or is neither file, directory nor symlink.
+    """
+    try:
+        status = path.stat() if follow else path.lstat()
+        kind = stat.S_IFMT(status.st_mode)
+        names = os.listdir(path) if kind == stat.S_IFDIR else []  # noqa: PTH208 - names only
+    except OSError as error:
+        raise ImageError(f"{path} cannot be read: {error.strerror}") from None
+    if kind not in (stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK):
+        raise ImageError(f"{path} is neither a file, a directory nor a symbolic link")
+    return status, sorted((name for name in names if name not in LEFT_OUT), key=os.fsencode)
 
 
 def digest(source: Path, found: Iterable[Entry] | None = None) -> str:

@@ -127,18 +127,9 @@ class Context:
         """A path and all below it, names sorted bytewise; links are followed only at the top."""
         if depth > _DEEPEST:
             raise ImageError(f"{path} lies more than {_DEEPEST} levels deep")
-        try:
-            status = path.lstat() if relative else path.stat()
-            kind = stat.S_IFMT(status.st_mode)
-            names = _names(path) if kind == stat.S_IFDIR else []
-        except OSError as error:
-            raise ImageError(f"{path} cannot be read: {error.strerror}") from None
-        if kind not in (stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK):
-            raise ImageError(f"{path} is neither a file, a directory nor a symbolic link")
+        status, names = projectfiles.look(path, follow=not relative)
         yield relative, path, status
         for name in names:
-            if name in projectfiles.LEFT_OUT:
-                continue
             below = f"{way}/{name}".lstrip("/")
             inside = f"{relative}/{name}".lstrip("/")
             if below not in self._ignored:
