@@ -27,9 +27,12 @@ def children_of(pid: int) -> dict[int, bytes]:
 
 
 def emulators_of(pid: int) -> list[int]:
-    """Emulators started by process ``pid``."""
+    """Emulators started by process ``pid``, by this computer's QEMU or by the private one.
+
+    The private one is started by its own loader: its name is not the first word of its command.
+    """
     lines = children_of(pid)
-    return [each for each in lines if lines[each].split(b"\0")[0].endswith(b"qemu-system-x86_64")]
+    return [each for each in lines if b"/qemu-system-x86_64\0" in lines[each]]
 
 
 def workers_of(pid: int) -> list[int]:

@@ -461,7 +461,8 @@ class Computer:
 
     @property
     def closed(self) -> bool:
-        return not self._end.alive
+        """Whether it was closed, or its process has ended by itself or by somebody else's hand."""
+        return not self._end.alive or self._process.wait(0) is not None
 
     def close(self) -> None:
         """End the emulator. Safe to call twice, and called when the object is forgotten."""

@@ -98,13 +98,17 @@ def test_python_killed_while_seeking(
     check_usable(path)
 
 
-def test_the_emulator_killed_in_the_middle(small: bp.Recording) -> None:
+def test_emulators_killed_while_nobody_uses_them(small: bp.Recording) -> None:
+    """All that are kept die: the next call starts another, and does not speak of it."""
     branch = small.at(1).branch()
     bp.bash("echo kept > /srv/kept").run(branch, "server.1")
-    player = small.replayer.bring(branch._history, branch._history.tip)
-    os.kill(player.computer.pid, signal.SIGKILL)
-    with pytest.raises(bp.MachineError, match="the emulator"):
-        branch.wait(1)
+    bp.bash("true").run(small.at(2).branch(), "server.1")
+    children = [player.computer.pid for player in small.replayer._players]
+    assert children
+    for child in children:
+        os.kill(child, signal.SIGKILL)
+    wait_for(lambda: not any(alive(child) for child in children))
+    branch.wait(1)
     assert bp.bash("cat /srv/kept").run(branch, "server.1").output == "kept\n"
 
 
@@ -129,15 +133,27 @@ def test_the_emulator_killed_while_recording(tmp_path: Path, round: int) -> None
 
 
 @pytest.mark.parametrize("round", range(KILLS))
-def test_the_emulator_killed_while_seeking(small: bp.Recording, round: int) -> None:
-    """At an instant that the host chooses, during a seek or a run."""
+def test_the_emulator_killed_while_it_runs(small: bp.Recording, round: int) -> None:
+    """At an instant that the host chooses, after the first step of a run.
+
+    Which of the kept emulators runs is not said, so all of them are killed.
+    """
     chance = random.Random(200 + round)
     branch = small.at(chance.uniform(0, small.duration)).branch()
     bp.bash("echo kept > /srv/kept").run(branch, "server.1")
     here = branch.vtime
-    player = small.replayer.bring(branch._history, branch._history.tip)
-    killer = threading.Timer(chance.uniform(0, 0.5), os.kill, (player.computer.pid, signal.SIGKILL))
-    killer.start()
+
+    def kill() -> None:
+        for player in small.replayer._players:
+            os.kill(player.computer.pid, signal.SIGKILL)
+
+    killer = threading.Timer(chance.uniform(0, 0.5), kill)
+
+    def passed(standing: bool) -> None:
+        branch._history.watchers.remove(passed)
+        killer.start()
+
+    branch._history.watchers.append(passed)
     with pytest.raises(bp.MachineError, match="the emulator"):
         branch.wait(600)
     killer.join()

@@ -111,7 +111,7 @@ class Replayer:
 
     def _nearest(self, history: History, goal: Point) -> Player:
         """A player at the latest place before ``goal`` that is cheap to reach."""
-        self._players = [player for player in self._players if player.alive]
+        self._drop_dead()
         on_the_way = [
             player
             for player in self._players
@@ -134,8 +134,15 @@ class Replayer:
         self._players.append(player)  # the least recently used one is first
         return player
 
+    def _drop_dead(self) -> None:
+        """Forget the emulators that were closed, and those that died while nobody used them."""
+        for player in [player for player in self._players if not player.alive]:
+            player.close()
+            self._players.remove(player)
+
     def free_player(self) -> Player:
         """A kept emulator that may be used elsewhere; not the one that :meth:`bring` gave last."""
+        self._drop_dead()
         for player in [player for player in self._players if player.computer.ended]:
             player.close()
             self._players.remove(player)
