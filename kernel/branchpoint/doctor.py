@@ -18,8 +18,9 @@ from branchpoint.guest.image import GuestImage, ensure_image
 from branchpoint.guest.initramfs import archive
 from branchpoint.guest.tree import Tree
 from branchpoint.machine import engine, firmware, sandbox
-from branchpoint.machine.computer import BOARD, Computer, Cures, Kernel, Spec
+from branchpoint.machine.computer import BOARD, Computer, Cures
 from branchpoint.machine.pages import PAGE, PagePool, hash_pages
+from branchpoint.machine.spec import Hardware, Kernel, Spec
 from branchpoint.sharing.proof.rehearsal import Rehearsed, rehearse
 from branchpoint.soak import Report, Subject, soak
 from branchpoint.timeline.replaying.history import History, Point
@@ -136,7 +137,7 @@ def torture(image: GuestImage, folder: Path, part: str = "") -> Subject:
     """
     kernel = torture_kernel(image, folder, part)
     symbols = image.kallsyms
-    spec = Spec(_RAM, (), symbols["__switch_to_asm"], symbols["init_task"], image.young)
+    spec = Spec(Hardware(_RAM), (), symbols["__switch_to_asm"], symbols["init_task"], image.young)
     empty = hash_pages(np.zeros((1, PAGE), np.uint8))
     pool = PagePool(np.repeat(empty, _RAM // PAGE, axis=0))
     start = functools.partial(Computer, spec, kernel=kernel, pool=pool)

@@ -1,5 +1,7 @@
-"""The last full result of each measure, kept on disk: measures need not be taken all at once, and a
-table of them says when each was taken and how busy the computer was.
+"""Results that last: measures and counts of soaks are in files of this repository.
+
+They take many hours together, so they are not all taken at once, nor on one computer. Each says
+for which machine, guest and emulator it is valid, and is forgotten when these change.
 """
 
 from __future__ import annotations
@@ -8,20 +10,26 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
+import table
+from branchpoint import files
 from figures import Figure
-from subjects import identity
+from subjects import identity, sources
 
-FILE = "measures.json"
+_RESULTS = Path(__file__).with_name("results")
+_MEASURES = "measures"
+_SIMULATED = "simulated"
 _BUSY = 0.05  # share of the cores' time from which on the work of others is mentioned
 
 
 @dataclass(frozen=True)
 class Taken:
-    """One measure."""
+    """The last full result of one measure."""
 
     of: str
-    """The machine, guest and emulator for which it is valid."""
+    """The code and emulator for which it is valid."""
+    computer: str
     date: str
     others: float
     """Share of the cores' time that went to other processes meanwhile."""
@@ -32,34 +40,54 @@ class Taken:
         return self.others > _BUSY
 
 
-def keep(work: Path, name: str, taken: Taken) -> None:
+def taken(name: str, others: float, figures: list[Figure]) -> Taken:
+    """The result of measure ``name``, taken now on this computer."""
+    return Taken(_valid_for(name), table.machine(), table.today(), others, figures)
+
+
+def keep(name: str, result: Taken) -> None:
     """Store the result of measure ``name``, in place of its last result."""
-    everything = {**kept(work), name: taken}
-    data = json.dumps({key: asdict(each) for key, each in everything.items()}, indent=1)
-    (work / FILE).write_text(data)
+    write(_MEASURES, {key: asdict(each) for key, each in {**kept(), name: result}.items()})
 
 
-def kept(work: Path) -> dict[str, Taken]:
-    """The results for exactly this machine, by names of measures."""
+def kept() -> dict[str, Taken]:
+    """The results that are valid, by names of measures."""
+    found = {
+        key: Taken(**{**fields, "figures": [Figure(**each) for each in fields["figures"]]})
+        for key, fields in read(_MEASURES).items()
+    }
+    return {key: each for key, each in found.items() if each.of == _valid_for(key)}
+
+
+def _valid_for(name: str) -> str:
+    """Simulated curves do not depend on the machine."""
+    return sources("explore") if name == _SIMULATED else identity()
+
+
+def read(name: str) -> dict[str, dict[str, Any]]:
+    """The results in a file; none when it does not exist."""
     try:
-        found = json.loads((work / FILE).read_text())
+        found: dict[str, dict[str, Any]] = json.loads((_RESULTS / f"{name}.json").read_text())
     except FileNotFoundError:
         return {}
-    taken = {
-        key: Taken(**{**fields, "figures": [Figure(**each) for each in fields["figures"]]})
-        for key, fields in found.items()
-    }
-    return {key: each for key, each in taken.items() if each.of == identity()}
+    return found
 
 
-def caption(machine: str, taken: Iterable[tuple[str, Taken]]) -> str:
+def write(name: str, results: dict[str, dict[str, Any]]) -> None:
+    """Put results into a file, in place of all that are there."""
+    with files.publish(_RESULTS / f"{name}.json") as path:
+        path.write_text(json.dumps(results, indent=1) + "\n")
+
+
+def caption(results: Iterable[tuple[str, Taken]]) -> str:
     """Where and when the measures were taken."""
-    taken = list(taken)
-    dates = sorted({each.date for _, each in taken})
-    text = f"Measured on {machine}"
+    told = list(results)
+    computers = dict.fromkeys(each.computer for _, each in told) or [table.machine()]
+    text = f"Measured on {'; '.join(computers)}"
+    dates = sorted({each.date for _, each in told})
     if dates:
         text += f", {' to '.join(dict.fromkeys((dates[0], dates[-1])))}"
-    busy = [f"{name} ({each.others:.0%})" for name, each in taken if each.busy]
+    busy = [f"{name} ({each.others:.0%})" for name, each in told if each.busy]
     if busy:
         text += ". Others had a share of the cores, so that times are too long, for: "
         text += ", ".join(busy)

@@ -1,7 +1,7 @@
 """Measures the figures of notebooks/guide/figures.md on this computer: `make bench`.
 
 Each measure runs in its own Python process, so none inherits memory, emulators or a warm cache from
-another. Recordings are made in build/bench and used again.
+another. Recordings are made in build/bench and used again; results are kept in tests/bench/results.
 """
 
 from __future__ import annotations
@@ -21,8 +21,7 @@ from answers.simulated import simulated
 from branchpoint.errors import BranchpointError
 from cost import adopt, bury, cost
 from figures import Figure
-from kept import Taken, keep, kept
-from kept import caption as kept_caption
+from kept import Taken, caption, keep, kept, taken
 from mutants.hunt import mutants
 from scale import FULL, QUICK, Scale
 from soaks import soaking
@@ -37,7 +36,7 @@ from speed.rewinding import rewinding
 from speed.sharing import sharing
 from speed.states import states
 from speed.storing import storing
-from subjects import SUBJECTS, identity, recorded
+from subjects import SUBJECTS, recorded
 
 _WORK = Path(__file__).parents[2] / "build" / "bench"
 _LIMIT = 3 * 3600  # seconds for one measure
@@ -72,7 +71,7 @@ def main() -> int:
     if arguments.soak is not None:
         soaking.soak_all(work, {**soaking.COUNTS, **dict(arguments.soak)})
     adopt()  # workers may end before their emulators
-    taken: dict[str, Taken] = {}
+    results: dict[str, Taken] = {}
     failed = False
     for name in [name for name in arguments.only or _MEASURES if name != _SOAK]:
         with cost() as spent:
@@ -80,24 +79,24 @@ def main() -> int:
             bury()
         failed |= found is None
         figures = [Figure(name, "could not be measured", met=False)] if found is None else found
-        taken[name] = Taken(identity(), table.today(), spent.disturbed, figures)
+        results[name] = taken(name, spent.disturbed, figures)
         if found is not None and not arguments.quick:
-            keep(work, name, taken[name])
-    caption, figures = _summary(work, taken)
+            keep(name, results[name])
+    text, figures = _summary(results)
     if arguments.quick:
-        caption += " A quick run: too few of everything to mean much."
-    print(table.plain(figures, caption))
+        text += " A quick run: too few of everything to mean much."
+    print(table.plain(figures, text))
     if arguments.readme:
-        known = kept(work)
-        caption, figures = _summary(work, {key: known[key] for key in _MEASURES if key in known})
-        table.put(table.markdown(figures, caption), arguments.readme)
+        known = kept()
+        text, figures = _summary({key: known[key] for key in _MEASURES if key in known})
+        table.put(table.markdown(figures, text), arguments.readme)
     return int(failed)
 
 
-def _summary(work: Path, taken: dict[str, Taken]) -> tuple[str, list[Figure]]:
-    told = [(name, each) for name, each in taken.items() if each.figures]
+def _summary(results: dict[str, Taken]) -> tuple[str, list[Figure]]:
+    told = [(name, each) for name, each in results.items() if each.figures]
     figures = [figure for _, each in told for figure in each.figures]
-    return kept_caption(table.machine(), told), [*figures, *soaking.figures(work)]
+    return caption(told), [*figures, *soaking.figures()]
 
 
 def _apart(name: str, arguments: argparse.Namespace) -> list[Figure] | None:

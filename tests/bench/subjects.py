@@ -65,11 +65,14 @@ def recorded(subject: Subject, seconds: float, work: Path) -> Path:
     return path
 
 
-def idle_etcd(work: Path) -> Subject:
-    """Three etcd nodes as in notebooks/systems, without clients."""
+def idle_etcd(work: Path, slack: str = "") -> Subject:
+    """Three etcd nodes as in notebooks/systems, without clients; perhaps with a timer slack."""
     document = YAML(typ="safe").load(ETCD.compose)
     del document["services"]["client"]
-    subject = Subject("idle-etcd", ETCD.container, folder=work)
+    if slack:
+        for service in document["services"].values():
+            service["x-branchpoint"] = {"timer_slack": slack}
+    subject = Subject(f"idle-etcd{slack and f'-{slack}'}", ETCD.container, folder=work)
     subject.compose.parent.mkdir(exist_ok=True)
     with subject.compose.open("w") as file:
         YAML(typ="safe").dump(document, file)

@@ -78,7 +78,7 @@ class Machine:
 
     def __init__(self, system: Path) -> None:
         guest = ensure_image()
-        snapshot = ensure_snapshot(guest, system, build(IDLE).system.ram)
+        snapshot = ensure_snapshot(guest, system, build(IDLE).system.hardware)
         spec = replace(snapshot.spec, modules=(guest.toolbox, system))
         self.computer = Computer(spec, template=snapshot.template, pool=PagePool(snapshot.hashes))
         self.computer.restore(snapshot.state)

@@ -324,8 +324,8 @@ def image(compose: tuple[Path, ...]) -> None:
     for file in compose:
         system = build(file)
         rows.append((f"system image of {system.system.name}", system.digest))
-        snapshot = ensure_snapshot(guest, system.path, system.system.ram)
-        shape = f"{system.system.ram >> 20} + {system.size >> 20} MiB"
+        snapshot = ensure_snapshot(guest, system.path, system.system.hardware)
+        shape = f"{system.system.ram >> 20} + {system.size >> 20} MiB, {system.system.mhz} MHz"
         rows.append((f"boot snapshot, {shape}", snapshot.digest))
     click.echo(show.table(dict.fromkeys(rows)))
 

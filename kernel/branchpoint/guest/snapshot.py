@@ -25,10 +25,11 @@ from branchpoint.guest import boot, machines
 from branchpoint.guest.image import GuestImage
 from branchpoint.guest.mailbox import Mailbox
 from branchpoint.machine import engine, firmware
-from branchpoint.machine.computer import BOARD, EPOCH, Computer, Kernel, Spec
+from branchpoint.machine.computer import BOARD, EPOCH, Computer
 from branchpoint.machine.engine import Engine
 from branchpoint.machine.firmware import Firmware
 from branchpoint.machine.pages import HASH, PAGE, TEMPLATE, Hashes, PagePool, Pages, hash_pages
+from branchpoint.machine.spec import Hardware, Kernel, Spec
 from branchpoint.machine.state import State
 
 _FACTS = "snapshot.json"
@@ -72,23 +73,23 @@ class _Facts(msgspec.Struct):
 def ensure_snapshot(
     image: GuestImage,
     system: Path,
-    ram: int,
+    hardware: Hardware,
     by: Engine | None = None,
     start: Firmware | None = None,
 ) -> Snapshot:
-    """The boot snapshot for a guest image, a size of memory, and any system as large as ``system``.
+    """The boot snapshot for a guest image, hardware, and any system as large as ``system``.
 
     From the cache, or booted now (some seconds), ``by`` an engine and with the firmware ``start``;
     by default those of new recordings.
     """
     start = start or firmware.pinned()
     machines.note(image, start)
-    spec = _spec(image, system, ram, by or engine.find(), start)
+    spec = _spec(image, system, hardware, by or engine.find(), start)
     place = cache_dir() / "boot"
     made = place / f"{_key(image, spec)}.digest"
     with files.locked("boot"):
         if not (made.exists() and (place / _text(made) / _FACTS).exists()):
-            files.need_space(cache_dir(), ram)
+            files.need_space(cache_dir(), hardware.ram)
             new = place / made.stem
             with progress.task("booting the guest") as task, files.publish(new) as unfinished:
                 unfinished.mkdir()
@@ -104,20 +105,20 @@ def ensure_snapshot(
 
 
 def equal_to(
-    digest: str, image: GuestImage, system: Path, ram: int, start: Firmware
+    digest: str, image: GuestImage, system: Path, hardware: Hardware, start: Firmware
 ) -> Snapshot | None:
     """The boot snapshot with this digest, on an engine that boots to the same state.
 
     Engines are tried in their order. None when there is none; then see :func:`kept`.
     """
     for candidate in engine.candidates():
-        found = ensure_snapshot(image, system, ram, candidate, start)
+        found = ensure_snapshot(image, system, hardware, candidate, start)
         if found.digest == digest:
             return found
     return None
 
 
-def kept(digest: str, image: GuestImage, system: Path, ram: int) -> Snapshot | None:
+def kept(digest: str, image: GuestImage, system: Path, hardware: Hardware) -> Snapshot | None:
     """The boot snapshot with this digest, if one was made on this computer before.
 
     Which engine made it is not known; that of new recordings is to run it.
@@ -125,11 +126,11 @@ def kept(digest: str, image: GuestImage, system: Path, ram: int) -> Snapshot | N
     folder = cache_dir() / "boot" / digest
     if not (folder / _FACTS).exists():
         return None
-    return _load(folder, _spec(image, system, ram, engine.find(), firmware.pinned()))
+    return _load(folder, _spec(image, system, hardware, engine.find(), firmware.pinned()))
 
 
 def received(
-    name: str, image: GuestImage, system: Path, ram: int, *, other: bool = False
+    name: str, image: GuestImage, system: Path, hardware: Hardware, *, other: bool = False
 ) -> Snapshot | None:
     """The boot snapshot ``name`` that came with a recording (:func:`receive`), or None.
 
@@ -144,7 +145,9 @@ def received(
     by = next((each for each in engine.candidates() if each.fingerprint == made_by), None)
     if by is None and other:
         by = engine.find()
-    return None if by is None else _load(folder, _spec(image, system, ram, by, firmware.pinned()))
+    if by is None:
+        return None
+    return _load(folder, _spec(image, system, hardware, by, firmware.pinned()))
 
 
 def is_received(name: str) -> bool:
@@ -189,18 +192,18 @@ def _digest(hashes: Hashes, devices: bytes) -> str:
     return blake3(hashes.tobytes()).update(devices).hexdigest(16)
 
 
-def _spec(image: GuestImage, system: Path, ram: int, by: Engine, start: Firmware) -> Spec:
+def _spec(image: GuestImage, system: Path, hardware: Hardware, by: Engine, start: Firmware) -> Spec:
     symbols = image.kallsyms
     modules = (image.toolbox, system)
     switch, task = symbols["__switch_to_asm"], symbols["init_task"]
-    return Spec(ram, modules, switch, task, image.young, by, start)
+    return Spec(hardware, modules, switch, task, image.young, by, start)
 
 
 def _key(image: GuestImage, spec: Spec) -> str:
     """Names all that a boot depends on."""
     assert spec.engine is not None and spec.firmware is not None
     shape = [
-        image.digest, spec.ram, spec.modules[-1].stat().st_size, EPOCH, BOARD,
+        image.digest, spec.ram, spec.hardware.mhz, spec.modules[-1].stat().st_size, EPOCH, BOARD,
         spec.firmware.digest, spec.engine.fingerprint,
     ]  # fmt: skip
     return blake3(json.dumps(shape).encode()).hexdigest(16)

@@ -31,6 +31,7 @@ from branchpoint.guest.tree import EPOCH, Tree
 from branchpoint.machine import engine, firmware
 from branchpoint.machine.computer import BOARD, Computer
 from branchpoint.machine.pages import PagePool
+from branchpoint.machine.spec import Hardware
 
 RAM = 2 << 30
 """Bytes of memory of the machine; what a script changes has to fit, too."""
@@ -135,7 +136,7 @@ class _Workshop:
     def __init__(self, path: Path, tick: Callable[[], None]) -> None:
         self._tick = tick
         image = ensure_image()
-        snapshot = ensure_snapshot(image, path, RAM)
+        snapshot = ensure_snapshot(image, path, Hardware(RAM))
         spec = replace(snapshot.spec, modules=(image.toolbox, path))
         self._computer = Computer(
             spec, template=snapshot.template, pool=PagePool(snapshot.hashes), track=False

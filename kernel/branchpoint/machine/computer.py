@@ -16,9 +16,8 @@ import numpy as np
 
 from branchpoint.errors import GuestEnded, MachineError, TimeError
 from branchpoint.machine import engine, firmware, sandbox
-from branchpoint.machine.engine import Engine
-from branchpoint.machine.firmware import Firmware
 from branchpoint.machine.pages import HASH, PAGE, TEMPLATE, PagePool, Pages, Slots, hash_pages
+from branchpoint.machine.spec import Kernel, Spec
 from branchpoint.machine.state import State, digest_of, without_host_clocks
 
 EPOCH = "2025-11-28T21:57:45"
@@ -38,36 +37,6 @@ _NO_PAGES = np.empty(0, np.uint32)
 _EXCHANGE_PAGES = 8192  # that the exchange file keeps from one look to the next
 _CONSOLE = 1 << 20  # bytes that the guest's debug port may write
 _WORDS = 64 << 10  # bytes that the emulator itself may say
-
-
-@dataclass(frozen=True)
-class Spec:
-    """What the computer is made of; equal for all runs of one image."""
-
-    ram: int
-    """Bytes of memory, at most 3 GiB."""
-    modules: tuple[Path, ...] = ()
-    """Read-only memory modules (NVDIMM), in order; file sizes are the module sizes."""
-    switch_address: int = 0
-    """Guest address of the kernel's ``__switch_to_asm``; 0 while it is not known."""
-    idle_task: int = 0
-    """Guest address of the kernel's ``init_task``, the idle one; 0 while it is not known."""
-    young: tuple[int, ...] = ()
-    """Guest addresses of the kernel's functions that clear the accessed bit of a page."""
-    engine: Engine | None = None
-    """What emulates it; None: :func:`branchpoint.machine.engine.find`."""
-    firmware: Firmware | None = None
-    """What it starts with; None: :func:`branchpoint.machine.firmware.pinned`."""
-
-
-@dataclass(frozen=True)
-class Kernel:
-    """What to boot when there is no state to restore."""
-
-    image: Path
-    initrd: Path
-    command_line: str
-
 
 STATES = 2
 """What is in a state, as a number that every recording notes. Those of 1 lack the exception flags
@@ -161,6 +130,8 @@ class Computer:
             return f"/proc/self/fd/{fds[-1]}"
 
         size = self.spec.ram
+        shift = self.spec.hardware.instruction.bit_length() - 1  # ns, as a power of 2
+        icount = f"shift={shift},sleep=off,align=off"
         opened = len(fds)
         try:
             if template:
@@ -178,7 +149,7 @@ class Computer:
                 *("-name", "branchpoint", "-nodefaults", "-no-user-config", "-display", "none"),
                 *("-accel", "tcg,thread=single,tb-size=256", "-smp", "1", "-cpu", "Nehalem"),
                 *("-global", "apic.vapic=off"),  # drops the lock while its state is restored
-                *("-icount", "shift=0,sleep=off,align=off", "-rtc", f"base={EPOCH},clock=vm"),
+                *("-icount", icount, "-rtc", f"base={EPOCH},clock=vm"),
                 *(
                     "-M",
                     f"{BOARD},nvdimm=on,hpet=off,memory-backend=ram,suppress-vmdesc=on,mem-merge=off",
@@ -318,7 +289,7 @@ class Computer:
     # -- time and memory
 
     def run_to(self, instant: int, step: int = 0) -> None:
-        """Run until exactly ``instant`` (ns). Not later by a single instruction.
+        """Run until exactly ``instant`` (ns), or the end of the instruction under way then.
 
         With ``step`` (ns), :attr:`watched` is looked at whenever that much time has passed since
         power-on once more, and the run ends there if it has changed.

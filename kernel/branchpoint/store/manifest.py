@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from branchpoint.errors import RecordingError
+from branchpoint.machine.spec import Mhz
 from branchpoint.store.sealed import NewerFormat, Sealed
 
 FORMAT = 1
@@ -59,6 +60,8 @@ class Machine(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     boot: Digest = ""
     """Digest of its boot snapshot: an engine that boots to another state is not equal. Recordings
     of older versions name none of the three."""
+    mhz: Mhz = 1000
+    """Speed of its processor."""
 
 
 class Input(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

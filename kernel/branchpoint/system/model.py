@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from branchpoint.faults.settings import NOTHING, Settings
+from branchpoint.machine.spec import Hardware, Mhz
 
 SECOND = 1_000_000_000
 
@@ -185,6 +186,7 @@ class Service:
     read_only: bool = False
     ulimits: tuple[Ulimit, ...] = ()
     memory: int | None = None
+    timer_slack: int | None = None  # ns
     cpus: float | None = None
     cpu_shares: int | None = None
     pids: int | None = None
@@ -271,9 +273,15 @@ class System:
     noise: Noise | None = None
     setup: str = "healthy"  # or "sdk": what must also happen before it is complete
     ram: int = 1 << 30
+    mhz: Mhz = 1000  # of the processor
     upper: int = 256 << 20  # of each container's writable layer
     images: dict[str, str] = field(default_factory=dict)  # image name -> archive to use for it
     notes: tuple[Note, ...] = ()
+
+    @property
+    def hardware(self) -> Hardware:
+        """The computer that it asks for."""
+        return Hardware(self.ram, self.mhz)
 
     def container(self, name: str) -> ContainerSpec | None:
         """The container of that name, or the only one of the service of that name."""

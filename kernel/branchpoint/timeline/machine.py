@@ -11,6 +11,7 @@ from branchpoint.guest import image
 from branchpoint.guest.image import GuestImage
 from branchpoint.guest.snapshot import Snapshot, ensure_snapshot, equal_to, kept, received
 from branchpoint.machine import engine, firmware
+from branchpoint.machine.spec import Hardware
 from branchpoint.system.bundle import cached
 from branchpoint.timeline.directory import RecordingFiles
 
@@ -31,7 +32,7 @@ def snapshot_for(files: RecordingFiles) -> Snapshot:
             f"{files.path}: its system image {machine.system_image} is not on this computer",
             "build it from the same compose file: branchpoint image COMPOSE",
         )
-    where = guest, system, machine.ram
+    where = guest, system, Hardware(machine.ram, machine.mhz)
     start = firmware.obtain(machine.firmware) if machine.firmware else firmware.pinned()
     found = received(files.boot, *where) if files.boot else None
     if found is not None:

@@ -311,6 +311,8 @@ class Recording:
         history.inputs = [*self._root.inputs[: fork.count], *given, *later]
         history.tip = fork
         self.replayer.play(history, at)
+        if history.tip.at > at:
+            return Moment(self, history, history.point(at))
         while history.tip.count < fork.count + len(given):
             history.tip = Point(at, history.tip.count + 1)
         return Moment(self, history, history.tip)
@@ -325,7 +327,7 @@ class Recording:
             )
         history = fork.branch(int(seed))._history
         self.replayer.play(history, at)
-        return Moment(self, history, history.tip)
+        return Moment(self, history, history.tip if history.tip.at == at else history.point(at))
 
     # -- ending
 

@@ -36,11 +36,10 @@ from branchpoint.errors import BranchpointError
 from branchpoint.sharing.bundle.opening import unpack
 from cost import Cost, cost
 from figures import Figure
-from kept import Taken, keep
+from kept import keep, taken
 from mutants import breeding, frames, images, tasting
 from mutants.material import Material, material, read
 from scale import Scale
-from subjects import identity
 
 _BENCH = Path(__file__).parents[1]
 WORK = _BENCH.parents[1] / "build" / "bench"
@@ -389,8 +388,7 @@ def main() -> int:
     print(result)
     found = [figure(result)]
     if first == 0 and count >= _COUNT:
-        others = result.cost.disturbed
-        keep(arguments.work, "mutants", Taken(identity(), table.today(), others, found))
+        keep("mutants", taken("mutants", result.cost.disturbed, found))
     print(table.plain(found, f"{count / result.cost.wall:.1f} a second"))
     return int(bool(result.wrong))
 

@@ -21,8 +21,8 @@ import branchpoint as bp
 from branchpoint.events.event import Event
 from branchpoint.guest import debian, image, wire
 from branchpoint.guest.snapshot import Snapshot
-from branchpoint.machine.computer import Spec
 from branchpoint.machine.pages import PAGE, TEMPLATE, hash_pages
+from branchpoint.machine.spec import Hardware, Spec
 from branchpoint.machine.state import State
 from branchpoint.store import manifest
 from branchpoint.store.manifest import Machine
@@ -211,7 +211,7 @@ def share_whole(run: Recording, pieces: Pieces, folder: Path, notebook: Path) ->
         slots = np.full(len(pages), TEMPLATE, np.uint32)
         symbols = (guest.kallsyms[name] for name in image.SYMBOLS)
         snapshot = Snapshot(
-            Spec(len(pieces.memory), (guest.toolbox, system), *symbols),
+            Spec(Hardware(len(pieces.memory)), (guest.toolbox, system), *symbols),
             memory,
             hash_pages(pages),
             State(pieces.at, pieces.devices, slots),

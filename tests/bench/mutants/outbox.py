@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from branchpoint.guest import wire
 from branchpoint.guest.boot import mailbox_address
-from branchpoint.machine.computer import Spec
+from branchpoint.machine.spec import Hardware, Spec
 
 _RAM = 64 << 20
 
@@ -13,7 +13,7 @@ class Memory:
     """Stands for a computer in which nothing runs; the test fills its outbox."""
 
     def __init__(self) -> None:
-        self.spec = Spec(_RAM)
+        self.spec = Spec(Hardware(_RAM))
         self.now = 0
         """The instant, in ns."""
         self.watched = 0

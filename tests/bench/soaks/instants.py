@@ -24,8 +24,9 @@ from branchpoint.guest.image import ensure_image
 from branchpoint.guest.initramfs import archive
 from branchpoint.guest.snapshot import ensure_snapshot
 from branchpoint.guest.tree import Tree
-from branchpoint.machine.computer import Computer, Cures, Kernel, Spec
+from branchpoint.machine.computer import Computer, Cures
 from branchpoint.machine.pages import PAGE, TEMPLATE, PagePool, hash_pages
+from branchpoint.machine.spec import Hardware, Kernel, Spec
 from branchpoint.machine.state import State
 from branchpoint.system import build
 from figures import Figure
@@ -77,13 +78,14 @@ def guests() -> Iterator[dict[str, Guest]]:
         kernels[TORTURE] = doctor.torture_kernel(image, Path(folder))
         symbols = image.kallsyms
         empty = np.repeat(hash_pages(np.zeros((1, PAGE), np.uint8)), _RAM // PAGE, axis=0)
-        spec = Spec(_RAM, (), symbols["__switch_to_asm"], symbols["init_task"], image.young)
+        functions = symbols["__switch_to_asm"], symbols["init_task"]
+        spec = Spec(Hardware(_RAM), (), *functions, image.young)
         found = {
             kind: Guest(functools.partial(Computer, spec, kernel=kernel), empty, _BEGIN)
             for kind, kernel in kernels.items()
         }
         system = build(_IDLE)
-        booted = ensure_snapshot(image, system.path, system.system.ram)
+        booted = ensure_snapshot(image, system.path, system.system.hardware)
         start = functools.partial(Computer, booted.spec, template=booted.template)
         found[AGENT] = Guest(start, booted.hashes, booted.state.at + 50_000_000, booted.state)
         yield found

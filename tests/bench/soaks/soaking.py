@@ -1,8 +1,7 @@
-"""Long soaks in slices, with their counts kept on disk; they can be interrupted and continued."""
+"""Long soaks in slices, with their counts kept: they can be interrupted and continued anywhere."""
 
 from __future__ import annotations
 
-import json
 import os
 import tempfile
 from collections.abc import Callable, Iterator
@@ -15,10 +14,12 @@ from branchpoint import doctor, soak
 from branchpoint.guest.image import ensure_image
 from branchpoint.torture.branches import Branches
 from figures import Figure, amount
+from kept import read, write
 from soaks.torturing import branches, foreign, part
 from subjects import ETCD, demo, identity, recorded
+from table import machine
 
-FILE = "soak.json"
+_COUNTED = "soaks"
 COUNTS = {"demo": 1000, "etcd": 200, "torture": 500, "foreign": 500, "branches": 1000}
 _CORES = os.cpu_count() or 2
 _AT_ONCE, _BUSY = 2 * _CORES - 1, 1
@@ -58,11 +59,17 @@ class Count:
     from_power_on: int = 0
     divergences: int = 0
     minutes: float = 0.0
+    computers: list[str] = field(default_factory=list)
     restored: list[str] = field(default_factory=list)
     """States from which replays went on, in recordings of other people's programs."""
     covered: str = ""
 
+    def here(self) -> None:
+        """Note that some of it was counted on this computer."""
+        self.computers = sorted({*self.computers, machine()})
+
     def add(self, report: soak.Report) -> None:
+        self.here()
         self.replays += report.replays
         self.stops += report.stops
         self.rewinds += report.rewinds
@@ -71,6 +78,7 @@ class Count:
         self.minutes += report.wall / 60
 
     def add_branches(self, report: Branches) -> None:
+        self.here()
         self.replays += report.count // max(len(report.probes), 1)
         self.divergences += report.parted + len(report.strayed)
         self.minutes += report.wall / 60
@@ -100,7 +108,7 @@ def soak_all(work: Path, counts: dict[str, int]) -> None:
     """Continue all soaks up to ``counts`` replays each, then the controls."""
     controls = [key for key in _NAMES if key not in COUNTS]
     for key, asked in {**counts, **dict.fromkeys(controls, 1)}.items():
-        known = _load(work)
+        known = _load()
         count = known.setdefault(key, Count(identity()))
         if count.replays >= asked or (key in controls and count.divergences):
             continue
@@ -112,9 +120,9 @@ def soak_all(work: Path, counts: dict[str, int]) -> None:
             _go_on(work, key, known, asked)
 
 
-def figures(work: Path) -> list[Figure]:
+def figures() -> list[Figure]:
     """The results of soaks of exactly this engine."""
-    known = _load(work)
+    known = _load()
     return [known[key].figure(key) for key in _NAMES if key in known]
 
 
@@ -137,7 +145,7 @@ def _go_on(work: Path, key: str, known: dict[str, Count], asked: int) -> None:
                     )
             _tell(report)
             count.add(report)
-            _save(work, known)
+            _save(known)
 
 
 def _go_through(work: Path, known: dict[str, Count], asked: int) -> None:
@@ -153,7 +161,7 @@ def _go_through(work: Path, known: dict[str, Count], asked: int) -> None:
         count.add(report)
         new = {f"{path.name} {at}" for at in stored}
         count.restored = sorted(new.union(count.restored))
-        _save(work, known)
+        _save(known)
 
 
 def _branch_on(work: Path, key: str, known: dict[str, Count], asked: int) -> None:
@@ -166,7 +174,7 @@ def _branch_on(work: Path, key: str, known: dict[str, Count], asked: int) -> Non
         )  # fmt: skip
         print(report, flush=True)
         count.add_branches(report)
-        _save(work, known)
+        _save(known)
 
 
 def _tell(report: soak.Report) -> None:
@@ -175,8 +183,8 @@ def _tell(report: soak.Report) -> None:
         print(f"  {line}", flush=True)
 
 
-def _save(work: Path, known: dict[str, Count]) -> None:
-    (work / FILE).write_text(json.dumps({k: asdict(c) for k, c in known.items()}, indent=1))
+def _save(known: dict[str, Count]) -> None:
+    write(_COUNTED, {key: asdict(count) for key, count in known.items()})
 
 
 _Opened = Callable[[], AbstractContextManager[soak.Subject]]
@@ -211,10 +219,6 @@ def _opener(work: Path, key: str) -> Iterator[_Opened]:
         yield of_torture
 
 
-def _load(work: Path) -> dict[str, Count]:
-    try:
-        found = json.loads((work / FILE).read_text())
-    except FileNotFoundError:
-        return {}
-    counts = {key: Count(**fields) for key, fields in found.items()}
+def _load() -> dict[str, Count]:
+    counts = {key: Count(**fields) for key, fields in read(_COUNTED).items()}
     return {key: count for key, count in counts.items() if count.of == identity()}

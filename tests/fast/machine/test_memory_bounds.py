@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from branchpoint.machine.computer import Spec
+from branchpoint.machine.spec import Hardware
 from branchpoint.system.compose import declared
 from branchpoint.system.compose.declared import MOST_RAM
 from branchpoint.system.compose.reading import load
@@ -26,5 +26,5 @@ def test_the_least_and_the_most_memory(tmp_path: Path, written: str, size: int) 
 
 def test_the_most_memory_is_the_same_everywhere() -> None:
     assert f"at most {MOST_RAM >> 30} GiB of memory" in (ROOT / "README.md").read_text()
-    assert f"at most {MOST_RAM >> 30} GiB" in inspect.getsource(Spec)
+    assert f"at most {MOST_RAM >> 30} GiB" in inspect.getsource(Hardware)
     assert f"at most {MOST_RAM >> 30}g" in str(declared.__doc__)

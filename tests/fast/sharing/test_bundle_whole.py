@@ -16,8 +16,8 @@ import branchpoint as bp
 from branchpoint.guest import image, snapshot
 from branchpoint.guest.image import GuestImage
 from branchpoint.guest.snapshot import Snapshot
-from branchpoint.machine.computer import Spec
 from branchpoint.machine.pages import PAGE, TEMPLATE, hash_pages
+from branchpoint.machine.spec import Hardware, Spec
 from branchpoint.machine.state import State
 from branchpoint.sharing.bundle.opening import unpack
 from branchpoint.store.manifest import Machine
@@ -75,7 +75,7 @@ def made(tmp_path: Path, home: tuple[GuestImage, Path]) -> Path:
     pages = np.frombuffer(memory.read_bytes(), np.uint8).reshape(-1, PAGE)
     slots = np.full(RAM // PAGE, TEMPLATE, np.uint32)
     booted = Snapshot(
-        spec=Spec(RAM, (guest.toolbox, system), *SYMBOLS.values()),
+        spec=Spec(Hardware(RAM), (guest.toolbox, system), *SYMBOLS.values()),
         template=memory,
         hashes=hash_pages(pages),
         state=State(123, b"devices" * 9, slots),
@@ -140,7 +140,7 @@ def test_the_boot_snapshot_is_used_by_its_own_recording_only(
         name, machine = files.boot, files.manifest.machine
     guest, system = image.find(machine.guest_image), cached.find(machine.system_image)
     assert guest is not None and system is not None
-    booted = snapshot.received(name, guest, system, RAM)
+    booted = snapshot.received(name, guest, system, Hardware(RAM))
     assert booted is not None and booted.state.at == 123
     assert booted.state.devices == b"devices" * 9
     memory = (tmp_path / "memory").read_bytes()
@@ -149,8 +149,8 @@ def test_the_boot_snapshot_is_used_by_its_own_recording_only(
     # Its name cannot be the name of an image made here, so nobody else gets it.
     assert [path.name for path in (folder / "boot").iterdir()] == [f"received-{name}"]
     (folder / "boot" / f"received-{name}" / "engine").write_text("another")
-    assert snapshot.received(name, guest, system, RAM) is None
-    other = snapshot.received(name, guest, system, RAM, other=True)
+    assert snapshot.received(name, guest, system, Hardware(RAM)) is None
+    other = snapshot.received(name, guest, system, Hardware(RAM), other=True)
     assert other is not None and other.digest == booted.digest
 
 

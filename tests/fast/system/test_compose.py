@@ -14,6 +14,7 @@ from ruamel.yaml import YAML
 
 from branchpoint.errors import BranchpointError, ComposeError
 from branchpoint.faults.settings import Drawn
+from branchpoint.machine.spec import Hardware
 from branchpoint.system.compose.reading import load
 from branchpoint.system.model import (
     SECOND,
@@ -103,6 +104,7 @@ volumes:
   data: {driver_opts: {type: tmpfs, device: tmpfs, o: "size=64m,uid=999"}}
 x-branchpoint:
   ram: 2g
+  cpu: 500MHz
   upper: 64m
   images: {web: ./web.tar}
   fault:
@@ -199,15 +201,12 @@ def test_mounts(full: System, tmp_path: Path) -> None:
 
 
 def test_what_the_recorder_is_told(full: System) -> None:
-    assert (full.ram, full.upper, full.images) == (2 << 30, 64 << 20, {"web": "./web.tar"})
-    (once,) = full.faults.drawn
-    assert once == Drawn(
-        "kill",
-        ("thedb",),
-        (2 * SECOND, 2 * SECOND),
-        between=(20 * SECOND, 100 * SECOND),
-        probability=500_000,
-    )
+    assert (full.hardware, full.upper) == (Hardware(2 << 30, 500), 64 << 20)
+    assert full.images == {"web": "./web.tar"}
+    assert full.faults.drawn[0] == Drawn(
+        "kill", ("thedb",), (2 * SECOND, 2 * SECOND),
+        between=(20 * SECOND, 100 * SECOND), probability=500_000,
+    )  # fmt: skip
 
 
 def test_notes(full: System) -> None:

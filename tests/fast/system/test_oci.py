@@ -420,7 +420,8 @@ def test_the_cache_key_follows_what_matters(tmp_path: Path) -> None:
 
     first = key(text)
     assert key(f"# a comment\n{text}\n# another") == first
-    assert key(text + "\nx-branchpoint: {ram: 2g, fault: {kill: a, between: [1s, 2s]}}") == first
+    machine = "{ram: 2g, cpu: 250MHz, fault: {kill: a, between: [1s, 2s]}}"
+    assert key(f"{text}\nx-branchpoint: {machine}") == first
     assert key(text.replace("}}", ", command: x}}")) != first
     (tmp_path / "conf").write_text("2")
     assert key(text) != first

@@ -44,9 +44,10 @@ def test_branches_show_what_the_recording_shows(probes: bp.Recording) -> None:
 def test_branches_without_a_cure_show_something_else(
     probes: bp.Recording, cures: Cures, probe: str
 ) -> None:
+    """Another probe may come to its turn at another time then, but keeps what it had."""
     report = branch_often(probes, 12, only=(probe, "rounding.1"), cures=cures)
     assert report.probes[probe].parted > 0
-    assert report.probes["rounding.1"].parted == 0
+    assert "lost" not in report.probes["rounding.1"].example
 
 
 def test_a_soak_starts_from_every_stored_checkpoint(probes: bp.Recording) -> None:

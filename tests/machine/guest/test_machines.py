@@ -105,9 +105,9 @@ def test_without_its_firmware_a_recording_asks_for_its_machine(
 
 def test_emulators_that_boot_alike_share_a_snapshot(small: bp.Recording) -> None:
     system = small.replayer.snapshot.spec.modules[-1]
-    guest, ram = image.ensure_image(), small.manifest.machine.ram
-    one = snapshot.ensure_snapshot(guest, system, ram, engine.find())
-    other = snapshot.ensure_snapshot(guest, system, ram, engine.private())
+    guest, hardware = image.ensure_image(), small.replayer.snapshot.spec.hardware
+    one = snapshot.ensure_snapshot(guest, system, hardware, engine.find())
+    other = snapshot.ensure_snapshot(guest, system, hardware, engine.private())
     assert one.digest == other.digest and one.template == other.template
     assert one.template.is_relative_to(cache_dir() / "boot" / one.digest)
 

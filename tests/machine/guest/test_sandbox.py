@@ -20,8 +20,9 @@ from branchpoint.guest.initramfs import archive
 from branchpoint.guest.tree import Tree
 from branchpoint.machine import computer as machine
 from branchpoint.machine import sandbox
-from branchpoint.machine.computer import Computer, Kernel, Spec
+from branchpoint.machine.computer import Computer
 from branchpoint.machine.pages import PAGE, PagePool, hash_pages
+from branchpoint.machine.spec import Hardware, Kernel, Spec
 
 RAM = 128 << 20
 STEP = 2_000_000  # ns in which the guest writes some hundred thousand bytes
@@ -92,7 +93,7 @@ def test_a_guest_that_writes_without_end_fills_nothing_and_goes_on_the_same(
     (tmp_path / "initrd").write_bytes(archive(tree))
     kernel = Kernel(image.kernel, tmp_path / "initrd", boot.command_line(RAM))
     symbols = image.kallsyms
-    spec = Spec(RAM, (), symbols["__switch_to_asm"], symbols["init_task"], image.young)
+    spec = Spec(Hardware(RAM), (), symbols["__switch_to_asm"], symbols["init_task"], image.young)
     monkeypatch.setattr(machine, "_CONSOLE", 1 << 22)
     free, whole, _ = flooded(kernel, spec)
     monkeypatch.setattr(machine, "_CONSOLE", BOUND)

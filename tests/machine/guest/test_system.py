@@ -133,7 +133,7 @@ class Machine:
     def __init__(self, folder: Path) -> None:
         image = ensure_image()
         system = build(folder)
-        snapshot = ensure_snapshot(image, system.path, system.system.ram)
+        snapshot = ensure_snapshot(image, system.path, system.system.hardware)
         spec = replace(snapshot.spec, modules=(image.toolbox, system.path))
         self.computer = Computer(spec, template=snapshot.template, pool=PagePool(snapshot.hashes))
         self.computer.restore(snapshot.state)

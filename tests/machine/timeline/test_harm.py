@@ -103,11 +103,11 @@ def test_emulators_killed_while_nobody_uses_them(small: bp.Recording) -> None:
     branch = small.at(1).branch()
     bp.bash("echo kept > /srv/kept").run(branch, "server.1")
     bp.bash("true").run(small.at(2).branch(), "server.1")
-    children = [player.computer.pid for player in small.replayer._players]
-    assert children
-    for child in children:
-        os.kill(child, signal.SIGKILL)
-    wait_for(lambda: not any(alive(child) for child in children))
+    players = list(small.replayer._players)
+    assert players
+    for player in players:
+        os.kill(player.computer.pid, signal.SIGKILL)
+    wait_for(lambda: not any(player.alive for player in players))
     branch.wait(1)
     assert bp.bash("cat /srv/kept").run(branch, "server.1").output == "kept\n"
 

@@ -148,6 +148,7 @@ struct launch { /* how to start a child */
     unsigned uid, gid;
     struct container *where; /* NULL: the guest itself */
     bool ahead; /* of all other processes but the agent, whoever keeps the CPU busy */
+    ns_t slack; /* timer slack of what starts a container, see spec; `where` has its own */
 };
 
 struct proc {
@@ -320,6 +321,7 @@ struct spec {
     struct strings env;
     struct strings mounts; /* "SOURCE DESTINATION" */
     unsigned uid, gid;
+    ns_t timer_slack; /* how late timers may fire; 0: as those of any process of Linux */
 };
 
 /* ---- container.c: the supervisor, crun.c: the runtime under it, health.c */

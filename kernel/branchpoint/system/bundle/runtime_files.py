@@ -118,6 +118,8 @@ def configuration(
             f"restart {service.restart.policy} {service.restart.limit}",
             f"stop {process.stop_signal} {service.stop_grace}",
         ]
+        if service.timer_slack is not None:
+            lines.append(f"slack {service.timer_slack}")
         lines += [f"env {_escaped(entry)}" for entry in process.environment]
         # what is mounted in it, for commands that run there after it has ended
         lines += [f"mount {bind.source} {_escaped(bind.target)}" for bind in binds]

@@ -4,6 +4,7 @@
 
     x-branchpoint:
       ram: 1g             # of the machine, at most 3g
+      cpu: 500MHz         # 1GHz, 500MHz, 250MHz or 125MHz: the slower, the less a busy second costs
       upper: 256m         # of each container's writable layer
       images:             # image name -> archive to use for it
         redis:7: ./images/redis.tar
@@ -17,6 +18,11 @@
         exclude: [client]
       noise: {every: 5ms, longest: 1ms}     # or true: other work takes the processor at times
       setup: sdk          # complete only when a program says so through an Antithesis SDK
+
+A service has a section of this name, too::
+
+    x-branchpoint:
+      timer_slack: 500us  # how late its timers may fire, so that one wake-up serves several
 """
 
 from __future__ import annotations
@@ -24,6 +30,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from branchpoint.faults.settings import NOTHING, Settings
+from branchpoint.machine.spec import Mhz
 from branchpoint.system.compose import fields
 from branchpoint.system.compose.faults import read_faults
 from branchpoint.system.compose.yamltree import Mapping, Value
@@ -33,13 +40,16 @@ KEY = "x-branchpoint"
 _ALIGNMENT = 64 << 20
 MOST_RAM = 3 << 30
 """The most that fits below the hole for devices in a PC's memory map."""
+_SPEEDS: dict[str, Mhz] = {"1GHz": 1000, "500MHz": 500, "250MHz": 250, "125MHz": 125}
+_MOST_SLACK = SECOND
 
 
 @dataclass(frozen=True)
 class Declared:
-    """The section, checked; sizes in bytes."""
+    """The section of the file, checked; sizes in bytes."""
 
     ram: int = 1 << 30
+    mhz: Mhz = 1000
     upper: int = 256 << 20
     faults: Settings = NOTHING
     noise: Noise | None = None
@@ -55,16 +65,18 @@ def read_declared(value: Value | None, containers: list[ContainerSpec]) -> Decla
     if value is None:
         return Declared()
     body = fields.mapping(value, f'"{KEY}"')
-    known = ["ram", "upper", "fault", "faults", "noise", "setup", "images"]
+    known = ["ram", "cpu", "upper", "fault", "faults", "noise", "setup", "images"]
     fields.check_keys(body, known, f'"{KEY}"')
     entries = body.entries
-    ram, upper = Declared.ram, Declared.upper
+    ram, mhz, upper = Declared.ram, Declared.mhz, Declared.upper
     if "ram" in entries:
         ram = fields.size(entries["ram"], '"ram"')
         if not 256 << 20 <= ram <= MOST_RAM or ram % _ALIGNMENT:
             raise entries["ram"].error(
                 f'"ram" must be a multiple of 64m between 256m and {MOST_RAM >> 30}g'
             )
+    if "cpu" in entries:
+        mhz = _SPEEDS[fields.choice(entries["cpu"], '"cpu"', list(_SPEEDS))]
     if "upper" in entries:
         upper = fields.size(entries["upper"], '"upper"')
         if not 1 << 20 <= upper <= ram:
@@ -77,7 +89,24 @@ def read_declared(value: Value | None, containers: list[ContainerSpec]) -> Decla
     images: dict[str, str] = {}
     for name, archive in fields.items(entries["images"], '"images"') if "images" in entries else []:
         images[name] = fields.text(archive, f'the archive of "{name}"')
-    return Declared(ram, upper, faults, noise, setup, images)
+    return Declared(ram, mhz, upper, faults, noise, setup, images)
+
+
+def read_timer_slack(value: Value) -> int | None:
+    """``timer_slack`` (ns) of a service's section.
+
+    :raises ComposeError: with file and line, for what is wrong in it.
+    """
+    what = f'"{KEY}" of a service'
+    body = fields.mapping(value, what)
+    fields.check_keys(body, ["timer_slack"], what)
+    if "timer_slack" not in body.entries:
+        return None
+    slack = body.entries["timer_slack"]
+    found = fields.duration(slack, '"timer_slack"')
+    if not 1 <= found <= _MOST_SLACK:
+        raise slack.error('"timer_slack" must be between 1ns and 1s', "for example 500us")
+    return found
 
 
 def _noise(value: Value) -> Noise | None:

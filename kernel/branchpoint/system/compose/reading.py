@@ -130,6 +130,7 @@ class _Reader:
             noise=options.noise,
             setup=options.setup,
             ram=options.ram,
+            mhz=options.mhz,
             upper=options.upper,
             images=options.images,
             notes=tuple(self.notes),

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from branchpoint.system.compose import attachments, fields, lifecycle, limits, mounts
+from branchpoint.system.compose.declared import KEY, read_timer_slack
 from branchpoint.system.compose.interpolation import read_env_file
 from branchpoint.system.compose.keys import SERVICE_NOTES, SERVICE_REFUSED
 from branchpoint.system.compose.yamltree import Mapping, Scalar, Sequence, Value
@@ -126,6 +127,7 @@ class ServiceReader:
             "user": keep("user", fields.text),
             "volumes": self._mounts(lambda v: mounts.read_volumes(v, self.project)),
             "working_dir": keep("working_dir", fields.path),
+            KEY: keep("timer_slack", lambda v, _: read_timer_slack(v)),
             RECIPE_KEY: keep("recipe", lambda v, _: read_recipe(v, self.project)),
         }
 

@@ -50,7 +50,7 @@ def record(
     wanted = None if until is None else failure(until)
     naming.check(wanted, system.system.containers)
     guest = image.ensure_image()
-    snapshot = ensure_snapshot(guest, system.path, system.system.ram)
+    snapshot = ensure_snapshot(guest, system.path, system.system.hardware)
     recorder = _Recorder(target, system, guest, snapshot, seed, wanted, kind)
     try:
         with recorder:
@@ -89,6 +89,7 @@ class _Recorder(Writer[R]):
             engine=facts_of(snapshot.engine),
             machine=manifest.Machine(
                 ram=self.system.ram,
+                mhz=self.system.mhz,
                 guest_image=guest.digest,
                 system_image=system.digest,
                 nvdimm=system.size,

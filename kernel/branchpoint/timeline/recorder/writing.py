@@ -126,7 +126,7 @@ class Writer(Generic[R]):
             mark = self._next_mark(self.root.tip.at)
             stopped = self.replayer.play(self.root, min(mark, end), stop)
             player = self.replayer.bring(self.root, self.root.tip)
-            if stopped or self.root.tip.at == end or self._due(player):
+            if stopped or self.root.tip.at >= end or self._due(player):
                 self._checkpoint(player)
             if task is not None:
                 task.update((self.root.tip.at - origin) / 1e9)

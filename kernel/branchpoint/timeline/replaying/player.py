@@ -66,15 +66,17 @@ class Player:
         """Run to ``instant`` (ns), before any input due then; no input may be due on the way.
 
         With ``step`` (ns), only to the first multiple of it at which the guest has said something.
+        A slow processor may have begun an instruction just before ``instant``, which ends after it.
 
         :raises GuestEnded: when the guest has ended the machine before; ``place`` is where.
         """
         self.take_inputs()
         try:
-            self.computer.run_to(instant, step)
+            self.computer.run_to(max(instant, self.computer.now), step)
         finally:  # an interrupt is raised when it has arrived there
-            if self.computer.now > self.place.at:
-                self.place = Point(self.computer.now, self.place.count)
+            arrived = min(self.computer.now, instant)
+            if arrived > self.place.at:
+                self.place = Point(arrived, self.place.count)
 
     def replay_to(
         self, goal: Point, hear: Callable[[list[wire.Record]], None] | None = None

@@ -344,6 +344,8 @@ class Replayer:
         After every ``step`` (ns) in which the guest said something, ``stop`` decides whether that
         is enough; if so, True is returned. An interrupt leaves the history at the last step.
 
+        It ends with the instruction that is under way at ``until``.
+
         As long as nothing was done to it, it must equal the recording: its state wherever a digest
         is known and, unless ``events`` is false, all that the guest says.
 
@@ -361,6 +363,8 @@ class Replayer:
     ) -> bool:
         player = self.bring(history, history.tip)
         start = history.tip.at
+        if until > start:
+            until += -until % self.snapshot.spec.hardware.instruction
         history.forget_after_tip()
         history.began = history.began or player.since
         shared = self.shared(history, until)

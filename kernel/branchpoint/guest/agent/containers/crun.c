@@ -121,7 +121,8 @@ void crun_start(struct container *c)
 
     char *argv[] = {CRUN,       log_option, "run",          "-d",    "--pid-file",
                     pid_file,   "--bundle", c->spec.bundle, c->name, NULL};
-    struct launch how = {.argv = argv, .env = environment, .workdir = "/"};
+    struct launch how = {.argv = argv, .env = environment, .workdir = "/",
+                         .slack = c->spec.timer_slack}; /* inherited by the container */
     int result = proc_pipes(life);
     if (!result) {
         runner->out_writer = life->out_writer; /* inherited by the container */

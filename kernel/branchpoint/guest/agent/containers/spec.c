@@ -103,6 +103,8 @@ static bool property(struct spec *s, const char *key, char *rest)
         s->gid = (unsigned)b;
         return true;
     }
+    if (!strcmp(key, "slack"))
+        return whole(&rest, &s->timer_slack);
     if (!strcmp(key, "healtharg")) { /* the only one that may be empty */
         strings_add(&s->health, decoded(rest ? rest : ""));
         return true;

@@ -124,7 +124,8 @@ void enter_and_exec(const struct launch *how, int pidfd)
 {
     bool in_shell = how->script || how->terminal;
     /* The agent has none; children of their own accord would have none either. */
-    prctl(PR_SET_TIMERSLACK, TIMER_SLACK);
+    ns_t slack = how->where ? how->where->spec.timer_slack : how->slack;
+    prctl(PR_SET_TIMERSLACK, slack ? slack : TIMER_SLACK);
     if (how->ahead && sched_setscheduler(0, SCHED_FIFO, &(struct sched_param){1}))
         give_up(125, "cannot go ahead");
     if (how->where && pidfd >= 0)
