@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import branchpoint as bp
@@ -42,6 +43,16 @@ def test_what_fails_right_after_set_up_ends_the_recording(
         assert run.duration < 2.5, "it ends 2 s after the failure"
         (event,) = run.events.where(start=run.failure, end=run.failure, type="container.exit")
         assert event.fields["code"] == "7"
+
+
+def test_checkpoints_lie_closest_before_the_failure(tmp_path: Path) -> None:
+    """The last stretches before it are cut into four, and all of it replays as recorded."""
+    with recorded(tmp_path, 2_000_000, "", "exit:*") as run:
+        failure = run.failure.at
+        lengths = np.diff([*(at for at in run.files.checkpoints if at < failure), failure])
+        stretches = lengths[-20:].reshape(-1, 4)
+        assert len(stretches) and (np.ptp(stretches, axis=1) < 4_000).all(), "equal, to 1 us"
+        assert bp.verify(run)
 
 
 def test_what_failed_during_set_up_is_named_when_nothing_failed_later(tmp_path: Path) -> None:

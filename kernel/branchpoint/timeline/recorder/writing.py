@@ -6,6 +6,7 @@ import contextlib
 import time
 from collections.abc import Callable, Collection
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from itertools import pairwise
 from typing import Any, Generic, TypeVar
 
 from branchpoint import progress
@@ -17,10 +18,12 @@ from branchpoint.timeline.judges import Judge, Stretch
 from branchpoint.timeline.recording import Recording
 from branchpoint.timeline.replaying.player import Player
 
+_GRID = 1_000  # ns; of the instants between: on any processor, an instruction ends there
 _STEP = 500_000_000  # ns; checkpoints lie on its multiples
 _WORK = 0.3  # s of the emulator's CPU time between two, which a rewind may have to replay
 _FAR = 4_000_000_000  # ns between two at most, however idle the system is
 _BEHIND = 4  # checkpoints not written yet; the first has all pages changed since boot
+_LAST, _PARTS = 5, 4  # so many stretches before a failure are cut into so many parts each
 
 R = TypeVar("R", bound=Recording)
 
@@ -70,6 +73,8 @@ class Writer(Generic[R]):
                 self.save(ended=self.until.name, failure=at)
                 if not over:
                     self._play_to_end(self.root.tip.at + after, None, task)
+                self._finish()
+                self._look_closely(at)
             else:
                 ended = over or f"ran for {format_vtime(duration)} s"
                 self.save(ended=ended + self._before_set_up())
@@ -83,6 +88,20 @@ class Writer(Generic[R]):
             self._checkpoint(player)
             return f"the guest ended: {player.computer.ended}"
         return ""
+
+    def _look_closely(self, failure: int) -> None:
+        """Add checkpoints before a failure, where people will look: a rewind is mostly replay."""
+        known = [at for at in self.files.checkpoints if at < failure][-_LAST:]
+        wanted = [
+            begin + (end - begin) * part // _PARTS // _GRID * _GRID
+            for begin, end in pairwise([*known, failure])
+            for part in range(1, _PARTS)
+        ]
+        with progress.task("adding checkpoints before the failure", len(wanted)) as task:
+            for number, at in enumerate(wanted):
+                if at not in self.files.checkpoints:
+                    self.replayer.store(self.replayer.bring(self.root, self.root.point(at)))
+                task.update(number + 1)
 
     def _since_set_up(self) -> list[Event]:
         """The events since set-up was complete. This is noticed a little later than it happens, and

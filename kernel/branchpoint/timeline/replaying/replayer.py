@@ -463,6 +463,11 @@ class Replayer:
         self._forget(self.root)
         return lambda: self._store(state, before)
 
+    def store(self, player: Player) -> None:
+        """Store the player's state, which is the recording's, between those that are stored."""
+        earlier = self.files.nearest(player.place.at)
+        self._store(player.computer.capture(), None if earlier is None else self.load(earlier))
+
     def _store(self, state: State, before: State | None) -> None:
         slots_before = self.snapshot.state.slots if before is None else before.slots
         numbers = np.flatnonzero(slots_before != state.slots).astype(np.uint32)
