@@ -13,6 +13,8 @@ NOTEBOOK := tip-retransmitter
 RECORDING := build/aria.branchpoint
 UNFINISHED := build/.unfinished.branchpoint
 RECORDED := build/aria.recorded
+REDIS := SYSTEM=notebooks/systems/redis NOTEBOOK=redis-failover DEMO_SEED=9 DEMO_TIME=60s \
+    RECORDING=build/redis.branchpoint RECORDED=build/redis.recorded
 TESTS := $(wildcard tests/machine tests/browser tests/quality tests/fast)
 REFERENCE := branchpoint $(addprefix branchpoint.,timeline.recording timeline.faulting \
     timeline.capture.packets events.queries explore.curve explore.contrast explore.attribution explore.rarity)
@@ -26,8 +28,8 @@ LABEXTENSIONS := .venv/share/jupyter/labextensions
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help setup packages browser images demo demo-redis replayable notebook lab test lint docs bench soak \
-    lock image-lock clean
+.PHONY: help setup packages browser images demo demo-redis replayable notebook outputs \
+    outputs-redis lab test lint docs bench soak lock image-lock clean
 
 help:
 	@echo 'make setup   install what is missing: packages (with root or sudo), .venv, guest image'
@@ -37,6 +39,8 @@ help:
 	@echo 'make test    setup, lint, and all tests'
 	@echo 'make lint    ruff, mypy, eslint and tsc'
 	@echo 'make docs    build the reference (HTML) from the docstrings'
+	@echo 'make outputs make the demo, and let its notebook be shipped with these outputs'
+	@echo 'make outputs-redis  the same for the other notebook'
 	@echo 'make bench   measure what notebooks/guide/figures.md states'
 	@echo 'make soak    thousands of replays, compared bit for bit'
 	@echo 'make lock    pin the packages of the machine that Debian has now, and the image they give'
@@ -91,8 +95,7 @@ demo: setup replayable
 	@echo 'Continue in JupyterLab: make lab'
 
 demo-redis:
-	@$(MAKE) demo SYSTEM=notebooks/systems/redis NOTEBOOK=redis-failover DEMO_SEED=9 DEMO_TIME=60s \
-	    RECORDING=build/redis.branchpoint RECORDED=build/redis.recorded
+	@$(MAKE) demo $(REDIS)
 
 # A recording made with another guest image or emulator is made again.
 replayable:
@@ -131,8 +134,16 @@ notebook:
 	    --KernelManager.transport_encryption=auto \
 	    --ExecutePreprocessor.store_widget_state=False --ExecutePreprocessor.record_timing=False \
 	    --output-dir build --output $(NOTEBOOK).ipynb notebooks/$(NOTEBOOK).ipynb
+	@$(BIN)/python .ci/stamp.py build/$(NOTEBOOK).ipynb $(RECORDING)
 	@$(BIN)/jupyter nbconvert --log-level WARN --to html --template-file .ci/page.html.j2 \
 	    build/$(NOTEBOOK).ipynb
+
+# What `make demo` has put out becomes what the shipped notebook shows.
+outputs: demo
+	@cp build/$(NOTEBOOK).ipynb notebooks/$(NOTEBOOK).ipynb
+
+outputs-redis:
+	@$(MAKE) outputs $(REDIS)
 
 lab:
 	@[ -e build/$(NOTEBOOK).ipynb ] || { \

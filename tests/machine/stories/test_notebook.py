@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import struct
 from collections.abc import Callable, Iterator
@@ -18,6 +19,9 @@ from nbclient import NotebookClient
 from nbconvert import HTMLExporter
 from places import ARIA
 from processes import alive, emulators_of, wait_for
+
+from branchpoint.sharing.proof import hygiene
+from branchpoint.sharing.proof.rerun import circumstances, compare
 
 NOTEBOOK = ARIA.parents[2] / "tip-retransmitter.ipynb"
 KERNELSPEC = ARIA.parents[3] / "kernel" / "kernelspec"
@@ -39,9 +43,16 @@ print(bash`aria admin get-latest-snapshot -max-stream-time '2025-11-28T16:59:51.
 """The two cells of the published story, character by character."""
 
 
+@pytest.fixture(scope="module")
+def recording(failing_aria: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The recording with the name that `make demo` gives it, and without what others drew."""
+    path = tmp_path_factory.mktemp("demo") / "aria.branchpoint"
+    return shutil.copytree(failing_aria, path, ignore=shutil.ignore_patterns("curves"))
+
+
 @pytest.fixture(scope="module", autouse=True)
 def surroundings(
-    failing_aria: Path, tmp_path_factory: pytest.TempPathFactory
+    recording: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[pytest.MonkeyPatch]:
     """Kernels find this tree's kernelspec, installed or not, and the recording."""
     folder = tmp_path_factory.mktemp("jupyter")
@@ -50,7 +61,7 @@ def surroundings(
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("JUPYTER_PATH", f"{folder}{os.pathsep}{os.environ.get('JUPYTER_PATH', '')}")
         patch.setenv("IPYTHONDIR", str(folder / "ipython"))
-        patch.setenv("BRANCHPOINT_RECORDING", str(failing_aria))
+        patch.setenv("BRANCHPOINT_RECORDING", str(recording))
         yield patch
 
 
@@ -117,12 +128,21 @@ def test_the_saved_notebook_is_small(saved: str) -> None:
     assert len(saved.encode()) < 200_000
 
 
-def test_nothing_in_it_belongs_to_this_run_or_computer(saved: str, failing_aria: Path) -> None:
+def test_what_it_is_shipped_with_comes_again(
+    executed: nbformat.NotebookNode, recording: Path
+) -> None:
+    shipped, here = hygiene.read(NOTEBOOK), circumstances(recording)
+    if shipped["metadata"]["branchpoint"] != here:
+        pytest.skip(f"its outputs were made with {shipped['metadata']['branchpoint']}, not {here}")
+    assert list(compare(shipped, hygiene.parse(nbformat.writes(executed).encode(), "it"))) == []
+
+
+def test_nothing_in_it_belongs_to_this_run_or_computer(saved: str, recording: Path) -> None:
     """No memory address, uuid, path, wall clock time or rest of a progress bar."""
     assert "<progress" not in saved
     assert re.findall(r"0x(?:0000)?7f[0-9a-f]{6,}", saved) == []
     assert re.findall(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", saved) == []
-    assert str(failing_aria.parent) not in saved
+    assert str(recording.parent) not in saved
     assert str(Path.home()) not in saved or str(Path.home()) == "/"
     assert set(re.findall(r"\b20\d\d-\d\d-\d\d", saved)) <= {GUEST_DAY}
     months = "Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec"
@@ -133,7 +153,7 @@ def test_nothing_in_it_belongs_to_this_run_or_computer(saved: str, failing_aria:
 def test_no_metadata_but_the_kernels_and_what_pages_need_of_pictures(
     executed: nbformat.NotebookNode,
 ) -> None:
-    assert set(executed.metadata) == {"kernelspec", "language_info"}
+    assert set(executed.metadata) == {"branchpoint", "kernelspec", "language_info"}
     assert [cell.metadata for cell in executed.cells if cell.metadata] == []
     told = [output.metadata for output in outputs(executed) if output.get("metadata")]
     assert [set(metadata) for metadata in told] == [{"image/png", "needs_background"}] * len(told)

@@ -15,15 +15,19 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from importlib import metadata
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 from branchpoint import progress
 from branchpoint.errors import RecordingError, SetupError
+from branchpoint.guest import machines
 from branchpoint.sharing.proof import hygiene
 from branchpoint.sharing.proof.hygiene import Notebook
+from branchpoint.timeline.directory import RecordingFiles
 
+_DRAWING = ("ipykernel", "matplotlib", "pandas")
 _AROUND = 60  # characters shown around a difference
 _PACKAGE = Path(__file__).parents[2]
 
@@ -75,6 +79,23 @@ def verify_notebook(path: Path | str, recording: Path | str | None = None) -> Re
         differences=list(compare(saved, again)),
         notes=hygiene.suspects(saved),
     )
+
+
+def circumstances(recording: Path | str) -> dict[str, str]:
+    """What decides the outputs of a notebook on a recording, beside the notebook itself.
+
+    The names of the machine and of the system's image, and versions of the libraries that draw.
+    Shipped notebooks say in their metadata with which their outputs were made.
+
+    :raises RecordingError: when the recording cannot be read.
+    """
+    with RecordingFiles.open(Path(recording)) as files:
+        machine = files.manifest.machine
+    return {
+        "machine": machines.name_of(machine.board, machine.firmware, machine.guest_image),
+        "system": machine.system_image,
+        **{name: metadata.version(name) for name in _DRAWING},
+    }
 
 
 def _run(path: Path, saved: Notebook, recording: Path | str | None) -> Notebook:
