@@ -13,7 +13,7 @@ NOTEBOOK := tip-retransmitter
 RECORDING := build/aria.branchpoint
 UNFINISHED := build/.unfinished.branchpoint
 RECORDED := build/aria.recorded
-REDIS := SYSTEM=notebooks/systems/redis NOTEBOOK=redis-failover DEMO_SEED=9 DEMO_TIME=60s \
+REDIS := SYSTEM=notebooks/systems/redis NOTEBOOK=redis-failover DEMO_SEED=17 DEMO_TIME=60s \
     RECORDING=build/redis.branchpoint RECORDED=build/redis.recorded
 TESTS := $(wildcard tests/machine tests/browser tests/quality tests/fast)
 REFERENCE := branchpoint $(addprefix branchpoint.,timeline.recording timeline.faulting \

@@ -25,8 +25,10 @@ STORY = 2  # least seconds between the kill and the crash, so that there is some
 LONGEST = (
     "test_redis.py",
     "test_known_systems.py",
+    "test_packaged_servers.py",
     "test_determinism.py",
     "test_notebook.py",
+    "test_arm64.py",
     "test_curve_harm.py",
     "test_views_in_lab.py",
     "test_terminal_page.py",

@@ -8,6 +8,6 @@ HERE = Path(__file__).parent
 SMALL = HERE / "systems" / "small" / "compose.yaml"
 FAULTY = HERE / "systems" / "faulty" / "compose.yaml"
 FLAGS = HERE / "systems" / "flags" / "compose.yaml"
-PACKAGES = HERE / "systems" / "packages" / "compose.yaml"
+SERVERS = HERE / "systems" / "servers" / "compose.yaml"
 IDLE = HERE / "systems" / "idle" / "compose.yaml"
 ARIA = HERE.parents[1] / "notebooks" / "systems" / "aria" / "compose.yaml"

@@ -19,9 +19,7 @@ from nbclient import NotebookClient
 from nbconvert import HTMLExporter
 from places import ARIA
 from processes import alive, emulators_of, wait_for
-
-from branchpoint.sharing.proof import hygiene
-from branchpoint.sharing.proof.rerun import circumstances, compare
+from shipping import check_shipped_outputs
 
 NOTEBOOK = ARIA.parents[2] / "tip-retransmitter.ipynb"
 KERNELSPEC = ARIA.parents[3] / "kernel" / "kernelspec"
@@ -131,10 +129,7 @@ def test_the_saved_notebook_is_small(saved: str) -> None:
 def test_what_it_is_shipped_with_comes_again(
     executed: nbformat.NotebookNode, recording: Path
 ) -> None:
-    shipped, here = hygiene.read(NOTEBOOK), circumstances(recording)
-    if shipped["metadata"]["branchpoint"] != here:
-        pytest.skip(f"its outputs were made with {shipped['metadata']['branchpoint']}, not {here}")
-    assert list(compare(shipped, hygiene.parse(nbformat.writes(executed).encode(), "it"))) == []
+    check_shipped_outputs(NOTEBOOK, executed, recording)
 
 
 def test_nothing_in_it_belongs_to_this_run_or_computer(saved: str, recording: Path) -> None:

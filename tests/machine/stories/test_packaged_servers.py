@@ -6,41 +6,78 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from places import PACKAGES
+from places import SERVERS
 
 import branchpoint as bp
 from branchpoint import bash
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[bp.Recording]:
-    path = Path(tmp_path_factory.mktemp("packages"), "packages.branchpoint")
-    with bp.record(PACKAGES, path, seed=1, duration=2) as recording:
+    path = Path(tmp_path_factory.mktemp("servers"), "servers.branchpoint")
+    with bp.record(SERVERS, path, seed=1, duration=2) as recording:
         yield recording
 
 
-def said(run: bp.Recording, container: str, script: str) -> str:
-    process = bash(script).run(run.at(1).branch(), container)
+def said(branch: bp.Branch, container: str, script: str) -> str:
+    process = bash(script).run(branch, container)
     assert process.exit_code == 0, process.output
     return process.output
 
 
-def test_postgresql_runs_as_the_user_that_its_package_made(run: bp.Recording) -> None:
-    assert said(run, "db.1", "id -un postgres; stat -c %U /proc/1") == "postgres\npostgres\n"
-    query = "create table t as select generate_series(1, 5) n; select sum(n) from t"
-    # su asks PAM, and the server asks who is at the other end of its socket.
-    answer = said(run, "db.1", f"su postgres -c \"psql -At -c '{query}'\"")
-    assert answer.split() == ["SELECT", "5", "15"]
+def query(sql: str) -> str:
+    """A command that asks PAM, and PostgreSQL, which asks who is at the other end of its socket."""
+    return f"su postgres -c \"psql -At -c '{sql}'\""
 
 
-def test_it_is_rewound_like_anything_else(run: bp.Recording) -> None:
+@pytest.mark.parametrize(
+    ("container", "user"),
+    [
+        ("primary.1", "postgres"),
+        ("standby.1", "postgres"),
+        ("zookeeper.1", "zookeeper"),
+        ("rabbitmq.1", "rabbitmq"),
+        ("mariadb.1", "mysql"),
+    ],
+)
+def test_each_runs_as_the_user_that_its_package_made(
+    run: bp.Recording, container: str, user: str
+) -> None:
+    assert said(run.at(1).branch(), container, "stat -c %U /proc/1") == f"{user}\n"
+
+
+def test_postgresql_and_its_standby(run: bp.Recording) -> None:
+    """What a branch writes to the primary comes to the standby there, and is nowhere else."""
     branch = run.at(1).branch()
-    bash("su postgres -c 'createdb other'").run(branch, "db.1")
-    names = "su postgres -c \"psql -At -c 'select datname from pg_database'\""
-    assert "other" in bash(names).run(branch, "db.1").output.split()
-    assert "other" not in bash(names).run(run.at(1).branch(), "db.1").output.split()
+    said(branch, "primary.1", query("create table t as select generate_series(1, 5) n"))
+    branch.wait(1)
+    assert said(branch, "standby.1", query("select sum(n), pg_is_in_recovery() from t")) == "15|t\n"
+    other = run.at(1).branch().wait(1)
+    gone = bash(query("select sum(n) from t")).run(other, "standby.1")
+    assert gone.exit_code == 1 and "does not exist" in gone.output
+
+
+def test_mariadb(run: bp.Recording) -> None:
+    branch = run.at(1).branch()
+    said(branch, "mariadb.1", "mariadb -e 'create database fresh'")
+    names = "mariadb -Ne 'show databases'"
+    assert "fresh" in said(branch, "mariadb.1", names).split()
+    assert "fresh" not in said(run.at(1).branch(), "mariadb.1", names).split()
+
+
+def test_zookeeper_runs_on_a_jvm(run: bp.Recording) -> None:
+    ask = "exec 3<>/dev/tcp/127.0.0.1/2181; echo srvr >&3; cat <&3"
+    assert "Mode: standalone" in said(run.at(1).branch(), "zookeeper.1", ask)
+    assert said(run.at(1).branch(), "zookeeper.1", "cat /proc/1/comm") == "java\n"
+
+
+def test_rabbitmq_runs_on_erlang(run: bp.Recording) -> None:
+    """It greets who speaks AMQP 0-9-1 with what it is."""
+    greet = "exec 3<>/dev/tcp/127.0.0.1/5672; printf 'AMQP\\0\\0\\11\\1' >&3; head -c 500 <&3"
+    assert "RabbitMQ" in said(run.at(1).branch(), "rabbitmq.1", f"{greet} | tr -d '\\0'")
+    assert "beam" in said(run.at(1).branch(), "rabbitmq.1", "cat /proc/*/comm")
 
 
 def test_java_is_the_chosen_alternative_and_knows_the_certificates(run: bp.Recording) -> None:
@@ -51,3 +88,10 @@ def test_java_is_the_chosen_alternative_and_knows_the_certificates(run: bp.Recor
     assert entries > 100
     (exit_,) = [e for e in run.events if e.type == "container.exit" and e.container == "java.1"]
     assert exit_.fields["code"] == "0"
+
+
+def test_a_branch_of_all_of_them_is_the_same_from_another_state(run: bp.Recording) -> None:
+    branch = run.at(1).branch()
+    said(branch, "mariadb.1", "mariadb -e 'create database fresh'")
+    checked = branch.wait(0.5).check()
+    assert checked.first != checked.again
