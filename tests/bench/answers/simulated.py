@@ -17,6 +17,7 @@ from math import exp
 from pathlib import Path
 
 import numpy as np
+from blake3 import blake3
 
 from branchpoint import progress
 from branchpoint.explore.allocation import Allocation, Settings
@@ -25,7 +26,9 @@ from branchpoint.explore.statistics.proportion import LEVEL
 from branchpoint.explore.statistics.steps import Steps
 from branchpoint.explore.statistics.stopping import estimate, interval
 from figures import Figure, amount
-from scale import Scale
+from kept import read, write
+from scale import FULL, Scale
+from subjects import sources
 
 _SECOND = 1_000_000_000
 _LENGTH = 30  # seconds
@@ -33,6 +36,7 @@ _LOOK = 61  # futures between two checks of a curve
 _WATCHED = 10  # in one of so many curves, steps are checked during the whole run, which takes long
 _PART = 50  # curves per process
 _PRECISION = 0.1
+_KEPT = "simulated"  # the file of results
 _COVERED, _BIAS, _FALSE = 0.94, 0.005, 0.05  # bars
 
 
@@ -233,21 +237,28 @@ def _is_right(shape: Shape, points: list[tuple[int, int, int]]) -> bool:
 
 
 def simulated(scale: Scale, work: Path) -> list[Figure]:
-    """Curves of each shape, on all cores."""
+    """Curves of each shape, on all cores. All take hours, so each shape is kept when it is done."""
+    valid_for = f"{sources('explore')} {blake3(Path(__file__).read_bytes()).hexdigest(16)}"
+    valid_for += f" {scale.simulated}"
+    done = {name: kept for name, kept in read(_KEPT).items() if kept["of"] == valid_for}
     with ProcessPoolExecutor(os.cpu_count()) as pool:
-        found: list[Figure] = []
         for shape in SHAPES:
-            parts = [range(i, min(i + _PART, scale.simulated))
-                     for i in range(0, scale.simulated, _PART)]  # fmt: skip
-            tally = _Tally()
-            with progress.task(
-                f"simulated curves, {shape.name}", scale.simulated, "curves"
-            ) as task:
-                for part in pool.map(partial(_curves, shape), parts):
-                    tally.merge(part)
-                    task.update(tally.curves)
-            found += _figures(shape, tally)
-    return found
+            if shape.name not in done:
+                figures = _figures(shape, _simulate(pool, shape, scale.simulated))
+                done[shape.name] = {"of": valid_for, "figures": [f.as_dict() for f in figures]}
+                if scale is FULL:
+                    write(_KEPT, done)
+    return [Figure(**each) for shape in SHAPES for each in done[shape.name]["figures"]]
+
+
+def _simulate(pool: ProcessPoolExecutor, shape: Shape, count: int) -> _Tally:
+    parts = [range(i, min(i + _PART, count)) for i in range(0, count, _PART)]
+    tally = _Tally()
+    with progress.task(f"simulated curves, {shape.name}", count, "curves") as task:
+        for part in pool.map(partial(_curves, shape), parts):
+            tally.merge(part)
+            task.update(tally.curves)
+    return tally
 
 
 def _figures(shape: Shape, tally: _Tally) -> list[Figure]:
