@@ -42,7 +42,7 @@ class Taken:
 
 def taken(name: str, others: float, figures: list[Figure]) -> Taken:
     """The result of measure ``name``, taken now on this computer."""
-    return Taken(_valid_for(name), table.machine(), table.today(), others, figures)
+    return Taken(valid_for(name), table.machine(), table.today(), others, figures)
 
 
 def keep(name: str, result: Taken) -> None:
@@ -56,11 +56,11 @@ def kept() -> dict[str, Taken]:
         key: Taken(**{**fields, "figures": [Figure(**each) for each in fields["figures"]]})
         for key, fields in read(_MEASURES).items()
     }
-    return {key: each for key, each in found.items() if each.of == _valid_for(key)}
+    return {key: each for key, each in found.items() if each.of == valid_for(key)}
 
 
-def _valid_for(name: str) -> str:
-    """Simulated curves do not depend on the machine."""
+def valid_for(name: str) -> str:
+    """What decides the results of a measure; simulated curves do not depend on the machine."""
     return sources("explore") if name == _SIMULATED else identity()
 
 

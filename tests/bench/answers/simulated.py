@@ -26,9 +26,8 @@ from branchpoint.explore.statistics.proportion import LEVEL
 from branchpoint.explore.statistics.steps import Steps
 from branchpoint.explore.statistics.stopping import estimate, interval
 from figures import Figure, amount
-from kept import read, write
+from kept import read, valid_for, write
 from scale import FULL, Scale
-from subjects import sources
 
 _SECOND = 1_000_000_000
 _LENGTH = 30  # seconds
@@ -238,14 +237,14 @@ def _is_right(shape: Shape, points: list[tuple[int, int, int]]) -> bool:
 
 def simulated(scale: Scale, work: Path) -> list[Figure]:
     """Curves of each shape, on all cores. All take hours, so each shape is kept when it is done."""
-    valid_for = f"{sources('explore')} {blake3(Path(__file__).read_bytes()).hexdigest(16)}"
-    valid_for += f" {scale.simulated}"
-    done = {name: kept for name, kept in read(_KEPT).items() if kept["of"] == valid_for}
+    shapes = blake3(Path(__file__).read_bytes()).hexdigest(16)
+    of = f"{valid_for(_KEPT)} {shapes} {scale.simulated}"
+    done = {name: kept for name, kept in read(_KEPT).items() if kept["of"] == of}
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         for shape in SHAPES:
             if shape.name not in done:
                 figures = _figures(shape, _simulate(pool, shape, scale.simulated))
-                done[shape.name] = {"of": valid_for, "figures": [f.as_dict() for f in figures]}
+                done[shape.name] = {"of": of, "figures": [f.as_dict() for f in figures]}
                 if scale is FULL:
                     write(_KEPT, done)
     return [Figure(**each) for shape in SHAPES for each in done[shape.name]["figures"]]
