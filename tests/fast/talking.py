@@ -34,12 +34,26 @@ class Talk:
             kernel_name="branchpoint", startup_timeout=TIMEOUT, **options
         )
         self.seen: list[dict[str, Any]] = []
+        self._ahead: list[tuple[str, dict[str, Any]] | None] = []
 
     def send(self, code: str) -> str:
         return self.client.execute(code)
 
     def next_output(self, request: str) -> tuple[str, dict[str, Any]] | None:
-        """The next output message of that cell; None at its end."""
+        """The next output message of that cell; None at its end.
+
+        Printed lines are whole: a busy kernel may send a line in pieces.
+        """
+        output = self._ahead.pop() if self._ahead else self._next_message(request)
+        while output and output[0] == "stream" and not output[1]["text"].endswith("\n"):
+            more = self._next_message(request)
+            if not more or more[0] != "stream" or more[1]["name"] != output[1]["name"]:
+                self._ahead.append(more)
+                break
+            output[1]["text"] += more[1]["text"]
+        return output
+
+    def _next_message(self, request: str) -> tuple[str, dict[str, Any]] | None:
         while True:
             message = self.client.get_iopub_msg(timeout=TIMEOUT)
             self.seen.append(message)
