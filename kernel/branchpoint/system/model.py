@@ -14,6 +14,10 @@ from branchpoint.faults.settings import NOTHING, Settings
 from branchpoint.machine.spec import Hardware, Mhz
 
 SECOND = 1_000_000_000
+MACHINE = "/"
+"""In place of a container's name: the machine itself."""
+GATEWAY = "host-gateway"
+"""In place of an address: that of the machine in the container's first network."""
 
 Condition = Literal["started", "healthy", "completed"]
 RestartPolicy = Literal["no", "always", "on-failure", "unless-stopped"]
@@ -73,16 +77,26 @@ class Mount:
     """A directory or file placed into a container.
 
     ``source`` is a volume's name, or the absolute path of a file or directory of the project
-    (``bind``), or empty for an anonymous volume and for a tmpfs.
+    (``bind``, of which the machine has a copy) or of the machine itself (``machine``), or empty
+    for an anonymous volume and for a tmpfs.
     """
 
-    kind: Literal["volume", "bind", "tmpfs"]
+    kind: Literal["volume", "bind", "tmpfs", "machine"]
     target: str
     line: int
     source: str = ""
     read_only: bool = False
     copy: bool = True  # a new volume starts with what the image has at that place
     options: tuple[str, ...] = ()  # of a tmpfs, as mount(8) writes them
+
+
+@dataclass(frozen=True)
+class MountsOf:
+    """All mounts of another service, or of a container, that a service has too."""
+
+    name: str
+    line: int
+    read_only: bool = False
 
 
 @dataclass(frozen=True)
@@ -152,6 +166,24 @@ class Build:
 
 
 @dataclass(frozen=True)
+class Link:
+    """Another service that a service finds under a name of its own."""
+
+    service: str
+    alias: str
+    line: int
+
+
+@dataclass(frozen=True)
+class Resolver:
+    """What /etc/resolv.conf says besides the default: name servers, search domains, options."""
+
+    servers: tuple[str, ...] = ()
+    search: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Service:
     """One entry of ``services``, checked; None means: as the image says."""
 
@@ -173,7 +205,12 @@ class Service:
     group_add: tuple[str, ...] = ()
     depends: tuple[Dependency, ...] = ()
     networks: tuple[Attachment, ...] = ()
+    network_of: str | None = None  # MACHINE, or the service or container whose network it shares
+    links: tuple[Link, ...] = ()
+    resolver: Resolver = Resolver()
     mounts: tuple[Mount, ...] = ()
+    mounts_of: tuple[MountsOf, ...] = ()
+    files: tuple[FileEntry, ...] = ()  # secrets and configs
     healthcheck: Healthcheck | None = None
     restart: Restart = Restart()
     stop_signal: str | None = None
@@ -193,7 +230,7 @@ class Service:
     oom_score_adj: int | None = None
     shm_size: int = 64 << 20
     sysctls: dict[str, str] = field(default_factory=dict)
-    extra_hosts: tuple[tuple[str, str], ...] = ()  # (name, address)
+    extra_hosts: tuple[tuple[str, str], ...] = ()  # (name, address or GATEWAY)
 
 
 @dataclass(frozen=True)
@@ -242,6 +279,7 @@ class ContainerSpec:
     endpoints: tuple[Endpoint, ...]
     depends: tuple[Dependency, ...]
     volumes: tuple[str, ...]  # the named ones that it may write to
+    network_of: str = ""  # MACHINE, or the container whose network it shares; "": its own
 
     @property
     def links(self) -> tuple[Endpoint, ...]:

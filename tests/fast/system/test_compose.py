@@ -141,7 +141,7 @@ def test_processes(full: System) -> None:
     db, web = full.services["db"], full.services["web"]
     assert db.command == ("postgres", "-c", "max connections=10")
     assert (web.entrypoint, web.command) == (("/bin/web",), ())
-    assert db.environment == {"MODE": "test", "PRICE": "$5", "POSTGRES_PASSWORD": "007"}
+    assert db.environment == {"MODE": "test", "PRICE": "$5", "POSTGRES_PASSWORD": "7"}
     assert web.environment == {"PORT": "80", "NAME": "a b", "HOME_DIR": "/home/x"}
     assert (db.stop_signal, db.stop_grace, db.init) == ("SIGINT", 3 * SECOND // 2, True)
     assert (web.user, web.read_only, web.no_new_privileges) == ("1000:1000", True, True)

@@ -9,7 +9,8 @@ path                                             content
 ``branchpoint/network/``                         input of ``ip -batch``
 ``branchpoint/containers/<name>/config.json``    the OCI bundle (:mod:`oci`)
 ``branchpoint/containers/<name>/etc/``           hosts, hostname, resolv.conf
-``branchpoint/binds/<digest>``                   project files that are mounted read-only
+``branchpoint/binds/<digest>``                   project files (:mod:`project_mounts`)
+``branchpoint/granted/<digest>-...``             secrets and configs
 ``branchpoint/lower/.branchpoint/``              empty: where containers see the toolbox
 ``branchpoint/init``                             process 1 for services with ``init: true``
 ===============================================  ==================================================
@@ -33,9 +34,9 @@ from branchpoint.guest import debian, erofs
 from branchpoint.guest.tree import Tree
 from branchpoint.system.bundle import cached, runtime_files, sdk, setup_script
 from branchpoint.system.bundle.oci import INIT_PATH, Bind, Process, bundle_config, process_of
+from branchpoint.system.bundle.project_mounts import ProjectMounts, digest, grant
 from branchpoint.system.bundle.setup_script import Rooting, anonymous_path, etc_binds, volume_path
 from branchpoint.system.compose import reading as compose
-from branchpoint.system.images import projectfiles
 from branchpoint.system.images.finding import Image, find_images, located
 from branchpoint.system.model import ContainerSpec, Mount, Service, System
 
@@ -103,7 +104,7 @@ def _key(system: System, images: dict[str, Image]) -> str:
     for name, image in sorted(images.items()):
         key.update(json.dumps([name, image.id]).encode())
     for path in _bound(system):
-        key.update(json.dumps([str(path), projectfiles.digest(path)]).encode())
+        key.update(json.dumps([path, digest(path)]).encode())
     if any(service.init for service in system.services.values()):
         key.update(debian.fingerprint([_INIT_PACKAGE]).encode())
     guest = Path(erofs.__file__).parent
@@ -124,9 +125,10 @@ def _without_lines(value: object) -> object:
     return [_without_lines(item) for item in value] if isinstance(value, list) else value
 
 
-def _bound(system: System) -> list[Path]:
-    mounts = [mount for service in system.services.values() for mount in service.mounts]
-    return sorted({Path(mount.source) for mount in mounts if mount.kind == "bind"})
+def _bound(system: System) -> list[str]:
+    services = system.services.values()
+    mounted = {m.source for service in services for m in service.mounts if m.kind == "bind"}
+    return sorted(mounted | {f.source for service in services for f in service.files if f.source})
 
 
 def system_tree(
@@ -153,7 +155,7 @@ def system_tree(
     if task is not None:
         task.update(1, "containers")
     tree.add_dir("branchpoint/lower/.branchpoint")
-    binds = _copy_binds(system, tree)
+    project = ProjectMounts(system)
     if any(service.init for service in system.services.values()):
         init = debian.unpack(debian.resolve([_INIT_PACKAGE], keep=lambda n: n == _INIT_PACKAGE))
         tree.add_file("branchpoint/init", init.read(_INIT_PROGRAM), 0o755)
@@ -169,8 +171,14 @@ def system_tree(
         except BranchpointError as error:
             raise located(error, system, service, "user", "command", "image") from error
         process, pipes = sdk.connect(process, container, system.setup == "sdk")
+        binds = {
+            mount: project.place(mount, process.identity)
+            for mount in service.mounts
+            if mount.kind == "bind"
+        }
         mounted, tmpfs, rooting = _mounts(service, container, image, files, binds, filled)
         mounted += pipes
+        mounted += [grant(entry, tree) for entry in service.files]
         if process.working_dir not in files:
             made = _settled(files, process.working_dir)
             if made is None:
@@ -184,7 +192,7 @@ def system_tree(
         _text(tree, f"{folder}/config.json", json.dumps(config, indent=1) + "\n")
         _text(tree, f"{folder}/etc/hosts", runtime_files.hosts(system, container))
         _text(tree, f"{folder}/etc/hostname", container.hostname + "\n")
-        _text(tree, f"{folder}/etc/resolv.conf", runtime_files.RESOLV_CONF)
+        _text(tree, f"{folder}/etc/resolv.conf", runtime_files.resolv_conf(service.resolver))
         _text(
             tree,
             f"branchpoint/network/containers/{container.name}",
@@ -193,7 +201,12 @@ def system_tree(
     _check_health(system, parts)
     _text(tree, "branchpoint/network/host", runtime_files.host_network(system))
     _text(tree, "branchpoint/system.conf", runtime_files.configuration(system, parts))
-    _text(tree, "branchpoint/setup.sh", setup_script.script(system, rootings), 0o755)
+    _text(
+        tree,
+        "branchpoint/setup.sh",
+        setup_script.script(system, rootings, project.add_to(tree)),
+        0o755,
+    )
     return tree
 
 
@@ -201,29 +214,19 @@ def _text(tree: Tree, path: str, text: str, mode: int = 0o644) -> None:
     tree.add_file(path, text.encode("utf-8", "surrogateescape"), mode)
 
 
-def _copy_binds(system: System, tree: Tree) -> dict[str, str]:
-    """Copy what is mounted from the project; return source -> path in the guest."""
-    places = {}
-    for source in _bound(system):
-        place = f"branchpoint/binds/{projectfiles.digest(source)[:16]}"
-        if place not in tree:
-            projectfiles.copy(source, tree, place)
-        places[str(source)] = f"/system/{place}"
-    return places
-
-
 def _mounts(
     service: Service,
     container: ContainerSpec,
     image: Image,
     files: Tree,
-    project: dict[str, str],
+    project: dict[Mount, str],
     filled: dict[str, bool],
 ) -> tuple[list[Bind], list[Mount], Rooting]:
     """Binds and tmpfs of a container, and how its file system is made.
 
     Volumes that the image declares and the service does not mount become anonymous ones, as with
-    docker. ``filled``: volumes that an earlier container has filled -> whether there was content.
+    docker. ``project``: where files of the project are in the guest. ``filled``: volumes that an
+    earlier container has filled -> whether there was content.
     """
     taken = {mount.target for mount in service.mounts}
     declared = [
@@ -241,7 +244,9 @@ def _mounts(
         if mount.kind == "tmpfs":
             tmpfs.append(mount)
         elif mount.kind == "bind":
-            binds.append(Bind(project[mount.source], mount.target, True))
+            binds.append(Bind(project[mount], mount.target, mount.read_only))
+        elif mount.kind == "machine":
+            binds.append(Bind(mount.source, mount.target, True, recursive=True))
         else:
             if mount.source:
                 place = volume_path(mount.source)

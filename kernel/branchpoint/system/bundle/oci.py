@@ -14,7 +14,7 @@ from branchpoint.guest.tree import Tree
 from branchpoint.system.images.accounts import Identity, identify
 from branchpoint.system.images.archive import ImageConfig
 from branchpoint.system.linux import CAPABILITIES, signal_number
-from branchpoint.system.model import SECOND, ContainerSpec, Healthcheck, Mount, Service
+from branchpoint.system.model import MACHINE, SECOND, ContainerSpec, Healthcheck, Mount, Service
 
 RUN = "/run/branchpoint"  # in the guest: everything that a system makes at run time
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -71,11 +71,15 @@ class Process:
 
 @dataclass(frozen=True)
 class Bind:
-    """A directory or file of the guest that appears in the container."""
+    """A directory or file of the guest that appears in the container.
+
+    ``recursive``: what is mounted below it is read-only, too.
+    """
 
     source: str
     target: str
     read_only: bool
+    recursive: bool = False
 
 
 def process_of(
@@ -146,6 +150,11 @@ def capabilities(service: Service) -> list[str]:
     return [f"CAP_{name}" for name in CAPABILITIES if name in chosen]
 
 
+def network_namespace(container: ContainerSpec) -> str:
+    """The name of its network namespace in the guest."""
+    return container.name if container.network_of in ("", MACHINE) else container.network_of
+
+
 def bundle_config(
     service: Service,
     container: ContainerSpec,
@@ -188,11 +197,11 @@ def bundle_config(
                 {"type": "uts"},
                 {"type": "mount"},
                 {"type": "cgroup"},
-                {"type": "network", "path": f"/run/netns/{container.name}"},
+                {"type": "network", "path": f"/run/netns/{network_namespace(container)}"},
             ],
             "cgroupsPath": f"/branchpoint/{container.name}",
             "resources": _resources(service),
-            "sysctl": {**_SYSCTLS, **service.sysctls},
+            "sysctl": {**({} if container.network_of else _SYSCTLS), **service.sysctls},
             "maskedPaths": [] if service.privileged else _MASKED,
             "readonlyPaths": [] if service.privileged else _READ_ONLY,
         },
@@ -253,10 +262,12 @@ def _mounts(service: Service, binds: list[Bind], tmpfs: list[Mount]) -> list[dic
             "nosuid", "noexec", "nodev", "mode=1777", f"size={service.shm_size}",
         ),
     ]  # fmt: skip
-    own = [
-        mount(b.target, "bind", b.source, "rbind", "rprivate", "ro" if b.read_only else "rw")
-        for b in binds
-    ]
+
+    def access(bind: Bind) -> str:
+        read_only = "rro" if bind.recursive else "ro"
+        return read_only if bind.read_only else "rw"
+
+    own = [mount(b.target, "bind", b.source, "rbind", "rprivate", access(b)) for b in binds]
     for entry in tmpfs:
         options = [o for o in entry.options if not re.fullmatch(r"(no)?(suid|exec|dev)", o)]
         chosen = [o for o in entry.options if o not in options]

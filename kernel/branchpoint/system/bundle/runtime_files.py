@@ -5,17 +5,35 @@ from __future__ import annotations
 from ipaddress import IPv4Network
 
 from branchpoint.errors import ImageError
-from branchpoint.system.bundle.oci import RUN, Bind, Process
+from branchpoint.system.bundle.oci import RUN, Bind, Process, network_namespace
 from branchpoint.system.compose.networks import mac
-from branchpoint.system.model import ContainerSpec, Endpoint, Service, System
+from branchpoint.system.model import (
+    GATEWAY,
+    MACHINE,
+    ContainerSpec,
+    Endpoint,
+    Resolver,
+    Service,
+    System,
+)
 
 ROOT = "/system/branchpoint"  # in the guest: where these files are
 NO_ROUTE_TABLE = 99  # a routing table of the guest without a way out
 _MAX_CONF = 1 << 20  # bytes that the agent reads of system.conf
 
-RESOLV_CONF = (
+_RESOLV_CONF = (
     "# Names resolve by /etc/hosts; there is no name server.\noptions timeout:1 attempts:1\n"
 )
+
+
+def resolv_conf(resolver: Resolver) -> str:
+    """/etc/resolv.conf: what the service says, which is asked after /etc/hosts."""
+    if resolver == Resolver():
+        return _RESOLV_CONF
+    lines = [f"nameserver {server}" for server in resolver.servers]
+    lines += [f"search {' '.join(resolver.search)}"] if resolver.search else []
+    lines += [f"options {' '.join(resolver.options)}"] if resolver.options else []
+    return "\n".join(lines) + "\n"
 
 
 def hosts(system: System, container: ContainerSpec) -> str:
@@ -27,6 +45,12 @@ def hosts(system: System, container: ContainerSpec) -> str:
         "ff02::2 ip6-allrouters",
     ]
     service = system.services[container.service]
+    sharing = system.container(container.network_of)
+    if sharing is not None:  # as the engines do: it has the file of the other one
+        return hosts(system, sharing)
+    aliases: dict[str, list[str]] = {}
+    for link in service.links:
+        aliases.setdefault(link.service, []).append(link.alias)
     if not container.endpoints:
         lines.append(f"127.0.1.1 {container.hostname}")
     for endpoint in container.endpoints:
@@ -37,8 +61,12 @@ def hosts(system: System, container: ContainerSpec) -> str:
         for other in system.containers:
             for theirs in other.endpoints:
                 if other is not container and theirs.network == endpoint.network:
-                    lines.append(f"{theirs.address} {' '.join(theirs.names)}")
-    lines += [f"{address} {name}" for name, address in service.extra_hosts]
+                    names = dict.fromkeys([*theirs.names, *aliases.get(other.service, ())])
+                    lines.append(f"{theirs.address} {' '.join(names)}")
+    first = container.endpoints[0].network if container.endpoints else None
+    machine = system.networks[first].gateway if first else "127.0.0.1"
+    for name, address in service.extra_hosts:
+        lines.append(f"{machine if address == GATEWAY else address} {name}")
     return "\n".join(lines) + "\n"
 
 
@@ -59,7 +87,10 @@ def host_network(system: System) -> str:
             f"rule add iif {network.bridge} lookup {NO_ROUTE_TABLE}",
         ]
     for container in system.containers:
-        lines.append(f"netns add {container.name}")
+        if container.network_of == MACHINE:
+            lines.append(f"netns attach {container.name} 1")
+        elif not container.network_of:
+            lines.append(f"netns add {container.name}")
         for endpoint in container.endpoints:
             bridge = system.networks[endpoint.network].bridge
             lines += [
@@ -105,7 +136,7 @@ def configuration(
             f"container {name}",
             f"bundle {ROOT}/containers/{name}",
             f"rootfs {RUN}/c/{name}/rootfs",
-            f"netns {name}",
+            f"netns {network_namespace(container)}",
         ]
         lines += [f"depends {d.name} {d.condition}" for d in container.depends]
         if health := process.healthcheck:

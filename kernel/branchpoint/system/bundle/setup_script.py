@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from shlex import quote
 
 from branchpoint.system.bundle.oci import RUN, Bind
+from branchpoint.system.bundle.project_mounts import Writable
 from branchpoint.system.bundle.runtime_files import ROOT
-from branchpoint.system.model import ContainerSpec, System
+from branchpoint.system.model import MACHINE, ContainerSpec, System
 
 _HEAD = f"""\
 #!/bin/sh
@@ -75,18 +76,34 @@ def etc_binds(container: ContainerSpec) -> list[Bind]:
     ]
 
 
-def script(system: System, rootings: list[Rooting]) -> str:
+def script(system: System, rootings: list[Rooting], copies: list[Writable]) -> str:
     """The text of setup.sh."""
     lines = [_HEAD, 'ip -batch "$here/network/host"']
     for container in system.containers:
+        if container.network_of not in ("", MACHINE):
+            continue
         lines.append(f'ip -n {container.name} -batch "$here/network/containers/{container.name}"')
     for volume in system.volumes.values():
         options = ",".join([f"size={volume.size}", "mode=755", *volume.options])
         lines.append(f'mkdir -p "$run/v/{volume.name}"')
         lines.append(f'mount -t tmpfs -o {quote(options)} branchpoint "$run/v/{volume.name}"')
+    for copy in copies:
+        lines += _copied(copy, system.upper)
     for rooting in rootings:
         lines += _root(rooting, system.upper)
     return "\n".join(lines) + "\n"
+
+
+def _copied(copy: Writable, upper: int) -> list[str]:
+    lines = [f"\nlayer {copy.layer} {upper}"]
+    if copy.file:
+        lines.append(f"cp -p {copy.lower} {copy.place}")
+    else:
+        lines += [
+            f"chown {copy.uid}:{copy.gid} {copy.layer}/upper",
+            f"overlay {copy.lower} {copy.layer} {copy.place}",
+        ]
+    return lines
 
 
 def _root(rooting: Rooting, upper: int) -> list[str]:

@@ -1,4 +1,4 @@
-"""``networks`` and ``extra_hosts`` of a service."""
+"""How a service finds others: ``networks``, ``links``, ``dns``, ``extra_hosts``."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ import re
 
 from branchpoint.system.compose import fields
 from branchpoint.system.compose.yamltree import Mapping, Scalar, Sequence, Value
-from branchpoint.system.model import Attachment
+from branchpoint.system.model import GATEWAY, Attachment, Link, Note
 
+BRIDGE = "bridge"
+"""The network of services with ``network_mode: bridge``."""
 _HOST = re.compile(r"[a-zA-Z0-9]([a-zA-Z0-9_.-]{0,62}[a-zA-Z0-9])?")
 _REFUSED = ("driver_opts", "interface_name", "ipv6_address", "link_local_ips", "mac_address")
 
@@ -73,7 +75,28 @@ def _ipv4(value: Value) -> str:
         raise value.error(f'"ipv4_address" must be an IPv4 address, not "{written}"') from None
 
 
-def read_extra_hosts(value: Value) -> tuple[tuple[str, str], ...]:
+def read_links(value: Value) -> tuple[Link, ...]:
+    """``links``: SERVICE, or SERVICE:ALIAS."""
+    found = []
+    for item in fields.sequence(value, '"links"').items:
+        service, _, alias = fields.text(item, 'each of "links"').partition(":")
+        host_name(Scalar(item.file, item.line, alias or service, "str"), "a link")
+        found.append(Link(service, alias or service, item.line))
+    return tuple(found)
+
+
+def read_name_servers(value: Value, what: str) -> tuple[str, ...]:
+    """``dns``: IP addresses of name servers."""
+    found = fields.words(value, what)
+    for word in found:
+        try:
+            ipaddress.ip_address(word)
+        except ValueError:
+            raise value.error(f'{what} must be IP addresses, not "{word}"') from None
+    return found
+
+
+def read_extra_hosts(value: Value, notes: list[Note]) -> tuple[tuple[str, str], ...]:
     """(name, address) of each entry, written as "name=address", "name:address" or a mapping."""
     written: list[tuple[str, str, Value]] = []
     if isinstance(value, Sequence):
@@ -87,10 +110,11 @@ def read_extra_hosts(value: Value) -> tuple[tuple[str, str], ...]:
     found = []
     for name, address, where in written:
         host_name(Scalar(where.file, where.line, name, "str"), "a name")
-        if address == "host-gateway":
-            raise where.error(
-                '"host-gateway" is not supported', "the machine has no network outside"
-            )
+        if address == GATEWAY:
+            text = f'"{name}" is the machine: no program of this computer can be reached'
+            notes.append(Note(where.line, text))
+            found.append((name, GATEWAY))
+            continue
         try:
             found.append((name, str(ipaddress.ip_address(address.strip("[]")))))
         except ValueError:

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 from branchpoint import units
 from branchpoint.errors import ComposeError
+from branchpoint.system.compose import numbers
 from branchpoint.system.compose.yamltree import Mapping, Scalar, Sequence, Value
 
 _MAX_DURATION = 365 * 24 * 3600 * 1_000_000_000
@@ -77,6 +78,11 @@ def boolean(value: Value, what: str) -> bool:
     raise value.error(f"{what} must be true or false, not {value.shape}")
 
 
+def external(value: Value) -> bool:
+    """Whether something is made elsewhere: true, or a mapping with its name (an old form)."""
+    return isinstance(value, Mapping) or boolean(value, '"external"')
+
+
 def number(value: Value, what: str, low: float, high: float) -> float:
     try:
         result = float(value.text) if isinstance(value, Scalar) else math.nan
@@ -92,6 +98,8 @@ def number(value: Value, what: str, low: float, high: float) -> float:
 
 def integer(value: Value, what: str, low: int, high: int) -> int:
     written = value.text.strip() if isinstance(value, Scalar) else ""
+    if isinstance(value, Scalar) and value.kind == "int":
+        written = numbers.printed(written)
     if not re.fullmatch(r"[+-]?\d{1,18}", written):
         shown = f'"{written}"' if written else value.shape
         raise value.error(f"{what} must be a whole number, not {shown}")
@@ -130,6 +138,19 @@ def texts(value: Value, what: str) -> list[str]:
     return [text(item, f"each of {what}") for item in sequence(value, what).items]
 
 
+def words(value: Value, what: str) -> tuple[str, ...]:
+    """One word, or a list of them.
+
+    :raises ComposeError: also for a word with a space in it.
+    """
+    values = value.items if isinstance(value, Sequence) else [value]
+    found = tuple(text(each, what) for each in values)
+    for each, word in zip(values, found, strict=True):
+        if not word or any(character.isspace() for character in word):
+            raise each.error(f'{what} must be words without spaces, not "{word}"')
+    return found
+
+
 def items(value: Value, what: str) -> list[tuple[str, Value]]:
     """The entries of a mapping in the order written."""
     return list(mapping(value, what).entries.items())
@@ -140,7 +161,7 @@ def pairs(value: Value, what: str, separator: str = "=") -> list[tuple[str, str 
     found: list[tuple[str, str | None, Value]] = []
     if isinstance(value, Mapping):
         for key, entry in value.entries.items():
-            given = None if is_null(entry) else text(entry, f'"{key}" in {what}')
+            given = None if is_null(entry) else _plain(entry, f'"{key}" in {what}')
             found.append((key, given, entry))
     elif isinstance(value, Sequence):
         for item in value.items:
@@ -152,6 +173,16 @@ def pairs(value: Value, what: str, separator: str = "=") -> list[tuple[str, str 
         if not key or "\0" in key:
             raise where.error(f"{what} has an entry without a name")
     return found
+
+
+def _plain(value: Value, what: str) -> str:
+    """Text where a mapping may have numbers and booleans, too."""
+    written = text(value, what)
+    if isinstance(value, Scalar) and value.kind in ("int", "float"):
+        return numbers.printed(written)
+    if isinstance(value, Scalar) and value.kind == "bool":
+        return written.lower()
+    return written
 
 
 def argv(value: Value, what: str) -> tuple[str, ...]:

@@ -1,4 +1,7 @@
-"""Variables in compose files (``${NAME:-default}`` and similar forms), and the .env format."""
+"""Variables in compose files (``${NAME:-default}`` and similar forms), and the .env format.
+
+A ``$`` that no name and no brace follows is plain text.
+"""
 
 from __future__ import annotations
 
@@ -50,12 +53,9 @@ class Interpolator:
             elif match := _NAME.match(text, dollar + 1):
                 out.append(self._value(match.group(), line))
                 at = match.end()
-            else:
-                raise self._error(
-                    line,
-                    f'"{text[dollar : dollar + 12]}" is not a variable',
-                    "write $$ for a plain $",
-                )
+            else:  # as in "$(date)", "{print $1}" and "ready$"
+                out.append("$")
+                at = dollar + 1
         out.append(text[at:])
         return "".join(out)
 

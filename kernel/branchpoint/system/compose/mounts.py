@@ -7,20 +7,38 @@ from pathlib import Path
 
 from branchpoint.system.compose import fields
 from branchpoint.system.compose.yamltree import Mapping, Scalar, Sequence, Value
-from branchpoint.system.model import Mount
+from branchpoint.system.model import Mount, MountsOf, Note
 
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
 _IGNORED_FLAGS = {"z", "Z", "cached", "delegated", "consistent"}  # SELinux labels, macOS caching
 _TMPFS_OPTIONS = {"size", "mode", "uid", "gid", "nr_inodes"}
 _TMPFS_FLAGS = {"rw", "ro", "exec", "noexec", "suid", "nosuid", "dev", "nodev"}
+_OF_THE_MACHINE = ("/", "/dev", "/lib/modules", "/proc", "/sys")
+_BIND_OPTIONS = ["create_host_path", "propagation", "recursive", "selinux"]
+_PROPAGATIONS = ["private", "rprivate", "shared", "rshared", "slave", "rslave"]
+_ENGINES = ("docker.sock", "podman.sock", "containerd.sock")
 
 
-def read_volumes(value: Value, project: Path) -> list[Mount]:
+def read_volumes(value: Value, project: Path, notes: list[Note]) -> list[Mount]:
     """Every entry of ``volumes``; the caller checks that named volumes exist."""
+    read = _Volumes(project, notes)
     return [
-        _long(item, project) if isinstance(item, Mapping) else _short(item, project)
+        mount
         for item in fields.sequence(value, '"volumes"').items
+        for mount in (read.long(item) if isinstance(item, Mapping) else read.short(item))
     ]
+
+
+def read_volumes_from(value: Value) -> tuple[MountsOf, ...]:
+    """``volumes_from``: services, or containers (``container:NAME``), with ``:ro`` or ``:rw``."""
+    found = []
+    for item in fields.sequence(value, '"volumes_from"').items:
+        written = fields.text(item, 'each of "volumes_from"')
+        match = re.fullmatch(r"(?:container:)?([^:]+)(?::(ro|rw))?", written)
+        if match is None:
+            raise item.error(f'"{written}" is not of the form SERVICE[:ro]')
+        found.append(MountsOf(match[1], item.line, match[2] == "ro"))
+    return tuple(found)
 
 
 def read_tmpfs(value: Value) -> list[Mount]:
@@ -55,27 +73,110 @@ def tmpfs_options(value: Value, options: tuple[str, ...]) -> tuple[str, ...]:
     return options
 
 
-def _short(item: Value, project: Path) -> Mount:
-    written = fields.text(item, 'each of "volumes"')
-    parts = written.split(":")
-    if len(parts) > 3 or not all(parts):
-        raise item.error(
-            f'"{written}" is not of the form SOURCE:TARGET[:ro]', 'for example "data:/var/lib/data"'
-        )
-    if len(parts) == 1:
-        return Mount("volume", fields.absolute_path(item, written, "a volume"), item.line)
-    source, target = parts[0], fields.absolute_path(item, parts[1], "where a volume is mounted")
-    read_only, copy = False, True
-    for flag in parts[2].split(",") if len(parts) == 3 else []:
-        if flag in ("ro", "rw"):
-            read_only = flag == "ro"
-        elif flag == "nocopy":
-            copy = False
-        elif flag not in _IGNORED_FLAGS:
-            raise item.error(f'a volume has no option "{flag}"', "known: ro, rw, nocopy")
-    if source.startswith((".", "/", "~")):
-        return _bind(item, source, target, read_only, project)
-    return Mount("volume", target, item.line, _volume_name(item, source), read_only, copy)
+class _Volumes:
+    """Entries of ``volumes``, each as the mounts that it asks for: one, or none with a note."""
+
+    def __init__(self, project: Path, notes: list[Note]) -> None:
+        self.project = project
+        self.notes = notes
+
+    def short(self, item: Value) -> list[Mount]:
+        written = fields.text(item, 'each of "volumes"')
+        parts = written.split(":")
+        if len(parts) > 3 or not all(parts):
+            raise item.error(
+                f'"{written}" is not of the form SOURCE:TARGET[:ro]',
+                'for example "data:/var/lib/data"',
+            )
+        if len(parts) == 1:
+            return [Mount("volume", fields.absolute_path(item, written, "a volume"), item.line)]
+        source, target = parts[0], fields.absolute_path(item, parts[1], "where a volume is mounted")
+        read_only, copy = False, True
+        for flag in parts[2].split(",") if len(parts) == 3 else []:
+            if flag in ("ro", "rw"):
+                read_only = flag == "ro"
+            elif flag == "nocopy":
+                copy = False
+            elif flag not in _IGNORED_FLAGS:
+                raise item.error(f'a volume has no option "{flag}"', "known: ro, rw, nocopy")
+        if source.startswith((".", "/", "~")):
+            return self._bind(item, source, target, read_only)
+        return [Mount("volume", target, item.line, _volume_name(item, source), read_only, copy)]
+
+    def long(self, item: Mapping) -> list[Mount]:
+        where = 'an entry of "volumes"'
+        known = ["type", "source", "target", "read_only", "bind", "volume", "tmpfs", "consistency"]
+        fields.check_keys(item, known, where)
+        entries = item.entries
+        for key in ("type", "target"):
+            if key not in entries:
+                raise item.error(f'{where} lacks "{key}"')
+        kind = entries["type"]
+        which = fields.text(kind, '"type"')
+        if which in ("cluster", "npipe", "image"):
+            raise kind.error(f'volumes of type "{which}" are not supported', "use a named volume")
+        fields.choice(kind, '"type"', ["volume", "bind", "tmpfs"])
+        target = fields.path(entries["target"], '"target"')
+        read_only = "read_only" in entries and fields.boolean(entries["read_only"], '"read_only"')
+        source = fields.text(entries["source"], '"source"') if "source" in entries else ""
+        for section in {"bind", "volume", "tmpfs"} & set(entries):
+            if section != which:
+                raise item.key_error(section, f'"{section}" cannot be used with type: {which}')
+        if which == "bind":
+            options = _section(item, "bind", _BIND_OPTIONS).entries
+            if "propagation" in options:
+                fields.choice(options["propagation"], '"propagation"', _PROPAGATIONS)
+            created = options.get("create_host_path")
+            create = created is None or fields.boolean(created, '"create_host_path"')
+            if not source:
+                raise item.error(
+                    'a bind mount needs "source"', "write a path of the project as ./path"
+                )
+            return self._bind(entries["source"], source, target, read_only, create)
+        if which == "tmpfs":
+            if source:
+                raise entries["source"].error('a tmpfs has no "source"', "remove it")
+            return [Mount("tmpfs", target, item.line, options=_tmpfs_section(item, read_only))]
+        of_volume = _section(item, "volume", ["nocopy", "subpath", "labels"])
+        if "subpath" in of_volume.entries:
+            raise of_volume.key_error(
+                "subpath", '"subpath" is not supported', "use two named volumes"
+            )
+        nocopy = of_volume.entries.get("nocopy")
+        copy = nocopy is None or not fields.boolean(nocopy, '"nocopy"')
+        name = _volume_name(entries["source"], source) if source else ""
+        return [Mount("volume", target, item.line, name, read_only, copy)]
+
+    def _bind(
+        self, item: Value, source: str, target: str, read_only: bool, create: bool = True
+    ) -> list[Mount]:
+        path = Path(source).expanduser()
+        path = path if path.is_absolute() else self.project / path
+        if path.name in _ENGINES:
+            self._note(item, f"nothing is mounted at {target}: there is no engine in the machine")
+            return []
+        if str(path) in _OF_THE_MACHINE:
+            self._note(item, f"{target} shows {path} of the machine, read-only")
+            return [Mount("machine", target, item.line, str(path), True)]
+        if not path.exists():
+            if not create:
+                raise item.error(
+                    f"{source} does not exist", 'make it, or remove "create_host_path"'
+                )
+            self._note(item, f"{source} does not exist: an empty directory takes its place")
+        elif not path.is_file() and not path.is_dir():
+            raise item.error(
+                f"{source} is neither a file nor a directory",
+                "only those can be copied into the machine",
+            )
+        elif not read_only:
+            self._note(
+                item, f"{source} is copied: what is written to {target} stays in the machine"
+            )
+        return [Mount("bind", target, item.line, str(path.resolve()), read_only)]
+
+    def _note(self, item: Value, text: str) -> None:
+        self.notes.append(Note(item.line, text))
 
 
 def _volume_name(item: Value, name: str) -> str:
@@ -84,60 +185,6 @@ def _volume_name(item: Value, name: str) -> str:
             f'"{name}" cannot be the name of a volume', "write a path of the project as ./path"
         )
     return name
-
-
-def _bind(item: Value, source: str, target: str, read_only: bool, project: Path) -> Mount:
-    path = Path(source).expanduser()
-    path = path if path.is_absolute() else project / path
-    if not read_only:
-        raise item.error(
-            f"{source} would be mounted writable, but the machine cannot write to files of "
-            "this computer",
-            'add ":ro" (read_only: true), or use a named volume for written data',
-        )
-    if not path.is_file() and not path.is_dir():
-        what = "is neither a file nor a directory" if path.exists() else "does not exist"
-        raise item.error(f"{source} {what}")
-    return Mount("bind", target, item.line, str(path.resolve()), True)
-
-
-def _long(item: Mapping, project: Path) -> Mount:
-    where = 'an entry of "volumes"'
-    known = ["type", "source", "target", "read_only", "bind", "volume", "tmpfs", "consistency"]
-    fields.check_keys(item, known, where)
-    entries = item.entries
-    for key in ("type", "target"):
-        if key not in entries:
-            raise item.error(f'{where} lacks "{key}"')
-    kind = entries["type"]
-    which = fields.text(kind, '"type"')
-    if which in ("cluster", "npipe", "image"):
-        raise kind.error(f'volumes of type "{which}" are not supported', "use a named volume")
-    fields.choice(kind, '"type"', ["volume", "bind", "tmpfs"])
-    target = fields.path(entries["target"], '"target"')
-    read_only = "read_only" in entries and fields.boolean(entries["read_only"], '"read_only"')
-    source = fields.text(entries["source"], '"source"') if "source" in entries else ""
-    for section in {"bind", "volume", "tmpfs"} & set(entries):
-        if section != which:
-            raise item.key_error(section, f'"{section}" cannot be used with type: {which}')
-    if which == "bind":
-        options = _section(item, "bind", ["create_host_path", "propagation", "selinux"])
-        if "propagation" in options.entries:
-            fields.choice(options.entries["propagation"], '"propagation"', ["private", "rprivate"])
-        if not source:
-            raise item.error('a bind mount needs "source"', "write a path of the project as ./path")
-        return _bind(entries["source"], source, target, read_only, project)
-    if which == "tmpfs":
-        if source:
-            raise entries["source"].error('a tmpfs has no "source"', "remove it")
-        return Mount("tmpfs", target, item.line, options=_tmpfs_section(item, read_only))
-    options = _section(item, "volume", ["nocopy", "subpath", "labels"])
-    if "subpath" in options.entries:
-        raise options.key_error("subpath", '"subpath" is not supported', "use two named volumes")
-    nocopy = options.entries.get("nocopy")
-    copy = nocopy is None or not fields.boolean(nocopy, '"nocopy"')
-    name = _volume_name(entries["source"], source) if source else ""
-    return Mount("volume", target, item.line, name, read_only, copy)
 
 
 def _tmpfs_section(item: Mapping, read_only: bool) -> tuple[str, ...]:

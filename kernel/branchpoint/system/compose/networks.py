@@ -28,7 +28,7 @@ def read_networks(
     """The networks that services use, in the order of the file; ``default`` always exists."""
     found: dict[str, Network] = {}
     written = dict(section.entries) if section else {}
-    pending = [name for name in used if name == "default" and name not in written]
+    pending = [name for name in used if name not in written]  # "default", "bridge"
     taken: list[IPv4Network] = []
     for name, value in written.items():
         assert section is not None
@@ -71,23 +71,24 @@ def _network(name: str, body: Mapping, line: int, notes: list[Note]) -> Network:
         if key in entries:
             text = f'"{key}" of {where} has no effect: {_IGNORED[key]}'
             notes.append(Note(body.key_lines[key], text))
-    if "external" in entries and fields.boolean(entries["external"], '"external"'):
-        raise body.key_error(
-            "external", f"{where} is external, but the machine has no network outside",
-            'remove "external"',
-        )  # fmt: skip
+    if "external" in entries and fields.external(entries["external"]):
+        text = f"{where} is external: the machine has one of this name, without others' containers"
+        notes.append(Note(body.key_lines["external"], text))
     if "enable_ipv6" in entries and fields.boolean(entries["enable_ipv6"], '"enable_ipv6"'):
         raise body.key_error("enable_ipv6", "IPv6 networks are not supported", "remove it")
     if "driver" in entries:
         driver = fields.text(entries["driver"], '"driver"')
-        if driver not in ("bridge", "default"):
+        if driver == "overlay":
+            text = f"the driver of {where} has no effect: there is one machine, and it is a bridge"
+            notes.append(Note(entries["driver"].line, text))
+        elif driver not in ("bridge", "default", ""):
             raise entries["driver"].error(
                 f'the driver "{driver}" of {where} is not supported', "every network is a bridge"
             )
     for key, _, option in (
         fields.pairs(entries["driver_opts"], '"driver_opts"') if "driver_opts" in entries else []
     ):
-        if not key.startswith("com.docker.network.bridge."):
+        if not key.startswith("com.docker.network."):
             raise option.error(f'"{key}" of {where} is not supported', "remove it")
         notes.append(Note(option.line, f'"{key}" of {where} has no effect: it concerns the host'))
     internal = "internal" in entries and fields.boolean(entries["internal"], '"internal"')

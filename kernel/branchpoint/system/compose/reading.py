@@ -11,9 +11,13 @@ from pathlib import Path
 
 from branchpoint.errors import ComposeError
 from branchpoint.system.compose import fields
+from branchpoint.system.compose.attachments import BRIDGE
 from branchpoint.system.compose.declared import KEY as DECLARED_KEY
 from branchpoint.system.compose.declared import read_declared
+from branchpoint.system.compose.grants import KINDS as GRANT_KINDS
+from branchpoint.system.compose.grants import Granted
 from branchpoint.system.compose.interpolation import Interpolator, read_env_file
+from branchpoint.system.compose.joining import joined, owner_of
 from branchpoint.system.compose.keys import TOP_NOTES, TOP_REFUSED
 from branchpoint.system.compose.mounts import tmpfs_options
 from branchpoint.system.compose.networks import Addresses, read_networks
@@ -22,6 +26,7 @@ from branchpoint.system.compose.yamltree import Mapping, Scalar, Value, parse
 from branchpoint.system.images.recipe import KEY as RECIPE_KEY
 from branchpoint.system.images.recipe import read_recipe
 from branchpoint.system.model import (
+    MACHINE,
     Attachment,
     ContainerSpec,
     Dependency,
@@ -140,7 +145,7 @@ class _Reader:
         return ComposeError(message, self.file, line, hint)
 
     def _check_top(self) -> None:
-        known = ["name", "services", "networks", "volumes"]
+        known = ["name", "services", "networks", "volumes", *GRANT_KINDS]
         for key in self.root.entries:
             if key in TOP_NOTES:
                 text = f'"{key}" has no effect: {TOP_NOTES[key]}'
@@ -170,6 +175,7 @@ class _Reader:
     def _services(self, recipe: Recipe | None) -> tuple[list[Service], set[str]]:
         """The active services (each has an image or a recipe), and the names of the others."""
         section = fields.mapping(self.root.entries["services"], '"services"')
+        granted = Granted(self.root, self.project, self.variables)
         active: list[Service] = []
         sleeping: set[str] = set()
         for name, value in section.entries.items():
@@ -178,7 +184,8 @@ class _Reader:
                 raise self._error(line, f'"{name}" cannot be the name of a service')
             body = fields.mapping(value, f'service "{name}"')
             notes: list[Note] = []
-            service = ServiceReader(name, body, self.project, self.variables, notes).read(line)
+            reader = ServiceReader(name, body, self.project, self.variables, granted, notes)
+            service = reader.read(line)
             wanted = read_profiles(body)
             if wanted and not self.enabled & {*wanted, "*"}:
                 sleeping.add(name)
@@ -198,7 +205,7 @@ class _Reader:
         if not active:
             hint = f"enable one of the profiles of: {', '.join(sorted(sleeping))}"
             raise self._error(section.line, "no service is active", hint if sleeping else "")
-        return active, sleeping
+        return joined(active, self.file), sleeping
 
     def _networks(self, services: list[Service]) -> dict[str, Network]:
         section = None
@@ -206,6 +213,10 @@ class _Reader:
         if value is not None and not fields.is_null(value):
             section = fields.mapping(value, '"networks"')
         known = {"default", *(section.entries if section else ())}
+        if any(
+            service.lines.keys() & {"network_mode"} and service.networks for service in services
+        ):
+            known.add(BRIDGE)
         for service in services:
             for attachment in service.networks:
                 if attachment.network not in known:
@@ -258,9 +269,25 @@ class _Reader:
                 hostname = service.hostname or own[:63].rstrip(".-_")
                 endpoints = addresses.endpoints(service, name, hostname, len(made))
                 made[name] = ContainerSpec(
-                    name, service.name, number, hostname, endpoints, depends, volumes
-                )
+                    name, service.name, number, hostname, endpoints, depends, volumes,
+                    self._network_of(service, services, members),
+                )  # fmt: skip
         return [made[name] for name in self._start_order(services, members)]
+
+    def _network_of(
+        self, service: Service, services: list[Service], members: dict[str, list[str]]
+    ) -> str:
+        if service.network_of in (None, MACHINE):
+            return service.network_of or ""
+        owner = owner_of(str(service.network_of), services)
+        assert owner is not None  # else it was refused
+        if owner.network_of is not None or not members[owner.name]:
+            raise self._error(
+                service.lines["network_mode"],
+                f'service "{owner.name}" has no network of its own to share',
+                "name the service that has it",
+            )
+        return members[owner.name][0]
 
     def _dependencies(
         self, service: Service, members: dict[str, list[str]], sleeping: set[str]
@@ -339,11 +366,9 @@ class _Reader:
         body = fields.mapping(value, where)
         fields.check_keys(body, ["driver", "driver_opts", "external", "labels", "name"], where)
         entries = body.entries
-        if "external" in entries and fields.boolean(entries["external"], '"external"'):
-            raise body.key_error(
-                "external", f"{where} is external, but the machine cannot reach volumes outside",
-                'remove "external"; put initial content into the image',
-            )  # fmt: skip
+        if "external" in entries and fields.external(entries["external"]):
+            text = f"{where} is external: the machine has a new, empty one"
+            self.notes.append(Note(body.key_lines["external"], text))
         for key in ("labels", "name"):
             if key in entries:
                 text = f'"{key}" of {where} has no effect: nothing in the machine reads it'

@@ -5,18 +5,30 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from collections.abc import Mapping as Variables
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from branchpoint.system.compose import attachments, fields, lifecycle, limits, mounts
+from branchpoint.system.compose.attachments import BRIDGE
 from branchpoint.system.compose.declared import KEY, read_timer_slack
+from branchpoint.system.compose.grants import Granted, read_grants
 from branchpoint.system.compose.interpolation import read_env_file
 from branchpoint.system.compose.keys import SERVICE_NOTES, SERVICE_REFUSED
 from branchpoint.system.compose.yamltree import Mapping, Scalar, Sequence, Value
 from branchpoint.system.images.recipe import KEY as RECIPE_KEY
 from branchpoint.system.images.recipe import read_recipe
 from branchpoint.system.linux import signal_number
-from branchpoint.system.model import Build, Mount, Note, Service
+from branchpoint.system.model import (
+    MACHINE,
+    Attachment,
+    Build,
+    FileEntry,
+    Mount,
+    Note,
+    Resolver,
+    Service,
+)
 
 _BUILD_READ = ("context", "dockerfile", "dockerfile_inline", "args", "target")
 _BUILD_REFUSED = (
@@ -34,6 +46,11 @@ _DEPLOY_IGNORED = {
     "update_config": "nothing is updated while the system runs",
 }
 _MAX_REPLICAS = 64
+_NOTHING = ("", "default", "false", "private", "shareable")  # values that ask for nothing special
+_MODES = ["replicated", "global", "replicated-job", "global-job"]  # alike where there is one host
+_REMOTE = re.compile(r"[a-z+]+://|git@|github\.com/")  # build contexts
+_CPU_PERIOD = 100_000  # µs, Linux's default
+_LONGEST_PERIOD = 1 << 40
 _Reader = Callable[[Value, str], None]  # the value, and its key in quotes
 
 
@@ -46,12 +63,14 @@ class ServiceReader:
         body: Mapping,
         project: Path,
         variables: Variables[str, str],
+        granted: Granted,
         notes: list[Note],
     ) -> None:
         self.name = name
         self.body = body
         self.project = project
         self.variables = variables
+        self.granted = granted
         self.notes = notes
         self.found: dict[str, Any] = {}  # arguments of Service
 
@@ -71,7 +90,8 @@ class ServiceReader:
                     message = f'"{key}" is not supported ({where})'
                     raise self.body.key_error(key, message, SERVICE_REFUSED[key])
             elif key in SERVICE_NOTES:
-                self._note(key, SERVICE_NOTES[key])
+                if not _switched_off(value):
+                    self._note(key, SERVICE_NOTES[key])
             elif not key.startswith("x-") or key.startswith("x-branchpoint"):
                 known = [*readers, *SERVICE_NOTES, *SERVICE_REFUSED]
                 hint = fields.nearest(key, known) or "remove it, or name it x-..."
@@ -89,21 +109,30 @@ class ServiceReader:
             "cap_add": keep("cap_add", limits.read_capabilities),
             "cap_drop": keep("cap_drop", limits.read_capabilities),
             "command": keep("command", fields.argv),
+            "configs": self._granted("configs"),
             "container_name": keep("container_name", _container_name),
+            "cpu_period": self._cpu_quota,
+            "cpu_quota": self._cpu_quota,
             "cpu_shares": keep("cpu_shares", at_most(2, 262144)),
             "cpus": keep("cpus", limits.read_cpus),
             "depends_on": keep("depends", lambda v, _: lifecycle.read_depends(v, self.notes)),
             "deploy": self._deploy,
+            "dns": self._resolver("servers", attachments.read_name_servers),
+            "dns_opt": self._resolver("options", fields.words),
+            "dns_search": self._resolver("search", fields.words),
             "domainname": keep("domainname", attachments.host_name),
             "entrypoint": keep("entrypoint", fields.argv),
             "env_file": self._env_file,
             "environment": self._environment,
-            "extra_hosts": keep("extra_hosts", lambda v, _: attachments.read_extra_hosts(v)),
+            "extra_hosts": keep(
+                "extra_hosts", lambda v, _: attachments.read_extra_hosts(v, self.notes)
+            ),
             "group_add": keep("group_add", lambda v, what: tuple(fields.texts(v, what))),
             "healthcheck": keep("healthcheck", lambda v, _: lifecycle.read_healthcheck(v)),
             "hostname": keep("hostname", attachments.host_name),
             "image": keep("image", fields.text),
             "init": keep("init", fields.boolean),
+            "links": keep("links", lambda v, _: attachments.read_links(v)),
             "mem_limit": keep("memory", limits.read_memory),
             "network_mode": self._network_mode,
             "networks": keep("networks", lambda v, _: attachments.read_attachments(v, self.name)),
@@ -115,6 +144,7 @@ class ServiceReader:
             "read_only": keep("read_only", fields.boolean),
             "restart": keep("restart", lambda v, _: lifecycle.read_restart(v)),
             "scale": keep("replicas", at_most(0, _MAX_REPLICAS)),
+            "secrets": self._granted("secrets"),
             "security_opt": keep(
                 "no_new_privileges", lambda v, _: limits.read_security_opt(v, self.notes)
             ),
@@ -125,7 +155,8 @@ class ServiceReader:
             "tmpfs": self._mounts(mounts.read_tmpfs),
             "ulimits": keep("ulimits", lambda v, _: limits.read_ulimits(v)),
             "user": keep("user", fields.text),
-            "volumes": self._mounts(lambda v: mounts.read_volumes(v, self.project)),
+            "volumes": self._mounts(lambda v: mounts.read_volumes(v, self.project, self.notes)),
+            "volumes_from": keep("mounts_of", lambda v, _: mounts.read_volumes_from(v)),
             "working_dir": keep("working_dir", fields.path),
             KEY: keep("timer_slack", lambda v, _: read_timer_slack(v)),
             RECIPE_KEY: keep("recipe", lambda v, _: read_recipe(v, self.project)),
@@ -134,6 +165,20 @@ class ServiceReader:
     def _keep(self, name: str, read: Callable[[Value, str], Any]) -> _Reader:
         def store(value: Value, what: str) -> None:
             self.found[name] = read(value, what)
+
+        return store
+
+    def _granted(self, key: str) -> _Reader:
+        def store(value: Value, what: str) -> None:
+            grants = [self.granted.entry(grant) for grant in read_grants(value, key)]
+            self.found["files"] = (*self.found.get("files", ()), *grants)
+
+        return store
+
+    def _resolver(self, name: str, read: Callable[[Value, str], tuple[str, ...]]) -> _Reader:
+        def store(value: Value, what: str) -> None:
+            before = self.found.get("resolver", Resolver())
+            self.found["resolver"] = replace(before, **{name: read(value, what)})
 
         return store
 
@@ -162,8 +207,8 @@ class ServiceReader:
                 if key in lines:
                     message = f'"{key}" cannot be shared by {replicas} replicas'
                     raise Value(self.body.file, lines[key]).error(message, "remove it")
-        targets: dict[str, Mount] = {}
-        for mount in found.get("mounts", ()):
+        targets: dict[str, Mount | FileEntry] = {}
+        for mount in (*found.get("mounts", ()), *found.get("files", ())):
             other = targets.setdefault(mount.target, mount)
             if other is not mount:
                 raise Value(self.body.file, mount.line).error(
@@ -206,13 +251,16 @@ class ServiceReader:
 
     def _context(self, value: Value) -> str:
         written = fields.text(value, '"context"')
-        path = (self.project / Path(written).expanduser()).resolve()
-        if not path.is_dir():
-            raise value.error(f"{written} is not a directory", "build contexts must be local")
-        return str(path)
+        if _REMOTE.match(written):
+            raise value.error(
+                f"{written} is not a local directory", "fetch it, and write its path here"
+            )
+        return str((self.project / Path(written).expanduser()).resolve())
 
     def _platform(self, value: Value, what: str) -> None:
         written = fields.text(value, what)
+        if not written:
+            return
         if written not in ("linux/amd64", "linux/x86_64", "linux"):
             raise value.error(
                 f'platform "{written}" is not supported', "the machine is linux/amd64"
@@ -259,14 +307,33 @@ class ServiceReader:
 
     def _network_mode(self, value: Value, what: str) -> None:
         mode = fields.text(value, what)
-        if mode != "none":
+        if "networks" in self.body.entries:
+            raise value.error('"network_mode" and "networks" cannot be used together', "remove one")
+        kind, colon, name = mode.partition(":")
+        if mode == "none":
+            self.found["networks"] = ()
+        elif mode in ("bridge", "default"):
+            self.found["networks"] = (Attachment(BRIDGE, value.line),)
+        elif mode == "host":
+            self._note("network_mode", "the network is the machine's own, not this computer's")
+            self.found |= {"networks": (), "network_of": MACHINE}
+        elif kind in ("service", "container") and colon and name:
+            self.found |= {"networks": (), "network_of": name}
+        else:
             raise value.error(
                 f'network_mode "{mode}" is not supported',
                 'remove it and list the shared network under "networks"',
             )
-        if "networks" in self.body.entries:
-            raise value.error('"network_mode" and "networks" cannot be used together', "remove one")
-        self.found["networks"] = ()
+
+    def _cpu_quota(self, value: Value, what: str) -> None:
+        """Both keys (µs) together are what "cpus" says."""
+        entries = self.body.entries
+        quota, period = (
+            fields.integer(entries[key], f'"{key}"', 0, _LONGEST_PERIOD) if key in entries else 0
+            for key in ("cpu_quota", "cpu_period")
+        )
+        if quota:
+            self.found["cpus"] = quota / (period or _CPU_PERIOD)
 
     def _deploy(self, value: Value, what: str) -> None:
         body = fields.mapping(value, what)
@@ -278,7 +345,7 @@ class ServiceReader:
                 self.notes.append(Note(body.key_lines[key], text))
         entries = body.entries
         if "mode" in entries:
-            fields.choice(entries["mode"], '"mode"', ["replicated"])
+            fields.choice(entries["mode"], '"mode"', _MODES)
         if "replicas" in entries:
             count = fields.integer(entries["replicas"], '"replicas"', 0, _MAX_REPLICAS)
             self.found["replicas"] = count
@@ -316,7 +383,7 @@ def read_profiles(body: Mapping) -> list[str]:
 def _switched_off(value: Value) -> bool:
     """Whether it asks for nothing, as ``tty: false``, ``ipc: private`` and ``devices: []`` do."""
     if isinstance(value, Scalar):
-        return value.kind == "null" or value.text.lower() in ("false", "private", "")
+        return value.kind == "null" or value.text.lower() in _NOTHING
     return isinstance(value, Sequence) and not value.items
 
 

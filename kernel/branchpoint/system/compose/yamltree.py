@@ -94,7 +94,9 @@ def parse(file: Path, substitute: Callable[[str, int], str]) -> Value | None:
         line = raw.count(b"\n", 0, error.start) + 1
         raise ComposeError("is not UTF-8 text", file, line) from None
     try:
-        root = YAML(typ="safe", pure=True).compose(text)
+        yaml = YAML(typ="safe", pure=True)
+        yaml.composer.warn_double_anchors = False  # the last one counts, as everywhere
+        root = yaml.compose(text)
         return None if root is None else _Converter(file, substitute).convert(root, 0, ())
     except MarkedYAMLError as error:
         raise _syntax_error(file, text, error) from None

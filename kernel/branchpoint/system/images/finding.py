@@ -98,6 +98,11 @@ class _Finder:
         if service.build is None:
             other = None if name in self._system.images else self._made_as(name, service)
             return self._named(name) if other is None else self.of(other)
+        if not Path(service.build.context).is_dir():
+            raise ImageError(
+                f"there is no directory {service.build.context} to build the image from",
+                'name it by "context", relative to the compose file',
+            )
         engine = builder()
         if engine is not None and not self._needs_us(service, service.build):
             return _from_engine(engine, engine.build(service.build, name), name)
