@@ -5,19 +5,14 @@ from __future__ import annotations
 import io
 import json
 import tarfile
-from dataclasses import replace
+from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
+from unrecorded import Machine
 
 from branchpoint.guest import debian, wire
-from branchpoint.guest.image import ensure_image
-from branchpoint.guest.mailbox import Mailbox
-from branchpoint.guest.snapshot import ensure_snapshot
-from branchpoint.machine.computer import Computer
-from branchpoint.machine.pages import PagePool
-from branchpoint.system import build
 
 COMPOSE = """\
 x-branchpoint-debian:
@@ -127,45 +122,8 @@ def write_image(path: Path) -> None:
     path.write_bytes(layer(*((name, data, {}) for name, data in files.items())))
 
 
-class Machine:
-    """A computer with the system in it, and all its events."""
-
-    def __init__(self, folder: Path) -> None:
-        image = ensure_image()
-        system = build(folder)
-        snapshot = ensure_snapshot(image, system.path, system.system.hardware)
-        spec = replace(snapshot.spec, modules=(image.toolbox, system.path))
-        self.computer = Computer(spec, template=snapshot.template, pool=PagePool(snapshot.hashes))
-        self.computer.restore(snapshot.state)
-        self.mailbox = Mailbox(self.computer)
-        self.mailbox.skip()
-        self.records: list[wire.Record] = []
-        self.commands = 0
-
-    def run(self, seconds: float) -> None:
-        end = self.computer.now + int(seconds * 1e9)
-        while self.computer.now < end:
-            self.computer.run_to(min(end, self.computer.now + wire.DRAIN))
-            self.records += self.mailbox.drain()
-
-    def events(self, kind: str, name: str = "") -> list[dict[str, str]]:
-        events = [r for r in self.records if isinstance(r, wire.Event) and r.type == kind]
-        return [e.fields for e in events if not name or e.fields.get("name") == name]
-
-    def said(self, source: str) -> list[str]:
-        lines = [r for r in self.records if isinstance(r, wire.Line) and r.source == source]
-        return [line.data.decode() for line in lines]
-
-    def ask(self, container: str, script: str) -> list[str]:
-        """The output of a command, both streams."""
-        self.commands += 1
-        self.mailbox.send(wire.exec(self.commands, script, container))
-        self.run(0.5)
-        return self.said(f"process/{self.commands}")
-
-
 @pytest.fixture(scope="module")
-def machine(tmp_path_factory: pytest.TempPathFactory):  # type: ignore[no-untyped-def]
+def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     folder = tmp_path_factory.mktemp("project")
     (folder / "conf").mkdir()
     (folder / "conf" / "f").write_text("from the project\n")
@@ -173,10 +131,8 @@ def machine(tmp_path_factory: pytest.TempPathFactory):  # type: ignore[no-untype
     (folder / "run.sh").chmod(0o755)
     (folder / "compose.yaml").write_text(COMPOSE)
     write_image(folder / "image.tar")
-    machine = Machine(folder)
-    with machine.computer:
-        machine.mailbox.send(wire.start())
-        machine.run(4)
+    with Machine(folder) as machine:
+        machine.start(4)
         yield machine
 
 
