@@ -315,11 +315,18 @@ class System:
     upper: int = 256 << 20  # of each container's writable layer
     images: dict[str, str] = field(default_factory=dict)  # image name -> archive to use for it
     notes: tuple[Note, ...] = ()
+    files: tuple[tuple[str, int], ...] = ()  # all that were read, each with the lines before it
 
     @property
     def hardware(self) -> Hardware:
         """The computer that it asks for."""
         return Hardware(self.ram, self.mhz)
+
+    def place(self, line: int) -> tuple[str, int]:
+        """The file that a line is in, and its number there."""
+        before = [(path, first) for path, first in self.files if first < line]
+        path, first = before[-1] if before else (self.file, 0)
+        return path, line - first
 
     def container(self, name: str) -> ContainerSpec | None:
         """The container of that name, or the only one of the service of that name."""

@@ -489,11 +489,3 @@ def test_any_value_anywhere_is_read_or_refused(
         load(folder, environ={})
     except BranchpointError as error:
         assert str(error).startswith(str(folder))
-
-
-def test_override_files_are_not_forgotten(tmp_path: Path) -> None:
-    where = project(tmp_path, "services: {a: {image: x}}")
-    (tmp_path / "compose.override.yaml").write_text("services: {a: {command: y}}")
-    with pytest.raises(ComposeError, match=r"merging compose\.override\.yaml is not"):
-        load(where, environ={})
-    assert load(where / "compose.yaml", environ={}).name  # like docker compose -f

@@ -10,6 +10,10 @@ from branchpoint.errors import ComposeError
 from branchpoint.system.compose.interpolation import Interpolator, read_env_file
 
 
+def located(line: int, message: str, hint: str = "") -> ComposeError:
+    return ComposeError(message, Path("f"), line, hint)
+
+
 @pytest.mark.parametrize(
     ("text", "value"),
     [
@@ -24,7 +28,7 @@ from branchpoint.system.compose.interpolation import Interpolator, read_env_file
     ],
 )
 def test_interpolation(text: str, value: str) -> None:
-    assert Interpolator({"A": "1", "E": ""}, Path("f"))(text, 1) == value
+    assert Interpolator({"A": "1", "E": ""}, located)(text, 1) == value
 
 
 def test_env_file_size(tmp_path: Path) -> None:
@@ -39,7 +43,7 @@ def nested(depth: int) -> str:
 
 
 def test_defaults_may_be_nested_but_not_without_end() -> None:
-    expand = Interpolator({}, Path("f"))
+    expand = Interpolator({}, located)
     assert expand(nested(16), 1) == "x"
     with pytest.raises(ComposeError, match="nested too deeply"):
         expand(nested(17), 1)

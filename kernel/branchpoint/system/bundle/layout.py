@@ -98,7 +98,7 @@ def build(
 def _key(system: System, images: dict[str, Image]) -> str:
     """A digest of all that goes into the image: the system, images, bound files, our own code."""
     record = msgspec.json.decode(msgspec.json.encode(system))
-    for useless in ("file", "notes", "faults", "noise", "ram", "mhz"):
+    for useless in ("file", "files", "notes", "faults", "noise", "ram", "mhz"):
         del record[useless]
     key = blake3(json.dumps(_without_lines(record), sort_keys=True).encode())
     for name, image in sorted(images.items()):

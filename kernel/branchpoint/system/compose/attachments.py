@@ -80,7 +80,7 @@ def read_links(value: Value) -> tuple[Link, ...]:
     found = []
     for item in fields.sequence(value, '"links"').items:
         service, _, alias = fields.text(item, 'each of "links"').partition(":")
-        host_name(Scalar(item.file, item.line, alias or service, "str"), "a link")
+        host_name(Scalar(item.files, item.line, alias or service, "str"), "a link")
         found.append(Link(service, alias or service, item.line))
     return tuple(found)
 
@@ -109,7 +109,7 @@ def read_extra_hosts(value: Value, notes: list[Note]) -> tuple[tuple[str, str], 
             written.append((name, fields.text(entry, f'the address of "{name}"'), entry))
     found = []
     for name, address, where in written:
-        host_name(Scalar(where.file, where.line, name, "str"), "a name")
+        host_name(Scalar(where.files, where.line, name, "str"), "a name")
         if address == GATEWAY:
             text = f'"{name}" is the machine: no program of this computer can be reached'
             notes.append(Note(where.line, text))

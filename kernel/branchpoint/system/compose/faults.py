@@ -51,4 +51,4 @@ def _located(value: Value, error: SettingsError) -> ComposeError:
             break
     if isinstance(value, Scalar):
         line = value.line
-    return ComposeError(error.message, value.file, line, error.hint)
+    return value.files.error(line, error.message, error.hint)

@@ -56,8 +56,7 @@ def _grant(item: Value, key: str) -> Grant:
 class Granted:
     """The top-level ``secrets`` and ``configs`` of a file."""
 
-    def __init__(self, root: Mapping, project: Path, variables: Variables[str, str]) -> None:
-        self.project = project
+    def __init__(self, root: Mapping, variables: Variables[str, str]) -> None:
         self.variables = variables
         self.root = root
         self.sections = {
@@ -74,7 +73,7 @@ class Granted:
         kind = KINDS[grant.key]
         section = self.sections.get(grant.key)
         if section is None or grant.name not in section.entries:
-            where = Value(self.root.file, grant.entry.line)
+            where = Value(self.root.files, grant.entry.line)
             raise fields.missing(where, kind, grant.name, section.entries if section else ())
         what = f'the {kind} "{grant.name}"'
         body = fields.mapping(section.entries[grant.name], what)
@@ -100,7 +99,7 @@ class Granted:
                     f"set {written} in .env or the shell",
                 )
             return replace(grant.entry, text=self.variables[written])
-        path = self.project / Path(written).expanduser()
+        path = value.folder / Path(written).expanduser()
         if not path.is_file() and not path.is_dir():
             raise value.error(f"{written}, {what}, does not exist", f"looked at {path}")
         return replace(grant.entry, source=str(path.resolve()))

@@ -22,9 +22,11 @@ MAX_ENV_BYTES = 1 << 20
 class Interpolator:
     """Replaces variables in text; remembers which ones had no value (``unset``: name -> line)."""
 
-    def __init__(self, variables: Mapping[str, str], file: Path) -> None:
+    def __init__(
+        self, variables: Mapping[str, str], error: Callable[[int, str, str], ComposeError]
+    ) -> None:
         self.variables = variables
-        self.file = file
+        self.error = error  # makes an error of line, message and hint
         self.unset: dict[str, int] = {}
 
     def __call__(self, text: str, line: int) -> str:
@@ -33,7 +35,7 @@ class Interpolator:
         return self._expand(text, line, 0)
 
     def _error(self, line: int, message: str, hint: str = "") -> ComposeError:
-        return ComposeError(message, self.file, line, hint)
+        return self.error(line, message, hint)
 
     def _expand(self, text: str, line: int, depth: int) -> str:
         if depth > _MAX_NESTING:
@@ -180,7 +182,10 @@ class _EnvParser:
 
     def _interpolate(self, text: str, line: int) -> str:
         known = {k: v for k, v in self.values.items() if v is not None}
-        return Interpolator({**known, **self.outer}, self.file)(text, line)
+        return Interpolator({**known, **self.outer}, self._error)(text, line)
+
+    def _error(self, line: int, message: str, hint: str) -> ComposeError:
+        return ComposeError(message, self.file, line, hint)
 
 
 def _closing_quote(text: str, quote: str) -> int:

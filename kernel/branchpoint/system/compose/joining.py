@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from pathlib import Path
 
 from branchpoint.system.compose import fields
+from branchpoint.system.compose.files import Files
 from branchpoint.system.compose.yamltree import Value
 from branchpoint.system.model import MACHINE, Dependency, Mount, Service
 
 
-def joined(services: list[Service], file: Path) -> list[Service]:
+def joined(services: list[Service], files: Files) -> list[Service]:
     """The services with what they take from others; each starts after those.
 
     :raises ComposeError: with file and line, for a service that is not there, or a circle.
     """
-    return _Joining(services, file).all()
+    return _Joining(services, files).all()
 
 
 def owner_of(name: str, services: Iterable[Service]) -> Service | None:
@@ -25,9 +25,9 @@ def owner_of(name: str, services: Iterable[Service]) -> Service | None:
 
 
 class _Joining:
-    def __init__(self, services: list[Service], file: Path) -> None:
+    def __init__(self, services: list[Service], files: Files) -> None:
         self.services = services
-        self.file = file
+        self.files = files
 
     def all(self) -> list[Service]:
         return [
@@ -43,7 +43,7 @@ class _Joining:
         found = owner_of(name, self.services)
         if found is None:
             known = [service.name for service in self.services]
-            raise fields.missing(Value(self.file, line), "service", name, known)
+            raise fields.missing(Value(self.files, line), "service", name, known)
         return found
 
     def _depends(self, service: Service) -> tuple[Dependency, ...]:
@@ -64,7 +64,7 @@ class _Joining:
             other = self._find(taken.name, taken.line)
             if other.name in (*path, service.name):
                 circle = " -> ".join([*path, service.name, other.name])
-                raise Value(self.file, taken.line).error(
+                raise Value(self.files, taken.line).error(
                     f"services take mounts from each other in a circle: {circle}"
                 )
             for mount in self._mounts(other, (*path, service.name)):

@@ -45,7 +45,6 @@ SERVICE_REFUSED = {
     "cpu_rt_runtime": "containers cannot get real-time CPU time: remove it",
     "credential_spec": "it is for Windows containers: remove it",
     "devices": "the machine has no devices for containers: remove it",
-    "extends": "copy the keys here, or share them with a YAML anchor (&name, <<: *name)",
     "external_links": "nothing outside the machine can be reached: define the service here",
     "gpus": "the machine has no GPU: remove it",
     "ipc": "every container has its own IPC namespace: remove it",
@@ -61,6 +60,5 @@ TOP_NOTES = {
 }
 
 TOP_REFUSED = {
-    "include": "copy the services here",
     "models": "run the model as a service",
 }

@@ -19,9 +19,9 @@ _PROPAGATIONS = ["private", "rprivate", "shared", "rshared", "slave", "rslave"]
 _ENGINES = ("docker.sock", "podman.sock", "containerd.sock")
 
 
-def read_volumes(value: Value, project: Path, notes: list[Note]) -> list[Mount]:
+def read_volumes(value: Value, notes: list[Note]) -> list[Mount]:
     """Every entry of ``volumes``; the caller checks that named volumes exist."""
-    read = _Volumes(project, notes)
+    read = _Volumes(notes)
     return [
         mount
         for item in fields.sequence(value, '"volumes"').items
@@ -61,7 +61,7 @@ def tmpfs_options(value: Value, options: tuple[str, ...]) -> tuple[str, ...]:
     for option in options:
         name, sign, rest = option.partition("=")
         if name == "size" and sign:
-            written = Scalar(value.file, value.line, rest.rstrip("%") or "?", "str")
+            written = Scalar(value.files, value.line, rest.rstrip("%") or "?", "str")
             fields.size(written, "the size of a tmpfs")
         elif name == "mode" and sign and not re.fullmatch(r"[0-7]{1,4}", rest):
             raise value.error(f'the mode of a tmpfs must be octal, not "{rest}"')
@@ -76,8 +76,7 @@ def tmpfs_options(value: Value, options: tuple[str, ...]) -> tuple[str, ...]:
 class _Volumes:
     """Entries of ``volumes``, each as the mounts that it asks for: one, or none with a note."""
 
-    def __init__(self, project: Path, notes: list[Note]) -> None:
-        self.project = project
+    def __init__(self, notes: list[Note]) -> None:
         self.notes = notes
 
     def short(self, item: Value) -> list[Mount]:
@@ -151,7 +150,7 @@ class _Volumes:
         self, item: Value, source: str, target: str, read_only: bool, create: bool = True
     ) -> list[Mount]:
         path = Path(source).expanduser()
-        path = path if path.is_absolute() else self.project / path
+        path = path if path.is_absolute() else item.folder / path
         if path.name in _ENGINES:
             self._note(item, f"nothing is mounted at {target}: there is no engine in the machine")
             return []
@@ -199,7 +198,7 @@ def _tmpfs_section(item: Mapping, read_only: bool) -> tuple[str, ...]:
 
 def _section(item: Mapping, key: str, known: list[str]) -> Mapping:
     if key not in item.entries:
-        return Mapping(item.file, item.line, {}, {})
+        return Mapping(item.files, item.line, {}, {})
     section = fields.mapping(item.entries[key], f'"{key}"')
     fields.check_keys(section, known, f'"{key}"')
     return section

@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv4Network
 
-from branchpoint.errors import ComposeError
 from branchpoint.system.compose import fields
 from branchpoint.system.compose.yamltree import Mapping, Value
 from branchpoint.system.model import Endpoint, Network, Note, Service
@@ -58,7 +57,7 @@ def read_networks(
 
 def _body(name: str, value: Value) -> Mapping:
     if fields.is_null(value):
-        return Mapping(value.file, value.line, {}, {})
+        return Mapping(value.files, value.line, {}, {})
     return fields.mapping(value, f'the network "{name}"')
 
 
@@ -187,7 +186,7 @@ class Addresses:
                 if not attachment.address:
                     continue
                 network = networks[attachment.network]
-                where = Value(source.file, attachment.line)
+                where = Value(source.files, attachment.line)
                 if not _inside(attachment.address, IPv4Network(network.subnet)):
                     raise where.error(
                         f"{attachment.address} is not an address of the network "
@@ -235,10 +234,9 @@ class Addresses:
             if address not in taken and _inside(str(address), subnet):
                 taken.add(address)
                 return str(address)
-        raise ComposeError(
-            f'the network "{network.name}" ({network.subnet}) has no address left',
-            self.source.file,
+        raise self.source.files.error(
             line,
+            f'the network "{network.name}" ({network.subnet}) has no address left',
             "choose a larger subnet",
         )
 

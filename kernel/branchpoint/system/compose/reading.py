@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from collections.abc import Mapping as Variables
 from dataclasses import replace
 from pathlib import Path
@@ -14,15 +14,16 @@ from branchpoint.system.compose import fields
 from branchpoint.system.compose.attachments import BRIDGE
 from branchpoint.system.compose.declared import KEY as DECLARED_KEY
 from branchpoint.system.compose.declared import read_declared
+from branchpoint.system.compose.files import Files
+from branchpoint.system.compose.gathering import Gatherer, with_env_files
 from branchpoint.system.compose.grants import KINDS as GRANT_KINDS
 from branchpoint.system.compose.grants import Granted
-from branchpoint.system.compose.interpolation import Interpolator, read_env_file
 from branchpoint.system.compose.joining import joined, owner_of
 from branchpoint.system.compose.keys import TOP_NOTES, TOP_REFUSED
 from branchpoint.system.compose.mounts import tmpfs_options
 from branchpoint.system.compose.networks import Addresses, read_networks
 from branchpoint.system.compose.service import ServiceReader, read_profiles
-from branchpoint.system.compose.yamltree import Mapping, Scalar, Value, parse
+from branchpoint.system.compose.yamltree import Mapping, Scalar, Value
 from branchpoint.system.images.recipe import KEY as RECIPE_KEY
 from branchpoint.system.images.recipe import read_recipe
 from branchpoint.system.model import (
@@ -39,72 +40,90 @@ from branchpoint.system.model import (
 )
 
 FILE_NAMES = ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml")
+OVERRIDE_NAMES = tuple(
+    f"{name}.override.{end}" for name in ("compose", "docker-compose") for end in ("yml", "yaml")
+)
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,99}")
 _MAX_CONTAINERS = 200
 
 
 def load(
-    path: Path,
+    path: Path | Sequence[Path],
     profiles: Iterable[str] | None = None,
     environ: Variables[str, str] | None = None,
+    env_files: Sequence[Path] | None = None,
 ) -> System:
-    """Read the compose file at ``path`` (or in the directory ``path``).
+    """Read the compose file at ``path`` (or in the directory ``path``), or several files.
 
+    Later files are merged over earlier ones; relative paths start at the folder of the first.
     ``environ`` are the shell's variables (default: this process's), which override those in
-    ``.env``; ``profiles`` are the enabled ones (default: ``$COMPOSE_PROFILES``).
+    ``env_files`` (default: ``.env`` beside the first file); ``profiles`` are the enabled ones
+    (default: ``$COMPOSE_PROFILES``).
 
     :raises ComposeError: with file and line, for everything that cannot be done as written.
     """
-    file = _find(Path(path))
     shell = dict(os.environ if environ is None else environ)
-    dotenv = file.parent / ".env"
-    variables = dict(shell)
-    if dotenv.is_file():
-        for key, value in read_env_file(dotenv, shell).items():
-            variables.setdefault(key, value or "")
-    enabled = shell.get("COMPOSE_PROFILES", "").split(",") if profiles is None else profiles
-    interpolator = Interpolator(variables, file)
-    root = parse(file, interpolator)
-    if root is None:
-        raise ComposeError("is empty", file, hint='it needs "services"')
-    reader = _Reader(file, fields.mapping(root, "a compose file"), variables, set(enabled))
-    for name, line in interpolator.unset.items():
+    given = [Path(path)] if isinstance(path, str | Path) else [Path(each) for each in path]
+    folder = given[0].absolute() if given[0].is_dir() else given[0].absolute().parent
+    if env_files is None:
+        env_files = [folder / ".env"] if (folder / ".env").is_file() else []
+    variables = with_env_files(shell, env_files)
+    paths = compose_files(given, variables)
+    if paths[0].parent != folder:  # COMPOSE_FILE may name files elsewhere
+        folder = paths[0].parent
+    if profiles is None:
+        profiles = variables.get("COMPOSE_PROFILES", "").split(",")
+    files = Files()
+    gatherer = Gatherer(files)
+    root = gatherer.gather(paths, folder, variables)
+    reader = _Reader(paths[0], files, root, variables, set(profiles))
+    for name, line in gatherer.unset.items():
         reader.notes.append(Note(line, f"the variable {name} has no value and counts as empty"))
+    for line, key in gatherer.ignored.items():
+        reader.notes.append(Note(line, f'"{key}" has no effect in a file that is included'))
     return reader.read()
 
 
-def _find(path: Path) -> Path:
-    if not path.is_dir():
-        return path.absolute()
-    for name in FILE_NAMES:
-        if (path / name).is_file():
-            _refuse_override(path, name)
-            return (path / name).absolute()
-    raise ComposeError("no compose file here", path, hint=f"looked for {', '.join(FILE_NAMES)}")
+def compose_files(given: Sequence[Path], variables: Variables[str, str]) -> list[Path]:
+    """The files that are meant: those given, or those of a directory, as the engines find them.
+
+    :raises ComposeError: when there is none.
+    """
+    if len(given) > 1 or not given[0].is_dir():
+        return [path.absolute() for path in given]
+    folder = given[0].absolute()
+    if named := variables.get("COMPOSE_FILE"):
+        separator = variables.get("COMPOSE_PATH_SEPARATOR") or ":"
+        return [folder / Path(name).expanduser() for name in named.split(separator) if name]
+    found = _first(folder, FILE_NAMES)
+    if found is None:
+        looked = ", ".join(FILE_NAMES)
+        raise ComposeError("no compose file here", given[0], hint=f"looked for {looked}")
+    override = _first(folder, OVERRIDE_NAMES)
+    return [found] if override is None else [found, override]
 
 
-def _refuse_override(folder: Path, name: str) -> None:
-    """Refuse what docker compose would do: merge a second file when only the directory is given."""
-    stem, _, suffix = name.rpartition(".")
-    override = folder / f"{stem}.override.{suffix}"
-    if override.is_file():
-        raise ComposeError(
-            f"merging {override.name} is not supported",
-            folder / name,
-            hint=f"give the path of one file (docker compose config > FILE.{suffix} merges them)",
-        )
+def _first(folder: Path, names: Iterable[str]) -> Path | None:
+    return next((folder / name for name in names if (folder / name).is_file()), None)
 
 
 def error_at(system: System, line: int, message: str, hint: str = "") -> ComposeError:
-    """An error about a line of the file that ``system`` was read from."""
-    return ComposeError(message, Path(system.file), line, hint)
+    """An error about a line of the files that ``system`` was read from."""
+    file, number = system.place(line)
+    return ComposeError(message, Path(file), number, hint)
 
 
 class _Reader:
     def __init__(
-        self, file: Path, root: Mapping, variables: Variables[str, str], enabled: set[str]
+        self,
+        file: Path,
+        files: Files,
+        root: Mapping,
+        variables: Variables[str, str],
+        enabled: set[str],
     ) -> None:
         self.file = file
+        self.files = files
         self.root = root
         self.project = file.parent
         self.variables = variables
@@ -117,7 +136,7 @@ class _Reader:
         declared = entries.get(DECLARED_KEY)
         recipe = None
         if RECIPE_KEY in entries:
-            recipe = read_recipe(entries[RECIPE_KEY], self.project)
+            recipe = read_recipe(entries[RECIPE_KEY])
         services, sleeping = self._services(recipe)
         networks = self._networks(services)
         containers = self._containers(services, sleeping, networks)
@@ -127,6 +146,7 @@ class _Reader:
         return System(
             name=self._name(),
             file=str(self.file),
+            files=self.files.places(),
             services={service.name: service for service in services},
             containers=tuple(containers),
             networks=networks,
@@ -142,7 +162,7 @@ class _Reader:
         )
 
     def _error(self, line: int, message: str, hint: str = "") -> ComposeError:
-        return ComposeError(message, self.file, line, hint)
+        return self.files.error(line, message, hint)
 
     def _check_top(self) -> None:
         known = ["name", "services", "networks", "volumes", *GRANT_KINDS]
@@ -175,7 +195,7 @@ class _Reader:
     def _services(self, recipe: Recipe | None) -> tuple[list[Service], set[str]]:
         """The active services (each has an image or a recipe), and the names of the others."""
         section = fields.mapping(self.root.entries["services"], '"services"')
-        granted = Granted(self.root, self.project, self.variables)
+        granted = Granted(self.root, self.variables)
         active: list[Service] = []
         sleeping: set[str] = set()
         for name, value in section.entries.items():
@@ -184,7 +204,7 @@ class _Reader:
                 raise self._error(line, f'"{name}" cannot be the name of a service')
             body = fields.mapping(value, f'service "{name}"')
             notes: list[Note] = []
-            reader = ServiceReader(name, body, self.project, self.variables, granted, notes)
+            reader = ServiceReader(name, body, self.variables, granted, notes)
             service = reader.read(line)
             wanted = read_profiles(body)
             if wanted and not self.enabled & {*wanted, "*"}:
@@ -205,7 +225,7 @@ class _Reader:
         if not active:
             hint = f"enable one of the profiles of: {', '.join(sorted(sleeping))}"
             raise self._error(section.line, "no service is active", hint if sleeping else "")
-        return joined(active, self.file), sleeping
+        return joined(active, self.files), sleeping
 
     def _networks(self, services: list[Service]) -> dict[str, Network]:
         section = None
@@ -220,7 +240,7 @@ class _Reader:
         for service in services:
             for attachment in service.networks:
                 if attachment.network not in known:
-                    where = Value(self.file, attachment.line)
+                    where = Value(self.files, attachment.line)
                     raise fields.missing(where, "network", attachment.network, known)
         used = list(dict.fromkeys(a.network for service in services for a in service.networks))
         return read_networks(section, used, self.notes)
@@ -294,7 +314,7 @@ class _Reader:
     ) -> tuple[Dependency, ...]:
         found = []
         for dependency in service.depends:
-            where = Value(self.file, dependency.line)
+            where = Value(self.files, dependency.line)
             if dependency.name == service.name:
                 raise where.error(f'service "{service.name}" depends on itself')
             if dependency.name not in members:
@@ -336,7 +356,7 @@ class _Reader:
 
     def _volumes(self, services: list[Service], default_size: int) -> dict[str, Volume]:
         value = self.root.entries.get("volumes")
-        section = Mapping(self.file, 1, {}, {})
+        section = Mapping(self.files, 1, {}, {})
         if value is not None and not fields.is_null(value):
             section = fields.mapping(value, '"volumes"')
         found = {
@@ -348,7 +368,7 @@ class _Reader:
             for mount in service.mounts:
                 if mount.kind == "volume" and mount.source:
                     if mount.source not in found:
-                        where = Value(self.file, mount.line)
+                        where = Value(self.files, mount.line)
                         error = fields.missing(where, "volume", mount.source, found)
                         if not found:
                             error.hint = 'list it under the top-level "volumes", or write ./path'
@@ -390,6 +410,6 @@ class _Reader:
         for flag in flags:
             if flag.startswith("size="):
                 written = flag.removeprefix("size=")
-                size = fields.size(Scalar(self.file, body.line, written, "str"), "a volume's size")
+                size = fields.size(Scalar(self.files, body.line, written, "str"), "a volume's size")
         rest = tuple(flag for flag in flags if not flag.startswith("size="))
         return Volume(name, line, size, rest)

@@ -61,14 +61,12 @@ class ServiceReader:
         self,
         name: str,
         body: Mapping,
-        project: Path,
         variables: Variables[str, str],
         granted: Granted,
         notes: list[Note],
     ) -> None:
         self.name = name
         self.body = body
-        self.project = project
         self.variables = variables
         self.granted = granted
         self.notes = notes
@@ -155,11 +153,11 @@ class ServiceReader:
             "tmpfs": self._mounts(mounts.read_tmpfs),
             "ulimits": keep("ulimits", lambda v, _: limits.read_ulimits(v)),
             "user": keep("user", fields.text),
-            "volumes": self._mounts(lambda v: mounts.read_volumes(v, self.project, self.notes)),
+            "volumes": self._mounts(lambda v: mounts.read_volumes(v, self.notes)),
             "volumes_from": keep("mounts_of", lambda v, _: mounts.read_volumes_from(v)),
             "working_dir": keep("working_dir", fields.path),
             KEY: keep("timer_slack", lambda v, _: read_timer_slack(v)),
-            RECIPE_KEY: keep("recipe", lambda v, _: read_recipe(v, self.project)),
+            RECIPE_KEY: keep("recipe", lambda v, _: read_recipe(v)),
         }
 
     def _keep(self, name: str, read: Callable[[Value, str], Any]) -> _Reader:
@@ -206,14 +204,14 @@ class ServiceReader:
             for key in ("container_name", "hostname", "ipv4_address"):
                 if key in lines:
                     message = f'"{key}" cannot be shared by {replicas} replicas'
-                    raise Value(self.body.file, lines[key]).error(message, "remove it")
+                    raise Value(self.body.files, lines[key]).error(message, "remove it")
         targets: dict[str, Mount | FileEntry] = {}
         for mount in (*found.get("mounts", ()), *found.get("files", ())):
             other = targets.setdefault(mount.target, mount)
             if other is not mount:
-                raise Value(self.body.file, mount.line).error(
+                raise Value(self.body.files, mount.line).error(
                     f'two things are mounted at "{mount.target}"',
-                    f"the other one is on line {other.line}",
+                    f"the other one is on {self.body.files.said(other.line)}",
                 )
 
     # --- image -------------------------------------------------------------------------------
@@ -241,7 +239,7 @@ class ServiceReader:
             if key in entries
         }
         self.found["build"] = Build(
-            self._context(entries["context"]) if "context" in entries else str(self.project),
+            self._context(entries["context"]) if "context" in entries else str(value.folder),
             value.line,
             read.get("dockerfile"),
             read.get("dockerfile_inline"),
@@ -255,7 +253,7 @@ class ServiceReader:
             raise value.error(
                 f"{written} is not a local directory", "fetch it, and write its path here"
             )
-        return str((self.project / Path(written).expanduser()).resolve())
+        return str((value.folder / Path(written).expanduser()).resolve())
 
     def _platform(self, value: Value, what: str) -> None:
         written = fields.text(value, what)
@@ -294,7 +292,7 @@ class ServiceReader:
                 if "format" in entry.entries:
                     fields.choice(entry.entries["format"], '"format"', ["raw"])
                     raw = True
-            path = self.project / Path(fields.text(where, what)).expanduser()
+            path = where.folder / Path(fields.text(where, what)).expanduser()
             if path.is_file():
                 values = read_env_file(path, self.variables, raw)
                 read |= {key: text for key, text in values.items() if text is not None}

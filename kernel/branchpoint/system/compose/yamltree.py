@@ -1,14 +1,14 @@
 """YAML text as a tree with line numbers.
 
-Every value keeps the file and the line where it was written, for errors about it. Values stay text
-until a reader in :mod:`fields` asks for a type. Anchors, aliases and merge keys (``<<``) are
+Every value keeps the line where it was written (:mod:`files`), for errors about it. Values stay
+text until a reader in :mod:`fields` asks for a type. Anchors, aliases and merge keys (``<<``) are
 resolved here; the size of the result is bounded, also when aliases multiply it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,22 +17,34 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
 
 from branchpoint.errors import ComposeError
+from branchpoint.system.compose.files import Files
 
 MAX_BYTES = 512 << 10  # of one file: pure-Python parsing takes seconds beyond that
 MAX_VALUES = 50_000  # after aliases are followed
 MAX_DEPTH = 64
+_TAGS = ("!override", "!reset")
 _PREFIX = "tag:yaml.org,2002:"
 
 
 @dataclass(frozen=True)
 class Value:
-    """Base of all nodes; ``file`` and ``line`` are where it was written."""
+    """Base of all nodes; ``line`` is where in ``files`` it was written.
 
-    file: Path
+    ``tag`` says how it is merged with a value of an earlier file: instead of it ("override"), or
+    so that neither counts ("reset").
+    """
+
+    files: Files
     line: int
+    tag: str = field(default="", kw_only=True)
 
     def error(self, message: str, hint: str = "") -> ComposeError:
-        return ComposeError(message, self.file, self.line, hint)
+        return self.files.error(self.line, message, hint)
+
+    @property
+    def folder(self) -> Path:
+        """Where a relative path starts that is written here."""
+        return self.files.of(self.line).folder
 
     @property
     def shape(self) -> str:
@@ -71,11 +83,15 @@ class Mapping(Value):
 
     def key_error(self, key: str, message: str, hint: str = "") -> ComposeError:
         """An error about the key itself rather than its value."""
-        return ComposeError(message, self.file, self.key_lines[key], hint)
+        return self.files.error(self.key_lines[key], message, hint)
 
 
-def parse(file: Path, substitute: Callable[[str, int], str]) -> Value | None:
+def parse(
+    files: Files, file: Path, folder: Path, substitute: Callable[[str, int], str]
+) -> Value | None:
     """Read ``file``; every scalar goes through ``substitute(text, line)``. None for an empty file.
+
+    Relative paths in it start at ``folder``.
 
     :raises ComposeError: for what is not YAML, and for files or expansions too large.
     """
@@ -97,7 +113,8 @@ def parse(file: Path, substitute: Callable[[str, int], str]) -> Value | None:
         yaml = YAML(typ="safe", pure=True)
         yaml.composer.warn_double_anchors = False  # the last one counts, as everywhere
         root = yaml.compose(text)
-        return None if root is None else _Converter(file, substitute).convert(root, 0, ())
+        before = files.add(file, folder, text.count("\n") + 1).before
+        return None if root is None else _Converter(files, before, substitute).convert(root, 0, ())
     except MarkedYAMLError as error:
         raise _syntax_error(file, text, error) from None
     except YAMLError as error:
@@ -123,56 +140,67 @@ def _syntax_error(file: Path, text: str, error: MarkedYAMLError) -> ComposeError
 
 
 class _Converter:
-    def __init__(self, file: Path, substitute: Callable[[str, int], str]) -> None:
-        self.file = file
+    def __init__(self, files: Files, before: int, substitute: Callable[[str, int], str]) -> None:
+        self.files = files
+        self.before = before
         self.substitute = substitute
         self.values = 0
 
     def convert(self, node: Any, depth: int, above: tuple[int, ...]) -> Value:
-        line = node.start_mark.line + 1
+        line = self._line(node)
         self.values += 1
         if self.values > MAX_VALUES:
-            raise ComposeError(
-                f"has more than {MAX_VALUES} values once aliases are followed", self.file, line
+            raise self.files.error(
+                line, f"has more than {MAX_VALUES} values once aliases are followed"
             )
         if id(node) in above:
-            raise ComposeError("an alias contains itself", self.file, line)
+            raise self.files.error(line, "an alias contains itself")
         if depth > MAX_DEPTH:
-            raise ComposeError(f"is nested deeper than {MAX_DEPTH} levels", self.file, line)
+            raise self.files.error(line, f"is nested deeper than {MAX_DEPTH} levels")
         if isinstance(node, ScalarNode):
             return self._scalar(node, line)
         above = (*above, id(node))
         if isinstance(node, SequenceNode):
             items = [self.convert(item, depth + 1, above) for item in node.value]
-            return Sequence(self.file, line, items)
+            return Sequence(self.files, line, items, tag=self._tag(node, line))
         assert isinstance(node, MappingNode)
         return self._mapping(node, line, depth, above)
 
-    def _scalar(self, node: Any, line: int) -> Scalar:
+    def _line(self, node: Any) -> int:
+        return int(self.before + node.start_mark.line + 1)
+
+    def _tag(self, node: Any, line: int) -> str:
         tag = str(node.tag)
-        kind = tag.removeprefix(_PREFIX)
-        if not tag.startswith(_PREFIX):
-            raise ComposeError(f"the tag {tag} is not supported", self.file, line, "remove it")
+        if tag.startswith(_PREFIX):
+            return ""
+        if tag not in _TAGS:
+            raise self.files.error(line, f"the tag {tag} is not supported", "remove it")
+        return tag[1:]
+
+    def _scalar(self, node: Any, line: int) -> Scalar:
+        tag = self._tag(node, line)
+        kind = str(node.tag).removeprefix(_PREFIX)
         if kind not in ("int", "float", "bool", "null"):
             kind = "str"
         text = self.substitute(node.value, line)
-        return Scalar(self.file, line, text, kind if text == node.value else "str")
+        return Scalar(self.files, line, text, kind if text == node.value else "str", tag=tag)
 
     def _mapping(self, node: Any, line: int, depth: int, above: tuple[int, ...]) -> Mapping:
         entries: dict[str, Value] = {}
         lines: dict[str, int] = {}
         merged: list[Mapping] = []
         for key_node, value_node in node.value:
-            key_line = key_node.start_mark.line + 1
+            key_line = self._line(key_node)
             if not isinstance(key_node, ScalarNode):
-                raise ComposeError("a key must be plain text", self.file, key_line)
+                raise self.files.error(key_line, "a key must be plain text")
             key = key_node.value
             value = self.convert(value_node, depth + 1, above)
             if key_node.tag == _PREFIX + "merge":
                 merged += self._merge_sources(value)
             elif key in entries:
-                raise ComposeError(
-                    f'"{key}" is written twice (first in line {lines[key]})', self.file, key_line
+                first = lines[key] - self.before
+                raise self.files.error(
+                    key_line, f'"{key}" is written twice (first in line {first})'
                 )
             else:
                 entries[key], lines[key] = value, key_line
@@ -180,7 +208,7 @@ class _Converter:
             for key, value in source.entries.items():
                 if key not in entries:
                     entries[key], lines[key] = value, source.key_lines[key]
-        return Mapping(self.file, line, entries, lines)
+        return Mapping(self.files, line, entries, lines, tag=self._tag(node, line))
 
     def _merge_sources(self, value: Value) -> list[Mapping]:
         candidates = value.items if isinstance(value, Sequence) else [value]

@@ -58,7 +58,8 @@ def located(
     """The same error, with file and line of the first of ``keys`` that the service has in front."""
     fallback = service.line if service.recipe is None else service.recipe.line
     line = next((service.lines[key] for key in keys if key in service.lines), fallback)
-    message = f'{system.file}:{line}: service "{service.name}": {error.message}'
+    file, number = system.place(line)
+    message = f'{file}:{number}: service "{service.name}": {error.message}'
     return type(error)(message, error.hint) if _plain(error) else ImageError(message, error.hint)
 
 

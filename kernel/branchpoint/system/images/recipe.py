@@ -32,7 +32,7 @@ _USER = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 _MAX_ID = 65535
 
 
-def read_recipe(value: Value, project: Path) -> Recipe:
+def read_recipe(value: Value) -> Recipe:
     """Check a recipe; its files must exist, its users must have numbers.
 
     :raises ComposeError: with file and line, for what is wrong in it.
@@ -44,7 +44,7 @@ def read_recipe(value: Value, project: Path) -> Recipe:
     return Recipe(
         line=recipe.line,
         packages=_packages(entries["packages"]) if "packages" in entries else (),
-        files=_files(entries["files"], project, users) if "files" in entries else (),
+        files=_files(entries["files"], users) if "files" in entries else (),
         symlinks=_symlinks(entries["symlinks"]) if "symlinks" in entries else {},
         users=users,
         commands=tuple(fields.texts(entries["commands"], '"commands"'))
@@ -87,37 +87,35 @@ def _users(value: Value) -> tuple[UserEntry, ...]:
     return tuple(found)
 
 
-def _files(value: Value, project: Path, users: tuple[UserEntry, ...]) -> tuple[FileEntry, ...]:
+def _files(value: Value, users: tuple[UserEntry, ...]) -> tuple[FileEntry, ...]:
     found = []
     for target, entry in fields.items(value, '"files"'):
         path = fields.absolute_path(entry, target, "where a file is placed")
         if path == "/":
             raise entry.error("a file cannot be placed at /")
         if isinstance(entry, Mapping):
-            found.append(_long_file(entry, path, project, users))
+            found.append(_long_file(entry, path, users))
         else:
-            source = _source(entry, project)
+            source = _source(entry)
             found.append(FileEntry(path, entry.line, source, directory=Path(source).is_dir()))
     return tuple(found)
 
 
-def _source(entry: Value, project: Path) -> str:
+def _source(entry: Value) -> str:
     written = fields.text(entry, "the source of a file")
-    path = (project / Path(written).expanduser()).resolve()
+    path = (entry.folder / Path(written).expanduser()).resolve()
     if not path.is_file() and not path.is_dir():
         raise entry.error(f"{written} does not exist", "paths are relative to the compose file")
     return str(path)
 
 
-def _long_file(
-    entry: Mapping, target: str, project: Path, users: tuple[UserEntry, ...]
-) -> FileEntry:
+def _long_file(entry: Mapping, target: str, users: tuple[UserEntry, ...]) -> FileEntry:
     options = entry.entries
     fields.check_keys(entry, ["from", "content", "directory", "mode", "owner"], f'"{target}"')
     kinds = [key for key in ("from", "content", "directory") if key in options]
     if len(kinds) != 1:
         raise entry.error(f'"{target}" needs exactly one of "from", "content" and "directory"')
-    source = _source(options["from"], project) if kinds == ["from"] else None
+    source = _source(options["from"]) if kinds == ["from"] else None
     text = fields.text(options["content"], '"content"') if kinds == ["content"] else None
     directory = source is not None and Path(source).is_dir()
     if kinds == ["directory"]:
