@@ -119,7 +119,7 @@ def record(
     """
     system = load(compose)
     for note in system.notes:
-        click.echo(f"note: {system.file}:{note.line}: {note.text}", err=True)
+        click.echo("note: {}:{}: {}".format(*system.place(note.line), note.text), err=True)
     path = output or Path(f"{system.name}.branchpoint")
     if path.exists():
         raise RecordingError(

@@ -119,7 +119,7 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     containers: Annotated[list[ContainerFacts], Meta(max_length=10_000)] = []
     title: str = ""
     compose: str = ""
-    """The compose file as it was read."""
+    """The compose file as it was read, or all of them."""
     ended: str = ""
     """Why the recording ends there."""
     failure: Ns | None = None

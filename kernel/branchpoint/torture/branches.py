@@ -270,7 +270,8 @@ class _Part:
         history.add(Input(at=fork.at, kind=COMMAND, data=data, note=_COMMAND))
         self._enter(self.other, history, before)
         # What it has read before the fork can come out after it: instants do not tell it apart.
-        self._go_on(history, fork.at)
+        self.other.replay_to(history.point(fork.at))
+        self._heard(self.other)
         expected, wanted = self._go_on(history, fork.end)
         self._enter(self.other, history, state)
         said, digest = self._go_on(history, fork.end)

@@ -159,6 +159,7 @@ def test_secrets_and_configs_are_files(tmp_path: Path) -> None:
         ("secrets: [s]", "secrets: {s: {}}", "needs one of: file, content, environment"),
         ("configs: [{target: x}]", "", 'lacks "source"'),
         ("secrets: [{source: s, target: ../s}]", "secrets: {s: {content: x}}", "must not contain"),
+        ("secrets: [../s]", "secrets: {../s: {content: x}}", "must not contain"),
         ("secrets: [s, s]", "secrets: {s: {content: x}}", 'mounted at "/run/secrets/s"'),
     ],
 )

@@ -8,6 +8,7 @@ it, which all containers that mount it, or something in it, share.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path, PurePath
 
 from blake3 import blake3
@@ -20,27 +21,36 @@ from branchpoint.system.model import FileEntry, Mount, System
 
 _IN_IMAGE = "branchpoint/binds"
 _GRANTED = "branchpoint/granted"
+_FILES = "files"
 
 
 @dataclass(frozen=True)
 class Writable:
     """A writable copy of a file or directory: ``lower`` is what it starts with, in the guest.
 
-    ``layer`` is the directory of its writable layer, ``place`` where containers find it.
+    ``folder`` has its writable layer, and the place where containers find it.
     """
 
     lower: str
-    layer: str
-    place: str
+    folder: str
     file: bool
     uid: int
     gid: int
+
+    @property
+    def layer(self) -> str:
+        return f"{self.folder}/rw"
+
+    @property
+    def place(self) -> str:
+        return f"{self.folder}/{_FILES}"
 
 
 class ProjectMounts:
     """Where in the guest each mounted file or directory of the project is."""
 
     def __init__(self, system: System) -> None:
+        self._digest = cache(digest)  # many containers may mount the same large directory
         mounts = [
             mount
             for container in system.containers
@@ -65,42 +75,34 @@ class ProjectMounts:
         """
         around = self._writable_around(mount.source)
         if around is None:
-            return f"/system/{_IN_IMAGE}/{digest(mount.source)[:16]}"
+            return f"/system/{_IN_IMAGE}/{self._digest(mount.source)[:16]}"
         if not mount.read_only:
             self._owners.setdefault(around, user)
         relative = PurePath(mount.source).relative_to(around)
-        return str(PurePath(self._copy_place(around)) / relative)
+        return str(PurePath(self._folder(around), _FILES, relative))
 
     def add_to(self, tree: Tree) -> list[Writable]:
         """Copy everything into the system image; call it when every place has been asked for."""
         for source in self._fixed:
-            _add(tree, source, f"{_IN_IMAGE}/{digest(source)[:16]}", 0, 0)
+            _add(tree, source, f"{_IN_IMAGE}/{self._digest(source)[:16]}", 0, 0)
         found = []
         for source in self._written:
             user = self._owners[source]
             owned = f"-{user.uid}-{user.gid}" if (user.uid, user.gid) != (0, 0) else ""
-            lower = f"{_IN_IMAGE}/{digest(source)[:16]}{owned}"
+            lower = f"{_IN_IMAGE}/{self._digest(source)[:16]}{owned}"
             _add(tree, source, lower, user.uid, user.gid)
-            place = self._copy_place(source)
-            found.append(
-                Writable(
-                    f"/system/{lower}",
-                    str(PurePath(place).with_name("rw")),
-                    place,
-                    Path(source).is_file(),
-                    user.uid,
-                    user.gid,
-                )
-            )
+            is_file = Path(source).is_file()
+            folder = self._folder(source)
+            found.append(Writable(f"/system/{lower}", folder, is_file, user.uid, user.gid))
         return found
 
     def _writable_around(self, source: str) -> str | None:
         """The writable source that is this one or contains it."""
         return next((other for other in self._written if _inside(source, other)), None)
 
-    def _copy_place(self, source: str) -> str:
+    def _folder(self, source: str) -> str:
         """Numbered, as the path on this computer must not decide anything."""
-        return f"{RUN}/b/{self._written.index(source)}/files"
+        return f"{RUN}/b/{self._written.index(source)}"
 
 
 def grant(entry: FileEntry, tree: Tree) -> Bind:

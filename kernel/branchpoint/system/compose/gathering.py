@@ -137,22 +137,20 @@ class _Extending:
         self.gatherer = gatherer
         self.path = path
         self.variables = variables
-        self.section = root.entries.get("services")
+        section = root.entries.get("services")
+        self.section = section if isinstance(section, Mapping) else None  # else refused later
         self.others = {} if others is None else others  # by path, so that each is read once
         self.others[path] = self
 
     def all(self) -> Mapping | None:
         """None when there are no services."""
-        if not isinstance(self.section, Mapping):
+        if self.section is None:
             return None
-        entries = {name: self.whole(name, ()) for name in self.section.entries}
+        entries = {name: self._whole(name, body, ()) for name, body in self.section.entries.items()}
         return replace(self.section, entries=entries)
 
-    def whole(self, name: str, way: tuple[tuple[Path, str], ...]) -> Value:
+    def _whole(self, name: str, body: Value, way: tuple[tuple[Path, str], ...]) -> Value:
         """The service with all that it extends; ``way`` are the services that extend it."""
-        section = fields.mapping(self.section, '"services"') if self.section else None
-        assert section is not None
-        body = section.entries[name]
         if not isinstance(body, Mapping) or "extends" not in body.entries:
             return body
         extends = body.entries["extends"]
@@ -163,13 +161,12 @@ class _Extending:
         if (other.path, wanted) in here:
             circle = " -> ".join([each for _, each in here] + [wanted])
             raise place.error(f"services extend each other in a circle: {circle}")
-        known = other.section.entries if isinstance(other.section, Mapping) else {}
+        known = other.section.entries if other.section else {}
         if wanted not in known:
             raise fields.missing(place, "service", wanted, known)
         own = {key: value for key, value in body.entries.items() if key != "extends"}
-        merged = merge(
-            settled(other.whole(wanted, here)), replace(body, entries=own), ("services", name)
-        )
+        base = settled(other._whole(wanted, known[wanted], here))
+        merged = merge(base, replace(body, entries=own), ("services", name))
         return replace(merged, line=body.line)
 
     def _reference(self, extends: Value) -> tuple[Value, _Extending, str]:

@@ -34,7 +34,8 @@ def read_grants(value: Value, key: str) -> tuple[Grant, ...]:
 def _grant(item: Value, key: str) -> Grant:
     if not isinstance(item, Mapping):
         name = fields.text(item, f'each of "{key}"')
-        return Grant(key, name, FileEntry(f"{_FOLDERS[key]}/{name}", item.line, mode=_READABLE))
+        place = fields.absolute_path(item, f"{_FOLDERS[key]}/{name}", f'each of "{key}"')
+        return Grant(key, name, FileEntry(place, item.line, mode=_READABLE))
     where = f'an entry of "{key}"'
     fields.check_keys(item, ["source", "target", "uid", "gid", "mode"], where)
     entries = item.entries

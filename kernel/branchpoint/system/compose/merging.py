@@ -139,7 +139,7 @@ def _listed(value: Value) -> Sequence:
         return value
     if isinstance(value, Mapping):  # {NAME: ADDRESS}
         items: list[Value] = [
-            Scalar(each.files, value.key_lines[key], f"{key}={text}", "str")
+            Scalar(each.files, value.key_lines[key], f"{key}={text or ''}", "str")
             for key, text, each in fields.pairs(value, "a mapping")
         ]
         return Sequence(value.files, value.line, items)

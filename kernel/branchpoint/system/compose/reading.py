@@ -69,13 +69,11 @@ def load(
         env_files = [folder / ".env"] if (folder / ".env").is_file() else []
     variables = with_env_files(shell, env_files)
     paths = compose_files(given, variables)
-    if paths[0].parent != folder:  # COMPOSE_FILE may name files elsewhere
-        folder = paths[0].parent
     if profiles is None:
         profiles = variables.get("COMPOSE_PROFILES", "").split(",")
     files = Files()
     gatherer = Gatherer(files)
-    root = gatherer.gather(paths, folder, variables)
+    root = gatherer.gather(paths, paths[0].parent, variables)
     reader = _Reader(paths[0], files, root, variables, set(profiles))
     for name, line in gatherer.unset.items():
         reader.notes.append(Note(line, f"the variable {name} has no value and counts as empty"))
@@ -233,9 +231,7 @@ class _Reader:
         if value is not None and not fields.is_null(value):
             section = fields.mapping(value, '"networks"')
         known = {"default", *(section.entries if section else ())}
-        if any(
-            service.lines.keys() & {"network_mode"} and service.networks for service in services
-        ):
+        if any("network_mode" in service.lines and service.networks for service in services):
             known.add(BRIDGE)
         for service in services:
             for attachment in service.networks:

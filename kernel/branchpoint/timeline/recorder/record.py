@@ -62,6 +62,14 @@ def record(
     return recorder.recording
 
 
+def _texts(system: System) -> str:
+    """The compose files as they are, each with its name if there are several."""
+    texts = {Path(path): Path(path).read_text("utf-8", "replace") for path, _ in system.files}
+    if len(texts) == 1:
+        return next(iter(texts.values()))
+    return "\n".join(f"# {path.name}\n{text}" for path, text in texts.items())
+
+
 class _Recorder(Writer[R]):
     def __init__(
         self, path: Path, system: SystemImage, guest: image.GuestImage, snapshot: Snapshot,
@@ -103,7 +111,7 @@ class _Recorder(Writer[R]):
             inputs=self._inputs(begin, seed, containers),
             containers=containers,
             title=self.system.name,
-            compose=Path(self.system.file).read_text("utf-8", "replace"),
+            compose=_texts(self.system),
             ended="interrupted",
         )
         files = RecordingFiles.create(path, head)
