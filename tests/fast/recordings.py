@@ -79,7 +79,7 @@ def fill(files: RecordingFiles, seconds: int = 10) -> None:
         files.add_checkpoint(*checkpoint(at, parent, second))
         parent = at
         files.events.add(event(second + n / 100, f"line {second}.{n}") for n in range(100))
-        files.save(head(end=at))
+        files.save(head(end=at + SECOND))
     files.add_future(Future(id="b1", parent=None, at=ORIGIN + SECOND))
 
 

@@ -35,7 +35,8 @@ class Shared:
         log, self.gaps = files.load_events()
         head = files.manifest
         count = bisect_left(head.inputs, head.end, key=lambda given: given.at)
-        root = History(list(head.inputs), Point(head.end, count), log)
+        # A recorder writes events before it moves the end: when it was killed, some lie after it.
+        root = History(list(head.inputs), Point(head.end, count), log.fork(head.end))
         self.replayer = Replayer(snapshot, root, files, self.gaps)
         self.branched: WeakValueDictionary[int, History] = WeakValueDictionary()
         """The branches that are still used, in the order in which they were made."""

@@ -40,7 +40,7 @@ def path(original: Path, tmp_path: Path) -> Path:
 
 def test_all_comes_back(path: Path) -> None:
     with RecordingFiles.open(path) as files:
-        assert files.manifest == head(end=LAST, event_blocks=10)
+        assert files.manifest == head(end=LAST + SECOND, event_blocks=10)
         log, gaps = files.load_events()
         assert (len(log), gaps) == (1000, [])
         assert EventSet(log.columns(), origin=ORIGIN)[999].text == "line 9.99"

@@ -13,8 +13,9 @@ import time
 from pathlib import Path
 
 import pytest
-from recordings import ORIGIN, SECOND, checkpoint, event, head, state
+from recordings import ORIGIN, SECOND, checkpoint, event, head, make, state
 
+import branchpoint as bp
 from branchpoint.errors import RecordingError
 from branchpoint.timeline.directory import Future, RecordingFiles
 
@@ -72,6 +73,18 @@ def test_killed_at_any_instant(tmp_path: Path) -> None:
             seconds = 1 + len(writer.stdout.read().splitlines())
         check_after_crash(path, seconds)
         shutil.rmtree(path)
+
+
+def test_killed_between_events_and_end(tmp_path: Path) -> None:
+    """What was written before it was said to be part of the recording is not part of it."""
+    path = make(tmp_path / "a.branchpoint", 3)
+    with RecordingFiles.open(path, write=True) as files:
+        files.events.add([event(3.5, "after the end")])
+        files.events.flush()
+    with bp.open(path) as run:
+        assert len(run.events) == 300
+        assert run.events.last is not None and run.at(run.events.last).vtime <= run.end.vtime
+        assert run.warnings == []
 
 
 def fill_until_full(path: Path) -> tuple[int, str]:

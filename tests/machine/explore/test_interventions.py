@@ -243,8 +243,14 @@ def test_what_was_done_before_an_interrupt_is_known(pairs: bp.Recording) -> None
 
 
 def test_what_was_interrupted_gives_what_it_has(
-    pairs: bp.Recording, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    pairs: bp.Recording,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(progress, "_PATIENCE", 0)  # told at each future, however fast they are
+    monkeypatch.setattr(progress, "_REDRAW", 0)
+
     def after(futures: int) -> None:
         def interrupt(task: progress.Task, *, final: bool) -> None:
             if task.unit == "futures" and task.done >= futures and not final:
