@@ -16,6 +16,7 @@ import branchpoint as bp
 from branchpoint.cli import main
 from branchpoint.cli.words import Instant
 from branchpoint.errors import ProcessTimeout
+from branchpoint.system import load
 from branchpoint.timeline.directory import RecordingFiles
 from branchpoint.timeline.moment import Moment
 
@@ -185,7 +186,6 @@ def test_instants(path: Path, typed: str, ns: int | None) -> None:
         ["record", "x", "--seed", "-1"],
         ["record", "x", "--until", "exit"],
         ["doctor", "--minutes", "0"],
-        ["image"],
         ["explode"],
     ],
 )
@@ -383,21 +383,62 @@ def test_interrupting_says_where_the_recording_is(
     begun: bool, compose: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def record(compose: Path, target: Path, **options: Any) -> bp.Recording:
+        stop = KeyboardInterrupt()
         if begun:
-            target.mkdir()
-        raise KeyboardInterrupt
+            stop.add_note(f"what was recorded is in {target}")
+        raise stop
 
     monkeypatch.setattr(bp, "record", record)
     result = cli("record", compose)
     assert result.exit_code == 130
-    expected = "recorded is in shop.branchpoint and can be opened" if begun else "nothing was"
-    assert "stopped; " in result.stderr and expected in result.stderr
+    expected = (
+        "stopped; what was recorded is in shop.branchpoint" if begun else "stopped; nothing was"
+    )
+    assert expected in result.stderr
 
 
 def test_a_recording_is_never_overwritten(compose: Path, path: Path) -> None:
     result = cli("record", compose, "-o", path)
     assert result.exit_code == 1
     assert f"{path} exists already" in result.stderr
+
+
+def test_files_profiles_and_variables_are_given_as_in_docker_compose(
+    compose: Path, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[tuple[list[Path], dict[str, Any]]] = []
+
+    def record(files: list[Path], target: Path, **options: Any) -> bp.Recording:
+        calls.append((files, options))
+        return bp.open(path)
+
+    monkeypatch.setattr(bp, "record", record)
+    compose.with_name("test.yaml").write_text(
+        "services:\n  db: {image: '${WHICH}'}\n  load: {image: 'load:1', profiles: [load]}\n"
+    )
+    compose.with_name("test.env").write_text("WHICH=db:2\n")
+    words = ["-f", "compose.yaml", "-f", "test.yaml", "--profile", "load", "--env-file", "test.env"]
+    assert cli("record", *words, "-o", "several.branchpoint").exit_code == 0
+    files, options = calls.pop()
+    system = load(files, options["profiles"], env_files=options["env_files"])
+    images = {service.name: service.image for service in system.services.values()}
+    assert images == {"db": "db:2", "load": "load:1"}
+    assert cli("record", "-o", "here.branchpoint").exit_code == 0
+    assert list(load(calls.pop()[0]).services) == ["db"]
+
+
+def test_with_force_an_old_recording_is_replaced(
+    compose: Path, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = {}
+
+    def record(files: list[Path], target: Path, **options: Any) -> bp.Recording:
+        asked.update(options, target=target)
+        return bp.open(target)
+
+    monkeypatch.setattr(bp, "record", record)
+    assert cli("record", compose, "-o", path, "--force").exit_code == 0
+    assert asked["force"] and asked["target"] == path
 
 
 def test_a_malformed_compose_file_is_named_with_its_line(compose: Path) -> None:

@@ -8,7 +8,7 @@ import sys
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as version_of
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 
@@ -17,23 +17,16 @@ from branchpoint import progress
 from branchpoint.cache import cache_dir
 from branchpoint.cli import show
 from branchpoint.cli.machine import machine, of_recording, write
-from branchpoint.cli.words import DURATION, FAILURE, INSTANT, INSTANT_HELP, Instant, narrowed
+from branchpoint.cli.systems import image, record
+from branchpoint.cli.words import DURATION, INSTANT, INSTANT_HELP, Instant, narrowed, stop
 from branchpoint.clock import Time
-from branchpoint.errors import BranchpointError, ProcessTimeout, RecordingError
-from branchpoint.guest import release
-from branchpoint.guest.image import ensure_image
-from branchpoint.guest.snapshot import ensure_snapshot
+from branchpoint.errors import BranchpointError, ProcessTimeout
 from branchpoint.machine import engine
 from branchpoint.sharing.bundle.differences import differences
 from branchpoint.sharing.bundle.machines import SUFFIX
 from branchpoint.sharing.bundle.opening import briefly, unpack
 from branchpoint.sharing.bundle.share import remarks
-from branchpoint.system import build, load
-from branchpoint.timeline.failures import Failure
 from branchpoint.timeline.replaying.history import MOST_RAW
-
-_NOTHING_MATCHED = 3  # exit status of `record --until` when its time ran out first
-_INTERRUPTED = 130  # 128 + SIGINT, as in shells
 
 
 class _Failure(click.ClickException):
@@ -55,12 +48,7 @@ class _Commands(click.Group):
         except BranchpointError as error:
             raise _Failure(error) from error
         except KeyboardInterrupt:
-            _stop("stopped")
-
-
-def _stop(message: str) -> NoReturn:
-    click.echo(message, err=True)
-    sys.exit(_INTERRUPTED)
+            stop("stopped")
 
 
 @click.group(
@@ -79,65 +67,9 @@ def main() -> None:
     """
 
 
+main.add_command(record)
+
 _RECORDING = click.argument("recording", type=click.Path(path_type=Path), metavar="RECORDING")
-
-
-@main.command(context_settings={"show_default": True})
-@click.argument("compose", type=click.Path(path_type=Path), metavar="COMPOSE")
-@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="DIRECTORY",
-              help="The recording to make.  [default: NAME.branchpoint]")  # fmt: skip
-@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0,
-              help="The same seed gives the same run.")  # fmt: skip
-@click.option("--for", "duration", type=DURATION, default="60s",
-              help="Virtual time to record, after everything is up.")  # fmt: skip
-@click.option("--until", type=FAILURE,
-              help="End early when this happens: exit:CONTAINER, log:CONTAINER:TEXT or "
-              "event:TYPE; * stands for any.")  # fmt: skip
-@click.option("--after", type=DURATION, default="2s",
-              help="Virtual time to record after --until has happened.")  # fmt: skip
-def record(
-    compose: Path,
-    output: Path | None,
-    seed: int,
-    duration: Time,
-    until: Failure | None,
-    after: Time,
-) -> None:
-    """Run the system of a compose file and record it.
-
-    Times are virtual: 90, 90s, 250ms, 1m30s. --until ignores exits that the recorder itself causes
-    (faults that the compose file declares). Ctrl-C stops; what was recorded until then can be
-    used.
-
-    Exit status: 3 when --until was given and did not happen, 130 after Ctrl-C.
-
-    \b
-    Examples:
-      branchpoint record compose.yaml
-      branchpoint record compose.yaml --seed 7 --for 2m --until 'exit:*'
-      branchpoint record compose.yaml --until 'log:api:Traceback' -o night.branchpoint
-    """
-    system = load(compose)
-    for note in system.notes:
-        click.echo("note: {}:{}: {}".format(*system.place(note.line), note.text), err=True)
-    path = output or Path(f"{system.name}.branchpoint")
-    if path.exists():
-        raise RecordingError(
-            f"{path} exists already", "choose another name with -o, or remove it first"
-        )
-    try:
-        run = bp.record(compose, path, seed=seed, duration=duration, until=until, after=after)
-    except KeyboardInterrupt:
-        if path.exists():
-            _stop(f"stopped; what was recorded is in {path} and can be opened")
-        _stop("stopped; nothing was recorded yet")
-    with run:
-        click.echo(show.summary(run))
-        failed, ended = show.failure(run) is not None, run.manifest.ended
-    if until is not None and not failed:
-        words = f"what --until asks for did not happen after set-up: the recording {ended}"
-        click.echo(words, err=True)
-        sys.exit(_NOTHING_MATCHED)
 
 
 @main.command("open")
@@ -304,30 +236,7 @@ def containers(recording: Path, at: Instant) -> None:
         click.echo(show.container_table(at.moment(opened).containers()))
 
 
-@main.command()
-@click.argument("compose", type=click.Path(path_type=Path), nargs=-1, required=True,
-                metavar="COMPOSE...")  # fmt: skip
-def image(compose: tuple[Path, ...]) -> None:
-    """Build the images for a recording of these systems, ahead of time.
-
-    These are the guest image (kernel, toolbox, agent), the image of each system and its boot
-    snapshot. What is in the cache already is not built again. Prints their digests, and which
-    packages of the guest are not those of this release (because Debian has newer ones).
-
-    \b
-    Example:
-      branchpoint image compose.yaml
-    """
-    guest = ensure_image()
-    rows = [("guest image", guest.digest)]
-    rows += [("", str(change)) for change in release.moved()]
-    for file in compose:
-        system = build(file)
-        rows.append((f"system image of {system.system.name}", system.digest))
-        snapshot = ensure_snapshot(guest, system.path, system.system.hardware)
-        shape = f"{system.system.ram >> 20} + {system.size >> 20} MiB, {system.system.mhz} MHz"
-        rows.append((f"boot snapshot, {shape}", snapshot.digest))
-    click.echo(show.table(dict.fromkeys(rows)))
+main.add_command(image)
 
 
 @main.command()

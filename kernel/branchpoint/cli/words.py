@@ -1,11 +1,12 @@
-"""The values that users type on the command line: durations, instants, queries."""
+"""The values that users type on the command line: durations, instants, queries; and its end."""
 
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -20,6 +21,7 @@ from branchpoint.timeline.recording import Recording
 
 INSTANT_HELP = "12.5 (virtual seconds), failure, failure-1s, start+250ms, end, or a moment's id"
 _KERNEL = "kernel"  # stands for the container of the kernel's log lines in lists of events
+_INTERRUPTED = 130  # 128 + SIGINT, as in shells
 _ANCHORED = re.compile(r"(start|failure|end)\s*([+-].*)?")
 
 
@@ -82,6 +84,12 @@ def narrowed(run: Recording, who: Sequence[str], types: Sequence[str], **where: 
         return found
     containers = found.where(container=named)
     return containers | found.where(source=_KERNEL) if _KERNEL in who else containers
+
+
+def stop(message: str) -> NoReturn:
+    """End as a program that was interrupted."""
+    click.echo(message, err=True)
+    sys.exit(_INTERRUPTED)
 
 
 def _duration(text: str) -> Time:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -208,24 +209,32 @@ def open_recording(path: Path | str) -> Recording:
 
 
 def record(
-    compose: Path | str,
+    compose: Path | str | Sequence[Path | str],
     path: Path | str | None = None,
     *,
     seed: int = 0,
     duration: Duration = 60,
     until: Failure | Query | str | None = None,
     after: Duration = 2,
+    profiles: Iterable[str] | None = None,
+    env_files: Sequence[Path | str] | None = None,
+    force: bool = False,
 ) -> Recording:
     """Run the system of a compose file from power-on and record it.
 
-    It runs for ``duration`` virtual seconds after set-up is complete, or until ``after`` seconds
-    after the failure ``until``: ``bp.failure(...)`` or its short form, such as ``"exit:*"`` (exits
-    that a fault caused do not count). Equal seeds give equal runs. ``path`` is the directory to
-    make (default: ``<name of the system>.branchpoint``). Interrupting keeps what was recorded.
+    ``compose`` is a file, a directory that has one, or several files, of which later ones are
+    merged over earlier ones; ``profiles`` and ``env_files`` (instead of ``.env``) are as in docker
+    compose. It runs for ``duration`` virtual seconds after set-up is complete, or until ``after``
+    seconds after the failure ``until``: ``bp.failure(...)`` or its short form, such as ``"exit:*"``
+    (exits that a fault caused do not count). Equal seeds give equal runs. ``path`` is the directory
+    to make (default: ``<name of the system>.branchpoint``); with ``force`` it replaces a recording
+    that is there. Interrupting keeps what was recorded.
 
     :raises ComposeError: when the compose file has something that cannot be done.
-    :raises RecordingError: when ``path`` exists already, or the system cannot be set up.
+    :raises RecordingError: when ``path`` exists already, or the system cannot be set up; then what
+        was recorded of it is in ``<path>.failed``, for reading.
     """
     return recorder.record(
-        compose, path, seed=seed, duration=duration, until=until, after=after, kind=Recording
-    )
+        compose, path, seed=seed, duration=duration, until=until, after=after, kind=Recording,
+        profiles=profiles, env_files=env_files, force=force,
+    )  # fmt: skip

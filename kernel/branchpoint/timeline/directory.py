@@ -41,7 +41,8 @@ from branchpoint.store.ledger import Ledger
 from branchpoint.store.manifest import Input, Manifest, Ns
 from branchpoint.store.pagestore import PageStore
 
-_HEAD = "recording.json"
+MANIFEST = "recording.json"
+"""The file that makes a directory a recording."""
 _COPY = "recording.json.bak"
 _INSTANT = re.compile(r"(0|[1-9][0-9]{0,18})")
 _BOOT = re.compile(r"[0-9a-f]{32}")
@@ -280,10 +281,10 @@ class RecordingFiles:
     def _write_manifest(self, head: Manifest) -> None:
         root = self._root
         assert root is not None
-        shown = f"{self.path}/{_HEAD}"
+        shown = f"{self.path}/{MANIFEST}"
         data = manifest.encode(head)
         manifest.decode(data, shown)  # what could not be read again must not be written
-        disk.write_file(root, _HEAD, data, shown, sync=True)
+        disk.write_file(root, MANIFEST, data, shown, sync=True)
         # A file of its own, not a hard link: damage to one must not be damage to both.
         disk.write_file(root, _COPY, data, f"{self.path}/{_COPY}", sync=False)
 
@@ -291,7 +292,7 @@ class RecordingFiles:
         assert self._root is not None
         heads: list[Manifest | None] = []
         problems: list[RecordingError] = []
-        for name in (_HEAD, _COPY):
+        for name in (MANIFEST, _COPY):
             shown = f"{self.path}/{name}"
             try:
                 data = disk.read_file(self._root, name, shown, manifest.MAX_BYTES)
@@ -308,7 +309,7 @@ class RecordingFiles:
         if first is None:
             self._notes.append(f"{problems[0].message}; {_COPY} is used in its place")
         elif copy is None:
-            self._notes.append(f"{problems[0].message}; {_HEAD} is good and is used")
+            self._notes.append(f"{problems[0].message}; {MANIFEST} is good and is used")
         found = first or copy
         assert found is not None
         if problems and self.keeps:

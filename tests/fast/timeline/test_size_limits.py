@@ -69,7 +69,9 @@ def test_a_recording_that_cannot_be_begun_leaves_nothing(tmp_path: Path, size: i
 def act_events(files: RecordingFiles) -> None:
     """What was stored by the first attempt is kept for the second."""
     if not files.events._waiting:
-        files.events.add(event(1.995 + n / 100_000, blake3(b"%d" % n).hexdigest()) for n in range(500))
+        files.events.add(
+            event(1.995 + n / 100_000, blake3(b"%d" % n).hexdigest()) for n in range(500)
+        )
     files.events.flush()
 
 

@@ -19,7 +19,7 @@ path                                             content
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -61,16 +61,19 @@ class SystemImage:
 
 
 def build(
-    compose_path: Path | str,
+    files: Path | str | Sequence[Path | str],
     profiles: Iterable[str] | None = None,
     environ: Mapping[str, str] | None = None,
+    env_files: Sequence[Path | str] | None = None,
 ) -> SystemImage:
-    """The system image of a compose file, from the cache when nothing in it has changed.
+    """The system image of compose files, from the cache when nothing in them has changed.
+
+    The arguments are those of :func:`branchpoint.system.load`.
 
     :raises ComposeError: with file and line, for what the file asks for and cannot be done.
     :raises ImageError, SetupError: for images that are missing or damaged.
     """
-    system = compose.load(Path(compose_path), profiles, environ)
+    system = compose.load(files, profiles, environ, env_files)
     images = find_images(system)
     key = _key(system, images)
     folder = cache_dir() / "systems" / key

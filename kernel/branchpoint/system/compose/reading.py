@@ -48,12 +48,12 @@ _MAX_CONTAINERS = 200
 
 
 def load(
-    path: Path | Sequence[Path],
+    files: Path | str | Sequence[Path | str],
     profiles: Iterable[str] | None = None,
     environ: Variables[str, str] | None = None,
-    env_files: Sequence[Path] | None = None,
+    env_files: Sequence[Path | str] | None = None,
 ) -> System:
-    """Read the compose file at ``path`` (or in the directory ``path``), or several files.
+    """Read a compose file, the one in a directory, or several files.
 
     Later files are merged over earlier ones; relative paths start at the folder of the first.
     ``environ`` are the shell's variables (default: this process's), which override those in
@@ -63,18 +63,18 @@ def load(
     :raises ComposeError: with file and line, for everything that cannot be done as written.
     """
     shell = dict(os.environ if environ is None else environ)
-    given = [Path(path)] if isinstance(path, str | Path) else [Path(each) for each in path]
+    given = [Path(files)] if isinstance(files, str | Path) else [Path(each) for each in files]
     folder = given[0].absolute() if given[0].is_dir() else given[0].absolute().parent
     if env_files is None:
         env_files = [folder / ".env"] if (folder / ".env").is_file() else []
-    variables = with_env_files(shell, env_files)
+    variables = with_env_files(shell, [Path(each) for each in env_files])
     paths = compose_files(given, variables)
     if profiles is None:
         profiles = variables.get("COMPOSE_PROFILES", "").split(",")
-    files = Files()
-    gatherer = Gatherer(files)
+    numbered = Files()
+    gatherer = Gatherer(numbered)
     root = gatherer.gather(paths, paths[0].parent, variables)
-    reader = _Reader(paths[0], files, root, variables, set(profiles))
+    reader = _Reader(paths[0], numbered, root, variables, set(profiles))
     for name, line in gatherer.unset.items():
         reader.notes.append(Note(line, f"the variable {name} has no value and counts as empty"))
     for line, key in gatherer.ignored.items():

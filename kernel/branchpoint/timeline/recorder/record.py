@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from branchpoint import progress
-from branchpoint.clock import to_ns
-from branchpoint.errors import RecordingError
+from branchpoint.clock import SECOND, to_ns
 from branchpoint.events import naming
-from branchpoint.events.event import Event
+from branchpoint.events.event import LOG, Event
+from branchpoint.events.listing import inert
 from branchpoint.events.queries import Query
 from branchpoint.faults.settings import NOTHING
 from branchpoint.guest import image, wire
@@ -24,15 +25,19 @@ from branchpoint.timeline import faulting, openings
 from branchpoint.timeline.directory import RecordingFiles
 from branchpoint.timeline.failures import Failure, failure
 from branchpoint.timeline.machine import snapshot_for
+from branchpoint.timeline.recorder.place import Place, SetUpFailed
+from branchpoint.timeline.recorder.setting_up import SettingUp
 from branchpoint.timeline.recorder.writing import R, Writer
 from branchpoint.timeline.replaying.history import SETUP
 
 _SETUP_LIMIT = 600_000_000_000  # ns in which a system must be up
+_LAST_LINES = 15
+_LINE = 1000  # characters of each
 _BEFORE_START = 10_000_000  # ns from the boot snapshot to the first input
 
 
 def record(
-    compose: Path | str,
+    compose: Path | str | Sequence[Path | str],
     path: Path | str | None = None,
     *,
     seed: int = 0,
@@ -40,24 +45,31 @@ def record(
     until: Failure | Query | str | None = None,
     after: Any = 2,
     kind: type[R],
+    profiles: Iterable[str] | None = None,
+    env_files: Sequence[Path | str] | None = None,
+    force: bool = False,
 ) -> R:
     """Run the system of a compose file from power-on and record it, as a recording of ``kind``.
 
     See :func:`branchpoint.record`.
     """
-    system = build(compose)
+    system = build(compose, profiles, env_files=env_files)
     target = Path(path) if path is not None else Path(f"{system.system.name}.branchpoint")
     wanted = None if until is None else failure(until)
     naming.check(wanted, system.system.containers)
     guest = image.ensure_image()
     snapshot = ensure_snapshot(guest, system.path, system.system.hardware)
-    recorder = _Recorder(target, system, guest, snapshot, seed, wanted, kind)
+    place = Place(target, force)
     try:
-        with recorder:
-            recorder.set_up()
-            recorder.run(to_ns(duration), to_ns(after))
+        with place:
+            recorder = _Recorder(target, system, guest, snapshot, seed, wanted, kind)
+            with recorder:
+                recorder.set_up(place)
+                recorder.run(to_ns(duration), to_ns(after))
     except KeyboardInterrupt as stop:
-        stop.add_note(f"what was recorded is in {target}: branchpoint.open({str(target)!r})")
+        stop.add_note(
+            f"what was recorded is in {place.path}: branchpoint.open({str(place.path)!r})"
+        )
         raise
     return recorder.recording
 
@@ -117,25 +129,48 @@ class _Recorder(Writer[R]):
         files = RecordingFiles.create(path, head)
         super().__init__(kind(files, lambda: snapshot), until)
 
-    def set_up(self) -> None:
-        """Run until the agent says that every container is up and healthy."""
-        done: list[Event] = []
+    def set_up(self, place: Place) -> None:
+        """Run until the agent says that every container is up and healthy.
 
-        def complete(new: list[Event]) -> bool:
-            done.extend(e for e in new if e.type in ("setup.complete", "error"))
-            return bool(done)
-
+        :raises SetUpFailed: when it says that one cannot be, when nothing is waited for but a
+            container that ends again and again, or after 600 virtual s.
+        """
+        watch = SettingUp(self.system.containers)
         limit = self.root.tip.at + _SETUP_LIMIT
-        with progress.task(f"setting up {self.system.name}"):
-            self.play(limit, complete)
-        if not done or done[0].type == "error":
-            what = done[0].text if done else f"not ready in {_SETUP_LIMIT // 10**9} virtual s"
-            tail = "\n".join(str(event) for event in self.recording.events.tail(15))
-            raise RecordingError(
-                f"{self.system.file}: the system was not set up: {what}; the last events:\n{tail}",
-                f"look at all of them: branchpoint.open({str(self.files.path)!r}).events",
-            )
-        self.save(origin=done[0].at)
+        with progress.task(f"setting up {self.system.name}") as task:
+
+            def over(new: list[Event]) -> bool:
+                ended = watch.feed(new)
+                spent = (self.root.tip.at - self.files.manifest.origin) // SECOND
+                task.update(note=f"{spent} virtual s; waiting for {watch.waiting}")
+                return ended
+
+            self.play(limit, over)
+        if watch.done is not None and watch.done.type == "setup.complete":
+            self.save(origin=watch.done.at)
+            place.keep()
+            return
+        if watch.done is not None:
+            what = watch.done.text
+        elif watch.vain:
+            what = watch.problem
+        else:
+            what = f"not ready in {_SETUP_LIMIT // SECOND} virtual s, waiting for {watch.waiting}"
+        raise SetUpFailed(
+            f"{self.system.file}: the system was not set up: {what}{self._last_words(watch.vain)}",
+            f"look at everything: branchpoint.open({str(place.failed)!r}).events",
+        )
+
+    def _last_words(self, container: str) -> str:
+        """What a container wrote since its last start, or else the last events of all."""
+        if container:
+            of_it = self.recording.events.where(container=container)
+            said = of_it.where(start=of_it.where(type="container.start").last, type=LOG)
+            lines = [f"  {inert(event.text, _LINE)}" for event in said.tail(_LAST_LINES)]
+            if lines:
+                return "; the last that it wrote:\n" + "\n".join(lines)
+        tail = "\n".join(str(event) for event in self.recording.events.tail(_LAST_LINES))
+        return f"; the last events:\n{tail}"
 
     def _inputs(self, at: int, seed: int, containers: list[manifest.ContainerFacts]) -> list[Input]:
         """The inputs that make a system run: randomness, the faults to draw, the start command."""
