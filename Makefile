@@ -29,7 +29,7 @@ LABEXTENSIONS := .venv/share/jupyter/labextensions
 MAKEFLAGS += --no-print-directory
 
 .PHONY: help setup packages browser images demo demo-redis replayable notebook outputs \
-    outputs-redis lab test lint docs bench soak lock image-lock clean
+    outputs-redis lab test lint docs bench soak mutation lock image-lock clean
 
 help:
 	@echo 'make setup   install what is missing: packages (with root or sudo), .venv, guest image'
@@ -43,6 +43,7 @@ help:
 	@echo 'make outputs-redis  the same for the other notebook'
 	@echo 'make bench   measure what notebooks/guide/figures.md states'
 	@echo 'make soak    thousands of replays, compared bit for bit'
+	@echo 'make mutation  change a hundred small things in the code: do the fast tests notice? (hours)'
 	@echo 'make lock    pin the packages of the machine that Debian has now, and the image they give'
 	@echo 'make image-lock  pin the guest image anew, after a change of what it is built from'
 	@echo 'make clean   remove build/ and caches of tools; keeps .venv and the cache of images'
@@ -181,6 +182,10 @@ bench: setup
 
 soak: setup
 	@$(BIN)/python tests/bench/run.py --only soak --soak
+
+mutation: $(READY)
+	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[mutation]'
+	@$(BIN)/python tests/mutation/sample.py
 
 # -- the machine that a release states
 
