@@ -27,6 +27,7 @@ from scale import FULL, QUICK, Scale
 from soaks import soaking
 from soaks.instants import instants
 from speed.branching import branching
+from speed.curing import curing
 from speed.curves import curves
 from speed.futures import futures
 from speed.idling import idling
@@ -53,7 +54,7 @@ def recordings(scale: Scale, work: Path) -> list[Figure]:
 _MEASURES: dict[str, Callable[[Scale, Path], list[Figure]]] = {
     measure.__name__: measure
     for measure in (
-        recordings, opening, rewinding, branching, idling, sharing, states, storing,
+        recordings, opening, rewinding, branching, idling, sharing, states, curing, storing,
         interleaving, instants, futures, curves, known_answers, simulated, contrasts, mutants,
     )
 }  # fmt: skip

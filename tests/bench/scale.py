@@ -19,6 +19,8 @@ class Scale:
     """Rewinds in one session."""
     branches: int
     captures: int
+    cured: int
+    """States taken with all cures, and as many without the one for flags."""
     idles: int
     stretch: float
     """How long the machine runs when the control plane's share is measured."""
@@ -49,6 +51,7 @@ FULL = Scale(
     rewinds=10,
     branches=50,
     captures=50,
+    cured=300,
     idles=5,
     stretch=60,
     stretches=6,
@@ -69,6 +72,7 @@ QUICK = Scale(
     rewinds=4,
     branches=5,
     captures=5,
+    cured=20,
     idles=2,
     stretch=10,
     stretches=1,

@@ -142,7 +142,8 @@ class _Recorder(Writer[R]):
             def over(new: list[Event]) -> bool:
                 ended = watch.feed(new)
                 spent = (self.root.tip.at - self.files.manifest.origin) // SECOND
-                task.update(note=f"{spent} virtual s; waiting for {watch.waiting}")
+                rest = f"; waiting for {watch.waiting}" if watch.waiting else ""
+                task.update(note=f"{spent} virtual s{rest}")
                 return ended
 
             self.play(limit, over)
@@ -155,7 +156,8 @@ class _Recorder(Writer[R]):
         elif watch.vain:
             what = watch.problem
         else:
-            what = f"not ready in {_SETUP_LIMIT // SECOND} virtual s, waiting for {watch.waiting}"
+            awaited = watch.waiting or "a program to say that it is ready"
+            what = f"not ready in {_SETUP_LIMIT // SECOND} virtual s, waiting for {awaited}"
         raise SetUpFailed(
             f"{self.system.file}: the system was not set up: {what}{self._last_words(watch.vain)}",
             f"look at everything: branchpoint.open({str(place.failed)!r}).events",
