@@ -61,7 +61,8 @@ def from_guest(record: wire.Line | wire.Event, origin: int = 0) -> Event:
     fields = dict(record.fields)
     kind = record.type.partition(".")[0]
     container = fields.pop("name", "") if kind == "container" else ""
-    text = fields.pop("text", None)
+    # Where the words are ours, all fields are in them: they are made again when events are read.
+    text = None if record.type in saying.TYPES else fields.pop("text", None)
     if kind == "fault":
         container, text = telling.told(fields)
     return Event(

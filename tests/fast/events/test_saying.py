@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from branchpoint.events.reports import from_guest
+from branchpoint.events.reports import from_guest, retold
+from branchpoint.events.saying import TYPES
 from branchpoint.guest import wire
 
 EXIT = {"code": "1", "signal": "0", "oom": "0", "asked": "0"}
@@ -35,6 +36,7 @@ EXIT = {"code": "1", "signal": "0", "oom": "0", "asked": "0"}
         ("process.start", {"id": "1", "pid": "209"}, "pid 209"),
         ("process.start", {"id": "1", "pid": "209", "dead": "1"}, "id=1 pid=209 dead=1"),
         ("container.restart", {"attempt": "2"}, "attempt 2"),
+        ("container.restart", {"attempt": "2", "text": "a lie"}, "attempt=2 text=a lie"),
         ("container.health", {"status": "healthy"}, "status=healthy"),
     ],
 )
@@ -43,3 +45,11 @@ def test_an_event_is_told_in_words(type: str, fields: dict[str, str], text: str)
     event = from_guest(wire.Event(at=5, type=type, fields={**name, **fields}))
     assert event.text == text
     assert event.fields == fields, "they can be asked for as before"
+
+
+@pytest.mark.parametrize("type", [*TYPES, "container.health", "error", "fault", "fault.begin"])
+def test_events_that_are_read_again_are_told_in_the_same_words(type: str) -> None:
+    """Whatever a guest sends: texts that are made of fields are made again when they are read."""
+    fields = {"code": "1", "pid": "7", "text": "a lie", "kind": "kill"}
+    event = from_guest(wire.Event(at=5, type=type, fields=fields))
+    assert retold(event.type, event.fields) in (None, event.text)

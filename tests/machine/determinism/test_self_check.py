@@ -39,9 +39,14 @@ def run(
 
 
 def before(run: bp.Recording, vtime: float) -> list[str]:
-    """The checkpoints up to an instant as text, the last one first."""
+    """The checkpoints up to an instant as text, the last one first; then power-on, again and again.
+
+    On a fast computer there are few of them.
+    """
     stored = [at for at in run.files.checkpoints if at <= run.at(vtime).at]
-    return [f"the checkpoint at {run.replayer.vtime(at)}" for at in reversed(stored)]
+    return [f"the checkpoint at {run.replayer.vtime(at)}" for at in reversed(stored)] + [
+        "power-on"
+    ] * 2
 
 
 def test_a_branch_with_actions_is_the_same_again(run: bp.Recording) -> None:
