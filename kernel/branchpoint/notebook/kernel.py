@@ -167,6 +167,17 @@ class BranchpointKernel(IPythonKernel):
     def start(self) -> None:
         super().start()
         self._wake_on_signals()
+        self._reply_through_stream()
+
+    def _reply_through_stream(self) -> None:
+        """Keep ipykernel before 7.4 from missing requests, see its issue 1554.
+
+        It sends replies on the socket itself, unseen by the stream that reads requests from it. A
+        request that comes at that instant is then read only when another one comes.
+        """
+        thread = self.shell_channel_thread
+        if thread is not None and hasattr(thread.manager, "_shell_socket"):
+            thread.manager._shell_socket = self.shell_stream
 
     def _wake_on_signals(self) -> None:
         """Make an interrupt reach an async cell at once.

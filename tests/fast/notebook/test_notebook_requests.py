@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 import pytest
 from recordings import ORIGIN, SECOND, fill, head
-from talking import Talk, kernels
+from talking import TIMEOUT, Talk, kernels
 
 from branchpoint.store.manifest import Input
 from branchpoint.timeline.directory import Future, RecordingFiles
@@ -62,6 +63,18 @@ def test_a_blocked_kernel_answers_within_a_second(kernel: Talk) -> None:
     assert state["busy"] is True
     assert (job["name"], job["state"], job["background"]) == ("value = work()", "running", False)
     assert state["jobs"][-1]["task"] == "counting" and 0 < state["jobs"][-1]["fraction"] < 1
+
+
+def test_a_kernel_answers_requests_however_close_they_come(kernel: Talk) -> None:
+    """The second of two comes while the first is answered, sooner or later in that."""
+    chance = random.Random(1)
+    for _ in range(500):
+        waiting = {kernel.client.kernel_info()}
+        time.sleep(chance.random() * 0.003)
+        waiting.add(kernel.client.kernel_info())
+        while waiting:
+            reply = kernel.client.get_shell_msg(timeout=TIMEOUT)
+            waiting.discard(reply["parent_header"]["msg_id"])
 
 
 def test_a_question_does_not_make_a_busy_kernel_look_idle(kernel: Talk) -> None:
