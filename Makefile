@@ -38,7 +38,7 @@ help:
 	@echo 'make lab     open JupyterLab on the executed notebook'
 	@echo 'make test    setup, lint, and all tests'
 	@echo 'make lint    ruff, mypy, eslint and tsc'
-	@echo 'make docs    build the reference (HTML) from the docstrings'
+	@echo 'make docs    build the reference (HTML) from the docstrings, and the page of compose keys'
 	@echo 'make outputs make the demo, and let its notebook be shipped with these outputs'
 	@echo 'make outputs-redis  the same for the other notebook'
 	@echo 'make bench   measure what notebooks/guide/figures.md states'
@@ -174,6 +174,7 @@ lint: $(READY) $(LIBRARIES)
 	@$(NPM) --silent run lint
 
 docs: $(READY)
+	@$(BIN)/python -m branchpoint.system.compose.page > notebooks/guide/compose-keys.md
 	@$(BIN)/pdoc --docformat restructuredtext --output-directory build/docs $(REFERENCE)
 	@echo 'The reference of the public API: build/docs/branchpoint.html'
 

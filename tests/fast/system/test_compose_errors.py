@@ -119,7 +119,7 @@ SERVICE_CASES = [
     ("gateway", "networks: {backbone: {ipv4_address: 10.89.5.1}}", "is the gateway", ""),
     ("no ip", "networks: {backbone: {ipv4_address: 10.89.5}}", "must be an IPv4 address", ""),
     ("taken", "networks: {backbone: {ipv4_address: 10.89.5.9}}", 'address of service "b"', ""),
-    ("ipv6", 'networks: {backbone: {ipv6_address: "::1"}}', '"ipv6_address" is not', "remove it"),
+    ("ipv6", 'networks: {backbone: {ipv6_address: "::1"}}', '"ipv6_address" of', "remove it"),
     ("volume", "volumes: ['dta:/x']", 'there is no volume "dta"', 'did you mean "data"?'),
     (
         "no source",

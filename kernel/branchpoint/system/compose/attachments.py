@@ -6,13 +6,13 @@ import ipaddress
 import re
 
 from branchpoint.system.compose import fields
+from branchpoint.system.compose.keys import ATTACHMENT
 from branchpoint.system.compose.yamltree import Mapping, Scalar, Sequence, Value
 from branchpoint.system.model import GATEWAY, Attachment, Link, Note
 
 BRIDGE = "bridge"
 """The network of services with ``network_mode: bridge``."""
 _HOST = re.compile(r"[a-zA-Z0-9]([a-zA-Z0-9_.-]{0,62}[a-zA-Z0-9])?")
-_REFUSED = ("driver_opts", "interface_name", "ipv6_address", "link_local_ips", "mac_address")
 
 
 def host_name(value: Value, what: str) -> str:
@@ -47,10 +47,7 @@ def read_attachments(value: Value, service: str) -> tuple[Attachment, ...]:
 
 def _attachment(name: str, body: Mapping, where: str) -> tuple[float, Attachment]:
     """(priority, attachment)."""
-    for key in _REFUSED:
-        if key in body.entries:
-            raise body.key_error(key, f'"{key}" is not supported in {where}', "remove it")
-    fields.check_keys(body, ["aliases", "ipv4_address", "priority", "gw_priority"], where)
+    fields.check(body, ATTACHMENT, where)
     entries = body.entries
     line, address = body.line, None
     if "ipv4_address" in entries:

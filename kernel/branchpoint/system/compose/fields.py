@@ -11,7 +11,9 @@ from collections.abc import Iterable
 from branchpoint import units
 from branchpoint.errors import ComposeError
 from branchpoint.system.compose import numbers
+from branchpoint.system.compose.keys import Keys
 from branchpoint.system.compose.yamltree import Mapping, Scalar, Sequence, Value
+from branchpoint.system.model import Note
 
 _MAX_DURATION = 365 * 24 * 3600 * 1_000_000_000
 _TRUE = ("true", "yes", "on")
@@ -57,6 +59,19 @@ def check_keys(owner: Mapping, known: Iterable[str], what: str) -> None:
         if key not in known and not key.startswith("x-"):
             hint = nearest(key, known) or f"known here: {', '.join(sorted(known)[:12])}"
             raise owner.key_error(key, f'unknown key "{key}" in {what}', hint)
+
+
+def check(owner: Mapping, keys: Keys, where: str) -> list[Note]:
+    """Refuse keys that are not supported or not known; the notes about those without effect."""
+    for key, hint in keys.refused.items():
+        if key in owner.entries:
+            raise owner.key_error(key, f'"{key}" of {where} is not supported', hint)
+    check_keys(owner, keys.accepted, where)
+    return [
+        Note(owner.key_lines[key], f'"{key}" of {where} has no effect: {reason}')
+        for key, reason in keys.noted.items()
+        if key in owner.entries
+    ]
 
 
 def text(value: Value, what: str) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from branchpoint.system.compose import fields
+from branchpoint.system.compose.keys import GRANT
 from branchpoint.system.compose.yamltree import Mapping, Value
 from branchpoint.system.model import FileEntry
 
@@ -78,8 +79,7 @@ class Granted:
             raise fields.missing(where, kind, grant.name, section.entries if section else ())
         what = f'the {kind} "{grant.name}"'
         body = fields.mapping(section.entries[grant.name], what)
-        known = [*_SOURCES, "external", "labels", "name", "template_driver"]
-        fields.check_keys(body, known, what)
+        fields.check(body, GRANT, what)
         entries = body.entries
         if "external" in entries and fields.external(entries["external"]):
             raise body.key_error(

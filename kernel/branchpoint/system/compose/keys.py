@@ -1,64 +1,220 @@
-"""Which keys of a compose file are accepted without effect, and which are refused, and why.
+"""The keys of the compose specification: which are done, accepted without effect, or refused.
 
-Every key of the compose specification is either read (:mod:`service`, :mod:`reading`) or listed
-here; any other key is an error. No key is ignored silently.
+Every key of the specification is listed here; any other key is an error. No key is ignored
+silently. The page of the manual is made from this (:mod:`page`).
 """
 
 from __future__ import annotations
 
-# Accepted with a note: they cannot change what runs inside the machine.
-SERVICE_NOTES = {
-    "annotations": "nothing reads them in the machine",
-    "attach": "all output is recorded",
-    "blkio_config": "there is no block device in the machine",
-    "cgroup": "every container has its own cgroup namespace",
-    "cgroup_parent": "all containers of the machine are in one control group",
-    "cpu_count": "it is for Windows containers",
-    "cpu_percent": "it is for Windows containers",
-    "cpuset": "the machine has one processor",
-    "develop": "it concerns editing, not running",
-    "device_cgroup_rules": "the machine has no devices for containers",
-    "expose": "all ports are reachable inside the system's networks",
-    "isolation": "it is for Windows containers",
-    "label_file": "nothing reads labels in the machine",
-    "labels": "nothing reads labels in the machine",
-    "logging": "all output is recorded",
-    "mem_reservation": "the machine's memory is not shared with others",
-    "mem_swappiness": "there is no swap in the machine",
-    "memswap_limit": "there is no swap in the machine",
-    "oom_kill_disable": "control groups of today have no such setting",
-    "pid": "every container has its own PID namespace",
-    "ports": "the machine has no network outside; run commands on a branch to reach services",
-    "pre_stop": "no compose command stops containers in the machine",
-    "pull_policy": "images are never pulled",
-    "stdin_open": "standard input is at its end from the start; a shell that reads it ends at once",
-    "storage_opt": 'the writable layer\'s size is "upper" in the top-level "x-branchpoint"',
-    "tty": "output goes through pipes; a terminal can be opened on a branch",
-    "use_api_socket": "there is no engine in the machine",
-    "userns_mode": "containers share the machine's users",
-    "uts": "every container has its own host name",
-}
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
-# Refused, with what to do instead.
-SERVICE_REFUSED = {
-    "cpu_rt_period": "containers cannot get real-time CPU time: remove it",
-    "cpu_rt_runtime": "containers cannot get real-time CPU time: remove it",
-    "credential_spec": "it is for Windows containers: remove it",
-    "devices": "the machine has no devices for containers: remove it",
-    "external_links": "nothing outside the machine can be reached: define the service here",
-    "gpus": "the machine has no GPU: remove it",
-    "ipc": "every container has its own IPC namespace: remove it",
-    "mac_address": "it is derived from ipv4_address: remove it",
-    "models": "run the model as a service",
-    "post_start": "do it in the entrypoint",
-    "provider": "run it as a service",
-    "runtime": "containers are run by crun: remove it",
-}
 
-TOP_NOTES = {
-    "version": "the current compose specification applies to every file",
-}
+@dataclass(frozen=True)
+class Keys:
+    """The keys of one part of a compose file."""
 
-TOP_REFUSED = {
-    "models": "run the model as a service",
-}
+    done: Mapping[str, str]
+    """What happens differs from what the specification says in this; "": in nothing."""
+    noted: Mapping[str, str] = field(default_factory=dict)
+    """Accepted with a note: they cannot change what runs inside the machine, for this reason."""
+    refused: Mapping[str, str] = field(default_factory=dict)
+    """An error, with what to do instead."""
+
+    @property
+    def accepted(self) -> list[str]:
+        return [*self.done, *self.noted]
+
+
+def _alike(names: str, reason: str) -> dict[str, str]:
+    return dict.fromkeys(names.split(), reason)
+
+
+def _plainly(names: str) -> dict[str, str]:
+    return _alike(names, "")
+
+
+SERVICE = Keys(
+    done={
+        "build": "docker or podman builds it; without them, the machine does: RUN has no network",
+        "cap_add": "",
+        "cap_drop": "",
+        "command": "",
+        "configs": "read-only files, from file, content or environment",
+        "container_name": "events and commands know the container by this name",
+        "cpu_period": "",
+        "cpu_quota": "",
+        "cpu_shares": "",
+        "cpus": "",
+        "depends_on": "",
+        "deploy": "see below",
+        "dns": "there is no name server outside: only names of the system are found",
+        "dns_opt": "",
+        "dns_search": "",
+        "domainname": "",
+        "entrypoint": "",
+        "env_file": "",
+        "environment": "",
+        "extends": "",
+        "extra_hosts": "host-gateway is the machine itself",
+        "group_add": "",
+        "healthcheck": "",
+        "hostname": "",
+        "image": "from docker, podman, an archive, or Debian packages; never pulled",
+        "init": "",
+        "links": "names for other services",
+        "mem_limit": "",
+        "network_mode": "bridge, none, service:, container:; host is the machine's own network",
+        "networks": "see below",
+        "oom_score_adj": "",
+        "pids_limit": "",
+        "platform": "linux/amd64 only",
+        "privileged": "within the machine",
+        "profiles": "",
+        "read_only": "",
+        "restart": "pauses before restarts begin with 100 ms and double",
+        "scale": "",
+        "secrets": "as configs; they are in the recording",
+        "security_opt": "no-new-privileges; others are a note",
+        "shm_size": "",
+        "stop_grace_period": "",
+        "stop_signal": "",
+        "sysctls": "",
+        "tmpfs": "",
+        "ulimits": "",
+        "user": "",
+        "volumes": (
+            "a writable bind is a private copy: what is written stays in the machine; a missing "
+            "directory is empty; the engine's socket is not there"
+        ),
+        "volumes_from": "",
+        "working_dir": "",
+    },
+    noted={
+        "annotations": "nothing reads them in the machine",
+        "attach": "all output is recorded",
+        "blkio_config": "there is no block device in the machine",
+        "cgroup": "every container has its own cgroup namespace",
+        "cgroup_parent": "all containers of the machine are in one control group",
+        "cpu_count": "it is for Windows containers",
+        "cpu_percent": "it is for Windows containers",
+        "cpuset": "the machine has one processor",
+        "develop": "it concerns editing, not running",
+        "device_cgroup_rules": "the machine has no devices for containers",
+        "expose": "all ports are reachable inside the system's networks",
+        "isolation": "it is for Windows containers",
+        "label_file": "nothing reads labels in the machine",
+        "labels": "nothing reads labels in the machine",
+        "logging": "all output is recorded",
+        "mem_reservation": "the machine's memory is not shared with others",
+        "mem_swappiness": "there is no swap in the machine",
+        "memswap_limit": "there is no swap in the machine",
+        "oom_kill_disable": "control groups of today have no such setting",
+        "pid": "every container has its own PID namespace",
+        "ports": "the machine has no network outside; run commands on a branch to reach services",
+        "pre_stop": "no compose command stops containers in the machine",
+        "pull_policy": "images are never pulled",
+        "stdin_open": (
+            "standard input is at its end from the start; a shell that reads it ends at once"
+        ),
+        "storage_opt": 'the writable layer\'s size is "upper" in the top-level "x-branchpoint"',
+        "tty": "output goes through pipes; a terminal can be opened on a branch",
+        "use_api_socket": "there is no engine in the machine",
+        "userns_mode": "containers share the machine's users",
+        "uts": "every container has its own host name",
+    },
+    refused={
+        "cpu_rt_period": "containers cannot get real-time CPU time: remove it",
+        "cpu_rt_runtime": "containers cannot get real-time CPU time: remove it",
+        "credential_spec": "it is for Windows containers: remove it",
+        "devices": "the machine has no devices for containers: remove it",
+        "external_links": "nothing outside the machine can be reached: define the service here",
+        "gpus": "the machine has no GPU: remove it",
+        "ipc": "every container has its own IPC namespace: remove it",
+        "mac_address": "it is derived from ipv4_address: remove it",
+        "models": "run the model as a service",
+        "post_start": "do it in the entrypoint",
+        "provider": "run it as a service",
+        "runtime": "containers are run by crun: remove it",
+    },
+)
+
+BUILD = Keys(
+    done=_plainly("context dockerfile dockerfile_inline args target"),
+    noted=_alike(
+        "cache_from cache_to extra_hosts labels network no_cache platforms provenance pull sbom "
+        "shm_size tags ulimits",
+        "the program that builds decides it",
+    ),
+    refused=_alike(
+        "additional_contexts entitlements isolation privileged secrets ssh",
+        "build the image yourself and name it",
+    ),
+)
+
+DEPLOY = Keys(
+    done={
+        "mode": "there is one machine, so that global is one replica",
+        "replicas": "at most 64",
+        "resources": "limits; reservations are a note",
+        "restart_policy": "condition and max_attempts; delay and window are a note",
+    },
+    noted={
+        "endpoint_mode": "service names resolve to all replicas",
+        "labels": "nothing reads labels in the machine",
+        "placement": "there is one machine",
+        "rollback_config": "nothing is updated while the system runs",
+        "update_config": "nothing is updated while the system runs",
+    },
+)
+
+ATTACHMENT = Keys(
+    done=_plainly("aliases gw_priority ipv4_address priority"),
+    refused=_alike(
+        "driver_opts interface_name ipv6_address link_local_ips mac_address", "remove it"
+    ),
+)
+
+NETWORK = Keys(
+    done={
+        "driver": "there is one machine, and every network is a bridge",
+        "driver_opts": "a note: they concern the host",
+        "enable_ipv6": "false only",
+        "external": "it is made, with a note",
+        "internal": "",
+        "ipam": "one subnet",
+    },
+    noted={
+        "attachable": "there is one machine",
+        "enable_ipv4": "IPv4 is always on",
+        "labels": "nothing reads labels in the machine",
+        "name": "there is one system in the machine",
+    },
+)
+
+VOLUME = Keys(
+    done={
+        "driver": "local only",
+        "driver_opts": "the size of a tmpfs; others are a note",
+        "external": "an empty one is made, with a note",
+    },
+    noted=_alike("labels name", "nothing in the machine reads it"),
+)
+
+GRANT = Keys(
+    done={
+        "content": "",
+        "environment": "",
+        "external": "an error: nobody outside has it",
+        "file": "",
+        "labels": "nothing in the machine reads it",
+        "name": "nothing in the machine reads it",
+    },
+    refused={"template_driver": "write the text as it is to be"},
+)
+
+TOP = Keys(
+    done=_plainly("configs include name networks secrets services volumes"),
+    noted={"version": "the current compose specification applies to every file"},
+    refused={"models": "run the model as a service"},
+)

@@ -8,17 +8,12 @@ from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv4Network
 
 from branchpoint.system.compose import fields
+from branchpoint.system.compose.keys import NETWORK
 from branchpoint.system.compose.yamltree import Mapping, Value
 from branchpoint.system.model import Endpoint, Network, Note, Service
 
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
 _DEFAULT_SUBNETS = [f"10.89.{third}.0/24" for third in range(256)]
-_IGNORED = {
-    "attachable": "there is one machine",
-    "enable_ipv4": "IPv4 is always on",
-    "labels": "nothing reads labels in the machine",
-    "name": "there is one system in the machine",
-}
 
 
 def read_networks(
@@ -64,12 +59,7 @@ def _body(name: str, value: Value) -> Mapping:
 def _network(name: str, body: Mapping, line: int, notes: list[Note]) -> Network:
     where = f'the network "{name}"'
     entries = body.entries
-    known = ["driver", "driver_opts", "ipam", "internal", "external", "enable_ipv6", *_IGNORED]
-    fields.check_keys(body, known, where)
-    for key in _IGNORED:
-        if key in entries:
-            text = f'"{key}" of {where} has no effect: {_IGNORED[key]}'
-            notes.append(Note(body.key_lines[key], text))
+    notes += fields.check(body, NETWORK, where)
     if "external" in entries and fields.external(entries["external"]):
         text = f"{where} is external: the machine has one of this name, without others' containers"
         notes.append(Note(body.key_lines["external"], text))

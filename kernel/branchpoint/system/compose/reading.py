@@ -16,10 +16,9 @@ from branchpoint.system.compose.declared import KEY as DECLARED_KEY
 from branchpoint.system.compose.declared import read_declared
 from branchpoint.system.compose.files import Files
 from branchpoint.system.compose.gathering import Gatherer, with_env_files
-from branchpoint.system.compose.grants import KINDS as GRANT_KINDS
 from branchpoint.system.compose.grants import Granted
 from branchpoint.system.compose.joining import joined, owner_of
-from branchpoint.system.compose.keys import TOP_NOTES, TOP_REFUSED
+from branchpoint.system.compose.keys import TOP, VOLUME
 from branchpoint.system.compose.mounts import tmpfs_options
 from branchpoint.system.compose.networks import Addresses, read_networks
 from branchpoint.system.compose.service import ServiceReader, read_profiles
@@ -163,18 +162,17 @@ class _Reader:
         return self.files.error(line, message, hint)
 
     def _check_top(self) -> None:
-        known = ["name", "services", "networks", "volumes", *GRANT_KINDS]
         for key in self.root.entries:
-            if key in TOP_NOTES:
-                text = f'"{key}" has no effect: {TOP_NOTES[key]}'
+            if key in TOP.noted:
+                text = f'"{key}" has no effect: {TOP.noted[key]}'
                 self.notes.append(Note(self.root.key_lines[key], text))
-            elif key in TOP_REFUSED:
-                raise self.root.key_error(key, f'"{key}" is not supported', TOP_REFUSED[key])
+            elif key in TOP.refused:
+                raise self.root.key_error(key, f'"{key}" is not supported', TOP.refused[key])
             elif key.startswith(DECLARED_KEY) and key not in (DECLARED_KEY, RECIPE_KEY):
                 hint = fields.nearest(key, [DECLARED_KEY, RECIPE_KEY])
                 raise self.root.key_error(key, f'unknown key "{key}"', hint)
         fields.check_keys(
-            self.root, [*known, *TOP_NOTES, *TOP_REFUSED, DECLARED_KEY, RECIPE_KEY], "the file"
+            self.root, [*TOP.accepted, *TOP.refused, DECLARED_KEY, RECIPE_KEY], "the file"
         )
         if "services" not in self.root.entries:
             raise self._error(self.root.line, 'there are no "services"')
@@ -380,15 +378,11 @@ class _Reader:
         if fields.is_null(value):
             return Volume(name, line, default_size)
         body = fields.mapping(value, where)
-        fields.check_keys(body, ["driver", "driver_opts", "external", "labels", "name"], where)
+        self.notes += fields.check(body, VOLUME, where)
         entries = body.entries
         if "external" in entries and fields.external(entries["external"]):
             text = f"{where} is external: the machine has a new, empty one"
             self.notes.append(Note(body.key_lines["external"], text))
-        for key in ("labels", "name"):
-            if key in entries:
-                text = f'"{key}" of {where} has no effect: nothing in the machine reads it'
-                self.notes.append(Note(body.key_lines[key], text))
         if "driver" in entries:
             fields.choice(entries["driver"], f'"driver" of {where}', ["local"])
         options: dict[str, str] = {}

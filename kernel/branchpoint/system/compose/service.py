@@ -14,7 +14,7 @@ from branchpoint.system.compose.attachments import BRIDGE
 from branchpoint.system.compose.declared import KEY, read_timer_slack
 from branchpoint.system.compose.grants import Granted, read_grants
 from branchpoint.system.compose.interpolation import read_env_file
-from branchpoint.system.compose.keys import SERVICE_NOTES, SERVICE_REFUSED
+from branchpoint.system.compose.keys import BUILD, DEPLOY, SERVICE
 from branchpoint.system.compose.yamltree import Mapping, Scalar, Sequence, Value
 from branchpoint.system.images.recipe import KEY as RECIPE_KEY
 from branchpoint.system.images.recipe import read_recipe
@@ -30,21 +30,6 @@ from branchpoint.system.model import (
     Service,
 )
 
-_BUILD_READ = ("context", "dockerfile", "dockerfile_inline", "args", "target")
-_BUILD_REFUSED = (
-    "additional_contexts", "entitlements", "isolation", "privileged", "secrets", "ssh",
-)  # fmt: skip
-_BUILD_IGNORED = (
-    "cache_from", "cache_to", "extra_hosts", "labels", "network", "no_cache", "platforms",
-    "provenance", "pull", "sbom", "shm_size", "tags", "ulimits",
-)  # fmt: skip
-_DEPLOY_IGNORED = {
-    "endpoint_mode": "service names resolve to all replicas",
-    "labels": "nothing reads labels in the machine",
-    "placement": "there is one machine",
-    "rollback_config": "nothing is updated while the system runs",
-    "update_config": "nothing is updated while the system runs",
-}
 _MAX_REPLICAS = 64
 _NOTHING = ("", "default", "false", "private", "shareable")  # values that ask for nothing special
 _MODES = ["replicated", "global", "replicated-job", "global-job"]  # alike where there is one host
@@ -83,15 +68,15 @@ class ServiceReader:
             if key in readers:
                 if not fields.is_null(value):
                     readers[key](value, f'"{key}"')
-            elif key in SERVICE_REFUSED:
+            elif key in SERVICE.refused:
                 if not _switched_off(value):
                     message = f'"{key}" is not supported ({where})'
-                    raise self.body.key_error(key, message, SERVICE_REFUSED[key])
-            elif key in SERVICE_NOTES:
+                    raise self.body.key_error(key, message, SERVICE.refused[key])
+            elif key in SERVICE.noted:
                 if not _switched_off(value):
-                    self._note(key, SERVICE_NOTES[key])
+                    self._note(key, SERVICE.noted[key])
             elif not key.startswith("x-") or key.startswith("x-branchpoint"):
-                known = [*readers, *SERVICE_NOTES, *SERVICE_REFUSED]
+                known = [*readers, *SERVICE.noted, *SERVICE.refused]
                 hint = fields.nearest(key, known) or "remove it, or name it x-..."
                 raise self.body.key_error(key, f'unknown key "{key}" in {where}', hint)
         self._check()
@@ -220,14 +205,7 @@ class ServiceReader:
         if not isinstance(value, Mapping):
             self.found["build"] = Build(self._context(value), value.line)
             return
-        for key in value.entries:
-            if key in _BUILD_REFUSED:
-                message = f'"{key}" of "build" is not supported'
-                raise value.key_error(key, message, "build the image yourself and name it")
-            if key in _BUILD_IGNORED:
-                text = f'"{key}" of "build" has no effect: the program that builds decides it'
-                self.notes.append(Note(value.key_lines[key], text))
-        fields.check_keys(value, [*_BUILD_READ, *_BUILD_IGNORED], '"build"')
+        self.notes += fields.check(value, BUILD, '"build"')
         entries = value.entries
         args: dict[str, str] = {}
         for key, given, _ in fields.pairs(entries["args"], '"args"') if "args" in entries else []:
@@ -335,12 +313,7 @@ class ServiceReader:
 
     def _deploy(self, value: Value, what: str) -> None:
         body = fields.mapping(value, what)
-        known = ["mode", "replicas", "resources", "restart_policy", *_DEPLOY_IGNORED]
-        fields.check_keys(body, known, what)
-        for key, reason in _DEPLOY_IGNORED.items():
-            if key in body.entries:
-                text = f'"{key}" of "deploy" has no effect: {reason}'
-                self.notes.append(Note(body.key_lines[key], text))
+        self.notes += fields.check(body, DEPLOY, what)
         entries = body.entries
         if "mode" in entries:
             fields.choice(entries["mode"], '"mode"', _MODES)
