@@ -43,6 +43,20 @@ def test_an_equal_computer_has_none(here: Callable[..., list[str]]) -> None:
     assert here() == []
 
 
+def test_no_emulator_is_fetched_to_open_a_recording(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = recordings.make(tmp_path / "x.branchpoint", 1)
+    with RecordingFiles.open(path, write=True) as files:
+        machine = msgspec.structs.replace(files.manifest.machine, boot="ef" * 16)
+        files.save(files.manifest.with_(machine=machine))
+    looked: list[bool] = []
+    monkeypatch.setattr(module.engine, "find", lambda: looked.append(True))
+    with bp.open(path) as run:
+        differences(run)
+    assert not looked
+
+
 def test_what_states_of_older_recordings_lack_is_said(tmp_path: Path) -> None:
     path = recordings.make(tmp_path / "x.branchpoint", 1)
     with RecordingFiles.open(path, write=True) as files:

@@ -34,13 +34,15 @@ def _states(run: Recording) -> list[str]:
 
 
 def _engine(run: Recording) -> list[str]:
+    if run.manifest.machine.boot:
+        # Whether an emulator here is equal shows when it boots the machine. None is looked for, as
+        # that may download one, which opening something must not do.
+        return []
     try:
         found = engine.find()
     except BranchpointError as error:
         return [f"nothing can be replayed on this computer: {error.message}; {error.hint}"]
     made = run.manifest.engine
-    if run.manifest.machine.boot:
-        return []  # whether an emulator here is equal shows when it boots the machine
     if _series(made.qemu) != _series(found.version):
         return [
             f"recorded with QEMU {made.qemu}, but this computer has QEMU {found.version}: a replay "
