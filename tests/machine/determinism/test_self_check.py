@@ -39,14 +39,13 @@ def run(
 
 
 def before(run: bp.Recording, vtime: float) -> list[str]:
-    """The checkpoints up to an instant as text, the last one first; then power-on, again and again.
-
-    On a fast computer there are few of them.
+    """The checkpoints up to an instant as text, the last one first; then the boot snapshot, again
+    and again. On a fast computer there are few checkpoints.
     """
     stored = [at for at in run.files.checkpoints if at <= run.at(vtime).at]
-    return [f"the checkpoint at {run.replayer.vtime(at)}" for at in reversed(stored)] + [
-        "power-on"
-    ] * 2
+    known = [f"the checkpoint at {run.replayer.vtime(at)}" for at in reversed(stored)]
+    booted = run.replayer.snapshot.state.at
+    return known + [f"the boot snapshot at {run.replayer.vtime(booted)}"] * 2
 
 
 def test_a_branch_with_actions_is_the_same_again(run: bp.Recording) -> None:
