@@ -19,8 +19,8 @@ class Scale:
     """Rewinds in one session."""
     branches: int
     captures: int
-    cured: int
-    """States taken with all cures, and as many without the one for flags."""
+    pairs: int
+    """Pairs of machines, with the cure for flags and without."""
     idles: int
     stretch: float
     """How long the machine runs when the control plane's share is measured."""
@@ -51,7 +51,7 @@ FULL = Scale(
     rewinds=10,
     branches=50,
     captures=50,
-    cured=300,
+    pairs=20,
     idles=5,
     stretch=60,
     stretches=6,
@@ -72,7 +72,7 @@ QUICK = Scale(
     rewinds=4,
     branches=5,
     captures=5,
-    cured=20,
+    pairs=2,
     idles=2,
     stretch=10,
     stretches=1,
