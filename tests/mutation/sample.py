@@ -228,7 +228,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=100)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--processes", type=int, choices=range(1, 65), default=2)
     given = parser.parse_args()
     chosen = sample(given.count, given.seed)
     started = time.monotonic()
@@ -236,7 +236,10 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="branchpoint-mutation-") as folder:
         projects: SimpleQueue[Path] = SimpleQueue()
         for number in range(given.processes):
-            projects.put(copy_of_project(Path(folder, str(number))))
+            project = copy_of_project(Path(folder, str(number)))
+            projects.put(project)
+        if not passes(project, [TESTS]):  # else every change would count as noticed
+            parser.exit(1, f"{TESTS} fail without any change, in a copy of what git knows\n")
 
         def tried(mutation: Mutation) -> str:
             project = projects.get()

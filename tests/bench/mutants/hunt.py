@@ -34,7 +34,7 @@ import table
 from branchpoint import progress
 from branchpoint.errors import BranchpointError
 from branchpoint.sharing.bundle.opening import unpack
-from cost import Cost, cost
+from cost import Cost, cost, cpu_time
 from figures import Figure
 from kept import keep, taken
 from mutants import breeding, frames, images, tasting
@@ -328,7 +328,7 @@ def _lines(process: subprocess.Popen[bytes]) -> Iterator[bytes]:
         rest, spent, since = b"", 0.0, time.monotonic()
         while True:
             if not select.select([process.stdout], [], [], _LOOK)[0]:
-                used = _cpu_time(process.pid) - spent
+                used = cpu_time(process.pid) - spent
                 if used > _PATIENCE or time.monotonic() - since > _LONGEST:
                     return
                 continue
@@ -337,19 +337,11 @@ def _lines(process: subprocess.Popen[bytes]) -> Iterator[bytes]:
                 return
             *lines, rest = (rest + data).split(b"\n")
             yield from lines
-            spent, since = _cpu_time(process.pid), time.monotonic()
+            spent, since = cpu_time(process.pid), time.monotonic()
     finally:
         process.stdout.close()
         process.kill()  # no effect when it has ended
         process.wait()
-
-
-def _cpu_time(pid: int) -> float:
-    """The CPU seconds that a process has used so far; 0 when it has ended."""
-    try:
-        return time.clock_gettime((~pid << 3) | 2)  # as clock_getcpuclockid(3) makes it of a pid
-    except OSError:
-        return 0.0
 
 
 def mutants(scale: Scale, work: Path) -> list[Figure]:

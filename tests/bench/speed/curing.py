@@ -14,6 +14,7 @@ from branchpoint.machine.state import State
 from branchpoint.timeline.recording import Recording
 from branchpoint.timeline.replaying.history import Point
 from branchpoint.timeline.replaying.player import Player
+from cost import cpu_time
 from figures import Figure, at_most, median
 from scale import Scale
 from subjects import SUBJECTS, recorded
@@ -74,4 +75,4 @@ def _pair(
 
 def _cpu_time(computer: Computer) -> float:
     """CPU time (s) of this process and of the emulator: others do not disturb it much."""
-    return time.process_time() + time.clock_gettime((~computer.pid << 3) | 2)
+    return time.process_time() + cpu_time(computer.pid)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from recordings import head, make
+from recordings import SECOND, head, make
 
 from branchpoint.errors import RecordingError
 from branchpoint.events.event import Event
@@ -136,6 +136,16 @@ def test_an_old_one_survives_a_recorder_that_was_killed(path: Path) -> None:
     RecordingFiles.create(path, head(title="killed in set-up")).close()
     fail(path, SetUpFailed, force=True)
     assert title(path) == "three containers"
+
+
+def test_what_a_killed_recorder_put_aside_does_not_take_the_place_of_a_newer_one(
+    path: Path,
+) -> None:
+    Place(path, force=True).__enter__()
+    began = head().inputs[0].at
+    RecordingFiles.create(path, head(title="newer", origin=began + SECOND)).close()
+    fail(path, SetUpFailed, force=True)
+    assert title(path) == "newer"
 
 
 def test_what_is_not_a_recording_is_not_replaced(tmp_path: Path) -> None:

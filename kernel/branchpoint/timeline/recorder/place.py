@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Self
 
 from branchpoint.errors import RecordingError
 from branchpoint.store import disk
-from branchpoint.timeline.directory import MANIFEST
+from branchpoint.timeline.directory import MANIFEST, RecordingFiles
 
 _FAILED = ".failed"
 _BEFORE = ".before"
@@ -38,9 +39,10 @@ class Place:
     def __enter__(self) -> Self:
         if self._force and self.path.exists():
             _check(self.path)
-            if self._before.exists():  # a recorder was killed in set-up: this is the good one
-                _remove(self.path)
+            if self._before.exists() and not _was_set_up(self.path):
+                _remove(self.path)  # its recorder was killed: the good one is still aside
             else:
+                _remove(self._before)
                 self.path.rename(self._before)
         return self
 
@@ -75,6 +77,13 @@ def _check(path: Path) -> None:
             )
     finally:
         os.close(directory)
+
+
+def _was_set_up(path: Path) -> bool:
+    with contextlib.suppress(RecordingError), RecordingFiles.open(path) as files:
+        head = files.manifest
+        return not head.inputs or head.origin > head.inputs[0].at
+    return False
 
 
 def _remove(path: Path) -> None:
