@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from branchpoint.cache import cache_dir, disk_errors
 from branchpoint.errors import SetupError
@@ -32,11 +33,31 @@ def need_space(path: Path, size: int) -> None:
 
 @contextmanager
 def locked(name: str) -> Iterator[None]:
-    """Hold the lock ``name`` of the cache; waits while another process or thread holds it."""
+    """Hold the lock ``name`` of the cache; waits while another process or thread holds it.
+
+    Its file is deleted with it. Who has waited for a file that was deleted meanwhile waits again,
+    since somebody else may hold the next file of this name.
+    """
     path = cache_dir() / f"{name}.lock"
-    with disk_errors(path), path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+    with disk_errors(path):
+        while True:
+            with path.open("w") as file:
+                fcntl.flock(file, fcntl.LOCK_EX)
+                if not _names(path, file):
+                    continue
+                try:
+                    yield
+                finally:
+                    path.unlink(missing_ok=True)
+                return
+
+
+def _names(path: Path, file: IO[str]) -> bool:
+    """Whether ``path`` is the name of this open file."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(file.fileno()))
+    except FileNotFoundError:
+        return False
 
 
 @contextmanager
