@@ -7,7 +7,7 @@ for which machine, guest and emulator it is valid, and is forgotten when these c
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -62,6 +62,24 @@ def kept() -> dict[str, Taken]:
 def valid_for(name: str) -> str:
     """What decides the results of a measure; simulated curves do not depend on the machine."""
     return sources("explore") if name == _SIMULATED else identity()
+
+
+def part(
+    file: str, name: str, of: str, take: Callable[[], dict[str, Any]], wanted: bool
+) -> dict[str, Any]:
+    """One part of a measure that takes hours: what a file has, if that is valid, else as taken now.
+
+    What is not ``wanted`` there (a quick measure) is taken without the file.
+    """
+    if not wanted:
+        return take()
+    done = read(file)
+    if done.get(name, {}).get("of") != of:
+        found = take()
+        done = {**read(file), name: {"of": of, "found": found}}
+        write(file, done)
+    part: dict[str, Any] = done[name]["found"]
+    return part
 
 
 def read(name: str) -> dict[str, dict[str, Any]]:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import Any
+
+from blake3 import blake3
 
 import branchpoint as bp
 from answers import truths
@@ -15,13 +19,15 @@ from branchpoint.explore.likelihood import ask, collect
 from branchpoint.explore.running.workers import Pool
 from branchpoint.explore.statistics.proportion import wilson
 from figures import Figure, amount
-from scale import Scale
-from subjects import known_recording
+from kept import part, valid_for
+from scale import FULL, Scale
+from subjects import known_recording, sources
 
 _POINTS, _PRECISION = 32, 0.15
 """For a small curve, which takes some hundreds of futures."""
 _NEAR = 0.5  # largest distance of a right step from its cause, in virtual seconds
 _COVERED, _RIGHT = 0.94, 0.95  # bars
+_KEPT = "known_answers"  # the file of results
 
 
 @dataclass
@@ -102,20 +108,27 @@ class _Tally:
 
 
 def known_answers(scale: Scale, work: Path) -> list[Figure]:
-    """Small curves with different seeds, for each system. Futures drawn before are used again."""
+    """Small curves with different seeds, for each system. Futures drawn before are used again.
+
+    All take hours, so each system's results are kept when it is done.
+    """
     everything = _Tally()
     found: list[Figure] = []
+    decides = f"{valid_for(_KEPT)} {sources('explore')} {scale.curves}"
     for known in truths.ALL:
-        tally = _tally(known, scale.curves, known_recording(known, work))
+        asked = Path(__file__).read_bytes() + repr(known).encode() + known.compose.read_bytes()
+        of = f"{decides} {blake3(asked).hexdigest(16)}"
+        take = partial(_counts, known, scale.curves, work)
+        tally = _Tally(**part(_KEPT, known.name, of, take, scale is FULL))
         everything += tally
         found += tally.figures(known.name)
     return everything.figures("all systems with known answers") + found
 
 
-def _tally(known: Known, curves: int, path: Path) -> _Tally:
-    """The curve of each seed number; one pool of workers draws all of them."""
+def _counts(known: Known, curves: int, work: Path) -> dict[str, Any]:
+    """The results of the curve of each seed number; one pool of workers draws all of them."""
     tally, failure = _Tally(), bp.failure(known.failure)
-    with bp.open(path) as run:
+    with bp.open(known_recording(known, work)) as run:
         how = {"horizon": run.at(known.horizon), "precision": _PRECISION, "points": _POINTS}
         question, _ = ask(run, failure, **how)
         with (
@@ -126,4 +139,4 @@ def _tally(known: Known, curves: int, path: Path) -> _Tally:
                 question, settings = ask(run, failure, seed=seed, **how)
                 tally.add(known, collect(run, question, settings, lambda: nullcontext(pool)))
                 task.update(seed)
-    return tally
+    return asdict(tally)

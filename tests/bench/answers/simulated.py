@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from math import exp
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from blake3 import blake3
@@ -26,7 +27,7 @@ from branchpoint.explore.statistics.proportion import LEVEL
 from branchpoint.explore.statistics.steps import Steps
 from branchpoint.explore.statistics.stopping import estimate, interval
 from figures import Figure, amount
-from kept import read, valid_for, write
+from kept import part, valid_for
 from scale import FULL, Scale
 
 _SECOND = 1_000_000_000
@@ -239,15 +240,16 @@ def simulated(scale: Scale, work: Path) -> list[Figure]:
     """Curves of each shape, on all cores. All take hours, so each shape is kept when it is done."""
     shapes = blake3(Path(__file__).read_bytes()).hexdigest(16)
     of = f"{valid_for(_KEPT)} {shapes} {scale.simulated}"
-    done = {name: kept for name, kept in read(_KEPT).items() if kept["of"] == of}
     with ProcessPoolExecutor(os.cpu_count()) as pool:
-        for shape in SHAPES:
-            if shape.name not in done:
-                figures = _figures(shape, _simulate(pool, shape, scale.simulated))
-                done[shape.name] = {"of": of, "figures": [f.as_dict() for f in figures]}
-                if scale is FULL:
-                    write(_KEPT, done)
-    return [Figure(**each) for shape in SHAPES for each in done[shape.name]["figures"]]
+
+        def take(shape: Shape) -> dict[str, Any]:
+            figures = _figures(shape, _simulate(pool, shape, scale.simulated))
+            return {"figures": [each.as_dict() for each in figures]}
+
+        found = [
+            part(_KEPT, shape.name, of, partial(take, shape), scale is FULL) for shape in SHAPES
+        ]
+    return [Figure(**each) for one in found for each in one["figures"]]
 
 
 def _simulate(pool: ProcessPoolExecutor, shape: Shape, count: int) -> _Tally:
