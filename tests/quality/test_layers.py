@@ -28,6 +28,7 @@ LAYERS = [
 """From the lowest to the highest; a module imports from its own layer and those before it."""
 
 WIDGET_PACKAGES = {"anywidget", "ipywidgets", "traitlets"}
+LARGE_PACKAGES = {"scipy", "pandas", "matplotlib", "dask", "distributed"}
 NOTEBOOK_PACKAGES = {"IPython", "ipykernel", "jupyter_client", *WIDGET_PACKAGES}
 
 
@@ -55,8 +56,8 @@ def test_only_the_notebook_layer_knows_of_notebooks(module: str) -> None:
     assert module.startswith("branchpoint.notebook") or not used & NOTEBOOK_PACKAGES
 
 
-def test_a_script_loads_nothing_of_jupyter() -> None:
+def test_a_script_loads_nothing_of_jupyter_and_no_large_library_before_it_is_used() -> None:
     code = "import branchpoint, sys; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = {module.partition(".")[0] for module in done.stdout.split()}
-    assert not loaded & NOTEBOOK_PACKAGES
+    assert not loaded & (NOTEBOOK_PACKAGES | LARGE_PACKAGES)

@@ -25,7 +25,6 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import gammainc
 
 from branchpoint.explore.statistics.proportion import LEVEL
 
@@ -309,6 +308,8 @@ def _kernel(gap: float) -> Floats:
     that share of the span, while it is on the move. What would be beyond 0 and 1 is left out, so P
     cannot move for long near its ends.
     """
+    from scipy.special import gammainc  # imports for a quarter of a second
+
     mean = _LEVELS * gap * np.array(_SPEEDS)[:, None]
     edges = np.concatenate([[0.0], np.arange(_LEVELS) + 0.5])
     steps = np.diff(gammainc(_EVEN, _EVEN * edges / mean), axis=1)  # [way, levels further]

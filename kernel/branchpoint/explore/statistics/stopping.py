@@ -23,7 +23,6 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import betaincinv
 
 from branchpoint.explore.statistics.proportion import LEVEL, half_width, most_trials
 
@@ -149,6 +148,8 @@ def interval(k: int, n: int, precision: float, level: float = LEVEL) -> tuple[fl
 
 def exact(k: int, n: int, level: float = LEVEL) -> tuple[float, float]:
     """Clopper's and Pearson's interval (low, high) for a number of draws fixed beforehand."""
+    from scipy.special import betaincinv  # imports for a quarter of a second
+
     tail = (1 - level) / 2
     low = float(betaincinv(k, n - k + 1, tail)) if k else 0.0
     return low, float(betaincinv(k + 1, n - k, 1 - tail)) if k < n else 1.0
