@@ -5,6 +5,7 @@ DEMO_SEED ?= 5
 DEMO_SEEDS ?= 40
 DEMO_TIME ?= 120s
 LAB_ARGS ?=
+CORPUS ?=
 
 BIN := .venv/bin
 READY := .venv/ready
@@ -29,7 +30,7 @@ LABEXTENSIONS := .venv/share/jupyter/labextensions
 MAKEFLAGS += --no-print-directory
 
 .PHONY: help setup packages browser images demo demo-redis replayable notebook outputs \
-    outputs-redis lab test lint docs bench soak mutation lock image-lock clean
+    outputs-redis lab test lint docs bench soak mutation corpus lock image-lock clean
 
 help:
 	@echo 'make setup   install what is missing: packages (with root or sudo), .venv, guest image'
@@ -44,6 +45,7 @@ help:
 	@echo 'make bench   measure what notebooks/guide/figures.md states'
 	@echo 'make soak    thousands of replays, compared bit for bit'
 	@echo 'make mutation  change a hundred small things in the code: do the fast tests notice? (hours)'
+	@echo 'make corpus CORPUS=folder  read its compose files as the reference implementation does?'
 	@echo 'make lock    pin the packages of the machine that Debian has now, and the image they give'
 	@echo 'make image-lock  pin the guest image anew, after a change of what it is built from'
 	@echo 'make clean   remove build/ and caches of tools; keeps .venv and the cache of images'
@@ -187,6 +189,10 @@ soak: setup
 mutation: $(READY)
 	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[mutation]'
 	@$(BIN)/python tests/mutation/sample.py
+
+corpus: $(READY)
+	@[ -n '$(CORPUS)' ] || { echo 'corpus: name a folder: make corpus CORPUS=folder' >&2; exit 2; }
+	@$(BIN)/python tests/corpus/compare.py '$(CORPUS)'
 
 # -- the machine that a release states
 

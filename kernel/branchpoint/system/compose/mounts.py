@@ -13,9 +13,10 @@ _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
 _IGNORED_FLAGS = {"z", "Z", "cached", "delegated", "consistent"}  # SELinux labels, macOS caching
 _TMPFS_OPTIONS = {"size", "mode", "uid", "gid", "nr_inodes"}
 _TMPFS_FLAGS = {"rw", "ro", "exec", "noexec", "suid", "nosuid", "dev", "nodev"}
-_OF_THE_MACHINE = ("/", "/dev", "/lib/modules", "/proc", "/sys")
+OF_THE_MACHINE = ("/", "/dev", "/lib/modules", "/proc", "/sys")
 _BIND_OPTIONS = ["create_host_path", "propagation", "recursive", "selinux"]
 _PROPAGATIONS = ["private", "rprivate", "shared", "rshared", "slave", "rslave"]
+_OF_WINDOWS = re.compile(r"[A-Za-z]:[\\/]")
 _ENGINES = ("docker.sock", "podman.sock", "containerd.sock")
 
 
@@ -85,7 +86,7 @@ class _Volumes:
         if len(parts) > 3 or not all(parts):
             raise item.error(
                 f'"{written}" is not of the form SOURCE:TARGET[:ro]',
-                'for example "data:/var/lib/data"',
+                'for example "data:/var/lib/data" (has a variable in it no value?)',
             )
         if len(parts) == 1:
             return [Mount("volume", fields.absolute_path(item, written, "a volume"), item.line)]
@@ -149,12 +150,14 @@ class _Volumes:
     def _bind(
         self, item: Value, source: str, target: str, read_only: bool, create: bool = True
     ) -> list[Mount]:
+        if _OF_WINDOWS.match(source):
+            raise item.error(f'"{source}" is a path of Windows', "write a path of this computer")
         path = Path(source).expanduser()
         path = path if path.is_absolute() else item.folder / path
         if path.name in _ENGINES:
             self._note(item, f"nothing is mounted at {target}: there is no engine in the machine")
             return []
-        if str(path) in _OF_THE_MACHINE:
+        if str(path) in OF_THE_MACHINE:
             self._note(item, f"{target} shows {path} of the machine, read-only")
             return [Mount("machine", target, item.line, str(path), True)]
         if not path.exists():
