@@ -37,7 +37,7 @@ def differences(system: System, project: dict[str, Any]) -> dict[str, tuple[Any,
         for name in system.services.keys() ^ services.keys()
     }
     for name in system.services.keys() & services.keys():
-        mine, theirs = _ours(system.services[name]), _reference(services[name], services)
+        mine, theirs = _ours(system.services[name]), _reference(services[name], project)
         found |= {f"{name}.{key}": (mine[key], theirs[key]) for key in mine
                   if mine[key] != theirs[key]}  # fmt: skip
     return found
@@ -93,7 +93,7 @@ def _ours(service: Service) -> Model:
     }  # fmt: skip
 
 
-def _reference(service: Model, services: dict[str, Model]) -> Model:
+def _reference(service: Model, project: Model) -> Model:
     deploy = service.get("deploy") or {}
     limits = (deploy.get("resources") or {}).get("limits") or {}
     health = service.get("healthcheck")
@@ -123,7 +123,7 @@ def _reference(service: Model, services: dict[str, Model]) -> Model:
             for name, each in networks.items()
         },
         "network_mode": service.get("network_mode") == "host",
-        "volumes": _mounts(service, services),
+        "volumes": _mounts(service, project),
         "files": {
             str(Path(folder, each.get("target") or each["source"]))
             for key, folder in _FOLDERS.items()
@@ -179,18 +179,23 @@ def _mount(mount: Mount) -> _Place:
     return _place(mount.target, kind, mount.source, mount.read_only)
 
 
-def _mounts(service: Model, services: dict[str, Model]) -> set[_Place]:
-    found = {
-        _place(each["target"], each["type"], each.get("source") or "", "read_only" in each)
-        for each in service.get("volumes") or []
-        if not (each.get("source") or "").endswith(_NOT_IN_THE_MACHINE)
-    }
+def _mounts(service: Model, project: Model) -> set[_Place]:
+    found = set()
+    for each in service.get("volumes") or []:
+        kind, source = each["type"], each.get("source") or ""
+        read_only = each.get("read_only", False)
+        options = ((project.get("volumes") or {}).get(source) or {}).get("driver_opts") or {}
+        flags = options.get("o", "").split(",")
+        if "bind" in flags:  # a volume that is a directory
+            kind, source, read_only = "bind", options["device"], read_only or "ro" in flags
+        if not source.endswith(_NOT_IN_THE_MACHINE):
+            found.add(_place(each["target"], kind, source, read_only))
     for each in service.get("tmpfs") or []:
         target, _, options = each.partition(":")
         found.add(_place(target, "tmpfs", "", "ro" in options.split(",")))
     for each in service.get("volumes_from") or []:
-        name = each.split(":")[0]
-        found |= _mounts(services[name], services) if name in services else set()
+        other = project["services"].get(each.split(":")[0])
+        found |= _mounts(other, project) if other else set()
     return found
 
 

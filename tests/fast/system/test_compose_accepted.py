@@ -54,6 +54,27 @@ def test_writable_binds_are_copies(tmp_path: Path, written: str) -> None:
     assert not mount.read_only
 
 
+@pytest.mark.parametrize(
+    ("options", "at", "read_only"),
+    [
+        ("{type: none, o: bind, device: ./data}", "v:/d", False),
+        ("{type: bind, o: 'rbind,ro', device: $PWD/data}", "v:/d", True),
+        ("[o=bind, device=./data]", "v:/d:ro", True),
+    ],
+)
+def test_a_volume_that_is_a_directory_is_a_bind(
+    tmp_path: Path, options: str, at: str, read_only: bool
+) -> None:
+    (tmp_path / "data").mkdir()
+    text = f"services: {{a: {{image: x, volumes: ['{at}']}}}}\nvolumes: {{v: {{driver_opts: "
+    system = read(tmp_path, f"{text}{options}}}}}", PWD=str(tmp_path))
+    (mount,) = system.services["a"].mounts
+    assert (mount.kind, mount.source, mount.target) == ("bind", str(tmp_path / "data"), "/d")
+    assert mount.read_only == read_only
+    assert not system.volumes and system.containers[0].volumes == ()
+    assert ("what is written to /d stays in the machine" in notes(system)) != read_only
+
+
 def test_what_is_missing_is_an_empty_directory_as_with_the_engines(tmp_path: Path) -> None:
     system = read(tmp_path, "services: {a: {image: x, volumes: ['./gone:/d', './lost:/e:ro']}}")
     assert [m.source for m in system.services["a"].mounts] == [

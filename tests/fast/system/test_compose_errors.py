@@ -128,7 +128,7 @@ SERVICE_CASES = [
         "no source",
         "volumes: [{type: bind, source: ./gone, target: /x, bind: {create_host_path: false}}]",
         "./gone does not exist",
-        "create_host_path",
+        "make it",
     ),
     ("volume flag", "volumes: ['data:/x:rx']", 'no option "rx"', "known: ro"),
     ("relative", "volumes: ['data:x']", "must be an absolute path", ""),
@@ -194,8 +194,20 @@ TOP_CASES = [
     (
         "bind volume",
         "networks: {n: }\nvolumes: {v: {driver_opts: {type: none, o: bind}}} #!",
-        '"type: none" of the volume "v" is not supported',
-        "tmpfs",
+        'the volume "v" has no "device"',
+        "which directory",
+    ),
+    (
+        "bind volume's option",
+        "networks: {n: }\nvolumes: {v: {driver_opts: {o: 'bind,rr', device: /x}}} #!",
+        '"rr" of the volume "v" is not supported',
+        "known: bind, rbind, ro, rw",
+    ),
+    (
+        "network volume",
+        "networks: {n: }\nvolumes: {v: {driver_opts: {type: nfs, o: addr=a, device: ':/x'}}} #!",
+        '"type: nfs" of the volume "v" is not supported',
+        "a tmpfs",
     ),
     ("ram", "networks: {n: }\nx-branchpoint: {ram: 100m} #!", "a multiple of 64m", ""),
     ("speed", "networks: {n: }\nx-branchpoint: {cpu: 2GHz} #!", '"cpu" cannot be "2GHz"', "1GHz"),
@@ -307,6 +319,17 @@ def test_a_full_subnet(tmp_path: Path) -> None:
     )
     error = refused(tmp_path, text)
     assert "has no address left" in error.message
+    assert error.line == 3
+
+
+def test_a_volume_that_is_a_directory_that_is_not_there(tmp_path: Path) -> None:
+    text = """\
+        services: {a: {image: x, volumes: ["v:/v"]}}
+        volumes:
+          v: {driver_opts: {o: bind, device: ./gone}} #!
+        """
+    error = refused(tmp_path, textwrap.dedent(text))
+    assert "./gone does not exist" in error.message and error.hint == "make it"
     assert error.line == 3
 
 

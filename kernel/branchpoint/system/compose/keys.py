@@ -195,7 +195,7 @@ NETWORK = Keys(
 VOLUME = Keys(
     done={
         "driver": "local only",
-        "driver_opts": "the size of a tmpfs; others are a note",
+        "driver_opts": "a tmpfs, or a copy of a directory (`o: bind`)",
         "external": "an empty one is made, with a note",
     },
     noted=_alike("labels name", "nothing in the machine reads it"),

@@ -100,7 +100,7 @@ class _Volumes:
             elif flag not in _IGNORED_FLAGS:
                 raise item.error(f'a volume has no option "{flag}"', "known: ro, rw, nocopy")
         if source.startswith((".", "/", "~")):
-            return self._bind(item, source, target, read_only)
+            return bind(item, source, target, read_only, self.notes)
         return [Mount("volume", target, item.line, _volume_name(item, source), read_only, copy)]
 
     def long(self, item: Mapping) -> list[Mount]:
@@ -132,7 +132,7 @@ class _Volumes:
                 raise item.error(
                     'a bind mount needs "source"', "write a path of the project as ./path"
                 )
-            return self._bind(entries["source"], source, target, read_only, create)
+            return bind(entries["source"], source, target, read_only, self.notes, create)
         if which == "tmpfs":
             if source:
                 raise entries["source"].error('a tmpfs has no "source"', "remove it")
@@ -147,38 +147,44 @@ class _Volumes:
         name = _volume_name(entries["source"], source) if source else ""
         return [Mount("volume", target, item.line, name, read_only, copy)]
 
-    def _bind(
-        self, item: Value, source: str, target: str, read_only: bool, create: bool = True
-    ) -> list[Mount]:
-        if _OF_WINDOWS.match(source):
-            raise item.error(f'"{source}" is a path of Windows', "write a path of this computer")
-        path = Path(source).expanduser()
-        path = path if path.is_absolute() else item.folder / path
-        if path.name in _ENGINES:
-            self._note(item, f"nothing is mounted at {target}: there is no engine in the machine")
-            return []
-        if str(path) in OF_THE_MACHINE:
-            self._note(item, f"{target} shows {path} of the machine, read-only")
-            return [Mount("machine", target, item.line, str(path), True)]
-        if not path.exists():
-            if not create:
-                raise item.error(
-                    f"{source} does not exist", 'make it, or remove "create_host_path"'
-                )
-            self._note(item, f"{source} does not exist: an empty directory takes its place")
-        elif not path.is_file() and not path.is_dir():
-            raise item.error(
-                f"{source} is neither a file nor a directory",
-                "only those can be copied into the machine",
-            )
-        elif not read_only:
-            self._note(
-                item, f"{source} is copied: what is written to {target} stays in the machine"
-            )
-        return [Mount("bind", target, item.line, str(path.resolve()), read_only)]
 
-    def _note(self, item: Value, text: str) -> None:
-        self.notes.append(Note(item.line, text))
+def bind(
+    item: Value,
+    source: str,
+    target: str,
+    read_only: bool,
+    notes: list[Note],
+    create: bool = True,
+) -> list[Mount]:
+    """The mount of a file or directory of this computer: one, or none with a note.
+
+    :raises ComposeError: when it does not exist and ``create`` is false, or is neither of them.
+    """
+    if _OF_WINDOWS.match(source):
+        raise item.error(f'"{source}" is a path of Windows', "write a path of this computer")
+    path = Path(source).expanduser()
+    path = path if path.is_absolute() else item.folder / path
+    if path.name in _ENGINES:
+        text = f"nothing is mounted at {target}: there is no engine in the machine"
+        notes.append(Note(item.line, text))
+        return []
+    if str(path) in OF_THE_MACHINE:
+        notes.append(Note(item.line, f"{target} shows {path} of the machine, read-only"))
+        return [Mount("machine", target, item.line, str(path), True)]
+    if not path.exists():
+        if not create:
+            raise item.error(f"{source} does not exist", "make it")
+        text = f"{source} does not exist: an empty directory takes its place"
+        notes.append(Note(item.line, text))
+    elif not path.is_file() and not path.is_dir():
+        raise item.error(
+            f"{source} is neither a file nor a directory",
+            "only those can be copied into the machine",
+        )
+    elif not read_only:
+        text = f"{source} is copied: what is written to {target} stays in the machine"
+        notes.append(Note(item.line, text))
+    return [Mount("bind", target, item.line, str(path.resolve()), read_only)]
 
 
 def _volume_name(item: Value, name: str) -> str:

@@ -18,11 +18,11 @@ from branchpoint.system.compose.files import Files
 from branchpoint.system.compose.gathering import Gatherer, with_env_files
 from branchpoint.system.compose.grants import Granted
 from branchpoint.system.compose.joining import joined, owner_of
-from branchpoint.system.compose.keys import TOP, VOLUME
-from branchpoint.system.compose.mounts import tmpfs_options
+from branchpoint.system.compose.keys import TOP
 from branchpoint.system.compose.networks import Addresses, read_networks
 from branchpoint.system.compose.service import ServiceReader, read_profiles
-from branchpoint.system.compose.yamltree import Mapping, Scalar, Value
+from branchpoint.system.compose.volumes import Volumes
+from branchpoint.system.compose.yamltree import Mapping, Value
 from branchpoint.system.images.recipe import KEY as RECIPE_KEY
 from branchpoint.system.images.recipe import read_recipe
 from branchpoint.system.model import (
@@ -35,7 +35,6 @@ from branchpoint.system.model import (
     Recipe,
     Service,
     System,
-    Volume,
 )
 
 FILE_NAMES = ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml")
@@ -135,10 +134,12 @@ class _Reader:
         if RECIPE_KEY in entries:
             recipe = read_recipe(entries[RECIPE_KEY])
         services, sleeping = self._services(recipe)
+        volumes = Volumes(self.root, self.notes)
+        services = [volumes.bound(service) for service in services]
         networks = self._networks(services)
         containers = self._containers(services, sleeping, networks)
         options = read_declared(declared, containers)
-        volumes = self._volumes(services, options.upper)
+        made = volumes.used(services, options.upper)
         self.notes.sort(key=lambda note: note.line)
         return System(
             name=self._name(),
@@ -147,7 +148,7 @@ class _Reader:
             services={service.name: service for service in services},
             containers=tuple(containers),
             networks=networks,
-            volumes=volumes,
+            volumes=made,
             faults=options.faults,
             noise=options.noise,
             setup=options.setup,
@@ -345,61 +346,3 @@ class _Reader:
             if service.name not in done:
                 visit(service, [service.name])
         return [name for service in done for name in members[service]]
-
-    # --- volumes -----------------------------------------------------------------------------
-
-    def _volumes(self, services: list[Service], default_size: int) -> dict[str, Volume]:
-        value = self.root.entries.get("volumes")
-        section = Mapping(self.files, 1, {}, {})
-        if value is not None and not fields.is_null(value):
-            section = fields.mapping(value, '"volumes"')
-        found = {
-            name: self._volume(name, entry, section.key_lines[name], default_size)
-            for name, entry in section.entries.items()
-        }
-        used = set()
-        for service in services:
-            for mount in service.mounts:
-                if mount.kind == "volume" and mount.source:
-                    if mount.source not in found:
-                        where = Value(self.files, mount.line)
-                        error = fields.missing(where, "volume", mount.source, found)
-                        if not found:
-                            error.hint = 'list it under the top-level "volumes", or write ./path'
-                        raise error
-                    used.add(mount.source)
-        for name in found.keys() - used:
-            text = f'the volume "{name}" has no effect: no service uses it'
-            self.notes.append(Note(section.key_lines[name], text))
-        return {name: volume for name, volume in found.items() if name in used}
-
-    def _volume(self, name: str, value: Value, line: int, default_size: int) -> Volume:
-        where = f'the volume "{name}"'
-        if fields.is_null(value):
-            return Volume(name, line, default_size)
-        body = fields.mapping(value, where)
-        self.notes += fields.check(body, VOLUME, where)
-        entries = body.entries
-        if "external" in entries and fields.external(entries["external"]):
-            text = f"{where} is external: the machine has a new, empty one"
-            self.notes.append(Note(body.key_lines["external"], text))
-        if "driver" in entries:
-            fields.choice(entries["driver"], f'"driver" of {where}', ["local"])
-        options: dict[str, str] = {}
-        if "driver_opts" in entries:
-            for key, given, option in fields.pairs(entries["driver_opts"], '"driver_opts"'):
-                if key not in ("type", "device", "o") or (key != "o" and given != "tmpfs"):
-                    raise option.error(
-                        f'"{key}: {given}" of {where} is not supported',
-                        "supported are: type: tmpfs, device: tmpfs and o: size=...",
-                    )
-                options[key] = given or ""
-        flags = tuple(flag for flag in options.get("o", "").split(",") if flag)
-        tmpfs_options(body, flags)
-        size = default_size
-        for flag in flags:
-            if flag.startswith("size="):
-                written = flag.removeprefix("size=")
-                size = fields.size(Scalar(self.files, body.line, written, "str"), "a volume's size")
-        rest = tuple(flag for flag in flags if not flag.startswith("size="))
-        return Volume(name, line, size, rest)
