@@ -92,15 +92,20 @@ class Task:
     def __str__(self) -> str:
         parts = [self.title]
         if self.total:
-            parts.append(f"{self.done:.4g}/{self.total:.4g} {self.unit}".rstrip())
+            parts.append(f"{_short(self.done)}/{_short(self.total)} {self.unit}".rstrip())
         elif self.done:
-            parts.append(f"{self.done:.4g} {self.unit}".rstrip())
+            parts.append(f"{_short(self.done)} {self.unit}".rstrip())
         if self.note:
             parts.append(self.note)
         clock = f"{self.elapsed:.0f} s"
         if self.remaining is not None and self.done < (self.total or 0):
             clock += f", about {self.remaining:.0f} s left"
         return " · ".join([*parts, clock])
+
+
+def _short(number: float) -> str:
+    """Four digits, or all before the point."""
+    return f"{number:.0f}" if number >= 1000 else f"{number:.4g}"
 
 
 def _terminal(task: Task, *, final: bool) -> None:
