@@ -37,6 +37,7 @@ _WATCHED = 10  # in one of so many curves, steps are checked during the whole ru
 _PART = 50  # curves per process
 _PRECISION = 0.1
 _KEPT = "simulated"  # the file of results
+_MANY = 0.1  # share of curves that take long for no special reason
 _COVERED, _BIAS, _FALSE = 0.94, 0.005, 0.05  # bars
 
 
@@ -89,6 +90,11 @@ SHAPES = (
 )
 
 
+_Counts = tuple[int, int, int]
+"""Intervals that hold, all intervals, curves."""
+_NOTHING: _Counts = (0, 0, 0)
+
+
 @dataclass
 class _Tally:
     """The results for one shape."""
@@ -104,8 +110,10 @@ class _Tally:
     """Finished curves whose steps are right."""
     errors: dict[int, tuple[float, float, int]] = field(default_factory=dict)
     """For each first point: sum and sum of squares of (estimate - P), and their number."""
-    looks: dict[int, tuple[int, int]] = field(default_factory=dict)
-    """For each number of futures at a check: intervals that held P, and all intervals."""
+    looks: dict[int, _Counts] = field(default_factory=dict)
+    """For each number of futures at a check: the curves that are unfinished then."""
+    ends: dict[int, _Counts] = field(default_factory=dict)
+    """For each number of futures at a check: the curves that are found finished then."""
     watched: int = 0
     """Curves whose steps were checked during the whole run."""
     early: int = 0
@@ -126,9 +134,26 @@ class _Tally:
         for key, parts in other.errors.items():
             known = self.errors.get(key, (0.0, 0.0, 0))
             self.errors[key] = tuple(a + b for a, b in zip(known, parts, strict=True))
-        for key, (held, of) in other.looks.items():
-            known_held, known_of = self.looks.get(key, (0, 0))
-            self.looks[key] = known_held + held, known_of + of
+        for mine, more in ((self.looks, other.looks), (self.ends, other.ends)):
+            for key, counts in more.items():
+                mine[key] = _sum(mine.get(key, _NOTHING), counts)
+
+    def stopped(self) -> Iterator[tuple[float, float]]:
+        """For each moment at which a user may stop: the share of intervals that hold.
+
+        Of all curves, those that are done by then as they ended; and of unfinished ones alone (1 if
+        they are fewer than a tenth: these take so long because their futures are exceptions).
+        """
+        done = _NOTHING
+        for check in sorted(self.looks.keys() | self.ends.keys()):
+            done = _sum(done, self.ends.get(check, _NOTHING))
+            going = self.looks.get(check, _NOTHING)
+            held, of, curves = _sum(done, going)
+            yield held / of, going[0] / going[1] if going[2] >= _MANY * curves else 1.0
+
+
+def _sum(some: _Counts, more: _Counts) -> _Counts:
+    return some[0] + more[0], some[1] + more[1], some[2] + more[2]
 
 
 class _Futures:
@@ -173,8 +198,9 @@ def _curves(shape: Shape, seeds: range) -> _Tally:
             done = not allocation.jobs()
             points = list(_points(allocation))
             held = _held(shape, points, LEVEL)
-            known, of = tally.looks.get(futures.allowed, (0, 0))
-            tally.looks[futures.allowed] = known + sum(held), of + len(held)
+            here = tally.ends if done else tally.looks
+            counts = here.get(futures.allowed, _NOTHING)
+            here[futures.allowed] = _sum(counts, (sum(held), len(held), 1))
             early = early or (watched and _is_wrong(shape, points))
         tally.curves += 1
         tally.futures += len(futures)
@@ -263,8 +289,7 @@ def _simulate(pool: ProcessPoolExecutor, shape: Shape, count: int) -> _Tally:
 
 
 def _figures(shape: Shape, tally: _Tally) -> list[Figure]:
-    worst = min(held / of for held, of in tally.looks.values() if of >= 1000 or of == max(
-        each for _, each in tally.looks.values()))  # fmt: skip
+    worst, alone = (min(each) for each in zip(*tally.stopped(), strict=True))
     bias = max((total / count for total, _, count in tally.errors.values()), key=abs)
     squares, of = next((s, c) for t, s, c in tally.errors.values() if t / c == bias)
     whole, right = tally.whole / tally.curves, tally.right / tally.curves
@@ -273,8 +298,9 @@ def _figures(shape: Shape, tally: _Tally) -> list[Figure]:
     return [
         Figure(
             f"{name}95 % intervals that hold, at the worst moment to stop",
-            f"{amount(worst, '%')} (at the end {amount(tally.covered / tally.points, '%')}; "
-            f"{tally.curves} curves of {round(tally.futures / tally.curves)} futures)",
+            f"{amount(worst, '%')} (of unfinished curves alone {amount(alone, '%')}, at the end "
+            f"{amount(tally.covered / tally.points, '%')}; {tally.curves} curves of "
+            f"{round(tally.futures / tally.curves)} futures)",
             f"≥ {amount(_COVERED, '%')}", worst >= _COVERED,
         ),
         Figure(f"{name}bands that hold at all points", amount(whole, "%"),
