@@ -121,7 +121,7 @@ RETRY = Known(
     tuple((2.0 * done, _FAILS ** (3 - done)) for done in range(4)),
     (6,),
     horizon=9,
-    likely=5,
+    likely=20,
 )
 """Three failed tries."""
 
@@ -132,15 +132,15 @@ RACE = Known("race", ((0, _RATES[0] / sum(_RATES)), (4, 1)), (4,), horizon=4 + 5
 BAKED = Known("baked", ((0, 0.5), (4, 1)), (4,), horizon=35, likely=4)
 """Decided long before it becomes visible."""
 
-DICE = _all("dice", 24, (6, 1, 2), (12, 2, 3), (18, 3, 4), likely=1)
+DICE = _all("dice", 24, (6, 1, 2), (12, 2, 3), (18, 3, 4), likely=3)
 """Three draws that matter equally: no step is larger than another."""
 
-SEVEN = _all("seven", 18, *((2.0 * i, i, i + 1) for i in range(1, 8)), likely=10)
+SEVEN = _all("seven", 18, *((2.0 * i, i, i + 1) for i in range(1, 8)), likely=16)
 """Seven small steps, two seconds apart."""
 
 TWO_CAUSES = Known(
     "two-causes", ((0, 1 - 0.6**2), (8, 0.4), (16, 1)), (8, 16), horizon=25,
-    said=("draw at 8: good", "draw at 16: bad"), likely=1,
+    said=("draw at 8: good", "draw at 16: bad"), likely=4,
 )  # fmt: skip
 """Either of two draws is enough; in the recording it was the second one."""
 
@@ -148,11 +148,11 @@ INJECTED = Known("injected", ((0, 0.3), (12, 1)), (12,), horizon=21, likely=2)
 """A fault that the guest draws: with a server killed at 12 s it fails at 20 s."""
 
 RAMP = _all(
-    "ramp", 22, *((6 + 0.5 * i, 3 + i, 4 + i) for i in range(24)), causes=(), lasting=11.5, likely=3
+    "ramp", 22, *((6 + 0.5 * i, 3 + i, 4 + i) for i in range(24)), causes=(), lasting=11.5, likely=9
 )
 """Twenty-four small steps, half a second apart: too close to separate them."""
 
-HAZARD = _any("hazard", 24, *((0.5 * i, 1, 20) for i in range(1, 44)), lasting=21, likely=31)
+HAZARD = _any("hazard", 24, *((0.5 * i, 1, 20) for i in range(1, 44)), lasting=21, likely=4)
 """It may happen each half second, and does not: P falls all the time."""
 
 NEVER = Known("never", ((0, 0),), (), horizon=21, fails=False)
