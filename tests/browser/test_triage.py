@@ -37,7 +37,7 @@ def test_a_recording_is_triaged_from_the_file_browser(page: LabPage) -> None:
     dialog.locator("select").select_option("standby.replicator.1")
     dialog.get_by_role("button", name="Open").click()
     terminal = page.output("branch.terminal(").locator(".xterm")
-    terminal.click()
+    expect(terminal.locator("textarea")).to_be_focused()
     page.page.keyboard.type("ss -tn\n")
     expect(terminal).to_contain_text("Peer Address:Port")
     stands = page.page.get_by_text("time is paused")

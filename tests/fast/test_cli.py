@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from recordings import ORIGIN, SECOND, event, head
+from recordings import ORIGIN, SECOND, event, head, make
 
 import branchpoint as bp
 from branchpoint.cli import main
@@ -59,6 +59,13 @@ def test_open_says_what_it_is_how_it_ended_and_how_to_go_on(path: Path) -> None:
     assert "main@8.000000005: db.1 container.exit exited with 1" in result.stdout
     assert "exited (1)" in result.stdout
     assert f"branchpoint run {path} --at failure-1s -c db.1" in result.stdout
+
+
+def test_open_does_not_advise_commands_in_containers_that_never_began(tmp_path: Path) -> None:
+    path = make(tmp_path / "stopped.branchpoint", 1)
+    said = cli("open", path).stdout
+    assert "created" in said and "no container had begun by the end" in said
+    assert "branchpoint run" not in said
 
 
 def test_open_warns_of_damage_and_goes_on(path: Path) -> None:

@@ -23,11 +23,18 @@ interface Output {
   answer: string;
   start: number;
   asked?: boolean;
+  first?: boolean; // no page has shown this terminal before
 }
 
 const STYLE = 'branchpoint-xterm';
 const HUES = ['red', 'green', 'yellow', 'blue', 'magenta', 'cyan'];
 const SCROLLBACK = 10_000; // lines
+
+/** Whether keys go to an editor or an input of the page. */
+function isTyped(element: Element | null): boolean {
+  return element instanceof HTMLElement &&
+    (element.isContentEditable || element.matches('input, textarea, select'));
+}
 
 class TerminalView extends View<State> {
   private terminal: Terminal;
@@ -166,6 +173,7 @@ class TerminalView extends View<State> {
       this.terminal.write(fresh);
     } else {
       this.begun = this.replaying = true;
+      if (answer.first && !isTyped(document.activeElement)) this.terminal.focus();
       this.terminal.write(fresh, () => (this.replaying = false));
     }
   }

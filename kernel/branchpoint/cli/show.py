@@ -108,6 +108,13 @@ def summary(run: Recording) -> str:
     ]  # fmt: skip
     path = shlex.quote(str(run.path))
     when, before = ("end", "end") if failed is None else ("failure", "failure-1s")
+    begun = {event.container for event in run.events.where(type="container.start")}
+    if suspect not in begun:
+        suspect = next((each.name for each in head.containers if each.name in begun), "")
+    if suspect:
+        go_on = f"  branchpoint run {path} --at {before} -c {suspect} -- 'ps aux'"
+    else:
+        go_on = "  (no container had begun by the end: there is none to run commands in)"
     return "\n".join(
         [
             table(about),
@@ -116,7 +123,7 @@ def summary(run: Recording) -> str:
             "",
             "Go on with:",
             f"  branchpoint events {path} --start {when}-5s",
-            f"  branchpoint run {path} --at {before} -c {suspect} -- 'ps aux'",
-            f"  make lab, and in a notebook: run = bp.open({str(run.path.resolve())!r})",
+            go_on,
+            f"  in a notebook: run = bp.open({str(run.path.resolve())!r})",
         ]
     )

@@ -15,6 +15,10 @@ from branchpoint.errors import ImageError
 _URI_LINE = re.compile(
     r"'(?P<uri>\S+)' (?P<file>\S+) (?P<size>\d{1,15}) SHA256:(?P<sha256>[0-9a-f]{64})"
 )
+_UNKNOWN = re.compile(
+    r"^E: (?:Unable to locate package |Package '(?=.*' has no installation candidate$))([^\s']+)",
+    re.MULTILINE,
+)
 _NAME = re.compile(r"[a-z0-9][a-z0-9.+-]*[a-z0-9.+]")
 
 
@@ -37,10 +41,12 @@ def needs(packages: list[str]) -> list[Entry]:
         "-o", "Acquire::ForceHash=SHA256", "--", *packages,
     )  # fmt: skip
     if result.returncode:
-        raise ImageError(
-            f"Debian {apt.SUITE} cannot give {', '.join(packages)}: {apt.complaint(result)}",
-            "check the package names",
-        )
+        unknown = list(dict.fromkeys(_UNKNOWN.findall(result.stderr)))
+        if unknown:
+            what = f"Debian {apt.SUITE} has no package {', '.join(unknown)}"
+        else:
+            what = f"Debian {apt.SUITE} cannot give {', '.join(packages)}: {apt.complaint(result)}"
+        raise ImageError(what, "check the package names")
     return sorted(_entry(match) for match in _URI_LINE.finditer(result.stdout))
 
 

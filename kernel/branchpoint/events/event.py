@@ -34,6 +34,7 @@ from branchpoint.events.queries import (
     Query,
     Where,
     parse_query,
+    refuse_misspelt,
 )
 
 if TYPE_CHECKING:
@@ -305,6 +306,7 @@ class EventSet:
         ``regex`` is searched in it; ``start`` and ``end`` are instants, both included; any other
         keyword is the value of a field: ``code=1``.
         """
+        refuse_misspelt(fields, self.columns.fields.values())
         asked: Query = Where(
             container, stream, type, source, text, regex, {k: str(v) for k, v in fields.items()}
         )
@@ -465,9 +467,8 @@ class EventSet:
         import pandas as pd
 
         columns, positions = self.columns, self.positions
-        names = np.array(columns.names.known, object)
-        texts, known = columns.texts, columns.fields
-        table = [dict(known.get(p, {})) for p in positions.tolist()]
+        names, texts = np.array(columns.names.known, object), columns.texts
+        table = [dict(columns.fields.get(p, {})) for p in positions.tolist()]
         data: dict[str, Any] = {
             "vtime": (columns.at[positions] - self.origin) / SECOND,
             "source": names[columns.source[positions]],

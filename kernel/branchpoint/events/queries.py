@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from branchpoint.errors import BranchpointError
+from branchpoint.errors import BranchpointError, near
 
 if TYPE_CHECKING:
     from branchpoint.events.event import Columns, Event
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 Positions = NDArray[np.intp]
 """Which events, as ascending positions in the columns."""
 Patterns = str | Iterable[str] | None
+_CONDITIONS = ("container", "stream", "type", "source", "text", "regex", "start", "end")
 
 
 class Query:
@@ -279,6 +280,17 @@ _QUERY_HELP = (
     'write "exit:CONTAINER", "log:CONTAINER:TEXT", "event:TYPE" or "sdk:MESSAGE", for example '
     '"exit:*", "log:standby.replicator.1:Traceback" or "event:setup.complete"'
 )
+
+
+def refuse_misspelt(fields: Iterable[str], seen: Iterable[Mapping[str, str]]) -> None:
+    """Refuse fields with names like those of conditions, unless one of the ``seen`` has them.
+
+    :raises BranchpointError: for such a name; the hint has the condition's.
+    """
+    for name in fields:
+        hint = near(name, _CONDITIONS)
+        if "did you mean" in hint and not any(name in each for each in seen):
+            raise BranchpointError(f"no event has a field {name!r}", hint)
 
 
 def parse_query(text: str) -> Query:

@@ -365,7 +365,7 @@ class Recording:
         )
 
     def _repr_html_(self) -> str:
-        ended = "ran for its time"
+        ended = self.manifest.ended or "ran for its time"
         with contextlib.suppress(BranchpointError):
             failure = self.failure
             event = self.events.where(start=failure, end=failure).last

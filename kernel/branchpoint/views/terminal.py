@@ -59,6 +59,7 @@ class TerminalView(View):
         self._rest = 0.0  # virtual seconds without output after which an answer has ended
         self._limit = 0  # absolute ns at which waiting for an answer ends in any case
         self._touched = 0  # bytes of output before the last key or run()
+        self._opened = False  # whether a page has shown it
         if not terminal.output:
             self._begin()
         self._take()
@@ -161,7 +162,8 @@ class TerminalView(View):
 
     def _on_output(self, message: dict[str, Any]) -> None:
         start = max(int(message["start"]), len(self._output) - _REPLAYED, 0)
-        answer = {"answer": "output", "start": start, "asked": True}
+        answer = {"answer": "output", "start": start, "asked": True, "first": not self._opened}
+        self._opened = True
         self.send(answer, [bytes(self._output[start:])])
 
     @property

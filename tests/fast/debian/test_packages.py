@@ -103,5 +103,8 @@ def test_packages_resolve_and_unpack() -> None:
 
 
 def test_an_unknown_package_is_named() -> None:
-    with pytest.raises(ImageError, match="no-such-package-here"):
-        debian.resolve(["no-such-package-here"])
+    with pytest.raises(ImageError) as caught:
+        debian.resolve(["libc-bin", "no-such-package-here", "busybox-static", "none.either"])
+    assert caught.value.message.partition("has no package ")[2] == (
+        "no-such-package-here, none.either"
+    ), "and none of those that it has"

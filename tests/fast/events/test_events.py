@@ -70,6 +70,16 @@ def test_wrong_questions(wrong: dict[str, object]) -> None:
         ALL.where(**wrong)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    ("name", "meant"), [("containr", "container"), ("typ", "type"), ("txt", "text")]
+)
+def test_a_misspelt_condition_is_no_field(name: str, meant: str) -> None:
+    with pytest.raises(BranchpointError, match=f"no event has a field '{name}'") as caught:
+        ALL.where(**{name: "x"})
+    assert caught.value.hint == f'did you mean "{meant}"?'
+    assert len(ALL.where(fresh="x")) == 0, "others may have it later"
+
+
 def test_sets() -> None:
     gets, web1 = ALL.where(text="GET"), ALL.where(container="web.*")
     assert texts(web1 - gets) == ["oops"]

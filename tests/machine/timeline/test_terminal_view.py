@@ -28,6 +28,7 @@ class Page:
     def __init__(self, view: TerminalView, monkeypatch: pytest.MonkeyPatch) -> None:
         self.view = view
         self.shown = b""
+        self.first = False
         self.errors: list[str] = []
         monkeypatch.setattr(view, "send", self._heard)
         self.ask("output", start=0)
@@ -37,6 +38,7 @@ class Page:
             assert buffers is not None
             assert message["start"] == len(self.shown), "nothing is shown twice or left out"
             self.shown += buffers[0]
+            self.first = self.first or message.get("first", False)
         elif message["answer"] != "done":
             self.errors.append(message["text"])
 
@@ -139,6 +141,8 @@ def test_a_page_that_comes_later_gets_everything(
     assert other.shown == page.shown
     other.type("echo two\r")
     assert other.shown == page.shown == page.view.terminal.output
+    reloaded = Page(other.view, monkeypatch)
+    assert page.first and other.first and not reloaded.first, "each cell takes the focus once"
 
 
 def test_a_page_that_missed_much_gets_the_last_of_it(page: Page) -> None:

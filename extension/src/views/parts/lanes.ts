@@ -185,8 +185,17 @@ class Painter {
     const last = (kind: string) => Number(LAST.includes(kind));
     const marks = [...this.picture.marks].sort((a, b) => last(a[2]) - last(b[2]));
     for (const [lane, , kind, at, , , shift] of marks) {
-      this.sign(kind, this.scale.x(at) + shift, this.y(lane) + LANE / 2 - 2);
+      const [x, y] = [this.scale.x(at), this.y(lane) + LANE / 2 - 2];
+      if (shift) this.tie(x, x + shift, y);
+      this.sign(kind, x + shift, y);
     }
+  }
+
+  /** From its instant to a sign that is drawn beside it. */
+  private tie(x: number, beside: number, y: number): void {
+    this.c.strokeStyle = this.colours.yellow;
+    this.c.lineWidth = 1;
+    this.stroke(x, y, beside, y);
   }
 
   private sign(kind: string, x: number, y: number): void {

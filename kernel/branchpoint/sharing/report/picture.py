@@ -81,6 +81,9 @@ def _draw_lanes(lanes: Lanes, ax: Axes, low: int, high: int, count: int) -> None
     for kind, (shape, colour) in _MARKS.items():
         mine = [mark for mark in marks if mark.kind == kind and mark.lane < count]
         at = [mark.at / SECOND + mark.shift * scale for mark in mine]
+        for mark, beside in zip(mine, at, strict=True):
+            if mark.shift:  # a line to its instant
+                ax.plot([mark.at / SECOND, beside], [mark.lane] * 2, color=colour, linewidth=0.8)
         ax.scatter(at, [mark.lane for mark in mine], 28, marker=shape, color=colour,
                    edgecolors="white", linewidths=0.6, zorder=3)  # fmt: skip
     ax.set_xlim(start, end)

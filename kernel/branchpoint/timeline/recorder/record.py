@@ -21,6 +21,7 @@ from branchpoint.machine.engine import Engine
 from branchpoint.store import manifest
 from branchpoint.store.manifest import Input, Manifest
 from branchpoint.system import System, SystemImage, build
+from branchpoint.system.compose.reading import load
 from branchpoint.timeline import faulting, openings
 from branchpoint.timeline.directory import RecordingFiles
 from branchpoint.timeline.failures import Failure, failure
@@ -53,10 +54,11 @@ def record(
 
     See :func:`branchpoint.record`.
     """
+    wanted = None if until is None else failure(until)
+    if wanted is not None:  # before the image is built, which takes longer
+        naming.check(wanted, load(compose, profiles, env_files=env_files).containers)
     system = build(compose, profiles, env_files=env_files)
     target = Path(path) if path is not None else Path(f"{system.system.name}.branchpoint")
-    wanted = None if until is None else failure(until)
-    naming.check(wanted, system.system.containers)
     guest = image.ensure_image()
     snapshot = ensure_snapshot(guest, system.path, system.system.hardware)
     place = Place(target, force)
