@@ -10,7 +10,7 @@ import click
 
 import branchpoint as bp
 from branchpoint.cli import show
-from branchpoint.cli.words import DURATION, FAILURE, stop
+from branchpoint.cli.words import DURATION, FAILURE, SEED, stop
 from branchpoint.clock import Time
 from branchpoint.errors import RecordingError
 from branchpoint.guest import release
@@ -49,13 +49,13 @@ def _say_notes(system: System) -> None:
 @_as_compose
 @click.option("-o", "--output", type=click.Path(path_type=Path), metavar="DIRECTORY",
               help="The recording to make.  [default: NAME.branchpoint]")  # fmt: skip
-@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0,
+@click.option("--seed", type=SEED, default=0, metavar="NUMBER",
               help="The same seed gives the same run.")  # fmt: skip
 @click.option("--for", "duration", type=DURATION, default="60s",
               help="Virtual time to record, after everything is up.")  # fmt: skip
 @click.option("--until", type=FAILURE,
-              help="End early when this happens: exit:CONTAINER, log:CONTAINER:TEXT or "
-              "event:TYPE; * stands for any.")  # fmt: skip
+              help="End early when this happens: exit:CONTAINER, log:CONTAINER:TEXT, "
+              "event:TYPE or sdk:MESSAGE; * stands for any.")  # fmt: skip
 @click.option("--after", type=DURATION, default="2s",
               help="Virtual time to record after --until has happened.")  # fmt: skip
 @click.option("--force", is_flag=True, help="Replace a recording of that name.")

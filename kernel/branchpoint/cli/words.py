@@ -116,5 +116,7 @@ class _Parsed(click.ParamType[Any]):
 
 
 DURATION = _Parsed("time", _duration)
+SEED = click.IntRange(0, 2**63 - 1)
+SEED.name = "whole number"  # in errors
 INSTANT = _Parsed("instant", Instant.parse)
 FAILURE = _Parsed("failure", failure)

@@ -346,7 +346,9 @@ class Reader:
         if written is None:
             return {}
         if not isinstance(written, Mapping):
-            raise SettingsError(f'"{what}" must be a mapping, not "{_shown(written)}"', path)
+            shape = "a list" if isinstance(written, list | tuple) else f'"{_shown(written)}"'
+            hint = 'for example "kill: {every: 30s}"' if what == "faults" else ""
+            raise SettingsError(f'"{what}" must be a mapping, not {shape}', path, hint)
         return dict(written)
 
     def keys(self, body: Mapping[Any, Any], known: Iterable[str], path: Path, what: str) -> None:

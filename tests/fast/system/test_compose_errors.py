@@ -20,6 +20,18 @@ CASES = [
     ("undefined alias", "services: *nobody #!", "undefined alias", "define the anchor"),
     ("two documents", "name: x\n--- #!\na: 1", "another document", "one document"),
     ("unclosed quote", "name: 'x", "unexpected end of stream", ""),
+    (
+        "indentation",
+        "services:\n  a:\n    image: x\n   user: y #!",
+        "does not fit those above",
+        "same column",
+    ),
+    (
+        "faults",
+        "services: {a: {image: x}}\nx-branchpoint:\n  faults: [{kind: kill}] #!",
+        '"faults" must be a mapping, not a list',
+        "kill: {every: 30s}",
+    ),
     ("not a mapping", "- a #!", "a compose file must be a mapping, not a list", ""),
     ("no services", "name: x #!", 'there are no "services"', ""),
     ("null services", "name: x\nservices: #!", '"services" must be a mapping, not nothing', ""),

@@ -54,9 +54,9 @@ def folder(failing_aria: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     """A folder where someone has recorded the demo, with a notebook and a bundle of it."""
     folder = tmp_path_factory.mktemp("examples")
     shutil.copytree(failing_aria, folder / "aria.branchpoint")
-    nbformat.write(nbformat.v4.new_notebook(), folder / "triage.ipynb")
+    nbformat.write(nbformat.v4.new_notebook(), folder / "aria-triage.ipynb")
     with bp.open(folder / "aria.branchpoint") as run:
-        bp.share(run, folder / "triage.bpz", notebook=folder / "triage.ipynb")
+        bp.share(run, folder / "triage.bpz", notebook=folder / "aria-triage.ipynb")
     return folder
 
 

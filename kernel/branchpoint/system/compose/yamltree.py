@@ -134,6 +134,9 @@ def _syntax_error(file: Path, text: str, error: MarkedYAMLError) -> ComposeError
         hint = "write only one document: no second '---'"
     elif "mapping values are not allowed" in problem:
         hint = "check the indentation; quote text that contains ': '"
+    elif "expected <block end>" in problem or "could not find expected ':'" in problem:
+        problem = "this line does not fit those above it"
+        hint = "check the indentation: all keys of a mapping begin in the same column"
     elif "undefined alias" in problem:
         hint = "define the anchor (&name) above its use"
     return ComposeError(problem, file, line, hint)
