@@ -24,6 +24,8 @@ from branchpoint.notebook.requests import REQUEST, Requests
 from branchpoint.notebook.session import prepare_multiverse_debugging
 from branchpoint.notebook.triage import triage
 
+_TYPES = "_jupyter_types_experimental"  # of completions, in a reply
+
 try:
     VERSION = version("branchpoint")
 except PackageNotFoundError:  # run from a source tree
@@ -193,7 +195,11 @@ class BranchpointKernel(IPythonKernel):
         signal.set_wakeup_fd(waker.detach(), warn_on_full_buffer=False)
 
     def do_complete(self, code: str, cursor_pos: int) -> Any:
-        return super().do_complete(syntax.mask(code), cursor_pos)
+        reply = super().do_complete(syntax.mask(code), cursor_pos)
+        for match in reply["metadata"].get(_TYPES, []):
+            if match["type"] == "<unknown>":  # front ends would show this
+                match["type"] = ""
+        return reply
 
     def do_inspect(
         self, code: str, cursor_pos: int, detail_level: int = 0, omit_sections: Any = ()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from branchpoint.timeline.branch import Branch
     from branchpoint.timeline.comparing import Comparison
 
+_OF_THE_PACKAGE = {
+    "at_ns", "event_set", "gaps", "name_of", "named", "origin", "remember", "replayer", "shared",
+    "sharing",
+}  # fmt: skip
 _MAIN = "main"  # the recording itself, in ids
 _SEEDED = "~"  # between the fork and the seed of a branch, in ids
 
@@ -356,6 +360,10 @@ class Recording:
 
     def __hash__(self) -> int:
         return hash(self.shared)
+
+    def __dir__(self) -> Iterable[str]:
+        """For completion: without what only other modules of the package use."""
+        return sorted(set(super().__dir__()) - _OF_THE_PACKAGE)
 
     def __repr__(self) -> str:
         return (

@@ -13,6 +13,7 @@ import jupyter_kernel_test
 import nbformat
 import pytest
 from nbclient import NotebookClient
+from recordings import make
 from talking import KERNELSPEC, TIMEOUT, Talk, kernels
 
 
@@ -80,6 +81,18 @@ def test_names_are_there_also_after_reset(kernel: Talk) -> None:
     assert kernel.text(names).startswith("('branchpoint'")
     assert "NameError" in kernel.text("x")
     assert kernel.text("%who") == "Interactive namespace is empty.\n"
+
+
+def test_completion_shows_what_users_call_and_nothing_unknown(kernel: Talk, tmp_path: Path) -> None:
+    path = make(tmp_path / "small.branchpoint", 1)
+    kernel(f"small = bp.open({str(path)!r})")
+    content = kernel.client.complete("small.", reply=True, timeout=TIMEOUT)["content"]
+    kernel("small.close(); del small")
+    names = {name.rpartition(".")[2] for name in content["matches"]}
+    assert {"at", "failure", "events", "likelihood", "timeline"} <= names
+    assert not {"replayer", "shared", "remember", "name_of", "at_ns"} & names
+    (types,) = [each for key, each in content["metadata"].items() if "types" in key]
+    assert types and "<unknown>" not in {each["type"] for each in types}
 
 
 # Stand-ins for a recording: these tests are about the kernel, not about the machine.
