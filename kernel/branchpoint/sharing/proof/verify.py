@@ -96,10 +96,12 @@ def _verify(run: Recording) -> Verified:
         events = forward.compare_events(problems)
         stretches = forward.stretches() if forward.complete else []
         restoring = Restoring(run.replayer, forward.branch._history, stretches)
+        again = sum(each.end - each.start for each in stretches) / 1e9
+        task.total = length + 2 * again  # each in this emulator, and in a fresh one
 
         def report() -> None:
             done = restoring.in_one + restoring.afresh
-            note = f"{done} of {2 * len(stretches)} times a state was entered"
+            note = f"states entered: {done} of {2 * len(stretches)}"
             task.update(length + restoring.passed / 1e9, note)
 
         if stretches:
