@@ -267,7 +267,7 @@ def share(
 
     \b
     Examples:
-      branchpoint share aria.branchpoint --notebook triage.ipynb -o triage.bpz
+      branchpoint share aria.branchpoint --notebook aria-triage.ipynb -o triage.bpz
       branchpoint share aria.branchpoint --machine
       branchpoint share aria.branchpoint --whole
     """
@@ -333,8 +333,8 @@ def verify(recording: Path | None, notebook: Path | None) -> None:
     \b
     Examples:
       branchpoint verify triage.bpz
-      branchpoint verify aria.branchpoint --notebook triage.ipynb
-      branchpoint verify --notebook triage.ipynb
+      branchpoint verify aria.branchpoint --notebook aria-triage.ipynb
+      branchpoint verify --notebook aria-triage.ipynb
     """
     if recording is None and notebook is None:
         raise click.UsageError("name a recording, a bundle or, with --notebook, a notebook")
