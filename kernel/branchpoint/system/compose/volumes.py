@@ -41,7 +41,7 @@ class Volumes:
         mounts: list[Mount] = []
         for mount in service.mounts:
             options = self._options.get(mount.source, {}) if mount.kind == "volume" else {}
-            if "device" in options and _is_directory(options):
+            if _is_directory(options):
                 self._bound.add(mount.source)
                 path, where = options["device"]
                 read_only = mount.read_only or "ro" in _flags(options)

@@ -20,8 +20,7 @@ from branchpoint.machine.computer import BOARD, STATES
 from branchpoint.machine.engine import Engine
 from branchpoint.store import manifest
 from branchpoint.store.manifest import Input, Manifest
-from branchpoint.system import System, SystemImage, build
-from branchpoint.system.compose.reading import load
+from branchpoint.system import System, SystemImage, build, load
 from branchpoint.timeline import faulting, openings
 from branchpoint.timeline.directory import RecordingFiles
 from branchpoint.timeline.failures import Failure, failure
