@@ -37,11 +37,12 @@ class Task:
         unit: str,
         reporter: Reporter,
         outer: Task | None = None,
+        begun: float = 0.0,
     ) -> None:
         self.title = title
         self.total = total
         self.unit = unit
-        self.done = 0.0
+        self.done = self._begun = begun
         self.note = ""
         self.started = time.monotonic()
         self._drawn = 0.0
@@ -56,9 +57,9 @@ class Task:
     @property
     def remaining(self) -> float | None:
         """Estimated wall seconds left, or None while nothing can be said."""
-        if not self.total or self.done <= 0:
+        if not self.total or self.done <= self._begun:
             return None
-        return self.elapsed * max(self.total - self.done, 0) / self.done
+        return self.elapsed * max(self.total - self.done, 0) / (self.done - self._begun)
 
     def update(self, done: float | None = None, note: str | None = None) -> None:
         """Say how far the task is (absolute) and, optionally, what it is doing.
@@ -135,10 +136,15 @@ def use(reporter: Reporter | None) -> Callable[[], None]:
 
 
 @contextmanager
-def task(title: str, total: float | None = None, unit: str = "") -> Iterator[Task]:
-    """Open a task for the duration of a ``with`` block; it is closed on errors too."""
+def task(
+    title: str, total: float | None = None, unit: str = "", *, begun: float = 0.0
+) -> Iterator[Task]:
+    """Open a task for the duration of a ``with`` block; it is closed on errors too.
+
+    ``begun``: how far it was before, so that the estimate counts only what is done now.
+    """
     outer: Task | None = getattr(_open, "task", None)
-    new = _open.task = Task(title, total, unit, _reporter, outer)
+    new = _open.task = Task(title, total, unit, _reporter, outer, begun)
     if outer is None:
         _outermost[threading.get_ident()] = new
     try:

@@ -22,3 +22,12 @@ def test_numbers_are_written_out(done: float, total: float | None, said: str) ->
     task = Task("rewinding", total, "rewinds", lambda task, *, final: None)
     task.done = done
     assert str(task).split(" · ")[1:-1] == ([said] if said else [])
+
+
+def test_what_was_done_before_does_not_count_for_the_estimate() -> None:
+    task = Task("drawing", 120, "futures", lambda task, *, final: None, begun=100)
+    assert str(task).startswith("drawing · 100/120 futures · ")
+    assert task.remaining is None
+    task.started -= 10
+    task.done = 110
+    assert task.remaining == pytest.approx(10, rel=0.01)

@@ -5,12 +5,13 @@ A curve is drawn in steps. A few points over the whole span get a handful of fut
 is unclear whether P changes at all, each point gets some more. Then the gap between two points that
 most probably holds a whole change is halved, again and again; where several gaps may hold it, the
 points beside them get more futures first, because a point in the wrong gap costs more than these
-futures. A gradual change is not in one gap alone, and is not narrowed down. At last the points of
+futures. A gradual change is not in one gap alone, and is not narrowed down; but the points in it
+get more futures while it may as well consist of several changes. At last the points of
 the beginning get futures until their intervals are narrow enough: few where all futures fail or
 none does, many where P is near 1/2. Points that only served to place a change do not need this.
 
 All of this depends on the draws alone, not on the order in which they come. Each point has its own
-row of seeds, used from the first. A point is done at the first length of its row at which its
+row of seeds, used from the first. A point is measured at the first length of its row at which its
 interval is narrow enough. Everything else is decided when all rows have the lengths that were
 wanted. So the same recording and settings give the same curve with one worker or a hundred, in one
 run or in ten, and no future is drawn that another order would not have needed.
@@ -32,18 +33,21 @@ from branchpoint.errors import BranchpointError
 from branchpoint.explore.draws import Draw
 from branchpoint.explore.statistics.proportion import fewest_more, half_width, most_trials
 from branchpoint.explore.statistics.steps import EVIDENCE, Steps, runs
-from branchpoint.explore.statistics.stopping import AIM, FIRST
+from branchpoint.explore.statistics.stopping import AIM, FIRST, is_known
 
 SEEDS = 1_000_000
 """Number of seeds of one curve: the curve with seed number s uses the seeds from s * SEEDS on."""
 
 _DOUBT = 1.0  # evidence for changes from which it is worth looking closer
 _FLOORS = 6  # times FIRST that every point may get to find out whether P changes
-_PLACING = 6  # times FIRST that a point may get to find out which gap beside it holds a change
+_MOST = 10 * FIRST  # futures of a point to find out which gap beside it holds a change
 _SURE = 0.8  # probability of a gap from which it is halved at once
 _LIKELY = 0.5  # probability of a change from which it is worth placing it
-_PARTS = 8  # gaps into which a gradual change is cut, to tell it from several changes
 _MAYBE = 0.05  # probability of a gap up to which it is left alone
+_LITTLE = 0.01  # expected change of P up to which it does not matter whether there is one
+_GRID = 0.48  # share of a fixed grid's futures from which no point gets more to find out
+_EACH = 3 * FIRST  # futures that it takes to halve a gap, about
+_PARTS = 8  # gaps into which a gradual change is cut, to tell it from several changes
 _SPREAD = 4  # points at the beginning, and one more for each eight that are allowed
 _PATIENCE = 3  # times the most that a point can need; then it is given up, as many are censored
 
@@ -97,6 +101,8 @@ class Allocation:
         self._rows = {at: _Row(at, settings) for at in self.points}
         self._spread = set(self.points)  # those that are measured
         self._floor = FIRST
+        self._budget = _GRID * settings.points * most_trials(settings.precision, AIM)
+        self._placing = 0.0  # futures that it will probably take to place changes
         self._measuring = False
         self._done = False
 
@@ -123,12 +129,6 @@ class Allocation:
         for row in self._in_order():
             yield from self._drawn(row)
 
-    def counts(self, at: int) -> tuple[int, int]:
-        """How many futures of a point failed so far, of how many that are not censored."""
-        row = self._rows[at]
-        row.extend(self._known)
-        return row.counts
-
     def missing(self) -> int:
         """About how many futures are still to be drawn; 0: the curve is done."""
         if self._done:
@@ -137,7 +137,7 @@ class Allocation:
         for row in self._in_order():
             drawn = len(self._drawn(row))
             count += max(row.expected(row.at in self._spread) - drawn, 0)
-        return max(count, 1)
+        return max(count + round(self._placing), 1)
 
     def _in_order(self) -> list[_Row]:
         return [self._rows[at] for at in self.points]
@@ -187,18 +187,30 @@ class Allocation:
         gaps = np.diff(self.points)
         wide = gaps > self.settings.resolution
         placed = ~wide & (whole > _SURE)
+        halvings = np.log2(np.maximum(gaps / self.settings.resolution, 1))
+        self._placing = float(moving @ halvings) * _EACH
         maybe = wide & (whole > _MAYBE) & _together(np.where(placed, 0, moving))
         by_chance = sorted(np.flatnonzero(maybe).tolist(), key=lambda gap: -whole[gap])
         if not by_chance:
-            coarse = wide & (moving > _SURE) & (gaps > gaps[moving > _SURE].sum() / _PARTS)
-            return self._halve(np.flatnonzero(coarse).tolist())
-        sure = [gap for gap in by_chance if whole[gap] > _SURE]
-        if not sure:
-            beside = {self.points[end] for gap in by_chance for end in (gap, gap + 1)}
-            least = min(len(self._rows[at].draws) for at in beside)
-            if least < _PLACING * FIRST and self._want(beside, least + FIRST):
+            gradual = wide & (moving > _SURE) & (gaps > gaps[moving > _SURE].sum() / _PARTS)
+            if self._halve(np.flatnonzero(gradual).tolist()):
                 return True
+            unclear = wide & (moving > _MAYBE) & (moving < 1 - _MAYBE)
+            unclear &= abs(np.diff(found.mean)) > _LITTLE
+            return self._want_beside(np.flatnonzero(unclear).tolist())
+        sure = [gap for gap in by_chance if whole[gap] > _SURE]
+        if not sure and self._want_beside(by_chance):
+            return True
         return self._halve(sure or by_chance[:1])
+
+    def _want_beside(self, gaps: Sequence[int]) -> bool:
+        """Want more of the points beside these gaps; returns whether any may have more."""
+        beside = {self.points[end] for gap in gaps for end in (gap, gap + 1)}
+        least = min((len(self._rows[at].draws) for at in beside), default=_MOST)
+        planned = sum(row.expected(at in self._spread) for at, row in self._rows.items())
+        if least >= _MOST or planned >= self._budget:
+            return False
+        return self._want(beside, least + max(FIRST, least // 4))
 
     def _want(self, points: Iterable[int], length: int) -> bool:
         """Want rows of that length; returns whether any was shorter."""
@@ -237,6 +249,7 @@ class _Row:
         """Whether it goes on until the interval is narrow enough."""
         self._failed = 0
         self._counted = 0  # draws that are not censored
+        self._known = False  # whether P is known, by the draws so far or their beginning
         self._precision = settings.precision
         self._seed = settings.seed * SEEDS
         self._most = _PATIENCE * most_trials(settings.precision, AIM)
@@ -257,6 +270,8 @@ class _Row:
                 if draw.verdict != "censored":
                     self._counted += 1
                     self._failed += draw.verdict == "failed"
+                    if is_known(self._failed, self._counted, self._precision):
+                        self._known = True
 
     def ahead(self, known: Callable[[int, int], Draw | None]) -> list[Draw]:
         """The draws that are known, also those that are needed only when it is measured."""
@@ -278,13 +293,15 @@ class _Row:
         length = len(self.draws)
         if length < self.floor or not measuring or length >= self._most or not self._counted:
             return max(length, self.floor)
+        if self._known:
+            return length
         more = fewest_more(self._failed, self._counted, self._precision, AIM)
-        return min(length + more, self._most)
+        return min(length + max(more, FIRST - self._counted), self._most)
 
     def expected(self, measured: bool) -> int:
         """The length that the row will have in the end if it goes on as it began."""
-        if not self._counted or not measured:
-            return self.floor
+        if not self._counted or not measured or self._known:
+            return max(self.floor, len(self.draws))
         needed = _needed(self._failed, self._counted, self._precision)
         lost = len(self.draws) - self._counted
         return max(self.floor, min(lost + needed, self._most))

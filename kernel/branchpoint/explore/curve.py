@@ -17,6 +17,7 @@ from branchpoint.explore.draws import Draw, Question
 from branchpoint.explore.statistics import stopping
 from branchpoint.explore.statistics.proportion import LEVEL
 from branchpoint.explore.statistics.steps import EVIDENCE, Step, Steps
+from branchpoint.explore.statistics.stopping import Beginning
 from branchpoint.timeline.branch import Branch
 from branchpoint.timeline.moment import Moment
 from branchpoint.timeline.recording import Recording
@@ -46,6 +47,9 @@ class CurvePoint:
     """Futures that ended before the horizon without the failure; they are not counted."""
     identical: float
     """Share of the futures here that took the same course as another one."""
+    beginning: Beginning
+    """Those of them that tell P. Later ones were drawn to find out where P changes, and whether
+    that was needed depended on these."""
 
     precision: float = PRECISION
     """The precision that its futures were drawn to."""
@@ -57,7 +61,7 @@ class CurvePoint:
         This is not quite the share that failed: how many futures there are depends on how they
         ended, which is taken into account (:mod:`branchpoint.explore.statistics.stopping`).
         """
-        return stopping.estimate(self.failed, self.trials, self.precision)
+        return stopping.estimate(self.beginning.failed, self.beginning.counted, self.precision)
 
     @property
     def interval(self) -> tuple[float, float]:
@@ -69,11 +73,11 @@ class CurvePoint:
 
         Censored futures may all have failed, or all have passed: it holds in either case.
         """
-        if not self.censored:
-            return stopping.interval(self.failed, self.trials, self.precision, level)
-        all_ = self.trials + self.censored
-        low, _ = stopping.exact(self.failed, all_, level)
-        _, high = stopping.exact(self.failed + self.censored, all_, level)
+        failed, counted, censored = self.beginning
+        if not censored:
+            return stopping.interval(failed, counted, self.precision, level)
+        low, _ = stopping.exact(failed, counted + censored, level)
+        _, high = stopping.exact(failed + censored, counted + censored, level)
         return low, high
 
 
@@ -248,22 +252,24 @@ class Curve:
     @property
     def frame(self) -> pd.DataFrame:
         """One row per point: vtime (s), n, failed, p, low, high, censored, identical, all_low,
-        all_high.
+        all_high, futures.
 
-        ``n`` counts the futures that failed or passed, ``p`` is estimated without bias, ``low`` and
-        ``high`` are the exact 95 % interval at that point, ``identical`` is the share of futures
-        that took the same course as another. ``all_low`` and ``all_high`` are a wider band: it
-        holds P(failure) at all points together with 95 %.
+        ``failed`` of ``n`` futures tell ``p``, which is estimated without bias; ``low`` and
+        ``high`` are the exact 95 % interval at that point. ``futures`` counts all futures from
+        there: where it is unclear whether P(failure) changes, there are more of them than ``p``
+        needs (:attr:`CurvePoint.beginning`). Of all, ``censored`` are not known to have failed or
+        passed, and ``identical`` is the share that took the same course as another. ``all_low`` and
+        ``all_high`` are a wider band: it holds P(failure) at all points together with 95 %.
         """
         import pandas as pd
 
         rows = [
-            ((p.at - self.origin) / SECOND, p.trials, p.failed, p.p, *p.interval, p.censored,
-             p.identical, *all_)
+            ((p.at - self.origin) / SECOND, p.beginning.counted, p.beginning.failed, p.p,
+             *p.interval, p.censored, p.identical, *all_, p.trials + p.censored)
             for p, all_ in zip(self.points, self.band, strict=True)
         ]  # fmt: skip
         titles = ["vtime", "n", "failed", "p", "low", "high", "censored", "identical",
-                  "all_low", "all_high"]  # fmt: skip
+                  "all_low", "all_high", "futures"]  # fmt: skip
         return pd.DataFrame(rows, columns=titles)
 
     @cached_property
@@ -401,7 +407,8 @@ class Curve:
     def __repr__(self) -> str:
         step = max(-(-len(self.points) // _ROWS), 1)
         rows = [
-            f"{(p.at - self.origin) / SECOND:>10.3f}  {p.failed:>5}/{p.trials:<5}  "
+            f"{(p.at - self.origin) / SECOND:>10.3f}  "
+            f"{p.beginning.failed:>5}/{p.beginning.counted:<5}  "
             f"{p.p:>4.2f}  {p.interval[0]:.2f} to {p.interval[1]:.2f}"
             for p in self.points[::step]
         ]
@@ -440,6 +447,10 @@ def _point(at: int, draws: list[Draw], precision: float) -> CurvePoint:
         trials=verdicts["failed"] + verdicts["passed"],
         censored=verdicts["censored"],
         identical=sum(count for count in courses.values() if count > 1) / len(draws),
+        beginning=stopping.beginning(
+            (None if draw.verdict == "censored" else draw.verdict == "failed" for draw in draws),
+            precision,
+        ),
         precision=precision,
     )
 

@@ -158,16 +158,20 @@ def collect(
     showing = Showing()
     try:
         if jobs := allocation.jobs():
-            with open_pool() as pool, progress.task(question.failure, unit="futures") as task:
-                task.total = allocation.missing()
-                task.update(0, "starting")
+            begun = sum(1 for _ in allocation.used())
+            with (
+                open_pool() as pool,
+                progress.task(question.failure, unit="futures", begun=begun) as task,
+            ):
+                task.total = begun + allocation.missing()
+                task.update(begun, "starting")
                 while jobs := allocation.jobs(_AHEAD * pool.count):
                     draws.refresh()  # another process may draw the same
                     for draw in pool.run([job for job in jobs if draws.get(*job) is None]):
                         draws.add(draw)
                         done = task.done + 1
                         task.total = done + allocation.missing()
-                        task.update(done, f"{done / max(task.elapsed, 1e-3):.1f}/s")
+                        task.update(done, f"{(done - begun) / max(task.elapsed, 1e-3):.1f}/s")
                         showing.offer(curve)
                 task.total = task.done
     except KeyboardInterrupt as stop:

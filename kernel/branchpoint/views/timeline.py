@@ -264,5 +264,8 @@ def _points(curve: Curve) -> dict[str, Any]:
     points = [p for p in curve.points if p.trials][:_MOST_POINTS]
     return {
         "failure": curve.question.failure[:120],
-        "points": [[p.at - curve.origin, p.p, *p.interval, p.failed, p.trials] for p in points],
+        "points": [
+            [p.at - curve.origin, p.p, *p.interval, p.beginning.failed, p.beginning.counted]
+            for p in points
+        ],
     }

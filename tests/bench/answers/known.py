@@ -23,8 +23,6 @@ from kept import part, valid_for
 from scale import FULL, Scale
 from subjects import known_recording, sources
 
-_POINTS, _PRECISION = 32, 0.15
-"""For a small curve, which takes some hundreds of futures."""
 _NEAR = 0.5  # largest distance of a right step from its cause, in virtual seconds
 _COVERED, _RIGHT = 0.94, 0.95  # bars
 _KEPT = "known_answers"  # the file of results
@@ -108,7 +106,8 @@ class _Tally:
 
 
 def known_answers(scale: Scale, work: Path) -> list[Figure]:
-    """Small curves with different seeds, for each system. Futures drawn before are used again.
+    """Curves as users get them, with different seeds, for each system. Futures drawn before are
+    used again.
 
     All take hours, so each system's results are kept when it is done.
     """
@@ -129,14 +128,14 @@ def _counts(known: Known, curves: int, work: Path) -> dict[str, Any]:
     """The results of the curve of each seed number; one pool of workers draws all of them."""
     tally, failure = _Tally(), bp.failure(known.failure)
     with bp.open(known_recording(known, work)) as run:
-        how = {"horizon": run.at(known.horizon), "precision": _PRECISION, "points": _POINTS}
-        question, _ = ask(run, failure, **how)
+        horizon = run.at(known.horizon)
+        question, _ = ask(run, failure, horizon=horizon)
         with (
             Pool(run, failure, question.horizon, noise=question.noise) as pool,
             progress.task(f"curves of {known.name}", curves, "curves") as task,
         ):
             for seed in range(1, curves + 1):
-                question, settings = ask(run, failure, seed=seed, **how)
+                question, settings = ask(run, failure, seed=seed, horizon=horizon)
                 tally.add(known, collect(run, question, settings, lambda: nullcontext(pool)))
                 task.update(seed)
     return asdict(tally)

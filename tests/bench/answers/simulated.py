@@ -24,8 +24,8 @@ from branchpoint import progress
 from branchpoint.explore.allocation import Allocation, Settings
 from branchpoint.explore.draws import Draw
 from branchpoint.explore.statistics.proportion import LEVEL
-from branchpoint.explore.statistics.steps import Steps
-from branchpoint.explore.statistics.stopping import estimate, interval
+from branchpoint.explore.statistics.steps import Step, Steps
+from branchpoint.explore.statistics.stopping import beginning, estimate, interval
 from figures import Figure, amount
 from kept import part, valid_for
 from scale import FULL, Scale
@@ -159,15 +159,10 @@ def _sum(some: _Counts, more: _Counts) -> _Counts:
 class _Futures:
     """Futures of which only the first ``allowed`` ones exist."""
 
-    _VERDICTS = (
-        Draw(at=0, seed=0, verdict="passed", end=0),
-        Draw(at=0, seed=0, verdict="failed", failed_at=0, end=0),
-    )
-
     def __init__(self, shape: Shape, seed: int) -> None:
         self._shape = shape
         self._seed = seed
-        self._rows: dict[int, np.ndarray] = {}
+        self._rows: dict[int, list[Draw]] = {}
         self._taken: set[tuple[int, int]] = set()
         self.allowed = 0
 
@@ -177,9 +172,15 @@ class _Futures:
                 return None
             self._taken.add((at, seed))
         if at not in self._rows:
-            draw = np.random.default_rng([self._seed, at])
-            self._rows[at] = draw.random(1024) < self._shape.p(at / _SECOND)
-        return self._VERDICTS[int(self._rows[at][seed])]
+            chances = np.random.default_rng([self._seed, at]).random(1024)
+            ends = (
+                Draw(at=at, seed=0, verdict="passed", end=at),
+                Draw(at=at, seed=0, verdict="failed", failed_at=at, end=at),
+            )  # one object for all of a kind: curves do not look at seeds
+            self._rows[at] = [
+                ends[fails] for fails in map(int, chances < self._shape.p(at / _SECOND))
+            ]
+        return self._rows[at][seed]
 
     def __len__(self) -> int:
         return len(self._taken)
@@ -196,7 +197,7 @@ def _curves(shape: Shape, seeds: range) -> _Tally:
         while not done:
             futures.allowed += _LOOK
             done = not allocation.jobs()
-            points = list(_points(allocation))
+            points = _points(allocation)
             held = _held(shape, points, LEVEL)
             here = tally.ends if done else tally.looks
             counts = here.get(futures.allowed, _NOTHING)
@@ -210,40 +211,61 @@ def _curves(shape: Shape, seeds: range) -> _Tally:
         tally.right += _is_right(shape, points)
         tally.watched += watched
         tally.early += early
-        for at, k, n in points:
-            if at in first:
-                error = estimate(k, n, _PRECISION) - shape.p(at / _SECOND)
-                total, squares, count = tally.errors.get(at, (0.0, 0.0, 0))
-                tally.errors[at] = total + error, squares + error**2, count + 1
+        for at in first:
+            error = points[at].p - shape.p(at / _SECOND)
+            total, squares, count = tally.errors.get(at, (0.0, 0.0, 0))
+            tally.errors[at] = total + error, squares + error**2, count + 1
     return tally
 
 
-def _held(shape: Shape, points: list[tuple[int, int, int]], level: float) -> list[bool]:
+class _Point:
+    """The futures at one instant, as a curve takes them."""
+
+    def __init__(self, row: list[bool]) -> None:
+        self.failed, self.trials = sum(row), len(row)
+        self._first = beginning(row, _PRECISION)
+
+    @property
+    def p(self) -> float:
+        return estimate(self._first.failed, self._first.counted, _PRECISION)
+
+    def interval(self, level: float) -> tuple[float, float]:
+        return interval(self._first.failed, self._first.counted, _PRECISION, level)
+
+
+_Points = dict[int, _Point]
+"""By instant."""
+
+
+def _points(allocation: Allocation) -> _Points:
+    """Those that have futures."""
+    rows: dict[int, list[bool]] = {}
+    for draw in allocation.used():
+        rows.setdefault(draw.at, []).append(draw.verdict == "failed")
+    return {at: _Point(row) for at, row in rows.items()}
+
+
+def _held(shape: Shape, points: _Points, level: float) -> list[bool]:
     """For each point: whether its interval holds the true value."""
     found = []
-    for at, k, n in points:
-        low, high = interval(k, n, _PRECISION, level)
+    for at, point in points.items():
+        low, high = point.interval(level)
         found.append(low <= shape.p(at / _SECOND) <= high)
     return found
 
 
-def _points(allocation: Allocation) -> Iterator[tuple[int, int, int]]:
-    """(instant, failed, counted) of each point that has futures."""
-    for at in allocation.points:
-        k, n = allocation.counts(at)
-        if n:
-            yield at, k, n
+def _steps(points: _Points) -> list[Step]:
+    counts = [(at, point.failed, point.trials) for at, point in points.items()]
+    return Steps(*map(list, zip(*counts, strict=True))).steps
 
 
-def _sudden(points: list[tuple[int, int, int]]) -> list[float]:
-    found = Steps(*map(list, zip(*points, strict=True))).steps
-    return [step.at / _SECOND for step in found if not step.gradual]
+def _sudden(points: _Points) -> list[float]:
+    return [step.at / _SECOND for step in _steps(points) if not step.gradual]
 
 
-def _is_wrong(shape: Shape, points: list[tuple[int, int, int]]) -> bool:
+def _is_wrong(shape: Shape, points: _Points) -> bool:
     """Whether a sudden step is reported whose interval contains no cause."""
-    found = Steps(*map(list, zip(*points, strict=True))).steps
-    for step in found:
+    for step in _steps(points):
         low, high = step.low / _SECOND, step.high / _SECOND
         if shape.lasting:
             if high - low < shape.lasting / 4:
@@ -253,7 +275,7 @@ def _is_wrong(shape: Shape, points: list[tuple[int, int, int]]) -> bool:
     return False
 
 
-def _is_right(shape: Shape, points: list[tuple[int, int, int]]) -> bool:
+def _is_right(shape: Shape, points: _Points) -> bool:
     if shape.lasting:
         return not _is_wrong(shape, points)
     sudden = _sudden(points)

@@ -12,8 +12,8 @@ from branchpoint.errors import BranchpointError
 from branchpoint.explore.allocation import SEEDS, Allocation, Wanted
 from branchpoint.explore.draws import Draw
 from branchpoint.explore.statistics.proportion import half_width, most_trials
-from branchpoint.explore.statistics.steps import Steps
-from branchpoint.explore.statistics.stopping import AIM, interval
+from branchpoint.explore.statistics.steps import Step, Steps
+from branchpoint.explore.statistics.stopping import AIM, beginning, interval
 
 COINS = SYSTEMS[0]
 REPEATS = 20  # curves with different seeds; `make bench` draws a hundred, on machines
@@ -39,13 +39,15 @@ def test_curves_hold_the_truth(system: Known) -> None:
     covered = points = near = futures = 0
     for seed in range(REPEATS):
         allocation, runner = drawn(system, settings(seed))
-        counts = counted(allocation)
-        for at, (k, n) in counts.items():
-            low, high = interval(k, n, 0.1)
+        rows: dict[int, list[bool]] = {}
+        for draw in allocation.used():
+            rows.setdefault(draw.at, []).append(draw.verdict == "failed")
+        for at, row in rows.items():
+            first = beginning(row, 0.1)
+            low, high = interval(first.failed, first.counted, 0.1)
             covered += low <= system.chance(at / SECOND) <= high
             points += 1
-        found = Steps(list(counts), *zip(*counts.values(), strict=True)).steps
-        near += any(abs(step.at / SECOND - system.cause) <= 0.5 for step in found)
+        near += any(abs(step.at / SECOND - system.cause) <= 0.5 for step in steps_of(allocation))
         futures += len(runner.draws)
     assert covered >= 0.95 * points
     assert near >= 0.95 * REPEATS
@@ -53,6 +55,28 @@ def test_curves_hold_the_truth(system: Known) -> None:
     shares = [system.chance(LENGTH / SECOND * i / 31) for i in range(32)]
     worst = max(next(n for n in range(1, 200) if half_width(p * n, n, AIM) <= 0.1) for p in shares)
     assert futures / REPEATS <= 32 * worst / 2
+
+
+def test_equal_steps_are_told_apart_and_slow_changes_are_no_steps() -> None:
+    """Three steps of a quarter each; and a failure that may happen at any time."""
+    steps = ((6, 0.25), (12, 0.5), (18, 0.75))
+    dice = Known("dice", lambda t: next((p for at, p in steps if t < at), 1.0), 0)
+    hazard = Known("hazard", lambda t: 1 - 0.9 ** (30 - t), 0)
+    apart = slow = 0
+    for seed in range(REPEATS):
+        found = [s.at / SECOND for s in steps_of(drawn(dice, settings(seed))[0]) if not s.gradual]
+        apart += len(found) == 3 and all(
+            abs(at - right) <= 0.5 for at, (right, _) in zip(found, steps, strict=True)
+        )
+        changes = steps_of(drawn(hazard, settings(seed))[0])
+        slow += all(step.high - step.low > LENGTH / 4 for step in changes)
+    assert apart >= 0.95 * REPEATS
+    assert slow == REPEATS
+
+
+def steps_of(allocation: Allocation) -> list[Step]:
+    counts = counted(allocation)
+    return Steps(list(counts), *zip(*counts.values(), strict=True)).steps
 
 
 def test_the_curve_is_the_same_however_the_futures_come() -> None:
@@ -137,6 +161,7 @@ def test_the_expected_number_is_near_what_it_becomes() -> None:
     allocation = Allocation(settings(), runner.known)
     for _ in runner.run(allocation.jobs()):
         pass
+    allocation.jobs()  # looks at what there is
     early = len(runner.draws) + allocation.missing()
     while jobs := allocation.jobs():
         for _ in runner.run(jobs):

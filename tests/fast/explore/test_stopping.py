@@ -9,7 +9,7 @@ import pytest
 
 from branchpoint.explore.statistics import stopping
 from branchpoint.explore.statistics.proportion import half_width, wilson
-from branchpoint.explore.statistics.stopping import AIM, FIRST, Rule
+from branchpoint.explore.statistics.stopping import AIM, Rule
 
 PRECISION = 0.1
 SHARES = (0.003, 0.02, 0.05, 0.0925, 0.2, 0.5, 0.8, 0.99)
@@ -58,7 +58,7 @@ def test_walks_are_counted() -> None:
 
 @pytest.mark.parametrize("p", SHARES)
 def test_it_ends_for_certain_and_the_mean_is_p(p: float) -> None:
-    rule = stopping.rule(PRECISION, FIRST)
+    rule = stopping.rule(PRECISION)
     found, weight = weights(rule, p)
     assert weight.sum() == pytest.approx(1, abs=1e-9)
     mean = sum(
@@ -69,14 +69,14 @@ def test_it_ends_for_certain_and_the_mean_is_p(p: float) -> None:
 
 def test_the_share_alone_has_a_bias() -> None:
     """This is why this estimate is not used."""
-    found, weight = weights(stopping.rule(PRECISION, FIRST), 0.0925)
+    found, weight = weights(stopping.rule(PRECISION), 0.0925)
     share = sum(w * k / n for (k, n), w in zip(found, weight, strict=True))
     assert share < 0.0925 - 0.01
 
 
 @pytest.mark.parametrize("p", SHARES)
 def test_intervals_hold_p_in_95_percent(p: float) -> None:
-    found, weight = weights(stopping.rule(PRECISION, FIRST), p)
+    found, weight = weights(stopping.rule(PRECISION), p)
     holds = 0.0
     for (k, n), w in zip(found, weight, strict=True):
         low, high = stopping.interval(k, n, PRECISION)
@@ -88,7 +88,7 @@ def test_intervals_hold_p_in_95_percent(p: float) -> None:
 @pytest.mark.parametrize("most", [20, 40, 77])
 @pytest.mark.parametrize("p", SHARES)
 def test_intervals_hold_when_somebody_stops_it(p: float, most: int) -> None:
-    rule = stopping.rule(PRECISION, FIRST)
+    rule = stopping.rule(PRECISION)
     walks, _, stops = rule._walks
     holds = total = 0.0
     for n in range(1, most + 1):
@@ -99,6 +99,26 @@ def test_intervals_hold_when_somebody_stops_it(p: float, most: int) -> None:
             holds += w * (low <= p <= high)
     assert total == pytest.approx(1, abs=1e-9)
     assert holds >= 0.95
+
+
+def test_only_the_beginning_of_a_row_tells_p() -> None:
+    """What decides whether a row goes on would bring a bias; censored draws are counted apart."""
+    assert stopping.beginning([False] * 100, PRECISION) == (0, 20, 0)
+    assert stopping.beginning([False] * 20 + [True] * 80, PRECISION) == (0, 20, 0)
+    assert stopping.beginning([False] * 19 + [True] * 2, PRECISION) == (2, 21, 0)
+    assert stopping.beginning([None, False] * 19 + [None, True], PRECISION) == (1, 20, 20)
+    assert stopping.beginning([], PRECISION) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("p", [0.05, 0.2, 0.5])
+def test_rows_that_go_on_because_of_their_failures_bring_no_bias(p: float) -> None:
+    """Rows with many failures at first get more draws; by all of these, P would be too low."""
+    coins = np.random.default_rng(1).random((4000, 160)) < p
+    rows = [row[: 160 if row[:64].mean() > p else 64].tolist() for row in coins]
+    ends = [stopping.beginning(row, 0.15) for row in rows]
+    assert all(stopping.is_known(end.failed, end.counted, 0.15) for end in ends)
+    found = np.mean([stopping.estimate(end.failed, end.counted, 0.15) for end in ends])
+    assert abs(found - p) < 0.004 < abs(np.mean([np.mean(row) for row in rows]) - p)
 
 
 def test_no_draws_tell_nothing() -> None:

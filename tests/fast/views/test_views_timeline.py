@@ -232,7 +232,7 @@ def test_curves_that_were_drawn_stand_above(run: Recording) -> None:
     assert [p[0] for p in curve["points"]] == [p.at - ORIGIN for p in drawn.points]
     _, share, low, high, failed, trials = curve["points"][0]
     assert 0 <= low <= share <= high <= 1
-    assert (failed, trials) == (drawn.points[0].failed, drawn.points[0].trials)
+    assert (failed, trials) == drawn.points[0].beginning[:2]
 
 
 # -- what stays in the notebook

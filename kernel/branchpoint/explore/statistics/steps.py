@@ -1,8 +1,8 @@
 """Where P(failure) changes, and how: at once, gradually, several times, or not at all.
 
 The model. P keeps its value until something changes it. Changes come as a Poisson process, two
-expected in the whole span, and most of them happen at once: P jumps to any other value. The others
-are gradual: P goes up, or down, with a speed of their own, until that ends. Draws at points only
+expected in the whole span. Half of them happen at once: P jumps to any other value. The others are
+gradual: P goes up, or down, with a speed of their own, until that ends. Draws at points only
 show the gap between two points in which a jump lies, so a change that is over within one gap counts
 as a jump. P is a hidden state that walks over a grid of values, evenly spaced in the arcsine of the
 square root of P, which gives each value the weight of Jeffreys' prior. Sums over everything that P
@@ -35,12 +35,13 @@ looks while draws come in (Ville's inequality)."""
 
 _LEVELS = 64  # values of P
 _EXPECTED = 2.0  # changes in the whole span, before anything is seen
-_AT_ONCE = 0.75
+_AT_ONCE = 0.5
 _SPEEDS = (0.5, 1.25, 3.0, 8.0)  # of gradual changes: shares of the grid in the whole span
 _FAR = 0.4  # how far they go on average, as a share of the grid
 _EVEN = 10  # shape of the gamma distribution of how far they go in one gap: close to its mean
 _UNDER_WAY = 0.2  # probability that P is changing already at the first point
 _QUIET = 0.02  # probability of movement up to which a gap belongs to no change
+_APART = 0.97  # share of the histories from which two changes are told apart
 _ENDS = 0.1  # share of a movement that may be left out at each end
 _HISTORIES = 1000  # drawn from the posterior
 _SEED = 20  # of these histories: the same draws give the same answer
@@ -117,11 +118,11 @@ class Steps:
                 move[0] = _UNDER_WAY / _WAYS / _LEVELS
             else:
                 gap = i - 1
-                moved = self._moved(gap, move[gap])
+                both = np.stack([move[gap], np.broadcast_to(rest[gap], (_WAYS, _LEVELS))], axis=1)
+                moved, started = (both @ _kernel(self._shares[gap])).transpose(1, 0, 2)
                 ended = (1 - self._on[gap]) @ moved
                 rest[i] = self._still[gap] * rest[gap] + ended
                 rest[i] += self._jump[gap] * rest[gap].sum() / _LEVELS
-                started = self._moved(gap, np.broadcast_to(rest[gap], (_WAYS, _LEVELS)))
                 move[i] = self._begin[gap][:, None] * started + self._on[gap][:, None] * moved
             rest[i] *= self._likelihood[i]
             move[i] *= self._likelihood[i]
@@ -135,10 +136,6 @@ class Steps:
         """[way, level]: where P may be after a gap when it is on the move."""
         return np.matmul(from_[:, None, :], _kernel(self._shares[gap]))[:, 0]
 
-    def _seen_from(self, gap: int, seen: Floats) -> Floats:
-        """[way, level]: the mean of what is ``seen`` after the gap, from where P was before."""
-        return np.matmul(_kernel(self._shares[gap]), seen[:, :, None])[:, :, 0]
-
     @cached_property
     def evidence(self) -> float:
         """Bayes factor of "P changes" against "P is constant"; may be infinite."""
@@ -149,12 +146,24 @@ class Steps:
         odds = np.exp(min(self._forward[2] - flat, 700.0)) - constant
         return float(max(odds, 0.0) / (1 - constant))
 
-    @cached_property
+    @property
     def movement(self) -> tuple[Floats, Floats]:
         """For each gap, the probability that P changes there, and that a whole change is in it."""
+        return self._smoothed[0], self._smoothed[1]
+
+    @property
+    def mean(self) -> Floats:
+        """For each point, the posterior mean of P."""
+        return self._smoothed[2]
+
+    @cached_property
+    def _smoothed(self) -> tuple[Floats, Floats, Floats]:
+        """What all draws together tell: :attr:`movement` and :attr:`mean`."""
         rest, move, _ = self._forward
         still = np.zeros(max(self.points - 1, 0))
         jump = np.zeros(max(self.points - 1, 0))
+        mean = np.zeros(self.points)
+        mean[-1:] = (rest[-1:] + move[-1:].sum(axis=1)) @ _P
         after_rest = np.ones(_LEVELS)
         after_move = np.ones((_WAYS, _LEVELS))
         for gap in range(self.points - 2, -1, -1):
@@ -162,16 +171,17 @@ class Steps:
             seen_move = self._likelihood[gap + 1] * after_move
             here_still = self._still[gap] * rest[gap] @ seen_rest
             here_jump = self._jump[gap] * rest[gap].sum() * seen_rest.mean()
-            begins = self._seen_from(gap, seen_move)
-            ends = self._seen_from(gap, np.broadcast_to(seen_rest, (_WAYS, _LEVELS)))
+            both = np.stack([seen_move, np.broadcast_to(seen_rest, (_WAYS, _LEVELS))], axis=2)
+            begins, ends = (_kernel(self._shares[gap]) @ both).transpose(2, 0, 1)
             after_rest = self._still[gap] * seen_rest + self._jump[gap] * seen_rest.mean()
             after_rest = after_rest + self._begin[gap] @ begins
             on = self._on[gap][:, None]
             after_move = on * begins + (1 - on) * ends
-            all_ = rest[gap] @ after_rest + (move[gap] * after_move).sum()
-            still[gap], jump[gap] = here_still / all_, here_jump / all_
+            here = rest[gap] * after_rest + (move[gap] * after_move).sum(axis=0)
+            all_ = here.sum()
+            still[gap], jump[gap], mean[gap] = here_still / all_, here_jump / all_, here @ _P / all_
             after_rest, after_move = after_rest / all_, after_move / all_
-        return np.clip(1 - still, 0, 1), np.clip(jump, 0, 1)
+        return np.clip(1 - still, 0, 1), np.clip(jump, 0, 1), mean
 
     # -- histories of P
 
@@ -248,7 +258,7 @@ class Steps:
             across = (moves[:, place - 1] > 1) & (moves[:, place - 1] == moves[:, place])
             left = (moves[:, first:place] > 0).any(axis=1)
             right = (moves[:, place:last] > 0).any(axis=1)
-            if (left & right & ~across).mean() >= LEVEL:
+            if (left & right & ~across).mean() >= _APART:
                 return [*self._in(first, place), *self._in(place, last)]
         moved = np.diff(walks[some], axis=1)
         start, stop = _around_the_largest(moved)

@@ -15,11 +15,16 @@ failures) that ends where the rule says so; all walks to one end are equally pro
   MIL-STD 105D and medical trials, Technometrics 25 (1983) 49-58.
 
 An interrupted row is treated as one of a rule that stops there at the latest.
+
+A row may also go on beyond that end, to find out where P changes; and whether it does depends on
+its own failures. So only its :func:`beginning` tells P: what comes later would bring a bias.
 """
 
 from __future__ import annotations
 
-from functools import cached_property, lru_cache
+from collections.abc import Iterable
+from functools import cache, cached_property, lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,10 +35,9 @@ AIM = 0.974
 """Level of Wilson's interval that has to be narrow enough: the exact one of 95 % is wider than
 Wilson's."""
 FIRST = 16
-"""Draws of a row before it is judged at all, and again whenever more of all rows are wanted."""
+"""Draws of a row before it is judged at all."""
 
 _FINEST = 0.02  # precision down to which walks are counted; beyond, there are too many
-_FLOORS = 8  # times FIRST that all rows may have been given
 _HALVINGS = 40
 
 Floats = NDArray[np.float64]
@@ -43,7 +47,7 @@ Ints = NDArray[np.int64]
 class Rule:
     """Draw ``first`` times at least, then until P is known to ``precision``."""
 
-    def __init__(self, precision: float, first: int) -> None:
+    def __init__(self, precision: float, first: int = FIRST) -> None:
         self.precision = precision
         self.first = first
         self.most = max(most_trials(precision, AIM), first)
@@ -120,13 +124,44 @@ class Rule:
 
 
 @lru_cache(64)
-def rule(precision: float, first: int) -> Rule:
+def rule(precision: float) -> Rule:
     """The rule; kept, because counting its walks takes time."""
-    return Rule(precision, first)
+    return Rule(precision)
+
+
+class Beginning(NamedTuple):
+    """The draws at the beginning of a row, up to where P is known well enough."""
+
+    failed: int
+    counted: int
+    """Draws that are not censored."""
+    censored: int
+
+
+def beginning(row: Iterable[bool | None], precision: float) -> Beginning:
+    """The draws of a row that tell P: for each, in the order of their seeds, whether it failed;
+    None: it is censored. The whole row if P is not known to ``precision`` by then.
+    """
+    failed = counted = censored = 0
+    for ended in row:
+        if ended is None:
+            censored += 1
+            continue
+        failed += ended
+        counted += 1
+        if is_known(failed, counted, precision):
+            break
+    return Beginning(failed, counted, censored)
+
+
+@cache
+def is_known(k: int, n: int, precision: float) -> bool:
+    """Whether a row that has come to ``k`` failures of ``n`` draws ends there."""
+    return n >= FIRST and bool(half_width(k, n, AIM) <= precision)
 
 
 def estimate(k: int, n: int, precision: float) -> float:
-    """P from ``k`` failures of ``n`` draws that aimed at ``precision``; no draws: nan."""
+    """P from a row's beginning, ``k`` failures of ``n`` draws; no draws: nan."""
     if not n:
         return float("nan")
     found = _rule_of(k, n, precision)
@@ -135,7 +170,7 @@ def estimate(k: int, n: int, precision: float) -> float:
 
 @lru_cache(1 << 16)
 def interval(k: int, n: int, precision: float, level: float = LEVEL) -> tuple[float, float]:
-    """The interval (low, high) of P; no draws: 0 to 1.
+    """The interval (low, high) of P from a row's beginning; no draws: 0 to 1.
 
     If the rule cannot have led there, the number of draws is treated as fixed beforehand: C. J.
     Clopper, E. S. Pearson, Biometrika 26 (1934) 404-413.
@@ -156,14 +191,11 @@ def exact(k: int, n: int, level: float = LEVEL) -> tuple[float, float]:
 
 
 def _rule_of(k: int, n: int, precision: float) -> Rule | None:
-    """The rule that may have led there; of several, the one with the smallest ``first``."""
+    """The rule, if it may have led there and its walks can be counted."""
     if precision < _FINEST:
         return None
-    for times in range(1, _FLOORS + 1):
-        found = rule(precision, times * FIRST)
-        if found.reaches(k, n):
-            return found
-    return None
+    found = rule(precision)
+    return found if found.reaches(k, n) else None
 
 
 def _spread(logs: Floats) -> Floats:

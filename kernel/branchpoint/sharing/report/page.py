@@ -132,8 +132,8 @@ def _curves(run: Recording) -> Iterator[str]:
         yield f"<h2>How likely was it? {_text(curve.question.failure)}</h2>"
         yield _image(plot.png(curve)[0], plot.words(curve))
         rows = [
-            (format_vtime(p.at - run.origin), f"{p.failed} of {p.trials}", f"{p.p:.2f}",
-             "{:.2f} to {:.2f}".format(*p.interval), str(p.censored))
+            (format_vtime(p.at - run.origin), f"{p.beginning.failed} of {p.beginning.counted}",
+             f"{p.p:.2f}", "{:.2f} to {:.2f}".format(*p.interval), str(p.censored))
             for p in curve.points
         ]  # fmt: skip
         titles = ("vtime (s)", "failed", "P", "95 % interval", "censored")
