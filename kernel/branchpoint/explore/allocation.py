@@ -5,10 +5,10 @@ A curve is drawn in steps. A few points over the whole span get a handful of fut
 is unclear whether P changes at all, each point gets some more. Then the gap between two points that
 most probably holds a whole change is halved, again and again; where several gaps may hold it, the
 points beside them get more futures first, because a point in the wrong gap costs more than these
-futures. A gradual change is not in one gap alone, and is not narrowed down; but the points in it
-get more futures while it may as well consist of several changes. At last the points of
+futures. A gradual change is not in one gap alone, and is not narrowed down. Then the points of
 the beginning get futures until their intervals are narrow enough: few where all futures fail or
-none does, many where P is near 1/2. Points that only served to place a change do not need this.
+none does, many where P is near 1/2. Points that only served to place a change do not need this. At
+last, the points around a gradual change get more futures while it may as well be several changes.
 
 All of this depends on the draws alone, not on the order in which they come. Each point has its own
 row of seeds, used from the first. A point is measured at the first length of its row at which its
@@ -195,6 +195,8 @@ class Allocation:
             gradual = wide & (moving > _SURE) & (gaps > gaps[moving > _SURE].sum() / _PARTS)
             if self._halve(np.flatnonzero(gradual).tolist()):
                 return True
+            if not self._measuring:
+                return False  # what is measured may make it clear
             unclear = wide & (moving > _MAYBE) & (moving < 1 - _MAYBE)
             unclear &= abs(np.diff(found.mean)) > _LITTLE
             return self._want_beside(np.flatnonzero(unclear).tolist())
