@@ -175,6 +175,7 @@ class Allocation:
 
     def _look_closer(self) -> bool:
         """Want what is needed to know whether P changes, and where; returns whether anything is."""
+        self._placing = 0.0
         rows = self._in_order()
         failed, trials = zip(*(row.counts for row in rows), strict=True)
         found = Steps(self.points, failed, trials)
@@ -187,9 +188,9 @@ class Allocation:
         gaps = np.diff(self.points)
         wide = gaps > self.settings.resolution
         placed = ~wide & (whole > _SURE)
-        halvings = np.log2(np.maximum(gaps / self.settings.resolution, 1))
-        self._placing = float(moving @ halvings) * _EACH
         maybe = wide & (whole > _MAYBE) & _together(np.where(placed, 0, moving))
+        halvings = np.log2(gaps[maybe] / self.settings.resolution)
+        self._placing = float(moving[maybe] @ halvings) * _EACH
         by_chance = sorted(np.flatnonzero(maybe).tolist(), key=lambda gap: -whole[gap])
         if not by_chance:
             gradual = wide & (moving > _SURE) & (gaps > gaps[moving > _SURE].sum() / _PARTS)

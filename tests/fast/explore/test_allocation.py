@@ -170,6 +170,20 @@ def test_the_expected_number_is_near_what_it_becomes() -> None:
     assert 0.5 * len(runner.draws) <= early <= 1.5 * len(runner.draws)
 
 
+def test_a_slow_change_is_not_expected_to_be_placed() -> None:
+    """It is not narrowed down, so near the end few futures are to come."""
+    ramp = Known("ramp", lambda t: 0.1 + 0.8 * min(max((t - 8) / 12, 0), 1), 0)
+    runner = Runner(ramp)
+    allocation = Allocation(settings(), runner.known)
+    told: list[tuple[int, int]] = []
+    while jobs := allocation.jobs():
+        told.append((len(runner.draws), allocation.missing()))
+        for _ in runner.run(jobs):
+            pass
+    count, missing = next(pair for pair in told if pair[0] >= 0.9 * len(runner.draws))
+    assert missing <= 0.1 * count
+
+
 def test_a_flat_curve_needs_only_the_first_points() -> None:
     flat = Known("flat", lambda t: 0.0, 0)
     allocation, runner = drawn(flat, settings())
