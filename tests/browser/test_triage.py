@@ -65,11 +65,42 @@ def test_a_recording_is_triaged_from_the_file_browser(page: LabPage) -> None:
     page.screenshot("attached-dark")
 
 
-def test_a_second_opening_makes_a_second_notebook(page: LabPage) -> None:
-    page.browser_item("aria.branchpoint").dblclick()
-    page.cells.first.wait_for()
-    title = page.evaluate("window.jupyterapp.shell.currentWidget.title.label")
-    assert re.fullmatch(r"aria-triage(-\d+)?\.ipynb", title)
+def test_a_second_opening_shows_the_same_notebook_and_offers_another(
+    page: LabPage, lab: Server
+) -> None:
+    def opened() -> str:
+        page.browser_item("again.branchpoint").dblclick()
+        page.cells.first.wait_for()
+        title: str = page.evaluate("window.jupyterapp.shell.currentWidget.title.label")
+        return title
+
+    (lab.folder / "again.branchpoint").symlink_to("aria.branchpoint")
+    page.goto()
+    assert opened() == "again-triage.ipynb"
+    page.wait_idle()
+    first = page.output("prepare_multiverse_debugging")
+    expect(first).to_contain_text("container.exit")
+    asked = page.page.locator(".Toastify__toast")
+    assert opened() == "again-triage.ipynb", "its kernel runs: nothing to ask"
+    assert asked.count() == 0
+    page.close_notebook()
+    page.evaluate("window.jupyterapp.serviceManager.sessions.shutdownAll()")
+    page.goto()
+    assert opened() == "again-triage.ipynb"
+    expect(asked).to_contain_text("again-triage.ipynb was made when this recording was opened")
+    page.screenshot("opened-again")
+    asked.get_by_role("button", name="Run all cells").click()
+    expect(page.cell("prepare_multiverse").locator(".jp-InputPrompt").first).to_have_text("[1]:")
+    expect(first).to_contain_text("container.exit")
+    page.evaluate("window.jupyterapp.serviceManager.sessions.shutdownAll()")
+    page.close_notebook()
+    opened()
+    asked.last.get_by_role("button", name="New notebook").click()
+    title = "window.jupyterapp.shell.currentWidget.title.label"
+    page.page.wait_for_function(f"{title} === 'again-triage-2.ipynb'")
+    page.wait_idle()
+    expect(first).to_contain_text("container.exit")
+    assert not page.problems
 
 
 @pytest.fixture(params=["double-click", "enter"])

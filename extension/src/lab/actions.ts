@@ -5,6 +5,8 @@ import type { Model } from './model';
 
 /** The message when nothing was chosen. */
 export const CHOOSE = 'Choose an instant first: in the timeline, in a log, or in the panel.';
+/** The same, when there is a moment and another is wanted. */
+export const ANOTHER = 'Choose another instant in the timeline, in a log, or in the panel.';
 
 export interface Action {
   /** The text of the button or menu entry. */
@@ -64,16 +66,25 @@ export function map(model: Model): Action | null {
 
 /** How likely the recorded failure was, in the seconds before it. */
 export function curve(model: Model): Action | null {
-  const crash = model.run && lastExit(model.run);
-  if (!crash) return null;
-  const start = seconds(Math.max(0, Math.floor(crash.vtime - 12)));
+  const { run } = model;
+  if (!run?.question || run.failure === null) return null;
+  const start = seconds(Math.max(0, Math.floor(run.failure - 12)));
   return {
     label: 'Likelihood',
     code:
-      `crash = failure(exit=${quoted(crash.container)})\n` +
+      `crash = ${run.question}\n` +
       `curve = ${model.runCode}.likelihood(crash, start=${start}, points=12)\n` +
       'curve'
   };
+}
+
+/** Why there is no curve to draw with one click, and how to draw another one. */
+export function noCurve(run: Recording): string {
+  const why =
+    run.failure === null
+      ? 'Nothing failed in this recording.'
+      : 'This recording keeps only the name of what ended it.';
+  return `${why} To ask for something else, in a cell: run.likelihood(failure(log="…"))`;
 }
 
 /** The exit of a container that is the recorded failure, otherwise the last exit. */
@@ -82,6 +93,7 @@ export function lastExit(run: Recording): Mark | null {
   return exits.find(mark => mark.vtime === run.failure) ?? exits.at(-1) ?? null;
 }
 
+/** Make a branch again that no variable holds. */
 export function reopen(model: Model, id: string): Action {
   return { label: 'Reopen', code: `branch = ${model.runCode}.at(${quoted(id)}).branch()\nbranch` };
 }

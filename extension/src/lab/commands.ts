@@ -8,7 +8,7 @@ import { insert } from './cells';
 import { branchIcon, recordingIcon } from './icons';
 import type { Model } from './model';
 import type { Panel } from './panel';
-import { runAll, writeTriage, type Folder } from './recordings';
+import { lastTriage, runAll, writeTriage, type Folder } from './recordings';
 
 export const Command = {
   open: 'branchpoint:open',
@@ -72,19 +72,44 @@ export class Doer {
   }
 
   openRecording(path: string): void {
-    void this.triage(path).catch((problem: unknown) => {
+    this.opening(path, this.triage(path));
+  }
+
+  private opening(path: string, done: Promise<void>): void {
+    done.catch((problem: unknown) => {
       Notification.error(`${path} cannot be opened: ${String(problem)}`, { autoClose: READING });
     });
   }
 
+  /** Show the recording's notebook; make it, and run it, if there is none. */
   private async triage(path: string): Promise<void> {
+    const { contents, sessions } = this.app.serviceManager;
+    const made = await lastTriage(contents, path);
+    if (made === null) return this.newTriage(path);
+    await sessions.refreshRunning();
+    const runs = [...sessions.running()].some(session => session.path === made);
+    const panel = await this.openNotebook(made);
+    if (runs) return;
+    Notification.info(`${made} was made when this recording was opened before.`, {
+      autoClose: false,
+      actions: [
+        { label: 'Run all cells', callback: () => this.opening(path, runAll(panel)) },
+        { label: 'New notebook', callback: () => this.opening(path, this.newTriage(path)) }
+      ]
+    });
+  }
+
+  private async newTriage(path: string): Promise<void> {
     const notebook = await writeTriage(this.app.serviceManager.contents, path);
-    const panel = (await this.app.commands.execute('docmanager:open', {
-      path: notebook,
+    await runAll(await this.openNotebook(notebook));
+  }
+
+  private async openNotebook(path: string): Promise<NotebookPanel> {
+    return (await this.app.commands.execute('docmanager:open', {
+      path,
       factory: 'Notebook',
       kernel: { name: 'branchpoint' }
     })) as NotebookPanel;
-    await runAll(panel);
   }
 
   async pickRecording(): Promise<void> {
@@ -170,7 +195,7 @@ export function addCommands(
   });
   commands.addCommand(Command.open, {
     label: args => (args['isLauncher'] ? 'Open Recording' : 'Open Recording…'),
-    caption: 'Open a recording in a new triage notebook',
+    caption: 'Open a recording in its triage notebook',
     icon: recordingIcon,
     execute: args =>
       typeof args['path'] === 'string' ? doer.openRecording(args['path']) : doer.pickRecording()

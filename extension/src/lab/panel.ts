@@ -6,7 +6,7 @@ import type { Action } from './actions';
 import { branchIcon } from './icons';
 import type { Model } from './model';
 import type { Folder } from './recordings';
-import { shown, type Job, type Recording } from './state';
+import { shown, type Job, type Listed, type Recording } from './state';
 import { strip } from './strip';
 
 /** The actions that the panel needs. */
@@ -23,6 +23,7 @@ export class Panel extends Widget {
   private opened = h('div');
   private jobs = h('div');
   private drawn = '';
+  private unfolded = false; // whether branches from earlier are shown
   /** The action of the focused element, for "insert the cell that does this". */
   focused: Action | null = null;
 
@@ -81,7 +82,7 @@ export class Panel extends Widget {
               'button',
               {
                 class: 'bpl-item',
-                title: `Open ${path} in a new triage notebook`,
+                title: `Open ${path} in its triage notebook`,
                 click: () => this.doing.openRecording(path)
               },
               path.split('/').pop()
@@ -97,7 +98,7 @@ export class Panel extends Widget {
   private draw(): void {
     const { state, trouble, chosen } = this.model;
     // Jobs change all the time; the other elements are kept if possible, and with them the focus.
-    const now = JSON.stringify([{ ...state, jobs: 0, speed: 0, busy: 0 }, trouble, chosen]);
+    const now = JSON.stringify([{ ...state, jobs: 0, speed: 0, busy: 0, moving: 0 }, trouble, chosen]);
     if (now !== this.drawn) {
       this.drawn = now;
       const focus = this.node.ownerDocument.activeElement?.getAttribute('data-key');
@@ -134,10 +135,11 @@ export class Panel extends Widget {
     const facts =
       `${run.path} · ${shown(run.duration)} · ${run.containers.length} containers · ` +
       `${run.events} events · seed ${run.seed} · ${failure}`;
-    const here = this.model.chosen
-      ? `chosen: ${shown(this.model.chosen.vtime)}`
-      : this.model.moment
-        ? `${this.model.moment.name}: ${shown(this.model.moment.vtime)}`
+    const { chosen, moment } = this.model;
+    const here = chosen
+      ? `chosen: ${shown(chosen.vtime)}`
+      : moment
+        ? `${moment.name} is at ${shown(moment.vtime)}`
         : '';
     return [
       h('p', { class: 'bpl-facts' }, facts),
@@ -147,7 +149,10 @@ export class Panel extends Widget {
         this.button(actions.timeline(this.model)),
         this.button(actions.log(this.model)),
         this.button(actions.map(this.model)),
-        this.button(actions.curve(this.model))
+        this.button(actions.curve(this.model), {
+          label: 'Likelihood',
+          what: actions.noCurve(run)
+        })
       ),
       strip(run, this.model, vtime => this.choose(run, vtime)),
       this.marks(run),
@@ -157,7 +162,7 @@ export class Panel extends Widget {
         h('span', { class: 'bpl-here', role: 'status' }, here),
         this.button(actions.rewindHere(this.model), {
           label: 'Rewind here',
-          what: actions.CHOOSE
+          what: moment ? `${moment.name} is there already. ${actions.ANOTHER}` : actions.CHOOSE
         }),
         this.button(actions.branchHere(this.model)),
         h(
@@ -203,34 +208,41 @@ export class Panel extends Widget {
   }
 
   private branches(run: Recording): HTMLElement {
-    const mine = (this.model.state?.branches ?? []).filter(branch => branch.run === run.name);
-    const depth = (name: string | null): number => {
-      const parent = mine.find(branch => branch.name === name);
-      return parent ? 1 + depth(parent.parent) : 0;
-    };
-    const items = mine.map(branch =>
+    const { branches, earlier, unlisted } = run;
+    const parts: HTMLElement[] = [];
+    if (branches.length) parts.push(h('ul', { class: 'bpl-list' }, ...this.listed(branches)));
+    else parts.push(empty('No branches yet.', 'Choose an instant above and press Branch here.'));
+    if (earlier.length) {
+      parts.push(
+        h(
+          'details',
+          {
+            open: this.unfolded,
+            toggle: (event: Event) => (this.unfolded = (event.target as HTMLDetailsElement).open)
+          },
+          h('summary', { 'data-key': 'earlier' }, `${earlier.length} from earlier`),
+          h('ul', { class: 'bpl-list' }, ...this.listed(earlier))
+        )
+      );
+    }
+    if (unlisted) parts.push(empty(`${unlisted} more are in the map.`, 'Press Map above.'));
+    return section('Branches', ...parts);
+  }
+
+  private listed(branches: Listed[]): HTMLElement[] {
+    return branches.map(branch =>
       h(
         'li',
-        { style: `padding-left: ${depth(branch.parent)}em` },
-        h('code', {}, branch.name),
-        ` ${shown(branch.start)} → ${shown(branch.end)}`
+        { style: `padding-left: ${branch.depth}em` },
+        branch.name && h('code', {}, branch.name),
+        branch.id
+          ? this.button({
+              ...actions.reopen(this.model, branch.id),
+              label: `${branch.title} from ${shown(branch.start)}`
+            })
+          : ` ${branch.title}, ${shown(branch.start)} → ${shown(branch.end)}`
       )
     );
-    const noted = [...run.futures].reverse().map(future =>
-      h(
-        'li',
-        {},
-        this.button({
-          ...actions.reopen(this.model, `${future.id}@${future.vtime.toFixed(9)}`),
-          label: `${future.title} from ${shown(future.vtime)}`
-        })
-      )
-    );
-    const body =
-      items.length || noted.length
-        ? h('ul', { class: 'bpl-list' }, ...items, ...noted)
-        : empty('No branches yet.', 'Choose an instant above and press Branch here.');
-    return section('Branches', body);
   }
 
   // -- jobs

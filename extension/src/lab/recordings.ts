@@ -12,6 +12,7 @@ import { KERNEL } from './model';
 const DIRECTORY = '.branchpoint';
 const BUNDLE = '.bpz';
 const PLACEHOLDER = 'RECORDING';
+const NUMBERED = /^(-\d+)?\.ipynb$/;
 
 export function isRecording(item: { type: string; name: string }): boolean {
   return item.type === 'directory'
@@ -93,13 +94,30 @@ export function hookOpening(browser: FileBrowser, open: (path: string) => void):
   );
 }
 
+/** The name of a recording without its ending; its notebooks' names begin with that. */
+function stem(path: string): string {
+  return PathExt.basename(path).replace(/\.(branchpoint|bpz)$/, '');
+}
+
+/** The newest of the notebooks that were made for the recording at `path`; null if none was. */
+export async function lastTriage(contents: Contents.IManager, path: string): Promise<string | null> {
+  const folder = (await contents.get(PathExt.dirname(path))).content as Contents.IModel[];
+  const start = `${stem(path)}-triage`;
+  const made = folder.filter(
+    ({ type, name }) =>
+      type === 'notebook' && name.startsWith(start) && NUMBERED.test(name.slice(start.length))
+  );
+  made.sort((a, b) => a.last_modified.localeCompare(b.last_modified));
+  return made.at(-1)?.path ?? null;
+}
+
 /** Write a new notebook for the recording at `path`, next to it; returns the notebook's path. */
 export async function writeTriage(contents: Contents.IManager, path: string): Promise<string> {
   const name = PathExt.basename(path);
-  const stem = PathExt.join(PathExt.dirname(path), name.replace(/\.(branchpoint|bpz)$/, ''));
-  let target = `${stem}-triage.ipynb`;
+  const start = PathExt.join(PathExt.dirname(path), `${stem(path)}-triage`);
+  let target = `${start}.ipynb`;
   for (let number = 2; await exists(contents, target); number++) {
-    target = `${stem}-triage-${number}.ipynb`;
+    target = `${start}-${number}.ipynb`;
   }
   const cells = template.cells.map(cell => ({
     ...cell,

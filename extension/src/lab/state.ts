@@ -22,7 +22,27 @@ export interface Recording {
   ended: string;
   containers: string[];
   marks: Mark[];
-  futures: { id: string; vtime: number; title: string }[];
+  /** Python for the failure that ended it; "" when nothing did, or when that is not known. */
+  question: string;
+  /** The branches that are in use or were shown since it was opened, as its map has them. */
+  branches: Listed[];
+  /** Those that were kept with it before. */
+  earlier: Listed[];
+  /** How many more there are, of both. */
+  unlisted: number;
+}
+
+/** A branch as the panel lists it. */
+export interface Listed {
+  /** The variable that holds it, or "". */
+  name: string;
+  /** What makes it again, or "" while it is in use. */
+  id: string;
+  title: string;
+  /** How many branches it is below. */
+  depth: number;
+  start: number;
+  end: number;
 }
 
 export interface Moment {
@@ -31,11 +51,10 @@ export interface Moment {
   vtime: number;
 }
 
+/** A branch that a variable holds. */
 export interface Branch {
   name: string;
   run: string;
-  parent: string | null;
-  start: number;
   end: number;
 }
 
@@ -55,12 +74,14 @@ export interface Job {
 }
 
 export interface State {
-  format: 1;
+  format: 2;
   busy: boolean;
   folder: string;
   recordings: Recording[];
   moments: Moment[];
   branches: Branch[];
+  /** The branch in which time passes now; its name is "" when no variable holds it. */
+  moving: { name: string; start: number; end: number } | null;
   latest: Partial<Record<'Recording' | 'Moment' | 'Branch', string>>;
   /** The moment chosen last in a view; `number` is different for each choice. */
   chosen: { number: number; run: string; vtime: number; id: string } | null;

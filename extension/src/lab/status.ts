@@ -34,14 +34,17 @@ export class Status extends Widget {
 
   private words(): string {
     const { state, run, branch, moment } = this.model;
+    const moving = state?.moving;
     if (!state) return 'no kernel';
     if (!run) return 'no recording open';
     const name = run.path.split('/').pop()?.replace(/\.branchpoint$/, '') ?? '';
-    const place = branch
-      ? `${branch.name} ${shown(branch.end)}`
-      : moment
-        ? `${moment.name} ${shown(moment.vtime)}`
-        : shown(run.duration);
+    const place = moving
+      ? `${moving.name || `a branch from ${shown(moving.start)}`} ${shown(moving.end)}`
+      : branch
+        ? `${branch.name} ${shown(branch.end)}`
+        : moment
+          ? `${moment.name} ${shown(moment.vtime)}`
+          : shown(run.duration);
     const runs = state.busy || state.jobs.some(job => job.state === 'running');
     const speed = state.speed === null ? '' : ` ${state.speed.toPrecision(2)}×`;
     return `${name} · ${place} · ${runs ? `running${speed}` : `paused${speed && `, was${speed}`}`}`;

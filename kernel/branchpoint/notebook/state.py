@@ -6,9 +6,10 @@ system; the extension shows them as plain text only.
 
 from __future__ import annotations
 
+import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,15 +17,16 @@ from weakref import WeakKeyDictionary, WeakValueDictionary, ref
 
 import branchpoint as bp
 from branchpoint.background import Job, jobs
-from branchpoint.clock import SECOND
+from branchpoint.clock import SECOND, format_vtime
+from branchpoint.errors import BranchpointError
 from branchpoint.events.types import TYPES
-from branchpoint.timeline.directory import Future
+from branchpoint.timeline.failures import failure
 from branchpoint.timeline.replaying.history import History
-from branchpoint.views.tree import title_of
+from branchpoint.views.tree import Node, grow
 
 _MARKS = 200  # most marks of one recording
 _NOTED = 500  # how many of the newest branches noted with a recording are read
-_BRANCHES = 50  # how many of them are sent
+_BRANCHES = 50  # how many are sent of those in use, and of earlier ones
 _MEASURED = 0.2  # shortest wall seconds over which a speed is measured
 _TEXT = 120  # characters of an event
 
@@ -41,10 +43,11 @@ class Watch:
         self._passed = passed
         self._watched: WeakValueDictionary[int, History] = WeakValueDictionary()
         self._passing: tuple[float, int] | None = None  # since when: wall s and absolute ns
+        self._moving: ref[History] | None = None  # in which branch
         self._latest: dict[str, str] = {}  # by type: the variable that changed last
         self._seen: dict[str, Any] = {}
         self._summaries: WeakKeyDictionary[bp.Recording, dict[str, Any]] = WeakKeyDictionary()
-        self._futures: WeakKeyDictionary[bp.Recording, tuple[int, list[Future]]] = (
+        self._grown: WeakKeyDictionary[bp.Recording, tuple[Any, list[Node], list[Node]]] = (
             WeakKeyDictionary()
         )
         self._speed: float | None = None
@@ -74,24 +77,24 @@ class Watch:
                     self._latest[kind.__name__] = name
                 self._seen[name] = now
 
-    def _follow(self, branches: dict[str, bp.Branch]) -> None:
+    def _follow(self, histories: Iterable[History]) -> None:
         """Watch for time that passes in these branches."""
-        for branch in branches.values():
-            history = branch._history
+        for history in histories:
             if id(history) not in self._watched:
                 self._watched[id(history)] = history
                 history.watchers.append(partial(self._moved, ref(history)))
 
-    def _moved(self, of: Any, standing: bool) -> None:
+    def _moved(self, of: ref[History], standing: bool) -> None:
         """Time has passed in a branch. Called in any thread."""
         history, now = of(), time.monotonic()
         if history is None:
             return
         began, start = self._passing = self._passing or (now, history.tip.at)
+        self._moving = of
         if now - began > _MEASURED:
             self._speed = (history.tip.at - start) / SECOND / (now - began)
         if standing:
-            self._passing = None
+            self._passing = self._moving = None
         self._passed(standing)
 
     def state(self) -> dict[str, Any]:
@@ -102,23 +105,41 @@ class Watch:
         for value in (*moments.values(), *branches.values()):
             if value.run not in runs.values():
                 runs[""] = value.run  # no variable holds it, only a moment or a branch of it
-        self._follow(branches)
         names: dict[Any, str] = {run: name for name, run in runs.items()}  # however opened
+        variables = {id(branch._history): name for name, branch in reversed(branches.items())}
+        for run in runs.values():
+            self._follow(branch._history for branch in run.branches)
+        moving = self._moving() if self._moving is not None else None
         return {
-            "format": 1,
+            "format": 2,
             "busy": self.busy or self._passing is not None,
             "folder": str(Path.cwd()),
-            "recordings": [self._recording(name, run) for name, run in runs.items()],
+            "recordings": [self._recording(name, run, variables) for name, run in runs.items()],
             "moments": [
                 {"name": name, "run": names.get(m.run, ""), "vtime": m.vtime}
                 for name, m in moments.items()
             ],
-            "branches": [self._branch(name, b, branches, names) for name, b in branches.items()],
+            "branches": [
+                {"name": name, "run": names.get(b.run, ""), "end": b.end.vtime}
+                for name, b in branches.items()
+            ],
+            "moving": None if moving is None else self._place(moving, runs.values(), variables),
             "latest": self._latest,
             "chosen": self._choice(names),
             "jobs": [_job(job) for job in jobs],
             "speed": self._speed,
         }
+
+    def _place(
+        self, history: History, runs: Iterable[bp.Recording], variables: dict[int, str]
+    ) -> dict[str, Any] | None:
+        """The branch in which time passes now: its variable ("" if none), start and tip."""
+        for run in runs:
+            for branch in run.branches:
+                if branch._history is history:
+                    name = variables.get(id(history), "")
+                    return {"name": name, "start": branch.start.vtime, "end": branch.end.vtime}
+        return None
 
     def _choice(self, names: dict[Any, str]) -> dict[str, Any] | None:
         """The moment chosen last in a view; ``number`` is different for each choice."""
@@ -128,35 +149,48 @@ class Watch:
         run = names.get(moment.run, "")
         return {"number": self._choices, "run": run, "vtime": moment.vtime, "id": moment.id}
 
-    def _recording(self, name: str, run: bp.Recording) -> dict[str, Any]:
+    def _recording(self, name: str, run: bp.Recording, variables: dict[int, str]) -> dict[str, Any]:
         if run not in self._summaries:
             self._summaries[run] = _summary(run)
-        noted = run.files.futures
-        count, futures = self._futures.get(run, (-1, []))
-        if count != len(noted):
-            futures = _tips(list(noted.values())[-_NOTED:])[-_BRANCHES:]
-            self._futures[run] = len(noted), futures
+        now, earlier = self._trees(run)
+
+        def told(nodes: list[Node]) -> list[dict[str, Any]]:
+            return [_told(run, node, variables) for node in nodes[-_BRANCHES:]]
+
         return {
             "name": name,
             **self._summaries[run],
-            "futures": [
-                {"id": f.id, "vtime": (f.at - run.origin) / 1e9, "title": title_of(f.inputs)}
-                for f in futures
-            ],
+            "branches": told(now),
+            "earlier": told(earlier),
+            "unlisted": sum(max(len(nodes) - _BRANCHES, 0) for nodes in (now, earlier)),
         }
 
-    def _branch(
-        self, name: str, branch: bp.Branch, branches: dict[str, bp.Branch], names: dict[Any, str]
-    ) -> dict[str, Any]:
-        parent = branch._history.parent
-        above = (n for n, other in branches.items() if other._history is parent)
-        return {
-            "name": name,
-            "run": names.get(branch.run, ""),
-            "parent": next(above, None),
-            "start": branch.start.vtime,
-            "end": branch.end.vtime,
-        }
+    def _trees(self, run: bp.Recording) -> tuple[list[Node], list[Node]]:
+        """The branches that the map shows, and those that it shows when asked for earlier ones."""
+        kept, named = run.files.futures, run.named
+        held = [branch._history for branch in run.branches]
+        seen = len(kept), len(named), [(id(history), history.tip) for history in held]
+        if run not in self._grown or self._grown[run][0] != seen:
+            newest = dict(list(kept.items())[-_NOTED:])
+            now, _ = grow(run, list(named.values()), [], None)
+            every, _ = grow(run, {**newest, **named}.values(), [], None)
+            earlier = [n for n in every if n.future is not None and n.future.id not in named]
+            self._grown[run] = seen, now[1:], earlier
+        return self._grown[run][1:]
+
+
+def _told(run: bp.Recording, node: Node, variables: dict[int, str]) -> dict[str, Any]:
+    """A branch: the variable that holds it, or the id that makes it again."""
+    held = node.held() if node.held is not None else None
+    start, end = ((at - run.origin) / SECOND for at in (node.start, node.end))
+    return {
+        "name": variables.get(id(held), "") if held is not None else "",
+        "id": f"{node.future.id}@{format_vtime(node.end - run.origin)}" if node.future else "",
+        "title": node.title,
+        "depth": node.depth - 1,
+        "start": start,
+        "end": end,
+    }
 
 
 def _job(job: Job) -> dict[str, Any]:
@@ -176,17 +210,6 @@ def _job(job: Job) -> dict[str, Any]:
     }
 
 
-def _tips(futures: list[Future]) -> list[Future]:
-    """These branches, without those that are only an earlier part of another one."""
-    found: list[Future] = []
-    for future in sorted(futures, key=lambda f: -len(f.inputs)):
-        count = len(future.inputs)
-        if not any(f.at == future.at and f.inputs[:count] == future.inputs for f in found):
-            found.append(future)
-    kept = {future.id for future in found}
-    return [future for future in futures if future.id in kept]
-
-
 def _summary(run: bp.Recording) -> dict[str, Any]:
     """What does not change about a recording."""
     events = run.events.where(type=[each.name for each in TYPES.values() if each.word], start=0)
@@ -200,15 +223,34 @@ def _summary(run: bp.Recording) -> dict[str, Any]:
         }
         for event in events[-_MARKS:]
     ]
-    failure = run.manifest.failure
+    failed = run.manifest.failure
     return {
         "path": os.path.relpath(run.path),
         "title": run.manifest.title,
         "duration": run.duration,
         "seed": run.manifest.seed,
         "events": len(run.events),
-        "failure": None if failure is None else (failure - run.origin) / 1e9,
+        "failure": None if failed is None else (failed - run.origin) / SECOND,
+        "question": _question(run),
         "ended": run.manifest.ended[:_TEXT],
         "containers": [container.name for container in run.manifest.containers],
         "marks": marks,
     }
+
+
+def _question(run: bp.Recording) -> str:
+    """Python for the failure that ended the recording; "" when nothing did, or when it is not told.
+
+    A failure that a script made with :func:`branchpoint.failure` is kept by its name only.
+    """
+    head = run.manifest
+    if head.failure is None:
+        return ""
+    exit = run.events.where(type="container.exit", start=run.failure, end=run.failure).last
+    if exit is not None:
+        return f"failure(exit={json.dumps(exit.container)})"
+    try:
+        failure(head.ended)
+    except BranchpointError:
+        return ""
+    return f"failure({json.dumps(head.ended)})"

@@ -171,7 +171,9 @@ class Recording:
         """
         from branchpoint.timeline.branch import Branch
 
-        return [Branch(self, history) for _, history in sorted(self.shared.branched.items())]
+        # Made at once: other threads look at the branches while cells make some.
+        held = [each() for each in self.shared.branched.valuerefs()]
+        return [Branch(self, history) for history in held if history is not None]
 
     def map(self, failure: Any = "exit:*", *, earlier: bool = False) -> Any:
         """The branches of this recording as a tree, for a notebook, coloured by their verdicts.

@@ -17,7 +17,7 @@ from branchpoint.timeline.moment import Moment
 from branchpoint.timeline.recording import Recording
 from branchpoint.timeline.seeds import SEED
 from branchpoint.views.rows import FIRST, RowsView
-from branchpoint.views.tree import Node, grow, told
+from branchpoint.views.tree import Node, grow, steps, told
 from branchpoint.views.view import bundle
 
 _STATIC = 40  # rows of the static view
@@ -192,7 +192,7 @@ class MapView(RowsView):
             history = branch._history
             given = history.inputs[history.fork.count : history.tip.count]
         told = [i for i in given if i.kind != SEED or i.note.startswith("seed")]
-        return [[i.at - self._run.origin, i.note or i.kind] for i in told[:_INPUTS]]
+        return [[at - self._run.origin, words] for at, words in steps(told)[:_INPUTS]]
 
     def _rows(self, start: int, count: int) -> list[list[Any]]:
         """Futures of the chosen node: seed, verdict, seconds until it failed, causes, id."""

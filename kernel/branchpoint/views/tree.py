@@ -19,6 +19,7 @@ from branchpoint.events.listing import inert
 from branchpoint.explore.curve import Curve
 from branchpoint.explore.draws import Draw
 from branchpoint.store.manifest import Input
+from branchpoint.timeline.commands import terminal
 from branchpoint.timeline.directory import Future
 from branchpoint.timeline.failures import Failure
 from branchpoint.timeline.judges import Stretch
@@ -29,6 +30,7 @@ from branchpoint.timeline.seeds import seed_of
 MOST = 400
 """Most nodes of a tree. All futures of a curve from one moment are one node."""
 _WIDTH = 90  # characters of a title
+_UNSAID = "scheduling noise", "resize to "  # what no title mentions
 
 
 @dataclass(eq=False)
@@ -57,12 +59,14 @@ class Node:
 
 
 def grow(
-    run: Recording, noted: Iterable[Future], curves: list[Curve], failure: Failure
+    run: Recording, noted: Iterable[Future], curves: list[Curve], failure: Failure | None
 ) -> tuple[list[Node], int]:
-    """The nodes, each before its children, the recording first; and how many are left out."""
+    """The nodes, each before its children, the recording first; and how many are left out.
+
+    Branches that variables hold are judged by ``failure``; with None they have no verdict.
+    """
     root = Node("recording", run.earliest, run.manifest.end, "the recording")
-    held = _held(run, failure, root)
-    _noted(noted, root, held)
+    _noted(noted, root, _held(run, failure, root))
     for curve in curves:
         root.children += _futures(curve)
     found: list[Node] = []
@@ -82,25 +86,34 @@ def _walk(node: Node, parent: int, depth: int, found: list[Node]) -> None:
 
 # -- branches that are held
 
+_Places = dict[tuple[int, bytes], Node]
+"""Nodes by where they leave the recording (ns), and a digest of all that they were given then."""
 
-def _held(run: Recording, failure: Failure, root: Node) -> dict[int, Node]:
-    """Nodes of the branches in this process, by the id() of their histories; each is added to
-    its parent.
-    """
+
+def _held(run: Recording, failure: Failure | None, root: Node) -> _Places:
+    """Add the branches in this process. Returns their nodes by the places they went through."""
     found: dict[int, Node] = {}
     histories = [branch._history for branch in run.branches]
     for history in histories:
         given = history.inputs[history.fork.count : history.tip.count]
         node = Node("branch", history.fork.at, history.tip.at, title_of(given), held=ref(history))
-        node.verdict = _verdict(run, history, failure)
+        if failure is not None:
+            node.verdict = _verdict(run, history, failure)
         found[id(history)] = node
+    places: _Places = {}
     for history in histories:
         above = history.parent
         while above is not None and id(above) not in found:
             above = above.parent
         parent = root if above is None else found[id(above)]
-        parent.children.append(found[id(history)])
-    return found
+        node = found[id(history)]
+        parent.children.append(node)
+        left = min(each.fork.at for each, _ in history.lineage(history.tip) if each.parent)
+        since = history.point(left).count
+        keys = _keys(history.inputs[since : history.tip.count])
+        for key in keys[max(history.fork.count - since, 0) :]:
+            places.setdefault((left, key), node)
+    return places
 
 
 def _verdict(run: Recording, history: History, failure: Failure) -> str:
@@ -118,31 +131,35 @@ def _verdict(run: Recording, history: History, failure: Failure) -> str:
 # -- branches that are noted with the recording
 
 
-def _noted(noted: Iterable[Future], root: Node, held: dict[int, Node]) -> None:
-    """Add the branches whose ids were shown. One that continues another is its child."""
-    known: set[bytes] = set()
-    for node in held.values():
-        history = node.held() if node.held is not None else None
-        while history is not None and history.parent is not None:
-            known |= {*_keys(history.inputs[history.fork.count : history.tip.count])}
-            history = history.parent
-    longest = sorted(noted, key=lambda f: (f.at, len(f.inputs), f.id))
-    made: dict[tuple[int, bytes], Node] = {}
-    for future in longest:
+def _noted(noted: Iterable[Future], root: Node, places: _Places) -> None:
+    """Add the branches whose ids were shown, each to what it continues.
+
+    An id is noted at each tip that a branch had. So one that only one other continues is no branch
+    of its own, but the beginning of that one.
+    """
+    made: dict[Node, int] = {}  # how many inputs are those of what it continues
+    for future in sorted(noted, key=lambda f: (f.at, len(f.inputs), f.id)):
         keys = _keys(future.inputs)
-        if keys[-1] in known:
+        if (future.at, keys[-1]) in places:
             continue
         last = future.inputs[-1].at if future.inputs else future.at
         parent, fork, shared = root, future.at, 0
         for count in range(len(future.inputs) - 1, 0, -1):
-            above = made.get((future.at, keys[count]))
+            above = places.get((future.at, keys[count]))
             if above is not None:
                 parent, fork, shared = above, future.inputs[count].at, count
                 break
-        title = title_of(future.inputs[shared:])
-        node = Node("noted", fork, max(last, fork), title, future=future)
-        made[future.at, keys[-1]] = node
+        node = Node("noted", fork, max(last, fork), "", future=future)
+        places[future.at, keys[-1]] = node
+        made[node] = shared
         parent.children.append(node)
+    for node in reversed(made):  # what continues it comes after it
+        if len(node.children) == 1:
+            (longer,) = node.children
+            node.future, node.end, node.children = longer.future, longer.end, longer.children
+    for node, shared in made.items():
+        if node.future is not None:
+            node.title = title_of(node.future.inputs[shared:])
 
 
 def _keys(inputs: list[Input]) -> list[bytes]:
@@ -157,10 +174,28 @@ def _keys(inputs: list[Input]) -> list[bytes]:
 def title_of(inputs: list[Input]) -> str:
     """What was done, in a few words."""
     seed = seed_of(inputs)
-    said = [given.note for given in inputs if given.note and given.note != "scheduling noise"]
+    noted = [given for given in inputs if given.note and not given.note.startswith(_UNSAID)]
+    said = [words for _, words in steps(noted)]
     if seed is not None and not said:
         said = [f"seed {seed}"]
     return inert("; ".join(said), _WIDTH) or "as recorded"
+
+
+def steps(inputs: list[Input]) -> list[tuple[int, str]]:
+    """What was done and when (absolute ns). Keys typed one after another are one step."""
+    found: list[tuple[int, str]] = []
+    keys, into = b"", -1  # typed so far, and the terminal's number
+    for given in inputs:
+        typed = terminal.keys_of(given)
+        if typed is None:
+            keys, into = b"", -1
+            found.append((given.at, given.note or given.kind))
+            continue
+        number, more = typed
+        at = found.pop()[0] if number == into else given.at
+        keys, into = (keys if number == into else b"") + more, number
+        found.append((at, terminal.typing(keys)))
+    return found
 
 
 # -- futures of curves

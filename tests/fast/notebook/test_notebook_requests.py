@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import random
 import time
 from collections.abc import Iterator
@@ -9,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from recordings import ORIGIN, SECOND, fill, head
+from recordings import ORIGIN, SECOND, event, fill, head
 from talking import TIMEOUT, Talk, kernels
 
+from branchpoint.guest import wire
 from branchpoint.store.manifest import Input
 from branchpoint.timeline.directory import Future, RecordingFiles
 
@@ -239,8 +241,8 @@ def test_the_state_tells_what_the_notebook_holds(kernel: Talk, tmp_path: Path) -
     (run,) = state["recordings"]
     assert (run["name"], run["title"], run["containers"]) == ("run", "three containers", ["db.1"])
     assert state["moments"] == [{"name": "here", "run": "run", "vtime": 5.0}]
-    (branch,) = state["branches"]
-    assert (branch["name"], branch["start"], branch["end"]) == ("branch", 5.0, 5.0)
+    assert state["branches"] == [{"name": "branch", "run": "run", "end": 5.0}]
+    assert run["question"] == "" and state["moving"] is None
     assert state["latest"] == {"Recording": "run", "Moment": "here", "Branch": "branch"}
     kernel("run.close()")
     assert kernel.ask("state")["state"]["recordings"] == []
@@ -264,8 +266,88 @@ def test_a_branch_is_listed_once_however_often_its_tip_was_noted(
         files.add_future(Future(id="ee", parent=None, at=ORIGIN + SECOND, inputs=other))
     kernel(f"run = bp.open({str(path)!r})")
     (run,) = kernel.ask("state")["state"]["recordings"]
-    assert [future["id"] for future in run["futures"]] == ["cc", "ee"]
-    assert [future["title"] for future in run["futures"]] == ["db.1: date", "as recorded"]
+    assert run["branches"] == [], "no map of this notebook shows them"
+    assert [(each["id"], each["title"]) for each in run["earlier"]] == [
+        ("b1@1.000", "as recorded"),
+        ("ee@1.000", "as recorded"),
+        ("cc@3.000", "db.1: date"),
+    ]
+
+
+def given(data: bytes, note: str) -> Input:
+    return Input(at=ORIGIN + SECOND, kind="command", data=data, note=note)
+
+
+def test_branches_are_listed_as_the_map_has_them(kernel: Talk, tmp_path: Path) -> None:
+    path = tmp_path / "three.branchpoint"
+    with RecordingFiles.create(path, head()) as files:
+        fill(files)
+        opened = given(wire.terminal(1, "db.1", rows=24, columns=80), "db.1: terminal")
+        typed = [opened, *(given(wire.typed(1, key), "typed") for key in (b"l", b"s", b"\r"))]
+        files.add_future(Future(id="aa", parent=None, at=ORIGIN + SECOND, inputs=typed))
+    kernel(
+        f"run = bp.open({str(path)!r})\nheld = [run.at(2).branch()]\nbranch = run.at(3).branch()"
+    )
+    kernel("child = branch.end.branch()")
+
+    def listed(kind: str = "branches") -> list[tuple[str, str, int]]:
+        (run,) = kernel.ask("state")["state"]["recordings"]
+        return [(each["name"], each["title"], each["depth"]) for each in run[kind]]
+
+    now = [("", "as recorded", 0), ("branch", "as recorded", 0), ("child", "as recorded", 1)]
+    assert listed() == now
+    untouched = ("", "as recorded", 0)
+    assert listed("earlier") == [untouched, ("", "db.1: terminal; type 'ls⏎'", 0)]
+    kernel("same = run.at('aa@1.0')")
+    assert listed() == [("", "db.1: terminal; type 'ls⏎'", 0), *now]
+    assert listed("earlier") == [untouched]
+    kernel("view = run.map()")
+    rows = "[(node[6], node[4] - 1) for node in view.state['nodes'][1:]]"
+    shown = [(title, depth) for _, title, depth in listed()]
+    assert ast.literal_eval(kernel.text(rows)) == shown
+    kernel("del child")
+    assert ("child", "as recorded", 1) not in listed()
+
+
+@pytest.mark.parametrize(
+    ("ended", "at", "question"),
+    [
+        ("exit of *", 9.995, 'failure(exit="db.1")'),
+        ("log:db.1:line", 1, 'failure("log:db.1:line")'),
+        ("what a script asked", 1, ""),
+        ("ran for 30 s", None, ""),
+    ],
+)
+def test_the_page_asks_how_likely_the_recorded_failure_was(
+    kernel: Talk, tmp_path: Path, ended: str, at: float | None, question: str
+) -> None:
+    failed = None if at is None else ORIGIN + round(at * SECOND)
+    with RecordingFiles.create(tmp_path / "three.branchpoint", head()) as files:
+        fill(files)
+        files.events.add([event(9.995, "", type="container.exit", source="life")])
+        files.save(head(ended=ended, failure=failed))
+    kernel(f"run = bp.open({str(tmp_path / 'three.branchpoint')!r})")
+    (run,) = kernel.ask("state")["state"]["recordings"]
+    assert run["question"] == question
+    if question:
+        assert kernel.text(f"{question}.key")
+
+
+def test_the_page_is_told_in_which_branch_time_passes(kernel: Talk, tmp_path: Path) -> None:
+    path = tmp_path / "three.branchpoint"
+    with RecordingFiles.create(path, head()) as files:
+        fill(files)
+    kernel(f"run = bp.open({str(path)!r})\nold = run.at(2).branch()\nnew = run.at(3).branch()")
+    kernel("held = [run.at(4).branch()]")
+    kernel.ask("state")  # follows them from now on
+    told = "[watcher({}) for watcher in {}._history.watchers]"
+    assert kernel.ask("state")["state"]["latest"]["Branch"] == "new"
+    kernel(told.format(False, "old"))
+    assert kernel.ask("state")["state"]["moving"] == {"name": "old", "start": 2.0, "end": 2.0}
+    kernel(told.format(True, "old"))
+    assert kernel.ask("state")["state"]["moving"] is None
+    kernel(told.format(False, "held[0]"))
+    assert kernel.ask("state")["state"]["moving"] == {"name": "", "start": 4.0, "end": 4.0}
 
 
 def test_a_cell_that_opens_a_recording_may_be_run_again(kernel: Talk, tmp_path: Path) -> None:

@@ -87,15 +87,51 @@ def test_noted_branches_are_children_of_what_they_go_on_with(run: Recording) -> 
             for n, note in enumerate(notes)
         ]
 
+    def note(name: str, *notes: str) -> None:
+        run.files.add_future(Future(id=name, parent=None, at=at, inputs=given(*notes)))
+
     at = ORIGIN + 10 * SECOND
-    for name, inputs in (("b2", given("x", "y")), ("b1", given("x")), ("c1", given("z"))):
-        run.files.add_future(Future(id=name, parent=None, at=at, inputs=inputs))
+    note("b2", "x", "y")
+    note("b1", "x")
+    note("c1", "z")
     assert rows(run)[1:] == [], "they were noted before"
-    noted = [(1, "noted", "x", ""), (2, "noted", "y", ""), (1, "noted", "z", "")]
-    assert rows(run, earlier=True)[1:] == noted
-    view = run.map(earlier=True).select(2)
+    noted = [(1, "noted", "x; y", ""), (1, "noted", "z", "")]
+    assert rows(run, earlier=True)[1:] == noted, "one branch, noted at two of its tips"
+    note("b3", "x", "other")
+    noted = [(1, "noted", "x", ""), (2, "noted", "other", ""), (2, "noted", "y", "")]
+    assert rows(run, earlier=True)[1:] == [*noted, (1, "noted", "z", "")]
+    view = run.map(earlier=True).select(3)
     assert view.id == "b2@11.000"
     assert view.chosen["inputs"] == [[10 * SECOND, "x"], [11 * SECOND, "y"]]
+
+
+def test_what_continues_a_branch_that_is_held_hangs_below_it(run: Recording) -> None:
+    branch = run.at(10).branch()
+    command(branch, "x")
+    child = played(branch.end.branch(), 12)
+    command(child, "y")
+    tip = child.end.branch()
+    command(tip, "z")
+    assert tip.id
+    del tip
+    titles = [(depth, kind, title) for depth, kind, title, _ in rows(run)[1:]]
+    assert titles == [(1, "branch", "x"), (2, "branch", "y"), (3, "noted", "z")]
+    assert child.id, "noted, too, and shown once"
+    assert [(depth, kind, title) for depth, kind, title, _ in rows(run)[1:]] == titles
+
+
+def test_keys_that_were_typed_one_by_one_are_one_step(run: Recording) -> None:
+    branch = run.at(10).branch()
+    terminal, other = branch.terminal(), branch.terminal()
+    for keys in ("l", "s", "\n"):
+        terminal.type(keys)
+    terminal.resize(30, 100)
+    other.type("pwd\n")
+    terminal.type("x")
+    said = "guest: terminal; guest: terminal; type 'ls⏎'; type 'pwd⏎'; type 'x'"
+    assert rows(run)[1:] == [(1, "branch", said, "")]
+    steps = [words for _, words in run.map().select(1).chosen["inputs"]]
+    assert steps[2:4] == ["type 'ls⏎'", "resize to 30 rows, 100 columns"]
 
 
 def test_a_branch_that_is_held_is_not_noted_twice(run: Recording) -> None:

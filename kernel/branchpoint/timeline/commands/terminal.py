@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from branchpoint import showing
 from branchpoint.errors import BranchpointError, ContainerError
 from branchpoint.guest import wire
+from branchpoint.store.manifest import Input
 from branchpoint.timeline.branch import Branch
 from branchpoint.timeline.commands.process import Process
 from branchpoint.timeline.commands.screen import Screen
@@ -22,6 +23,8 @@ _COMMAND = re.compile(
     rb"(?:terminal\0(?P<number>[0-9]{1,10})\0(?P<container>[A-Za-z0-9_.-]{0,200})"
     rb"|resize\0(?P<again>[0-9]{1,10}))\0(?P<rows>[0-9]{1,4})\0(?P<columns>[0-9]{1,4})\0"
 )
+_TYPED = re.compile(rb"type\0(?P<number>[0-9]{1,10})\0(?P<keys>.*)", re.DOTALL)
+_NAMED = 60  # characters of keys that a note shows
 _QUIET = 0.25  # virtual seconds without output, after which a program counts as finished
 
 
@@ -56,7 +59,7 @@ class Terminal:
         """
         data = keys.replace("\n", "\r").encode() if isinstance(keys, str) else bytes(keys)
         self._open()
-        self.branch._place(COMMAND, wire.typed(self.number, data), f"type {_named(data)}")
+        self.branch._place(COMMAND, wire.typed(self.number, data), typing(data))
         return self
 
     def resize(self, rows: int, columns: int) -> Terminal:
@@ -258,7 +261,13 @@ def _commands(branch: Branch) -> Iterator[_Command]:
             yield _Command(given.at, number, container, (rows, columns))
 
 
-def _named(data: bytes) -> str:
-    """Keys as a short printable text."""
-    text = data.decode("utf-8", "backslashreplace")
-    return repr(text if len(text) <= 60 else text[:60] + "…")
+def keys_of(given: Input) -> tuple[int, bytes] | None:
+    """The terminal's number and the keys, when an input is keys that were pressed in a terminal."""
+    found = _TYPED.fullmatch(given.data) if given.kind == COMMAND else None
+    return (int(found["number"]), found["keys"]) if found else None
+
+
+def typing(keys: bytes) -> str:
+    """Keys that were pressed as a short printable text; Enter is shown as ⏎."""
+    text = keys.decode("utf-8", "backslashreplace").replace("\r", "⏎")
+    return f"type {text if len(text) <= _NAMED else text[:_NAMED] + '…'!r}"
