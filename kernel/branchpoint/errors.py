@@ -14,9 +14,12 @@ _SHOWN = 20  # names in a hint
 
 
 def near(name: str, known: Iterable[str]) -> str:
-    """A hint: the most similar known name, or all of them."""
+    """A hint: the most similar known name, or the only one that contains it, or all of them."""
     names = list(dict.fromkeys(known))
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    longer = [other for other in names if name and name in other]
+    if not close and len(longer) == 1:
+        close = longer
     if close:
         return f'did you mean "{close[0]}"?'
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""

@@ -73,13 +73,16 @@ def part(
     """
     if not wanted:
         return take()
-    done = read(file)
-    if done.get(name, {}).get("of") != of:
+    if not has(file, name, of):
         found = take()
-        done = {**read(file), name: {"of": of, "found": found}}
-        write(file, done)
-    part: dict[str, Any] = done[name]["found"]
+        write(file, {**read(file), name: {"of": of, "found": found}})
+    part: dict[str, Any] = read(file)[name]["found"]
     return part
+
+
+def has(file: str, name: str, of: str) -> bool:
+    """Whether a file has that part of a measure, and it is valid."""
+    return read(file).get(name, {}).get("of") == of
 
 
 def read(name: str) -> dict[str, dict[str, Any]]:

@@ -2,13 +2,12 @@
 import type { AnyModel } from '@anywidget/types';
 import { plain } from './parts/ansi';
 import { copyButton, Earlier, h, number } from './parts/dom';
-import { paintTimeline, AXIS, CURVE, LANE, type Look } from './parts/lanes';
+import { paintTimeline, AXIS, CURVE, FAULTS, LANE, type Look } from './parts/lanes';
 import { Scale, seconds } from './parts/time';
 import { widget, View } from './parts/view';
 
 type Mark = [
-  lane: number, column: number, kind: string, at: number, text: string, count: number,
-  shift: number
+  lane: number, column: number, kind: string, at: number, text: string, count: number
 ];
 type Span = [lane: number, start: number, end: number, what: string];
 type CurvePoint = [
@@ -286,8 +285,10 @@ class TimelineView extends View<State, Chosen> {
     const lane = y < 0 ? -1 : Math.floor((y - top) / LANE);
     let best: Mark | null = null;
     let nearest = NEAR;
+    const above = y >= 0 && (y - top) % LANE < 2 * FAULTS; // where the signs of faults are
     for (const mark of this.picture.marks) {
-      const away = Math.abs(scale.x(mark[3]) + mark[6] - x);
+      const other = y >= 0 && (mark[2] === 'fault') !== above;
+      const away = Math.abs(scale.x(mark[3]) - x) + (other ? NEAR / 2 : 0);
       if (away <= nearest && (lane < 0 || mark[0] === lane)) {
         best = mark;
         nearest = away;

@@ -292,18 +292,23 @@ def share(
 @click.option("--packets", multiple=True, metavar="CONTAINER",
               help="Add to a report the packets of this container from one second before the "
               "failure (or the end) to one second after it. This runs the machine.")  # fmt: skip
-def export(recording: Path, output: Path, packets: tuple[str, ...]) -> None:
+@click.option("--force", is_flag=True, help="Replace a file of that name.")
+def export(recording: Path, output: Path, packets: tuple[str, ...], force: bool) -> None:
     """Write a recording in a format for other programs.
 
     .html is a report to read and to pass on: one page without scripts, with the timeline, stored
     curves, and the log around the failure, faults and exits. .json is a trace for Perfetto or
-    chrome://tracing. .csv and .parquet are the table of events. An existing file is replaced.
+    chrome://tracing. .csv and .parquet are the table of events.
 
     \b
     Examples:
       branchpoint export aria.branchpoint -o report.html --packets standby.replicator.1
       branchpoint export triage.bpz -o timeline.json
     """
+    if output.exists() and not force:
+        raise BranchpointError(
+            f"{output} exists already", "choose another name with -o, or replace it with --force"
+        )
     with briefly(recording) as run:
         moment = show.failure(run) or run.end
         captures = {

@@ -55,6 +55,11 @@ class Instant:
         :raises BranchpointError: when the instant is outside of the recording, when nothing failed
             in it and a failure is meant, or when the id is unknown.
         """
+        if not self.id and self._vtime(run) > run.end.vtime:
+            raise TimeError(
+                f"{self._vtime(run)} is after the end of {run.path.name}, {run.duration:.3f} s",
+                "to see what comes later, let the command wait: --at end -- 'sleep 10; ...'",
+            )
         return run.at(self.id or self._vtime(run))
 
     def bound(self, run: Recording) -> Moment | Time:

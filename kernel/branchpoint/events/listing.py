@@ -21,7 +21,9 @@ _ROWS = 18  # rows in a table, without its first and last line
 _WIDTH = 160  # characters of text in a row of a terminal
 _PAGE = 300  # ... and of a page, which breaks lines
 _NAME_WIDTH = 32
-_TITLES = ("vtime", "who", "what", "text")
+TITLES = ("vtime", "container", "type/stream", "text")
+"""Of tables of events. They are the names of columns of their frame; a line of a log has a stream
+where other events have their type."""
 Row = tuple[str, str, str, str]
 _TERMINAL = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-_])")
 _UNSEEN = re.compile(
@@ -86,7 +88,7 @@ def plain(events: EventSet) -> str:
     rows, foot = _shown(events, _WIDTH)
     if not rows:
         return "no events"
-    table = [_TITLES, *_padded(rows)]
+    table = [TITLES, *_padded(rows)]
     widths = [max(len(line[column]) for line in table) for column in range(3)]
     lines = [
         f"{at:>{widths[0]}}  {who:<{widths[1]}}  {what:<{widths[2]}}  {text}".rstrip()
@@ -100,7 +102,7 @@ def html(events: EventSet) -> str:
     rows, foot = _shown(events, _PAGE)
     if not rows:
         return "<p>no events</p>"
-    return tables.html(_TITLES, _padded(rows), verbatim="text") + f"<p>{foot}</p>"
+    return tables.html(TITLES, _padded(rows), verbatim="text") + f"<p>{foot}</p>"
 
 
 def _padded(rows: list[Row]) -> list[Row]:

@@ -8,6 +8,7 @@ from html import escape
 
 _LEFT = " style='text-align:left'"
 _VERBATIM = " style='white-space:pre-wrap'"
+_PLAIN = " style='background:none'"  # a text of many lines is many rows: no stripes
 
 
 def html(titles: Sequence[str], rows: Iterable[Sequence[str]], *, verbatim: str = "") -> str:
@@ -15,7 +16,7 @@ def html(titles: Sequence[str], rows: Iterable[Sequence[str]], *, verbatim: str 
     font; its long lines are wrapped."""
     head = "".join(f"<th{_LEFT}>{escape(title)}</th>" for title in titles)
     body = "".join(
-        "<tr>"
+        f"<tr{_PLAIN if verbatim else ''}>"
         + "".join(
             f"<td{_LEFT}>{_cell(cell, title == verbatim)}</td>"
             for title, cell in zip(titles, row, strict=True)

@@ -243,14 +243,13 @@ def _question(run: bp.Recording) -> str:
 
     A failure that a script made with :func:`branchpoint.failure` is kept by its name only.
     """
-    head = run.manifest
-    if head.failure is None:
-        return ""
-    exit = run.events.where(type="container.exit", start=run.failure, end=run.failure).last
-    if exit is not None:
-        return f"failure(exit={json.dumps(exit.container)})"
+    ended = run.manifest.ended
     try:
-        failure(head.ended)
+        at = run.failure
+        exit = run.events.where(type="container.exit", start=at, end=at).last
+        if exit is not None:
+            return f"failure(exit={json.dumps(exit.container)})"
+        failure(ended)
     except BranchpointError:
         return ""
-    return f"failure({json.dumps(head.ended)})"
+    return f"failure({json.dumps(ended)})"

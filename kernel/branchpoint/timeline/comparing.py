@@ -187,7 +187,7 @@ class Comparison:
         return tables.html(_TITLES, rows) + tables.note(foot)
 
 
-_TITLES = ("vtime a", "who", "a", "", "vtime b", "b")
+_TITLES = ("vtime a", "container", "text a", "", "vtime b", "text b")
 
 
 def _told(event: Event, width: int) -> tuple[str, str, str]:

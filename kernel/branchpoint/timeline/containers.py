@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar, overload
 
 from blake3 import blake3
 
-from branchpoint.errors import ContainerError
+from branchpoint.errors import ContainerError, near
 from branchpoint.events import tables
 from branchpoint.events.event import Columns, EventSet
 from branchpoint.store import manifest
@@ -109,9 +109,10 @@ def find(containers: Iterable[C], name: str) -> C:
     same = [c for c in containers if c.service == name]
     if len(same) == 1:
         return same[0]
-    known = ", ".join(c.name for c in containers) or "none"
-    problem = f"service {name!r} has {len(same)} containers" if same else f"no container {name!r}"
-    raise ContainerError(problem, f"there are: {known}")
+    if same:
+        known = ", ".join(c.name for c in same)
+        raise ContainerError(f"service {name!r} has {len(same)} containers", f"choose: {known}")
+    raise ContainerError(f"no container {name!r}", near(name, (c.name for c in containers)))
 
 
 def at_the_end_of(columns: Columns, declared: Sequence[manifest.ContainerFacts]) -> Containers:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Iterable
 from html import escape
 from pathlib import Path
@@ -374,20 +373,25 @@ class Recording:
             f"seed {self.manifest.seed})"
         )
 
-    def _repr_html_(self) -> str:
-        ended = self.manifest.ended or "ran for its time"
-        with contextlib.suppress(BranchpointError):
+    @property
+    def ending(self) -> str:
+        """How it ended, in words: what failed, or why it is not longer."""
+        try:
             failure = self.failure
-            event = self.events.where(start=failure, end=failure).last
-            ended = f"{event.container} {event.type} {event.text}" if event else self.manifest.ended
-            ended = f"{failure.id}: {ended}"
+        except BranchpointError:  # none, or, of a stranger, outside of it
+            return self.manifest.ended or "ran for its time"
+        event = self.events.where(start=failure, end=failure).last
+        what = f"{event.container} {event.type} {event.text}" if event else self.manifest.ended
+        return f"{failure.id}: {what}"
+
+    def _repr_html_(self) -> str:
         rows = [
             ("system", self.manifest.title),
             ("length", f"{self.duration:.3f} virtual s"),
             ("containers", str(len(self.manifest.containers))),
             ("events", str(len(self.events))),
             ("seed", str(self.manifest.seed)),
-            ("ended", ended),
+            ("ended", self.ending),
         ]
         body = "".join(f"<tr><th>{k}</th><td>{escape(v)}</td></tr>" for k, v in rows)
         return f"<table><tbody>{body}</tbody></table>"

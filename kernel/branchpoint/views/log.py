@@ -14,7 +14,7 @@ from branchpoint.clock import format_vtime
 from branchpoint.errors import BranchpointError
 from branchpoint.events import tables
 from branchpoint.events.event import LOG, Event, EventSet
-from branchpoint.events.listing import inert, name
+from branchpoint.events.listing import TITLES, inert, name
 from branchpoint.events.queries import Positions, Where
 from branchpoint.timeline.moment import Moment
 from branchpoint.views.folds import KERNEL, Fold, Folds, only_kernel
@@ -27,7 +27,6 @@ _TEXT = 2000  # characters of text in a row; the chosen row shows the full text
 _HEAD, _TAIL = 10, 20  # rows at the beginning and at the end of a static view
 _BEFORE = 20  # rows before the failure in a static view; it has _HEAD + _TAIL in all
 _WIDTH = 300  # characters of text in a row of a static view
-_TITLES = ("vtime", "container", "stream", "text")
 
 
 class LogView(SearchView):
@@ -340,11 +339,11 @@ class LogView(SearchView):
 
     def _fallback_html(self) -> str:
         rows, count = self._table()
-        return tables.html(_TITLES, rows, verbatim="text") + tables.note(self._foot(count))
+        return tables.html(TITLES, rows, verbatim="text") + tables.note(self._foot(count))
 
     def __repr__(self) -> str:
         rows, count = self._table()
-        table = [_TITLES, *rows]
+        table = [TITLES, *rows]
         widths = [max(len(row[column]) for row in table) for column in range(3)]
         lines = [
             f"{at:>{widths[0]}}  {who:<{widths[1]}}  {what:<{widths[2]}}  {text}".rstrip()

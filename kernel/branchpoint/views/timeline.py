@@ -13,7 +13,7 @@ import traitlets
 
 from branchpoint.clock import SECOND, format_vtime
 from branchpoint.events import tables
-from branchpoint.events.listing import inert, name
+from branchpoint.events.listing import TITLES, inert, name
 from branchpoint.explore import curves
 from branchpoint.explore.curve import Curve
 from branchpoint.sharing.report.lanes import MOST_COLUMNS, Lanes, told
@@ -247,8 +247,9 @@ class TimelineView(View):
             for e in events[:_MOST_ROWS]
         ]
         more = tables.note(f"{len(events) - _MOST_ROWS} more") if len(events) > _MOST_ROWS else ""
-        table = tables.html(("vtime", "container", "event", "text"), rows) if rows else ""
-        return tables.image(png, words, picture.WIDTH) + table + more
+        table = tables.html(TITLES, rows) if rows else ""
+        legend = tables.note(picture.legend(self._lanes, *self._stretch, failure=self._failure))
+        return tables.image(png, words, picture.WIDTH) + legend + table + more
 
     def __repr__(self) -> str:
         start, end = self.window

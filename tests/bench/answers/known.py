@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -19,13 +20,15 @@ from branchpoint.explore.likelihood import ask, collect
 from branchpoint.explore.running.workers import Pool
 from branchpoint.explore.statistics.proportion import wilson
 from figures import Figure, amount
-from kept import part, valid_for
+from kept import has, part, valid_for
 from scale import FULL, Scale
 from subjects import known_recording, sources
 
 _NEAR = 0.5  # largest distance of a right step from its cause, in virtual seconds
 _COVERED, _RIGHT = 0.94, 0.95  # bars
 _KEPT = "known_answers"  # the file of results
+_TOGETHER = 5  # curves whose results are kept together
+_HOURS = 2.5  # after which no more are begun
 
 
 @dataclass
@@ -109,33 +112,42 @@ def known_answers(scale: Scale, work: Path) -> list[Figure]:
     """Curves as users get them, with different seeds, for each system. Futures drawn before are
     used again.
 
-    All take hours, so each system's results are kept when it is done.
+    All take some thirty hours of a core. So the results of each few curves are kept, of all systems
+    in turn, and after :data:`_HOURS` it reports what there is; the next time it goes on.
     """
+    enough = time.monotonic() + _HOURS * 3600
+    tallies = {known.name: _Tally() for known in truths.ALL}
+    decides = f"{valid_for(_KEPT)} {sources('explore')}"
+    for first in range(1, scale.curves + 1, _TOGETHER):
+        seeds = range(first, min(first + _TOGETHER, scale.curves + 1))
+        for known in truths.ALL:
+            asked = repr((known, seeds)).encode() + known.compose.read_bytes()
+            of = f"{decides} {blake3(Path(__file__).read_bytes() + asked).hexdigest(16)}"
+            name = f"{known.name} {first}"
+            if time.monotonic() < enough or has(_KEPT, name, of):
+                take = partial(_counts, known, seeds, work)
+                tallies[known.name] += _Tally(**part(_KEPT, name, of, take, scale is FULL))
     everything = _Tally()
-    found: list[Figure] = []
-    decides = f"{valid_for(_KEPT)} {sources('explore')} {scale.curves}"
-    for known in truths.ALL:
-        asked = Path(__file__).read_bytes() + repr(known).encode() + known.compose.read_bytes()
-        of = f"{decides} {blake3(asked).hexdigest(16)}"
-        take = partial(_counts, known, scale.curves, work)
-        tally = _Tally(**part(_KEPT, known.name, of, take, scale is FULL))
-        everything += tally
-        found += tally.figures(known.name)
-    return everything.figures("all systems with known answers") + found
+    figures: list[Figure] = []
+    for name, tally in tallies.items():
+        if tally.curves:
+            everything += tally
+            figures += tally.figures(name)
+    return everything.figures("all systems with known answers") + figures
 
 
-def _counts(known: Known, curves: int, work: Path) -> dict[str, Any]:
-    """The results of the curve of each seed number; one pool of workers draws all of them."""
+def _counts(known: Known, seeds: range, work: Path) -> dict[str, Any]:
+    """The results of the curve of each of these seeds; one pool of workers draws all of them."""
     tally, failure = _Tally(), bp.failure(known.failure)
     with bp.open(known_recording(known, work)) as run:
         horizon = run.at(known.horizon)
         question, _ = ask(run, failure, horizon=horizon)
         with (
             Pool(run, failure, question.horizon, noise=question.noise) as pool,
-            progress.task(f"curves of {known.name}", curves, "curves") as task,
+            progress.task(f"curves of {known.name}", len(seeds), "curves") as task,
         ):
-            for seed in range(1, curves + 1):
+            for done, seed in enumerate(seeds, 1):
                 question, settings = ask(run, failure, seed=seed, horizon=horizon)
                 tally.add(known, collect(run, question, settings, lambda: nullcontext(pool)))
-                task.update(seed)
+                task.update(done)
     return asdict(tally)

@@ -184,11 +184,12 @@ def test_any_line_at_all_is_harmless_in_a_report(
 def test_the_report_tells_the_story(run: bp.Recording, tmp_path: Path) -> None:
     text = bp.export(run, tmp_path / "r.html").read_text()
     words = " ".join(Page(text).words)
-    for wanted in ("main@8", "main@4", "main@3", "partition db.1", "exited (1)", "clog",
-                   "seed", "QEMU 10.0.2"):  # fmt: skip
+    for wanted in ("◆ fault", "✖ exit", "dashed: the recorded failure", "main@8", "main@4",
+                   "main@3", "partition db.1", "exited (1)", "clog", "seed",
+                   "QEMU 10.0.2"):  # fmt: skip
         assert wanted in words
     assert text.count('<tr class="here">') == 4  # two faults, two exits
-    assert text.count("data:image/png;base64,") == 2  # time line and curve
+    assert text.count("data:image/png;base64,") == 2  # timeline and curve
     assert "1 of 8" in words and "8 of 8" in words
 
 
@@ -364,6 +365,16 @@ def test_a_bundle_is_exported_without_unpacking_it_there(tmp_path: Path) -> None
     assert done.exit_code == 0, done.output
     assert re.search(r"r\.html: 0\.\d\d MB", done.stdout)
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*before, "r.html"])
+
+
+def test_a_file_is_only_replaced_when_that_is_asked_for(run: bp.Recording, tmp_path: Path) -> None:
+    there = tmp_path / "r.html"
+    there.write_text("mine")
+    done = CliRunner().invoke(main, ["export", str(run.path), "-o", str(there)])
+    assert done.exit_code == 1 and "exists already" in done.stderr and "--force" in done.stderr
+    assert there.read_text() == "mine"
+    done = CliRunner().invoke(main, ["export", str(run.path), "-o", str(there), "--force"])
+    assert done.exit_code == 0 and "<html" in there.read_text()
 
 
 def test_an_end_that_comes_before_its_fault_is_not_its_end(tmp_path: Path) -> None:

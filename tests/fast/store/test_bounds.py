@@ -68,10 +68,13 @@ def test_a_branch_with_thousands_of_inputs_is_on_the_map(tmp_path: Path) -> None
     with RecordingFiles.open(path, write=True) as files:
         files.add_future(Future(id="b1", parent=None, at=ORIGIN, inputs=inputs[:10_000]))
         files.add_future(Future(id="b2", parent=None, at=ORIGIN, inputs=inputs))
+        other = Input(at=ORIGIN + 20_000, kind="command", data=b"other", note="y")
+        given = [*inputs[:10_000], other]
+        files.add_future(Future(id="b3", parent=None, at=ORIGIN, inputs=given))
     with bp.open(path) as run:
         nodes = run.map(earlier=True).state["nodes"]
         assert [(node[0], node[4]) for node in nodes] == [
-            ("recording", 0), ("noted", 1), ("noted", 2),
+            ("recording", 0), ("noted", 1), ("noted", 2), ("noted", 2),
         ]  # fmt: skip
 
 

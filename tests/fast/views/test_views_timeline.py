@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from likelihoods import END, Drawer, exit_of, recording
 from manyevents import many
+from numpy.typing import NDArray
 from PIL import Image
 from recordings import ORIGIN, SECOND, event
 
@@ -104,36 +105,23 @@ def test_the_worst_mark_stands_for_its_column_and_a_fault_beside_it() -> None:
     assert [(m.column, m.kind) for m in closer] == [(0, "fault"), (50, "exit")]
 
 
-@pytest.mark.parametrize("length", [30 * SECOND, SECOND, SECOND // 1000])
-def test_no_sign_covers_a_fault(length: int) -> None:
-    """Zoomed out, with both in one column, and zoomed in, with some distance between them."""
-    start = ORIGIN + 10 * SECOND - length // 3
-    marks = lanes_of(EVENTS).marks(start, start + length, 1000)
-    (exited,) = [mark for mark in marks if mark.kind == "exit" and mark.at < 20 * SECOND]
-    fault = min((mark for mark in marks if mark.kind == "fault"), key=lambda mark: mark.at)
-    assert fault.text.endswith("kill db.1: for 5 s")
-    assert 11 <= exited.column - (fault.column + fault.shift) < 30, "left of what it caused"
-    assert all(mark.shift == 0 for mark in marks if mark.kind != "fault")
-
-
-def test_a_fault_at_the_left_edge_stands_to_the_right_of_what_would_cover_it() -> None:
-    lanes = lanes_of(EVENTS)
-    start = ORIGIN + 10 * SECOND
-    fault = next(m for m in lanes.marks(start, start + SECOND, 1000) if m.kind == "fault")
-    assert (fault.column, fault.shift) == (0, 11)
-
-
-def test_the_still_picture_shows_the_fault_beside_the_exit() -> None:
-    def coloured(events: list[Event], sign: str) -> int:
+def test_the_still_picture_shows_a_fault_and_the_exit_that_it_caused_at_their_instants() -> None:
+    def places(events: list[Event], sign: str) -> NDArray[np.intp]:
+        """Where the picture has the colour of a sign: rows and columns of pixels."""
         data = picture.png(lanes_of(events), ORIGIN, END)
         pixels = np.asarray(Image.open(BytesIO(data)).convert("RGB"), int)
         colour = [int(picture._MARKS[sign][1][n : n + 2], 16) for n in (1, 3, 5)]
-        return int((np.abs(pixels - colour).max(axis=2) < 12).sum())
+        return np.argwhere(np.abs(pixels - colour).max(axis=2) < 12)
 
-    exits = [e for e in EVENTS if e.type != "fault.end"]
-    alone = [e for e in exits if e.type != "container.exit" or e.at > ORIGIN + 20 * SECOND]
-    assert coloured(exits, "fault") == coloured(alone, "fault") > 20
-    assert coloured(exits, "exit") > coloured(alone, "exit") > 20
+    exits = [e for e in EVENTS if e.type == "fault.start" or e.type == "container.exit"]
+    both = [e for e in exits if e.at < ORIGIN + 20 * SECOND]
+    alone = [e for e in both if e.type == "fault.start"]
+    fault, exited = places(both, "fault"), places(both, "exit")
+    assert np.array_equal(fault, places(alone, "fault")) and len(fault) > 20, "nothing covers it"
+    assert abs(fault[:, 1].mean() - exited[:, 1].mean()) < 1
+    assert fault[:, 0].max() < exited[:, 0].min()
+    legend = picture.legend(lanes_of(alone), ORIGIN, END)
+    assert "fault" in legend and "exit" not in legend
 
 
 def test_only_a_violated_assertion_is_a_violation() -> None:

@@ -20,6 +20,8 @@ interface Cursors {
   brush: [number, number] | null;
 }
 
+export const FAULTS = 5; // px from the top of a lane: the middle of a fault's sign
+const SIGNS = 13; // the same of other signs
 const LAST = ['exit', 'violation'];
 const HUES = ['blue', 'magenta', 'cyan', 'yellow', 'green', 'red'] as const;
 
@@ -151,7 +153,7 @@ class Painter {
       if (width > 60) {
         const words = plain(what).replace(/^\S+ s {2}/, '');
         c.fillStyle = colours.ink;
-        c.fillText(this.fit(words, width - 18), left + 14, this.y(lane) + LANE / 2 - 2);
+        c.fillText(this.fit(words, width - 18), left + 14, this.y(lane) + SIGNS);
       }
     }
   }
@@ -181,21 +183,12 @@ class Painter {
   }
 
   private marks(): void {
-    // The most important marks are drawn last; faults are drawn beside them.
+    // The most important marks are drawn last; faults have a row of their own.
     const last = (kind: string) => Number(LAST.includes(kind));
     const marks = [...this.picture.marks].sort((a, b) => last(a[2]) - last(b[2]));
-    for (const [lane, , kind, at, , , shift] of marks) {
-      const [x, y] = [this.scale.x(at), this.y(lane) + LANE / 2 - 2];
-      if (shift) this.tie(x, x + shift, y);
-      this.sign(kind, x + shift, y);
+    for (const [lane, , kind, at] of marks) {
+      this.sign(kind, this.scale.x(at), this.y(lane) + (kind === 'fault' ? FAULTS : SIGNS));
     }
-  }
-
-  /** From its instant to a sign that is drawn beside it. */
-  private tie(x: number, beside: number, y: number): void {
-    this.c.strokeStyle = this.colours.yellow;
-    this.c.lineWidth = 1;
-    this.stroke(x, y, beside, y);
   }
 
   private sign(kind: string, x: number, y: number): void {
@@ -209,7 +202,7 @@ class Painter {
       c.strokeStyle = colours.red;
       this.cross(x, y, 4);
     } else if (kind === 'fault') {
-      this.shape(colours.yellow, [x, y - 5], [x + 5, y], [x, y + 5], [x - 5, y]);
+      this.shape(colours.yellow, [x, y - 4.5], [x + 4.5, y], [x, y + 4.5], [x - 4.5, y]);
     } else if (kind === 'start' || kind === 'restart') {
       this.shape(colours.green, [x - 1, y - 4], [x + 5, y], [x - 1, y + 4]);
     } else if (kind === 'pause') {

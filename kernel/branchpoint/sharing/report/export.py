@@ -26,7 +26,7 @@ def export(
 ) -> Path:
     """Write a recording to ``path`` in the format that its suffix names; the path is returned.
 
-    ``.html`` is a report: one page without script, with the time line, stored curves, the log
+    ``.html`` is a report: one page without script, with the timeline, stored curves, the log
     around the failure, faults and exits, and ``packets`` (captures by name). ``.json`` is a trace
     for Perfetto and chrome://tracing. ``.csv`` and ``.parquet`` are the table of
     ``run.events.frame()``, with the fields of events as JSON. Equal recordings give equal files;

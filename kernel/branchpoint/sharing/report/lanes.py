@@ -5,7 +5,6 @@ However many events there are, a picture is made of as many numbers as it has co
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, NamedTuple, get_args
@@ -34,11 +33,8 @@ _STATES = {
 }
 _KINDS = get_args(types.Sign)
 """Kinds of marks, the most important first: it hides what else is in the same column, except a
-fault, which may be its cause."""
+fault, which may be its cause and has a row of its own in the lane."""
 _FAULT = _KINDS.index("fault")
-_WIDE = 11
-"""Columns that the sign of a mark takes in a picture with one column per pixel."""
-_STEPS = 4  # of a sign to one side, to find a free place
 _WIDTH = 200  # characters of a mark's text
 
 
@@ -53,9 +49,6 @@ class Mark(NamedTuple):
     text: str
     number: int
     """How many things happened in this column."""
-    shift: int = 0
-    """Columns by which its sign is moved aside (negative: to the left). The sign of a fault is
-    moved when there is another sign in its place, so that both are seen."""
 
 
 class Span(NamedTuple):
@@ -159,7 +152,7 @@ class Lanes:
             kind = _KINDS[ranks[each]]
             lane, place = divmod(cell // 2, count)
             found.append(Mark(lane, place, kind, event.at - self.origin, told(event), number))
-        return _side_by_side(found)
+        return found
 
     def next_mark(self, at: int, *, forward: bool) -> Event | None:
         """The next thing that happened after (or before) an instant, lines left out."""
@@ -252,36 +245,6 @@ class Lanes:
         """The number of a name, or one that no event has."""
         known = self._columns.names.known
         return known.index(name) if name in known else -1
-
-
-def _side_by_side(marks: list[Mark]) -> list[Mark]:
-    """The same marks; a fault that another sign would cover is put beside that sign."""
-    taken: dict[int, list[int]] = {}
-    for mark in marks:
-        if mark.kind != "fault":
-            taken.setdefault(mark.lane, []).append(mark.column)
-    return [
-        mark._replace(shift=_free(mark.column, taken.get(mark.lane, [])) - mark.column)
-        if mark.kind == "fault"
-        else mark
-        for mark in marks
-    ]
-
-
-def _free(column: int, taken: list[int]) -> int:
-    """A column near ``column``, preferably before it, where a sign covers none of those ``taken``
-    (ascending); ``column`` itself where signs are too close to each other for that.
-    """
-    for side in (-1, 1):
-        place = column
-        for _ in range(_STEPS):
-            low, high = bisect_right(taken, place - _WIDE), bisect_left(taken, place + _WIDE)
-            if low == high:
-                return place
-            place = (taken[low] if side < 0 else taken[high - 1]) + side * _WIDE
-            if place < 0:
-                break
-    return column
 
 
 def told(event: Event) -> str:

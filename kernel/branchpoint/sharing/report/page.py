@@ -22,7 +22,7 @@ from branchpoint.timeline.recording import Recording
 _AROUND = 2 * SECOND  # ns of log shown before and after a moment
 _ROWS = 60  # events shown around a moment
 _MOMENTS = 24
-_LANES = 60  # of the time line; more are not drawn
+_LANES = 60  # of the timeline; more are not drawn
 _PACKETS = 300
 _WIDTH = 400  # characters of a line
 _PAYLOAD = 48  # bytes
@@ -43,7 +43,7 @@ Row = tuple[str, ...]
 
 
 def report(run: Recording, packets: Mapping[str, Packets] | None = None) -> str:
-    """The page: facts, time line, curves, the log around each moment that matters, packets.
+    """The page: facts, timeline, curves, the log around each moment that matters, packets.
 
     ``packets`` are the captures to show, by their titles.
     """
@@ -55,8 +55,11 @@ def report(run: Recording, packets: Mapping[str, Packets] | None = None) -> str:
         '<meta name="viewport" content="width=device-width">',
         f"<title>{title}: a recording</title><style>{_STYLE}</style></head><body>",
         f"<h1>{title}</h1>",
+        f"<p>A recording of {title} with Branchpoint: {len(run.manifest.containers)} containers. "
+        "Times are virtual seconds since they were all up.</p>",
         _table((), _facts(run)),
-        "<h2>Time line</h2>",
+        f"<details><summary>Its machine</summary>{_table((), _machine(run))}</details>",
+        "<h2>Timeline</h2>",
         _timeline(run),
         "<h2>Containers at the end</h2>",
         _table(
@@ -99,27 +102,33 @@ def _image(png: bytes, what: str) -> str:
 def _timeline(run: Recording) -> str:
     lanes = Lanes.of(run, run.events.columns)
     start, end = max(lanes.first, run.earliest), run.manifest.end
-    png = picture.png(lanes, start, end, failure=run.manifest.failure, most=_LANES)
-    return _image(png, "containers as lanes; lives, faults and exits in time")
+    failure = run.manifest.failure
+    png = picture.png(lanes, start, end, failure=failure, most=_LANES)
+    shown = escape(picture.legend(lanes, start, end, failure=failure))
+    return _image(png, f"containers as lanes: {shown}") + f"<p><small>{shown}</small></p>"
 
 
 def _facts(run: Recording) -> list[Row]:
     head = run.manifest
-    rows: list[Row] = [
+    return [
+        ("ended" if head.failure is None else "failure", run.ending),
         ("length", f"{run.duration:.3f} virtual s"),
         ("events", str(len(run.events))),
         ("seed", str(head.seed)),
+        *(("warning", warning) for warning in run.warnings),
+    ]
+
+
+def _machine(run: Recording) -> list[Row]:
+    """What another computer needs, to replay it."""
+    head = run.manifest
+    return [
         ("made with", str(head.engine)),
         ("memory", f"{head.machine.ram >> 20} MiB"),
         ("guest image", head.machine.guest_image),
         ("system image", head.machine.system_image),
         ("known states", str(len(run.files.digests))),
     ]
-    if head.failure is not None:
-        rows.insert(0, ("failure", f"main@{format_vtime(head.failure - run.origin)}"))
-    else:
-        rows.insert(0, ("ended", head.ended or "ran for its time"))
-    return rows + [("warning", warning) for warning in run.warnings]
 
 
 def _state(container: object) -> str:
@@ -136,7 +145,7 @@ def _curves(run: Recording) -> Iterator[str]:
              f"{p.p:.2f}", "{:.2f} to {:.2f}".format(*p.interval), str(p.censored))
             for p in curve.points
         ]  # fmt: skip
-        titles = ("vtime (s)", "failed", "P", "95 % interval", "censored")
+        titles = ("vtime", "failed", "P", "95 % interval", "censored")
         yield f"<details><summary>Its numbers</summary>{_table(titles, rows)}</details>"
 
 
@@ -174,7 +183,7 @@ def _around(run: Recording, event: Event, position: int) -> str:
     number = int(found.positions.searchsorted(position))
     first = max(0, min(number - _ROWS // 2, len(found) - _ROWS))
     rows = [listing.row(each, _WIDTH) for each in found[first : first + _ROWS]]
-    table = _table(("vtime (s)", "who", "what", "text"), rows, here=number - first, code=3)
+    table = _table(listing.TITLES, rows, here=number - first, code=3)
     hidden = len(found) - len(rows)
     return table + (f"<p>… and {hidden} more within 2 s</p>" if hidden else "")
 
@@ -184,11 +193,11 @@ def _captures(packets: Mapping[str, Packets]) -> Iterator[str]:
         yield f"<h2>Packets: {_text(name)}</h2>"
         rows = [
             (f"{p.vtime:.6f}", _place(p.source, p.source_port),
-             _place(p.destination, p.destination_port), p.protocol, str(p.length), p.flags,
+             _place(p.destination, p.destination_port), p.protocol, p.flags, str(p.length),
              _ascii(p.payload))
             for p in capture[:_PACKETS]
         ]  # fmt: skip
-        titles = ("vtime (s)", "from", "to", "protocol", "bytes", "flags", "payload")
+        titles = ("vtime", "source", "destination", "protocol", "flags", "length", "payload")
         yield _table(titles, rows, code=6)
         notes = [*capture.notes]
         if len(capture) > len(rows):

@@ -26,7 +26,16 @@ _MARKS = {
     "violation": ("P", "#b3261e"),
     "exit": ("X", "#b3261e"),
 }
-"""Signs and colours. The last one is drawn over the others, but faults stand beside them."""
+_WORDS = {
+    "fault": "◆ fault, with a bar while it lasts",
+    "exit": "✖ exit",
+    "violation": "✚ violated assertion",
+    "restart": "▶ restart",
+    "running": "green: running",
+    "paused": "yellow: paused",
+}
+"""Signs and colours. The last one is drawn over the others; faults have a row above them."""
+_ROW, _FAULTS = 0.05, -0.3  # of a lane: where signs are drawn, and faults
 
 
 def png(
@@ -57,6 +66,17 @@ def png(
     return plot.saved(figure, _COLOURS)
 
 
+def legend(lanes: Lanes, start: int, end: int, *, failure: int | None = None) -> str:
+    """What the signs and colours of such a picture mean: of those that are in it."""
+    kinds = {mark.kind for mark in lanes.marks(start, end, _COLUMNS)}
+    kinds |= {span.what for span in lanes.states(start, end, _COLUMNS)}
+    words = [text for kind, text in _WORDS.items() if kind in kinds]
+    words.append("grey: lines of output")
+    if failure is not None:
+        words.append("dashed: the recorded failure")
+    return " · ".join(words)
+
+
 def _draw_lanes(lanes: Lanes, ax: Axes, low: int, high: int, count: int) -> None:
     start, end = ((at - lanes.origin) / SECOND for at in (low, high))
     scale = (end - start) / _COLUMNS
@@ -69,7 +89,7 @@ def _draw_lanes(lanes: Lanes, ax: Axes, low: int, high: int, count: int) -> None
     for fault in lanes.faults(low, high, _COLUMNS):
         if fault.lane < count:
             reach = [start + fault.start * scale, start + fault.end * scale]
-            ax.plot(reach, [fault.lane - 0.3] * 2, color="#d39b1d", linewidth=2.5, zorder=1,
+            ax.plot(reach, [fault.lane + _FAULTS] * 2, color="#d39b1d", linewidth=2.5, zorder=1,
                     solid_capstyle="butt")  # fmt: skip
     lines, _ = lanes.lines(low, high, _COLUMNS)
     heights = np.frombuffer(lines, np.uint8).reshape(len(lanes.names), _COLUMNS)[:count]
@@ -80,12 +100,10 @@ def _draw_lanes(lanes: Lanes, ax: Axes, low: int, high: int, count: int) -> None
     marks = lanes.marks(low, high, _COLUMNS)
     for kind, (shape, colour) in _MARKS.items():
         mine = [mark for mark in marks if mark.kind == kind and mark.lane < count]
-        at = [mark.at / SECOND + mark.shift * scale for mark in mine]
-        for mark, beside in zip(mine, at, strict=True):
-            if mark.shift:  # a line to its instant
-                ax.plot([mark.at / SECOND, beside], [mark.lane] * 2, color=colour, linewidth=0.8)
-        ax.scatter(at, [mark.lane for mark in mine], 28, marker=shape, color=colour,
-                   edgecolors="white", linewidths=0.6, zorder=3)  # fmt: skip
+        row = _FAULTS if kind == "fault" else _ROW
+        ax.scatter([mark.at / SECOND for mark in mine], [mark.lane + row for mark in mine], 28,
+                   marker=shape, color=colour, edgecolors="white", linewidths=0.6,
+                   zorder=3)  # fmt: skip
     ax.set_xlim(start, end)
     ax.set_ylim(count - 0.4, -0.6)
     ax.set_yticks(
