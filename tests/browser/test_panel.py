@@ -133,7 +133,7 @@ def test_rewind_here_asks_for_an_instant_and_terminal_offers_what_failed(opened:
     rewind = opened.panel.get_by_role("button", name="Rewind here")
     opened.run("moment = run.failure")
     expect(rewind).to_be_disabled()
-    expect(rewind).to_have_attribute("title", re.compile("Choose an instant first"))
+    expect(rewind).to_have_attribute("title", re.compile("moment is there already. Choose another"))
     opened.panel.locator(".bpl-mark").nth(1).click()
     rewind.click()
     opened.wait_idle()

@@ -19,6 +19,8 @@ def test_a_recording_is_triaged_from_the_file_browser(page: LabPage) -> None:
     expect(page.output("prepare_multiverse_debugging")).to_contain_text("container.exit")
     assert "aria-triage.ipynb" in page.evaluate("window.jupyterapp.shell.currentWidget.title.label")
 
+    expect(page.output("last.events.tail(12)")).to_contain_text("exited with 1, on its own")
+
     page.show_panel()
     expect(page.panel).to_contain_text("failure at")
     timeline = page.output("run.timeline()").locator(".bpv")
@@ -43,6 +45,7 @@ def test_a_recording_is_triaged_from_the_file_browser(page: LabPage) -> None:
     stands = page.page.get_by_text("time is paused")
     at = float(stands.inner_text().split()[0])
     expect(page.status).to_contain_text(f"branch {at:.3f} s · paused")
+    expect(page.panel.locator(".bpl-branch")).to_contain_text("terminal; type 'ss -tn⏎'")
     page.screenshot("terminal")
 
     page.panel.get_by_role("button", name="Likelihood").click(modifiers=["Shift"])

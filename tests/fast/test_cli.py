@@ -19,6 +19,7 @@ from branchpoint.errors import ProcessTimeout
 from branchpoint.system import load
 from branchpoint.timeline.directory import RecordingFiles
 from branchpoint.timeline.moment import Moment
+from branchpoint.timeline.recorder import record as recorder
 
 CRASH = ORIGIN + 8 * SECOND + 5
 
@@ -369,6 +370,16 @@ def test_notes_name_the_file_and_its_own_line(
     result = cli("record", compose.parent, "-o", "new.branchpoint")
     assert result.exit_code == 0
     assert f"note: {override}:3: " in result.stderr
+
+
+def test_what_can_never_match_is_said_before_an_image_is_built(
+    compose: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built: list[object] = []
+    monkeypatch.setattr(recorder, "build", lambda *given, **_: built.append(given))
+    result = cli("record", compose, "--until", "exit:bd")
+    assert (result.exit_code, built) == (1, [])
+    assert "no container 'bd'" in result.stderr and "db.1" in result.stderr
 
 
 def test_nothing_matched_has_a_status_of_its_own(

@@ -233,14 +233,11 @@ export class Panel extends Widget {
     return branches.map(branch =>
       h(
         'li',
-        { style: `padding-left: ${branch.depth}em` },
-        branch.name && h('code', {}, branch.name),
+        { class: 'bpl-branch', style: `padding-left: ${branch.depth}em`, title: branch.title },
         branch.id
-          ? this.button({
-              ...actions.reopen(this.model, branch.id),
-              label: `${branch.title} from ${shown(branch.start)}`
-            })
-          : ` ${branch.title}, ${shown(branch.start)} → ${shown(branch.end)}`
+          ? this.button({ ...actions.reopen(this.model, branch.id), label: branch.title })
+          : h('span', {}, branch.name && h('code', {}, branch.name), ' ', branch.title),
+        h('small', {}, `${branch.start.toFixed(3)} → ${shown(branch.end)}`)
       )
     );
   }

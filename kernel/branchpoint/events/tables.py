@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from html import escape
 
 _LEFT = " style='text-align:left'"
-_VERBATIM = " style='white-space:pre-wrap'"
+_WIDE = " style='text-align:left;min-width:24em'"  # where there is little room, the table scrolls
+_VERBATIM = " style='white-space:pre-wrap;background:none;padding:0'"
 _PLAIN = " style='background:none'"  # a text of many lines is many rows: no stripes
 
 
@@ -18,7 +19,7 @@ def html(titles: Sequence[str], rows: Iterable[Sequence[str]], *, verbatim: str 
     body = "".join(
         f"<tr{_PLAIN if verbatim else ''}>"
         + "".join(
-            f"<td{_LEFT}>{_cell(cell, title == verbatim)}</td>"
+            f"<td{_WIDE if title == verbatim else _LEFT}>{_cell(cell, title == verbatim)}</td>"
             for title, cell in zip(titles, row, strict=True)
         )
         + "</tr>"
