@@ -45,7 +45,7 @@ def test_a_recording_is_triaged_from_the_file_browser(page: LabPage) -> None:
     stands = page.page.get_by_text("time is paused")
     at = float(stands.inner_text().split()[0])
     expect(page.status).to_contain_text(f"branch {at:.3f} s · paused")
-    expect(page.panel.locator(".bpl-branch")).to_contain_text("terminal; type 'ss -tn⏎'")
+    expect(page.panel.locator(".bpl-branch").first).to_contain_text("terminal; type 'ss -tn⏎'")
     page.screenshot("terminal")
 
     page.panel.get_by_role("button", name="Likelihood").click(modifiers=["Shift"])
