@@ -53,11 +53,11 @@ class ComparisonView extends TableView<State, Chosen, Row> {
     return {
       label: 'Events of both timelines',
       columns: [
-        { title: 'a: vtime (s)', name: 'vtime' },
-        { title: 'a', name: 'text' },
-        { title: 'who', name: 'container' },
-        { title: 'b: vtime (s)', name: 'vtime' },
-        { title: 'b', name: 'text' }
+        { title: 'vtime a (s)', name: 'vtime' },
+        { title: 'text a', name: 'text' },
+        { title: 'container', name: 'container' },
+        { title: 'vtime b (s)', name: 'vtime' },
+        { title: 'text b', name: 'text' }
       ],
       widths: '12ch minmax(0, 1fr) minmax(0, 18ch) 12ch minmax(0, 1fr)'
     };

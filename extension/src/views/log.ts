@@ -154,7 +154,7 @@ class LogView extends SearchView<State, Chosen, Row> {
       columns: [
         { title: 'vtime (s)', name: 'vtime' },
         { title: 'container', name: 'container' },
-        { title: 'stream', name: 'stream' },
+        { title: 'type/stream', name: 'stream' },
         { title: 'text', name: 'text' }
       ],
       moved: (atEnd: boolean) => {
