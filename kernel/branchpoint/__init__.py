@@ -26,6 +26,8 @@ from branchpoint.errors import (
 )
 from branchpoint.events.event import Event, EventSet
 from branchpoint.explore.recording import Recording, record
+from branchpoint.search.exploration import Exploration
+from branchpoint.search.exploring import explore
 from branchpoint.sharing.bundle.opening import open_recording as open
 from branchpoint.sharing.bundle.share import share
 from branchpoint.sharing.proof.rerun import verify_notebook
@@ -46,6 +48,7 @@ __all__ = [
     "DivergenceError",
     "Event",
     "EventSet",
+    "Exploration",
     "Failure",
     "GuestEnded",
     "ImageError",
@@ -60,6 +63,7 @@ __all__ = [
     "Time",
     "TimeError",
     "bash",
+    "explore",
     "export",
     "failure",
     "jobs",

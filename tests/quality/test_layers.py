@@ -19,6 +19,7 @@ LAYERS = [
     {"events"},
     {"timeline"},
     {"explore"},
+    {"search"},
     {"sharing"},
     {"views"},
     {""},  # branchpoint itself: the names that users import

@@ -15,13 +15,14 @@ import click
 import branchpoint as bp
 from branchpoint import progress
 from branchpoint.cache import cache_dir
-from branchpoint.cli import show
+from branchpoint.cli import exploring, show
 from branchpoint.cli.machine import machine, of_recording, write
 from branchpoint.cli.systems import image, record
 from branchpoint.cli.words import DURATION, INSTANT, INSTANT_HELP, Instant, narrowed, stop
 from branchpoint.clock import Time
 from branchpoint.errors import BranchpointError, ProcessTimeout
 from branchpoint.machine import engine
+from branchpoint.search.exploration import HEAD, Exploration
 from branchpoint.sharing.bundle.differences import differences
 from branchpoint.sharing.bundle.machines import SUFFIX
 from branchpoint.sharing.bundle.opening import briefly, unpack
@@ -68,6 +69,7 @@ def main() -> None:
 
 
 main.add_command(record)
+main.add_command(exploring.explore)
 
 _RECORDING = click.argument("recording", type=click.Path(path_type=Path), metavar="RECORDING")
 
@@ -80,17 +82,27 @@ _RECORDING = click.argument("recording", type=click.Path(path_type=Path), metava
 @click.option("--trust", is_flag=True,
               help="Use the boot snapshot of a whole bundle instead of booting here. The emulator "
               "loads it unchecked: use this only for bundles from people you trust.")  # fmt: skip
-def open_(recording: Path, output: Path | None, trust: bool) -> None:
+@click.option("--finding", type=click.IntRange(1), metavar="NUMBER",
+              help="Open this finding of an exploration.")  # fmt: skip
+def open_(recording: Path, output: Path | None, trust: bool, finding: int | None) -> None:
     """Show what a recording is, how it ended, and what to do next.
 
     A bundle (see branchpoint share) is first checked and unpacked, together with its notebook.
-    Existing files are not changed.
+    Existing files are not changed. Of an exploration (see branchpoint explore), its findings are
+    listed, or one of them is shown.
 
     \b
     Examples:
       branchpoint open aria.branchpoint
       branchpoint open triage.bpz
+      branchpoint open night.bpx --finding 1
     """
+    if finding is not None or (recording / HEAD).is_file():
+        with Exploration(recording) as found:
+            if finding is None:
+                click.echo(exploring.summary(found))
+                return
+            recording = found.finding(finding).path
     if output is not None or trust:
         recording = unpack(recording, output, trust=trust).path
     with bp.open(recording) as run:

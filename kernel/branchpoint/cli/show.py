@@ -88,18 +88,15 @@ def summary(run: Recording) -> str:
     head, files = run.manifest, run.files
     failed = failure(run)
     suspect = head.containers[0].name if head.containers else ""
-    ended = head.ended
     if failed is not None:
-        event = run.events.where(start=failed, end=failed, type="container.*").last
-        if event is not None:
+        event = run.events.where(start=failed, end=failed).last
+        if event is not None and event.container:
             suspect = event.container
-            ended = f"{event.container} {event.type} {event.text}"
-        ended = f"{failed}: {ended}"
     about = [
         ("recording", str(run.path)),
         ("system", head.title),
         ("length", f"{run.duration:.3f} virtual s"),
-        ("ended", listing.inert(ended, _LINE)),
+        ("ended", listing.inert(run.ending, _LINE)),
         ("seed", str(head.seed)),
         ("events", str(len(run.events))),
         ("on disk", f"{files.size / 1e6:.1f} MB, {files.size_without_pages / 1e6:.2f} MB without "

@@ -22,8 +22,8 @@ from branchpoint.timeline.failures import Failure
 _NOTHING_MATCHED = 3  # exit status of `record --until` when its time ran out first
 
 
-def _as_compose(command: Callable[..., None]) -> Callable[..., None]:
-    """Options that mean what they mean in ``docker compose``."""
+def as_compose(command: Callable[..., None]) -> Callable[..., None]:
+    """Add options that mean what they mean in ``docker compose``."""
     for option in (
         click.option("--env-file", "env_files", multiple=True, metavar="FILE",
                      type=click.Path(path_type=Path),
@@ -38,7 +38,8 @@ def _as_compose(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-def _say_notes(system: System) -> None:
+def say_notes(system: System) -> None:
+    """Say what the compose file has that is not as everywhere."""
     for note in system.notes:
         file, line = system.place(note.line)
         click.echo(f"note: {file}:{line}: {note.text}", err=True)
@@ -46,7 +47,7 @@ def _say_notes(system: System) -> None:
 
 @click.command(context_settings={"show_default": True})
 @click.argument("compose", type=click.Path(path_type=Path), required=False, metavar="[COMPOSE]")
-@_as_compose
+@as_compose
 @click.option("-o", "--output", type=click.Path(path_type=Path), metavar="DIRECTORY",
               help="The recording to make.  [default: NAME.branchpoint]")  # fmt: skip
 @click.option("--seed", type=SEED, default=0, metavar="NUMBER",
@@ -89,7 +90,7 @@ def record(
     """
     chosen = [*([compose] if compose else []), *files] or [Path()]
     system = load(chosen, profiles or None, env_files=env_files or None)
-    _say_notes(system)
+    say_notes(system)
     path = output or Path(f"{system.name}.branchpoint")
     if path.exists() and not force:
         raise RecordingError(
@@ -115,7 +116,7 @@ def record(
 
 @click.command()
 @click.argument("compose", type=click.Path(path_type=Path), nargs=-1, metavar="[COMPOSE]...")
-@_as_compose
+@as_compose
 def image(
     compose: tuple[Path, ...],
     files: tuple[Path, ...],

@@ -21,7 +21,7 @@ from branchpoint.timeline.recording import Recording
 
 INSTANT_HELP = "12.5 (virtual seconds), failure, failure-1s, start+250ms, end, or a moment's id"
 _KERNEL = "kernel"  # stands for the container of the kernel's log lines in lists of events
-_INTERRUPTED = 130  # 128 + SIGINT, as in shells
+INTERRUPTED = 130  # 128 + SIGINT, as in shells
 _ANCHORED = re.compile(r"(start|failure|end)\s*([+-].*)?")
 
 
@@ -94,7 +94,7 @@ def narrowed(run: Recording, who: Sequence[str], types: Sequence[str], **where: 
 def stop(message: str) -> NoReturn:
     """End as a program that was interrupted."""
     click.echo(message, err=True)
-    sys.exit(_INTERRUPTED)
+    sys.exit(INTERRUPTED)
 
 
 def _duration(text: str) -> Time:

@@ -140,14 +140,16 @@ def _counts(known: Known, seeds: range, work: Path) -> dict[str, Any]:
     """The results of the curve of each of these seeds; one pool of workers draws all of them."""
     tally, failure = _Tally(), bp.failure(known.failure)
     with bp.open(known_recording(known, work)) as run:
-        horizon = run.at(known.horizon)
-        question, _ = ask(run, failure, horizon=horizon)
+        asked = {"horizon": run.at(known.horizon)}
+        if not known.fails:
+            asked["end"] = run.at(known.horizon - 1)  # its check, which is all that is to come
+        question, _ = ask(run, failure, **asked)
         with (
             Pool(run, failure, question.horizon, noise=question.noise) as pool,
             progress.task(f"curves of {known.name}", len(seeds), "curves") as task,
         ):
             for done, seed in enumerate(seeds, 1):
-                question, settings = ask(run, failure, seed=seed, horizon=horizon)
+                question, settings = ask(run, failure, seed=seed, **asked)
                 tally.add(known, collect(run, question, settings, lambda: nullcontext(pool)))
                 task.update(done)
     return asdict(tally)

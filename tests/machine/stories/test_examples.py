@@ -28,7 +28,9 @@ _ELSEWHERE = {
     "image": "it is part of recording",
     "verify": "test_verifying",
     "doctor": "test_self_check and test_harm; it takes minutes",
+    "explore": "test_exploring",
 }
+_EXPLORATION = "night.bpx"  # test_exploring opens one
 _HEADED = {"run", "containers"}
 """Commands whose first output line may be a heading: a second line has to follow."""
 
@@ -44,7 +46,8 @@ def examples() -> list[str]:
             words = [_STANDS_FOR.get(word, word) for word in shlex.split(typed, comments=True)]
             if "|" in words:
                 words = words[: words.index("|")]
-            if words[0] in main.commands and words[0] not in _ELSEWHERE and "--whole" not in words:
+            here = words[0] in main.commands and words[0] not in _ELSEWHERE
+            if here and "--whole" not in words and _EXPLORATION not in words:
                 found.append(shlex.join(words))
     return list(dict.fromkeys(found))
 

@@ -1,0 +1,96 @@
+"""The command that searches for failures: ``explore``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from branchpoint.cli import show
+from branchpoint.cli.systems import as_compose, say_notes
+from branchpoint.cli.words import DURATION, FAILURE, INTERRUPTED, SEED
+from branchpoint.clock import Time
+from branchpoint.errors import BranchpointError
+from branchpoint.search.exploration import SUFFIX, Exploration
+from branchpoint.search.exploring import explore as search
+from branchpoint.system import load
+from branchpoint.timeline.failures import Failure
+
+_FOUND, _BROKEN = 1, 2  # exit status
+
+
+class _Broken(click.ClickException):
+    """It could not be explored, which is not the same as a finding."""
+
+    exit_code = _BROKEN
+
+
+@click.command(context_settings={"show_default": True})
+@click.argument("compose", type=click.Path(path_type=Path), required=False, metavar="[COMPOSE]")
+@as_compose
+@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="DIRECTORY",
+              help="Where the exploration is kept; one that is there goes on.  "
+              f"[default: NAME{SUFFIX}]")  # fmt: skip
+@click.option("--for", "duration", type=DURATION, default="10m", help="Wall time to search.")
+@click.option("--stretches", type=click.IntRange(1), metavar="NUMBER",
+              help="End when so many were run.")  # fmt: skip
+@click.option("--until", "failures", type=FAILURE, multiple=True,
+              help="Look for this, too: exit:CONTAINER, log:CONTAINER:TEXT, event:TYPE or "
+              "sdk:MESSAGE; * stands for any. Can be given several times.")  # fmt: skip
+@click.option("--seed", type=SEED, default=0, metavar="NUMBER",
+              help="The same seed gives the same exploration.")  # fmt: skip
+@click.option("--length", type=DURATION, default="2s",
+              help="Most virtual time of one stretch.")  # fmt: skip
+@click.option("--depth", type=DURATION, default="60s",
+              help="Virtual time after set-up beyond which nothing is continued.")  # fmt: skip
+def explore(
+    compose: Path | None, files: tuple[Path, ...], profiles: tuple[str, ...],
+    env_files: tuple[Path, ...], output: Path | None, duration: Time, stretches: int | None,
+    failures: tuple[Failure, ...], seed: int, length: Time, depth: Time,
+) -> None:  # fmt: skip
+    """Search the futures of a system for failures.
+
+    After set-up, short stretches of time are run again and again, each with everything random drawn
+    anew: faults, packet loss, scheduling, what programs draw. Where something is seen for the first
+    time (a line of a log, an event, an assertion), the search goes on from there.
+
+    Unexpected exits, out of memory, violated assertions and the end of the whole machine are always
+    failures. The first of each kind becomes a recording, DIRECTORY/findings/N.branchpoint. Ctrl-C
+    stops; the same command goes on.
+
+    Exit status: 0 when nothing was found, 1 when something was, 2 when it could not be explored,
+    130 after Ctrl-C.
+
+    \b
+    Examples:
+      branchpoint explore compose.yaml --for 30m -o night.bpx
+      branchpoint explore compose.yaml --until 'log:client:lost' --depth 2m
+      branchpoint open night.bpx
+      branchpoint open night.bpx --finding 1
+    """
+    chosen = [*([compose] if compose else []), *files] or [Path()]
+    try:
+        say_notes(load(chosen, profiles or None, env_files=env_files or None))
+        found = search(
+            chosen, output, duration=duration, stretches=stretches, failures=failures, seed=seed,
+            length=length, depth=depth, profiles=profiles or None, env_files=env_files or None,
+        )  # fmt: skip
+    except BranchpointError as problem:
+        raise _Broken(show.safe(str(problem))) from problem
+    with found:
+        click.echo(summary(found))
+        if found.stopped:
+            sys.exit(INTERRUPTED)
+        sys.exit(_FOUND if found.findings else 0)
+
+
+def summary(found: Exploration) -> str:
+    """An exploration in a few lines: what was run, what was found, and what to do next."""
+    lines = [show.safe(repr(found))]
+    if found.findings:
+        first = found.findings[0].path
+        lines += ["", "Go on with:", f"  branchpoint open {first}"]
+    else:
+        lines += ["", f"Nothing was found. To search on: the same command, {found.path} goes on."]
+    return "\n".join(lines)

@@ -1,0 +1,211 @@
+"""An exploration on disk: the directory ``X.bpx/``.
+
+``exploration.json``    what is explored, and how
+``base.branchpoint/``   the recording of set-up, off which all stretches begin
+``nodes.jsonl``         the stretches, in the order in which they were added
+``findings/N.branchpoint/``  the first failure of each kind, as a recording
+
+A process killed at any instant leaves a directory that goes on with all stretches that had ended.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from branchpoint.clock import SECOND
+from branchpoint.decoding import Malformed, from_json
+from branchpoint.errors import BranchpointError, RecordingError
+from branchpoint.explore import recording as recordings
+from branchpoint.explore.draws import Key, Seed, Text
+from branchpoint.search.stretches import Stretches
+from branchpoint.search.tree import Node, Tree
+from branchpoint.store import disk
+from branchpoint.store.ledger import Ledger
+from branchpoint.store.manifest import Ns
+from branchpoint.timeline.branch import Branch
+
+SUFFIX = ".bpx"
+"""What the name of an exploration ends with."""
+HEAD, BASE = "exploration.json", "base.branchpoint"
+_NODES, _FINDINGS = "nodes.jsonl", "findings"
+_LARGEST = 1 << 20  # bytes of exploration.json
+
+
+class Head(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What is explored, and how."""
+
+    format: Literal[1] = 1
+    title: Text
+    seed: Seed
+    length: Ns
+    """Most ns of a stretch."""
+    depth: Ns
+    """ns after set-up beyond which nothing is continued."""
+    failures: Annotated[list[tuple[Text, Key]], Meta(max_length=1000)]
+    """The names and keys of what is looked for."""
+
+    @classmethod
+    def read(cls, path: Path) -> Head:
+        """That of the exploration at ``path``.
+
+        :raises RecordingError: when there is none, or it is damaged.
+        """
+        if not (path / HEAD).is_file():
+            raise RecordingError(
+                f"there is no exploration at {path}", "make one: branchpoint explore COMPOSE"
+            )
+        root = disk.open_directory(path)
+        try:
+            head: Head = from_json(disk.read_file(root, HEAD, f"{path}/{HEAD}", _LARGEST), cls)
+        except Malformed as problem:
+            raise RecordingError(f"{path}/{HEAD} is damaged: {problem}") from None
+        finally:
+            os.close(root)
+        return head
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A kind of failure that was found."""
+
+    number: int
+    """Findings are numbered from 1 in the order in which they were found."""
+    failure: str
+    """The name of what failed."""
+    kind: str
+    """The event that was the failure, without its numbers."""
+    nodes: tuple[int, ...]
+    """The stretches that ended with it, the first one first."""
+    vtime: float
+    """Virtual seconds after set-up at which it came first."""
+    path: Path
+    """Its recording."""
+
+    def __str__(self) -> str:
+        times = f"{len(self.nodes)} time{'s' * (len(self.nodes) != 1)}"
+        return f"{self.number}  {self.failure}: {self.kind or '?'} ({times})  {self.path}"
+
+
+class Exploration:
+    """An exploration: its tree of stretches and its findings."""
+
+    def __init__(self, path: Path | str) -> None:
+        """Open the exploration at ``path``.
+
+        :raises RecordingError: when there is none, or it is damaged.
+        """
+        self.path = Path(path)
+        self.head = Head.read(self.path)
+        with self.open_base() as base:
+            self.tree = Tree(base.end.at)
+            self._origin = base.origin
+        self._root = disk.open_directory(self.path)
+        self._ledger = Ledger(self._root, _NODES, Node, f"{self.path}/{_NODES}")
+        self.damage: list[str] = []
+        """What is damaged in its files, in words."""
+        self._broken = ""
+        """Why its later stretches cannot be used; "" when all can."""
+        for node in self._ledger.read():
+            try:
+                self.tree.add(node)
+            except ValueError as problem:
+                self._broken = (
+                    f"{self.path}/{_NODES}: stretches from {node.number} on are left out: {problem}"
+                )
+                break
+        self.damage += [*self._ledger.damage, *([self._broken] if self._broken else [])]
+
+        self.stopped = False
+        """Whether the call that gave it was interrupted."""
+        self._stretches: Stretches | None = None
+
+    def close(self) -> None:
+        """Release its directory, and end the emulators that :meth:`branch` has started."""
+        os.close(self._root)
+        if self._stretches is not None:
+            self._stretches.close()
+
+    def __enter__(self) -> Exploration:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def findings(self) -> list[Finding]:
+        """The kinds of failures that were found, in the order in which they were found."""
+        kinds: dict[tuple[str, str], list[int]] = {}
+        for number, node in enumerate(self.tree.nodes, 1):
+            if node.failure:
+                kinds.setdefault((node.failure, node.kind), []).append(number)
+        found = []
+        for number, ((name, kind), nodes) in enumerate(kinds.items(), 1):
+            at = self.tree[nodes[0]].failed_at
+            assert at is not None
+            path = self.path / _FINDINGS / f"{number}.branchpoint"
+            vtime = (at - self._origin) / SECOND
+            found.append(Finding(number, name, kind, tuple(nodes), vtime, path))
+        return found
+
+    def finding(self, number: int) -> Finding:
+        """The finding of that number.
+
+        :raises BranchpointError: when there is none.
+        """
+        found = self.findings
+        if not 1 <= number <= len(found):
+            known = f"there are 1 to {len(found)}" if found else "nothing was found"
+            raise BranchpointError(f"{self.path} has no finding {number}", known)
+        return found[number - 1]
+
+    def branch(self, number: int) -> Branch:
+        """The timeline of a stretch, from power-on to its end, run again in this process.
+
+        Its end is a moment like any other, until this exploration is closed.
+
+        :raises BranchpointError: when there is no stretch of that number.
+        """
+        if not 1 <= number <= len(self.tree):
+            raise BranchpointError(
+                f"{self.path} has no stretch {number}", f"there are 1 to {len(self.tree)}"
+            )
+        if self._stretches is None:
+            self._stretches = Stretches(self.tree, self.open_base)
+        return self._stretches.branch(number)
+
+    def open_base(self) -> recordings.Recording:
+        """Open the recording of set-up, off which all stretches begin; the caller closes it."""
+        return recordings.open_recording(self.path / BASE)
+
+    def claim(self) -> None:
+        """Become the only one that continues it, until it is closed.
+
+        :raises RecordingError: when another process does, or stretches are lost.
+        """
+        if not disk.lock(self._root):
+            raise RecordingError(
+                f"{self.path} is being explored by another process",
+                "choose another name, or end that process first",
+            )
+        if self._broken:
+            raise RecordingError(self._broken, f"{self.path} can be read, not continued")
+
+    def add(self, node: Node) -> int:
+        """Add a stretch, on disk too; returns its number."""
+        number = self.tree.add(node)
+        self._ledger.append(node)
+        return number
+
+    def __repr__(self) -> str:
+        tree, found = self.tree, self.findings
+        head = (
+            f"Exploration of {self.head.title}: {len(tree)} stretch{'es' * (len(tree) != 1)}, "
+            f"{tree.virtual / SECOND:.1f} virtual s, {len(tree.signs)} different things seen, "
+            f"{len(found)} finding{'s' * (len(found) != 1)}"
+        )
+        return "\n".join([head, *(f"  {finding}" for finding in found)])

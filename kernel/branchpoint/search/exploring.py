@@ -1,0 +1,176 @@
+"""Explores a system: runs one stretch after another, and records what it finds."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from branchpoint import files, progress
+from branchpoint.clock import SECOND, Duration, to_ns
+from branchpoint.errors import BranchpointError, RecordingError
+from branchpoint.explore import recording as recordings
+from branchpoint.search.exploration import BASE, HEAD, SUFFIX, Exploration, Finding, Head
+from branchpoint.search.properties import built_in
+from branchpoint.search.strategy import Strategy
+from branchpoint.search.stretches import Stretches
+from branchpoint.system import load
+from branchpoint.timeline.failures import Failure, failure
+from branchpoint.timeline.recorder.rerecord import rerecord
+
+_SET_UP = 0.1  # virtual seconds that the recording of set-up goes on after it
+_AFTER = 2 * SECOND  # ns that a finding's recording goes on after the failure
+
+
+def explore(
+    compose: Path | str | Sequence[Path | str],
+    path: Path | str | None = None,
+    *,
+    duration: Duration = 600,
+    stretches: int | None = None,
+    failures: Sequence[Any] = (),
+    seed: int = 0,
+    length: Duration = 2,
+    depth: Duration = 60,
+    **how: Any,
+) -> Exploration:
+    """Search the futures of a system for failures, for ``duration`` seconds of wall time, or until
+    there are so many ``stretches``.
+
+    A stretch leaves set-up complete, or the end of another stretch, with a seed that draws
+    everything random anew. It has at most ``length`` virtual seconds; none is continued ``depth``
+    virtual seconds after set-up. ``failures`` (``bp.failure(...)`` or their short forms) are looked
+    for besides those that need no declaration: unexpected exits, out of memory, violated
+    assertions, the end of the machine.
+
+    What is known is in the directory ``path`` (default: ``<name of the system>.bpx``); an
+    exploration that is there goes on. The first failure of each kind becomes a recording in it.
+    Equal arguments give equal explorations. ``how`` is as for :func:`branchpoint.record`:
+    ``profiles`` and ``env_files``. Interrupted, it returns what it has.
+
+    :raises BranchpointError: when the exploration that is there asks for something else.
+    :raises ComposeError: when the compose file has something that cannot be done.
+    """
+    looked_for = [*built_in(), *(failure(each) for each in failures)]
+    title = load(compose, how.get("profiles"), env_files=how.get("env_files")).name
+    target = Path(path) if path is not None else Path(f"{title}{SUFFIX}")
+    named = [(each.name, each.key) for each in looked_for]
+    head = Head(title=title, seed=seed, length=to_ns(length), depth=to_ns(depth), failures=named)
+    prepare(compose, target, head, how)
+    found = Exploration(target)
+    found.claim()
+    wall = to_ns(duration) / SECOND
+    begun = time.monotonic()
+    with Search(found, looked_for) as search:
+        try:
+            with progress.task(f"exploring {title}", wall, "s") as task:
+                search.record_findings()
+                while time.monotonic() < begun + wall and search.goes_on(stretches):
+                    search.step()
+                    number, kinds = len(found.tree), len(found.findings)
+                    said = f"{number} stretches, {len(found.tree.signs)} things, {kinds} findings"
+                    task.update(time.monotonic() - begun, said)
+        except KeyboardInterrupt:
+            found.stopped = True
+            number = len(found.tree)
+            progress.stopped(f"stopped with {number} stretches; calling it again goes on")
+    return found
+
+
+class Search:
+    """Continues an exploration."""
+
+    def __init__(self, found: Exploration, looked_for: Sequence[Failure]) -> None:
+        self._found = found
+        self._looked_for = looked_for
+        self._stretches = Stretches(found.tree, found.open_base, looked_for)
+        head = found.head
+        self._strategy = Strategy(found.tree, head.seed, head.depth, head.length)
+
+    def __enter__(self) -> Search:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stretches.close()
+
+    def goes_on(self, stretches: int | None) -> bool:
+        """Whether there are fewer stretches than wanted."""
+        return stretches is None or len(self._found.tree) < stretches
+
+    def step(self) -> None:
+        """Run one more stretch; a failure of a new kind is recorded."""
+        found = self._found
+        parent, seed = self._strategy.next()
+        ran = self._stretches.run(parent, seed, found.head.length)
+        node = msgspec.structs.replace(
+            found.tree.node(parent, seed, found.tree.end(parent), ran.end, ran.seen),
+            failure=ran.failure,
+            failed_at=ran.failed_at,
+            kind=ran.kind,
+        )
+        number = found.add(node)
+        self._strategy.learn(node)
+        if ran.failure:
+            self.record_findings(number)
+        self._stretches.spare()
+
+    def record_findings(self, since: int = 1) -> None:
+        """Make the recordings that are missing, of findings since the node of that number."""
+        for finding in self._found.findings:
+            if finding.nodes[0] >= since and not finding.path.exists():
+                self._record(finding)
+
+    def _record(self, finding: Finding) -> None:
+        number = finding.nodes[0]
+        wanted = next(each for each in self._looked_for if each.name == finding.failure)
+        finding.path.parent.mkdir(exist_ok=True)
+        unfinished = finding.path.with_name(f".{finding.path.name}")
+        shutil.rmtree(unfinished, ignore_errors=True)  # of a process that was killed
+        inputs, end = self._stretches.inputs(number), self._found.tree.end(number)
+        made = rerecord(
+            self._stretches.base, unfinished, inputs, wanted, horizon=end, after=_AFTER,
+            kind=recordings.Recording,
+        )  # fmt: skip
+        with made:
+            failed = made.manifest.failure
+        if failed is None:
+            raise RecordingError(
+                f"{unfinished} does not fail, although a stretch with the same inputs did",
+                "run `branchpoint doctor`; if this engine is sound, report this as a bug",
+            )
+        unfinished.rename(finding.path)
+
+
+def prepare(compose: Any, target: Path, head: Head, how: dict[str, Any]) -> None:
+    """Make the directory of an exploration and its recording of set-up, unless they are there.
+
+    :raises BranchpointError: when what is there is something else.
+    """
+    if (target / HEAD).exists():
+        known = Head.read(target)
+        if known != head:
+            raise BranchpointError(
+                f"{target} is an exploration with {_differences(known, head)}",
+                "choose another name, or ask for the same again",
+            )
+    else:
+        target.mkdir(parents=True, exist_ok=True)
+        if any(target.iterdir()):
+            raise BranchpointError(f"{target} exists and is no exploration", "choose another name")
+        with files.publish(target / HEAD) as file:
+            file.write_bytes(msgspec.json.encode(head) + b"\n")
+    base = target / BASE
+    if not base.exists():
+        unfinished = base.with_name(f".{base.name}")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        recordings.record(compose, unfinished, seed=head.seed, duration=_SET_UP, **how).close()
+        unfinished.rename(base)
+
+
+def _differences(known: Head, head: Head) -> str:
+    both = ((name, getattr(known, name), getattr(head, name)) for name in Head.__struct_fields__)
+    return "; ".join(f"{name} {one}, not {other}" for name, one, other in both if one != other)

@@ -1,0 +1,138 @@
+"""Runs stretches of one exploration on a machine, one after another.
+
+The ends of nodes that were used lately stay in memory; any other node is run again from set-up
+complete, which gives the same machine bit for bit.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from branchpoint.errors import GuestEnded
+from branchpoint.events.event import Event
+from branchpoint.search.signs import sign
+from branchpoint.search.tree import MOST_SEEN, ROOT, Tree
+from branchpoint.store.manifest import Input
+from branchpoint.timeline.branch import Branch
+from branchpoint.timeline.failures import Failure
+from branchpoint.timeline.judges import Stretch
+from branchpoint.timeline.moment import Moment
+from branchpoint.timeline.recording import Recording
+
+_HELD = 200  # ends of nodes that are kept in memory
+_MOST_PAGES = 1 << 30  # bytes of memory pages kept for them, before starting afresh
+
+
+class Ran(NamedTuple):
+    """What became of a stretch. Instants are absolute ns."""
+
+    end: int
+    seen: list[str]
+    """Signs, the first one first."""
+    failure: str = ""
+    failed_at: int | None = None
+    kind: str = ""
+
+
+class Stretches:
+    """Runs stretches off the nodes of a tree."""
+
+    def __init__(
+        self, tree: Tree, open_base: Callable[[], Recording], failures: Sequence[Failure] = ()
+    ) -> None:
+        """``open_base`` opens the recording of set-up; the root of the tree is its end.
+        ``failures`` end a stretch.
+        """
+        self._tree = tree
+        self._open = open_base
+        self._failures = failures
+        self._run = open_base()
+        self._held: OrderedDict[int, Branch] = OrderedDict()
+
+    @property
+    def base(self) -> Recording:
+        """The recording of set-up, as it is open now."""
+        return self._run
+
+    def run(self, parent: int, seed: int, length: int) -> Ran:
+        """Run a stretch of at most ``length`` ns, from the end of node ``parent``.
+
+        It ends early where something fails, and where there is a sign that the tree does not know.
+        """
+        start = self._end_of(parent)
+        branch = start.branch(seed)
+        columns, origin = start.events.columns, self._run.origin
+        horizon = start.at + length
+        stretch = Stretch(start.at, horizon, origin, columns)
+        judges = [(failure, failure.judge(stretch)) for failure in self._failures]
+        seen: dict[str, None] = {}
+        failed: list[tuple[int, str, str]] = []  # when, what, and its sign
+
+        def stop(new: list[Event]) -> bool:
+            fresh = False
+            for event in new:
+                found = sign(event)
+                if found and found not in seen and len(seen) < MOST_SEEN:
+                    seen[found] = None
+                    fresh = fresh or not self._tree.knows(found)
+            for failure, judge in judges:
+                at = judge.feed(new)
+                if at is not None:
+                    told = (sign(event) for event in new if event.at == at)
+                    failed.append((at, failure.name, next(told, "")))
+            return bool(failed) or fresh
+
+        with contextlib.suppress(GuestEnded):  # an event has told it
+            self._run.replayer.play(branch._history, horizon, stop)
+        end = branch.end.at
+        self._hold(len(self._tree) + 1, branch)
+        if not failed:
+            return Ran(end, list(seen))
+        at, name, kind = min(failed)
+        return Ran(end, list(seen), name, at, kind)
+
+    def inputs(self, number: int) -> list[Input]:
+        """All inputs of the machine from power-on to the end of a node."""
+        return self._end_of(number).inputs
+
+    def branch(self, number: int) -> Branch:
+        """A node's timeline, up to its end."""
+        held = self._held.get(number)
+        if held is not None:
+            self._held.move_to_end(number)
+            return held
+        for each in self._tree.path(number):
+            if each in self._held:
+                continue
+            node = self._tree[each]
+            branch = self._end_of(node.parent).branch(node.seed)
+            self._run.replayer.play(branch._history, node.end)
+            self._hold(each, branch)
+        return self._held[number]
+
+    def _end_of(self, number: int) -> Moment:
+        return self._run.end if number == ROOT else self.branch(number).end
+
+    def _hold(self, number: int, branch: Branch) -> None:
+        self._held[number] = branch
+        while len(self._held) > _HELD:
+            _, dropped = self._held.popitem(last=False)
+            dropped._history.states.clear()  # later branches hold their parents
+
+    def spare(self) -> None:
+        """Give memory back, when too much of it is in use."""
+        if self._run.replayer.pool.size > _MOST_PAGES:
+            self._afresh()
+
+    def _afresh(self) -> None:
+        self._held.clear()
+        self._run.close()
+        self._run = self._open()
+
+    def close(self) -> None:
+        """End the emulators and close the recording of set-up."""
+        self._held.clear()
+        self._run.close()

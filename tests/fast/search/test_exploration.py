@@ -1,0 +1,120 @@
+"""An exploration on disk, and what counts as a failure in it; without a machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+from recordings import ORIGIN, SECOND, event, make, set_of
+
+import branchpoint as bp
+from branchpoint.events.event import Event
+from branchpoint.search.exploration import BASE, HEAD, Exploration, Head
+from branchpoint.search.properties import built_in
+from branchpoint.search.tree import ROOT, Node
+from branchpoint.timeline.judges import Stretch
+
+END = ORIGIN + 10 * SECOND  # of the recording of set-up
+LEDGER = "nodes.jsonl"
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """An exploration with three stretches, two of which failed in the same way."""
+    path = tmp_path / "x.bpx"
+    path.mkdir()
+    make(path / BASE)
+    head = Head(title="three containers", seed=1, length=SECOND, depth=SECOND, failures=[])
+    (path / HEAD).write_bytes(msgspec.json.encode(head))
+    with Exploration(path) as found:
+        found.add(found.tree.node(ROOT, 1, END, END + 50, ["started"]))
+        for seed in (2, 3):
+            node = found.tree.node(1, seed, END + 50, END + 100, ["exit"])
+            failed = {"failure": "unexpected exit", "failed_at": END + 75, "kind": "exit db.1 1"}
+            found.add(msgspec.structs.replace(node, **failed))
+    return path
+
+
+def test_what_was_added_is_there_again(path: Path) -> None:
+    with Exploration(path) as found:
+        assert found.tree.signs == ["started", "exit"] and not found.damage
+        (finding,) = found.findings
+        assert (finding.number, finding.nodes) == (1, (2, 3))
+        assert finding.vtime == pytest.approx(10 + 75e-9)
+        assert finding.path == path / "findings" / "1.branchpoint"
+        assert "3 stretches" in repr(found) and "1 finding\n" in repr(found)
+        assert "unexpected exit: exit db.1 1 (2 times)" in repr(found)
+        assert found.finding(1) == finding
+        with pytest.raises(bp.BranchpointError, match=r"no finding 2\n.*there are 1 to 1"):
+            found.finding(2)
+
+
+def test_a_line_that_was_cut_off_is_left_out_and_the_exploration_goes_on(path: Path) -> None:
+    ledger = path / LEDGER
+    ledger.write_bytes(ledger.read_bytes()[:-20])
+    with Exploration(path) as found:
+        assert len(found.tree) == 2
+        found.claim()
+        found.add(found.tree.node(1, 9, END + 50, END + 60, []))
+    with Exploration(path) as found:
+        assert [node.seed for node in found.tree.nodes] == [1, 2, 9]
+
+
+def test_one_whose_middle_is_damaged_can_be_read_but_not_continued(path: Path) -> None:
+    ledger = path / LEDGER
+    lines = ledger.read_bytes().splitlines(keepends=True)
+    ledger.write_bytes(b"".join([lines[0].replace(b"started", b"stopped"), *lines[1:]]))
+    with Exploration(path) as found:
+        assert len(found.tree) == 0 and "line 1 is left out" in " ".join(found.damage)
+        assert "from 2 on are left out: number 1 is missing" in " ".join(found.damage)
+        with pytest.raises(bp.RecordingError, match="can be read, not continued"):
+            found.claim()
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b'{"format": 7}', b"[" * 5000])
+def test_a_damaged_head_is_named(path: Path, content: bytes) -> None:
+    (path / HEAD).write_bytes(content)
+    with pytest.raises(bp.RecordingError, match=r"exploration\.json is damaged"):
+        Exploration(path)
+
+
+def test_a_folder_that_is_none_says_how_to_make_one(tmp_path: Path) -> None:
+    with pytest.raises(bp.RecordingError, match=r"(?s)no exploration at .*branchpoint explore"):
+        Exploration(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "fields", [{"parent": -1}, {"end": 5}, {"failure": "x"}, {"failed_at": 12}, {"seen": [1] * 501}]
+)
+def test_a_node_that_cannot_be_is_refused(fields: dict[str, object]) -> None:
+    good: dict[str, object] = {"number": 1, "parent": 0, "seed": 1, "start": 10, "end": 20}
+    assert msgspec.convert(good, Node)
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert(good | fields, Node)
+
+
+def exited(**fields: str) -> Event:
+    return event(1, "", type="container.exit", source="life", fields=fields)
+
+
+@pytest.mark.parametrize(
+    ("happened", "failed"),
+    [
+        (exited(code="0", signal="0"), ""),
+        (exited(code="1", signal="0", asked="1"), ""),
+        (exited(code="0", signal="9", asked="1"), ""),
+        (exited(code="1", signal="0"), "unexpected exit"),
+        (exited(code="0", signal="11"), "unexpected exit"),
+        (event(1, "", type="container.oom", source="life"), "out of memory"),
+        (event(1, "m", type="sdk.assert", fields={"violated": "1"}), "violated assertion"),
+        (event(1, "m", type="sdk.assert", fields={"violated": "0"}), ""),
+        (event(1, "panic", type="machine.end", source="life"), "end of the machine"),
+        (event(1, "fatal: out of memory, exit 1"), ""),
+    ],
+)
+def test_what_must_never_happen(happened: Event, failed: str) -> None:
+    nothing = set_of([]).columns
+    stretch = Stretch(ORIGIN, END, ORIGIN, nothing)
+    names = [each.name for each in built_in() if each.judge(stretch).feed([happened]) is not None]
+    assert names == ([failed] if failed else [])

@@ -1,0 +1,148 @@
+"""An exploration finds what no plain seed would find in days; all of it can be visited again."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+import branchpoint as bp
+from branchpoint.cli import main
+from branchpoint.search.exploration import Exploration
+from branchpoint.search.tree import Node
+
+LOCK = Path(__file__).parents[1] / "systems" / "lock"
+ASKED = {"length": 1.2, "seed": 1}
+MOST = 1000  # stretches; with plain seeds it would take 100 000
+EXPLORE = """
+import sys, branchpoint as bp
+bp.explore(sys.argv[1], sys.argv[2], stretches=int(sys.argv[3]), duration=3600, length=1.2, seed=1)
+"""
+
+
+@pytest.fixture(scope="module")
+def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exploration]:
+    """An exploration in which the lock was opened."""
+    path = tmp_path_factory.mktemp("explored") / "lock.bpx"
+    for most in range(100, MOST + 1, 100):
+        with bp.explore(LOCK, path, stretches=most, duration=3600, **ASKED) as found:
+            if found.findings:
+                break
+    with Exploration(path) as found:
+        yield found
+
+
+def test_five_unlikely_draws_in_a_row_are_found_one_after_another(opened: Exploration) -> None:
+    assert len(opened.tree) <= MOST
+    (finding,) = opened.findings
+    assert (finding.failure, finding.kind) == ("unexpected exit", "exit lock.1 1")
+    assert 5 < finding.vtime < 5.1
+    turned = [sign for sign in opened.tree.signs if "dial" in sign]
+    assert turned == [f"log lock.1: dial {dial} is turned" for dial in "abcde"]
+    path = opened.tree.path(finding.nodes[0])
+    assert sum(bool(opened.tree[number].fresh) for number in path) >= 5
+
+
+def test_a_finding_is_a_recording_that_replays(opened: Exploration) -> None:
+    (finding,) = opened.findings
+    with bp.open(finding.path) as run:
+        assert run.failure.vtime == pytest.approx(finding.vtime, abs=1e-9)
+        exit = run.events.where(type="container.exit").last
+        assert exit is not None and exit.fields["code"] == "1"
+        assert bp.verify(run).states > 0
+
+
+def test_stretches_are_moments_that_are_the_same_on_a_fresh_computer(opened: Exploration) -> None:
+    chance = random.Random(1)
+    some = sorted(chance.sample(range(1, len(opened.tree) + 1), 6))
+
+    def seen(found: Exploration, number: int) -> tuple[int, str, list[str]]:
+        end = found.branch(number).end
+        with found.branch(number).run.replayer.lock:
+            player = end.run.replayer.bring(end._history, end._point)
+            digest = player.computer.digest().hex()
+        return end.at, digest, [event.text for event in end.events]
+
+    first = {number: seen(opened, number) for number in some}
+    with Exploration(opened.path) as again:
+        for number in reversed(some):
+            assert seen(again, number) == first[number], number
+            assert first[number][0] == again.tree.end(number)
+    with pytest.raises(bp.BranchpointError, match="has no stretch 5000"):
+        opened.branch(5000)
+
+
+def nodes(path: Path) -> list[Node]:
+    with Exploration(path) as found:
+        assert not found.damage
+        return found.tree.nodes
+
+
+def test_an_exploration_killed_at_any_instant_goes_on_as_if_nothing_was(
+    tmp_path: Path, opened: Exploration
+) -> None:
+    """Its stretches are those of one that was never disturbed."""
+    path, chance, kills = tmp_path / "killed.bpx", random.Random(5), 0
+    wanted = min(len(opened.tree), 60)
+    while not path.exists() or len(nodes(path)) < wanted:
+        known = len(nodes(path)) if (path / "base.branchpoint").exists() else 0
+        command = [sys.executable, "-c", EXPLORE, str(LOCK), str(path), str(wanted)]
+        with subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True) as process:
+            kill_after = known + chance.randrange(1, 25)
+            while process.poll() is None and kills < 5:
+                ledger = path / "nodes.jsonl"
+                if ledger.exists() and ledger.read_bytes().count(b"\n") >= kill_after:
+                    os.kill(process.pid, signal.SIGKILL)
+                    kills += 1
+                time.sleep(chance.random() * 0.02)
+            said = process.communicate()[1].decode()
+        assert process.returncode in (0, -signal.SIGKILL), said
+    assert kills >= 2
+    assert nodes(path) == opened.tree.nodes[:wanted]
+
+
+def test_one_process_explores_and_others_read(opened: Exploration) -> None:
+    opened.claim()
+    with pytest.raises(bp.RecordingError, match="is being explored by another process"):
+        bp.explore(LOCK, opened.path, stretches=MOST, **ASKED)
+    with Exploration(opened.path) as reader:
+        assert len(reader.tree) == len(opened.tree)
+
+
+def test_what_is_there_has_to_be_the_same_exploration(opened: Exploration) -> None:
+    with pytest.raises(bp.BranchpointError, match="with seed 1, not 2"):
+        bp.explore(LOCK, opened.path, **{**ASKED, "seed": 2})
+    with pytest.raises(bp.BranchpointError, match="exists and is no exploration"):
+        bp.explore(LOCK, opened.path / "findings", **ASKED)
+
+
+def test_on_the_command_line_the_status_says_whether_something_was_found(tmp_path: Path) -> None:
+    def branchpoint(*arguments: object) -> tuple[int, str]:
+        result = CliRunner().invoke(main, [str(argument) for argument in arguments])
+        return result.exit_code, result.stdout or result.stderr
+
+    path = tmp_path / "x.bpx"
+    asked = ["explore", LOCK, "-o", path, "--length", "1.2s", "--stretches", 1]
+    status, said = branchpoint(*asked)
+    assert status == 0 and "1 stretch," in said and "Nothing was found" in said
+    status, said = branchpoint(*asked, "--until", "log:lock:turned")
+    assert status == 2 and "failures" in said
+    found = tmp_path / "y.bpx"
+    asked = ["explore", LOCK, "-o", found, "--until", "log:lock:dial a", "--stretches", 100]
+    status, said = branchpoint(*asked)
+    assert status == 1 and "log:lock:dial a: log lock.1: dial a is turned" in said
+    assert branchpoint("open", found) == (0, said)
+    status, said = branchpoint("open", found, "--finding", 1)
+    assert status == 0 and re.search(r"ended +main@1\.0\d+: lock.1 log dial a is turned", said)
+    assert branchpoint("open", found, "--finding", 3)[0] == 1
+    assert json.loads((found / "exploration.json").read_text())["title"] == "lock"
