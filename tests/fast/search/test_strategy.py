@@ -1,103 +1,150 @@
-"""Which stretch comes next, decided without a machine."""
+"""Which stretch comes next, decided without a machine: in worlds that are a few lines of Python."""
 
 from __future__ import annotations
 
-from collections import Counter
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
 
 from branchpoint.search.strategy import Next, Strategy
 from branchpoint.search.tree import ROOT, Node, Tree
 
 SECOND = 1_000_000_000
-DEPTH, LENGTH = 10 * SECOND, SECOND
+DEPTH, LENGTH = 20 * SECOND, SECOND
+
+World = Callable[[Any, random.Random], tuple[Any, list[str], bool]]
+"""From a state and a source of chance: the state a second later, what was seen, and whether it has
+failed."""
 
 
-def add(tree: Tree, parent: int, *seen: str, failed: bool = False) -> int:
-    start = tree.end(parent)
-    node = tree.node(parent, len(tree), start, start + LENGTH, seen)
-    if failed:
-        node = Node(
-            number=node.number,
-            parent=parent, seed=0, start=start, end=start + LENGTH, fresh=node.fresh,
-            seen=node.seen, failure="it", failed_at=start + 1,
-        )  # fmt: skip
-    return tree.add(node)
+@dataclass
+class Searched:
+    """A search of a world; the state at set-up is 0."""
+
+    world: World
+    seed: int = 1
+    tree: Tree = field(default_factory=lambda: Tree(0))
+    states: dict[int, Any] = field(default_factory=lambda: {ROOT: 0})
+    found: list[int] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.strategy = Strategy(self.tree, self.seed, DEPTH, LENGTH)
+
+    def step(self) -> Next:
+        chosen = self.strategy.next()
+        state, seen, failed = self.world(self.states[chosen.parent], random.Random(chosen.seed))
+        start = self.tree.end(chosen.parent)
+        made = self.tree.node(chosen.parent, chosen.seed, start, start + LENGTH, seen)
+        if failed:
+            made = Node(
+                number=made.number, parent=made.parent, seed=made.seed, start=start,
+                end=made.end, fresh=made.fresh, seen=made.seen, failure="it", failed_at=made.end,
+            )  # fmt: skip
+            self.found.append(made.number)
+        self.states[self.tree.add(made)] = state
+        self.strategy.learn(made)
+        return chosen
+
+    def run(self, count: int) -> Searched:
+        for _ in range(count):
+            self.step()
+        return self
 
 
-def chosen(tree: Tree, count: int = 2000) -> Counter[int]:
-    """How often each node is continued; with each choice the tree grows by a barren stretch."""
-    grown = Tree(tree.start)
-    for node in tree.nodes:
-        grown.add(node)
-    found: Counter[int] = Counter()
-    for seed in range(count):
-        found[Strategy(grown, seed, DEPTH, LENGTH).next().parent] += 1
-    return found
+def silent(state: Any, chance: random.Random) -> tuple[Any, list[str], bool]:
+    return state, [], False
+
+
+def lock(state: Any, chance: random.Random) -> tuple[Any, list[str], bool]:
+    """Five dials, of which each is turned in its second or never, in one case of ten."""
+    if state is None or chance.random() > 0.1:
+        return None, [], False
+    return state + 1, [f"dial {state} is turned"], state == 4
+
+
+def late(state: Any, chance: random.Random) -> tuple[Any, list[str], bool]:
+    """What is decided at the fifth second is seen at the fifteenth; nothing is said in between."""
+    second, doomed = state or (0, False)
+    doomed = chance.random() < 0.1 if second == 5 else doomed
+    return (
+        (second + 1, doomed),
+        ["crash"] if doomed and second == 15 else [],
+        doomed and second == 15,
+    )
+
+
+def test_five_unlikely_draws_in_a_row_take_hundreds_of_stretches_and_not_a_hundred_thousand() -> (
+    None
+):
+    counts = []
+    for seed in range(20):
+        search = Searched(lock, seed)
+        while not search.found and len(search.tree) < 1000:
+            search.step()
+        counts.append(len(search.tree))
+    assert sum(count < 1000 for count in counts) >= 19, counts
+    assert sorted(counts)[10] < 350, counts
+
+
+def test_what_shows_long_after_it_was_decided_is_found_too() -> None:
+    counts = []
+    for seed in range(20):
+        search = Searched(late, seed)
+        while not search.found and len(search.tree) < 2000:
+            search.step()
+        counts.append(len(search.tree))
+    assert sum(count < 2000 for count in counts) >= 19, counts
 
 
 def test_the_first_stretch_leaves_set_up() -> None:
-    assert {Strategy(Tree(0), seed, DEPTH, LENGTH).next().parent for seed in range(50)} == {ROOT}
+    assert {Searched(silent, seed).step().parent for seed in range(50)} == {ROOT}
 
 
 def test_equal_trees_and_seeds_give_equal_choices() -> None:
     def choices(seed: int) -> list[Next]:
-        tree = Tree(0)
-        strategy = Strategy(tree, seed, DEPTH, LENGTH)
+        search = Searched(lock, seed)
         found = []
-        for number in range(60):
-            again = Strategy(tree, seed, DEPTH, LENGTH)
-            found.append(strategy.next())
-            assert again.next() == found[-1], "one that was interrupted goes on in the same way"
-            parent = found[-1].parent
-            add(tree, parent, *(["x"] if number % 7 else [f"new {number}"]))
-            strategy.learn(tree.nodes[-1])
+        for _ in range(80):
+            again = Strategy(search.tree, seed, DEPTH, LENGTH)
+            expected = again.next()
+            found.append(search.step())
+            assert found[-1] == expected, "one that was interrupted goes on in the same way"
         return found
 
     assert choices(1) == choices(1) != choices(2)
 
 
-def test_what_showed_something_new_is_continued_most() -> None:
-    tree = Tree(0)
-    dull = [add(tree, ROOT, "same") for _ in range(30)][1:]
-    new = add(tree, ROOT, "same", "never seen before")
-    found = chosen(tree)
-    assert found[new] > 400
-    assert all(found[new] > 5 * found[node] for node in dull)
-    assert found[ROOT] > 200, "and set-up is never forgotten"
+def test_walks_go_to_the_greatest_depth_and_nothing_goes_beyond() -> None:
+    tree = Searched(silent).run(300).tree
+    ends = [node.end for node in tree.nodes]
+    assert max(ends) == DEPTH and ends.count(DEPTH) > 5
+    assert all(tree.end(node.parent) < DEPTH for node in tree.nodes)
 
 
-def test_what_leads_nowhere_is_tried_less_and_less_but_not_given_up() -> None:
-    tree = Tree(0)
-    one, other = add(tree, ROOT, "a"), add(tree, ROOT, "b")
-    before = chosen(tree)
-    for _ in range(20):
-        add(tree, one, "a")
-    after = chosen(tree)
-    assert 0 < after[one] < before[one] / 3
-    assert after[other] > after[one]
-    deeper = add(tree, one, "c")
-    assert chosen(tree)[one] > 2 * after[one], "it is worth its energy again"
-    assert chosen(tree)[deeper] > after[one]
+def test_tries_leave_what_was_new_and_become_fewer_when_they_are_in_vain() -> None:
+    def once(state: Any, chance: random.Random) -> tuple[Any, list[str], bool]:
+        return 1, ["the only thing"], False
 
+    tree = Searched(once).run(1500).tree
+    assert tree[1].fresh and not any(node.fresh for node in tree.nodes[1:])
 
-def test_the_deeper_of_two_is_continued_more_often_and_none_beyond_the_depth() -> None:
-    tree = Tree(0)
-    number = add(tree, ROOT, "x")
-    path = [number]
-    for _ in range(9):
-        number = add(tree, number, "x")
-        path.append(number)
-    found = chosen(tree)
-    assert tree.end(path[-1]) == DEPTH and found[path[-1]] == 0
-    assert found[path[8]] > found[path[1]]
+    def share(nodes: list[Node]) -> float:
+        return sum(node.parent == 1 for node in nodes) / len(nodes)
+
+    assert share(tree.nodes[1:200]) > 0.2
+    assert share(tree.nodes[1000:]) < share(tree.nodes[1:200]) / 2
 
 
 def test_a_node_off_which_a_failure_was_found_is_not_continued() -> None:
-    tree = Tree(0)
-    doomed = add(tree, ROOT, "a")
-    failed = add(tree, doomed, "exit", failed=True)
-    add(tree, ROOT, "b")
-    found = chosen(tree)
-    assert found[doomed] == found[failed] == 0
-    straight = add(tree, ROOT, failed=True)
-    found = chosen(tree)
-    assert found[straight] == 0 and found[ROOT] > 0, "set-up itself is continued"
+    def doomed(state: Any, chance: random.Random) -> tuple[Any, list[str], bool]:
+        return state + 1, [f"state {state + 1}"], state == 3
+
+    search = Searched(doomed).run(200)
+    assert len(search.found) > 20
+    parents = {search.tree[number].parent for number in search.found}
+    for number in {*parents, *search.found}:
+        children = [node.number for node in search.tree.nodes if node.parent == number]
+        assert children == [] or children[-1] in search.found
+        assert sum(child in search.found for child in children) <= 1
+    assert any(node.parent == ROOT for node in search.tree.nodes[100:]), "but set-up is"
