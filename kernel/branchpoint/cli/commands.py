@@ -70,6 +70,7 @@ def main() -> None:
 
 main.add_command(record)
 main.add_command(exploring.explore)
+main.add_command(exploring.report)
 
 _RECORDING = click.argument("recording", type=click.Path(path_type=Path), metavar="RECORDING")
 

@@ -14,6 +14,7 @@ from branchpoint.clock import Time
 from branchpoint.errors import BranchpointError
 from branchpoint.search.exploration import SUFFIX, Exploration
 from branchpoint.search.exploring import explore as search
+from branchpoint.sharing.files import replacing
 from branchpoint.system import load
 from branchpoint.timeline.failures import Failure
 
@@ -83,6 +84,44 @@ def explore(
         if found.stopped:
             sys.exit(INTERRUPTED)
         sys.exit(_FOUND if found.findings else 0)
+
+
+@click.command()
+@click.argument("exploration", type=click.Path(path_type=Path))
+@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FILE",
+              help="Write a page to read and to pass on (HTML).")  # fmt: skip
+@click.option("--junit", type=click.Path(path_type=Path), metavar="FILE",
+              help="Write what was found as CI systems read it (XML).")  # fmt: skip
+def report(exploration: Path, output: Path | None, junit: Path | None) -> None:
+    """Tell what an exploration has found.
+
+    The page has no scripts: findings, what was looked for, what was new and when, and all that was
+    seen. Files of these names are replaced.
+
+    Exit status: as of branchpoint explore.
+
+    \b
+    Example:
+      branchpoint report night.bpx -o report.html --junit findings.xml
+    """
+    from branchpoint.sharing.report import exploring as pages  # imports matplotlib, which is slow
+
+    try:
+        with Exploration(exploration) as found:
+            click.echo(summary(found))
+            if output is not None:
+                _write(output, pages.report(found))
+            if junit is not None:
+                _write(junit, pages.junit(found))
+            status = _FOUND if found.findings else 0
+    except BranchpointError as problem:
+        raise _Broken(show.safe(str(problem))) from problem
+    sys.exit(status)
+
+
+def _write(path: Path, text: str) -> None:
+    with replacing(path) as file:
+        file.write(text.encode("utf-8", "replace"))
 
 
 def summary(found: Exploration) -> str:

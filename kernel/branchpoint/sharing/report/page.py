@@ -1,13 +1,8 @@
-"""A recording as one HTML page that needs nothing: no script, no network, no other file.
-
-What programs under test wrote is only shown: every text is escaped, and the page itself forbids
-browsers to run or to load anything.
-"""
+"""A recording as one HTML page."""
 
 from __future__ import annotations
 
-from base64 import b64encode
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from html import escape
 
 from branchpoint.clock import SECOND, format_vtime
@@ -15,6 +10,7 @@ from branchpoint.events import listing
 from branchpoint.events.event import Event, EventSet
 from branchpoint.explore import curves, plot
 from branchpoint.sharing.report import picture
+from branchpoint.sharing.report.html import WIDTH, Row, image, page, table, text
 from branchpoint.sharing.report.lanes import Lanes
 from branchpoint.timeline.capture.packets import Packets
 from branchpoint.timeline.recording import Recording
@@ -24,22 +20,7 @@ _ROWS = 60  # events shown around a moment
 _MOMENTS = 24
 _LANES = 60  # of the timeline; more are not drawn
 _PACKETS = 300
-_WIDTH = 400  # characters of a line
 _PAYLOAD = 48  # bytes
-_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
-_STYLE = """\
-:root { color-scheme: light dark }
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 75rem; margin: 2rem auto; padding: 0 1rem }
-table { border-collapse: collapse; margin: .5rem 0 1.5rem }
-th, td { text-align: left; vertical-align: top; padding: .1rem .8rem .1rem 0 }
-td.num { text-align: right; font-variant-numeric: tabular-nums }
-td code { white-space: pre-wrap; overflow-wrap: anywhere }
-tr.here { background: #e9dcc3; color: #000 }
-img { max-width: 100%; height: auto; background: #fff }
-@media (prefers-color-scheme: dark) { img { filter: invert(.93) hue-rotate(180deg) } }
-h2 { margin-top: 2.5rem }"""
-
-Row = tuple[str, ...]
 
 
 def report(run: Recording, packets: Mapping[str, Packets] | None = None) -> str:
@@ -47,56 +28,25 @@ def report(run: Recording, packets: Mapping[str, Packets] | None = None) -> str:
 
     ``packets`` are the captures to show, by their titles.
     """
-    title = _text(run.manifest.title or run.path.stem)
+    title = run.manifest.title or run.path.stem
+    count = len(run.manifest.containers)
     parts = [
-        "<!DOCTYPE html>",
-        '<html lang="en"><head><meta charset="utf-8">',
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">',
-        '<meta name="viewport" content="width=device-width">',
-        f"<title>{title}: a recording</title><style>{_STYLE}</style></head><body>",
-        f"<h1>{title}</h1>",
-        f"<p>A recording of {title} with Branchpoint: {len(run.manifest.containers)} containers. "
+        f"<p>A recording of {text(title)} with Branchpoint: {count} containers. "
         "Times are virtual seconds since they were all up.</p>",
-        _table((), _facts(run)),
-        f"<details><summary>Its machine</summary>{_table((), _machine(run))}</details>",
+        table((), _facts(run)),
+        f"<details><summary>Its machine</summary>{table((), _machine(run))}</details>",
         "<h2>Timeline</h2>",
         _timeline(run),
         "<h2>Containers at the end</h2>",
-        _table(
+        table(
             ("container", "state", "address", "image"),
             [(c.name, _state(c), c.address, c.image) for c in run.containers()],
         ),
         *_curves(run),
         *_moments(run),
         *_captures(packets or {}),
-        "</body></html>",
     ]
-    return "\n".join(parts) + "\n"
-
-
-def _text(text: str, width: int = _WIDTH) -> str:
-    return escape(listing.inert(text, width))
-
-
-def _table(titles: Row, rows: Iterable[Row], here: int = -1, code: int = -1) -> str:
-    """A table; row number ``here`` is marked, column number ``code`` is shown verbatim."""
-    head = "".join(f"<th>{escape(title)}</th>" for title in titles)
-    lines = []
-    for number, row in enumerate(rows):
-        cells = "".join(
-            f"<td><code>{_text(cell)}</code></td>" if column == code else f"<td>{_text(cell)}</td>"
-            for column, cell in enumerate(row)
-        )
-        mark = ' class="here"' if number == here else ""
-        lines.append(f"<tr{mark}>{cells}</tr>")
-    body = "\n".join(lines)
-    return f"<table><thead><tr>{head}</tr></thead><tbody>\n{body}\n</tbody></table>"
-
-
-def _image(png: bytes, what: str) -> str:
-    return (
-        f'<p><img alt="{escape(what)}" src="data:image/png;base64,{b64encode(png).decode()}"></p>'
-    )
+    return page(title, "a recording", parts)
 
 
 def _timeline(run: Recording) -> str:
@@ -105,7 +55,7 @@ def _timeline(run: Recording) -> str:
     failure = run.manifest.failure
     png = picture.png(lanes, start, end, failure=failure, most=_LANES)
     shown = escape(picture.legend(lanes, start, end, failure=failure))
-    return _image(png, f"containers as lanes: {shown}") + f"<p><small>{shown}</small></p>"
+    return image(png, f"containers as lanes: {shown}") + f"<p><small>{shown}</small></p>"
 
 
 def _facts(run: Recording) -> list[Row]:
@@ -138,15 +88,15 @@ def _state(container: object) -> str:
 
 def _curves(run: Recording) -> Iterator[str]:
     for curve in curves.kept(run):
-        yield f"<h2>How likely was it? {_text(curve.question.failure)}</h2>"
-        yield _image(plot.png(curve)[0], plot.words(curve))
+        yield f"<h2>How likely was it? {text(curve.question.failure)}</h2>"
+        yield image(plot.png(curve)[0], plot.words(curve))
         rows = [
             (format_vtime(p.at - run.origin), f"{p.beginning.failed} of {p.beginning.counted}",
              f"{p.p:.2f}", "{:.2f} to {:.2f}".format(*p.interval), str(p.censored))
             for p in curve.points
         ]  # fmt: skip
         titles = ("vtime", "failed", "P", "95 % interval", "censored")
-        yield f"<details><summary>Its numbers</summary>{_table(titles, rows)}</details>"
+        yield f"<details><summary>Its numbers</summary>{table(titles, rows)}</details>"
 
 
 def _moments(run: Recording) -> Iterator[str]:
@@ -172,7 +122,7 @@ def _moments(run: Recording) -> Iterator[str]:
         event = run.events.columns.event(position, run.origin)
         what = "the failure: " if event.at == failure else ""
         name = f"{what}{event.container or event.source} {event.type} {event.text}"
-        yield f"<h3>main@{format_vtime(event.at - run.origin)} <small>{_text(name)}</small></h3>"
+        yield f"<h3>main@{format_vtime(event.at - run.origin)} <small>{text(name)}</small></h3>"
         yield _around(run, event, position)
 
 
@@ -182,15 +132,15 @@ def _around(run: Recording, event: Event, position: int) -> str:
     found: EventSet = run.events.where(start=start, end=end)
     number = int(found.positions.searchsorted(position))
     first = max(0, min(number - _ROWS // 2, len(found) - _ROWS))
-    rows = [listing.row(each, _WIDTH) for each in found[first : first + _ROWS]]
-    table = _table(listing.TITLES, rows, here=number - first, code=3)
+    rows = [listing.row(each, WIDTH) for each in found[first : first + _ROWS]]
+    shown = table(listing.TITLES, rows, here=number - first, code=3)
     hidden = len(found) - len(rows)
-    return table + (f"<p>… and {hidden} more within 2 s</p>" if hidden else "")
+    return shown + (f"<p>… and {hidden} more within 2 s</p>" if hidden else "")
 
 
 def _captures(packets: Mapping[str, Packets]) -> Iterator[str]:
     for name, capture in packets.items():
-        yield f"<h2>Packets: {_text(name)}</h2>"
+        yield f"<h2>Packets: {text(name)}</h2>"
         rows = [
             (f"{p.vtime:.6f}", _place(p.source, p.source_port),
              _place(p.destination, p.destination_port), p.protocol, p.flags, str(p.length),
@@ -198,11 +148,11 @@ def _captures(packets: Mapping[str, Packets]) -> Iterator[str]:
             for p in capture[:_PACKETS]
         ]  # fmt: skip
         titles = ("vtime", "source", "destination", "protocol", "flags", "length", "payload")
-        yield _table(titles, rows, code=6)
+        yield table(titles, rows, code=6)
         notes = [*capture.notes]
         if len(capture) > len(rows):
             notes.append(f"… and {len(capture) - len(rows)} more packets")
-        yield from (f"<p>{_text(note)}</p>" for note in notes)
+        yield from (f"<p>{text(note)}</p>" for note in notes)
 
 
 def _place(address: str, port: int | None) -> str:

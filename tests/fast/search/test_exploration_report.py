@@ -1,0 +1,86 @@
+"""The report of an exploration: read without scripts, whatever the programs have written."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from xml.etree import ElementTree
+
+import msgspec
+import pytest
+from click.testing import CliRunner
+from recordings import ORIGIN, SECOND, make
+
+from branchpoint.cli import main
+from branchpoint.search.exploration import BASE, HEAD, Exploration, Head
+from branchpoint.search.tree import ROOT
+from branchpoint.sharing.report import exploring
+
+END = ORIGIN + 10 * SECOND  # of the recording of set-up
+EVIL = "<script>alert(1)</script>\x1b[2J & more"
+
+
+def explored(path: Path, findings: int) -> Path:
+    """An exploration with so many findings, and something that was seen in each stretch."""
+    path.mkdir()
+    make(path / BASE)
+    failures = [("unexpected exit", "ab"), ("out of memory", "cd")]
+    head = Head(title="shop", seed=1, length=SECOND, depth=SECOND, failures=failures)
+    (path / HEAD).write_bytes(msgspec.json.encode(head))
+    with Exploration(path) as found:
+        found.add(found.tree.node(ROOT, 1, END, END + 50, ["started", EVIL]))
+        for number in range(findings):
+            node = found.tree.node(ROOT, number, END, END + 50, [f"exit {number}", "started"])
+            failed = {
+                "failure": "unexpected exit",
+                "failed_at": END + 40,
+                "kind": f"{number} {EVIL}",
+            }
+            found.add(msgspec.structs.replace(node, **failed))
+    return path
+
+
+@pytest.mark.parametrize("findings", [0, 1, 500, 600])
+def test_the_page_has_all_and_no_script(tmp_path: Path, findings: int) -> None:
+    with Exploration(explored(tmp_path / "x.bpx", findings)) as found:
+        page = exploring.report(found)
+    assert "<script" not in page and "\x1b" not in page and "default-src 'none'" in page
+    assert ("Nothing was found" in page) == (findings == 0)
+    assert page.count("branchpoint open x.bpx --finding ") == min(findings, 500)
+    assert ("… and 100 more" in page) == (findings == 600)
+    assert re.search(rf"unexpected exit</td><td>{findings}</td><td>{findings}<", page)
+    assert "out of memory</td><td>0</td><td>0<" in page
+    assert f"The last new thing was seen in stretch {findings + 1} of {findings + 1}." in page
+    assert page.count("<img alt=") == 1 and len(page) < 1_000_000
+
+
+def test_when_nothing_new_comes_any_more_it_says_so(tmp_path: Path) -> None:
+    with Exploration(explored(tmp_path / "x.bpx", 0)) as found:
+        for seed in range(5):
+            found.add(found.tree.node(ROOT, seed, END, END + 50, ["started"]))
+        page = exploring.report(found)
+    assert "in stretch 1 of 6. More time may show little: add faults or load" in page
+
+
+def test_ci_reads_one_case_for_each_failure_that_was_looked_for(tmp_path: Path) -> None:
+    with Exploration(explored(tmp_path / "x.bpx", 2)) as found:
+        suite = ElementTree.fromstring(exploring.junit(found))
+    assert (suite.get("name"), suite.get("tests"), suite.get("failures")) == ("shop", "2", "1")
+    failed, passed = suite.findall("testcase")
+    assert failed.get("name") == "unexpected exit" and passed.find("failure") is None
+    assert len((failed.findtext("failure") or "").splitlines()) == 2
+
+
+def test_the_command_writes_both_and_its_status_says_what_was_found(tmp_path: Path) -> None:
+    def report(path: Path, *more: object) -> tuple[int, str]:
+        result = CliRunner().invoke(main, ["report", str(path), *map(str, more)])
+        return result.exit_code, result.output
+
+    clean, found = (explored(tmp_path / f"{n}.bpx", n) for n in (0, 3))
+    page, xml = tmp_path / "r.html", tmp_path / "r.xml"
+    assert report(clean)[0] == 0
+    status, said = report(found, "-o", page, "--junit", xml)
+    assert status == 1 and "3 findings" in said and "\x1b" not in said
+    assert "<html" in page.read_text() and ElementTree.parse(xml).getroot().tag == "testsuite"
+    status, said = report(tmp_path / "none.bpx")
+    assert status == 2 and "there is no exploration" in said
