@@ -108,11 +108,13 @@ class Exploration:
         self._ledger = Ledger(self._root, _NODES, Node, f"{self.path}/{_NODES}")
         self.damage: list[str] = []
         """What is damaged in its files, in words."""
+        self._kinds: dict[tuple[str, str], list[int]] = {}
+        """The stretches that ended with each kind of failure, the first one first."""
         self._broken = ""
         """Why its later stretches cannot be used; "" when all can."""
         for node in self._ledger.read():
             try:
-                self.tree.add(node)
+                self._take(node)
             except ValueError as problem:
                 self._broken = (
                     f"{self.path}/{_NODES}: stretches from {node.number} on are left out: {problem}"
@@ -139,12 +141,8 @@ class Exploration:
     @property
     def findings(self) -> list[Finding]:
         """The kinds of failures that were found, in the order in which they were found."""
-        kinds: dict[tuple[str, str], list[int]] = {}
-        for number, node in enumerate(self.tree.nodes, 1):
-            if node.failure:
-                kinds.setdefault((node.failure, node.kind), []).append(number)
         found = []
-        for number, ((name, kind), nodes) in enumerate(kinds.items(), 1):
+        for number, ((name, kind), nodes) in enumerate(self._kinds.items(), 1):
             at = self.tree[nodes[0]].failed_at
             assert at is not None
             path = self.path / _FINDINGS / f"{number}.branchpoint"
@@ -197,8 +195,14 @@ class Exploration:
 
     def add(self, node: Node) -> int:
         """Add a stretch, on disk too; returns its number."""
-        number = self.tree.add(node)
+        number = self._take(node)
         self._ledger.append(node)
+        return number
+
+    def _take(self, node: Node) -> int:
+        number = self.tree.add(node)
+        if node.failure:
+            self._kinds.setdefault((node.failure, node.kind), []).append(number)
         return number
 
     def __repr__(self) -> str:

@@ -17,7 +17,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from math import exp
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,11 +59,11 @@ class Strategy:
         self._walked = 0
         """How many nodes are."""
         # Of each node, the root included:
-        self._worth: list[float] = [0.0]
-        self._new: list[bool] = [False]
-        self._barren: list[int] = [0]
+        self._worth = _Column(np.float64, 0)
+        self._new = _Column(np.bool_, False)
+        self._barren = _Column(np.int64, 0)
         """How many stretches off it have shown nothing new since one did."""
-        self._open: list[bool] = [False]
+        self._open = _Column(np.bool_, False)
         """Whether it may be continued; the root, which is chosen by itself, is not listed."""
         for node in tree.nodes:
             self.learn(node)
@@ -71,7 +71,7 @@ class Strategy:
     def learn(self, node: Node) -> None:
         """Take in a node that was added to the tree."""
         tree = self._tree
-        walked_on = self._walking and self._open[-1] and node.parent == node.number - 1
+        walked_on = self._walking and self._open.all[-1] and node.parent == node.number - 1
         self._walking = walked_on or self._begins_walk()
         self._walked += self._walking
         self._counts.update(node.seen)
@@ -81,33 +81,48 @@ class Strategy:
         self._new.append(bool(node.fresh))
         self._barren.append(0)
         self._open.append(not node.failure and node.end < tree.start + self._depth)
-        self._barren[node.parent] = 0 if node.fresh else self._barren[node.parent] + 1
+        barren = self._barren.all
+        barren[node.parent] = 0 if node.fresh else barren[node.parent] + 1
         if node.failure and node.parent != ROOT:
-            self._open[node.parent] = False
+            self._open.all[node.parent] = False
 
     def next(self) -> Next:
         """The next stretch. It depends on the tree and the seed only."""
         chance = random.Random(f"{self._seed} {len(self._tree)}")
         seed = chance.randrange(_MOST_SEED)
-        if self._walking and self._open[-1]:
+        if self._walking and self._open.all[-1]:
             return Next(len(self._tree), seed)
         begins = self._begins_walk()
-        wanted = np.array(self._open)
-        if not begins:
-            wanted &= np.array(self._new)
+        wanted = self._open.all if begins else self._open.all & self._new.all
         if chance.random() < (_AFRESH if begins else _ROOTED) or not wanted.any():
             return Next(ROOT, seed)
-        return Next(self._chosen(wanted, chance), seed)
+        weights = np.where(wanted, self._worth.all / (1 + self._barren.all), 0)
+        steps = np.cumsum(weights)
+        parent = np.searchsorted(steps, chance.random() * steps[-1], "right")
+        return Next(int(parent), seed)
 
     def _begins_walk(self) -> bool:
         """Whether the next stretch that does not continue a walk begins one."""
-        new = np.flatnonzero(np.array(self._open) & np.array(self._new))
-        vain = min(self._barren[number] for number in (ROOT, *new.tolist()))
-        tries = _TRIES * exp(-vain / _PATIENCE)
-        return self._walked <= (1 - tries) * (len(self._worth) - 1)
+        barren = self._barren.all
+        tried = barren[self._open.all & self._new.all]
+        tries = _TRIES * exp(-tried.min(initial=barren[ROOT]) / _PATIENCE)
+        return bool(self._walked <= (1 - tries) * (len(barren) - 1))
 
-    def _chosen(self, wanted: NDArray[np.bool_], chance: random.Random) -> int:
-        """One of the nodes, by what it showed and by what came of its stretches."""
-        weights = np.where(wanted, np.array(self._worth) / (1 + np.array(self._barren)), 0)
-        steps = np.cumsum(weights)
-        return int(np.searchsorted(steps, chance.random() * steps[-1], "right"))
+
+class _Column:
+    """Values that are appended one by one, as an array."""
+
+    def __init__(self, kind: type[np.generic], first: float) -> None:
+        self._space = np.full(1024, first, kind)
+        self._size = 1
+
+    def append(self, value: float) -> None:
+        if self._size == len(self._space):
+            self._space = np.resize(self._space, 2 * self._size)
+        self._space[self._size] = value
+        self._size += 1
+
+    @property
+    def all(self) -> NDArray[Any]:
+        """All values, to read and to change."""
+        return self._space[: self._size]

@@ -70,11 +70,11 @@ class Tree:
         """A node that did not fail, still to be added."""
         signs = list(dict.fromkeys(seen))[:MOST_SEEN]
         fresh = [sign for sign in signs if not self.knows(sign)]
-        numbers = {**self._number, **{s: len(self.signs) + n for n, s in enumerate(fresh)}}
+        new = {sign: len(self.signs) + place for place, sign in enumerate(fresh)}
         return Node(
             number=len(self.nodes) + 1,
             parent=parent, seed=seed, start=start, end=end, fresh=fresh,
-            seen=sorted(numbers[sign] for sign in signs),
+            seen=sorted(new[s] if s in new else self._number[s] for s in signs),
         )  # fmt: skip
 
     def add(self, node: Node) -> int:
