@@ -50,7 +50,7 @@ def test_a_log_opens_at_its_failure_and_shows_what_is_folded(views: Views) -> No
     assert views.value("view.folding") == "False"
 
 
-def test_the_timeline_shows_a_fault_beside_the_exit_that_it_caused(views: Views) -> None:
+def test_the_timeline_shows_a_fault_above_the_exit_that_it_caused(views: Views) -> None:
     views.open(
         "from likelihoods import END\n"
         "kill = dict(id='1', type='kill', target='db.1')\n"
@@ -71,9 +71,9 @@ def test_the_timeline_shows_a_fault_beside_the_exit_that_it_caused(views: Views)
       return count;
     }"""
     views.page.wait_for_function(f"el => ({sign})(el, '--red') > 10", arg=canvas.element_handle())
-    assert canvas.evaluate(sign, "--yellow") > 30
+    assert canvas.evaluate(sign, "--yellow") > 15
     views.value("t.zoom(9.9, 10.1)")
     views.page.wait_for_function(
-        f"el => ({sign})(el, '--yellow') > 30 && ({sign})(el, '--red') > 10",
+        f"el => ({sign})(el, '--yellow') > 15 && ({sign})(el, '--red') > 10",
         arg=canvas.element_handle(),
     )

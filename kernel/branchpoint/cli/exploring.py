@@ -40,15 +40,17 @@ class _Broken(click.ClickException):
               help="Look for this, too: exit:CONTAINER, log:CONTAINER:TEXT, event:TYPE or "
               "sdk:MESSAGE; * stands for any. Can be given several times.")  # fmt: skip
 @click.option("--seed", type=SEED, default=0, metavar="NUMBER",
-              help="The same seed gives the same exploration.")  # fmt: skip
+              help="With --workers 1, the same seed gives the same exploration.")  # fmt: skip
 @click.option("--length", type=DURATION, default="2s",
               help="Most virtual time of one stretch.")  # fmt: skip
+@click.option("--workers", type=click.IntRange(1), metavar="NUMBER", show_default=False,
+              help="Processes that run stretches.  [default: one for each core]")  # fmt: skip
 @click.option("--depth", type=DURATION, default="60s",
               help="Virtual time after set-up beyond which nothing is continued.")  # fmt: skip
 def explore(
     compose: Path | None, files: tuple[Path, ...], profiles: tuple[str, ...],
     env_files: tuple[Path, ...], output: Path | None, duration: Time, stretches: int | None,
-    failures: tuple[Failure, ...], seed: int, length: Time, depth: Time,
+    failures: tuple[Failure, ...], seed: int, length: Time, workers: int | None, depth: Time,
 ) -> None:  # fmt: skip
     """Search the futures of a system for failures.
 
@@ -75,7 +77,8 @@ def explore(
         say_notes(load(chosen, profiles or None, env_files=env_files or None))
         found = search(
             chosen, output, duration=duration, stretches=stretches, failures=failures, seed=seed,
-            length=length, depth=depth, profiles=profiles or None, env_files=env_files or None,
+            length=length, depth=depth, workers=workers, profiles=profiles or None,
+            env_files=env_files or None,
         )  # fmt: skip
     except BranchpointError as problem:
         raise _Broken(show.safe(str(problem))) from problem

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from collections.abc import Sequence
@@ -14,13 +15,17 @@ from branchpoint import files, progress
 from branchpoint.clock import SECOND, Duration, to_ns
 from branchpoint.errors import BranchpointError, RecordingError
 from branchpoint.explore import recording as recordings
+from branchpoint.search.crew import Crew
 from branchpoint.search.exploration import BASE, HEAD, SUFFIX, Exploration, Finding, Head
 from branchpoint.search.properties import built_in
-from branchpoint.search.strategy import Strategy
-from branchpoint.search.stretches import Stretches
+from branchpoint.search.strategy import Next, Strategy
+from branchpoint.search.stretches import Ran
+from branchpoint.search.tree import Node
 from branchpoint.system import load
 from branchpoint.timeline.failures import Failure, failure
 from branchpoint.timeline.recorder.rerecord import rerecord
+from branchpoint.timeline.recording import Recording
+from branchpoint.timeline.seeds import seeding
 
 _SET_UP = 0.1  # virtual seconds that the recording of set-up goes on after it
 _AFTER = 2 * SECOND  # ns that a finding's recording goes on after the failure
@@ -36,6 +41,7 @@ def explore(
     seed: int = 0,
     length: Duration = 2,
     depth: Duration = 60,
+    workers: int | None = None,
     **how: Any,
 ) -> Exploration:
     """Search the futures of a system for failures, for ``duration`` seconds of wall time, or until
@@ -49,7 +55,9 @@ def explore(
 
     What is known is in the directory ``path`` (default: ``<name of the system>.bpx``); an
     exploration that is there goes on. The first failure of each kind becomes a recording in it.
-    Equal arguments give equal explorations. ``how`` is as for :func:`branchpoint.record`:
+    Stretches run in ``workers`` processes (default: one for each core). With one, equal arguments
+    give equal explorations. With several it depends on which is done first; in any case all of it
+    can be visited again, and is the same then. ``how`` is as for :func:`branchpoint.record`:
     ``profiles`` and ``env_files``. Interrupted, it returns what it has.
 
     :raises BranchpointError: when the exploration that is there asks for something else.
@@ -62,18 +70,16 @@ def explore(
     head = Head(title=title, seed=seed, length=to_ns(length), depth=to_ns(depth), failures=named)
     prepare(compose, target, head, how)
     found = Exploration(target)
-    found.claim()
-    wall = to_ns(duration) / SECOND
-    begun = time.monotonic()
-    with Search(found, looked_for) as search:
+    try:
+        found.claim()
+    except BaseException:
+        found.close()
+        raise
+    count = workers or len(os.sched_getaffinity(0))
+    with found.open_base() as base, Crew(found, looked_for, count) as crew:
+        search = Search(found, looked_for, base)
         try:
-            with progress.task(f"exploring {title}", wall, "s") as task:
-                search.record_findings()
-                while time.monotonic() < begun + wall and search.goes_on(stretches):
-                    search.step()
-                    number, kinds = len(found.tree), len(found.findings)
-                    said = f"{number} stretches, {len(found.tree.signs)} things, {kinds} findings"
-                    task.update(time.monotonic() - begun, said)
+            search.run(crew, to_ns(duration) / SECOND, stretches)
         except KeyboardInterrupt:
             found.stopped = True
             number = len(found.tree)
@@ -84,56 +90,71 @@ def explore(
 class Search:
     """Continues an exploration."""
 
-    def __init__(self, found: Exploration, looked_for: Sequence[Failure]) -> None:
+    def __init__(self, found: Exploration, looked_for: Sequence[Failure], base: Recording) -> None:
+        """``base`` is its recording of set-up."""
         self._found = found
         self._looked_for = looked_for
-        self._stretches = Stretches(found.tree, found.open_base, looked_for)
+        self._base = base
         head = found.head
         self._strategy = Strategy(found.tree, head.seed, head.depth, head.length)
 
-    def __enter__(self) -> Search:
-        return self
+    def run(self, crew: Crew, wall: float, stretches: int | None) -> None:
+        """Let a crew run stretches for ``wall`` seconds, or until there are so many."""
+        tree, begun, given = self._found.tree, time.monotonic(), len(self._found.tree)
+        with progress.task(f"exploring {self._found.head.title}", wall, "s") as task:
+            self._record_findings(1)
 
-    def __exit__(self, *_: object) -> None:
-        self._stretches.close()
+            def choose(worker: int) -> Next | None:
+                nonlocal given
+                over = time.monotonic() > begun + wall
+                if over or (stretches is not None and given >= stretches):
+                    return None
+                given += 1
+                return self._strategy.next(worker)
 
-    def goes_on(self, stretches: int | None) -> bool:
-        """Whether there are fewer stretches than wanted."""
-        return stretches is None or len(self._found.tree) < stretches
+            def take(worker: int, chosen: Next, ran: Ran) -> Node:
+                node = self._take(worker, chosen, ran)
+                kinds = len(self._found.findings)
+                said = f"{len(tree)} stretches, {len(tree.signs)} things, {kinds} findings"
+                task.update(time.monotonic() - begun, said)
+                return node
 
-    def step(self) -> None:
-        """Run one more stretch; a failure of a new kind is recorded."""
-        found = self._found
-        parent, seed = self._strategy.next()
-        ran = self._stretches.run(parent, seed, found.head.length)
+            crew.run(choose, take)
+
+    def _take(self, worker: int, chosen: Next, ran: Ran) -> Node:
+        """Add a stretch; a failure of a new kind is recorded."""
+        tree = self._found.tree
+        start = tree.end(chosen.parent)
         node = msgspec.structs.replace(
-            found.tree.node(parent, seed, found.tree.end(parent), ran.end, ran.seen),
+            tree.node(chosen.parent, chosen.seed, start, ran.end, ran.seen),
+            worker=worker,
+            walk=chosen.walk,
             failure=ran.failure,
             failed_at=ran.failed_at,
             kind=ran.kind,
         )
-        number = found.add(node)
+        self._found.add(node)
         self._strategy.learn(node)
         if ran.failure:
-            self.record_findings(number)
-        self._stretches.spare()
+            self._record_findings(node.number)
+        return node
 
-    def record_findings(self, since: int = 1) -> None:
+    def _record_findings(self, since: int) -> None:
         """Make the recordings that are missing, of findings since the node of that number."""
         for finding in self._found.findings:
             if finding.nodes[0] >= since and not finding.path.exists():
                 self._record(finding)
 
     def _record(self, finding: Finding) -> None:
-        number = finding.nodes[0]
         wanted = next(each for each in self._looked_for if each.name == finding.failure)
         finding.path.parent.mkdir(exist_ok=True)
         unfinished = finding.path.with_name(f".{finding.path.name}")
         shutil.rmtree(unfinished, ignore_errors=True)  # of a process that was killed
-        inputs, end = self._stretches.inputs(number), self._found.tree.end(number)
+        tree, number = self._found.tree, finding.nodes[0]
+        seeds = [given for n in tree.path(number) for given in seeding(tree[n].start, tree[n].seed)]
         made = rerecord(
-            self._stretches.base, unfinished, inputs, wanted, horizon=end, after=_AFTER,
-            kind=recordings.Recording,
+            self._base, unfinished, [*self._base.end.inputs, *seeds], wanted,
+            horizon=tree.end(number), after=_AFTER, kind=recordings.Recording,
         )  # fmt: skip
         with made:
             failed = made.manifest.failure

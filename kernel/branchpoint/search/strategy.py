@@ -39,6 +39,8 @@ class Next(NamedTuple):
 
     parent: int
     seed: int
+    walk: bool
+    """Whether it is part of a walk."""
 
 
 class Strategy:
@@ -54,10 +56,10 @@ class Strategy:
         self._length = length
         self._counts: Counter[int] = Counter()
         """In how many stretches each sign was seen, by its number."""
-        self._walking = False
-        """Whether the last node is part of a walk."""
+        self._last: dict[int, Node] = {}
+        """The last node of each worker."""
         self._walked = 0
-        """How many nodes are."""
+        """How many nodes are parts of walks."""
         # Of each node, the root included:
         self._worth = _Column(np.float64, 0)
         self._new = _Column(np.bool_, False)
@@ -71,9 +73,8 @@ class Strategy:
     def learn(self, node: Node) -> None:
         """Take in a node that was added to the tree."""
         tree = self._tree
-        walked_on = self._walking and self._open.all[-1] and node.parent == node.number - 1
-        self._walking = walked_on or self._begins_walk()
-        self._walked += self._walking
+        self._last[node.worker] = node
+        self._walked += node.walk
         self._counts.update(node.seen)
         rare = sum(1 / self._counts[number] for number in node.seen)
         late = (node.end - tree.start) / self._length
@@ -86,20 +87,21 @@ class Strategy:
         if node.failure and node.parent != ROOT:
             self._open.all[node.parent] = False
 
-    def next(self) -> Next:
-        """The next stretch. It depends on the tree and the seed only."""
-        chance = random.Random(f"{self._seed} {len(self._tree)}")
+    def next(self, worker: int = 0) -> Next:
+        """The next stretch for a worker. It depends on the tree, the seed and the worker only."""
+        chance = random.Random(f"{self._seed} {len(self._tree)} {worker}")
         seed = chance.randrange(_MOST_SEED)
-        if self._walking and self._open.all[-1]:
-            return Next(len(self._tree), seed)
-        begins = self._begins_walk()
-        wanted = self._open.all if begins else self._open.all & self._new.all
-        if chance.random() < (_AFRESH if begins else _ROOTED) or not wanted.any():
-            return Next(ROOT, seed)
+        last = self._last.get(worker)
+        if last is not None and last.walk and self._open.all[last.number]:
+            return Next(last.number, seed, walk=True)
+        walk = self._begins_walk()
+        wanted = self._open.all if walk else self._open.all & self._new.all
+        if chance.random() < (_AFRESH if walk else _ROOTED) or not wanted.any():
+            return Next(ROOT, seed, walk)
         weights = np.where(wanted, self._worth.all / (1 + self._barren.all), 0)
         steps = np.cumsum(weights)
         parent = np.searchsorted(steps, chance.random() * steps[-1], "right")
-        return Next(int(parent), seed)
+        return Next(int(parent), seed, walk)
 
     def _begins_walk(self) -> bool:
         """Whether the next stretch that does not continue a walk begins one."""

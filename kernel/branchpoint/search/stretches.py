@@ -9,13 +9,13 @@ from __future__ import annotations
 import contextlib
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from branchpoint.errors import GuestEnded
 from branchpoint.events.event import Event
 from branchpoint.search.signs import sign
-from branchpoint.search.tree import MOST_SEEN, ROOT, Tree
-from branchpoint.store.manifest import Input
+from branchpoint.search.tree import MOST_SEEN, ROOT, Node, Tree
 from branchpoint.timeline.branch import Branch
 from branchpoint.timeline.failures import Failure
 from branchpoint.timeline.judges import Stretch
@@ -26,7 +26,7 @@ _HELD = 200  # ends of nodes that are kept in memory
 _MOST_PAGES = 1 << 30  # bytes of memory pages kept for them, before starting afresh
 
 
-class Ran(NamedTuple):
+class Ran(Struct, frozen=True):
     """What became of a stretch. Instants are absolute ns."""
 
     end: int
@@ -51,11 +51,8 @@ class Stretches:
         self._failures = failures
         self._run = open_base()
         self._held: OrderedDict[int, Branch] = OrderedDict()
-
-    @property
-    def base(self) -> Recording:
-        """The recording of set-up, as it is open now."""
-        return self._run
+        self._unnumbered: dict[tuple[int, int], Branch] = {}
+        """Ends of stretches that are no nodes yet, by parent and seed."""
 
     def run(self, parent: int, seed: int, length: int) -> Ran:
         """Run a stretch of at most ``length`` ns, from the end of node ``parent``.
@@ -88,15 +85,17 @@ class Stretches:
         with contextlib.suppress(GuestEnded):  # an event has told it
             self._run.replayer.play(branch._history, horizon, stop)
         end = branch.end.at
-        self._hold(len(self._tree) + 1, branch)
+        self._unnumbered[parent, seed] = branch
         if not failed:
             return Ran(end, list(seen))
         at, name, kind = min(failed)
         return Ran(end, list(seen), name, at, kind)
 
-    def inputs(self, number: int) -> list[Input]:
-        """All inputs of the machine from power-on to the end of a node."""
-        return self._end_of(number).inputs
+    def learn(self, node: Node) -> None:
+        """Take in that a node was added to the tree; if it was run here, its end is kept."""
+        branch = self._unnumbered.pop((node.parent, node.seed), None)
+        if branch is not None:
+            self._hold(node.number, branch)
 
     def branch(self, number: int) -> Branch:
         """A node's timeline, up to its end."""

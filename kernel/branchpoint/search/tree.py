@@ -28,6 +28,10 @@ class Node(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     parent: Annotated[int, Meta(ge=0)]
     """The number of the node that it continues; 0 is set-up complete."""
     seed: Seed
+    worker: Annotated[int, Meta(ge=0, le=4095)] = 0
+    """The number of the process that ran it."""
+    walk: bool = False
+    """Whether it is part of a walk; see :mod:`strategy`."""
     start: Ns
     end: Ns
     fresh: Annotated[list[Cause], Meta(max_length=MOST_SEEN)] = []

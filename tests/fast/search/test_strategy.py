@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 from branchpoint.search.strategy import Next, Strategy
 from branchpoint.search.tree import ROOT, Node, Tree
 
@@ -31,16 +33,14 @@ class Searched:
     def __post_init__(self) -> None:
         self.strategy = Strategy(self.tree, self.seed, DEPTH, LENGTH)
 
-    def step(self) -> Next:
-        chosen = self.strategy.next()
+    def step(self, worker: int = 0) -> Next:
+        chosen = self.strategy.next(worker)
         state, seen, failed = self.world(self.states[chosen.parent], random.Random(chosen.seed))
         start = self.tree.end(chosen.parent)
         made = self.tree.node(chosen.parent, chosen.seed, start, start + LENGTH, seen)
+        made = msgspec.structs.replace(made, worker=worker, walk=chosen.walk)
         if failed:
-            made = Node(
-                number=made.number, parent=made.parent, seed=made.seed, start=start,
-                end=made.end, fresh=made.fresh, seen=made.seen, failure="it", failed_at=made.end,
-            )  # fmt: skip
+            made = msgspec.structs.replace(made, failure="it", failed_at=made.end)
             self.found.append(made.number)
         self.states[self.tree.add(made)] = state
         self.strategy.learn(made)
@@ -113,6 +113,18 @@ def test_equal_trees_and_seeds_give_equal_choices() -> None:
         return found
 
     assert choices(1) == choices(1) != choices(2)
+
+
+def test_each_worker_has_its_own_walk() -> None:
+    search = Searched(silent)
+    for number in range(400):
+        search.step(worker=number % 2)
+    nodes = search.tree.nodes
+    for number, node in enumerate(nodes[2:], 2):
+        before = nodes[number - 2]
+        if before.walk and before.end < DEPTH:
+            assert (node.parent, node.walk) == (before.number, True)
+    assert {node.end for node in nodes if node.worker} >= {DEPTH}
 
 
 def test_walks_go_to_the_greatest_depth_and_nothing_goes_beyond() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -12,6 +13,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -22,11 +24,12 @@ from branchpoint.search.exploration import Exploration
 from branchpoint.search.tree import Node
 
 LOCK = Path(__file__).parents[1] / "systems" / "lock"
-ASKED = {"length": 1.2, "seed": 1}
+ASKED: dict[str, Any] = {"length": 1.2, "seed": 1, "workers": 1}
 MOST = 1000  # stretches; with plain seeds it would take 100 000
 EXPLORE = """
 import sys, branchpoint as bp
-bp.explore(sys.argv[1], sys.argv[2], stretches=int(sys.argv[3]), duration=3600, length=1.2, seed=1)
+asked = {"length": 1.2, "seed": 1, "workers": 1}
+bp.explore(sys.argv[1], sys.argv[2], stretches=int(sys.argv[3]), duration=3600, **asked)
 """
 
 
@@ -111,6 +114,44 @@ def test_an_exploration_killed_at_any_instant_goes_on_as_if_nothing_was(
     assert nodes(path) == opened.tree.nodes[:wanted]
 
 
+def test_several_processes_explore_together(tmp_path: Path, opened: Exploration) -> None:
+    path = tmp_path / "two.bpx"
+    with bp.explore(LOCK, path, stretches=60, duration=3600, **{**ASKED, "workers": 2}) as found:
+        assert 60 <= len(found.tree) <= 61 and {node.worker for node in found.tree.nodes} == {0, 1}
+        parents = {found.tree[node.parent].worker for node in found.tree.nodes if node.parent}
+        assert parents == {0, 1}
+    with Exploration(path) as again:
+        for number in (len(again.tree), 30):
+            assert again.branch(number).end.at == again.tree.end(number)
+
+
+def test_a_worker_that_dies_is_an_error_and_the_exploration_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "dies.bpx"
+    command = [sys.executable, "-c", EXPLORE, str(LOCK), str(path), "1000"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True) as process:
+        while not (path / "nodes.jsonl").exists():
+            assert process.poll() is None
+            time.sleep(0.05)
+        (worker,) = children(process.pid, "branchpoint.search.worker")
+        os.kill(worker, signal.SIGKILL)
+        said = process.communicate()[1].decode()
+    assert process.returncode == 1 and "worker process 0 has died" in said
+    known = len(nodes(path))
+    with bp.explore(LOCK, path, stretches=known + 3, duration=3600, **ASKED) as found:
+        assert len(found.tree) == known + 3
+
+
+def children(pid: int, program: str) -> list[int]:
+    """The processes that a process has started, whose command line has this program."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            parent = int(place.joinpath("stat").read_text().rpartition(")")[2].split()[1])
+            if parent == pid and program.encode() in place.joinpath("cmdline").read_bytes():
+                found.append(int(place.name))
+    return found
+
+
 def test_one_process_explores_and_others_read(opened: Exploration) -> None:
     opened.claim()
     with pytest.raises(bp.RecordingError, match="is being explored by another process"):
@@ -132,7 +173,7 @@ def test_on_the_command_line_the_status_says_whether_something_was_found(tmp_pat
         return result.exit_code, result.stdout or result.stderr
 
     path = tmp_path / "x.bpx"
-    asked = ["explore", LOCK, "-o", path, "--length", "1.2s", "--stretches", 1]
+    asked = ["explore", LOCK, "-o", path, "--length", "1.2s", "--workers", 1, "--stretches", 1]
     status, said = branchpoint(*asked)
     assert status == 0 and "1 stretch," in said and "Nothing was found" in said
     status, said = branchpoint(*asked, "--until", "log:lock:turned")

@@ -75,6 +75,8 @@ def test_an_example_of_the_command_line_shows_something(
             path.unlink(missing_ok=True)
     if words[:2] == ["machine", "export"]:
         (folder / words[2]).unlink(missing_ok=True)
+    if words[0] == "export":
+        (folder / words[words.index("-o") + 1]).unlink(missing_ok=True)
     result = CliRunner().invoke(main, words, prog_name="branchpoint", catch_exceptions=False)
     # What runs in the background for long ends together with its container.
     assert result.exit_code in ((0, 137) if "--background-for" in words else (0,)), result.output

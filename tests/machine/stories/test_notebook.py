@@ -322,7 +322,7 @@ def test_shell_cells_run_in_a_container(session: Session) -> None:
         "ip -4 -o addr show eth0\n"
         'for i in 1 2; do echo "$((i * 21)) `echo from` ${HOSTNAME:+a shell}"; done'
     )
-    assert kind == "execute_result"
+    assert kind == "execute_result", content
     assert "inet 10.89.5.71/24" in content["data"]["text/html"]
     assert session.text("_.exit_code, _.container, _.stdout.splitlines()[1:]") == (
         "(0, 'standby.replicator.1', ['21 from a shell', '42 from a shell'])"

@@ -1,0 +1,135 @@
+"""The worker processes of an exploration."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from multiprocessing.connection import Pipe, wait
+from pathlib import Path
+from typing import BinaryIO, Self
+
+import branchpoint.errors
+from branchpoint import progress
+from branchpoint.errors import BranchpointError, ComposeError, MachineError
+from branchpoint.explore.running import messages as packing
+from branchpoint.search.exploration import Exploration
+from branchpoint.search.messages import Answer, Learn, Message, Problem, Run, Setup, receive, send
+from branchpoint.search.strategy import Next
+from branchpoint.search.stretches import Ran
+from branchpoint.search.tree import Node
+from branchpoint.timeline.failures import Failure
+
+_TICK = 0.2  # wall seconds between two looks whether the work is still wanted
+_SAID = 2000  # bytes of what a process wrote, for an error
+
+
+class Crew:
+    """So many worker processes, each of which runs one stretch at a time."""
+
+    def __init__(self, found: Exploration, failures: Sequence[Failure], count: int) -> None:
+        self._setup = Setup(
+            str(found.path.resolve()), [packing.packed(each) for each in failures], list(sys.path)
+        )
+        self._length = found.head.length
+        self._workers = [_Worker(number) for number in range(count)]
+
+    def __enter__(self) -> Self:
+        for worker in self._workers:
+            worker.start(self._setup)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for worker in self._workers:
+            worker.end()
+
+    def run(
+        self,
+        choose: Callable[[int], Next | None],
+        take: Callable[[int, Next, Ran], Node],
+    ) -> None:
+        """Keep all workers busy with what ``choose(worker)`` gives, until it gives None for each.
+
+        ``take(worker, chosen, ran)`` makes a node of each stretch, in the order in which they come.
+
+        :raises BranchpointError: when a worker cannot go on, or has died.
+        """
+        while True:
+            for worker in self._workers:
+                if worker.running is None and (chosen := choose(worker.number)) is not None:
+                    worker.give(chosen, self._length)
+            busy = {worker.link: worker for worker in self._workers if worker.running is not None}
+            if not busy:
+                return
+            ready = wait(list(busy), _TICK)
+            progress.tick()
+            for worker in [worker for link, worker in busy.items() if link in ready]:
+                chosen, ran = worker.answer()
+                node = take(worker.number, chosen, ran)
+                for each in self._workers:
+                    each.send(Learn(node))
+
+
+class _Worker:
+    """One process, seen from here."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.running: Next | None = None
+        """What it has to do."""
+
+    def start(self, setup: Setup) -> None:
+        self.link, theirs = Pipe()
+        self._said: BinaryIO = os.fdopen(os.memfd_create("branchpoint-worker"), "r+b")
+        code = Path(branchpoint.errors.__file__).parents[1]
+        paths = [str(code), *filter(None, [os.environ.get("PYTHONPATH")])]
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "branchpoint.search.worker", str(theirs.fileno())],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=self._said,
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+            )
+        self.send(setup)
+
+    def give(self, chosen: Next, length: int) -> None:
+        self.running = chosen
+        self.send(Run(chosen.parent, chosen.seed, length))
+
+    def send(self, message: Message) -> None:
+        try:
+            send(self.link, message)
+        except OSError:
+            raise self._died() from None
+
+    def answer(self) -> tuple[Next, Ran]:
+        """What became of the stretch that it was given."""
+        assert self.running is not None
+        match receive(self.link):
+            case Answer(ran):
+                chosen, self.running = self.running, None
+                return chosen, ran
+            case Problem(kind, message, hint):
+                made = getattr(branchpoint.errors, kind, BranchpointError)
+                usable = issubclass(made, BranchpointError) and made is not ComposeError
+                raise (made if usable else BranchpointError)(message, hint)
+            case _:
+                raise self._died()
+
+    def _died(self) -> MachineError:
+        self._said.seek(0)
+        words = self._said.read()[-_SAID:].decode(errors="replace").strip()
+        return MachineError(
+            f"worker process {self.number} has died{f'; it said: {words}' if words else ''}",
+            "explore again: it goes on with what is known",
+        )
+
+    def end(self) -> None:
+        self.link.close()
+        self._process.kill()
+        self._process.wait()
+        self._said.close()

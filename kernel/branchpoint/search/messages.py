@@ -1,0 +1,74 @@
+"""What an exploration and its worker processes say to each other, over a connection.
+
+Both ends are this program, started by this user: that is why failures, which may hold functions of
+the user, travel as pickles.
+"""
+
+from __future__ import annotations
+
+from multiprocessing.connection import Connection
+
+import msgspec
+from msgspec import Struct
+
+from branchpoint.search.stretches import Ran
+from branchpoint.search.tree import Node
+
+
+class Setup(Struct, frozen=True, tag=True):
+    """To a worker, first."""
+
+    exploration: str
+    """Path of its directory."""
+    failures: list[bytes]
+    """What ends a stretch, packed."""
+    paths: list[str]
+    """Where the parent's Python finds modules."""
+
+
+class Learn(Struct, frozen=True, tag=True):
+    """To a worker: a node was added to the tree."""
+
+    node: Node
+
+
+class Run(Struct, frozen=True, tag=True):
+    """To a worker: run this stretch, and answer with a :class:`Ran`."""
+
+    parent: int
+    seed: int
+    length: int
+    """ns."""
+
+
+class Answer(Struct, frozen=True, tag=True):
+    """From a worker: what became of the stretch."""
+
+    ran: Ran
+
+
+class Problem(Struct, frozen=True, tag=True):
+    """From a worker: it cannot go on."""
+
+    kind: str
+    """Name of the error's class."""
+    message: str
+    hint: str
+
+
+Message = Setup | Learn | Run | Answer | Problem
+_encoder = msgspec.msgpack.Encoder()
+_decoder: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)
+
+
+def send(link: Connection, message: Message) -> None:
+    """Send a message; OSError when the other end is gone."""
+    link.send_bytes(_encoder.encode(message))
+
+
+def receive(link: Connection) -> Message | None:
+    """The next message; None when the other end is gone."""
+    try:
+        return _decoder.decode(link.recv_bytes())
+    except (EOFError, ConnectionError):
+        return None
