@@ -11,6 +11,7 @@ from multiprocessing.connection import Connection
 import msgspec
 from msgspec import Struct
 
+from branchpoint.decoding import from_msgpack
 from branchpoint.search.stretches import Ran
 from branchpoint.search.tree import Node
 
@@ -58,7 +59,6 @@ class Problem(Struct, frozen=True, tag=True):
 
 Message = Setup | Learn | Run | Answer | Problem
 _encoder = msgspec.msgpack.Encoder()
-_decoder: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)
 
 
 def send(link: Connection, message: Message) -> None:
@@ -69,6 +69,8 @@ def send(link: Connection, message: Message) -> None:
 def receive(link: Connection) -> Message | None:
     """The next message; None when the other end is gone."""
     try:
-        return _decoder.decode(link.recv_bytes())
+        data = link.recv_bytes()
     except (EOFError, ConnectionError):
         return None
+    message: Message = from_msgpack(data, Message)
+    return message
