@@ -128,6 +128,7 @@ class Stretches:
 
     def _afresh(self) -> None:
         self._held.clear()
+        self._unnumbered.clear()
         self._run.close()
         self._run = self._open()
 

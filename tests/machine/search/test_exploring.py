@@ -20,8 +20,10 @@ from click.testing import CliRunner
 
 import branchpoint as bp
 from branchpoint.cli import main
+from branchpoint.search import stretches
 from branchpoint.search.exploration import Exploration
-from branchpoint.search.tree import Node
+from branchpoint.search.stretches import Stretches
+from branchpoint.search.tree import Node, Tree
 
 LOCK = Path(__file__).parents[1] / "systems" / "lock"
 ASKED: dict[str, Any] = {"length": 1.2, "seed": 1, "workers": 1}
@@ -83,6 +85,25 @@ def test_stretches_are_moments_that_are_the_same_on_a_fresh_computer(opened: Exp
             assert first[number][0] == again.tree.end(number)
     with pytest.raises(bp.BranchpointError, match="has no stretch 5000"):
         opened.branch(5000)
+
+
+def test_memory_is_given_back_and_everything_is_still_found(
+    opened: Exploration, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a worker: it starts afresh between a stretch and the news that this is a node."""
+    monkeypatch.setattr(stretches, "_MOST_PAGES", 0)
+    tree = Tree(opened.tree.start)
+    work = Stretches(tree, opened.open_base)
+    try:
+        for node in opened.tree.nodes[:12]:
+            ran = work.run(node.parent, node.seed, opened.head.length)
+            assert (ran.end, ran.failure) == (node.end, node.failure)
+            work.spare()
+            tree.add(node)
+            work.learn(node)
+        assert work.branch(12).end.at == tree.end(12)
+    finally:
+        work.close()
 
 
 def nodes(path: Path) -> list[Node]:
