@@ -14,10 +14,11 @@ import msgspec
 from branchpoint import files, progress
 from branchpoint.clock import SECOND, Duration, to_ns
 from branchpoint.errors import BranchpointError, RecordingError
+from branchpoint.events import naming
 from branchpoint.explore import recording as recordings
 from branchpoint.search.crew import Crew
 from branchpoint.search.exploration import BASE, HEAD, SUFFIX, Exploration, Finding, Head
-from branchpoint.search.properties import built_in
+from branchpoint.search.properties import built_in, check_searchable
 from branchpoint.search.strategy import Next, Strategy
 from branchpoint.search.stretches import Ran
 from branchpoint.search.tree import Node
@@ -60,11 +61,16 @@ def explore(
     can be visited again, and is the same then. ``how`` is as for :func:`branchpoint.record`:
     ``profiles`` and ``env_files``. Interrupted, it returns what it has.
 
-    :raises BranchpointError: when the exploration that is there asks for something else.
+    :raises BranchpointError: when the exploration that is there asks for something else, or a
+        failure cannot be looked for in short stretches.
     :raises ComposeError: when the compose file has something that cannot be done.
     """
     looked_for = [*built_in(), *(failure(each) for each in failures)]
-    title = load(compose, how.get("profiles"), env_files=how.get("env_files")).name
+    system = load(compose, how.get("profiles"), env_files=how.get("env_files"))
+    title = system.name
+    for each in looked_for:
+        naming.check(each, system.containers)
+        check_searchable(each)
     target = Path(path) if path is not None else Path(f"{title}{SUFFIX}")
     named = [(each.name, each.key) for each in looked_for]
     head = Head(title=title, seed=seed, length=to_ns(length), depth=to_ns(depth), failures=named)

@@ -2,8 +2,31 @@
 
 from __future__ import annotations
 
+import itertools
+
+from branchpoint.errors import BranchpointError
+from branchpoint.events.event import EventLog
 from branchpoint.events.queries import Where
 from branchpoint.timeline.failures import Failure, failure
+from branchpoint.timeline.judges import Stretch
+
+
+def check_searchable(wanted: Failure) -> None:
+    """Refuse what a short stretch cannot tell.
+
+    :raises BranchpointError: for a failure that needs a command, or that is something missing.
+    """
+    judge = wanted.judge(Stretch(0, 1, 0, EventLog().columns()))
+    if judge.waiting or judge.probes(itertools.count(1)):
+        raise BranchpointError(
+            f"{wanted.name!r} cannot be searched for: its command would be part of each future",
+            "let a service of the system run it, and look for what that says",
+        )
+    if judge.finish() is not None:
+        raise BranchpointError(
+            f"{wanted.name!r} cannot be searched for: a stretch does not tell what never comes",
+            "let a service of the system wait for it, and look for what that says",
+        )
 
 
 def built_in() -> list[Failure]:

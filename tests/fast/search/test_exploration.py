@@ -94,6 +94,26 @@ def test_a_node_that_cannot_be_is_refused(fields: dict[str, object]) -> None:
         msgspec.convert(good | fields, Node)
 
 
+@pytest.mark.parametrize(
+    ("wanted", "why"),
+    [
+        (bp.failure(shell="true"), "its command would be part"),
+        (bp.failure(eventually="log:db:ready"), "a stretch does not tell"),
+        (bp.failure(sometimes="recovered"), "a stretch does not tell"),
+        (bp.failure(log="x") | bp.failure(shell="true"), "its command would be part"),
+        ("exit:bd", "no container 'bd'"),
+    ],
+)
+def test_what_cannot_be_searched_for_is_refused_at_once(
+    tmp_path: Path, wanted: object, why: str
+) -> None:
+    compose = tmp_path / "compose.yaml"
+    compose.write_text("name: shop\nservices:\n  db:\n    image: db:1\n")
+    with pytest.raises(bp.BranchpointError, match=why):
+        bp.explore(compose, tmp_path / "x.bpx", failures=[wanted])
+    assert not (tmp_path / "x.bpx").exists()
+
+
 def exited(**fields: str) -> Event:
     return event(1, "", type="container.exit", source="life", fields=fields)
 
