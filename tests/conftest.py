@@ -11,8 +11,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 import branchpoint as bp
+
+settings.register_profile("any computer", deadline=None)  # no test depends on speed
+settings.load_profile("any computer")
 
 ARIA = Path(__file__).parents[1] / "notebooks" / "systems" / "aria" / "compose.yaml"
 

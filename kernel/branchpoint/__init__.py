@@ -8,7 +8,7 @@ print(bp.bash("ps aux").run(branch, "server.1"))
 
 from __future__ import annotations
 
-from branchpoint import views
+from branchpoint import search, views
 from branchpoint.background import jobs
 from branchpoint.clock import Time
 from branchpoint.errors import (
@@ -26,8 +26,6 @@ from branchpoint.errors import (
 )
 from branchpoint.events.event import Event, EventSet
 from branchpoint.explore.recording import Recording, record
-from branchpoint.search.exploration import Exploration
-from branchpoint.search.exploring import explore
 from branchpoint.sharing.bundle.opening import open_recording as open
 from branchpoint.sharing.bundle.share import share
 from branchpoint.sharing.proof.rerun import verify_notebook
@@ -48,7 +46,6 @@ __all__ = [
     "DivergenceError",
     "Event",
     "EventSet",
-    "Exploration",
     "Failure",
     "GuestEnded",
     "ImageError",
@@ -63,12 +60,12 @@ __all__ = [
     "Time",
     "TimeError",
     "bash",
-    "explore",
     "export",
     "failure",
     "jobs",
     "open",
     "record",
+    "search",
     "self_check",
     "share",
     "verify",

@@ -31,7 +31,7 @@ MOST = 1000  # stretches; with plain seeds it would take 100 000
 EXPLORE = """
 import sys, branchpoint as bp
 asked = {"length": 1.2, "seed": 1, "workers": 1}
-bp.explore(sys.argv[1], sys.argv[2], stretches=int(sys.argv[3]), duration=3600, **asked)
+bp.search.explore(sys.argv[1], sys.argv[2], stretches=int(sys.argv[3]), duration=3600, **asked)
 """
 
 
@@ -40,7 +40,7 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exploration]:
     """An exploration in which the lock was opened."""
     path = tmp_path_factory.mktemp("explored") / "lock.bpx"
     for most in range(100, MOST + 1, 100):
-        with bp.explore(LOCK, path, stretches=most, duration=3600, **ASKED) as found:
+        with bp.search.explore(LOCK, path, stretches=most, duration=3600, **ASKED) as found:
             if found.findings:
                 break
     with Exploration(path) as found:
@@ -137,7 +137,9 @@ def test_an_exploration_killed_at_any_instant_goes_on_as_if_nothing_was(
 
 def test_several_processes_explore_together(tmp_path: Path, opened: Exploration) -> None:
     path = tmp_path / "two.bpx"
-    with bp.explore(LOCK, path, stretches=60, duration=3600, **{**ASKED, "workers": 2}) as found:
+    with bp.search.explore(
+        LOCK, path, stretches=60, duration=3600, **{**ASKED, "workers": 2}
+    ) as found:
         assert 60 <= len(found.tree) <= 61 and {node.worker for node in found.tree.nodes} == {0, 1}
         parents = {found.tree[node.parent].worker for node in found.tree.nodes if node.parent}
         assert parents == {0, 1}
@@ -158,7 +160,7 @@ def test_a_worker_that_dies_is_an_error_and_the_exploration_goes_on(tmp_path: Pa
         said = process.communicate()[1].decode()
     assert process.returncode == 1 and "worker process 0 has died" in said
     known = len(nodes(path))
-    with bp.explore(LOCK, path, stretches=known + 3, duration=3600, **ASKED) as found:
+    with bp.search.explore(LOCK, path, stretches=known + 3, duration=3600, **ASKED) as found:
         assert len(found.tree) == known + 3
 
 
@@ -176,16 +178,16 @@ def children(pid: int, program: str) -> list[int]:
 def test_one_process_explores_and_others_read(opened: Exploration) -> None:
     opened.claim()
     with pytest.raises(bp.RecordingError, match="is being explored by another process"):
-        bp.explore(LOCK, opened.path, stretches=MOST, **ASKED)
+        bp.search.explore(LOCK, opened.path, stretches=MOST, **ASKED)
     with Exploration(opened.path) as reader:
         assert len(reader.tree) == len(opened.tree)
 
 
 def test_what_is_there_has_to_be_the_same_exploration(opened: Exploration) -> None:
     with pytest.raises(bp.BranchpointError, match="with seed 1, not 2"):
-        bp.explore(LOCK, opened.path, **{**ASKED, "seed": 2})
+        bp.search.explore(LOCK, opened.path, **{**ASKED, "seed": 2})
     with pytest.raises(bp.BranchpointError, match="exists and is no exploration"):
-        bp.explore(LOCK, opened.path / "findings", **ASKED)
+        bp.search.explore(LOCK, opened.path / "findings", **ASKED)
 
 
 def test_on_the_command_line_the_status_says_whether_something_was_found(tmp_path: Path) -> None:
