@@ -8,7 +8,8 @@ print(bp.bash("ps aux").run(branch, "server.1"))
 
 from __future__ import annotations
 
-from branchpoint import search, views
+from branchpoint import search as search
+from branchpoint import views
 from branchpoint.background import jobs
 from branchpoint.clock import Time
 from branchpoint.errors import (
@@ -65,7 +66,6 @@ __all__ = [
     "jobs",
     "open",
     "record",
-    "search",
     "self_check",
     "share",
     "verify",

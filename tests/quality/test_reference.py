@@ -17,6 +17,7 @@ PAGES = (
     "branchpoint.html",
     "branchpoint/timeline/recording.html",
     "branchpoint/explore/curve.html",
+    "branchpoint/search/exploring.html",
 )
 
 
@@ -44,6 +45,7 @@ def test_all_that_is_public_is_in_it(pages: dict[str, str]) -> None:
         assert f'id="{name}"' in text
     assert 'id="Recording.at"' in pages["branchpoint/timeline/recording.html"]
     assert 'id="Curve.steps"' in pages["branchpoint/explore/curve.html"]
+    assert 'id="explore"' in pages["branchpoint/search/exploring.html"]
 
 
 @pytest.mark.parametrize("kind", [bp.Recording, bp.Moment, bp.Branch, bp.Process, bp.EventSet])
