@@ -38,7 +38,8 @@ def emulators_of(pid: int) -> list[int]:
 def workers_of(pid: int) -> list[int]:
     """Worker processes started by process ``pid``."""
     lines = children_of(pid)
-    return [each for each in lines if b"branchpoint.explore.running.worker" in lines[each]]
+    programs = b"branchpoint.explore.running.worker", b"branchpoint.search.worker"
+    return [each for each in lines if any(program in lines[each] for program in programs)]
 
 
 def wait_for(condition: Callable[[], object], seconds: float = 60) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -14,8 +15,9 @@ import branchpoint.errors
 from branchpoint import progress
 from branchpoint.errors import BranchpointError, ComposeError, MachineError
 from branchpoint.explore.running import messages as packing
+from branchpoint.explore.running.messages import Problem
 from branchpoint.search.exploration import Exploration
-from branchpoint.search.messages import Answer, Learn, Message, Problem, Run, Setup, receive, send
+from branchpoint.search.messages import Answer, Learn, Message, Run, Setup, receive, send
 from branchpoint.search.strategy import Next
 from branchpoint.search.stretches import Ran
 from branchpoint.search.tree import Node
@@ -36,13 +38,15 @@ class Crew:
         self._workers = [_Worker(number) for number in range(count)]
 
     def __enter__(self) -> Self:
-        for worker in self._workers:
-            worker.start(self._setup)
+        with contextlib.ExitStack() as undo:
+            for worker in self._workers:
+                worker.start(self._setup)
+                undo.callback(worker.end)
+            self._ending = undo.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
-        for worker in self._workers:
-            worker.end()
+        self._ending.close()
 
     def run(
         self,

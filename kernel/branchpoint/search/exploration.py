@@ -10,7 +10,9 @@ A process killed at any instant leaves a directory that goes on with all stretch
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -180,18 +182,23 @@ class Exploration:
         """Open the recording of set-up, off which all stretches begin; the caller closes it."""
         return recordings.open_recording(self.path / BASE)
 
-    def claim(self) -> None:
-        """Become the only one that continues it, until it is closed.
+    @contextlib.contextmanager
+    def claimed(self) -> Iterator[None]:
+        """In this block, be the only one that continues it.
 
-        :raises RecordingError: when another process does, or stretches are lost.
+        :raises RecordingError: when somebody does already, or stretches are lost.
         """
         if not disk.lock(self._root):
             raise RecordingError(
-                f"{self.path} is being explored by another process",
-                "choose another name, or end that process first",
+                f"{self.path} is being explored already",
+                "choose another name, or end that exploration first",
             )
-        if self._broken:
-            raise RecordingError(self._broken, f"{self.path} can be read, not continued")
+        try:
+            if self._broken:
+                raise RecordingError(self._broken, f"{self.path} can be read, not continued")
+            yield
+        finally:
+            disk.unlock(self._root)
 
     def add(self, node: Node) -> int:
         """Add a stretch, on disk too; returns its number."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import time
@@ -76,20 +77,18 @@ def explore(
     head = Head(title=title, seed=seed, length=to_ns(length), depth=to_ns(depth), failures=named)
     prepare(compose, target, head, how)
     found = Exploration(target)
-    try:
-        found.claim()
-    except BaseException:
-        found.close()
-        raise
     count = workers or len(os.sched_getaffinity(0))
-    with found.open_base() as base, Crew(found, looked_for, count) as crew:
-        search = Search(found, looked_for, base)
-        try:
-            search.run(crew, to_ns(duration) / SECOND, stretches)
-        except KeyboardInterrupt:
-            found.stopped = True
-            number = len(found.tree)
-            progress.stopped(f"stopped with {number} stretches; calling it again goes on")
+    with contextlib.ExitStack() as undo:
+        undo.push(found)  # closed only on an error
+        with found.claimed(), found.open_base() as base, Crew(found, looked_for, count) as crew:
+            search = Search(found, looked_for, base)
+            try:
+                search.run(crew, to_ns(duration) / SECOND, stretches)
+            except KeyboardInterrupt:
+                found.stopped = True
+                number = len(found.tree)
+                progress.stopped(f"stopped with {number} stretches; calling it again goes on")
+        undo.pop_all()
     return found
 
 
@@ -199,5 +198,13 @@ def prepare(compose: Any, target: Path, head: Head, how: dict[str, Any]) -> None
 
 
 def _differences(known: Head, head: Head) -> str:
-    both = ((name, getattr(known, name), getattr(head, name)) for name in Head.__struct_fields__)
+    both = ((name, _shown(known, name), _shown(head, name)) for name in Head.__struct_fields__)
     return "; ".join(f"{name} {one}, not {other}" for name, one, other in both if one != other)
+
+
+def _shown(head: Head, name: str) -> str:
+    """A value of a head as users give it."""
+    if name == "failures":
+        return ", ".join(f"{each!r} ({key[:6]})" for each, key in head.failures)
+    value = getattr(head, name)
+    return f"{value / SECOND:g} s" if name in ("length", "depth") else str(value)

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from branchpoint.decoding import from_msgpack
+from branchpoint.explore.running.messages import Problem
 from branchpoint.search.stretches import Ran
 from branchpoint.search.tree import Node
 
@@ -46,15 +47,6 @@ class Answer(Struct, frozen=True, tag=True):
     """From a worker: what became of the stretch."""
 
     ran: Ran
-
-
-class Problem(Struct, frozen=True, tag=True):
-    """From a worker: it cannot go on."""
-
-    kind: str
-    """Name of the error's class."""
-    message: str
-    hint: str
 
 
 Message = Setup | Learn | Run | Answer | Problem

@@ -78,7 +78,7 @@ class Stretches:
             for failure, judge in judges:
                 at = judge.feed(new)
                 if at is not None:
-                    told = (sign(event) for event in new if event.at == at)
+                    told = (sign(event) or event.type for event in new if event.at == at)
                     failed.append((at, failure.name, next(told, "")))
             return bool(failed) or fresh
 

@@ -15,7 +15,7 @@ from multiprocessing.connection import Connection
 from branchpoint.explore.running import messages as packing
 from branchpoint.explore.running.worker import problem
 from branchpoint.search.exploration import Exploration
-from branchpoint.search.messages import Answer, Learn, Problem, Run, Setup, receive, send
+from branchpoint.search.messages import Answer, Learn, Run, Setup, receive, send
 from branchpoint.search.stretches import Stretches
 
 Task = Learn | Run
@@ -56,8 +56,7 @@ def main(fd: int) -> None:
     try:
         work(link, tasks, setup)
     except Exception as error:
-        told = problem(error)
-        send(link, Problem(told.kind, told.message, told.hint))
+        send(link, problem(error))
 
 
 if __name__ == "__main__":

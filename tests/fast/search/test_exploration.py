@@ -55,8 +55,8 @@ def test_a_line_that_was_cut_off_is_left_out_and_the_exploration_goes_on(path: P
     ledger.write_bytes(ledger.read_bytes()[:-20])
     with Exploration(path) as found:
         assert len(found.tree) == 2
-        found.claim()
-        found.add(found.tree.node(1, 9, END + 50, END + 60, []))
+        with found.claimed():
+            found.add(found.tree.node(1, 9, END + 50, END + 60, []))
     with Exploration(path) as found:
         assert [node.seed for node in found.tree.nodes] == [1, 2, 9]
 
@@ -68,8 +68,8 @@ def test_one_whose_middle_is_damaged_can_be_read_but_not_continued(path: Path) -
     with Exploration(path) as found:
         assert len(found.tree) == 0 and "line 1 is left out" in " ".join(found.damage)
         assert "from 2 on are left out: number 1 is missing" in " ".join(found.damage)
-        with pytest.raises(bp.RecordingError, match="can be read, not continued"):
-            found.claim()
+        with pytest.raises(bp.RecordingError, match="can be read, not continued"), found.claimed():
+            pass
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b'{"format": 7}', b"[" * 5000])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import random
@@ -10,13 +9,13 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from processes import alive, wait_for, workers_of
 
 import branchpoint as bp
 from branchpoint.cli import main
@@ -113,27 +112,38 @@ def nodes(path: Path) -> list[Node]:
         return found.tree.nodes
 
 
+def lines(path: Path) -> int:
+    """Stretches on disk; one may be half written."""
+    ledger = path / "nodes.jsonl"
+    return ledger.read_bytes().count(b"\n") if ledger.exists() else 0
+
+
+def kill_later(path: Path, wanted: int, stretches: int) -> bool:
+    """Explore up to ``wanted``, but kill it when so many stretches are on disk. False: it was done
+    before."""
+    command = [sys.executable, "-c", EXPLORE, str(LOCK), str(path), str(wanted)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True) as process:
+        wait_for(lambda: process.poll() is not None or lines(path) >= stretches)
+        workers = workers_of(process.pid)
+        process.kill()
+        said = process.communicate()[1].decode()
+    assert process.returncode in (0, -signal.SIGKILL), said
+    wait_for(lambda: not any(map(alive, workers)))
+    return process.returncode != 0
+
+
 def test_an_exploration_killed_at_any_instant_goes_on_as_if_nothing_was(
     tmp_path: Path, opened: Exploration
 ) -> None:
-    """Its stretches are those of one that was never disturbed."""
-    path, chance, kills = tmp_path / "killed.bpx", random.Random(5), 0
-    wanted = min(len(opened.tree), 60)
-    while not path.exists() or len(nodes(path)) < wanted:
-        known = len(nodes(path)) if (path / "base.branchpoint").exists() else 0
-        command = [sys.executable, "-c", EXPLORE, str(LOCK), str(path), str(wanted)]
-        with subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True) as process:
-            kill_after = known + chance.randrange(1, 25)
-            while process.poll() is None and kills < 5:
-                ledger = path / "nodes.jsonl"
-                if ledger.exists() and ledger.read_bytes().count(b"\n") >= kill_after:
-                    os.kill(process.pid, signal.SIGKILL)
-                    kills += 1
-                time.sleep(chance.random() * 0.02)
-            said = process.communicate()[1].decode()
-        assert process.returncode in (0, -signal.SIGKILL), said
+    """Its stretches are those of one that was never disturbed, and no process is left behind."""
+    path, chance, wanted = tmp_path / "killed.bpx", random.Random(5), 60
+    kills = 0
+    while lines(path) < wanted:
+        kills += kill_later(path, wanted, lines(path) + chance.randrange(1, 25))
     assert kills >= 2
-    assert nodes(path) == opened.tree.nodes[:wanted]
+    with bp.search.explore(LOCK, path, stretches=wanted, duration=3600, **ASKED):
+        pass
+    assert nodes(path)[:wanted] == opened.tree.nodes[:wanted]
 
 
 def test_several_processes_explore_together(tmp_path: Path, opened: Exploration) -> None:
@@ -153,10 +163,8 @@ def test_a_worker_that_dies_is_an_error_and_the_exploration_goes_on(tmp_path: Pa
     path = tmp_path / "dies.bpx"
     command = [sys.executable, "-c", EXPLORE, str(LOCK), str(path), "1000"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True) as process:
-        while not (path / "nodes.jsonl").exists():
-            assert process.poll() is None
-            time.sleep(0.05)
-        (worker,) = children(process.pid, "branchpoint.search.worker")
+        wait_for(lambda: lines(path))
+        (worker,) = workers_of(process.pid)
         os.kill(worker, signal.SIGKILL)
         said = process.communicate()[1].decode()
     assert process.returncode == 1 and "worker process 0 has died" in said
@@ -165,23 +173,21 @@ def test_a_worker_that_dies_is_an_error_and_the_exploration_goes_on(tmp_path: Pa
         assert len(found.tree) == known + 3
 
 
-def children(pid: int, program: str) -> list[int]:
-    """The processes that a process has started, whose command line has this program."""
-    found = []
-    for place in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            parent = int(place.joinpath("stat").read_text().rpartition(")")[2].split()[1])
-            if parent == pid and program.encode() in place.joinpath("cmdline").read_bytes():
-                found.append(int(place.name))
-    return found
+def test_one_explores_and_others_read(opened: Exploration) -> None:
+    with opened.claimed():
+        with pytest.raises(bp.RecordingError, match="is being explored already"):
+            bp.search.explore(LOCK, opened.path, stretches=1, **ASKED)
+        with Exploration(opened.path) as reader:
+            assert len(reader.tree) == len(opened.tree)
 
 
-def test_one_process_explores_and_others_read(opened: Exploration) -> None:
-    opened.claim()
-    with pytest.raises(bp.RecordingError, match="is being explored by another process"):
-        bp.search.explore(LOCK, opened.path, stretches=MOST, **ASKED)
-    with Exploration(opened.path) as reader:
-        assert len(reader.tree) == len(opened.tree)
+def test_what_is_still_open_in_a_notebook_goes_on_when_it_is_called_again(tmp_path: Path) -> None:
+    path = tmp_path / "x.bpx"
+    with bp.search.explore(LOCK, path, stretches=2, **ASKED) as first:
+        with bp.search.explore(LOCK, path, stretches=4, **ASKED) as second:
+            assert (len(first.tree), len(second.tree)) == (2, 4)
+        with pytest.raises(bp.BranchpointError, match=r"length 1\.2 s, not 3 s"):
+            bp.search.explore(LOCK, path, **{**ASKED, "length": 3})
 
 
 def test_what_is_there_has_to_be_the_same_exploration(opened: Exploration) -> None:
