@@ -18,7 +18,7 @@ REDIS := SYSTEM=notebooks/systems/redis NOTEBOOK=redis-failover DEMO_SEED=17 DEM
     RECORDING=build/redis.branchpoint RECORDED=build/redis.recorded
 TESTS := $(wildcard tests/machine tests/browser tests/quality tests/fast)
 REFERENCE := branchpoint $(addprefix branchpoint.,timeline.recording timeline.faulting \
-    timeline.capture.packets events.queries explore.curve explore.contrast explore.attribution explore.rarity \
+    timeline.capture.packets events.queries futures.curve futures.contrast futures.attribution futures.rarity \
     search.exploring search.exploration)
 BESIDE := $(addprefix .venv/beside/,7.2 7.3 7.4)
 NPM := .ci/node npm --prefix extension

@@ -8,7 +8,6 @@ print(bp.bash("ps aux").run(branch, "server.1"))
 
 from __future__ import annotations
 
-from branchpoint import search as search
 from branchpoint import views
 from branchpoint.background import jobs
 from branchpoint.clock import Time
@@ -26,7 +25,9 @@ from branchpoint.errors import (
     TimeError,
 )
 from branchpoint.events.event import Event, EventSet
-from branchpoint.explore.recording import Recording, record
+from branchpoint.futures.recording import Recording, record
+from branchpoint.search.exploration import Exploration
+from branchpoint.search.exploring import explore
 from branchpoint.sharing.bundle.opening import open_recording as open
 from branchpoint.sharing.bundle.share import share
 from branchpoint.sharing.proof.rerun import verify_notebook
@@ -47,6 +48,7 @@ __all__ = [
     "DivergenceError",
     "Event",
     "EventSet",
+    "Exploration",
     "Failure",
     "GuestEnded",
     "ImageError",
@@ -61,6 +63,7 @@ __all__ = [
     "Time",
     "TimeError",
     "bash",
+    "explore",
     "export",
     "failure",
     "jobs",

@@ -61,7 +61,7 @@ def kept() -> dict[str, Taken]:
 
 def valid_for(name: str) -> str:
     """What decides the results of a measure; simulated curves do not depend on the machine."""
-    return sources("explore") if name == _SIMULATED else identity()
+    return sources("futures") if name == _SIMULATED else identity()
 
 
 def part(

@@ -148,8 +148,8 @@ def test_rewind_here_asks_for_an_instant_and_terminal_offers_what_failed(opened:
 def test_pictures_are_dark_where_the_page_is(opened: LabPage) -> None:
     opened.theme("JupyterLab Light")
     opened.run(
-        "from branchpoint.explore.curve import Curve\n"
-        "from branchpoint.explore.likelihood import ask\n"
+        "from branchpoint.futures.curve import Curve\n"
+        "from branchpoint.futures.likelihood import ask\n"
         "question, _ = ask(run, failure('exit:*'))\n"
         "Curve(run, question, (run.origin, run.end.at), [])"
     )

@@ -12,7 +12,7 @@ import recordings
 import zstandard
 from blake3 import blake3
 
-from branchpoint.explore.draws import Draw, Draws, Question
+from branchpoint.futures.draws import Draw, Draws, Question
 from branchpoint.sharing.bundle import archive, contents
 from branchpoint.sharing.bundle.opening import open_recording
 from branchpoint.sharing.bundle.share import share

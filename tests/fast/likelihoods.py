@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from futures import Known, future
+from coinfutures import Known, future
 from recordings import ORIGIN, SECOND, event, head
 
 from branchpoint.events.event import Event
 from branchpoint.events.saying import said
-from branchpoint.explore.allocation import Wanted
-from branchpoint.explore.draws import Draw
-from branchpoint.explore.recording import Recording
+from branchpoint.futures.allocation import Wanted
+from branchpoint.futures.draws import Draw
+from branchpoint.futures.recording import Recording
 from branchpoint.timeline.directory import RecordingFiles
 
 END = ORIGIN + 30 * SECOND

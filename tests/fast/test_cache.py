@@ -18,8 +18,8 @@ import branchpoint as bp
 from branchpoint.cache import cache_dir, cache_place, disk_errors
 from branchpoint.cli import main
 from branchpoint.errors import ImageError, SetupError
-from branchpoint.explore.running import parcels
 from branchpoint.files import locked, publish
+from branchpoint.futures.running import parcels
 from branchpoint.guest import image, snapshot
 from branchpoint.guest.tree import Tree
 from branchpoint.system.bundle import cached

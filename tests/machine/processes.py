@@ -38,7 +38,7 @@ def emulators_of(pid: int) -> list[int]:
 def workers_of(pid: int) -> list[int]:
     """Worker processes started by process ``pid``."""
     lines = children_of(pid)
-    programs = b"branchpoint.explore.running.worker", b"branchpoint.search.worker"
+    programs = b"branchpoint.futures.running.worker", b"branchpoint.search.worker"
     return [each for each in lines if any(program in lines[each] for program in programs)]
 
 

@@ -32,7 +32,7 @@ from cosmic_ray.plugins import get_operator, operator_names
 ROOT = Path(__file__).parents[2]
 PACKAGE = Path("kernel", "branchpoint")
 TESTS = Path("tests", "fast")
-ROOMS = ("explore", "timeline", "system", "faults", "sharing")
+ROOMS = ("futures", "timeline", "system", "faults", "sharing")
 SURVIVORS = Path(__file__).with_name("survivors.md")
 _ROW = re.compile(r"\| `(?P<place>[^`]+)` \| `(?P<change>[^`]+)` \| (?P<reason>.*) \|")
 _TIMEOUT = 900  # wall seconds for one run of the tests; a change that makes them hang is noticed

@@ -18,7 +18,7 @@ LAYERS = [
     {"store"},
     {"events"},
     {"timeline"},
-    {"explore"},
+    {"futures"},
     {"search"},
     {"sharing"},
     {"views"},

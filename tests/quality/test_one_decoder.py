@@ -18,8 +18,8 @@ CALLS = {
 STRICT = {"decode", "read_text"}
 """Methods that raise UnicodeDecodeError, unless they are told what to do with bad bytes."""
 OWN = {
-    "branchpoint.explore.running.messages": "both ends are this program, on this computer",
-    "branchpoint.explore.running.parcels": "by decompressing(), whose only error is Malformed",
+    "branchpoint.futures.running.messages": "both ends are this program, on this computer",
+    "branchpoint.futures.running.parcels": "by decompressing(), whose only error is Malformed",
     "branchpoint.guest.initramfs": "modules of Debian's kernel, whose packages are signed",
     "branchpoint.machine.computer": "names of the emulator's own objects, told by our plugin",
     "branchpoint.machine.elf": "programs that this computer runs",

@@ -16,7 +16,7 @@ import branchpoint as bp
 PAGES = (
     "branchpoint.html",
     "branchpoint/timeline/recording.html",
-    "branchpoint/explore/curve.html",
+    "branchpoint/futures/curve.html",
     "branchpoint/search/exploring.html",
 )
 
@@ -44,7 +44,7 @@ def test_all_that_is_public_is_in_it(pages: dict[str, str]) -> None:
     for name in ("Recording.likelihood", "Moment.branch", "Branch.wait_until", "Process.output"):
         assert f'id="{name}"' in text
     assert 'id="Recording.at"' in pages["branchpoint/timeline/recording.html"]
-    assert 'id="Curve.steps"' in pages["branchpoint/explore/curve.html"]
+    assert 'id="Curve.steps"' in pages["branchpoint/futures/curve.html"]
     assert 'id="explore"' in pages["branchpoint/search/exploring.html"]
 
 

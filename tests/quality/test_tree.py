@@ -164,7 +164,7 @@ def test_c_compiles_without_a_warning(source: Path, tmp_path: Path) -> None:
 
 
 UNSAFE_MODULES = {"pickle", "cPickle", "_pickle", "dill", "marshal", "shelve", "cloudpickle"}
-TRUSTING = {"branchpoint.explore.running.messages": {"cloudpickle"}}
+TRUSTING = {"branchpoint.futures.running.messages": {"cloudpickle"}}
 """The exceptions, because a process of this program has written what they read."""
 UNSAFE_CALLS = {
     "eval", "exec", "compile", "__import__", "os.system", "os.popen", "pd.read_pickle",

@@ -6,8 +6,8 @@ import itertools
 from collections.abc import Callable
 from typing import Any
 
-from branchpoint.explore import live
-from branchpoint.explore.curve import Curve
+from branchpoint.futures import live
+from branchpoint.futures.curve import Curve
 from branchpoint.notebook.aside import on_main
 
 

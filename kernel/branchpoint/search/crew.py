@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Pipe, wait
-from pathlib import Path
-from typing import BinaryIO, Self
+from typing import Self
 
-import branchpoint.errors
 from branchpoint import progress
-from branchpoint.errors import BranchpointError, ComposeError, MachineError
-from branchpoint.explore.running import messages as packing
-from branchpoint.explore.running.messages import Problem
+from branchpoint.errors import MachineError
+from branchpoint.futures.running import messages as packing
+from branchpoint.futures.running.messages import Problem
+from branchpoint.futures.running.process import WorkerProcess
 from branchpoint.search.exploration import Exploration
 from branchpoint.search.messages import Answer, Learn, Message, Run, Setup, receive, send
 from branchpoint.search.strategy import Next
@@ -24,7 +21,6 @@ from branchpoint.search.tree import Node
 from branchpoint.timeline.failures import Failure
 
 _TICK = 0.2  # wall seconds between two looks whether the work is still wanted
-_SAID = 2000  # bytes of what a process wrote, for an error
 
 
 class Crew:
@@ -85,19 +81,8 @@ class _Worker:
 
     def start(self, setup: Setup) -> None:
         self.link, theirs = Pipe()
-        self._said: BinaryIO = os.fdopen(os.memfd_create("branchpoint-worker"), "r+b")
-        code = Path(branchpoint.errors.__file__).parents[1]
-        paths = [str(code), *filter(None, [os.environ.get("PYTHONPATH")])]
         with theirs:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "branchpoint.search.worker", str(theirs.fileno())],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=self._said,
-                pass_fds=[theirs.fileno()],
-                start_new_session=True,
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
-            )
+            self._process = WorkerProcess("branchpoint.search.worker", theirs.fileno())
         self.send(setup)
 
     def give(self, chosen: Next, length: int) -> None:
@@ -117,23 +102,17 @@ class _Worker:
             case Answer(ran):
                 chosen, self.running = self.running, None
                 return chosen, ran
-            case Problem(kind, message, hint):
-                made = getattr(branchpoint.errors, kind, BranchpointError)
-                usable = issubclass(made, BranchpointError) and made is not ComposeError
-                raise (made if usable else BranchpointError)(message, hint)
+            case Problem() as problem:
+                raise problem.error()
             case _:
                 raise self._died()
 
     def _died(self) -> MachineError:
-        self._said.seek(0)
-        words = self._said.read()[-_SAID:].decode(errors="replace").strip()
         return MachineError(
-            f"worker process {self.number} has died{f'; it said: {words}' if words else ''}",
+            f"worker process {self.number} has died{self._process.end()}",
             "explore again: it goes on with what is known",
         )
 
     def end(self) -> None:
         self.link.close()
-        self._process.kill()
-        self._process.wait()
-        self._said.close()
+        self._process.end()

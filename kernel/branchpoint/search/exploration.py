@@ -22,8 +22,8 @@ from msgspec import Meta, Struct
 from branchpoint.clock import SECOND
 from branchpoint.decoding import Malformed, from_json
 from branchpoint.errors import BranchpointError, RecordingError
-from branchpoint.explore import recording as recordings
-from branchpoint.explore.draws import Key, Seed, Text
+from branchpoint.futures import recording as recordings
+from branchpoint.futures.draws import Key, Seed, Text
 from branchpoint.search.stretches import Stretches
 from branchpoint.search.tree import Node, Tree
 from branchpoint.store import disk

@@ -16,7 +16,7 @@ from branchpoint import files, progress
 from branchpoint.clock import SECOND, Duration, to_ns
 from branchpoint.errors import BranchpointError, RecordingError
 from branchpoint.events import naming
-from branchpoint.explore import recording as recordings
+from branchpoint.futures import recording as recordings
 from branchpoint.search.crew import Crew
 from branchpoint.search.exploration import BASE, HEAD, SUFFIX, Exploration, Finding, Head
 from branchpoint.search.properties import built_in, check_searchable

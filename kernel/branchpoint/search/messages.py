@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from branchpoint.decoding import from_msgpack
-from branchpoint.explore.running.messages import Problem
+from branchpoint.futures.running.messages import Problem
 from branchpoint.search.stretches import Ran
 from branchpoint.search.tree import Node
 

@@ -8,7 +8,7 @@ violated assertion.
 from __future__ import annotations
 
 from branchpoint.events.event import LOG, Event
-from branchpoint.explore.running.future import line_signature, signature
+from branchpoint.futures.running.future import line_signature, signature
 
 
 def sign(event: Event) -> str:

@@ -11,7 +11,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from branchpoint.explore.draws import Cause, Seed, Text
+from branchpoint.futures.draws import Cause, Seed, Text
 from branchpoint.store.manifest import Ns
 
 ROOT = 0

@@ -12,8 +12,7 @@ import sys
 import threading
 from multiprocessing.connection import Connection
 
-from branchpoint.explore.running import messages as packing
-from branchpoint.explore.running.worker import problem
+from branchpoint.futures.running import messages as packing
 from branchpoint.search.exploration import Exploration
 from branchpoint.search.messages import Answer, Learn, Run, Setup, receive, send
 from branchpoint.search.stretches import Stretches
@@ -56,7 +55,7 @@ def main(fd: int) -> None:
     try:
         work(link, tasks, setup)
     except Exception as error:
-        send(link, problem(error))
+        send(link, packing.Problem.of(error))
 
 
 if __name__ == "__main__":

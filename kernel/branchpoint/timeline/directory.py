@@ -5,7 +5,7 @@
 ``futures.jsonl``       the branches that were made
 ``digests.jsonl``       digests of machine states, to notice a replay that diverges
 ``events/``             what happened
-``curves/``             outcomes of futures (see :mod:`branchpoint.explore.draws`)
+``curves/``             outcomes of futures (see :mod:`branchpoint.futures.draws`)
 ``checkpoints/<ns>``    machine states at instants, as differences to earlier ones
 ``pages/``              the memory pages that checkpoints need
 ``boot``                which boot snapshot came with a recording that somebody else made

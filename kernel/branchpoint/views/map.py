@@ -9,8 +9,8 @@ import traitlets
 from branchpoint.clock import SECOND, format_vtime
 from branchpoint.errors import BranchpointError
 from branchpoint.events import tables
-from branchpoint.explore import curves
-from branchpoint.explore.draws import Draw
+from branchpoint.futures import curves
+from branchpoint.futures.draws import Draw
 from branchpoint.timeline.branch import Branch
 from branchpoint.timeline.failures import failure as failure_of
 from branchpoint.timeline.moment import Moment

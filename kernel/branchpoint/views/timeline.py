@@ -14,8 +14,8 @@ import traitlets
 from branchpoint.clock import SECOND, format_vtime
 from branchpoint.events import tables
 from branchpoint.events.listing import TITLES, inert, name
-from branchpoint.explore import curves
-from branchpoint.explore.curve import Curve
+from branchpoint.futures import curves
+from branchpoint.futures.curve import Curve
 from branchpoint.sharing.report.lanes import MOST_COLUMNS, Lanes, told
 from branchpoint.timeline.branch import Branch
 from branchpoint.timeline.moment import Moment

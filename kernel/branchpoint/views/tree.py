@@ -16,8 +16,8 @@ from blake3 import blake3
 from branchpoint.clock import format_vtime
 from branchpoint.events.event import cut
 from branchpoint.events.listing import inert
-from branchpoint.explore.curve import Curve
-from branchpoint.explore.draws import Draw
+from branchpoint.futures.curve import Curve
+from branchpoint.futures.draws import Draw
 from branchpoint.store.manifest import Input
 from branchpoint.timeline.commands import terminal
 from branchpoint.timeline.directory import Future

@@ -12,9 +12,9 @@ from pathlib import Path
 import branchpoint as bp
 from answers.luck import THE_CAUSE, Luck
 from branchpoint import progress
-from branchpoint.explore.contrast import Contrast, compare, contrast
-from branchpoint.explore.sample import MOST, drawn, looked_at
-from branchpoint.explore.statistics.proportion import wilson
+from branchpoint.futures.contrast import Contrast, compare, contrast
+from branchpoint.futures.sample import MOST, drawn, looked_at
+from branchpoint.futures.statistics.proportion import wilson
 from figures import Figure, amount, at_most
 from scale import Scale
 from subjects import demo

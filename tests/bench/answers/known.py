@@ -15,10 +15,10 @@ import branchpoint as bp
 from answers import truths
 from answers.truths import Known
 from branchpoint import progress
-from branchpoint.explore.curve import Curve
-from branchpoint.explore.likelihood import ask, collect
-from branchpoint.explore.running.workers import Pool
-from branchpoint.explore.statistics.proportion import wilson
+from branchpoint.futures.curve import Curve
+from branchpoint.futures.likelihood import ask, collect
+from branchpoint.futures.running.workers import Pool
+from branchpoint.futures.statistics.proportion import wilson
 from figures import Figure, amount
 from kept import has, part, valid_for
 from scale import FULL, Scale
@@ -117,7 +117,7 @@ def known_answers(scale: Scale, work: Path) -> list[Figure]:
     """
     enough = time.monotonic() + _HOURS * 3600
     tallies = {known.name: _Tally() for known in truths.ALL}
-    decides = f"{valid_for(_KEPT)} {sources('explore')}"
+    decides = f"{valid_for(_KEPT)} {sources('futures')}"
     for first in range(1, scale.curves + 1, _TOGETHER):
         seeds = range(first, min(first + _TOGETHER, scale.curves + 1))
         for known in truths.ALL:

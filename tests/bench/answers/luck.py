@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from branchpoint.explore.draws import Draw
-from branchpoint.explore.running.future import Outcome
+from branchpoint.futures.draws import Draw
+from branchpoint.futures.running.future import Outcome
 
 THE_CAUSE = "fault kill db.1"
 _HORIZON = 10_000_000_000  # virtual ns

@@ -21,11 +21,11 @@ import numpy as np
 from blake3 import blake3
 
 from branchpoint import progress
-from branchpoint.explore.allocation import Allocation, Settings
-from branchpoint.explore.draws import Draw
-from branchpoint.explore.statistics.proportion import LEVEL
-from branchpoint.explore.statistics.steps import Step, Steps
-from branchpoint.explore.statistics.stopping import beginning, estimate, interval
+from branchpoint.futures.allocation import Allocation, Settings
+from branchpoint.futures.draws import Draw
+from branchpoint.futures.statistics.proportion import LEVEL
+from branchpoint.futures.statistics.steps import Step, Steps
+from branchpoint.futures.statistics.stopping import beginning, estimate, interval
 from figures import Figure, amount
 from kept import part, valid_for
 from scale import FULL, Scale

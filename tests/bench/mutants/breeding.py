@@ -24,7 +24,7 @@ from blake3 import blake3
 from branchpoint.events.event import Event
 from branchpoint.events.eventfile import _HEAD as BLOCK
 from branchpoint.events.eventfile import EventFile
-from branchpoint.explore.draws import Question
+from branchpoint.futures.draws import Question
 from branchpoint.sharing.bundle import archive, contents
 from branchpoint.store.checkpoints import _HEAD as CHECKPOINT
 from branchpoint.store.frames import _HEADER, _SIGNED

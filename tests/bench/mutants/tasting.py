@@ -16,7 +16,7 @@ import branchpoint as bp
 from branchpoint.cli import show
 from branchpoint.errors import BranchpointError
 from branchpoint.events.eventfile import EventFile
-from branchpoint.explore import curves
+from branchpoint.futures import curves
 from branchpoint.sharing.bundle.opening import unpack
 from branchpoint.sharing.bundle.share import remarks
 from branchpoint.sharing.proof import hygiene

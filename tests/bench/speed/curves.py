@@ -16,12 +16,12 @@ from pathlib import Path
 
 import branchpoint as bp
 from branchpoint import progress
-from branchpoint.explore.allocation import SEEDS, Settings
-from branchpoint.explore.curve import Curve
-from branchpoint.explore.likelihood import ask, collect
-from branchpoint.explore.running.future import Shares
-from branchpoint.explore.running.workers import Pool
-from branchpoint.explore.statistics.proportion import fewest_more
+from branchpoint.futures.allocation import SEEDS, Settings
+from branchpoint.futures.curve import Curve
+from branchpoint.futures.likelihood import ask, collect
+from branchpoint.futures.running.future import Shares
+from branchpoint.futures.running.workers import Pool
+from branchpoint.futures.statistics.proportion import fewest_more
 from cost import cost
 from figures import Figure, amount, at_most
 from scale import Scale

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import branchpoint as bp
 from branchpoint import progress
-from branchpoint.explore.running.workers import Pool
+from branchpoint.futures.running.workers import Pool
 from cost import cost
 from figures import Figure, amount
 from scale import Scale

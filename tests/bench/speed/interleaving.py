@@ -6,8 +6,8 @@ from pathlib import Path
 
 import branchpoint as bp
 from branchpoint import progress
-from branchpoint.explore.running.workers import Pool
-from branchpoint.explore.statistics.proportion import wilson
+from branchpoint.futures.running.workers import Pool
+from branchpoint.futures.statistics.proportion import wilson
 from branchpoint.timeline.seeds import NOISE
 from figures import Figure, amount
 from scale import Scale

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from branchpoint.explore.running.future import Shares
+from branchpoint.futures.running.future import Shares
 from figures import Figure, amount
 
 _RUN_BAR = 0.9  # share of wall time

@@ -249,11 +249,11 @@ CURVE = """
 import sys, time
 from pathlib import Path
 sys.path.insert(0, {tests!r})
-from futures import SYSTEMS
+from coinfutures import SYSTEMS
 from likelihoods import END, Drawer, exit_of, recording
 from recordings import ORIGIN
-from branchpoint.explore.allocation import Settings
-from branchpoint.explore.likelihood import ask, collect
+from branchpoint.futures.allocation import Settings
+from branchpoint.futures.likelihood import ask, collect
 from branchpoint.timeline.failures import failure
 
 class Slow(Drawer):

@@ -110,7 +110,7 @@ def test_what_cannot_be_searched_for_is_refused_at_once(
     compose = tmp_path / "compose.yaml"
     compose.write_text("name: shop\nservices:\n  db:\n    image: db:1\n")
     with pytest.raises(bp.BranchpointError, match=why):
-        bp.search.explore(compose, tmp_path / "x.bpx", failures=[wanted])
+        bp.explore(compose, tmp_path / "x.bpx", failures=[wanted])
     assert not (tmp_path / "x.bpx").exists()
 
 

@@ -21,7 +21,7 @@ from recordings import ORIGIN, SECOND, event, head
 
 import branchpoint as bp
 from branchpoint.cli import main
-from branchpoint.explore.draws import Draw, Draws, Question
+from branchpoint.futures.draws import Draw, Draws, Question
 from branchpoint.sharing.report import occurrences
 from branchpoint.store.manifest import ContainerFacts
 from branchpoint.timeline.capture.packets import Clock, Packets

@@ -14,7 +14,7 @@ from guestwords import frame
 from recordings import ORIGIN, SECOND, make
 
 import branchpoint as bp
-from branchpoint.explore.draws import Draw, Draws, Question
+from branchpoint.futures.draws import Draw, Draws, Question
 from branchpoint.guest import image, wire
 from mutants import hunt
 from mutants.frames import Drained

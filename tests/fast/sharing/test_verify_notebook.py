@@ -42,11 +42,11 @@ SETUP = """
 import sys
 from pathlib import Path
 sys.path.insert(0, {tests!r})
-from futures import SYSTEMS
+from coinfutures import SYSTEMS
 from likelihoods import END, Drawer, exit_of, recording
 from recordings import ORIGIN
-from branchpoint.explore.allocation import Settings
-from branchpoint.explore.likelihood import ask, collect
+from branchpoint.futures.allocation import Settings
+from branchpoint.futures.likelihood import ask, collect
 from branchpoint.timeline.replaying.history import COMMAND
 from branchpoint.store.manifest import Input
 run = recording(Path("run.branchpoint"), [exit_of(29.5)])

@@ -9,8 +9,8 @@ import pytest
 from recordings import ORIGIN, SECOND, event, head
 
 import branchpoint as bp
-from branchpoint.explore import curves
-from branchpoint.explore.draws import MOST_POINTS, Draw, Draws, Question
+from branchpoint.futures import curves
+from branchpoint.futures.draws import MOST_POINTS, Draw, Draws, Question
 from branchpoint.sharing.report.lanes import GUEST, MOST_COLUMNS, MOST_LANES, Lanes
 from branchpoint.store.manifest import ContainerFacts, Input
 from branchpoint.timeline.directory import Future, RecordingFiles

@@ -16,7 +16,7 @@ import pytest
 from recordings import ORIGIN, SECOND, event, head, make
 
 import branchpoint as bp
-from branchpoint.explore.draws import Draw, Draws, Question, questions
+from branchpoint.futures.draws import Draw, Draws, Question, questions
 from branchpoint.store import ledger
 from branchpoint.timeline.directory import Future, RecordingFiles
 
@@ -25,8 +25,8 @@ USER = """
 import json, sys
 sys.path[:0] = sys.argv[3:]
 import branchpoint as bp
-from branchpoint.explore.curves import draws_of
-from branchpoint.explore.draws import Draw
+from branchpoint.futures.curves import draws_of
+from branchpoint.futures.draws import Draw
 from recordings import ORIGIN, SECOND
 from test_at_once import QUESTION
 run, me, number = bp.open(sys.argv[1]), int(sys.argv[2]), 0

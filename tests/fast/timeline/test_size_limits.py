@@ -15,8 +15,8 @@ from recordings import ORIGIN, SECOND, checkpoint, event, head, make
 
 import branchpoint as bp
 from branchpoint.errors import BranchpointError, RecordingError, SetupError
-from branchpoint.explore.draws import Draw, Draws, Question
 from branchpoint.files import publish
+from branchpoint.futures.draws import Draw, Draws, Question
 from branchpoint.guest.tree import Tree
 from branchpoint.sharing.bundle.opening import unpack
 from branchpoint.system.images.archive import open_archive

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from futures import SYSTEMS
+from coinfutures import SYSTEMS
 from likelihoods import END, Drawer, exit_of, recording
 from recordings import ORIGIN, SECOND, event
 
 import branchpoint as bp
-from branchpoint.explore.allocation import Settings
-from branchpoint.explore.likelihood import ask, collect
+from branchpoint.futures.allocation import Settings
+from branchpoint.futures.likelihood import ask, collect
 from branchpoint.store.manifest import Input
 from branchpoint.timeline.directory import Future
 from branchpoint.timeline.failures import failure

@@ -20,8 +20,8 @@ from PIL import Image
 from recordings import ORIGIN, SECOND, event
 
 from branchpoint.events.event import Event, EventLog, EventSet
-from branchpoint.explore.allocation import Settings
-from branchpoint.explore.likelihood import ask, collect
+from branchpoint.futures.allocation import Settings
+from branchpoint.futures.likelihood import ask, collect
 from branchpoint.sharing.report import picture
 from branchpoint.sharing.report.lanes import Lanes
 from branchpoint.timeline.failures import failure

@@ -14,7 +14,7 @@ from places import FLAGS
 
 import branchpoint as bp
 from branchpoint import bash
-from branchpoint.explore.running.future import Futures, FutureSpec
+from branchpoint.futures.running.future import Futures, FutureSpec
 from branchpoint.machine.computer import Cures
 from branchpoint.sharing.proof.rehearsal import rehearse
 from branchpoint.timeline.failures import failure

@@ -16,7 +16,7 @@ import pytest
 
 import branchpoint as bp
 from branchpoint import bash
-from branchpoint.explore.running.future import Futures, FutureSpec
+from branchpoint.futures.running.future import Futures, FutureSpec
 from branchpoint.guest import wire
 from branchpoint.guest.boot import mailbox_address
 from branchpoint.machine.computer import Computer

@@ -31,7 +31,7 @@ MOST = 3000  # stretches; with plain seeds it would take 100 000
 EXPLORE = """
 import sys, branchpoint as bp
 asked = {"length": 1.2, "seed": 1, "workers": 1}
-bp.search.explore(sys.argv[1], sys.argv[2], stretches=int(sys.argv[3]), duration=3600, **asked)
+bp.explore(sys.argv[1], sys.argv[2], stretches=int(sys.argv[3]), duration=3600, **asked)
 """
 
 
@@ -40,7 +40,7 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exploration]:
     """An exploration in which the lock was opened."""
     path = tmp_path_factory.mktemp("explored") / "lock.bpx"
     for most in range(100, MOST + 1, 100):
-        with bp.search.explore(LOCK, path, stretches=most, duration=3600, **ASKED) as found:
+        with bp.explore(LOCK, path, stretches=most, duration=3600, **ASKED) as found:
             if found.findings:
                 break
     with Exploration(path) as found:
@@ -141,16 +141,14 @@ def test_an_exploration_killed_at_any_instant_goes_on_as_if_nothing_was(
     while lines(path) < wanted:
         kills += kill_later(path, wanted, lines(path) + chance.randrange(1, 25))
     assert kills >= 2
-    with bp.search.explore(LOCK, path, stretches=wanted, duration=3600, **ASKED):
+    with bp.explore(LOCK, path, stretches=wanted, duration=3600, **ASKED):
         pass
     assert nodes(path)[:wanted] == opened.tree.nodes[:wanted]
 
 
 def test_several_processes_explore_together(tmp_path: Path, opened: Exploration) -> None:
     path = tmp_path / "two.bpx"
-    with bp.search.explore(
-        LOCK, path, stretches=60, duration=3600, **{**ASKED, "workers": 2}
-    ) as found:
+    with bp.explore(LOCK, path, stretches=60, duration=3600, **{**ASKED, "workers": 2}) as found:
         assert 60 <= len(found.tree) <= 61 and {node.worker for node in found.tree.nodes} == {0, 1}
         parents = {found.tree[node.parent].worker for node in found.tree.nodes if node.parent}
         assert parents == {0, 1}
@@ -169,32 +167,32 @@ def test_a_worker_that_dies_is_an_error_and_the_exploration_goes_on(tmp_path: Pa
         said = process.communicate()[1].decode()
     assert process.returncode == 1 and "worker process 0 has died" in said
     known = len(nodes(path))
-    with bp.search.explore(LOCK, path, stretches=known + 3, duration=3600, **ASKED) as found:
+    with bp.explore(LOCK, path, stretches=known + 3, duration=3600, **ASKED) as found:
         assert len(found.tree) == known + 3
 
 
 def test_one_explores_and_others_read(opened: Exploration) -> None:
     with opened.claimed():
         with pytest.raises(bp.RecordingError, match="is being explored already"):
-            bp.search.explore(LOCK, opened.path, stretches=1, **ASKED)
+            bp.explore(LOCK, opened.path, stretches=1, **ASKED)
         with Exploration(opened.path) as reader:
             assert len(reader.tree) == len(opened.tree)
 
 
 def test_what_is_still_open_in_a_notebook_goes_on_when_it_is_called_again(tmp_path: Path) -> None:
     path = tmp_path / "x.bpx"
-    with bp.search.explore(LOCK, path, stretches=2, **ASKED) as first:
-        with bp.search.explore(LOCK, path, stretches=4, **ASKED) as second:
+    with bp.explore(LOCK, path, stretches=2, **ASKED) as first:
+        with bp.explore(LOCK, path, stretches=4, **ASKED) as second:
             assert (len(first.tree), len(second.tree)) == (2, 4)
         with pytest.raises(bp.BranchpointError, match=r"length 1\.2 s, not 3 s"):
-            bp.search.explore(LOCK, path, **{**ASKED, "length": 3})
+            bp.explore(LOCK, path, **{**ASKED, "length": 3})
 
 
 def test_what_is_there_has_to_be_the_same_exploration(opened: Exploration) -> None:
     with pytest.raises(bp.BranchpointError, match="with seed 1, not 2"):
-        bp.search.explore(LOCK, opened.path, **{**ASKED, "seed": 2})
+        bp.explore(LOCK, opened.path, **{**ASKED, "seed": 2})
     with pytest.raises(bp.BranchpointError, match="exists and is no exploration"):
-        bp.search.explore(LOCK, opened.path / "findings", **ASKED)
+        bp.explore(LOCK, opened.path / "findings", **ASKED)
 
 
 def test_on_the_command_line_the_status_says_whether_something_was_found(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import pytest
 import branchpoint as bp
 from branchpoint import bash
 from branchpoint.events.event import Event
-from branchpoint.explore.running.future import Futures, FutureSpec
+from branchpoint.futures.running.future import Futures, FutureSpec
 from branchpoint.timeline.directory import RecordingFiles
 from branchpoint.timeline.failures import failure
 

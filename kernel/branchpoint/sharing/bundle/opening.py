@@ -18,8 +18,8 @@ from blake3 import blake3
 
 from branchpoint import decoding, progress
 from branchpoint.errors import RecordingError
-from branchpoint.explore.recording import Recording
-from branchpoint.explore.recording import open_recording as open_folder
+from branchpoint.futures.recording import Recording
+from branchpoint.futures.recording import open_recording as open_folder
 from branchpoint.sharing.bundle import archive, contents, mistaken
 from branchpoint.sharing.bundle.contents import Contents, Part
 from branchpoint.sharing.bundle.differences import differences

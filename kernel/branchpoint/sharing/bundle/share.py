@@ -19,7 +19,7 @@ from blake3 import blake3
 
 from branchpoint import progress
 from branchpoint.errors import RecordingError
-from branchpoint.explore.draws import FOLDER, ledger_of, questions
+from branchpoint.futures.draws import FOLDER, ledger_of, questions
 from branchpoint.guest import image
 from branchpoint.sharing.bundle import archive, contents
 from branchpoint.sharing.bundle.contents import Boot, Contents, Part, Symbols

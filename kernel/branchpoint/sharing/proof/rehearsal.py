@@ -17,7 +17,7 @@ from pathlib import Path
 
 from branchpoint import progress
 from branchpoint.errors import DivergenceError
-from branchpoint.explore.recording import record
+from branchpoint.futures.recording import record
 from branchpoint.guest.compiler import static_program
 from branchpoint.sharing.proof.verify import Verified, verify
 from branchpoint.timeline.recording import Recording

@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 from branchpoint.clock import SECOND, format_vtime
 from branchpoint.events.listing import inert
-from branchpoint.explore import plot
+from branchpoint.futures import plot
 from branchpoint.search.exploration import Exploration, Finding
 from branchpoint.sharing.report.html import WIDTH, Row, image, page, table, text
 

@@ -8,7 +8,7 @@ from html import escape
 from branchpoint.clock import SECOND, format_vtime
 from branchpoint.events import listing
 from branchpoint.events.event import Event, EventSet
-from branchpoint.explore import curves, plot
+from branchpoint.futures import curves, plot
 from branchpoint.sharing.report import picture
 from branchpoint.sharing.report.html import WIDTH, Row, image, page, table, text
 from branchpoint.sharing.report.lanes import Lanes

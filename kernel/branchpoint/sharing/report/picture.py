@@ -7,8 +7,8 @@ from matplotlib.axes import Axes
 
 from branchpoint.clock import SECOND
 from branchpoint.events import listing
-from branchpoint.explore import plot
-from branchpoint.explore.curve import Curve
+from branchpoint.futures import plot
+from branchpoint.futures.curve import Curve
 from branchpoint.sharing.report.lanes import Lanes
 
 WIDTH = 860

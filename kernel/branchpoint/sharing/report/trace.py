@@ -14,7 +14,7 @@ from typing import Any
 
 from branchpoint.clock import SECOND, format_vtime
 from branchpoint.events.listing import inert
-from branchpoint.explore import curves
+from branchpoint.futures import curves
 from branchpoint.sharing.report.occurrences import faults, lives
 from branchpoint.timeline.recording import Recording
 

@@ -1,0 +1,226 @@
+"""Futures on a ``dask.distributed`` cluster: many computers, each with workers of its own.
+
+Every computer of the cluster has Branchpoint, QEMU and the optional packages ``[cluster]``; what a
+recording needs is sent there once (:mod:`parcels`). A dask worker runs as many futures at a time as
+it has threads, each in a process as on one computer. Everybody who may use a cluster may run any
+code on it, so a failure is sent there as it is to our own processes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Any, Self
+
+from branchpoint import progress
+from branchpoint.errors import BranchpointError, MachineError
+from branchpoint.futures.draws import Draw
+from branchpoint.futures.running import parcels
+from branchpoint.futures.running.future import FutureSpec, Outcome
+from branchpoint.futures.running.messages import Setup, setup_for, unpacked
+from branchpoint.futures.running.waiting import Waiting
+from branchpoint.futures.running.workers import Pool
+from branchpoint.timeline.failures import Failure
+from branchpoint.timeline.recorder.record import open_recording
+from branchpoint.timeline.recording import Recording
+from branchpoint.timeline.seeds import NOISE
+
+_AHEAD = 1  # jobs that each thread of a worker has waiting
+_PATIENCE = 20  # seconds in which a scheduler must answer
+
+
+def open_pool(
+    run: Recording,
+    failure: Failure,
+    horizon: int,
+    *,
+    relative: bool = False,
+    noise: tuple[int, int] | None = NOISE,
+    workers: int | str | None = None,
+) -> Pool | Cluster:
+    """Workers for the futures of a recording: so many processes here (None: one per core), or those
+    of the cluster whose scheduler has this address. See :class:`Pool` for the rest.
+    """
+    if isinstance(workers, str):
+        return Cluster(run, failure, horizon, relative=relative, noise=noise, address=workers)
+    return Pool(run, failure, horizon, relative=relative, noise=noise, workers=workers)
+
+
+class Cluster:
+    """Runs futures as :class:`~branchpoint.futures.running.workers.Pool` does, on a cluster."""
+
+    def __init__(
+        self,
+        run: Recording,
+        failure: Failure,
+        horizon: int,
+        *,
+        relative: bool,
+        noise: tuple[int, int] | None,
+        address: str,
+    ) -> None:
+        """``address`` is that of the cluster's scheduler, such as ``tcp://10.0.0.1:8786``; the
+        rest is as for a pool.
+
+        :raises BranchpointError: when it cannot be reached, or has no workers.
+        """
+        try:
+            import distributed
+        except ImportError:
+            raise BranchpointError(
+                "a cluster needs the package dask.distributed",
+                "pip install 'branchpoint[cluster]'",
+            ) from None
+        try:
+            self._client: Any = distributed.Client(address, timeout=_PATIENCE, set_as_default=False)
+        except (OSError, ValueError) as problem:
+            raise BranchpointError(f"there is no cluster at {address}: {problem}") from None
+        self._closed = False
+        self._setup = setup_for(run, failure, horizon, relative, noise)
+        self._threads = self._find_threads()
+        if not self._threads:
+            self.close()
+            raise BranchpointError(f"the cluster at {address} has no workers")
+        self._forks: dict[str, set[int]] = {}
+        self._recording = ""
+        self._send(parcels.parcels(run))
+
+    def _find_threads(self) -> dict[str, int]:
+        """How many futures at a time each of the workers runs."""
+        found: dict[str, int] = self._client.nthreads()
+        return found
+
+    def _send(self, wanted: list[parcels.Parcel]) -> None:
+        """Send every computer what it lacks."""
+        hosts: dict[str, list[str]] = {}
+        for address in self._threads:
+            hosts.setdefault(address.rpartition(":")[0], []).append(address)
+        for parcel in wanted:
+            name = parcel.kind, parcel.digest
+            known = self._client.run(parcels.here, *name)
+            lacking = [each[0] for each in hosts.values() if not any(known[a] for a in each)]
+            if lacking:
+                offset = 0
+                with progress.task(
+                    f"sending the {parcel.kind} to {len(lacking)} computers"
+                ) as task:
+                    for piece, whole in parcel.pieces():
+                        self._client.run(
+                            parcels.receive, *name, offset, piece, whole, workers=lacking
+                        )
+                        offset += len(piece)
+                        task.update(note=f"{offset >> 20} MiB")
+            self._recording = parcel.digest  # the recording comes last
+
+    @property
+    def count(self) -> int:
+        """How many futures at a time."""
+        return sum(self._threads.values())
+
+    def run(self, jobs: Iterable[tuple[int, int]]) -> Iterator[Draw]:
+        """As :meth:`Pool.run`."""
+        for outcome in self.outcomes(FutureSpec(at, seed) for at, seed in jobs):
+            yield outcome.draw
+
+    def outcomes(self, jobs: Iterable[FutureSpec]) -> Iterator[Outcome]:
+        """As :meth:`Pool.outcomes`. Workers may come and go meanwhile."""
+        source = iter(jobs)
+        done: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        running: dict[Any, tuple[str, FutureSpec]] = {}
+        waiting: Waiting[FutureSpec] = Waiting()
+        try:
+            while True:
+                self._threads = self._find_threads()
+                while len(waiting) <= self.count * (1 + _AHEAD):
+                    job = next(source, None)
+                    if job is None:
+                        break
+                    waiting.add(job.at, job)
+                self._hand_out(waiting, running, done)
+                if not running:
+                    if waiting:
+                        raise BranchpointError("the cluster has lost all its workers")
+                    return
+                future = done.get()
+                _, job = running.pop(future)
+                yield self._outcome(future, job)
+        finally:
+            self._client.cancel(list(running))
+
+    def _hand_out(
+        self, waiting: Waiting[FutureSpec], running: dict[Any, tuple[str, FutureSpec]], done: Any
+    ) -> None:
+        """Give every worker as many jobs as it runs at a time, and some that wait there."""
+        load = Counter(address for address, _ in running.values())
+        for address, threads in self._threads.items():
+            while waiting and load[address] < threads * (1 + _AHEAD):
+                known = self._forks.setdefault(address, set())
+                job = waiting.take(known, set().union(*self._forks.values()))
+                future = self._client.submit(
+                    run_job, self._recording, self._setup, job, pure=False,
+                    workers=[address], allow_other_workers=True,
+                )  # fmt: skip
+                running[future] = address, job
+                load[address] += 1
+                future.add_done_callback(done.put)
+
+    def _outcome(self, future: Any, job: FutureSpec) -> Outcome:
+        error = None if future.status == "finished" else future.exception()
+        if error is None:
+            found: Outcome = future.result()
+            return found
+        if isinstance(error, BranchpointError):
+            raise error
+        raise MachineError(f"the future {job.at}~{job.seed} could not be run: {error}") from error
+
+    def close(self) -> None:
+        """End our jobs on the cluster, and disconnect from it. The cluster itself goes on."""
+        if not self._closed:
+            self._closed = True
+            with contextlib.suppress(OSError, TimeoutError):
+                self._client.run(end_pools, self._setup)
+            self._client.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+# -- what runs on the cluster
+
+_pools: dict[int, tuple[Setup, Pool]] = {}
+"""A pool of one process for each thread of this worker, by the thread's number."""
+
+
+def run_job(recording: str, setup: Setup, job: FutureSpec) -> Outcome:
+    """Run one future of a recording that was sent here, by its digest."""
+    me = threading.get_ident()
+    known, pool = _pools.get(me, (None, None))
+    if pool is None or pool.closed or known != setup:
+        if pool is not None:
+            pool.close()
+        path = parcels.place("recording", recording)
+        with open_recording(path, Recording, write=False) as run:
+            pool = Pool(
+                run,
+                unpacked(setup.failure),
+                setup.horizon,
+                relative=setup.relative,
+                noise=setup.noise,
+                workers=1,
+            )
+        _pools[me] = setup, pool
+    (outcome,) = pool.outcomes([job])
+    return outcome
+
+
+def end_pools(setup: Setup) -> None:
+    """End the processes that this worker has for such futures."""
+    for known, pool in list(_pools.values()):
+        if known == setup:
+            pool.close()

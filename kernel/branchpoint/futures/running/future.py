@@ -1,0 +1,386 @@
+"""One future after another, on one emulator: rewind, seed, run, judge.
+
+This is the inner loop of everything that counts futures, so it does little in Python: the machine
+at a fork is kept in memory and restored in process, events are judged as they come and are not
+kept, and a future ends as soon as its verdict is known.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import re
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from blake3 import blake3
+
+from branchpoint.clock import format_vtime
+from branchpoint.errors import BranchpointError, GuestEnded, MachineError
+from branchpoint.events.event import LOG, Event
+from branchpoint.events.reports import end_of_machine
+from branchpoint.futures.draws import LONGEST_CAUSE, MOST_CAUSES, Draw
+from branchpoint.guest import wire
+from branchpoint.store.manifest import Input, Ns
+from branchpoint.timeline.commands.bounding import Bound
+from branchpoint.timeline.failures import Failure
+from branchpoint.timeline.judges import Judge, Stretch
+from branchpoint.timeline.recording import Recording
+from branchpoint.timeline.replaying import checking
+from branchpoint.timeline.replaying.echo import Echo, news
+from branchpoint.timeline.replaying.history import COMMAND, History, Point, Start
+from branchpoint.timeline.replaying.player import Player
+from branchpoint.timeline.seeds import NOISE, seeding
+
+_FORKS = 64  # forks whose judges are kept
+_TRIES = 2  # of a future whose emulator dies
+_CLOCK_TIMES = re.compile(
+    r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?|\d\d:\d\d:\d\d(?:[.,]\d+)?"
+)
+_NUMBERS = re.compile(
+    r"0[xX][0-9a-fA-F]+"
+    r"|(?<![0-9A-Za-z])(?=[a-f-]*[0-9])[0-9a-f]{6,}(?:-[0-9a-f]{4,})*(?![0-9A-Za-z])"
+    r"|[0-9]+(?:[.,:T/-]+[0-9]+)*(?:Z|[+-][0-9]{2}:?[0-9]{2}\b)?"
+)
+"""In a line: hexadecimal numbers, digests and identifiers, decimals, dates, times, addresses."""
+LINE = "log "
+"""The prefix of signatures of lines."""
+MOST_SEEN = 2000
+"""Signatures of one future at most; then life cycle, faults and the first lines are kept."""
+
+
+class FutureSpec(msgspec.Struct, frozen=True):
+    """A future to run."""
+
+    at: Ns
+    """The fork, absolute ns."""
+    seed: int | None
+    """None: the recorded future."""
+    inputs: list[Input] = []
+    """More inputs, not before the fork; at the same instant they come after the seed."""
+    recorded: bool = True
+    """Whether it gets the recording's inputs after the fork, too; else ``inputs`` are all."""
+    lines: bool = False
+    """Whether log lines are to be noted, too, and the instants of what was seen."""
+    digest: bool = False
+    """Whether a digest of the whole machine at the end is wanted."""
+    number: int = 0
+    """A number of the caller's own; the outcome repeats it."""
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What became of a job."""
+
+    draw: Draw
+    digest: str = ""
+    """Digest of the machine where the future ended, if it was asked for."""
+    number: int = 0
+    """The number of the job."""
+    seen: dict[str, int] = {}
+    """When ``lines`` were asked for: signatures of what happened after the fork and before the
+    failure, with the absolute ns of the first time."""
+
+
+class Shares(msgspec.Struct):
+    """Wall seconds spent so far, by purpose."""
+
+    rewind: float = 0.0
+    """Bringing the machine to the fork."""
+    run: float = 0.0
+    """The emulator, executing the guest."""
+    rest: float = 0.0
+    """Everything else: inputs, events, verdicts."""
+    futures: int = 0
+
+
+class Futures:
+    """Runs futures of one recording and judges them. Keeps nothing of a future but its draw."""
+
+    def __init__(
+        self,
+        run: Recording,
+        failure: Failure,
+        horizon: Callable[[int], int],
+        noise: tuple[int, int] | None = NOISE,
+    ) -> None:
+        """``horizon`` gives, for the ns of a fork, the absolute ns up to which a future has to run;
+        ``noise`` is the scheduling noise of seeded futures, ns.
+        """
+        self.shares = Shares()
+        self._recording = run
+        self._failure = failure
+        self._horizon = horizon
+        self._noise = noise
+        self._judges: OrderedDict[int, Judge] = OrderedDict()
+
+    def run(self, job: FutureSpec) -> Outcome:
+        """Run a future until its verdict is known.
+
+        A machine that stopped for good on the way makes it censored, and so does an emulator that
+        died twice.
+        """
+        started = time.perf_counter()
+        before = self.shares.rewind + self.shares.run
+        try:
+            for _ in range(_TRIES - 1):
+                with contextlib.suppress(_Died):
+                    return self._tried(job)
+            return self._tried(job, last=True)
+        finally:
+            counted = self.shares.rewind + self.shares.run - before
+            self.shares.rest += time.perf_counter() - started - counted
+            self.shares.futures += 1
+
+    def _tried(self, job: FutureSpec, *, last: bool = False) -> Outcome:
+        replayer = self._recording.replayer
+        with replayer.lock:
+            try:
+                player, point = self._stand(job.at)
+            except MachineError:
+                if last:
+                    raise
+                raise _Died from None
+            checked = checking.due()
+            future = self._future(job, point)
+            player.history = future.history
+            try:
+                self._play(player, future)
+                digest = player.computer.digest().hex() if job.digest or checked else ""
+            except MachineError as problem:
+                died = not player.alive
+                player.close()  # its state is of no use any more
+                if died and not last:
+                    raise _Died from None
+                censored = future.censored(player.place.at, problem)
+                return Outcome(censored, number=job.number)
+            finally:
+                player.history = None  # what it is now belongs to no timeline
+            outcome = Outcome(future.draw(player.place.at), digest, job.number, future.seen)
+            if checked:
+                self._check(outcome, job, point, player.since)
+            return outcome if job.digest else msgspec.structs.replace(outcome, digest="")
+
+    def _check(self, outcome: Outcome, job: FutureSpec, point: Point, first: Start | None) -> None:
+        """Run a future once more, in a fresh emulator that goes to the fork from another state.
+
+        :raises DivergenceError: when anything in it differs.
+        """
+        replayer = self._recording.replayer
+        with checking.apart(replayer, replayer.root, point, first) as player:
+            future = self._future(job, point)
+            player.history = future.history
+            self._play(player, future)
+            digest = player.computer.digest().hex()
+            again = Outcome(future.draw(player.place.at), digest, job.number, future.seen)
+            if again != outcome:
+                words = replayer.named(first), replayer.named(player.since)
+                what = "in another state, or heard other events,"
+                raise checking.difference(replayer, what, outcome.draw.end, *words)
+
+    def _future(self, job: FutureSpec, point: Point) -> _Future:
+        judge = self._judge(job.at).fresh()
+        return _Future(job, judge, self._history(job, point, judge))
+
+    def _stand(self, at: int) -> tuple[Player, Point]:
+        """A player at the fork, whose state is kept for the next future from there."""
+        started = time.perf_counter()
+        replayer = self._recording.replayer
+        point = replayer.root.point(at)
+        player = replayer.bring(replayer.root, point)
+        replayer.remember(player)
+        self.shares.rewind += time.perf_counter() - started
+        return player, point
+
+    def _judge(self, at: int) -> Judge:
+        """A judge that knows what happened before the fork."""
+        judge = self._judges.get(at)
+        if judge is None:
+            run = self._recording
+            horizon = self._horizon(at)
+            if horizon <= at:
+                raise BranchpointError(
+                    f"a future from {format_vtime(at - run.origin)} s has its horizon at "
+                    f"{format_vtime(horizon - run.origin)} s, which is not later"
+                )
+            past = run.at_ns(at).events.columns
+            judge = self._failure.judge(Stretch(at, horizon, run.origin, past))
+            self._judges[at] = judge
+            if len(self._judges) > _FORKS:
+                self._judges.popitem(last=False)
+        return judge
+
+    def _history(self, job: FutureSpec, point: Point, judge: Judge) -> History:
+        """The timeline of the future: the recording's inputs to come, the seed, and commands."""
+        history = self._recording.replayer.root.branch(point)
+        given = history.commands() + sum(i.kind == COMMAND for i in job.inputs)
+        seeds = [] if job.seed is None else seeding(job.at, job.seed, self._noise)
+        recorded = history.inputs[point.count :] if job.recorded else []
+        later = [*recorded, *job.inputs, *judge.probes(itertools.count(given + 1))]
+        later.sort(key=lambda i: i.at)  # stable: what is due at the same instant keeps its order
+        history.inputs[point.count :] = seeds + later
+        return history
+
+    def _play(self, player: Player, future: _Future) -> None:
+        shares = self.shares
+        echo = self._recording.replayer.echo(future.history, wire.LATEST)
+        until = future.judge.stretch.horizon
+        while True:
+            while player.place.at < until:
+                player.take_inputs()
+                instant = min(until, player.next_input())
+                started = time.perf_counter()
+                try:
+                    player.run_to(instant, wire.DRAIN)
+                except GuestEnded:
+                    self._hear(player, future, echo)
+                    future.end(player)
+                    if future.judge.failed_at is None:
+                        raise
+                else:
+                    self._hear(player, future, echo)
+                shares.run += time.perf_counter() - started
+                if future.judge.failed_at is not None:
+                    return
+            if not future.judge.waiting or until >= future.judge.limit:
+                future.judge.finish()
+                return
+            until = min(future.judge.limit, until + wire.DRAIN)
+
+    def _hear(self, player: Player, future: _Future, echo: Echo | None) -> None:
+        """Take what the guest has said; as long as it equals the recording, it is compared."""
+        origin, said = self._recording.origin, player.mailbox.drain()
+        if said or echo is not None:
+            events = future.bound.events(said, origin)
+            with self._recording.replayer.compared(player):
+                if echo is not None:
+                    echo.hear(events)
+                    echo.finish(player.place.at, origin)
+                future.see(news(future.history.log, events))
+
+
+class _Died(Exception):
+    """The emulator died, which says nothing about the future."""
+
+
+class _Future:
+    """What is remembered of a future while it runs."""
+
+    def __init__(self, job: FutureSpec, judge: Judge, history: History) -> None:
+        self.job = job
+        self.judge = judge
+        self.history = history
+        self.bound = Bound(history.log.columns())
+        self.causes: dict[str, int] = {}
+        self.seen: dict[str, int] = {}
+        self._courses: dict[str, Any] = {}
+
+    def see(self, events: list[Event]) -> None:
+        """Take in what the guest said."""
+        if not events:
+            return
+        self._feed(events)
+
+    def end(self, player: Player) -> None:
+        """Take in that the guest has ended the machine."""
+        origin = self.judge.stretch.origin
+        self._feed([end_of_machine(player.place.at, player.computer.ended, origin)])
+
+    def _feed(self, events: list[Event]) -> None:
+        self.judge.feed(events)
+        for event in events:
+            self._follow(event)
+
+    def _follow(self, event: Event) -> None:
+        who = f"{event.source} {event.container}"
+        course = self._courses.get(who)
+        if course is None:
+            course = self._courses[who] = blake3()
+        if event.type == LOG:
+            said = _CLOCK_TIMES.sub("", event.text) if ":" in event.text else event.text
+        else:
+            said = signature(event)
+        failed_at = self.judge.failed_at  # what happens then is the failure, not a cause of it
+        if failed_at is None or event.at < failed_at:
+            self._note(event, said)
+        course.update(f"{event.type} {event.stream} {said}\n".encode())
+
+    def _note(self, event: Event, said: str) -> None:
+        """Something that may be a cause of the failure."""
+        if event.type == LOG:
+            if self.job.lines and len(self.seen) < MOST_SEEN and (line := line_signature(event)):
+                self.seen.setdefault(line, event.at)
+        elif said:
+            if len(self.causes) < MOST_CAUSES:
+                self.causes.setdefault(said, event.at)
+            if self.job.lines:
+                self.seen.setdefault(said, event.at)
+
+    def draw(self, end: int) -> Draw:
+        """The future, as it is kept."""
+        failed_at = self.judge.failed_at
+        if failed_at is None:
+            return self._draw("passed", None, end)
+        # The agent may have been about to say it at the fork.
+        return self._draw("failed", max(failed_at, self.job.at), end)
+
+    def censored(self, end: int, why: MachineError) -> Draw:
+        """The same for a future that did not get to its horizon."""
+        causes = dict(list(self.causes.items())[: MOST_CAUSES - 1])
+        self.causes = {**causes, f"censored: {why.message}"[:LONGEST_CAUSE]: end}
+        return self._draw("censored", None, end)
+
+    def _draw(self, verdict: Any, failed_at: int | None, end: int) -> Draw:
+        whole = blake3()
+        for who in sorted(self._courses):
+            whole.update(f"{who}\0".encode() + self._courses[who].digest())
+        at, end = self.job.at, max(end, failed_at or 0)
+        return Draw(
+            at=at,
+            seed=self.job.seed or 0,
+            verdict=verdict,
+            failed_at=failed_at,
+            end=end,
+            course=whole.hexdigest(16),
+            causes=list(self.causes),
+            # The agent may have been about to say the first ones at the fork.
+            instants=[min(max(instant, at), end) for instant in self.causes.values()],
+        )
+
+
+def line_signature(event: Event) -> str:
+    """A line of a container's or the kernel's log, comparable between futures: numbers are "#".
+
+    Lines of commands that a user ran give "": they are not part of the system.
+    """
+    if event.source == "process":
+        return ""
+    text = _NUMBERS.sub("#", event.text[: 2 * LONGEST_CAUSE]).strip()
+    return f"{LINE}{event.container or event.source}: {text}"[:LONGEST_CAUSE] if text else ""
+
+
+def signature(event: Event) -> str:
+    """An event as a cause, comparable between futures; "" for an event that cannot be one.
+
+    Causes are the life of containers, faults and violated assertions, with no instants in them.
+    """
+    fields = event.fields
+    match event.type:
+        case "fault.start":
+            parts = ["fault", fields.get("type", ""), fields.get("target", "")]
+        case "container.exit":
+            code, by = fields.get("code", ""), fields.get("signal", "0")
+            parts = ["exit", event.container, code if by == "0" else f"signal {by}"]
+        case "sdk.assert" if fields.get("violated") == "1":
+            parts = ["violated", event.container, event.text]
+        case "container.health":
+            parts = [fields.get("status", ""), event.container]
+        case "error" if fields.get("about", "").startswith("fault/"):
+            parts = ["error", fields["about"], event.text]
+        case kind if kind.startswith("container."):
+            parts = [kind.partition(".")[2], event.container]
+        case _:
+            return ""
+    return " ".join(part for part in parts if part)[:LONGEST_CAUSE]
