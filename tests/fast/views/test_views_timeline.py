@@ -211,7 +211,7 @@ def test_a_timeline_goes_on_with_its_branch(run: Recording) -> None:
 
 
 def test_curves_that_were_drawn_stand_above(run: Recording) -> None:
-    from futures import SYSTEMS
+    from coinfutures import SYSTEMS
 
     question, _ = ask(run, failure("exit:db.1"))
     drawn = collect(run, question, Settings(ORIGIN, END), Drawer(SYSTEMS[0]).open)
