@@ -35,7 +35,7 @@ TESTS = Path("tests", "fast")
 ROOMS = ("futures", "timeline", "system", "faults", "sharing")
 SURVIVORS = Path(__file__).with_name("survivors.md")
 _ROW = re.compile(r"\| `(?P<place>[^`]+)` \| `(?P<change>[^`]+)` \| (?P<reason>.*) \|")
-_TIMEOUT = 900  # wall seconds for one run of the tests; a change that makes them hang is noticed
+_TIMEOUT = 1800  # wall seconds for one run of the tests; a change that makes them hang is noticed
 
 Position = tuple[int, int]
 """Line (from 1) and column (from 0)."""

@@ -12,8 +12,10 @@ from branchpoint.cli.systems import as_compose, say_notes
 from branchpoint.cli.words import DURATION, FAILURE, INTERRUPTED, SEED
 from branchpoint.clock import Time
 from branchpoint.errors import BranchpointError
+from branchpoint.search.changes import Changed, changes
 from branchpoint.search.exploration import SUFFIX, Exploration
 from branchpoint.search.exploring import explore as search
+from branchpoint.search.signs import SIGNALS, Signal
 from branchpoint.sharing.files import replacing
 from branchpoint.system import load
 from branchpoint.timeline.failures import Failure
@@ -47,16 +49,20 @@ class _Broken(click.ClickException):
               help="Processes that run stretches.  [default: one for each core]")  # fmt: skip
 @click.option("--depth", type=DURATION, default="60s",
               help="Virtual time after set-up beyond which nothing is continued.")  # fmt: skip
+@click.option("--without", type=click.Choice(SIGNALS), multiple=True,
+              help="Do not look at this. Can be given several times.")  # fmt: skip
 def explore(
     compose: Path | None, files: tuple[Path, ...], profiles: tuple[str, ...],
     env_files: tuple[Path, ...], output: Path | None, duration: Time, stretches: int | None,
     failures: tuple[Failure, ...], seed: int, length: Time, workers: int | None, depth: Time,
+    without: tuple[Signal, ...],
 ) -> None:  # fmt: skip
     """Search the futures of a system for failures.
 
     After set-up, short stretches of time are run again and again, each with everything random drawn
     anew: faults, packet loss, scheduling, what programs draw. Where something is seen for the first
-    time (a line of a log, an event, an assertion), the search goes on from there.
+    time (a line of a log, an event, an assertion, code of a program), the search goes on from
+    there.
 
     Unexpected exits, out of memory, violated assertions and the end of the whole machine are always
     failures. The first of each kind becomes a recording, DIRECTORY/findings/N.branchpoint. Ctrl-C
@@ -77,8 +83,8 @@ def explore(
         say_notes(load(chosen, profiles or None, env_files=env_files or None))
         found = search(
             chosen, output, duration=duration, stretches=stretches, failures=failures, seed=seed,
-            length=length, depth=depth, workers=workers, profiles=profiles or None,
-            env_files=env_files or None,
+            length=length, depth=depth, workers=workers, without=without,
+            profiles=profiles or None, env_files=env_files or None,
         )  # fmt: skip
     except BranchpointError as problem:
         raise _Broken(show.safe(str(problem))) from problem
@@ -93,33 +99,51 @@ def explore(
 @click.argument("exploration", type=click.Path(path_type=Path))
 @click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FILE",
               help="Write a page to read and to pass on (HTML).")  # fmt: skip
+@click.option("--since", type=click.Path(path_type=Path), metavar="EXPLORATION",
+              help="Tell in the page what has changed since this earlier one.")  # fmt: skip
 @click.option("--junit", type=click.Path(path_type=Path), metavar="FILE",
               help="Write what was found as CI systems read it (XML).")  # fmt: skip
-def report(exploration: Path, output: Path | None, junit: Path | None) -> None:
+def report(exploration: Path, output: Path | None, since: Path | None, junit: Path | None) -> None:
     """Tell what an exploration has found.
 
-    The page has no scripts: findings, what was looked for, what was new and when, and all that was
-    seen. Files of these names are replaced.
+    The page has no scripts: findings, assertions of programs, what was looked for, what was new and
+    when, and all that was seen. Files of these names are replaced.
 
     Exit status: as of branchpoint explore.
 
     \b
-    Example:
+    Examples:
       branchpoint report night.bpx -o report.html --junit findings.xml
+      branchpoint report night.bpx --since monday.bpx -o report.html
     """
     from branchpoint.sharing.report import exploring as pages  # imports matplotlib, which is slow
 
     try:
         with Exploration(exploration) as found:
             click.echo(summary(found))
+            if since is not None:
+                with Exploration(since) as earlier:
+                    click.echo(_told(changes(found, earlier)))
+                    page = pages.report(found, earlier)
+            else:
+                page = pages.report(found)
             if output is not None:
-                _write(output, pages.report(found))
+                _write(output, page)
             if junit is not None:
                 _write(junit, pages.junit(found))
             status = _FOUND if found.findings else 0
     except BranchpointError as problem:
         raise _Broken(show.safe(str(problem))) from problem
     sys.exit(status)
+
+
+def _told(changed: list[Changed]) -> str:
+    """What has changed, a line each."""
+    lines = [
+        show.safe(f"  {each.change:9} {each.failure}: {each.kind} ({each.before} → {each.now})")
+        for each in changed
+    ]
+    return "\n".join(["", "Since the earlier exploration:", *(lines or ["  nothing was found"])])
 
 
 def _write(path: Path, text: str) -> None:

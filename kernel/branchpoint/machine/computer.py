@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from branchpoint.errors import GuestEnded, MachineError, TimeError
-from branchpoint.machine import engine, firmware, sandbox
+from branchpoint.machine import coverage, engine, firmware, sandbox
+from branchpoint.machine.coverage import Coverage, Places
 from branchpoint.machine.pages import HASH, PAGE, TEMPLATE, PagePool, Pages, Slots, hash_pages
 from branchpoint.machine.spec import Kernel, Spec
 from branchpoint.machine.state import State, digest_of, without_host_clocks
@@ -72,7 +73,8 @@ class Computer:
 
     ``template`` is the memory at the boot snapshot (mapped copy-on-write); with ``kernel``
     instead, memory starts empty and the kernel boots when first run. Without ``track``, changed
-    pages are found by comparing, as on hosts before Linux 6.7, which cannot tell.
+    pages are found by comparing, as on hosts before Linux 6.7, which cannot tell. With
+    ``covered`` it tells what code ran.
     """
 
     def __init__(
@@ -84,6 +86,7 @@ class Computer:
         pool: PagePool | None = None,
         cures: Cures = Cures(),
         track: bool = True,
+        covered: bool = False,
     ) -> None:
         self.spec = spec
         self.pool = pool
@@ -104,8 +107,12 @@ class Computer:
         self._console = os.memfd_create("branchpoint-console", os.MFD_ALLOW_SEALING)
         self._cures = cures
         files = self._exchange, self._words, self._console
-        self._process, self._socket = self._spawn(template, kernel, cures, track)
-        self._end = weakref.finalize(self, _end, self._process, self._socket, *files)
+        self._coverage: Coverage | None = None
+        self._process, links = self._spawn(template, kernel, cures, track, covered)
+        self._socket = links[0]
+        if covered:
+            self._coverage = Coverage(links[1])
+        self._end = weakref.finalize(self, _end, self._process, links, *files)
         try:
             ram, _ = self._call(_HELLO)
             sandbox.seal(self._console, _CONSOLE)  # not before: QEMU empties it when it opens it
@@ -117,12 +124,18 @@ class Computer:
             raise MachineError(f"the emulator has {ram} bytes of memory, not {spec.ram}")
 
     def _spawn(
-        self, template: Path | None, kernel: Kernel | None, cures: Cures, track: bool
-    ) -> tuple[sandbox.Emulator, socket.socket]:
+        self,
+        template: Path | None,
+        kernel: Kernel | None,
+        cures: Cures,
+        track: bool,
+        covered: bool,
+    ) -> tuple[sandbox.Emulator, list[socket.socket]]:
         found = self.spec.engine or engine.find()
         starts_with = self.spec.firmware or firmware.pinned()
-        ours, theirs = socket.socketpair()
-        fds: list[int] = [theirs.fileno(), self._exchange, self._console]
+        ends = [socket.socketpair() for _ in range(1 + covered)]
+        ours, theirs = [one for one, _ in ends], [other for _, other in ends]
+        fds = [*(end.fileno() for end in theirs), self._exchange, self._console]
 
         def file(path: Path) -> str:
             # By descriptor: the emulator runs as a user that may not walk to the path.
@@ -174,7 +187,7 @@ class Computer:
                 arguments += ["-kernel", file(kernel.image), "-initrd", file(kernel.initrd)]
                 arguments += ["-append", kernel.command_line]
             plugin = (
-                f"file={file(found.plugin)},socket={theirs.fileno()},exchange={self._exchange},"
+                f"file={file(found.plugin)},socket={theirs[0].fileno()},exchange={self._exchange},"
                 f"switch={self.spec.switch_address:#x},idle_task={self.spec.idle_task:#x},"
                 f"young={':'.join(f'{address:#x}' for address in self.spec.young)},"
                 f"idle={_switch(cures.idle)},tlb={_switch(cures.tlb)},"
@@ -186,14 +199,20 @@ class Computer:
                 fds.append(os.open(f"/proc/self/fd/{self.pool.fd}", os.O_RDONLY | os.O_CLOEXEC))
                 plugin += f",pool={fds[-1]}"
             arguments += ["-plugin", plugin]
+            if covered:
+                last = f"module{len(self.spec.modules) - 1}"
+                plugin = f"file={file(coverage.plugin())},socket={theirs[1].fileno()},module={last}"
+                arguments += ["-plugin", plugin]
             process = sandbox.start(arguments, fds, self._words)
         except BaseException as error:
-            ours.close()  # an emulator that was started all the same ends with it
+            for end in ours:  # an emulator that was started all the same ends with them
+                end.close()
             if isinstance(error, OSError):
                 raise MachineError(f"the emulator could not be started: {error}") from error
             raise
         finally:
-            theirs.close()
+            for end in theirs:
+                end.close()
             for fd in fds[opened:]:
                 os.close(fd)
         return process, ours
@@ -424,6 +443,16 @@ class Computer:
     def _empty(self) -> Slots:
         return np.full(self.spec.ram // PAGE, 0xFFFFFFFF, np.uint32)
 
+    def ran(self) -> tuple[Places, bool]:
+        """The code that ran since it was last asked, and whether there is too much code in this
+        machine to tell of all; only if it is ``covered``.
+        """
+        assert self._coverage is not None
+        try:
+            return self._coverage.take()
+        except OSError as error:
+            raise self._died() from error
+
     # -- ending
 
     @property
@@ -450,8 +479,9 @@ def _switch(on: bool) -> str:
     return "on" if on else "off"
 
 
-def _end(process: sandbox.Emulator, link: socket.socket, *fds: int) -> None:
-    link.close()
+def _end(process: sandbox.Emulator, links: list[socket.socket], *fds: int) -> None:
+    for link in links:
+        link.close()
     process.kill()
     for fd in fds:
         os.close(fd)

@@ -32,7 +32,8 @@ _SERIES = "10.0."
 _INSTEAD = "leave BRANCHPOINT_QEMU unset: Branchpoint then has its own, from Debian's packages"
 _SOURCES = sorted(Path(__file__).with_name("timekeeper").glob("*.[ch]"))
 _UNITS = [file for file in _SOURCES if file.suffix == ".c"]
-_COMPILE = ["-shared", "-fPIC", "-O2", "-Wall", "-Wextra", "-fvisibility=hidden"]
+PLUGIN = ["-shared", "-fPIC", "-O2", "-Wall", "-Wextra", "-fvisibility=hidden"]
+"""How plugins are compiled."""
 
 
 @dataclass(frozen=True)
@@ -157,7 +158,7 @@ def _version(qemu: Path, root: Path | None) -> str:
 
 def _plugin() -> Path:
     """The compiled plugin, from the cache when the same source was compiled before."""
-    return _compile(f"timekeeper-{_source_digest()}.so", _UNITS, _COMPILE)
+    return _compile(f"timekeeper-{_source_digest()}.so", _UNITS, PLUGIN)
 
 
 def compiled(name: str, sources: list[Path], options: list[str]) -> Path:
@@ -189,7 +190,7 @@ def _compile(name: str, sources: list[Path], options: list[str]) -> Path:
 
 @functools.cache
 def _source_digest() -> str:
-    digest = blake3(" ".join(_COMPILE).encode())
+    digest = blake3(" ".join(PLUGIN).encode())
     for file in _SOURCES:
         digest.update(f"\n{file.name} {file.stat().st_size}\n".encode() + file.read_bytes())
     return digest.hexdigest(16)

@@ -28,7 +28,10 @@ class Crew:
 
     def __init__(self, found: Exploration, failures: Sequence[Failure], count: int) -> None:
         self._setup = Setup(
-            str(found.path.resolve()), [packing.packed(each) for each in failures], list(sys.path)
+            str(found.path.resolve()),
+            [packing.packed(each) for each in failures],
+            found.head.signals,
+            list(sys.path),
         )
         self._length = found.head.length
         self._workers = [_Worker(number) for number in range(count)]

@@ -14,6 +14,7 @@ import contextlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -24,6 +25,8 @@ from branchpoint.decoding import Malformed, from_json
 from branchpoint.errors import BranchpointError, RecordingError
 from branchpoint.futures import recording as recordings
 from branchpoint.futures.draws import Key, Seed, Text
+from branchpoint.search.judged import Judged, judge
+from branchpoint.search.signs import SIGNALS, Signal, sign, signal
 from branchpoint.search.stretches import Stretches
 from branchpoint.search.tree import Node, Tree
 from branchpoint.store import disk
@@ -50,6 +53,8 @@ class Head(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """ns after set-up beyond which nothing is continued."""
     failures: Annotated[list[tuple[Text, Key]], Meta(max_length=1000)]
     """The names and keys of what is looked for."""
+    signals: tuple[Signal, ...] = ("lines", "events")
+    """What is seen of a stretch."""
 
     @classmethod
     def read(cls, path: Path) -> Head:
@@ -87,6 +92,8 @@ class Finding:
     """Virtual seconds after set-up at which it came first."""
     path: Path
     """Its recording."""
+    led_by: tuple[Signal, ...]
+    """What was new on the way to it, before the stretch in which it came first."""
 
     def __str__(self) -> str:
         times = f"{len(self.nodes)} time{'s' * (len(self.nodes) != 1)}"
@@ -149,8 +156,16 @@ class Exploration:
             assert at is not None
             path = self.path / _FINDINGS / f"{number}.branchpoint"
             vtime = (at - self._origin) / SECOND
-            found.append(Finding(number, name, kind, tuple(nodes), vtime, path))
+            led_by = self._led_by(nodes[0])
+            found.append(Finding(number, name, kind, tuple(nodes), vtime, path, led_by))
         return found
+
+    def _led_by(self, number: int) -> tuple[Signal, ...]:
+        way = [self.tree[each] for each in self.tree.path(number)[:-1]]
+        new = {signal(sign) for node in way for sign in node.fresh}
+        if any(node.fresh_code for node in way):
+            new.add("code")
+        return tuple(each for each in SIGNALS if each in new)
 
     def finding(self, number: int) -> Finding:
         """The finding of that number.
@@ -162,6 +177,15 @@ class Exploration:
             known = f"there are 1 to {len(found)}" if found else "nothing was found"
             raise BranchpointError(f"{self.path} has no finding {number}", known)
         return found[number - 1]
+
+    @cached_property
+    def assertions(self) -> list[Judged]:
+        """What the assertions of its programs say, judged over set-up and all stretches that were
+        there when this was first asked for.
+        """
+        with self.open_base() as base:
+            told = [sign(event) for event in base.events if event.type == "sdk.assert"]
+        return judge(self.tree, told)
 
     def branch(self, number: int) -> Branch:
         """The timeline of a stretch, from power-on to its end, run again in this process.
@@ -175,7 +199,7 @@ class Exploration:
                 f"{self.path} has no stretch {number}", f"there are 1 to {len(self.tree)}"
             )
         if self._stretches is None:
-            self._stretches = Stretches(self.tree, self.open_base)
+            self._stretches = Stretches(self.tree, self.open_base, signals=())
         return self._stretches.branch(number)
 
     def open_base(self) -> recordings.Recording:
@@ -217,6 +241,7 @@ class Exploration:
         head = (
             f"Exploration of {self.head.title}: {len(tree)} stretch{'es' * (len(tree) != 1)}, "
             f"{tree.virtual / SECOND:.1f} virtual s, {len(tree.signs)} different things seen, "
+            f"{len(tree.code)} places of code, "
             f"{len(found)} finding{'s' * (len(found) != 1)}"
         )
         return "\n".join([head, *(f"  {finding}" for finding in found)])

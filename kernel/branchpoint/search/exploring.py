@@ -6,7 +6,7 @@ import contextlib
 import os
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,13 @@ import msgspec
 
 from branchpoint import files, progress
 from branchpoint.clock import SECOND, Duration, to_ns
-from branchpoint.errors import BranchpointError, RecordingError
+from branchpoint.errors import BranchpointError, RecordingError, near
 from branchpoint.events import naming
 from branchpoint.futures import recording as recordings
 from branchpoint.search.crew import Crew
 from branchpoint.search.exploration import BASE, HEAD, SUFFIX, Exploration, Finding, Head
 from branchpoint.search.properties import built_in, check_searchable
+from branchpoint.search.signs import SIGNALS, Signal
 from branchpoint.search.strategy import Next, Strategy
 from branchpoint.search.stretches import Ran
 from branchpoint.search.tree import Node
@@ -44,6 +45,7 @@ def explore(
     length: Duration = 2,
     depth: Duration = 60,
     workers: int | None = None,
+    without: Collection[Signal] = (),
     **how: Any,
 ) -> Exploration:
     """Search the futures of a system for failures, for ``duration`` seconds of wall time, or until
@@ -59,7 +61,9 @@ def explore(
     exploration that is there goes on. The first failure of each kind becomes a recording in it.
     Stretches run in ``workers`` processes (default: one for each core). With one, equal arguments
     give equal explorations. With several it depends on which is done first; in any case all of it
-    can be visited again, and is the same then. ``how`` is as for :func:`branchpoint.record`:
+    can be visited again, and is the same then. What a system does is known by the ``lines`` that it
+    says, the ``events`` of its containers, the ``assertions`` of its programs and the ``code`` that
+    they run; what ``without`` names is not looked at. ``how`` is as for :func:`branchpoint.record`:
     ``profiles`` and ``env_files``. Interrupted, it returns what it has.
 
     :raises BranchpointError: when the exploration that is there asks for something else, or a
@@ -74,7 +78,13 @@ def explore(
         check_searchable(each)
     target = Path(path) if path is not None else Path(f"{title}{SUFFIX}")
     named = [(each.name, each.key) for each in looked_for]
-    head = Head(title=title, seed=seed, length=to_ns(length), depth=to_ns(depth), failures=named)
+    for name in without:
+        if name not in SIGNALS:
+            raise BranchpointError(f"there is no signal {name!r}", near(name, SIGNALS))
+    head = Head(
+        title=title, seed=seed, length=to_ns(length), depth=to_ns(depth), failures=named,
+        signals=tuple(signal for signal in SIGNALS if signal not in without),
+    )  # fmt: skip
     prepare(compose, target, head, how)
     found = Exploration(target)
     count = workers or len(os.sched_getaffinity(0))
@@ -120,7 +130,8 @@ class Search:
             def take(worker: int, chosen: Next, ran: Ran) -> Node:
                 node = self._take(worker, chosen, ran)
                 kinds = len(self._found.findings)
-                said = f"{len(tree)} stretches, {len(tree.signs)} things, {kinds} findings"
+                said = f"{len(tree)} stretches, {len(tree.signs)} things, "
+                said += f"{len(tree.code)} places of code, {kinds} findings"
                 task.update(time.monotonic() - begun, said)
                 return node
 
@@ -131,12 +142,13 @@ class Search:
         tree = self._found.tree
         start = tree.end(chosen.parent)
         node = msgspec.structs.replace(
-            tree.node(chosen.parent, chosen.seed, start, ran.end, ran.seen),
+            tree.node(chosen.parent, chosen.seed, start, ran.end, ran.seen, ran.places),
             worker=worker,
             walk=chosen.walk,
             failure=ran.failure,
             failed_at=ran.failed_at,
             kind=ran.kind,
+            untold=ran.untold,
         )
         self._found.add(node)
         self._strategy.learn(node)

@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from branchpoint.decoding import from_msgpack
 from branchpoint.futures.running.messages import Problem
+from branchpoint.search.signs import Signal
 from branchpoint.search.stretches import Ran
 from branchpoint.search.tree import Node
 
@@ -24,6 +25,8 @@ class Setup(Struct, frozen=True, tag=True):
     """Path of its directory."""
     failures: list[bytes]
     """What ends a stretch, packed."""
+    signals: tuple[Signal, ...]
+    """What is seen of a stretch."""
     paths: list[str]
     """Where the parent's Python finds modules."""
 

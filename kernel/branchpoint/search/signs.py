@@ -1,16 +1,98 @@
 """What can be seen of a stretch: all that an exploration knows about what a system does.
 
 A sign is a short text that is equal in two futures when the same kind of thing happens in both: the
-template of a line (numbers in it are "#"), or an event of a container's life, a fault, or a
-violated assertion.
+template of a line (numbers in it are "#"), an event of a container's life, a fault, an assertion
+that holds or is violated, or how near a program says it came to something (guidance of an SDK).
+Code that runs is seen, too, but has no text; see :mod:`code`.
 """
 
 from __future__ import annotations
 
+from math import copysign, log2
+from typing import Any, Literal, get_args
+
+import msgspec
+
+from branchpoint.decoding import Malformed, from_json
 from branchpoint.events.event import LOG, Event
-from branchpoint.futures.running.future import line_signature, signature
+from branchpoint.futures.draws import LONGEST_CAUSE
+from branchpoint.futures.running.future import LINE, line_signature, signature
+
+Signal = Literal["lines", "events", "assertions", "code"]
+"""The kinds of things that are seen."""
+Outcome = Literal["declared", "true", "false"]
+"""What was heard of an assertion."""
+SIGNALS: tuple[Signal, ...] = get_args(Signal)
+_ASSERTED = ("assertion ", "guided ")
+"""How signs of assertions begin."""
+_STEPS = 4  # levels of a number between it and its double
+_LARGEST = 1e300
 
 
 def sign(event: Event) -> str:
     """The sign of an event; "" when it has none."""
-    return line_signature(event) if event.type == LOG else signature(event)
+    match event.type:
+        case kind if kind == LOG:
+            return line_signature(event)
+        case "sdk.assert":
+            return _asserted(event)
+        case "sdk.info" if event.fields.get("name") == "antithesis_guidance":
+            return _guided(event)
+    return signature(event)
+
+
+def kind_of(event: Event) -> str:
+    """What tells a failure from others of that name: the event that was the failure."""
+    return signature(event) or sign(event) or event.type
+
+
+def signal(found: str) -> Signal:
+    """The kind of a sign."""
+    if found.startswith(LINE):
+        return "lines"
+    return "assertions" if found.startswith(_ASSERTED) else "events"
+
+
+def _asserted(event: Event) -> str:
+    """One assertion is one message, wherever it stands."""
+    fields = event.fields
+    outcome: Outcome = "true" if fields.get("condition") == "1" else "false"
+    if fields.get("hit") != "1":
+        outcome = "declared"
+    return f"assertion {fields.get('type', '')} {outcome}: {event.text}"[:LONGEST_CAUSE]
+
+
+def assertion(found: str) -> tuple[str, str, Outcome] | None:
+    """Message, kind and outcome of an assertion's sign; None for other signs."""
+    head, colon, message = found.partition(": ")
+    match head.split():
+        case ["assertion", kind, ("declared" | "true" | "false") as outcome] if colon:
+            return message, kind, outcome
+    return None
+
+
+def _guided(event: Event) -> str:
+    try:
+        body = from_json(event.fields.get("details", "").encode(), Any)
+    except Malformed:  # cut off
+        return ""
+    if not isinstance(body, dict) or body.get("guidance_data") is None:
+        return ""
+    level = _level(body.get("guidance_type"), body["guidance_data"])
+    return f"guided {event.container} {body.get('message', '')}: {level}"[:LONGEST_CAUSE]
+
+
+def _level(kind: Any, data: Any) -> str:
+    """How near it is. Numbers are rounded, so that there are few levels."""
+    if kind == "numeric" and isinstance(data, dict):
+        left, right = data.get("left"), data.get("right")
+        if isinstance(left, int | float) and isinstance(right, int | float):
+            return f"{_rounded(left - right):g} apart"
+    return msgspec.json.encode(data, order="sorted").decode()
+
+
+def _rounded(number: float) -> float:
+    if abs(number) <= 1:
+        return round(number, 1)
+    near = max(-_LARGEST, min(number, _LARGEST))  # a whole number may be too large for a float
+    return copysign(round(2 ** (round(log2(abs(near)) * _STEPS) / _STEPS)), near)

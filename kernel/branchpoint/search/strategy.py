@@ -3,10 +3,13 @@
 There are tries: single stretches off a node in which something was seen for the first time. And
 there are walks, which go on to the greatest depth, off set-up or off any node: what follows from an
 event takes its time, and much of it is silent. At first both have half of the stretches; the longer
-tries show nothing new, the fewer are made.
+tries show nothing new, the fewer are made. Half of the tries leave nodes in which only code was
+new: there are many of these, as programs now and then run something else for no reason, and they
+must not crowd out the others.
 
 A node is likelier the more and the rarer things it showed, the later it ends, and less likely with
-each stretch off it that showed nothing new. (So do coverage-guided fuzzers: M. Boehme, V.-T. Pham,
+each stretch off it that showed nothing new. Of code only the order of magnitude counts, as one
+thing that happens runs many places. (So do coverage-guided fuzzers: M. Boehme, V.-T. Pham,
 A. Roychoudhury, Coverage-based greybox fuzzing as Markov chain, 2016; to return to a state and go
 on from there: A. Ecoffet et al., First return, then explore, 2021.) A node off which a failure was
 found is not continued: others of the same failure would tell nothing new.
@@ -16,6 +19,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from collections.abc import Sequence
 from math import exp
 from typing import Any, NamedTuple
 
@@ -31,7 +35,14 @@ _PATIENCE = 60
 _AFRESH = 0.6
 """Share of the walks that begin at set-up; of tries, a small part does, too."""
 _ROOTED = 0.1
+_BY_CODE = 0.5
+"""Share of the tries that leave nodes in which only code was new, if there are any."""
+_COMMON = 0.05
+"""What such a node is still worth when all its code has become common."""
 _MOST_SEED = 2**63
+
+Flags = NDArray[np.bool_]
+Values = NDArray[np.float64]
 
 
 class Next(NamedTuple):
@@ -56,16 +67,28 @@ class Strategy:
         self._length = length
         self._counts: Counter[int] = Counter()
         """In how many stretches each sign was seen, by its number."""
+        # Of each place of code, by its number:
+        self._ran = _Column(np.int64)
+        """In how many stretches it ran, as long as it is rare."""
+        self._owner = _Column(np.int64)
+        """The first node that ran it."""
         self._last: dict[int, Node] = {}
         """The last node of each worker."""
         self._walked = 0
         """How many nodes are parts of walks."""
         # Of each node, the root included:
-        self._worth = _Column(np.float64, 0)
-        self._new = _Column(np.bool_, False)
-        self._barren = _Column(np.int64, 0)
+        self._said = _Column(np.float64, [0])
+        """What it is worth for its signs."""
+        self._ran_first = _Column(np.float64, [0])
+        """How much code it was the first to run; what others ran since counts less."""
+        self._late = _Column(np.float64, [0])
+        self._new = _Column(np.bool_, [False])
+        """Whether something was new in it."""
+        self._told = _Column(np.bool_, [False])
+        """Whether that was not code alone."""
+        self._barren = _Column(np.int64, [0])
         """How many stretches off it have shown nothing new since one did."""
-        self._open = _Column(np.bool_, False)
+        self._open = _Column(np.bool_, [False])
         """Whether it may be continued; the root, which is chosen by itself, is not listed."""
         for node in tree.nodes:
             self.learn(node)
@@ -77,15 +100,28 @@ class Strategy:
         self._walked += node.walk
         self._counts.update(node.seen)
         rare = sum(1 / self._counts[number] for number in node.seen)
-        late = (node.end - tree.start) / self._length
-        self._worth.append((1 + len(node.fresh) + rare) * (1 + late))
-        self._new.append(bool(node.fresh))
+        self._said.append(1 + len(node.fresh) + rare)
+        self._late.append(1 + (node.end - tree.start) / self._length)
+        self._learn_code(node)
+        self._new.append(node.new)
+        self._told.append(bool(node.fresh))
         self._barren.append(0)
         self._open.append(not node.failure and node.end < tree.start + self._depth)
         barren = self._barren.all
-        barren[node.parent] = 0 if node.fresh else barren[node.parent] + 1
+        barren[node.parent] = 0 if node.new else barren[node.parent] + 1
         if node.failure and node.parent != ROOT:
             self._open.all[node.parent] = False
+
+    def _learn_code(self, node: Node) -> None:
+        """What a node is worth for its code falls when others run that code, too."""
+        self._ran_first.append(len(node.fresh_code))
+        for _ in node.fresh_code:
+            self._owner.append(node.number)
+            self._ran.append(1)
+        counts, often = self._ran.all, node.rare_code
+        before = 1 / counts[often]
+        counts[often] += 1
+        np.add.at(self._ran_first.all, self._owner.all[often], 1 / counts[often] - before)
 
     def next(self, worker: int = 0) -> Next:
         """The next stretch for a worker. It depends on the tree, the seed and the worker only."""
@@ -95,13 +131,25 @@ class Strategy:
         if last is not None and last.walk and self._open.all[last.number]:
             return Next(last.number, seed, walk=True)
         walk = self._begins_walk()
-        wanted = self._open.all if walk else self._open.all & self._new.all
+        wanted, worth = self._starts() if walk else self._promising(chance)
         if chance.random() < (_AFRESH if walk else _ROOTED) or not wanted.any():
             return Next(ROOT, seed, walk)
-        weights = np.where(wanted, self._worth.all / (1 + self._barren.all), 0)
-        steps = np.cumsum(weights)
+        steps = np.cumsum(np.where(wanted, worth / (1 + self._barren.all), 0))
         parent = np.searchsorted(steps, chance.random() * steps[-1], "right")
         return Next(int(parent), seed, walk)
+
+    def _starts(self) -> tuple[Flags, Values]:
+        """The nodes off which a walk may begin, and how good they are."""
+        worth = (self._said.all + np.log2(1 + self._ran_first.all)) * self._late.all
+        return self._open.all, worth
+
+    def _promising(self, chance: random.Random) -> tuple[Flags, Values]:
+        """The nodes off which a try may be made, and how good they are."""
+        new = self._open.all & self._new.all
+        by_code, said = new & ~self._told.all, new & self._told.all
+        if by_code.any() and (not said.any() or chance.random() < _BY_CODE):
+            return by_code, _COMMON + np.log2(1 + self._ran_first.all)
+        return said, self._said.all * self._late.all
 
     def _begins_walk(self) -> bool:
         """Whether the next stretch that does not continue a walk begins one."""
@@ -114,9 +162,11 @@ class Strategy:
 class _Column:
     """Values that are appended one by one, as an array."""
 
-    def __init__(self, kind: type[np.generic], first: float) -> None:
-        self._space = np.full(1024, first, kind)
-        self._size = 1
+    def __init__(self, kind: type[np.generic], values: Sequence[float] = ()) -> None:
+        self._space = np.zeros(1024, kind)
+        self._size = 0
+        for value in values:
+            self.append(value)
 
     def append(self, value: float) -> None:
         if self._size == len(self._space):

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import contextlib
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
+import numpy as np
 from msgspec import Struct
 
 from branchpoint.errors import GuestEnded
 from branchpoint.events.event import Event
-from branchpoint.search.signs import sign
-from branchpoint.search.tree import MOST_SEEN, ROOT, Node, Tree
+from branchpoint.machine.coverage import Places
+from branchpoint.search.signs import SIGNALS, Signal, kind_of, sign, signal
+from branchpoint.search.tree import MOST_SEEN, NO_CODE, ROOT, Node, Tree
 from branchpoint.timeline.branch import Branch
 from branchpoint.timeline.failures import Failure
 from branchpoint.timeline.judges import Stretch
@@ -35,21 +37,34 @@ class Ran(Struct, frozen=True):
     failure: str = ""
     failed_at: int | None = None
     kind: str = ""
+    code: bytes = b""
+    """The places of code that ran, ascending; 8 bytes each, little endian."""
+    untold: bool = False
+    """Whether there was more code than the emulator tells apart."""
+
+    @property
+    def places(self) -> Places:
+        return np.frombuffer(self.code, "<u8")
 
 
 class Stretches:
     """Runs stretches off the nodes of a tree."""
 
     def __init__(
-        self, tree: Tree, open_base: Callable[[], Recording], failures: Sequence[Failure] = ()
+        self,
+        tree: Tree,
+        open_base: Callable[[], Recording],
+        failures: Sequence[Failure] = (),
+        signals: Collection[Signal] = SIGNALS,
     ) -> None:
         """``open_base`` opens the recording of set-up; the root of the tree is its end.
-        ``failures`` end a stretch.
+        ``failures`` end a stretch; ``signals`` are what is seen of it.
         """
         self._tree = tree
         self._open = open_base
         self._failures = failures
-        self._run = open_base()
+        self._signals = signals
+        self._run = self._opened()
         self._held: OrderedDict[int, Branch] = OrderedDict()
         self._unnumbered: dict[tuple[int, int], Branch] = {}
         """Ends of stretches that are no nodes yet, by parent and seed."""
@@ -72,24 +87,28 @@ class Stretches:
             fresh = False
             for event in new:
                 found = sign(event)
-                if found and found not in seen and len(seen) < MOST_SEEN:
+                if not found or signal(found) not in self._signals:
+                    continue
+                if found not in seen and len(seen) < MOST_SEEN:
                     seen[found] = None
                     fresh = fresh or not self._tree.knows(found)
             for failure, judge in judges:
                 at = judge.feed(new)
                 if at is not None:
-                    told = (sign(event) or event.type for event in new if event.at == at)
+                    told = (kind_of(event) for event in new if event.at == at)
                     failed.append((at, failure.name, next(told, "")))
             return bool(failed) or fresh
 
         with contextlib.suppress(GuestEnded):  # an event has told it
             self._run.replayer.play(branch._history, horizon, stop)
+        places, untold = self._run.replayer.ran or (NO_CODE, False)
+        code = places.tobytes()
         end = branch.end.at
         self._unnumbered[parent, seed] = branch
         if not failed:
-            return Ran(end, list(seen))
+            return Ran(end, list(seen), code=code, untold=untold)
         at, name, kind = min(failed)
-        return Ran(end, list(seen), name, at, kind)
+        return Ran(end, list(seen), name, at, kind, code, untold)
 
     def learn(self, node: Node) -> None:
         """Take in that a node was added to the tree; if it was run here, its end is kept."""
@@ -130,7 +149,13 @@ class Stretches:
         self._held.clear()
         self._unnumbered.clear()
         self._run.close()
-        self._run = self._open()
+        self._run = self._opened()
+
+    def _opened(self) -> Recording:
+        run = self._open()
+        if "code" in self._signals:
+            run.replayer.cover()
+        return run
 
     def close(self) -> None:
         """End the emulators and close the recording of set-up."""

@@ -9,15 +9,21 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Annotated
 
+import numpy as np
 from msgspec import Meta, Struct
 
 from branchpoint.futures.draws import Cause, Seed, Text
+from branchpoint.machine.coverage import MOST_BLOCKS, Places
+from branchpoint.search.code import Code
 from branchpoint.store.manifest import Ns
 
 ROOT = 0
 """The number of the node at which all begins: set-up complete."""
 MOST_SEEN = 500
 """Different things that are noted of one stretch."""
+NO_CODE: Places = np.empty(0, np.uint64)
+
+Place = Annotated[int, Meta(ge=0, le=2**48)]
 
 
 class Node(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -39,11 +45,22 @@ class Node(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     seen: Annotated[list[int], Meta(max_length=MOST_SEEN)] = []
     """The numbers of all that was seen in it. Things are numbered from 0 in the order in which they
     were seen first."""
+    fresh_code: Annotated[list[Place], Meta(max_length=2 * MOST_BLOCKS)] = []
+    """The places of code that ran in it for the first time in the exploration, ascending."""
+    rare_code: Annotated[list[Annotated[int, Meta(ge=0)]], Meta(max_length=2 * MOST_BLOCKS)] = []
+    """The numbers of those that had run in few stretches before; see :mod:`code`."""
+    untold: bool = False
+    """Whether there was more code than an emulator tells apart, so that some is left out."""
     failure: Text = ""
     """The name of the failure that ended it."""
     failed_at: Ns | None = None
     kind: Text = ""
     """What tells this failure from others of that name: the event that was the failure."""
+
+    @property
+    def new(self) -> bool:
+        """Whether something was seen in it for the first time."""
+        return bool(self.fresh or self.fresh_code)
 
     def __post_init__(self) -> None:
         if not self.start <= self.end:
@@ -62,6 +79,7 @@ class Tree:
         self.signs: list[str] = []
         """All that was seen, the first one first."""
         self._number: dict[str, int] = {}
+        self.code = Code()
 
     def __len__(self) -> int:
         return len(self.nodes)
@@ -70,15 +88,25 @@ class Tree:
         """Whether this was seen before."""
         return sign in self._number
 
-    def node(self, parent: int, seed: int, start: int, end: int, seen: Iterable[str]) -> Node:
-        """A node that did not fail, still to be added."""
+    def node(
+        self,
+        parent: int,
+        seed: int,
+        start: int,
+        end: int,
+        seen: Iterable[str],
+        ran: Places = NO_CODE,
+    ) -> Node:
+        """A node that did not fail, still to be added; ``ran`` is the code that ran in it."""
         signs = list(dict.fromkeys(seen))[:MOST_SEEN]
         fresh = [sign for sign in signs if not self.knows(sign)]
         new = {sign: len(self.signs) + place for place, sign in enumerate(fresh)}
+        fresh_code, rare_code = self.code.look(ran)
         return Node(
             number=len(self.nodes) + 1,
             parent=parent, seed=seed, start=start, end=end, fresh=fresh,
             seen=sorted(new[s] if s in new else self._number[s] for s in signs),
+            fresh_code=fresh_code, rare_code=rare_code,
         )  # fmt: skip
 
     def add(self, node: Node) -> int:
@@ -93,6 +121,7 @@ class Tree:
             raise ValueError("a stretch does not begin where its parent ends")
         if any(number >= known for number in node.seen) or any(map(self.knows, node.fresh)):
             raise ValueError("a stretch numbers what it has seen otherwise than the others")
+        self.code.learn(node.fresh_code, node.rare_code)
         for sign in node.fresh:
             self._number[sign] = len(self.signs)
             self.signs.append(sign)

@@ -62,6 +62,38 @@ def test_when_nothing_new_comes_any_more_it_says_so(tmp_path: Path) -> None:
     assert "in stretch 1 of 6. More time may show little: add faults or load" in page
 
 
+def test_assertions_of_programs_are_judged_over_all_timelines(tmp_path: Path) -> None:
+    with Exploration(explored(tmp_path / "x.bpx", 0)) as found:
+        for seed, outcome in enumerate(("declared", "false", "true")):
+            said = f"assertion sometimes {outcome}: a leader is <b>chosen</b>"
+            found.add(found.tree.node(ROOT, seed, END, END + 50, [said]))
+        never = ["assertion reachable declared: the slow way", "assertion unreachable true: no"]
+        found.add(found.tree.node(ROOT, 9, END, END + 50, never))
+        page, suite = exploring.report(found), ElementTree.fromstring(exploring.junit(found))
+    rows = re.findall(r"<tr><td>(violated|not met|holds)</td><td>(.*?)</td>.*?</tr>", page)
+    assert rows == [
+        ("violated", "no"), ("not met", "the slow way"),
+        ("holds", "a leader is &lt;b&gt;chosen&lt;/b&gt;"),
+    ]  # fmt: skip
+    assert "<td>sometimes</td><td>1</td><td>1</td><td>4</td><td>3</td>" in page
+    assert (suite.get("tests"), suite.get("failures"), suite.get("skipped")) == ("5", "1", "1")
+    by_name = {case.get("name"): case for case in suite.findall("testcase")}
+    failed, skipped = by_name["no"].find("failure"), by_name["the slow way"].find("skipped")
+    assert failed is not None and failed.get("message") == "violated in 5"
+    assert skipped is not None and skipped.get("message") == "not met in 5 stretches"
+
+
+def test_what_has_changed_since_an_earlier_exploration_is_told(tmp_path: Path) -> None:
+    earlier, later = explored(tmp_path / "a.bpx", 1), explored(tmp_path / "b.bpx", 0)
+    with Exploration(later) as now, Exploration(earlier) as before:
+        page = exploring.report(now, before)
+    assert "Since a.bpx" in page and "<td>rare</td><td>unexpected exit</td>" in page
+    assert "if it is still there, this exploration misses it in at most" in page
+    result = CliRunner().invoke(main, ["report", str(later), "--since", str(earlier)])
+    assert result.exit_code == 0, result.output
+    assert re.search(r"rare +unexpected exit: 0 .*\(1 → 0\)", result.output)
+
+
 def test_ci_reads_one_case_for_each_failure_that_was_looked_for(tmp_path: Path) -> None:
     with Exploration(explored(tmp_path / "x.bpx", 2)) as found:
         suite = ElementTree.fromstring(exploring.junit(found))

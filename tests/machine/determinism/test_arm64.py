@@ -64,7 +64,7 @@ def plugin(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The plugin for ARM64, as strictly compiled as for this computer."""
     made = tmp_path_factory.mktemp("plugin") / "timekeeper.so"
     units = [file for file in engine._UNITS if file.name != "confine.c"]
-    strict = [*engine._COMPILE, "-Werror", "-I", str(TIMEKEEPER)]
+    strict = [*engine.PLUGIN, "-Werror", "-I", str(TIMEKEEPER)]
     subprocess.run([COMPILER, *strict, "-o", made, *units, ARM64 / "confine.c"], check=True)
     return made
 
@@ -108,7 +108,7 @@ def replay(run: bp.Recording, by: Engine, begin: int, times: int = 1) -> int:
 
 
 def test_the_whole_plugin_and_the_launcher_compile_for_arm64(tmp_path: Path) -> None:
-    strict = [*engine._COMPILE, "-Werror"]
+    strict = [*engine.PLUGIN, "-Werror"]
     subprocess.run([COMPILER, *strict, "-o", tmp_path / "x.so", *engine._UNITS], check=True)
     launcher = [COMPILER, "-O2", "-Wall", "-Wextra", "-Werror", "-o", tmp_path / "launcher"]
     subprocess.run([*launcher, Path(sandbox.__file__).with_name("launcher.c")], check=True)

@@ -26,6 +26,7 @@ from branchpoint.search.tree import Node, Tree
 
 SYSTEMS = Path(__file__).parents[1] / "systems"
 LOCK, ALWAYS = SYSTEMS / "lock", SYSTEMS / "known" / "always.yaml"
+DIALS = SYSTEMS / "dials"
 ASKED: dict[str, Any] = {"length": 1.2, "seed": 1, "workers": 1}
 MOST = 3000  # stretches; with plain seeds it would take 100 000
 EXPLORE = """
@@ -56,6 +57,29 @@ def test_five_unlikely_draws_in_a_row_are_found_one_after_another(opened: Explor
     assert turned == [f"log lock.1: dial {dial} is turned" for dial in "abcde"]
     path = opened.tree.path(finding.nodes[0])
     assert sum(bool(opened.tree[number].fresh) for number in path) >= 5
+
+
+def test_a_lock_that_says_nothing_is_opened_by_the_code_that_runs(tmp_path: Path) -> None:
+    path, without = tmp_path / "dials.bpx", ("lines", "events", "assertions")
+    for most in range(100, MOST + 1, 100):
+        with bp.explore(
+            DIALS, path, stretches=most, duration=3600, without=without, **ASKED
+        ) as found:
+            if found.findings:
+                break
+    (finding,) = found.findings
+    assert finding.kind == "exit lock.1 1" and finding.led_by == ("code",)
+    assert found.tree.signs == [] and len(found.tree.code) > 100
+    with Exploration(path) as again:
+        assert again.tree.code.places == found.tree.code.places
+        assert again.head.signals == ("code",)
+    with pytest.raises(bp.BranchpointError, match="signals"):
+        bp.explore(DIALS, path, stretches=1, **ASKED)
+
+
+def test_what_is_not_to_be_looked_at_has_a_known_name(tmp_path: Path) -> None:
+    with pytest.raises(bp.BranchpointError, match='did you mean "lines"'):
+        bp.explore(LOCK, tmp_path / "x.bpx", without=["line"])  # type: ignore[list-item]
 
 
 def test_a_finding_is_a_recording_that_replays(opened: Exploration) -> None:

@@ -5,20 +5,29 @@ from __future__ import annotations
 from itertools import accumulate
 from xml.etree import ElementTree
 
+from matplotlib.axes import Axes
+
 from branchpoint.clock import SECOND, format_vtime
 from branchpoint.events.listing import inert
 from branchpoint.futures import plot
+from branchpoint.search.changes import Changed, changes
 from branchpoint.search.exploration import Exploration, Finding
+from branchpoint.search.findability import LEVEL, findability
 from branchpoint.sharing.report.html import WIDTH, Row, image, page, table, text
 
 _SHOWN = 500  # findings, and things seen
 _WIDE, _HIGH = 8.6, 2.2  # inches
-_INK = "#16324f"
+_INK, _CODE = "#16324f", "#2e7d4f"
 _STALE = 0.5  # share of the stretches without anything new, from which on that is said
 
 
-def report(found: Exploration) -> str:
-    """The page: what was run, what was found, how much was new and when, and all that was seen."""
+def report(found: Exploration, earlier: Exploration | None = None) -> str:
+    """The page: what was run, what was found, how much was new and when, and all that was seen.
+
+    With an ``earlier`` exploration, also what has changed since.
+
+    :raises BranchpointError: when that is of another system.
+    """
     parts = [
         f"<p>An exploration of {text(found.head.title)} with Branchpoint: its futures were "
         "searched for failures, in short stretches of time. Times are virtual seconds since all "
@@ -26,6 +35,8 @@ def report(found: Exploration) -> str:
         table((), _facts(found)),
         "<h2>Findings</h2>",
         _findings(found),
+        *(_changes(found, earlier) if earlier is not None else []),
+        *_assertions(found),
         "<h2>What was looked for</h2>",
         table(("failure", "findings", "stretches that ended with it"), _looked_for(found)),
         "<h2>What was new, and when</h2>",
@@ -38,13 +49,13 @@ def report(found: Exploration) -> str:
 
 
 def junit(found: Exploration) -> str:
-    """A test case for each failure that was looked for; those that were found have failed."""
+    """A test case for each failure that was looked for and each assertion of a program.
+
+    What was found or violated has failed; an assertion that was never met is skipped.
+    """
     findings = found.findings
     names = [name for name, _ in found.head.failures]
-    suite = ElementTree.Element(
-        "testsuite", name=_plain(found.head.title), tests=str(len(names)),
-        failures=str(len({finding.failure for finding in findings})),
-    )  # fmt: skip
+    suite = ElementTree.Element("testsuite", name=_plain(found.head.title))
     for name in names:
         case = ElementTree.SubElement(
             suite, "testcase", classname=_plain(found.head.title), name=_plain(name)
@@ -53,6 +64,20 @@ def junit(found: Exploration) -> str:
         if mine:
             failure = ElementTree.SubElement(case, "failure", message=_plain(mine[0].kind))
             failure.text = "\n".join(_plain(str(finding)) for finding in mine)
+    for each in found.assertions:
+        case = ElementTree.SubElement(
+            suite, "testcase", classname=_plain(each.kind), name=_plain(each.message)
+        )
+        if each.status == "violated":
+            words = f"violated in {_stretch(each.counterexample) or _stretch(each.example)}"
+            ElementTree.SubElement(case, "failure", message=words)
+        elif each.status == "not met":
+            words = f"not met in {len(found.tree)} stretches"
+            ElementTree.SubElement(case, "skipped", message=words)
+    cases = suite.findall("testcase")
+    suite.set("tests", str(len(cases)))
+    suite.set("failures", str(sum(case.find("failure") is not None for case in cases)))
+    suite.set("skipped", str(sum(case.find("skipped") is not None for case in cases)))
     ElementTree.indent(suite)
     return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
 
@@ -69,19 +94,32 @@ def _facts(found: Exploration) -> list[Row]:
         ("virtual time", f"{tree.virtual / SECOND:.1f} s in all, at most "
                          f"{head.depth / SECOND:g} s after set-up"),
         ("different things seen", str(len(tree.signs))),
+        ("places of code that ran", f"{len(tree.code)}{_untold(found)}"),
+        ("looked at", ", ".join(head.signals)),
         ("seed", str(head.seed)),
         *(("warning", damage) for damage in found.damage),
     ]  # fmt: skip
+
+
+def _untold(found: Exploration) -> str:
+    return ", and more than can be told apart" * any(node.untold for node in found.tree.nodes)
 
 
 def _findings(found: Exploration) -> str:
     findings = found.findings
     if not findings:
         return "<p>Nothing was found.</p>"
-    titles = ("number", "failure", "event", "times", "first at (s)", "first in stretch", "open it")
+    titles = (
+        "number", "failure", "event", "times", "first at (s)", "first in stretch", "led to by",
+        "clean runs", "open it",
+    )  # fmt: skip
     more = len(findings) - _SHOWN
     left = f"<p>… and {more} more</p>" if more > 0 else ""
-    return table(titles, [_row(found, each) for each in findings[:_SHOWN]], code=6) + left
+    words = (
+        "<p>Clean runs: after so many explorations of the same length that find nothing, one can "
+        f"be {LEVEL:.0%} sure that the failure is gone, if it comes as often as it did here.</p>"
+    )
+    return table(titles, [_row(found, each) for each in findings[:_SHOWN]], code=8) + left + words
 
 
 def _row(found: Exploration, finding: Finding) -> Row:
@@ -90,8 +128,55 @@ def _row(found: Exploration, finding: Finding) -> Row:
     at = format_vtime(round(finding.vtime * SECOND))
     return (
         str(finding.number), finding.failure, finding.kind, str(len(finding.nodes)), at,
-        str(first), command,
+        str(first), ", ".join(finding.led_by) or "chance alone",
+        str(findability(len(finding.nodes)).clean), command,
     )  # fmt: skip
+
+
+def _changes(found: Exploration, earlier: Exploration) -> list[str]:
+    told = changes(found, earlier)
+    rows: list[Row] = [
+        (each.change, each.failure, each.kind, str(each.before), str(each.now), _sure(each))
+        for each in told[:_SHOWN]
+    ]
+    title = f"<h2>Since {text(earlier.path.name)}</h2>"
+    if not rows:
+        return [title, "<p>Neither has found anything.</p>"]
+    titles = ("change", "failure", "event", "times before", "times now", "how sure")
+    return [title, table(titles, rows)]
+
+
+def _sure(changed: Changed) -> str:
+    if changed.missed is None:
+        return ""
+    return f"if it is still there, this exploration misses it in at most {changed.missed:.1%}"
+
+
+def _assertions(found: Exploration) -> list[str]:
+    judged = found.assertions
+    if not judged:
+        return []
+    order = ["violated", "not met", "holds"]
+    judged = sorted(judged, key=lambda each: order.index(each.status))
+    rows: list[Row] = [
+        (
+            each.status, each.message, each.kind, str(each.true), str(each.false),
+            _stretch(each.example), _stretch(each.counterexample),
+        )
+        for each in judged[:_SHOWN]
+    ]  # fmt: skip
+    titles = ("status", "assertion", "kind", "true in", "false in", "example", "counterexample")
+    more = len(judged) - _SHOWN
+    left = f"<p>… and {more} more</p>" if more > 0 else ""
+    words = (
+        "<p>Judged over all stretches. The numbers are of stretches; those of examples can be "
+        "opened in Python: <code>bp.Exploration(…).branch(number).end</code>.</p>"
+    )
+    return ["<h2>Assertions of programs</h2>", table(titles, rows), left, words]
+
+
+def _stretch(number: int | None) -> str:
+    return "" if number is None else str(number) if number else "set-up"
 
 
 def _looked_for(found: Exploration) -> list[Row]:
@@ -104,24 +189,34 @@ def _looked_for(found: Exploration) -> list[Row]:
 
 
 def _novelty(found: Exploration) -> bytes:
-    counts = list(accumulate((len(node.fresh) for node in found.tree.nodes), initial=0))
+    nodes = found.tree.nodes
     figure = plot.blank(_WIDE, _HIGH)
-    ax = figure.add_axes((0.07, 0.2, 0.91, 0.75))
-    ax.step(range(len(counts)), counts, where="post", color=_INK, linewidth=1.2)
+    ax = figure.add_axes((0.07, 0.2, 0.86, 0.75))
+    _steps(ax, [len(node.fresh) for node in nodes], _INK, "different things seen")
     for finding in found.findings[:_SHOWN]:
         ax.axvline(finding.nodes[0], color="#b3261e", linewidth=0.8, linestyle=(0, (4, 3)))
-    ax.set_xlim(0, max(len(counts) - 1, 1))
-    ax.set_ylim(0, max(counts[-1] * 1.05, 1))
+    ax.set_xlim(0, max(len(nodes), 1))
     ax.set_xlabel("stretches (dashed: first of a finding)", fontsize=8)
-    ax.set_ylabel("different things seen", fontsize=8)
-    ax.tick_params(labelsize=8, length=2)
     ax.spines[["top", "right"]].set_visible(False)
+    if "code" in found.head.signals:
+        right = ax.twinx()
+        _steps(right, [len(node.fresh_code) for node in nodes], _CODE, "places of code")
+        right.spines[["top", "left"]].set_visible(False)
     return plot.saved(figure)
+
+
+def _steps(ax: Axes, new: list[int], color: str, title: str) -> None:
+    """How many there were after each stretch."""
+    counts = list(accumulate(new, initial=0))
+    ax.step(range(len(counts)), counts, where="post", color=color, linewidth=1.2)
+    ax.set_ylim(0, max(counts[-1] * 1.05, 1))
+    ax.set_ylabel(title, fontsize=8, color=color)
+    ax.tick_params(labelsize=8, length=2)
 
 
 def _advice(found: Exploration) -> str:
     tree = found.tree
-    last = max((node.number for node in tree.nodes if node.fresh), default=0)
+    last = max((node.number for node in tree.nodes if node.new), default=0)
     if not last:
         return "Nothing was seen: the system says nothing, and nothing happens in it."
     since = len(tree) - last

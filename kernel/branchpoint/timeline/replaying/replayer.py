@@ -8,8 +8,6 @@ from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
-
 from branchpoint import progress
 from branchpoint.clock import format_vtime
 from branchpoint.errors import DivergenceError, GuestEnded, MachineError, RecordingError
@@ -19,12 +17,12 @@ from branchpoint.events.reports import END, end_of_machine
 from branchpoint.guest import wire
 from branchpoint.guest.snapshot import Snapshot
 from branchpoint.machine.computer import Computer, Cures
-from branchpoint.machine.pages import TEMPLATE, PagePool
+from branchpoint.machine.coverage import Places
+from branchpoint.machine.pages import PagePool
 from branchpoint.machine.state import State
-from branchpoint.store.checkpoints import AS_BOOTED, Checkpoint
 from branchpoint.timeline.commands.bounding import Bound
 from branchpoint.timeline.directory import RecordingFiles
-from branchpoint.timeline.replaying import checking
+from branchpoint.timeline.replaying import checking, storing
 from branchpoint.timeline.replaying.echo import Echo, Otherwise, news
 from branchpoint.timeline.replaying.history import History, Point, Start
 from branchpoint.timeline.replaying.player import Player
@@ -60,6 +58,9 @@ class Replayer:
         self.lock = threading.RLock()
         self._closed = False
         self._players: list[Player] = []
+        self._covered = False
+        self.ran: tuple[Places, bool] | None = None
+        """What they told of the last :meth:`play`; see :meth:`Computer.ran`."""
         self._taken: State | None = None
         """The last checkpoint; the next one is stored as the difference to it."""
 
@@ -93,7 +94,22 @@ class Replayer:
     def new_player(self) -> Player:
         """A fresh emulator, to be closed by the caller."""
         start, cures = self.snapshot, Cures.as_of(self.files.manifest.engine.states)
-        return Player(Computer(start.spec, template=start.template, pool=self.pool, cures=cures))
+        computer = Computer(
+            start.spec,
+            template=start.template,
+            pool=self.pool,
+            cures=cures,
+            covered=self._covered,
+        )
+        return Player(computer)
+
+    def cover(self) -> None:
+        """From now on, note in :attr:`ran` what code runs."""
+        with self.lock:
+            for player in self._players:
+                self._keep_tip(player)
+                player.close()
+            self._covered = True
 
     # -- going somewhere
 
@@ -191,17 +207,8 @@ class Replayer:
 
         :raises RecordingError: when it is damaged, or of another machine.
         """
-        checkpoint = self.files.checkpoint(at)
-        numbers, hashes = self.files.pages_at(at)
-        fresh = ~self.pool.known(hashes)
-        if fresh.any():
-            pages = self.files.pages.get(hashes[fresh])
-            self.pool.intern(numbers[fresh], pages, hashes[fresh])
-        slots = self.snapshot.state.slots.copy()
-        slots[numbers] = self.pool.slots_of(numbers, hashes)
-        state = State(at, checkpoint.devices, slots)
-        noted = self.files.digests.get(at, checkpoint.digest)
-        if not state.digest(self.pool) == checkpoint.digest == noted:
+        state = storing.load(self.files, at, self.snapshot.state.slots, self.pool)
+        if state is None:
             raise RecordingError(
                 f"{self.path}: the checkpoint at {self.vtime(at)} does not fit this boot snapshot",
                 "the guest image or the emulator differs from the one that recorded",
@@ -371,7 +378,11 @@ class Replayer:
         echo = self.echo(history, until) if events else None
         mark = self._next_mark(history, shared)
         total = None if stop else (until - start) / 1e9  # a wait for events has no known length
-        with progress.task("running", total, "virtual s") as task, self._stoppable(history):
+        with (
+            progress.task("running", total, "virtual s") as task,
+            self._stoppable(history),
+            self._covering(player),
+        ):
             while history.tip.at < until:
                 # Steps lie on a fixed grid: where one starts must not decide where one stops.
                 quiet = (player.place.at // _QUIET + 1) * _QUIET
@@ -405,6 +416,16 @@ class Replayer:
             raise
         finally:
             self._tell(history, standing=True)
+
+    @contextmanager
+    def _covering(self, player: Player) -> Iterator[None]:
+        """Notes what code runs, without what ran on the way there."""
+        if self._covered:
+            player.computer.ran()
+        try:
+            yield
+        finally:
+            self.ran = player.computer.ran() if self._covered and player.alive else None
 
     def _collect(self, player: Player, history: History, echo: Echo | None) -> list[Event]:
         origin, said = self.files.manifest.origin, player.mailbox.drain()
@@ -469,16 +490,4 @@ class Replayer:
         self._store(player.computer.capture(), None if earlier is None else self.load(earlier))
 
     def _store(self, state: State, before: State | None) -> None:
-        slots_before = self.snapshot.state.slots if before is None else before.slots
-        numbers = np.flatnonzero(slots_before != state.slots).astype(np.uint32)
-        slots = state.slots[numbers]
-        booted = slots == TEMPLATE
-        hashes = np.zeros((len(numbers), len(AS_BOOTED)), np.uint8)
-        hashes[~booted] = self.pool.hashes(slots[~booted])
-        pages = np.zeros((len(numbers), 4096), np.uint8)
-        pages[~booted] = self.pool.pages(slots[~booted])
-        digest = state.digest(self.pool)
-        parent = None if before is None else before.at
-        self.files.add_checkpoint(
-            Checkpoint(state.at, parent, digest, 0, state.devices, numbers, hashes), pages
-        )
+        storing.store(self.files, state, before, self.snapshot.state.slots, self.pool)

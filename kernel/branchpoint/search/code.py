@@ -1,0 +1,64 @@
+"""Which places of code an exploration has seen run, and in how many stretches."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from branchpoint.machine.coverage import Places
+
+RARE = 8
+"""Places that ran in fewer stretches are noted with each stretch in which they run."""
+
+
+class Code:
+    """The places seen so far. They are numbered from 0 in the order in which they were seen."""
+
+    def __init__(self) -> None:
+        self._places: Places = np.empty(0, np.uint64)
+        """All of them, ascending."""
+        self._numbers = np.empty(0, np.int64)
+        """The number of each of these."""
+        self._counts = np.empty(0, np.int64)
+        """By number: in how many stretches a place ran, at most RARE."""
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """In how many stretches each place ran, by number; RARE stands for that many or more."""
+        return self._counts
+
+    @property
+    def places(self) -> list[int]:
+        """All places, by number."""
+        found = np.empty_like(self._places)
+        found[self._numbers] = self._places
+        return [int(place) for place in found]
+
+    def look(self, ran: Places) -> tuple[list[int], list[int]]:
+        """The places that are new, and the numbers of those known ones that are rare."""
+        at = np.searchsorted(self._places, ran)
+        known = at < len(self._places)
+        known[known] = self._places[at[known]] == ran[known]
+        numbers = self._numbers[at[known]]
+        rare = np.sort(numbers[self._counts[numbers] < RARE])
+        return ran[~known].tolist(), rare.tolist()
+
+    def learn(self, fresh: list[int], rare: list[int]) -> None:
+        """Take in what :meth:`look` said of a stretch.
+
+        :raises ValueError: when it cannot have been said of these places.
+        """
+        new, old = np.array(fresh, np.uint64), np.array(rare, np.int64)
+        if (new[1:] <= new[:-1]).any() or (old[1:] <= old[:-1]).any():
+            raise ValueError("a stretch lists code twice, or in another order than the others")
+        if (old < 0).any() or (old >= len(self)).any() or np.isin(new, self._places).any():
+            raise ValueError("a stretch numbers code otherwise than the others")
+        self._counts[old] += self._counts[old] < RARE
+        if len(new):
+            at = np.searchsorted(self._places, new)
+            self._numbers = np.insert(self._numbers, at, len(self) + np.arange(len(new)))
+            self._places = np.insert(self._places, at, new)
+            self._counts = np.concatenate([self._counts, np.ones(len(new), np.int64)])
