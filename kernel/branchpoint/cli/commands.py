@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as version_of
 from pathlib import Path
@@ -27,6 +28,8 @@ from branchpoint.sharing.bundle.differences import differences
 from branchpoint.sharing.bundle.machines import SUFFIX
 from branchpoint.sharing.bundle.opening import briefly, unpack
 from branchpoint.sharing.bundle.share import remarks
+from branchpoint.timeline.commands.process import Process
+from branchpoint.timeline.moment import Moment
 from branchpoint.timeline.replaying.history import MOST_RAW
 
 
@@ -127,10 +130,13 @@ def open_(recording: Path, output: Path | None, trust: bool, finding: int | None
               help="Run it twice, the second time in a fresh emulator and from an earlier "
               "checkpoint, and check that output, events and the state of the machine are the "
               "same.")  # fmt: skip
+@click.option("--json", "as_json", is_flag=True,
+              help="Write one JSON object instead: stdout, stderr, exit_code (null while it runs), "
+              "the moments at which it began and ended, notes.")  # fmt: skip
 @click.argument("command", nargs=-1, required=True, metavar="-- COMMAND...")
 def run(
     recording: Path, at: Instant, container: str, timeout: Time, background_for: Time | None,
-    check: bool, command: tuple[str, ...],
+    check: bool, as_json: bool, command: tuple[str, ...],
 ) -> None:  # fmt: skip
     """Run a shell command at an instant of a recording.
 
@@ -168,27 +174,31 @@ def run(
                 "--background-for",
             ) from None
         finally:
-            for stream, file in (("out", sys.stdout.buffer), ("err", sys.stderr.buffer)):
-                file.write(process.raw(stream))
-                file.flush()
-                if len(process.raw(stream)) >= MOST_RAW:
-                    click.echo(
-                        f"branchpoint: {script!r} wrote more; only the first {MOST_RAW >> 20} MiB "
-                        "are kept",
-                        err=True,
-                    )
-            if process.dead_container:
-                click.echo(
-                    f"branchpoint: {process.container} was dead at {moment}; the command ran with "
-                    "its files and network",
-                    err=True,
-                )
-            if process.remark:
-                click.echo(f"branchpoint: {process.remark}", err=True)
+            notes = list(_notes(process, script, moment))
+            if as_json:
+                click.echo(json.dumps(show.process(process, moment, branch.end, notes)))
+            else:
+                for stream, file in (("out", sys.stdout.buffer), ("err", sys.stderr.buffer)):
+                    file.write(process.raw(stream))
+                    file.flush()
+                for note in notes:
+                    click.echo(f"branchpoint: {note}", err=True)
         status = process.exit_code
         if check:
             click.echo(f"branchpoint: {branch.check()}", err=True)
     sys.exit(status or 0)
+
+
+def _notes(process: Process, script: str, moment: Moment) -> Iterator[str]:
+    """What a user should know about a command beside its output."""
+    if any(len(process.raw(stream)) >= MOST_RAW for stream in ("out", "err")):
+        yield f"{script!r} wrote more; only the first {MOST_RAW >> 20} MiB are kept"
+    if process.dead_container:
+        yield (
+            f"{process.container} was dead at {moment}; the command ran with its files and network"
+        )
+    if process.remark:
+        yield process.remark
 
 
 @main.command()

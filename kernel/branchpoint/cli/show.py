@@ -11,6 +11,7 @@ from branchpoint.clock import SECOND
 from branchpoint.errors import BranchpointError
 from branchpoint.events import listing
 from branchpoint.events.event import Event
+from branchpoint.timeline.commands.process import Process
 from branchpoint.timeline.containers import Container
 from branchpoint.timeline.moment import Moment
 from branchpoint.timeline.recording import Recording
@@ -61,6 +62,19 @@ def row(event: Event, width: int) -> str:
     _, who, what, _ = listing.row(event)
     text = listing.inert(event.text, _LINE)
     return f"{_vtime(event):>15}  {who:<{width}}  {what:<16}  {text}".rstrip()
+
+
+def process(done: Process, began: Moment, ended: Moment, notes: list[str]) -> dict[str, Any]:
+    """A command that was run, for programs."""
+    return {
+        "container": done.container,
+        "began": began.id,
+        "ended": ended.id,
+        "exit_code": done.exit_code,
+        "stdout": done.raw("out").decode(errors="backslashreplace"),
+        "stderr": done.raw("err").decode(errors="backslashreplace"),
+        "notes": notes,
+    }
 
 
 def record(event: Event) -> dict[str, Any]:

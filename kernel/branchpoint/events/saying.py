@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from branchpoint.decoding import whole
 
 TYPES = ("container.exit", "container.start", "container.restart", "container.oom",
-         "process.exit", "process.start")  # fmt: skip
+         "container.hold", "process.exit", "process.start")  # fmt: skip
 """Types whose text is made of their fields in words."""
 
 
@@ -23,6 +23,8 @@ def said(type: str, fields: Mapping[str, str]) -> str:
     if type == "container.oom" and set(fields) == {"killed"}:
         number = fields["killed"]
         return f"out of memory: the kernel killed {number} process{'' if number == '1' else 'es'}"
+    if type == "container.hold" and set(fields) == {"for"}:
+        return f"asks for {(whole(fields['for']) or 0) / 1e9:g} s without faults"
     return " ".join(f"{name}={value}" for name, value in fields.items())
 
 

@@ -37,6 +37,8 @@ TYPES = {
         Type("container.health", "agent", "The result of its health check changed.", "health"),
         Type("container.pause", "agent", "All its processes are paused.", "pause"),
         Type("container.unpause", "agent", "Its processes go on.", "pause"),
+        Type("container.hold", "agent", "A program asks for a time without faults.", "fault",
+             "no faults"),
         Type("fault.start", "agent", "A fault begins.", "fault", "fault"),
         Type("fault.end", "agent", "It is over, or was healed.", "fault", "fault ends"),
         Type("process.start", "agent", "A command of the user began."),

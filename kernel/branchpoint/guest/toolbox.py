@@ -37,7 +37,7 @@ from pathlib import Path
 from branchpoint.debian import lists
 from branchpoint.debian.entry import PackageList
 from branchpoint.errors import ImageError
-from branchpoint.guest import debian, rootfs
+from branchpoint.guest import compiler, debian, rootfs
 from branchpoint.guest.tree import Tree
 
 _PROGRAMS = (
@@ -107,6 +107,9 @@ _UNUSED_PATHS = (
     "usr/lib/x86_64-linux-gnu/gconv",
     "var",
 )
+STOP_FAULTS = "/usr/lib/branchpoint/stop-faults"
+"""The program of containers that want some time without faults; not on any search path."""
+STOP_FAULTS_SOURCE = Path(__file__).with_name("stop_faults.c")
 _SHOWN = "/.branchpoint"
 _LOADER = f"{_SHOWN}/usr/lib64/ld-linux-x86-64.so.2"
 _LIBRARIES = f"{_SHOWN}/usr/lib/x86_64-linux-gnu"
@@ -140,6 +143,7 @@ def toolbox() -> Tree:
     for name in _MOUNT_POINTS:
         tree.add_dir(name)
     tree.add_symlink(_SHOWN, "/")
+    tree.add_file(STOP_FAULTS.strip("/"), compiler.static_program([STOP_FAULTS_SOURCE]), 0o755)
     _add_wrappers(tree)
     return tree
 

@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 import time
+from collections import Counter
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from branchpoint.events import naming
 from branchpoint.futures import recording as recordings
 from branchpoint.search.crew import Crew
 from branchpoint.search.exploration import BASE, HEAD, SUFFIX, Exploration, Finding, Head
-from branchpoint.search.properties import built_in, check_searchable
+from branchpoint.search.properties import built_in, check_searchable, declared
 from branchpoint.search.signs import SIGNALS, Signal
 from branchpoint.search.strategy import Next, Strategy
 from branchpoint.search.stretches import Ran
@@ -54,8 +55,8 @@ def explore(
     A stretch leaves set-up complete, or the end of another stretch, with a seed that draws
     everything random anew. It has at most ``length`` virtual seconds; none is continued ``depth``
     virtual seconds after set-up. ``failures`` (``bp.failure(...)`` or their short forms) are looked
-    for besides those that need no declaration: unexpected exits, out of memory, violated
-    assertions, the end of the machine.
+    for besides the properties of the compose file and those that need no declaration: unexpected
+    exits, out of memory, violated assertions, the end of the machine.
 
     What is known is in the directory ``path`` (default: ``<name of the system>.bpx``); an
     exploration that is there goes on. The first failure of each kind becomes a recording in it.
@@ -70,12 +71,18 @@ def explore(
         failure cannot be looked for in short stretches.
     :raises ComposeError: when the compose file has something that cannot be done.
     """
-    looked_for = [*built_in(), *(failure(each) for each in failures)]
     system = load(compose, how.get("profiles"), env_files=how.get("env_files"))
     title = system.name
-    for each in looked_for:
+    given = [failure(each) for each in failures]
+    for each in given:
         naming.check(each, system.containers)
         check_searchable(each)
+    looked_for = [*built_in(), *declared(system), *given]
+    twice = [name for name, count in Counter(each.name for each in looked_for).items() if count > 1]
+    if twice:
+        raise BranchpointError(
+            f"two failures have the name {twice[0]!r}", "give each its own: failure(..., name=...)"
+        )
     target = Path(path) if path is not None else Path(f"{title}{SUFFIX}")
     named = [(each.name, each.key) for each in looked_for]
     for name in without:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import itertools
 
 from branchpoint.errors import BranchpointError
+from branchpoint.events import naming
 from branchpoint.events.event import EventLog
 from branchpoint.events.queries import Where
+from branchpoint.system.model import System
 from branchpoint.timeline.failures import Failure, failure
 from branchpoint.timeline.judges import Stretch
 
@@ -43,3 +45,24 @@ def built_in() -> list[Failure]:
         failure(Where(type="sdk.assert", fields={"violated": "1"}), name="violated assertion"),
         failure(Where(type="machine.end"), name="end of the machine"),
     ]
+
+
+def declared(system: System) -> list[Failure]:
+    """The properties of the compose file.
+
+    :raises BranchpointError: with file and line, for one that is no failure or cannot be looked
+        for.
+    """
+    found = []
+    for name, (text, line) in system.properties.items():
+        try:
+            wanted = failure(text, name=name)
+            naming.check(wanted, system.containers)
+            check_searchable(wanted)
+        except BranchpointError as problem:
+            file, number = system.place(line)
+            raise BranchpointError(
+                f'{file}:{number}: property "{name}": {problem.message}', problem.hint
+            ) from None
+        found.append(wanted)
+    return found

@@ -314,6 +314,8 @@ class System:
     mhz: Mhz = 1000  # of the processor
     upper: int = 256 << 20  # of each container's writable layer
     images: dict[str, str] = field(default_factory=dict)  # image name -> archive to use for it
+    properties: dict[str, tuple[str, int]] = field(default_factory=dict)
+    """What must not happen, by name: a failure in its short form, and the line where it stands."""
     notes: tuple[Note, ...] = ()
     files: tuple[tuple[str, int], ...] = ()  # all that were read, each with the lines before it
 

@@ -15,6 +15,7 @@ from branchpoint.events import sdk
 from branchpoint.events.event import Event
 from branchpoint.events.reports import from_guest
 from branchpoint.guest import wire
+from branchpoint.guest.toolbox import STOP_FAULTS
 from branchpoint.guest.tree import Tree
 from branchpoint.system.bundle.layout import system_tree
 from branchpoint.system.compose import reading as compose
@@ -105,7 +106,7 @@ def test_lines_of_other_streams_are_only_lines() -> None:
     assert from_guest(line).type == "log"
 
 
-# -- pipes
+# -- files
 
 
 @pytest.fixture(autouse=True)
@@ -120,37 +121,56 @@ def tree_of(folder: Path, text: str) -> Tree:
     return system_tree(system, find_images(system))
 
 
-def pipes(tree: Tree, name: str) -> tuple[dict[str, str], list[str]]:
-    """Where a container's pipe is mounted, and what its environment says about it."""
+def files_of(tree: Tree, name: str) -> tuple[dict[str, str], dict[str, str]]:
+    """Where a container's files are mounted, and what its environment says about them."""
     config = json.loads(tree.read(f"branchpoint/containers/{name}/config.json"))
     mounts = {m["destination"]: m["source"] for m in config["mounts"] if "/sdk/" in m["source"]}
-    return mounts, [e for e in config["process"]["env"] if e.startswith("ANTITHESIS")]
+    told = [e.split("=", 1) for e in config["process"]["env"] if e.startswith("ANTITHESIS")]
+    assert len(dict(told)) == len(told)
+    return mounts, dict(told)
 
 
-def test_services_get_the_pipe_where_they_look_for_it(tmp_path: Path) -> None:
-    tree = tree_of(tmp_path, """
-services:
-  a: {image: IMAGE, environment: {ANTITHESIS_SDK_LOCAL_OUTPUT: /var/log/x.jsonl}}
-  b: {image: IMAGE, working_dir: /srv, environment: {ANTITHESIS_OUTPUT_DIR: out}}
-  c: {image: IMAGE}
-""")  # fmt: skip
-    pipe = "/run/branchpoint/sdk"
-    assert pipes(tree, "a.1")[0] == {"/var/log/x.jsonl": f"{pipe}/a.1"}
-    assert pipes(tree, "b.1")[0] == {"/srv/out/sdk.jsonl": f"{pipe}/b.1"}
-    assert pipes(tree, "c.1") == ({}, [])
-    assert not tree.read("branchpoint/system.conf").startswith(b"setup")
+STOP = "/.branchpoint-sdk/stop-faults"
 
 
-def test_everyone_has_it_when_set_up_waits_for_it(tmp_path: Path) -> None:
-    tree = tree_of(tmp_path, """
-x-branchpoint: {setup: sdk}
-services:
-  a: {image: IMAGE}
-""")  # fmt: skip
-    assert pipes(tree, "a.1") == (
+def test_every_container_has_its_folder(tmp_path: Path) -> None:
+    tree = tree_of(tmp_path, "services: {a: {image: IMAGE}}\n")
+    assert files_of(tree, "a.1") == (
         {"/.branchpoint-sdk": "/run/branchpoint/sdk/a.1"},
-        ["ANTITHESIS_SDK_LOCAL_OUTPUT=/.branchpoint-sdk"],
+        {
+            "ANTITHESIS_OUTPUT_DIR": "/.branchpoint-sdk",
+            "ANTITHESIS_SDK_LOCAL_OUTPUT": "/.branchpoint-sdk/sdk.jsonl",
+            "ANTITHESIS_STOP_FAULTS": STOP,
+        },
     )
+    assert b"mkdir -m 1777 /run/branchpoint/sdk/a.1\n" in tree.read("branchpoint/setup.sh")
+    config = json.loads(tree.read("branchpoint/containers/a.1/config.json"))
+    (program,) = [mount for mount in config["mounts"] if mount["destination"] == STOP]
+    assert program["source"] == STOP_FAULTS and "ro" in program["options"]
+
+
+def test_services_say_where_their_files_are(tmp_path: Path) -> None:
+    tree = tree_of(tmp_path, """
+services:
+  a: {image: IMAGE, user: "7:8", environment: {ANTITHESIS_SDK_LOCAL_OUTPUT: /var/log/x.jsonl}}
+  b: {image: IMAGE, working_dir: /srv, environment: {ANTITHESIS_OUTPUT_DIR: out}}
+  c: {image: IMAGE, environment: {ANTITHESIS_OUTPUT_DIR: "", ANTITHESIS_STOP_FAULTS: /mine}}
+""")  # fmt: skip
+    place, own = "/run/branchpoint/sdk", "/.branchpoint-sdk"
+    mounts, told = files_of(tree, "a.1")
+    assert mounts == {own: f"{place}/a.1", "/var/log/x.jsonl": f"{place}/a.1/sdk.jsonl"}
+    assert told["ANTITHESIS_SDK_LOCAL_OUTPUT"] == "/var/log/x.jsonl"
+    setup = tree.read("branchpoint/setup.sh").decode()
+    assert f"chown 7:8 {place}/a.1/sdk.jsonl" in setup and f"{place}/b.1/sdk.jsonl" not in setup
+    mounts, told = files_of(tree, "b.1")
+    assert mounts == {own: f"{place}/b.1", "/srv/out": f"{place}/b.1"}
+    assert told["ANTITHESIS_SDK_LOCAL_OUTPUT"] == "/srv/out/sdk.jsonl"
+    told = files_of(tree, "c.1")[1]
+    assert (told["ANTITHESIS_OUTPUT_DIR"], told["ANTITHESIS_STOP_FAULTS"]) == (own, "/mine")
+
+
+def test_set_up_may_wait_for_a_program(tmp_path: Path) -> None:
+    tree = tree_of(tmp_path, "x-branchpoint: {setup: sdk}\nservices: {a: {image: IMAGE}}\n")
     assert tree.read("branchpoint/system.conf").startswith(b"setup sdk\ncontainer a.1\n")
 
 

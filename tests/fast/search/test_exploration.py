@@ -11,8 +11,9 @@ from recordings import ORIGIN, SECOND, event, make, set_of
 import branchpoint as bp
 from branchpoint.events.event import Event
 from branchpoint.search.exploration import BASE, HEAD, Exploration, Head
-from branchpoint.search.properties import built_in
+from branchpoint.search.properties import built_in, declared
 from branchpoint.search.tree import ROOT, Node
+from branchpoint.system import load
 from branchpoint.timeline.judges import Stretch
 
 END = ORIGIN + 10 * SECOND  # of the recording of set-up
@@ -138,3 +139,43 @@ def test_what_must_never_happen(happened: Event, failed: str) -> None:
     stretch = Stretch(ORIGIN, END, ORIGIN, nothing)
     names = [each.name for each in built_in() if each.judge(stretch).feed([happened]) is not None]
     assert names == ([failed] if failed else [])
+
+
+SHOP = """
+name: shop
+x-branchpoint:
+  properties: {PROPERTIES}
+services:
+  db: {image: ./none.tar}
+"""
+
+
+@pytest.mark.parametrize(
+    ("properties", "why"),
+    [
+        ("{lost: 'log:bd:lost'}", r"compose\.yaml:4: property \"lost\": .*no container 'bd'"),
+        ("{lost: 'nonsense:x'}", r'compose\.yaml:4: property "lost": '),
+        ("{unexpected exit: 'exit:db'}", "two failures have the name 'unexpected exit'"),
+        ("[a]", r"compose\.yaml:4: "),
+        ("{lost: 5}", r"compose\.yaml:4: "),
+    ],
+)
+def test_properties_of_the_compose_file_are_checked(
+    tmp_path: Path, properties: str, why: str
+) -> None:
+    compose = tmp_path / "compose.yaml"
+    compose.write_text(SHOP.replace("{PROPERTIES}", properties))
+    with pytest.raises(bp.BranchpointError, match=why):
+        bp.explore(compose, tmp_path / "x.bpx")
+    assert not (tmp_path / "x.bpx").exists()
+
+
+def test_properties_of_the_compose_file_are_looked_for_by_name(tmp_path: Path) -> None:
+    compose = tmp_path / "compose.yaml"
+    wanted = "{lost write: 'log:db:lost', two leaders: 'sdk:at most one'}"
+    compose.write_text(SHOP.replace("{PROPERTIES}", wanted))
+    lost, leaders = declared(load(compose))
+    assert (lost.name, leaders.name) == ("lost write", "two leaders")
+    said = event(5, text="one write is lost", container="db.1")
+    judge = lost.judge(Stretch(0, said.at + 1, 0, set_of([]).columns))
+    assert judge.feed([said]) == said.at

@@ -95,10 +95,17 @@ def test_nothing_to_run(tmp_path: Path) -> None:
         service(tmp_path, "entrypoint: []", {})
 
 
+SDK = [
+    "ANTITHESIS_OUTPUT_DIR=/.branchpoint-sdk",
+    "ANTITHESIS_SDK_LOCAL_OUTPUT=/.branchpoint-sdk/sdk.jsonl",
+    "ANTITHESIS_STOP_FAULTS=/.branchpoint-sdk/stop-faults",
+]
+
+
 def test_environment(tmp_path: Path) -> None:
     process = service(tmp_path, "environment: {B: own, C: ''}\nuser: web\n")["process"]
     assert process["env"] == [
-        "PATH=/own/bin", "HOSTNAME=a-1", "A=image", "B=own", "C=", "HOME=/srv/web",
+        "PATH=/own/bin", "HOSTNAME=a-1", "A=image", "B=own", "C=", "HOME=/srv/web", *SDK,
     ]  # fmt: skip
     assert process["cwd"] == "/srv"
     assert process["user"] == {"uid": 33, "gid": 33, "additionalGids": [44]}
@@ -347,12 +354,15 @@ def test_configuration(tmp_path: Path) -> None:
         "env B=image",
         "env TEXT=100%25%0Anext",
         "env HOME=/root",
+        *(f"env {entry}" for entry in SDK),
         "mount /run/branchpoint/c/a.1/etc/hosts /etc/hosts",
         "mount /run/branchpoint/c/a.1/etc/hostname /etc/hostname",
         "mount /run/branchpoint/c/a.1/etc/resolv.conf /etc/resolv.conf",
         "mount /run/branchpoint/v/v /data",
         "mount /run/branchpoint/v/w /empty",
         "mount /run/branchpoint/v/u /none",
+        "mount /run/branchpoint/sdk/a.1 /.branchpoint-sdk",
+        "mount /usr/lib/branchpoint/stop-faults /.branchpoint-sdk/stop-faults",
         "workdir /srv",
         "user 0 0",
     ]

@@ -163,11 +163,59 @@ def test_what_is_so_already_needs_no_undoing(idle: bp.Recording) -> None:
 
 def test_lines_for_the_tester(idle: bp.Recording) -> None:
     branch = future(idle)
-    pipe = "/run/branchpoint/sdk/a.1"
-    bash(f"stat -c '%F %a' {pipe}; echo one > {pipe}; printf 'two\\nthr' > {pipe}").run(branch)
-    bash(f"echo ee > {pipe}").run(branch)
+    file = "/run/branchpoint/sdk/a.1/sdk.jsonl"
+    bash(f"echo one > {file}; printf 'two\\nthr' >> {file}").run(branch)
+    bash(f"echo ee >> {file}").run(branch)
     lines = [e for e in branch.events.where(start=1) if e.stream == "sdk"]
     assert [(e.container, e.text) for e in lines] == [("a.1", t) for t in ("one", "two", "three")]
+
+
+def test_programs_may_empty_replace_and_remove_the_file(idle: bp.Recording) -> None:
+    branch = future(idle)
+    script = """
+    cd /run/branchpoint/sdk/b.1
+    echo one >> sdk.jsonl; sleep 0.1
+    echo 2 > sdk.jsonl; sleep 0.1
+    echo three > new; mv new sdk.jsonl; sleep 0.1
+    rm sdk.jsonl; echo four > sdk.jsonl; sleep 0.1
+    rm sdk.jsonl; ln -s /etc/hostname sdk.jsonl; sleep 0.1
+    rm sdk.jsonl; mkdir sdk.jsonl; sleep 0.1; rmdir sdk.jsonl
+    """
+    bash(script).run(branch)
+    lines = [e.text for e in branch.events.where(start=1) if e.stream == "sdk"]
+    assert lines == ["one", "2", "three", "four"]
+
+
+def test_what_is_written_faster_than_it_is_read_is_kept_and_takes_no_memory(
+    idle: bp.Recording,
+) -> None:
+    branch = future(idle)
+    script = """
+    cd /run/branchpoint/sdk/b.1
+    seq 1000000 1399999 > /run/lines; cat /run/lines >> sdk.jsonl
+    while [ $(wc -c < sdk.jsonl) -gt 0 ] && ! [ -e done ]; do sleep 0.5; echo y >> sdk.jsonl;
+        [ $(du -k sdk.jsonl | cut -f1) -gt 300 ] || touch done; done
+    """
+    process = bash(script).run(branch, timeout=60)
+    branch.wait(1)
+    lines = [e.text for e in branch.events.where(start=1) if e.stream == "sdk"]
+    assert process.exit_code == 0
+    assert [text for text in lines if text != "y"] == [str(n) for n in range(1000000, 1400000)]
+
+
+def test_a_program_may_ask_for_time_without_faults(idle: bp.Recording) -> None:
+    kinds = wire.fault("x", "freeze", "a.1", "", 60 * SECOND, "container pause a.1",
+                       "container unpause a.1")  # fmt: skip
+    branch = future(idle, kinds).wait(0.5)
+    folder = "/run/branchpoint/sdk/b.1"
+    bash(f"printf '3\\nsoon\\n2\\n' >> {folder}/hold").run(branch)
+    branch.wait(0.1)
+    holds = of(branch, "container.hold")
+    assert [(e.container, e.fields["for"]) for e in holds] == [("b.1", "3000000000"),
+                                                              ("b.1", "2000000000")]  # fmt: skip
+    assert [e.fields["why"] for e in of(branch, "fault.end")] == ["paused"]
+    assert "is not a number of seconds" in of(branch, "error")[0].text
+    assert bash(f"wc -c < {folder}/hold").run(branch).output.strip() == "0"
 
 
 def test_set_up_waits_for_the_word_of_a_program(tmp_path: Path) -> None:
@@ -176,15 +224,15 @@ def test_set_up_waits_for_the_word_of_a_program(tmp_path: Path) -> None:
     told = tree.read("branchpoint/system.conf")
     tree.add_file("branchpoint/system.conf", b"setup sdk\n" + told)
     erofs.write_nvdimm(tree, tmp_path / "system")
-    pipe = "/run/branchpoint/sdk/b.1"
+    file = "/run/branchpoint/sdk/b.1/sdk.jsonl"
     other = '{"antithesis_setup": {"status": "begun", "details": {"status": "complete"}}}'
     word = '{"antithesis_setup": {"status": "complete", "details": null}}'
     with Machine(tmp_path / "system") as machine:
         machine.run(2, wire.start())
         assert len(machine.events("container.start")) == 3
-        machine.run(0.5, wire.exec(1, f"echo '{other}' > {pipe}; echo antithesis_setup > {pipe}"))
+        machine.run(0.5, wire.exec(1, f"echo '{other}' >> {file}; echo antithesis_setup >> {file}"))
         assert machine.events("setup.complete") == []
-        machine.run(0.5, wire.exec(2, f"echo '{word}' > {pipe}"))
+        machine.run(0.5, wire.exec(2, f"echo '{word}' >> {file}"))
         (complete,) = machine.events("setup.complete")
         (line,) = [
             r for r in machine.records if isinstance(r, wire.Line) and word.encode() == r.data

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import shlex
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,6 +31,7 @@ for number in range(10**6):
     always(number < 12, "it ends soon", {"number": number})
     sometimes(coin == 0, "a coin is zero", {"coin": coin})
 """
+AS_NOBODY = "setpriv --reuid 65534 --regid 65534 --clear-groups"
 COMPOSE = """
 name: told
 x-branchpoint: {setup: sdk}
@@ -106,7 +108,43 @@ def test_a_recording_ends_at_a_violated_assertion(told: bp.Recording, tmp_path: 
 def test_commands_can_tell_too(told: bp.Recording) -> None:
     branch = told.at(2).branch()
     line = '{"mine": {"x": 1}}'
-    process = bash(f"echo '{line}' > $ANTITHESIS_SDK_LOCAL_OUTPUT").run(branch, "quiet.1")
+    process = bash(f"echo '{line}' >> $ANTITHESIS_SDK_LOCAL_OUTPUT").run(branch, "quiet.1")
     assert process.exit_code == 0
     event = branch.wait(0.1).events.where(type="sdk.event", container="quiet").last
     assert event is not None and event.fields == {"name": "mine", "details": '{"x":1}'}
+
+
+def test_an_sdk_may_make_the_file_as_any_user_and_set_its_mode(told: bp.Recording) -> None:
+    """As those for Go (which empties it first) and C++ (which sets its mode) do."""
+    branch = told.at(2).branch()
+    script = """
+    cd $ANTITHESIS_OUTPUT_DIR && stat -c %F . && : > sdk.jsonl && chmod 644 sdk.jsonl
+    echo '{"first": 1}' >> sdk.jsonl; : > sdk.jsonl; echo '{"second": 2}' >> sdk.jsonl
+    stat -c '%F %a %u' sdk.jsonl
+    """
+    process = bash(f"{AS_NOBODY} sh -c {shlex.quote(script)}").run(branch, "quiet.1")
+    assert process.output.splitlines() == ["directory", "regular file 644 65534"]
+    told_then = branch.wait(0.1).events.where(type="sdk.event", container="quiet", start=2)
+    assert [event.fields["name"] for event in told_then] == ["first", "second"]
+
+
+def test_a_program_may_ask_for_time_without_faults(told: bp.Recording) -> None:
+    """Faults end, killed containers are back, and none begins before the time is over."""
+    branch = told.at(2).branch(seed=3)
+    branch.faults.kill("teller", for_=60)
+    branch.faults.settings = {"freeze": {"every": 0.2, "for": (0.05, 0.1), "exclude": ["teller"]}}
+    branch.wait(1)
+    assert branch.containers()["teller.1"].state == "exited"
+    script = f'{AS_NOBODY} "$ANTITHESIS_STOP_FAULTS" 1; "$ANTITHESIS_STOP_FAULTS" 1.5'
+    asked = bash(script).run(branch, "quiet.1")
+    assert asked.exit_code == 0, asked.output
+    hold = branch.events.where(type="container.hold").last
+    assert hold is not None and hold.text == "asks for 2 s without faults"
+    branch.wait(4)
+    began = branch.events.where(type="fault.start").after(hold)
+    ended = branch.events.where(type="fault.end").after(2)
+    assert ("kill", "paused") in {(end.fields["type"], end.fields["why"]) for end in ended}
+    assert branch.containers()["teller.1"].state == "running"
+    assert began and all(event.vtime >= hold.vtime + 2 for event in began)
+    wrong = bash('"$ANTITHESIS_STOP_FAULTS" soon').run(branch, "quiet.1")
+    assert wrong.exit_code == 2 and "usage: " in wrong.output

@@ -4,6 +4,7 @@ them shows something, whatever happened in this recording."""
 from __future__ import annotations
 
 import ast
+import json
 import re
 import shlex
 import shutil
@@ -93,6 +94,23 @@ def test_what_open_advises_shows_something(folder: Path, monkeypatch: pytest.Mon
         result = CliRunner().invoke(main, words, catch_exceptions=False)
         assert result.exit_code == 0, result.output
         assert len(result.stdout.splitlines()) > 1, result.output
+
+
+def test_for_programs_a_command_is_one_object_and_its_end_is_a_moment(folder: Path) -> None:
+    def run(*words: str) -> tuple[int, dict[str, Any]]:
+        given = ["run", str(folder / "aria.branchpoint"), "--json", *words]
+        result = CliRunner().invoke(main, given, catch_exceptions=False)
+        return result.exit_code, json.loads(result.stdout)
+
+    status, told = run("--at", "failure", "--", "echo x > /tmp/made; echo é >&2; exit 3")
+    assert status == 3
+    assert {name: told[name] for name in ("exit_code", "stdout", "stderr", "notes")} == {
+        "exit_code": 3, "stdout": "", "stderr": "é\n", "notes": [],
+    }  # fmt: skip
+    status, then = run("--at", told["ended"], "--background-for", "1s", "--",
+                       "cat /tmp/made; sleep 9")  # fmt: skip
+    assert (status, then["exit_code"], then["stdout"]) == (0, None, "x\n")
+    assert then["began"] == told["ended"]
 
 
 def test_the_first_session_in_python_shows_something(

@@ -264,6 +264,7 @@ void inject_plan(struct plan *plan); /* takes it over */
 void inject_seed(const struct key *key);
 void inject_begin(ns_t origin); /* set-up was complete then */
 void inject_pause(bool paused);
+void inject_hold(const struct container *c, ns_t length); /* c asks for that time without faults */
 void inject_skip(uint64_t number);
 
 /* ---- fault.c: faults that have begun */
@@ -283,6 +284,10 @@ bool fault_heal(const char *id); /* false when no such fault is active */
 
 /* ---- sdk.c: what programs tell the tester */
 
+void sdk_watch(void);
+int sdk_fd(void);
+void sdk_ready(void);      /* sdk_fd() is readable */
+void sdk_new_window(void); /* what found no room may go on */
 void sdk_open(const struct container *c); /* before its first start */
 bool sdk_is_awaited(void);                /* set-up is not complete without its word */
 void sdk_await(void);

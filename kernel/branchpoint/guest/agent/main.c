@@ -41,6 +41,7 @@ static void tick(void)
     char *payload;
     mailbox_new_window();
     streams_new_window();
+    sdk_new_window();
     if (timers_due() <= now())
         run_timers();
     while ((payload = mailbox_next(&size))) {
@@ -63,6 +64,7 @@ static void loop(void)
     watch(set, signals, EPOLL_CTL_ADD, EPOLLIN);
     watch(set, streams_fd(), EPOLL_CTL_ADD, EPOLLIN);
     watch(set, memory_fd(), EPOLL_CTL_ADD, EPOLLIN);
+    watch(set, sdk_fd(), EPOLL_CTL_ADD, EPOLLIN);
     bool listening = true;
     ns_t next = (now() / TICK + 1) * TICK;
 
@@ -100,6 +102,8 @@ static void loop(void)
             children_reap();
         } else if (ready.data.fd == memory_fd()) {
             memory_ready();
+        } else if (ready.data.fd == sdk_fd()) {
+            sdk_ready();
         } else {
             streams_ready();
         }
@@ -116,6 +120,7 @@ int main(void)
     mailbox_open();
     streams_open();
     memory_open();
+    sdk_watch();
     become_punctual();
     say("ready");
     boot_lock_down();

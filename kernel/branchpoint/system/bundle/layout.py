@@ -101,7 +101,7 @@ def build(
 def _key(system: System, images: dict[str, Image]) -> str:
     """A digest of all that goes into the image: the system, images, bound files, our own code."""
     record = msgspec.json.decode(msgspec.json.encode(system))
-    for useless in ("file", "files", "notes", "faults", "noise", "ram", "mhz"):
+    for useless in ("file", "files", "notes", "faults", "noise", "ram", "mhz", "properties"):
         del record[useless]
     key = blake3(json.dumps(_without_lines(record), sort_keys=True).encode())
     for name, image in sorted(images.items()):
@@ -158,6 +158,7 @@ def system_tree(
     if task is not None:
         task.update(1, "containers")
     tree.add_dir("branchpoint/lower/.branchpoint")
+    tree.add_dir(f"branchpoint/lower{sdk.FOLDER}")
     project = ProjectMounts(system)
     if any(service.init for service in system.services.values()):
         init = debian.unpack(debian.resolve([_INIT_PACKAGE], keep=lambda n: n == _INIT_PACKAGE))
@@ -173,7 +174,7 @@ def system_tree(
             process = process_of(service, container, image.config, files)
         except BranchpointError as error:
             raise located(error, system, service, "user", "command", "image") from error
-        process, pipes = sdk.connect(process, container, system.setup == "sdk")
+        process, pipes = sdk.connect(process, container)
         binds = {
             mount: project.place(mount, process.identity)
             for mount in service.mounts
@@ -207,7 +208,8 @@ def system_tree(
     _text(
         tree,
         "branchpoint/setup.sh",
-        setup_script.script(system, rootings, project.add_to(tree)),
+        setup_script.script(system, rootings, project.add_to(tree))
+        + "\n".join(["", *sdk.set_up(part[1:] for part in parts), ""]),
         0o755,
     )
     return tree

@@ -1,36 +1,66 @@
-"""Pipes through which programs in containers talk to the tester, as the Antithesis SDKs do.
+"""Files through which programs in containers talk to the tester, as the Antithesis SDKs do.
 
-An SDK appends lines of JSON to the file that ``ANTITHESIS_SDK_LOCAL_OUTPUT`` names, or to
-``sdk.jsonl`` in ``ANTITHESIS_OUTPUT_DIR``. If a container has one of these in its environment,
-a pipe to the agent is mounted there; with ``setup: sdk`` in ``x-branchpoint``, every container
-has the first.
+Every container has a folder for it, which ``ANTITHESIS_OUTPUT_DIR`` names. An SDK appends lines of
+JSON to ``sdk.jsonl`` in there, or to the file that ``ANTITHESIS_SDK_LOCAL_OUTPUT`` names; if the
+service says where these are, they are there. ``ANTITHESIS_STOP_FAULTS`` names a program that asks
+for some seconds without faults. The agent reads what is written.
 """
 
 from __future__ import annotations
 
 import posixpath
+from collections.abc import Iterable
 from dataclasses import replace
+from shlex import quote
 
+from branchpoint.guest.toolbox import STOP_FAULTS
 from branchpoint.system.bundle.oci import RUN, Bind, Process
 from branchpoint.system.model import ContainerSpec
 
+FOLDER = "/.branchpoint-sdk"
+"""Where every container has its folder."""
 _FILE = "ANTITHESIS_SDK_LOCAL_OUTPUT"
-_FOLDER = "ANTITHESIS_OUTPUT_DIR"
+_OUTPUT = "ANTITHESIS_OUTPUT_DIR"
+_STOP = "ANTITHESIS_STOP_FAULTS"
 _NAME = "sdk.jsonl"
-_PLACE = "/.branchpoint-sdk"
+_SIZE = "64m"  # of what was written and not read yet
 
 
-def connect(process: Process, container: ContainerSpec, always: bool) -> tuple[Process, list[Bind]]:
-    """A container's process with the variable that names its pipe, and the mounts of the pipe."""
+def connect(process: Process, container: ContainerSpec) -> tuple[Process, list[Bind]]:
+    """A container's process with the variables that name its files, and the mounts of these."""
     given = dict(entry.split("=", 1) for entry in process.environment)
-    places = []
-    if given.get(_FILE):
-        places.append(given[_FILE])
-    if given.get(_FOLDER):
-        places.append(posixpath.join(given[_FOLDER], _NAME))
-    if always and not given.get(_FILE):
-        places.append(_PLACE)
-        process = replace(process, environment=(*process.environment, f"{_FILE}={_PLACE}"))
-    pipe = f"{RUN}/sdk/{container.name}"
-    absolute = (posixpath.normpath(posixpath.join(process.working_dir, each)) for each in places)
-    return process, [Bind(pipe, target, False) for target in dict.fromkeys(absolute)]
+
+    def absolute(path: str) -> str:
+        return posixpath.normpath(posixpath.join(process.working_dir, path))
+
+    folder = absolute(given.get(_OUTPUT) or FOLDER)
+    file = absolute(given.get(_FILE) or posixpath.join(folder, _NAME))
+    named = {_OUTPUT: folder, _FILE: file, _STOP: f"{FOLDER}/stop-faults"}
+    added = [f"{name}={value}" for name, value in named.items() if not given.get(name)]
+    kept = [entry for entry in process.environment if entry not in {f"{name}=" for name in named}]
+    place = _place(container)
+    binds = [Bind(place, each, False) for each in dict.fromkeys([FOLDER, folder])]
+    binds.append(Bind(STOP_FAULTS, named[_STOP], True))
+    if file not in (f"{FOLDER}/{_NAME}", f"{folder}/{_NAME}"):
+        binds.append(Bind(f"{place}/{_NAME}", file, False))
+    return replace(process, environment=(*kept, *added)), binds
+
+
+def set_up(containers: Iterable[tuple[ContainerSpec, Process, list[Bind]]]) -> list[str]:
+    """The lines of setup.sh that make the folders of containers, which have these mounts."""
+    lines = [
+        f"mkdir -p {RUN}/sdk",
+        f"mount -t tmpfs -o size={_SIZE},mode=755 branchpoint {RUN}/sdk",
+    ]
+    for container, process, binds in containers:
+        place = _place(container)
+        lines.append(f"mkdir -m 1777 {quote(place)}")
+        if any(bind.source == f"{place}/{_NAME}" for bind in binds):  # it has to be there
+            file, owner = quote(f"{place}/{_NAME}"), process.identity
+            lines += [f": > {file}", f"chmod 666 {file}", f"chown {owner.uid}:{owner.gid} {file}"]
+    return lines
+
+
+def _place(container: ContainerSpec) -> str:
+    """The folder in the guest."""
+    return f"{RUN}/sdk/{container.name}"

@@ -18,6 +18,8 @@
         exclude: [client]
       noise: {every: 5ms, longest: 1ms}     # or true: other work takes the processor at times
       setup: sdk          # complete only when a program says so through an Antithesis SDK
+      properties:         # what must not happen, for branchpoint explore
+        lost write: log:client:lost
 
 A service has a section of this name, too::
 
@@ -55,6 +57,8 @@ class Declared:
     noise: Noise | None = None
     setup: str = "healthy"
     images: dict[str, str] = field(default_factory=dict)
+    properties: dict[str, tuple[str, int]] = field(default_factory=dict)
+    """See :class:`~branchpoint.system.model.System`."""
 
 
 def read_declared(value: Value | None, containers: list[ContainerSpec]) -> Declared:
@@ -65,7 +69,7 @@ def read_declared(value: Value | None, containers: list[ContainerSpec]) -> Decla
     if value is None:
         return Declared()
     body = fields.mapping(value, f'"{KEY}"')
-    known = ["ram", "cpu", "upper", "fault", "faults", "noise", "setup", "images"]
+    known = ["ram", "cpu", "upper", "fault", "faults", "noise", "setup", "images", "properties"]
     fields.check_keys(body, known, f'"{KEY}"')
     entries = body.entries
     ram, mhz, upper = Declared.ram, Declared.mhz, Declared.upper
@@ -89,7 +93,11 @@ def read_declared(value: Value | None, containers: list[ContainerSpec]) -> Decla
     images: dict[str, str] = {}
     for name, archive in fields.items(entries["images"], '"images"') if "images" in entries else []:
         images[name] = fields.text(archive, f'the archive of "{name}"')
-    return Declared(ram, mhz, upper, faults, noise, setup, images)
+    properties: dict[str, tuple[str, int]] = {}
+    if "properties" in entries:
+        for name, wanted in fields.items(entries["properties"], '"properties"'):
+            properties[name] = fields.text(wanted, f'property "{name}"'), wanted.line
+    return Declared(ram, mhz, upper, faults, noise, setup, images, properties)
 
 
 def read_timer_slack(value: Value) -> int | None:

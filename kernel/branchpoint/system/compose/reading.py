@@ -156,6 +156,7 @@ class _Reader:
             mhz=options.mhz,
             upper=options.upper,
             images=options.images,
+            properties=options.properties,
             notes=tuple(self.notes),
         )
 

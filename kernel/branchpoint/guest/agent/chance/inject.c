@@ -18,6 +18,7 @@ static struct key key;
 static bool begun; /* set-up is complete */
 static ns_t origin;
 static bool paused;
+static ns_t held; /* no fault is drawn before this instant */
 static uint64_t drawn, plans;
 static uint64_t *skipped;
 static size_t skip_count;
@@ -168,7 +169,7 @@ static void due(void *arg)
     struct draws *d = first();
     ns_t at = d->at;
     drawn++;
-    if (!paused && !is_skipped(drawn) && !is_quiet(at))
+    if (!paused && at >= held && !is_skipped(drawn) && !is_quiet(at))
         begin(d);
     d->over = d->once;
     draw(d, at);
@@ -229,6 +230,15 @@ void inject_pause(bool now_paused)
     paused = now_paused;
     if (paused)
         faults_end("paused", false);
+}
+
+void inject_hold(const struct container *c, ns_t length)
+{
+    ns_t until = event("container.hold", "name", c->name, "for", number((long long)length), NULL) +
+                 length;
+    if (until > held)
+        held = until;
+    faults_end("paused", false);
 }
 
 void inject_skip(uint64_t which)
