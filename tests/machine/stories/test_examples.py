@@ -102,13 +102,13 @@ def test_for_programs_a_command_is_one_object_and_its_end_is_a_moment(folder: Pa
         result = CliRunner().invoke(main, given, catch_exceptions=False)
         return result.exit_code, json.loads(result.stdout)
 
-    status, told = run("--at", "failure", "--", "echo x > /tmp/made; echo é >&2; exit 3")
+    status, told = run("--at", "failure", "--", "echo x > /run/made; echo é >&2; exit 3")
     assert status == 3
     assert {name: told[name] for name in ("exit_code", "stdout", "stderr", "notes")} == {
         "exit_code": 3, "stdout": "", "stderr": "é\n", "notes": [],
     }  # fmt: skip
     status, then = run("--at", told["ended"], "--background-for", "1s", "--",
-                       "cat /tmp/made; sleep 9")  # fmt: skip
+                       "cat /run/made; sleep 9")  # fmt: skip
     assert (status, then["exit_code"], then["stdout"]) == (0, None, "x\n")
     assert then["began"] == told["ended"]
 
