@@ -24,6 +24,8 @@ from figures import Figure
 from kept import Taken, caption, keep, kept, taken
 from mutants.hunt import mutants
 from scale import FULL, QUICK, Scale
+from searching.finding import crash, locks
+from searching.looking import looking
 from soaks import soaking
 from soaks.instants import instants
 from speed.branching import branching
@@ -55,7 +57,8 @@ _MEASURES: dict[str, Callable[[Scale, Path], list[Figure]]] = {
     measure.__name__: measure
     for measure in (
         recordings, opening, rewinding, branching, idling, sharing, states, curing, storing,
-        interleaving, instants, futures, curves, known_answers, simulated, contrasts, mutants,
+        interleaving, instants, futures, curves, known_answers, simulated, contrasts, locks, crash,
+        looking, mutants,
     )
 }  # fmt: skip
 

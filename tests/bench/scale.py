@@ -42,6 +42,8 @@ class Scale:
     mutants: int
     simulated: int
     """Simulated curves of each shape."""
+    tries: int
+    """Searches for one thing."""
 
 
 FULL = Scale(
@@ -64,6 +66,7 @@ FULL = Scale(
     precision=0.1,
     mutants=20_000,
     simulated=10_000,
+    tries=20,
 )
 QUICK = Scale(
     recording=20,
@@ -85,4 +88,5 @@ QUICK = Scale(
     precision=0.3,
     mutants=200,
     simulated=50,
+    tries=2,
 )

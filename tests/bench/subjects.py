@@ -49,9 +49,9 @@ class Subject:
 ARIA = Subject("aria", "primary.archive.1")
 ETCD = Subject("etcd", "node1.1")
 SUBJECTS = (ARIA, ETCD)
-_TESTED = _ROOT / "tests" / "machine" / "systems"
-LOST_UPDATE = Subject("lost-update", "bank.1", folder=_TESTED)
-SMALL = Subject("small", "server.1", folder=_TESTED)
+TESTED = _ROOT / "tests" / "machine" / "systems"
+LOST_UPDATE = Subject("lost-update", "bank.1", folder=TESTED)
+SMALL = Subject("small", "server.1", folder=TESTED)
 
 
 def recorded(subject: Subject, seconds: float, work: Path) -> Path:

@@ -51,11 +51,14 @@ class _Broken(click.ClickException):
               help="Virtual time after set-up beyond which nothing is continued.")  # fmt: skip
 @click.option("--without", type=click.Choice(SIGNALS), multiple=True,
               help="Do not look at this. Can be given several times.")  # fmt: skip
+@click.option("--triage/--no-triage", "triaged", default=True,
+              help="In the end, find out of each new finding since when it was likely and which "
+              "fault decides; it takes a minute or two each.")  # fmt: skip
 def explore(
     compose: Path | None, files: tuple[Path, ...], profiles: tuple[str, ...],
     env_files: tuple[Path, ...], output: Path | None, duration: Time, stretches: int | None,
     failures: tuple[Failure, ...], seed: int, length: Time, workers: int | None, depth: Time,
-    without: tuple[Signal, ...],
+    without: tuple[Signal, ...], triaged: bool,
 ) -> None:  # fmt: skip
     """Search the futures of a system for failures.
 
@@ -84,6 +87,7 @@ def explore(
         found = search(
             chosen, output, duration=duration, stretches=stretches, failures=failures, seed=seed,
             length=length, depth=depth, workers=workers, without=without,
+            triaged=triaged,
             profiles=profiles or None, env_files=env_files or None,
         )  # fmt: skip
     except BranchpointError as problem:
@@ -155,6 +159,11 @@ def summary(found: Exploration) -> str:
     """An exploration in a few lines: what was run, what was found, and what to do next."""
     lines = [show.safe(repr(found))]
     if found.findings:
+        for finding in found.findings:
+            told = found.triage(finding.number)
+            if told is not None:
+                lines += ["", show.safe(f"Finding {finding.number}, {finding.failure}:")]
+                lines += [show.safe(f"  {line}") for line in told.lines]
         first = found.findings[0].path
         lines += ["", "Go on with:", f"  branchpoint open {first}"]
     else:

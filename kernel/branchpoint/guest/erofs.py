@@ -39,7 +39,8 @@ PACKAGES = PackageList("erofs", ("erofs-utils",))
 SMALLEST = 256 << 20
 """Least size of an NVDIMM file in bytes."""
 
-_DATA_OFFSET = 2 << 20  # alignment of DAX mappings
+DATA_OFFSET = 2 << 20
+"""Where the file system begins, in bytes; the alignment of DAX mappings."""
 _PAGE = 4096
 _PAGE_STRUCT = 64  # bytes of the kernel's struct page
 _MODE_RAM = 1  # struct pages lie in guest RAM, not in the file
@@ -56,9 +57,9 @@ def write_nvdimm(tree: Tree, path: Path, smallest: int = SMALLEST) -> None:
         # mkfs.erofs has an option to write at an offset; version 1.8.6 spoils directories with it.
         plain = unfinished.with_name("erofs")
         _make_file_system(tree, plain)
-        size = max(smallest, 1 << (_DATA_OFFSET + plain.stat().st_size - 1).bit_length())
+        size = max(smallest, 1 << (DATA_OFFSET + plain.stat().st_size - 1).bit_length())
         file.write(header(size))
-        file.seek(_DATA_OFFSET)
+        file.seek(DATA_OFFSET)
         with plain.open("rb") as source:
             shutil.copyfileobj(source, file, 1 << 20)
         file.truncate(size)
@@ -73,12 +74,12 @@ def header(size: int) -> bytes:
         bytes(16),  # no parent: the namespace has no labels
         0,
         *_VERSION,
-        _DATA_OFFSET,
-        (size - _DATA_OFFSET) // _PAGE,
+        DATA_OFFSET,
+        (size - DATA_OFFSET) // _PAGE,
         _MODE_RAM,
         0,
         0,
-        _DATA_OFFSET,
+        DATA_OFFSET,
         _PAGE,
         _PAGE_STRUCT,
     )

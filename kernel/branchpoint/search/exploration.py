@@ -4,6 +4,7 @@
 ``base.branchpoint/``   the recording of set-up, off which all stretches begin
 ``nodes.jsonl``         the stretches, in the order in which they were added
 ``findings/N.branchpoint/``  the first failure of each kind, as a recording
+``findings/N.json``     its triage, in words
 
 A process killed at any instant leaves a directory that goes on with all stretches that had ended.
 """
@@ -26,12 +27,15 @@ from branchpoint.errors import BranchpointError, RecordingError
 from branchpoint.futures import recording as recordings
 from branchpoint.futures.draws import Key, Seed, Text
 from branchpoint.search.judged import Judged, judge
+from branchpoint.search.ran import FileRan, by_file
 from branchpoint.search.signs import SIGNALS, Signal, sign, signal
 from branchpoint.search.stretches import Stretches
 from branchpoint.search.tree import Node, Tree
+from branchpoint.search.triage import Triage, keep
 from branchpoint.store import disk
 from branchpoint.store.ledger import Ledger
 from branchpoint.store.manifest import Ns
+from branchpoint.system.bundle import cached
 from branchpoint.timeline.branch import Branch
 
 SUFFIX = ".bpx"
@@ -178,6 +182,30 @@ class Exploration:
             raise BranchpointError(f"{self.path} has no finding {number}", known)
         return found[number - 1]
 
+    def triage(self, number: int) -> Triage | None:
+        """The triage of a finding; None when there is none yet.
+
+        :raises RecordingError: when it is damaged.
+        """
+        path = self._triage_of(number)
+        if not path.exists():
+            return None
+        root = disk.open_directory(path.parent)
+        try:
+            told: Triage = from_json(disk.read_file(root, path.name, str(path), _LARGEST), Triage)
+        except Malformed as problem:
+            raise RecordingError(f"{path} is damaged: {problem}", "delete it") from None
+        finally:
+            os.close(root)
+        return told
+
+    def keep_triage(self, number: int, told: Triage) -> None:
+        """Keep the triage of a finding."""
+        keep(told, self._triage_of(number))
+
+    def _triage_of(self, number: int) -> Path:
+        return self.finding(number).path.with_suffix(".json")
+
     @cached_property
     def assertions(self) -> list[Judged]:
         """What the assertions of its programs say, judged over set-up and all stretches that were
@@ -186,6 +214,14 @@ class Exploration:
         with self.open_base() as base:
             told = [sign(event) for event in base.events if event.type == "sdk.assert"]
         return judge(self.tree, told)
+
+    def files_ran(self) -> list[FileRan] | None:
+        """The files of which code ran, most places first; None when the system's image is not on
+        this computer.
+        """
+        with self.open_base() as base:
+            module = cached.find(base.manifest.machine.system_image)
+        return None if module is None else by_file(self.tree.code.places, module)
 
     def branch(self, number: int) -> Branch:
         """The timeline of a stretch, from power-on to its end, run again in this process.

@@ -25,6 +25,7 @@ from branchpoint.search.signs import SIGNALS, Signal
 from branchpoint.search.strategy import Next, Strategy
 from branchpoint.search.stretches import Ran
 from branchpoint.search.tree import Node
+from branchpoint.search.triage import triage
 from branchpoint.system import load
 from branchpoint.timeline.failures import Failure, failure
 from branchpoint.timeline.recorder.rerecord import rerecord
@@ -47,6 +48,7 @@ def explore(
     depth: Duration = 60,
     workers: int | None = None,
     without: Collection[Signal] = (),
+    triaged: bool = True,
     **how: Any,
 ) -> Exploration:
     """Search the futures of a system for failures, for ``duration`` seconds of wall time, or until
@@ -64,8 +66,10 @@ def explore(
     give equal explorations. With several it depends on which is done first; in any case all of it
     can be visited again, and is the same then. What a system does is known by the ``lines`` that it
     says, the ``events`` of its containers, the ``assertions`` of its programs and the ``code`` that
-    they run; what ``without`` names is not looked at. ``how`` is as for :func:`branchpoint.record`:
-    ``profiles`` and ``env_files``. Interrupted, it returns what it has.
+    they run; what ``without`` names is not looked at. If ``triaged``, the curve of each new finding
+    is drawn in the end, and each of its faults removed in turn, which takes a minute or two each.
+    ``how`` is as for :func:`branchpoint.record`: ``profiles`` and ``env_files``. Interrupted, it
+    returns what it has.
 
     :raises BranchpointError: when the exploration that is there asks for something else, or a
         failure cannot be looked for in short stretches.
@@ -97,16 +101,26 @@ def explore(
     count = workers or len(os.sched_getaffinity(0))
     with contextlib.ExitStack() as undo:
         undo.push(found)  # closed only on an error
-        with found.claimed(), found.open_base() as base, Crew(found, looked_for, count) as crew:
-            search = Search(found, looked_for, base)
+        with found.claimed():
             try:
-                search.run(crew, to_ns(duration) / SECOND, stretches)
+                with found.open_base() as base, Crew(found, looked_for, count) as crew:
+                    Search(found, looked_for, base).run(crew, to_ns(duration) / SECOND, stretches)
+                if triaged:
+                    _triage(found, looked_for)
             except KeyboardInterrupt:
                 found.stopped = True
                 number = len(found.tree)
                 progress.stopped(f"stopped with {number} stretches; calling it again goes on")
         undo.pop_all()
     return found
+
+
+def _triage(found: Exploration, looked_for: Sequence[Failure]) -> None:
+    """Look into the findings that nobody has looked into yet."""
+    for finding in found.findings:
+        if found.triage(finding.number) is None:
+            wanted = next(each for each in looked_for if each.name == finding.failure)
+            found.keep_triage(finding.number, triage(finding.path, wanted))
 
 
 class Search:

@@ -26,8 +26,8 @@ from branchpoint.search.tree import Node, Tree
 
 SYSTEMS = Path(__file__).parents[1] / "systems"
 LOCK, ALWAYS = SYSTEMS / "lock", SYSTEMS / "known" / "always.yaml"
-DIALS = SYSTEMS / "dials"
-ASKED: dict[str, Any] = {"length": 1.2, "seed": 1, "workers": 1}
+DIALS, INJECTED = SYSTEMS / "dials", SYSTEMS / "known" / "injected.yaml"
+ASKED: dict[str, Any] = {"length": 1.2, "seed": 1, "workers": 1, "triaged": False}
 MOST = 3000  # stretches; with plain seeds it would take 100 000
 EXPLORE = """
 import sys, branchpoint as bp
@@ -219,6 +219,25 @@ def test_what_is_there_has_to_be_the_same_exploration(opened: Exploration) -> No
         bp.explore(LOCK, opened.path / "findings", **ASKED)
 
 
+@pytest.mark.slow
+def test_a_finding_is_looked_into_by_itself(tmp_path: Path) -> None:
+    """A kill at 12 s, which comes with chance 0.3, decides that a program exits with 1 at 20 s."""
+    path = tmp_path / "injected.bpx"
+    asked: dict[str, Any] = {"duration": 3600, "length": 25, "depth": 24, "workers": 1}
+    with bp.explore(INJECTED, path, stretches=20, **asked) as found:
+        finding = next(each for each in found.findings if "exit injected.1 1" in each.kind)
+        told = found.triage(finding.number)
+    assert told is not None
+    assert told.likely[0].startswith("P(unexpected exit) from ")
+    assert re.search(r"^P\(failure\) .* at 1[12]\.\d+ s", told.likely[1])
+    assert any("fault.start" in line for line in told.likely[2:])
+    assert told.decided == ["without kill of server.1 at 12.000 s the failure does not happen"]
+    kept = (path / "findings" / f"{finding.number}.json").read_bytes()
+    with bp.explore(INJECTED, path, stretches=20, **asked) as again:  # it is there already
+        assert again.triage(finding.number) == told
+    assert (path / "findings" / f"{finding.number}.json").read_bytes() == kept
+
+
 def test_on_the_command_line_the_status_says_whether_something_was_found(tmp_path: Path) -> None:
     def branchpoint(*arguments: object) -> tuple[int, str]:
         result = CliRunner().invoke(main, [str(argument) for argument in arguments])
@@ -232,7 +251,17 @@ def test_on_the_command_line_the_status_says_whether_something_was_found(tmp_pat
     assert status == 2 and "failures" in said
     found = tmp_path / "y.bpx"
     status, said = branchpoint(
-        "explore", ALWAYS, "-o", found, "--length", "25s", "--stretches", 20, "--workers", 1
+        "explore",
+        ALWAYS,
+        "-o",
+        found,
+        "--length",
+        "25s",
+        "--stretches",
+        20,
+        "--workers",
+        1,
+        "--no-triage",
     )
     assert status == 1 and "unexpected exit: exit always.1 1 (" in said
     assert branchpoint("open", found) == (0, said)

@@ -16,6 +16,7 @@ from branchpoint.search.findability import LEVEL, findability
 from branchpoint.sharing.report.html import WIDTH, Row, image, page, table, text
 
 _SHOWN = 500  # findings, and things seen
+_FILES = 60
 _WIDE, _HIGH = 8.6, 2.2  # inches
 _INK, _CODE = "#16324f", "#2e7d4f"
 _STALE = 0.5  # share of the stretches without anything new, from which on that is said
@@ -42,6 +43,7 @@ def report(found: Exploration, earlier: Exploration | None = None) -> str:
         "<h2>What was new, and when</h2>",
         image(_novelty(found), "number of different things seen against the number of stretches"),
         f"<p>{_advice(found)}</p>",
+        *_code(found),
         "<h2>What was seen</h2>",
         _seen(found),
     ]
@@ -63,7 +65,11 @@ def junit(found: Exploration) -> str:
         mine = [finding for finding in findings if finding.failure == name]
         if mine:
             failure = ElementTree.SubElement(case, "failure", message=_plain(mine[0].kind))
-            failure.text = "\n".join(_plain(str(finding)) for finding in mine)
+            lines = []
+            for finding in mine:
+                told = found.triage(finding.number)
+                lines += [str(finding), *(told.lines if told is not None else [])]
+            failure.text = "\n".join(map(_plain, lines))
     for each in found.assertions:
         case = ElementTree.SubElement(
             suite, "testcase", classname=_plain(each.kind), name=_plain(each.message)
@@ -119,7 +125,18 @@ def _findings(found: Exploration) -> str:
         "<p>Clean runs: after so many explorations of the same length that find nothing, one can "
         f"be {LEVEL:.0%} sure that the failure is gone, if it comes as often as it did here.</p>"
     )
-    return table(titles, [_row(found, each) for each in findings[:_SHOWN]], code=8) + left + words
+    rows = [_row(found, each) for each in findings[:_SHOWN]]
+    told = "".join(_triage(found, each) for each in findings[:_SHOWN])
+    return table(titles, rows, code=8) + left + words + told
+
+
+def _triage(found: Exploration, finding: Finding) -> str:
+    told = found.triage(finding.number)
+    if told is None:
+        return ""
+    lines = "\n".join(map(text, told.lines))
+    title = f"Finding {finding.number}: {text(finding.failure)}, {text(finding.kind)}"
+    return f"<h3>{title}</h3><pre>{lines}</pre>"
 
 
 def _row(found: Exploration, finding: Finding) -> Row:
@@ -224,6 +241,21 @@ def _advice(found: Exploration) -> str:
     if since > _STALE * len(tree):
         return f"{words} More time may show little: add faults or load, or let programs say more."
     return f"{words} More time is likely to show more."
+
+
+def _code(found: Exploration) -> list[str]:
+    if not len(found.tree.code):
+        return []
+    title, files = "<h2>Code that ran</h2>", found.files_ran()
+    if files is None:
+        return [title, "<p>The system's image is not on this computer: files are not known.</p>"]
+    rows: list[Row] = [
+        (", ".join(each.containers), each.path, str(each.places)) for each in files[:_FILES]
+    ]
+    more = len(files) - _FILES
+    left = f"<p>… and {more} more files</p>" if more > 0 else ""
+    words = "<p>Places are branches of machine code that were executed, and where they led.</p>"
+    return [title, words, table(("containers with this image", "file", "places"), rows), left]
 
 
 def _seen(found: Exploration) -> str:

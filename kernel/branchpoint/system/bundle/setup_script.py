@@ -6,6 +6,7 @@ images are never copied.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from shlex import quote
 
@@ -42,6 +43,8 @@ fill() {{ # FROM VOLUME
     if [ -d "$1" ]; then cp -a "$1/." "$2/"; fi
 }}
 """
+
+_ROOTED = re.compile(r'^overlay "\$here/lower:/system/images/([^"/]+)" "\$run/c/([^"/]+)/rw"', re.M)
 
 
 @dataclass(frozen=True)
@@ -104,6 +107,14 @@ def _copied(copy: Writable, upper: int) -> list[str]:
             f"overlay {copy.lower} {copy.layer} {copy.place}",
         ]
     return lines
+
+
+def rooted(text: str) -> dict[str, list[str]]:
+    """The containers of each image, by the name of its directory, from the text of setup.sh."""
+    found: dict[str, list[str]] = {}
+    for image, container in _ROOTED.findall(text):
+        found.setdefault(image, []).append(container)
+    return found
 
 
 def _root(rooting: Rooting, upper: int) -> list[str]:
