@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import closing
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta, Struct
@@ -15,6 +15,7 @@ from branchpoint.futures import recording as recordings
 from branchpoint.futures.draws import Text
 from branchpoint.timeline.failures import Failure
 
+_COARSE: dict[str, Any] = {"precision": 0.2, "points": 16, "resolution": 1}
 _EVENTS = 5  # of the moment since when it was likely
 _WIDTH = 200  # characters of one of them
 
@@ -36,17 +37,23 @@ class Triage(Struct, frozen=True, forbid_unknown_fields=True):
 def triage(path: Path, failure: Failure) -> Triage:
     """Draw the curve of a finding's recording, and remove each of its faults in turn.
 
-    Both are kept with the recording.
+    The curve is a coarse one; what it is drawn from is kept with the recording, so that a finer one
+    goes on from there. An interrupt ends both.
     """
     with closing(recordings.open_recording(path)) as run:
-        curve = run.likelihood(failure)
+        curve = run.likelihood(failure, **_COARSE)
+        if curve.stopped:
+            raise KeyboardInterrupt
         likely = [inert(line, _WIDTH) for line in curve.summary]
         turning = curve.turning_point
         if turning and not turning.gradual:
             likely += [inert(f"  {event}", _WIDTH) for event in list(turning.events)[:_EVENTS]]
         decided: list[str] = []
         if any(fault.at <= run.failure.at for fault in run.events.where(type="fault.start")):
-            decided = [inert(line, _WIDTH) for line in run.attribute(failure).conclusion]
+            attribution = run.attribute(failure)
+            if attribution.unknown:
+                raise KeyboardInterrupt
+            decided = [inert(line, _WIDTH) for line in attribution.conclusion]
     return Triage(likely, decided)
 
 

@@ -16,7 +16,7 @@ from branchpoint.search.findability import LEVEL, findability
 from branchpoint.sharing.report.html import WIDTH, Row, image, page, table, text
 
 _SHOWN = 500  # findings, and things seen
-_FILES = 60
+_FILES, _NAMES = 60, 2  # files of which code ran, and containers that may have run it
 _WIDE, _HIGH = 8.6, 2.2  # inches
 _INK, _CODE = "#16324f", "#2e7d4f"
 _STALE = 0.5  # share of the stretches without anything new, from which on that is said
@@ -122,8 +122,8 @@ def _findings(found: Exploration) -> str:
     more = len(findings) - _SHOWN
     left = f"<p>… and {more} more</p>" if more > 0 else ""
     words = (
-        "<p>Clean runs: after so many explorations of the same length that find nothing, one can "
-        f"be {LEVEL:.0%} sure that the failure is gone, if it comes as often as it did here.</p>"
+        "<p>Clean runs: if so many explorations of the same length find nothing, it is "
+        f"{LEVEL * 100:.0f} % sure that the failure is gone, as it would come as often as here.</p>"
     )
     rows = [_row(found, each) for each in findings[:_SHOWN]]
     told = "".join(_triage(found, each) for each in findings[:_SHOWN])
@@ -208,7 +208,7 @@ def _looked_for(found: Exploration) -> list[Row]:
 def _novelty(found: Exploration) -> bytes:
     nodes = found.tree.nodes
     figure = plot.blank(_WIDE, _HIGH)
-    ax = figure.add_axes((0.07, 0.2, 0.86, 0.75))
+    ax = figure.add_axes((0.07, 0.2, 0.83, 0.75))
     _steps(ax, [len(node.fresh) for node in nodes], _INK, "different things seen")
     for finding in found.findings[:_SHOWN]:
         ax.axvline(finding.nodes[0], color="#b3261e", linewidth=0.8, linestyle=(0, (4, 3)))
@@ -243,6 +243,11 @@ def _advice(found: Exploration) -> str:
     return f"{words} More time is likely to show more."
 
 
+def _some(containers: list[str]) -> str:
+    more = len(containers) - _NAMES
+    return ", ".join(containers[:_NAMES]) + (f" and {more} more" if more > 0 else "")
+
+
 def _code(found: Exploration) -> list[str]:
     if not len(found.tree.code):
         return []
@@ -250,7 +255,7 @@ def _code(found: Exploration) -> list[str]:
     if files is None:
         return [title, "<p>The system's image is not on this computer: files are not known.</p>"]
     rows: list[Row] = [
-        (", ".join(each.containers), each.path, str(each.places)) for each in files[:_FILES]
+        (_some(each.containers), each.path, str(each.places)) for each in files[:_FILES]
     ]
     more = len(files) - _FILES
     left = f"<p>… and {more} more files</p>" if more > 0 else ""
