@@ -15,6 +15,7 @@ LAYERS = [
     {"guest"},
     {"faults"},  # does not know compose files, which name its kinds
     {"system"},
+    {"programs"},
     {"store"},
     {"events"},
     {"timeline"},

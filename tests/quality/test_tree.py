@@ -118,10 +118,13 @@ def test_every_dependency_has_its_reason() -> None:
     assert bare == []
 
 
+IMPORTED_AS = {"pyelftools": "elftools"}
+
+
 @pytest.mark.parametrize("dependency", [each for each, _ in pyproject()[""]])
 def test_every_dependency_is_imported(dependency: str) -> None:
     used = {found for path in modules().values() for found in imports(path)}
-    wanted = dependency.replace("-", "_")
+    wanted = IMPORTED_AS.get(dependency, dependency.replace("-", "_"))
     assert any(found == wanted or found.startswith(f"{wanted}.") for found in used)
 
 

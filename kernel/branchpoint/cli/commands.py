@@ -17,6 +17,7 @@ import branchpoint as bp
 from branchpoint import progress
 from branchpoint.cache import cache_dir
 from branchpoint.cli import exploring, show
+from branchpoint.cli.explaining import explain
 from branchpoint.cli.machine import machine, of_recording, write
 from branchpoint.cli.systems import image, record
 from branchpoint.cli.words import DURATION, INSTANT, INSTANT_HELP, Instant, narrowed, stop
@@ -259,6 +260,7 @@ def containers(recording: Path, at: Instant) -> None:
         click.echo(show.container_table(at.moment(opened).containers()))
 
 
+main.add_command(explain)
 main.add_command(image)
 
 

@@ -125,14 +125,13 @@ def report(exploration: Path, output: Path | None, since: Path | None, junit: Pa
     try:
         with Exploration(exploration) as found:
             click.echo(summary(found))
+            changed = None
             if since is not None:
                 with Exploration(since) as earlier:
-                    click.echo(_told(changes(found, earlier)))
-                    page = pages.report(found, earlier)
-            else:
-                page = pages.report(found)
+                    changed = changes(found, earlier)
+                click.echo(_told(changed))
             if output is not None:
-                _write(output, page)
+                _write(output, pages.report(found, changed))
             if junit is not None:
                 _write(junit, pages.junit(found))
             status = _FOUND if found.findings else 0

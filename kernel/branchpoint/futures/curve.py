@@ -19,6 +19,7 @@ from branchpoint.futures.statistics.proportion import LEVEL
 from branchpoint.futures.statistics.steps import EVIDENCE, Step, Steps
 from branchpoint.futures.statistics.stopping import Beginning
 from branchpoint.timeline.branch import Branch
+from branchpoint.timeline.failures import Failure
 from branchpoint.timeline.moment import Moment
 from branchpoint.timeline.recording import Recording
 from branchpoint.timeline.seeds import NOISE
@@ -26,6 +27,8 @@ from branchpoint.timeline.seeds import NOISE
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
+
+    from branchpoint.futures.culprits.culprits import Culprits
 
 PRECISION = 0.1
 """The default half width that intervals should have."""
@@ -185,12 +188,15 @@ class Curve:
         missing: int = 0,
         precision: float = PRECISION,
         *,
+        failure: Failure | None = None,
         stopped: bool = False,
     ) -> None:
         """``span``: first and last instant, absolute ns; ``missing``: futures still to be drawn;
         ``precision``: the half width that they are drawn to.
         """
         self.run = run
+        self.failure = failure
+        """What was looked for; None when the curve was only kept with the recording."""
         self.question = question
         self.span = span
         self.missing = missing
@@ -327,15 +333,34 @@ class Curve:
         :raises BranchpointError: when there are no futures yet, or they were kept by an earlier
             version, which did not note when things happened in them.
         """
-        if not self.points:
-            raise BranchpointError("this curve has no futures yet")
-        if at is not None:
-            instant = self.run.at(at).at
-            point = min(self.points, key=lambda p: abs(p.at - instant))
-        else:
-            point = self._mixed()
+        point = self.point(at)
         draws = [draw for draw in self.draws if draw.at == point.at]
         return contrast(draws, f"futures from {format_vtime(point.at - self.origin)} s")
+
+    def culprits(
+        self, at: Any = None, only: str = "*", workers: int | str | None = None
+    ) -> Culprits:
+        """Which code the failing futures from one moment run that the passing ones do not run.
+
+        Without ``at``, which is as for :meth:`contrast`, it is the point from which about as many
+        seem to fail as to pass; more futures are drawn where it has too few. Then they are run once
+        more, which takes as long as drawing them. ``only`` is a pattern for
+        source files; see ``run.contrast(..., by="code")``; ``workers`` is as for the curve.
+
+        :raises BranchpointError: when there are no futures yet, or the curve was only kept.
+        """
+        from branchpoint.futures.sample import culprits_of
+
+        return culprits_of(self, at, only, workers)
+
+    def point(self, at: Any = None) -> CurvePoint:
+        """The point that is nearest to a moment; None: the one that tells most."""
+        if not self.points:
+            raise BranchpointError("this curve has no futures yet")
+        if at is None:
+            return self._mixed()
+        instant = self.run.at(at).at
+        return min(self.points, key=lambda p: abs(p.at - instant))
 
     def _mixed(self) -> CurvePoint:
         step = self._largest

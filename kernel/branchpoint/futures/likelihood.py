@@ -137,11 +137,12 @@ def collect(
     question: Question,
     settings: Settings,
     open_pool: Callable[[], AbstractContextManager[Pool]],
+    wanted: Failure | None = None,
 ) -> Curve:
     """Draw what is still missing of a curve. What is drawn is kept, even after an error.
 
     When interrupted, it returns the curve as far as it is drawn. ``open_pool`` is only called when
-    something is missing.
+    something is missing. ``wanted`` is the failure that the question is about, if it is at hand.
 
     :raises KeyboardInterrupt: when it is interrupted before there is anything to show.
     """
@@ -153,7 +154,9 @@ def collect(
         draws.ask(used)
         span = (settings.start, settings.end)
         missing = allocation.missing()
-        return Curve(run, question, span, used, missing, settings.precision, stopped=stopped)
+        return Curve(
+            run, question, span, used, missing, settings.precision, failure=wanted, stopped=stopped
+        )
 
     showing = Showing()
     try:
@@ -203,4 +206,4 @@ def likelihood(
             workers=workers,
         )
 
-    return collect(run, question, settings, workers_for_it)
+    return collect(run, question, settings, workers_for_it, failure)

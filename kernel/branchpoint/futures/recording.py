@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 from branchpoint.clock import Duration, Instant
 from branchpoint.events.event import EventSet
 from branchpoint.events.queries import Query
 from branchpoint.futures.attribution import Attribution, attribute
 from branchpoint.futures.contrast import Contrast
+from branchpoint.futures.culprits.culprits import Culprits
 from branchpoint.futures.curve import Curve
 from branchpoint.futures.draws import questions
+from branchpoint.futures.explaining import Explanation, explain, recorded
 from branchpoint.futures.likelihood import likelihood
 from branchpoint.futures.minimise import minimise
 from branchpoint.futures.rarity import Rarity, how_rare
-from branchpoint.futures.sample import contrast_off
+from branchpoint.futures.sample import contrast_off, culprits_off
 from branchpoint.timeline import recording as timeline
 from branchpoint.timeline.failures import Failure
 from branchpoint.timeline.failures import failure as failure_of
@@ -78,6 +80,7 @@ class Recording(timeline.Recording):
         moment: Instant,
         failure: Failure | Query | EventSet | str,
         *,
+        by: Literal["events", "code"] = "events",
         futures: int | None = None,
         only: str = "*",
         lines: bool = True,
@@ -85,7 +88,7 @@ class Recording(timeline.Recording):
         workers: int | str | None = None,
         seed: int = 0,
         noise: Noise = True,
-    ) -> Contrast:
+    ) -> Contrast | Culprits:
         """What failing futures from one moment have that passing ones do not have.
 
         Futures are drawn from the ``moment`` (of the recording or of a branch, or anything that
@@ -100,13 +103,20 @@ class Recording(timeline.Recording):
         ``only`` is a pattern for what to look at: ``"fault *"``, ``"log db.1:*"``. The rest is as
         for :meth:`likelihood`.
 
+        With ``by="code"``, the code that runs in these futures before the failure is compared
+        instead, and the result is :class:`Culprits`: lines of Python programs (CPython 3.11 to
+        3.13), lines of machine code where the program in the image has debug information, else its
+        functions. The programs are as they are: nothing in them is changed. ``only`` is then a
+        pattern for source files (or a file, a blank and a function): ``"*/aria/*"``.
+
         :raises BranchpointError: when ``futures`` is less than 1, or the horizon is not after the
             moment.
         """
-        return contrast_off(
-            self, moment, failure_of(failure), futures, only=only, lines=lines,
-            horizon=horizon, workers=workers, seed=seed, noise=noise,
-        )  # fmt: skip
+        wanted = failure_of(failure)
+        how: Any = {"horizon": horizon, "workers": workers, "seed": seed, "noise": noise}
+        if by == "code":
+            return culprits_off(self, moment, wanted, futures, only=only, **how)
+        return contrast_off(self, moment, wanted, futures, only=only, lines=lines, **how)
 
     def how_rare(
         self,
@@ -166,6 +176,26 @@ class Recording(timeline.Recording):
             self, failure_of(failure), of=of, seeds=seeds, horizon=horizon, workers=workers,
             noise=noise,
         )  # fmt: skip
+
+    def explain(
+        self,
+        failure: Failure | Query | EventSet | str | None = None,
+        *,
+        curve: Curve | None = None,
+        workers: int | str | None = None,
+    ) -> Explanation:
+        """Why it failed, in one paragraph, and what that rests on.
+
+        What failed, since when that was likely and what happened then (:meth:`likelihood`), which
+        faults decided (:meth:`attribute`), and which code runs in futures that fail and not in
+        those that pass (:meth:`contrast` with ``by="code"``). All of it is computed and kept, so
+        asking again takes no time. Without a ``failure``, the one that ended the recording is
+        explained. A ``curve`` of it that is there already is used; else one is drawn. Futures run
+        in ``workers`` processes, as for :meth:`likelihood`.
+
+        :raises BranchpointError: when the failure does not happen in the recording.
+        """
+        return explain(self, failure_of(failure or recorded(self)), curve=curve, workers=workers)
 
     def minimise(
         self,

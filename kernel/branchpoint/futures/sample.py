@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Self
 
-from branchpoint.clock import Instant
+from msgspec import structs
+
+from branchpoint.clock import SECOND, Instant
 from branchpoint.errors import BranchpointError
 from branchpoint.futures import partial
 from branchpoint.futures.allocation import SEEDS
 from branchpoint.futures.contrast import Contrast, compare
+from branchpoint.futures.culprits.compared import Future, culprits
+from branchpoint.futures.culprits.culprits import Culprits
+from branchpoint.futures.culprits.source import Source
+from branchpoint.futures.curve import Curve, CurvePoint
 from branchpoint.futures.curves import draws_of
+from branchpoint.futures.draws import Question
 from branchpoint.futures.interventions import Timeline
 from branchpoint.futures.likelihood import question_of
 from branchpoint.futures.running.future import LINE, FutureSpec, Outcome
 from branchpoint.futures.running.trials import Interrupted, Trials
-from branchpoint.futures.stretches import Seen, equal_stretches
+from branchpoint.futures.stretches import Seen, ends, equal_stretches
 from branchpoint.timeline.failures import Failure
 from branchpoint.timeline.recording import Recording
 from branchpoint.timeline.seeds import Noise
@@ -33,6 +40,9 @@ two cores: a future from 12 s before the failure takes one core a second. Where 
 can be expected; in 98 of 100 cases at least 2 fail, which is enough to find, among hundreds of
 causes, one that both have."""
 
+TOLD = 60
+"""Failing futures whose code is told, and passing ones, at most: each is run once more for it."""
+
 
 class Sample:
     """Futures from one moment, by number. Each is run when it is asked for, and kept.
@@ -46,13 +56,16 @@ class Sample:
         moment: Instant,
         failure: Failure,
         *,
-        horizon: Instant | None,
-        workers: int | str | None,
-        seed: int,
-        noise: Noise,
+        horizon: Instant | None = None,
+        workers: int | str | None = None,
+        seed: int = 0,
+        noise: Noise = True,
         lines: bool = True,
+        question: Question | None = None,
     ) -> None:
-        """``lines``: whether lines of logs are noted, too. The rest: see ``Recording.contrast``."""
+        """``lines``: whether lines of logs are noted, too; with a ``question``, that is asked
+        instead of that which horizon and noise give. The rest: see ``Recording.contrast``.
+        """
         self._run, self._timeline = run, Timeline(run, moment)
         self.moment = self._timeline.moment
         """The moment at which they begin."""
@@ -60,12 +73,12 @@ class Sample:
         # Futures of the recording are the same as those of a curve, and are kept with it.
         self._recorded = here.at <= run.manifest.end and here.inputs == run.end.inputs
         until = run.end if here.at <= run.manifest.end else here
-        self._question, _ = question_of(until, failure, here.at, horizon, noise)
+        self._question = question or question_of(until, failure, here.at, horizon, noise)[0]
         self._first, self._lines = seed * SEEDS, lines
         title = f"{failure.name} from {here}"
         self._trials = Trials(run, failure, self._question, workers, title)
 
-    def run(self, numbers: range, note: str = "") -> list[Outcome]:
+    def run(self, numbers: Sequence[int], note: str = "") -> list[Outcome]:
         """What becomes of the futures with these numbers; ``note`` is shown meanwhile.
 
         :raises Interrupted: when interrupted; what is known by then is kept.
@@ -78,6 +91,41 @@ class Sample:
             raise
         self._keep(outcomes)
         return outcomes
+
+    def verdicts(self, numbers: Sequence[int], note: str = "") -> list[Outcome]:
+        """The same, but of those futures that a curve has drawn already, only the draw is known.
+
+        :raises Interrupted: as :meth:`run`.
+        """
+        draws = draws_of(self._run, self._question)
+        kept = {
+            number: draw
+            for number in numbers
+            if self._recorded and (draw := draws.get(self.moment.at, self._first + number))
+        }
+        missing = [number for number in numbers if number not in kept]
+
+        def together(ran: Sequence[Outcome | None]) -> list[Outcome | None]:
+            each = iter(ran)
+            return [Outcome(kept[number]) if number in kept else next(each) for number in numbers]
+
+        try:
+            ran: list[Outcome | None] = [*self.run(missing, note)]
+        except Interrupted as stop:
+            stop.found[:] = together(stop.found)
+            raise
+        return [outcome for outcome in together(ran) if outcome is not None]
+
+    def code(self, until: Mapping[int, int]) -> list[Outcome]:
+        """The code that runs in the futures with these numbers, each up to an instant, absolute ns.
+
+        :raises Interrupted: when interrupted; what is known by then is kept.
+        """
+        jobs = [
+            structs.replace(self._job(number), lines=False, code=_parts(self.moment.at, end))
+            for number, end in until.items()
+        ]
+        return self._trials.run(jobs, "once more, for the code that runs")
 
     def _keep(self, outcomes: Sequence[Outcome]) -> None:
         if self._recorded:
@@ -112,10 +160,7 @@ def contrast_off(
     **how: Any,
 ) -> Contrast:
     """See ``Recording.contrast``; ``how`` is as for :class:`Sample`."""
-    if futures is not None and futures < 1:
-        raise BranchpointError(
-            f"futures={futures} must be at least 1", "leave it out for as many as needed"
-        )
+    _check(futures)
     about = f"{failure.name}: futures from "
     with Sample(run, moment, failure, **how) as sample:
         try:
@@ -126,6 +171,91 @@ def contrast_off(
             about = f"{failure.name}, stopped early: futures from "
     about, censored = f"{about}{sample.moment}", _count(outcomes, "censored")
     return compare(looked_at(outcomes, lines=lines), about, only, censored)
+
+
+def culprits_off(
+    run: Recording,
+    moment: Instant,
+    failure: Failure,
+    futures: int | None,
+    *,
+    only: str,
+    **how: Any,
+) -> Culprits:
+    """See ``Recording.contrast`` with ``by="code"``; ``how`` is as for :class:`Sample`.
+
+    First futures are drawn as for any contrast. Then each is run once more, up to the instant up to
+    which it is to be looked at, which the verdicts of all decide; only then is the code that runs
+    told, which takes longer.
+    """
+    _check(futures)
+    about = f"{failure.name}: futures from "
+    with Sample(run, moment, failure, **how) as sample:
+        try:
+            outcomes = drawn(sample.verdicts, futures)
+            until = _looked_at_until(outcomes)
+            ran = sample.code(until)
+        except Interrupted as stop:
+            # Without their code, verdicts are of no use here.
+            ran = [outcome for outcome in stop.first if outcome.code]
+            partial.give(stop, len(ran), len(stop.found))
+            about = f"{failure.name}, stopped early: futures from "
+    told = [
+        Future(outcomes[number].draw.verdict == "failed", outcome.code)
+        for number, outcome in zip(until, ran, strict=False)
+        if outcome.code  # of one whose machine stopped there is none
+    ]
+    if not until:  # none failed
+        told = [Future(failed=False, ran=[])] * _count(outcomes, "passed")
+    source = Source(run.replayer.snapshot.spec.modules[-1])
+    about, censored = f"{about}{sample.moment}", _count(outcomes, "censored")
+    return culprits(told, source, about, only, censored)
+
+
+def culprits_of(curve: Curve, at: Any, only: str, workers: int | str | None = None) -> Culprits:
+    """See ``Curve.culprits``."""
+    if curve.failure is None:
+        raise BranchpointError(
+            "this curve was kept with the recording, without what its failure is",
+            'run.contrast(moment, failure, by="code")',
+        )
+    point = curve.point(at) if at is not None or not curve.points else max(curve.points, key=_even)
+    moment = curve.run.at_ns(point.at)
+    return culprits_off(
+        curve.run, moment, curve.failure, None, only=only, question=curve.question, workers=workers
+    )
+
+
+def _even(point: CurvePoint) -> tuple[float, int]:
+    """How equally often futures from a point fail and pass, the later one of equals: less happens
+    before it fails. With half a future added to each, so that few futures mean little.
+    """
+    share = (point.failed + 0.5) / (point.trials + 1)
+    return -abs(share - 0.5), point.at
+
+
+def _parts(start: int, end: int) -> list[int]:
+    """The parts of a future of which code is told: all but the last second, and that."""
+    return [end - SECOND, end] if end - SECOND > start else [end]
+
+
+def _looked_at_until(outcomes: Sequence[Outcome]) -> dict[int, int]:
+    """The futures whose code is to be told, by number, and up to which instant each, absolute ns:
+    those that failed, and those that passed, some of either if there are many; none if none failed.
+    Only verdicts decide which, as in :func:`drawn`.
+    """
+    counted = {i: each.draw for i, each in enumerate(outcomes) if each.draw.verdict != "censored"}
+    failed = [i for i, draw in counted.items() if draw.verdict == "failed"]
+    chosen = sorted(failed[:TOLD] + [i for i in counted if i not in failed][:TOLD])
+    until = ends([counted[i].failed_at for i in chosen])
+    return {i: end for i, end in zip(chosen, until, strict=True) if end is not None}
+
+
+def _check(futures: int | None) -> None:
+    if futures is not None and futures < 1:
+        raise BranchpointError(
+            f"futures={futures} must be at least 1", "leave it out for as many as needed"
+        )
 
 
 def drawn(run: Callable[[range, str], list[Outcome]], futures: int | None) -> list[Outcome]:

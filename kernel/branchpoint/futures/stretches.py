@@ -15,8 +15,10 @@ class Seen(NamedTuple):
     """What happened before the failure, and the absolute ns at which it first did."""
 
 
-def equal_stretches(futures: Sequence[Seen]) -> Iterator[tuple[bool, list[str]]]:
-    """Which futures failed, and what happened in them in a stretch of time that is fair to compare.
+def ends(failed_at: Sequence[int | None]) -> list[int | None]:
+    """Up to which instant each future is looked at, absolute ns, in a stretch of time that is fair
+    to compare. Of each is given when it failed; None: it passed. The result has None for passing
+    ones when none failed: there is nothing to compare with.
 
     A failing future is only seen up to its failure. If passing ones were looked at up to their end,
     everything that happens late would seem to prevent the failure (immortal time bias). So the
@@ -31,14 +33,24 @@ def equal_stretches(futures: Sequence[Seen]) -> Iterator[tuple[bool, list[str]]]
     future gets which instant depends on the order of the futures, which must be that of their
     seeds.
     """
-    ends = sorted(each.failed_at for each in futures if each.failed_at is not None)
-    passing = len(futures) - len(ends)
-    number = 0
-    for each in futures:
+    instants = sorted(at for at in failed_at if at is not None)
+    passing = len(failed_at) - len(instants)
+    found, number = [], 0
+    for at in failed_at:
+        if at is None and instants:
+            # The middle of its share of them: with its beginning, all would be cut too early.
+            at = instants[(2 * number + 1) * len(instants) // (2 * passing)]
+            number += 1
+        found.append(at)
+    return found
+
+
+def equal_stretches(futures: Sequence[Seen]) -> Iterator[tuple[bool, list[str]]]:
+    """Which futures failed, and what happened in them in stretches of time that are fair to
+    compare; see :func:`ends`.
+    """
+    for each, end in zip(futures, ends([each.failed_at for each in futures]), strict=True):
         if each.failed_at is not None:
             yield True, list(each.causes)
-            continue
-        # The middle of its share of the ends: with its beginning, all would be cut too early.
-        end = ends[(2 * number + 1) * len(ends) // (2 * passing)] if ends else None
-        number += 1
-        yield False, [what for what, at in each.causes.items() if end is None or at < end]
+        else:
+            yield False, [what for what, at in each.causes.items() if end is None or at < end]

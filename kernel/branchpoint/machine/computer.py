@@ -15,11 +15,11 @@ from pathlib import Path
 import numpy as np
 
 from branchpoint.errors import GuestEnded, MachineError, TimeError
-from branchpoint.machine import coverage, engine, firmware, sandbox
-from branchpoint.machine.coverage import Coverage, Places
+from branchpoint.machine import engine, firmware, sandbox
 from branchpoint.machine.pages import HASH, PAGE, TEMPLATE, PagePool, Pages, Slots, hash_pages
 from branchpoint.machine.spec import Kernel, Spec
 from branchpoint.machine.state import State, digest_of, without_host_clocks
+from branchpoint.machine.watching.ran import NOTHING, Covered, Ran
 
 EPOCH = "2025-11-28T21:57:45"
 """The guest's wall clock at power-on (UTC)."""
@@ -86,7 +86,7 @@ class Computer:
         pool: PagePool | None = None,
         cures: Cures = Cures(),
         track: bool = True,
-        covered: bool = False,
+        covered: Covered | None = None,
     ) -> None:
         self.spec = spec
         self.pool = pool
@@ -107,11 +107,11 @@ class Computer:
         self._console = os.memfd_create("branchpoint-console", os.MFD_ALLOW_SEALING)
         self._cures = cures
         files = self._exchange, self._words, self._console
-        self._coverage: Coverage | None = None
-        self._process, links = self._spawn(template, kernel, cures, track, covered)
+        self._watchers = covered.watch() if covered else None
+        self._process, links = self._spawn(template, kernel, cures, track)
         self._socket = links[0]
-        if covered:
-            self._coverage = Coverage(links[1])
+        if self._watchers:
+            self._watchers.attach(links[1:])
         self._end = weakref.finalize(self, _end, self._process, links, *files)
         try:
             ram, _ = self._call(_HELLO)
@@ -129,11 +129,11 @@ class Computer:
         kernel: Kernel | None,
         cures: Cures,
         track: bool,
-        covered: bool,
     ) -> tuple[sandbox.Emulator, list[socket.socket]]:
         found = self.spec.engine or engine.find()
         starts_with = self.spec.firmware or firmware.pinned()
-        ends = [socket.socketpair() for _ in range(1 + covered)]
+        watchers = self._watchers.all if self._watchers else []
+        ends = [socket.socketpair() for _ in range(1 + len(watchers))]
         ours, theirs = [one for one, _ in ends], [other for _, other in ends]
         fds = [*(end.fileno() for end in theirs), self._exchange, self._console]
 
@@ -199,9 +199,10 @@ class Computer:
                 fds.append(os.open(f"/proc/self/fd/{self.pool.fd}", os.O_RDONLY | os.O_CLOEXEC))
                 plugin += f",pool={fds[-1]}"
             arguments += ["-plugin", plugin]
-            if covered:
+            for watcher, end in zip(watchers, theirs[1:], strict=True):
                 last = f"module{len(self.spec.modules) - 1}"
-                plugin = f"file={file(coverage.plugin())},socket={theirs[1].fileno()},module={last}"
+                named = [f"file={file(watcher.plugin())}", f"socket={end.fileno()}"]
+                plugin = ",".join([*named, f"module={last}", *watcher.options()])
                 arguments += ["-plugin", plugin]
             process = sandbox.start(arguments, fds, self._words)
         except BaseException as error:
@@ -443,13 +444,18 @@ class Computer:
     def _empty(self) -> Slots:
         return np.full(self.spec.ram // PAGE, 0xFFFFFFFF, np.uint32)
 
-    def ran(self) -> tuple[Places, bool]:
-        """The code that ran since it was last asked, and whether there is too much code in this
-        machine to tell of all; only if it is ``covered``.
-        """
-        assert self._coverage is not None
+    def begin_ran(self) -> None:
+        """Leave out of :meth:`ran` what ran before."""
+        if self._watchers:
+            try:
+                self._watchers.begin()
+            except OSError as error:
+                raise self._died() from error
+
+    def ran(self) -> Ran:
+        """The code that ran since it was last asked; nothing, if this is not ``covered``."""
         try:
-            return self._coverage.take()
+            return self._watchers.take() if self._watchers else NOTHING
         except OSError as error:
             raise self._died() from error
 

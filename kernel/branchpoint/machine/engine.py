@@ -161,13 +161,17 @@ def _plugin() -> Path:
     return _compile(f"timekeeper-{_source_digest()}.so", _UNITS, PLUGIN)
 
 
-def compiled(name: str, sources: list[Path], options: list[str]) -> Path:
+def compiled(
+    name: str, sources: list[Path], options: list[str], headers: list[Path] | None = None
+) -> Path:
     """A program for this computer, from the cache when the same source was compiled before.
+
+    ``headers`` are files of ours that the sources include.
 
     Raises SetupError when no C compiler is there.
     """
     digest = blake3(" ".join(options).encode())
-    for file in sources:
+    for file in [*sources, *(headers or [])]:
         digest.update(file.read_bytes())
     return _compile(f"{name}-{digest.hexdigest(16)}", sources, options)
 

@@ -20,7 +20,7 @@ from branchpoint.background import Job, jobs
 from branchpoint.clock import SECOND, format_vtime
 from branchpoint.errors import BranchpointError
 from branchpoint.events.types import TYPES
-from branchpoint.timeline.failures import failure
+from branchpoint.futures.explaining import recorded
 from branchpoint.timeline.replaying.history import History
 from branchpoint.views.tree import Node, grow
 
@@ -243,13 +243,9 @@ def _question(run: bp.Recording) -> str:
 
     A failure that a script made with :func:`branchpoint.failure` is kept by its name only.
     """
-    ended = run.manifest.ended
     try:
-        at = run.failure
-        exit = run.events.where(type="container.exit", start=at, end=at).last
-        if exit is not None:
-            return f"failure(exit={json.dumps(exit.container)})"
-        failure(ended)
+        wanted = recorded(run)
     except BranchpointError:
         return ""
-    return f"failure({json.dumps(ended)})"
+    exited = wanted.removeprefix("exit:")
+    return f"failure({'exit=' * (exited != wanted)}{json.dumps(exited)})"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from branchpoint.machine.coverage import Places
+from branchpoint.machine.watching.coverage import Places
 
 RARE = 8
 """Places that ran in fewer stretches are noted with each stretch in which they run."""

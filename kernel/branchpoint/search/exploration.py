@@ -28,7 +28,7 @@ from branchpoint.futures import recording as recordings
 from branchpoint.futures.draws import Key, Seed, Text
 from branchpoint.search.judged import Judged, judge
 from branchpoint.search.ran import FileRan, by_file
-from branchpoint.search.signs import SIGNALS, Signal, sign, signal
+from branchpoint.search.signs import SIGNALS, Signal, asserted, signal
 from branchpoint.search.stretches import Stretches
 from branchpoint.search.tree import Node, Tree
 from branchpoint.search.triage import Triage, keep
@@ -152,13 +152,18 @@ class Exploration:
         self.close()
 
     @property
+    def kinds(self) -> int:
+        """How many kinds of failures were found."""
+        return len(self._kinds)
+
+    @property
     def findings(self) -> list[Finding]:
         """The kinds of failures that were found, in the order in which they were found."""
         found = []
         for number, ((name, kind), nodes) in enumerate(self._kinds.items(), 1):
             at = self.tree[nodes[0]].failed_at
             assert at is not None
-            path = self.path / _FINDINGS / f"{number}.branchpoint"
+            path = self._path_of(number)
             vtime = (at - self._origin) / SECOND
             led_by = self._led_by(nodes[0])
             found.append(Finding(number, name, kind, tuple(nodes), vtime, path, led_by))
@@ -176,11 +181,8 @@ class Exploration:
 
         :raises BranchpointError: when there is none.
         """
-        found = self.findings
-        if not 1 <= number <= len(found):
-            known = f"there are 1 to {len(found)}" if found else "nothing was found"
-            raise BranchpointError(f"{self.path} has no finding {number}", known)
-        return found[number - 1]
+        self._path_of(number)
+        return self.findings[number - 1]
 
     def triage(self, number: int) -> Triage | None:
         """The triage of a finding; None when there is none yet.
@@ -204,15 +206,27 @@ class Exploration:
         keep(told, self._triage_of(number))
 
     def _triage_of(self, number: int) -> Path:
-        return self.finding(number).path.with_suffix(".json")
+        return self._path_of(number).with_suffix(".json")
+
+    def _path_of(self, number: int) -> Path:
+        """Where the recording of a finding is.
+
+        :raises BranchpointError: when there is no such finding.
+        """
+        if not 1 <= number <= self.kinds:
+            known = f"there are 1 to {self.kinds}" if self.kinds else "nothing was found"
+            raise BranchpointError(f"{self.path} has no finding {number}", known)
+        return self.path / _FINDINGS / f"{number}.branchpoint"
 
     @cached_property
     def assertions(self) -> list[Judged]:
         """What the assertions of its programs say, judged over set-up and all stretches that were
-        there when this was first asked for.
+        there when this was first asked for; none when they are not looked at.
         """
+        if "assertions" not in self.head.signals:
+            return []
         with self.open_base() as base:
-            told = [sign(event) for event in base.events if event.type == "sdk.assert"]
+            told = [asserted(event) for event in base.events.where(type="sdk.assert")]
         return judge(self.tree, told)
 
     def files_ran(self) -> list[FileRan] | None:

@@ -16,11 +16,10 @@ import msgspec
 from branchpoint import files, progress
 from branchpoint.clock import SECOND, Duration, to_ns
 from branchpoint.errors import BranchpointError, RecordingError, near
-from branchpoint.events import naming
 from branchpoint.futures import recording as recordings
 from branchpoint.search.crew import Crew
 from branchpoint.search.exploration import BASE, HEAD, SUFFIX, Exploration, Finding, Head
-from branchpoint.search.properties import built_in, check_searchable, declared
+from branchpoint.search.properties import built_in, check, declared
 from branchpoint.search.signs import SIGNALS, Signal
 from branchpoint.search.strategy import Next, Strategy
 from branchpoint.search.stretches import Ran
@@ -79,8 +78,7 @@ def explore(
     title = system.name
     given = [failure(each) for each in failures]
     for each in given:
-        naming.check(each, system.containers)
-        check_searchable(each)
+        check(each, system)
     looked_for = [*built_in(), *declared(system), *given]
     twice = [name for name, count in Counter(each.name for each in looked_for).items() if count > 1]
     if twice:
@@ -150,9 +148,8 @@ class Search:
 
             def take(worker: int, chosen: Next, ran: Ran) -> Node:
                 node = self._take(worker, chosen, ran)
-                kinds = len(self._found.findings)
                 said = f"{len(tree)} stretches, {len(tree.signs)} things, "
-                said += f"{len(tree.code)} places of code, {kinds} findings"
+                said += f"{len(tree.code)} places of code, {self._found.kinds} findings"
                 task.update(time.monotonic() - begun, said)
                 return node
 

@@ -13,11 +13,12 @@ from branchpoint.timeline.failures import Failure, failure
 from branchpoint.timeline.judges import Stretch
 
 
-def check_searchable(wanted: Failure) -> None:
-    """Refuse what a short stretch cannot tell.
+def check(wanted: Failure, system: System) -> None:
+    """Refuse what names nothing of the system, and what a short stretch cannot tell.
 
-    :raises BranchpointError: for a failure that needs a command, or that is something missing.
+    :raises BranchpointError: also for a failure that needs a command, or that is something missing.
     """
+    naming.check(wanted, system.containers)
     judge = wanted.judge(Stretch(0, 1, 0, EventLog().columns()))
     if judge.waiting or judge.probes(itertools.count(1)):
         raise BranchpointError(
@@ -57,8 +58,7 @@ def declared(system: System) -> list[Failure]:
     for name, (text, line) in system.properties.items():
         try:
             wanted = failure(text, name=name)
-            naming.check(wanted, system.containers)
-            check_searchable(wanted)
+            check(wanted, system)
         except BranchpointError as problem:
             file, number = system.place(line)
             raise BranchpointError(

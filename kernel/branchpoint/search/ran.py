@@ -7,11 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from branchpoint.guest.places import Places
-from branchpoint.system.bundle.setup_script import rooted
-
-_SETUP = "branchpoint/setup.sh"
-_LARGEST = 1 << 24  # bytes of it
+from branchpoint.programs.images import Images
 
 
 class FileRan(NamedTuple):
@@ -30,22 +26,7 @@ def by_file(places: Iterable[int], module: Path) -> list[FileRan]:
 
     :raises ImageError: when the module cannot be read.
     """
-    files = Places(module)
-    owners = _owners(files, module)
-    counts = Counter(file.path for file in map(files.file, places) if file is not None)
-    found = []
-    for path, count in counts.items():
-        folder, _, inner = path.partition("/")
-        image, _, rest = inner.partition("/")
-        known = folder == "images" and image in owners
-        found.append(FileRan(owners[image] if known else [], f"/{rest if known else path}", count))
+    images = Images(module)
+    counts = Counter(file for file in map(images.at, places) if file is not None)
+    found = [FileRan(list(file.containers), file.path, count) for file, count in counts.items()]
     return sorted(found, key=lambda each: (-each.places, each.containers, each.path))
-
-
-def _owners(files: Places, module: Path) -> dict[str, list[str]]:
-    for extent in files.extents:
-        if extent.path == _SETUP and extent.end - extent.start <= _LARGEST:
-            with module.open("rb") as file:
-                file.seek(extent.start)
-                return rooted(file.read(extent.end - extent.start).decode("utf-8", "replace"))
-    return {}

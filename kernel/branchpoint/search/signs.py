@@ -34,8 +34,8 @@ def sign(event: Event) -> str:
     match event.type:
         case kind if kind == LOG:
             return line_signature(event)
-        case "sdk.assert":
-            return _asserted(event)
+        case "sdk.assert" if event.fields.get("hit") == "1":
+            return asserted(event)
         case "sdk.info" if event.fields.get("name") == "antithesis_guidance":
             return _guided(event)
     return signature(event)
@@ -53,8 +53,11 @@ def signal(found: str) -> Signal:
     return "assertions" if found.startswith(_ASSERTED) else "events"
 
 
-def _asserted(event: Event) -> str:
-    """One assertion is one message, wherever it stands."""
+def asserted(event: Event) -> str:
+    """What was heard of an assertion. One assertion is one message, wherever it stands.
+
+    That it is only declared is no sign: a program that starts declares all that it has.
+    """
     fields = event.fields
     outcome: Outcome = "true" if fields.get("condition") == "1" else "false"
     if fields.get("hit") != "1":

@@ -67,11 +67,6 @@ class Strategy:
         self._length = length
         self._counts: Counter[int] = Counter()
         """In how many stretches each sign was seen, by its number."""
-        # Of each place of code, by its number:
-        self._ran = _Column(np.int64)
-        """In how many stretches it ran, as long as it is rare."""
-        self._owner = _Column(np.int64)
-        """The first node that ran it."""
         self._last: dict[int, Node] = {}
         """The last node of each worker."""
         self._walked = 0
@@ -79,8 +74,8 @@ class Strategy:
         # Of each node, the root included:
         self._said = _Column(np.float64, [0])
         """What it is worth for its signs."""
-        self._ran_first = _Column(np.float64, [0])
-        """How much code it was the first to run; what others ran since counts less."""
+        self._fresh_code = _Column(np.int64, [0])
+        """How many places of code it was the first to run."""
         self._late = _Column(np.float64, [0])
         self._new = _Column(np.bool_, [False])
         """Whether something was new in it."""
@@ -102,7 +97,7 @@ class Strategy:
         rare = sum(1 / self._counts[number] for number in node.seen)
         self._said.append(1 + len(node.fresh) + rare)
         self._late.append(1 + (node.end - tree.start) / self._length)
-        self._learn_code(node)
+        self._fresh_code.append(len(node.fresh_code))
         self._new.append(node.new)
         self._told.append(bool(node.fresh))
         self._barren.append(0)
@@ -111,17 +106,6 @@ class Strategy:
         barren[node.parent] = 0 if node.new else barren[node.parent] + 1
         if node.failure and node.parent != ROOT:
             self._open.all[node.parent] = False
-
-    def _learn_code(self, node: Node) -> None:
-        """What a node is worth for its code falls when others run that code, too."""
-        self._ran_first.append(len(node.fresh_code))
-        for _ in node.fresh_code:
-            self._owner.append(node.number)
-            self._ran.append(1)
-        counts, often = self._ran.all, node.rare_code
-        before = 1 / counts[often]
-        counts[often] += 1
-        np.add.at(self._ran_first.all, self._owner.all[often], 1 / counts[often] - before)
 
     def next(self, worker: int = 0) -> Next:
         """The next stretch for a worker. It depends on the tree, the seed and the worker only."""
@@ -138,9 +122,18 @@ class Strategy:
         parent = np.searchsorted(steps, chance.random() * steps[-1], "right")
         return Next(int(parent), seed, walk)
 
+    def _code(self) -> Values:
+        """What nodes are worth for the code that they were the first to run: what others ran since
+        counts less.
+        """
+        number = np.arange(len(self._fresh_code.all))
+        owners = np.repeat(number, self._fresh_code.all)  # places are numbered in this order
+        left = np.bincount(owners, 1 / self._tree.code.counts, len(number))
+        return np.log2(1 + left)
+
     def _starts(self) -> tuple[Flags, Values]:
         """The nodes off which a walk may begin, and how good they are."""
-        worth = (self._said.all + np.log2(1 + self._ran_first.all)) * self._late.all
+        worth = (self._said.all + self._code()) * self._late.all
         return self._open.all, worth
 
     def _promising(self, chance: random.Random) -> tuple[Flags, Values]:
@@ -148,7 +141,7 @@ class Strategy:
         new = self._open.all & self._new.all
         by_code, said = new & ~self._told.all, new & self._told.all
         if by_code.any() and (not said.any() or chance.random() < _BY_CODE):
-            return by_code, _COMMON + np.log2(1 + self._ran_first.all)
+            return by_code, (_COMMON + self._code()) * self._late.all
         return said, self._said.all * self._late.all
 
     def _begins_walk(self) -> bool:

@@ -15,9 +15,10 @@ from msgspec import Struct
 
 from branchpoint.errors import GuestEnded
 from branchpoint.events.event import Event
-from branchpoint.machine.coverage import Places
+from branchpoint.machine.watching.coverage import Places
+from branchpoint.machine.watching.ran import Covered
 from branchpoint.search.signs import SIGNALS, Signal, kind_of, sign, signal
-from branchpoint.search.tree import MOST_SEEN, NO_CODE, ROOT, Node, Tree
+from branchpoint.search.tree import MOST_SEEN, ROOT, Node, Tree
 from branchpoint.timeline.branch import Branch
 from branchpoint.timeline.failures import Failure
 from branchpoint.timeline.judges import Stretch
@@ -101,8 +102,8 @@ class Stretches:
 
         with contextlib.suppress(GuestEnded):  # an event has told it
             self._run.replayer.play(branch._history, horizon, stop)
-        places, untold = self._run.replayer.ran or (NO_CODE, False)
-        code = places.tobytes()
+        told = self._run.replayer.ran
+        code, untold = told.places.tobytes(), told.untold
         end = branch.end.at
         self._unnumbered[parent, seed] = branch
         if not failed:
@@ -154,7 +155,7 @@ class Stretches:
     def _opened(self) -> Recording:
         run = self._open()
         if "code" in self._signals:
-            run.replayer.cover()
+            run.replayer.cover(Covered())
         return run
 
     def close(self) -> None:

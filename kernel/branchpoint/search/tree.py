@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Annotated
 
-import numpy as np
 from msgspec import Meta, Struct
 
 from branchpoint.futures.draws import Cause, Seed, Text
-from branchpoint.machine.coverage import MOST_BLOCKS, Places
+from branchpoint.machine.watching.coverage import MOST_BLOCKS, Places
+from branchpoint.machine.watching.ran import NO_CODE
 from branchpoint.search.code import Code
 from branchpoint.store.manifest import Ns
 
@@ -21,7 +21,6 @@ ROOT = 0
 """The number of the node at which all begins: set-up complete."""
 MOST_SEEN = 500
 """Different things that are noted of one stretch."""
-NO_CODE: Places = np.empty(0, np.uint64)
 
 Place = Annotated[int, Meta(ge=0, le=2**48)]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,7 +19,9 @@ from branchpoint.timeline.failures import Failure
 
 _COARSE: dict[str, Any] = {"precision": 0.2, "points": 16, "resolution": 1}
 _EVENTS = 5  # of the moment since when it was likely
-_WIDTH = 200  # characters of one of them
+_WIDTH = 200  # characters of a line
+_PARAGRAPH = 1500
+_COLUMNS = 100
 
 
 class Triage(Struct, frozen=True, forbid_unknown_fields=True):
@@ -27,34 +31,46 @@ class Triage(Struct, frozen=True, forbid_unknown_fields=True):
     """How likely the failure was from where: its curve, and what happened at the largest step."""
     decided: Annotated[list[Text], Meta(max_length=200)]
     """Which of the faults decide; empty when there were none."""
+    words: Text = ""
+    """All in one paragraph; see :mod:`~branchpoint.futures.explaining`."""
+    code: Annotated[list[Text], Meta(max_length=200)] = []
+    """Which code runs where it fails and not where it passes; empty when that is not known."""
+
+    @property
+    def evidence(self) -> list[str]:
+        """What the paragraph rests on."""
+        return [*self.likely, *self.decided, *self.code]
 
     @property
     def lines(self) -> list[str]:
         """All of it."""
-        return [*self.likely, *self.decided]
+        return [*textwrap.wrap(self.words, _COLUMNS), *self.evidence]
 
 
 def triage(path: Path, failure: Failure) -> Triage:
-    """Draw the curve of a finding's recording, and remove each of its faults in turn.
+    """Explain the failure of a finding's recording.
 
-    The curve is a coarse one; what it is drawn from is kept with the recording, so that a finer one
-    goes on from there. An interrupt ends both.
+    Its curve is a coarse one; what it is drawn from is kept with the recording, so that a finer one
+    goes on from there.
+
+    :raises KeyboardInterrupt: when it is interrupted.
     """
     with closing(recordings.open_recording(path)) as run:
         curve = run.likelihood(failure, **_COARSE)
         if curve.stopped:
             raise KeyboardInterrupt
-        likely = [inert(line, _WIDTH) for line in curve.summary]
+        told = run.explain(failure, curve=curve)
+        likely = curve.summary
         turning = curve.turning_point
         if turning and not turning.gradual:
-            likely += [inert(f"  {event}", _WIDTH) for event in list(turning.events)[:_EVENTS]]
-        decided: list[str] = []
-        if any(fault.at <= run.failure.at for fault in run.events.where(type="fault.start")):
-            attribution = run.attribute(failure)
-            if attribution.unknown:
-                raise KeyboardInterrupt
-            decided = [inert(line, _WIDTH) for line in attribution.conclusion]
-    return Triage(likely, decided)
+            likely += [f"  {event}" for event in list(turning.events)[:_EVENTS]]
+        decided = told.attribution.conclusion if told.attribution else []
+        code = repr(told.culprits).splitlines() if told.culprits else []
+        return Triage(_inert(likely), _inert(decided), inert(told.words, _PARAGRAPH), _inert(code))
+
+
+def _inert(lines: Iterable[str]) -> list[str]:
+    return [inert(line, _WIDTH) for line in lines]
 
 
 def keep(told: Triage, path: Path) -> None:

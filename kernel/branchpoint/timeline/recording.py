@@ -349,7 +349,7 @@ class Recording:
         """
         self._opening()
 
-    def __enter__(self) -> Recording:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

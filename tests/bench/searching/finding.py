@@ -47,8 +47,9 @@ def search(
     with cost() as spent:
         for stretches in range(_STEP, most + 1, _STEP):
             with bp.explore(
-                compose, path, stretches=stretches, duration=3600, seed=seed, without=without, **how
-            ) as found:
+                compose, path, stretches=stretches, duration=3600, seed=seed, without=without,
+                triaged=False, **how,
+            ) as found:  # fmt: skip
                 first = found.findings[0].nodes[0] if found.findings else None
             if first is not None:
                 break
@@ -80,8 +81,8 @@ def _lock(
     if opened:
         told += f" (median {median(opened):.0f} stretches, most {opened[-1]})"
     bar = f"in ≥ {_OPENED * scale.tries:.0f}"
-    name = f"{title}: opened within {_MOST} stretches; plain seeds need some 100 000"
-    return Figure(name, told, bar, len(opened) >= _OPENED * scale.tries)
+    figure = f"{title}: opened within {_MOST} stretches; plain seeds need some 100 000"
+    return Figure(figure, told, bar, len(opened) >= _OPENED * scale.tries)
 
 
 def crash(scale: Scale, work: Path) -> list[Figure]:

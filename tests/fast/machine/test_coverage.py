@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from branchpoint.errors import MachineError
-from branchpoint.machine.coverage import MOST_BLOCKS, Coverage, places
+from branchpoint.machine.watching.coverage import MOST_BLOCKS, Coverage, places
 
 NONE = 2**64 - 1
 # Of each block: its first instruction, the branch at its end, what follows, where that leads.
@@ -47,7 +47,9 @@ def answering(*answers: bytes) -> Coverage:
                     theirs.sendall(answer)
 
     threading.Thread(target=serve, daemon=True).start()
-    return Coverage(ours)
+    coverage = Coverage()
+    coverage.attach(ours)
+    return coverage
 
 
 def answer(hits: list[int], blocks: list[tuple[int, int, int, int]], left_out: int = 0) -> bytes:

@@ -6,17 +6,17 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from recordings import ORIGIN, SECOND, event, make, set_of
+from explorations import END, begun
+from recordings import ORIGIN, event, set_of
 
 import branchpoint as bp
 from branchpoint.events.event import Event
-from branchpoint.search.exploration import BASE, HEAD, Exploration, Head
+from branchpoint.search.exploration import HEAD, Exploration
 from branchpoint.search.properties import built_in, declared
 from branchpoint.search.tree import ROOT, Node
 from branchpoint.system import load
 from branchpoint.timeline.judges import Stretch
 
-END = ORIGIN + 10 * SECOND  # of the recording of set-up
 LEDGER = "nodes.jsonl"
 
 
@@ -24,11 +24,7 @@ LEDGER = "nodes.jsonl"
 def path(tmp_path: Path) -> Path:
     """An exploration with three stretches, two of which failed in the same way."""
     path = tmp_path / "x.bpx"
-    path.mkdir()
-    make(path / BASE)
-    head = Head(title="three containers", seed=1, length=SECOND, depth=SECOND, failures=[])
-    (path / HEAD).write_bytes(msgspec.json.encode(head))
-    with Exploration(path) as found:
+    with begun(path) as found:
         found.add(found.tree.node(ROOT, 1, END, END + 50, ["started"]))
         for seed in (2, 3):
             node = found.tree.node(1, seed, END + 50, END + 100, ["exit"])

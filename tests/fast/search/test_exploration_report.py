@@ -6,37 +6,24 @@ import re
 from pathlib import Path
 from xml.etree import ElementTree
 
-import msgspec
 import pytest
 from click.testing import CliRunner
-from recordings import ORIGIN, SECOND, make
+from explorations import add, begun
 
 from branchpoint.cli import main
-from branchpoint.search.exploration import BASE, HEAD, Exploration, Head
-from branchpoint.search.tree import ROOT
+from branchpoint.search.changes import changes
+from branchpoint.search.exploration import Exploration
 from branchpoint.sharing.report import exploring
 
-END = ORIGIN + 10 * SECOND  # of the recording of set-up
 EVIL = "<script>alert(1)</script>\x1b[2J & more"
 
 
 def explored(path: Path, findings: int) -> Path:
     """An exploration with so many findings, and something that was seen in each stretch."""
-    path.mkdir()
-    make(path / BASE)
-    failures = [("unexpected exit", "ab"), ("out of memory", "cd")]
-    head = Head(title="shop", seed=1, length=SECOND, depth=SECOND, failures=failures)
-    (path / HEAD).write_bytes(msgspec.json.encode(head))
-    with Exploration(path) as found:
-        found.add(found.tree.node(ROOT, 1, END, END + 50, ["started", EVIL]))
+    with begun(path) as found:
+        add(found, "started", EVIL)
         for number in range(findings):
-            node = found.tree.node(ROOT, number, END, END + 50, [f"exit {number}", "started"])
-            failed = {
-                "failure": "unexpected exit",
-                "failed_at": END + 40,
-                "kind": f"{number} {EVIL}",
-            }
-            found.add(msgspec.structs.replace(node, **failed))
+            add(found, f"exit {number}", "started", failed=f"{number} {EVIL}")
     return path
 
 
@@ -56,19 +43,17 @@ def test_the_page_has_all_and_no_script(tmp_path: Path, findings: int) -> None:
 
 def test_when_nothing_new_comes_any_more_it_says_so(tmp_path: Path) -> None:
     with Exploration(explored(tmp_path / "x.bpx", 0)) as found:
-        for seed in range(5):
-            found.add(found.tree.node(ROOT, seed, END, END + 50, ["started"]))
+        for _ in range(5):
+            add(found, "started")
         page = exploring.report(found)
     assert "in stretch 1 of 6. More time may show little: add faults or load" in page
 
 
 def test_assertions_of_programs_are_judged_over_all_timelines(tmp_path: Path) -> None:
     with Exploration(explored(tmp_path / "x.bpx", 0)) as found:
-        for seed, outcome in enumerate(("declared", "false", "true")):
-            said = f"assertion sometimes {outcome}: a leader is <b>chosen</b>"
-            found.add(found.tree.node(ROOT, seed, END, END + 50, [said]))
-        never = ["assertion reachable declared: the slow way", "assertion unreachable true: no"]
-        found.add(found.tree.node(ROOT, 9, END, END + 50, never))
+        for outcome in ("declared", "false", "true"):
+            add(found, f"assertion sometimes {outcome}: a leader is <b>chosen</b>")
+        add(found, "assertion reachable declared: the slow way", "assertion unreachable true: no")
         page, suite = exploring.report(found), ElementTree.fromstring(exploring.junit(found))
     rows = re.findall(r"<tr><td>(violated|not met|holds)</td><td>(.*?)</td>.*?</tr>", page)
     assert rows == [
@@ -83,11 +68,20 @@ def test_assertions_of_programs_are_judged_over_all_timelines(tmp_path: Path) ->
     assert skipped is not None and skipped.get("message") == "not met in 5 stretches"
 
 
+def test_assertions_that_are_not_looked_at_are_not_judged(tmp_path: Path) -> None:
+    with begun(tmp_path / "x.bpx", signals=["lines", "code"]) as found:
+        add(found, "assertion sometimes declared: a leader is chosen")
+        page, suite = exploring.report(found), ElementTree.fromstring(exploring.junit(found))
+    assert "Assertions of programs" not in page and suite.get("tests") == "2"
+
+
 def test_what_has_changed_since_an_earlier_exploration_is_told(tmp_path: Path) -> None:
     earlier, later = explored(tmp_path / "a.bpx", 1), explored(tmp_path / "b.bpx", 0)
     with Exploration(later) as now, Exploration(earlier) as before:
-        page = exploring.report(now, before)
-    assert "Since a.bpx" in page and "<td>rare</td><td>unexpected exit</td>" in page
+        page = exploring.report(now, changes(now, before))
+    assert (
+        "Since the earlier exploration" in page and "<td>rare</td><td>unexpected exit</td>" in page
+    )
     assert "if it is still there, this exploration misses it in at most" in page
     result = CliRunner().invoke(main, ["report", str(later), "--since", str(earlier)])
     assert result.exit_code == 0, result.output

@@ -5,35 +5,31 @@ from __future__ import annotations
 from pathlib import Path
 from xml.etree import ElementTree
 
-import msgspec
 import pytest
 from click.testing import CliRunner
-from recordings import ORIGIN, SECOND, make
+from explorations import add, begun
 
 import branchpoint as bp
 from branchpoint.cli import main
-from branchpoint.search.exploration import BASE, HEAD, Exploration, Head
-from branchpoint.search.tree import ROOT
+from branchpoint.search.exploration import Exploration
 from branchpoint.search.triage import Triage
 from branchpoint.sharing.report import exploring
 
-END = ORIGIN + 10 * SECOND  # of the recording of set-up
-TOLD = Triage(["P(failure) 0.02 → 0.99 at 20.57 s <b>"], ["without kill db.1 it does not happen"])
+TOLD = Triage(
+    likely=["P(failure) 0.02 → 0.99 at 20.57 s <b>"],
+    decided=["without kill db.1 it does not happen"],
+    words="It exited. <i>",
+    code=["ring.py:41 RingBuffer.has: in 6 of 6 failing, 0 of 60 passing futures"],
+)
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     """An exploration with one finding."""
     path = tmp_path / "x.bpx"
-    (path / "findings").mkdir(parents=True)
-    make(path / BASE)
-    failures = [("unexpected exit", "ab")]
-    head = Head(title="shop", seed=1, length=SECOND, depth=SECOND, failures=failures)
-    (path / HEAD).write_bytes(msgspec.json.encode(head))
-    with Exploration(path) as found:
-        node = found.tree.node(ROOT, 1, END, END + SECOND, [])
-        failed = {"failure": "unexpected exit", "failed_at": END + 5, "kind": "exit db.1 1"}
-        found.add(msgspec.structs.replace(node, **failed))
+    with begun(path) as found:
+        add(found, failed="exit db.1 1")
+    (path / "findings").mkdir()
     return path
 
 
@@ -44,11 +40,22 @@ def test_it_is_kept_and_told_everywhere(path: Path) -> None:
     with Exploration(path) as found:
         assert found.triage(1) == TOLD
         page, suite = exploring.report(found), ElementTree.fromstring(exploring.junit(found))
-    assert "<pre>P(failure) 0.02 → 0.99 at 20.57 s &lt;b&gt;\nwithout kill db.1" in page
+    assert "<p>It exited. &lt;i&gt;</p><pre>P(failure) 0.02 → 0.99 at 20.57 s &lt;b&gt;\n" in page
+    assert "\nwithout kill db.1" in page
     failure = suite.find("testcase/failure")
     assert failure is not None and "without kill db.1" in (failure.text or "")
     result = CliRunner().invoke(main, ["report", str(path)])
-    assert "Finding 1, unexpected exit:\n  P(failure) 0.02 → 0.99" in result.output
+    assert (
+        "Finding 1, unexpected exit:\n  It exited. <i>\n  P(failure) 0.02 → 0.99" in result.output
+    )
+    assert "ring.py:41 RingBuffer.has" in page and "ring.py:41 RingBuffer.has" in result.output
+
+
+def test_one_of_an_earlier_version_is_read(path: Path) -> None:
+    (path / "findings" / "1.json").write_text('{"likely": ["since then"], "decided": []}')
+    with Exploration(path) as found:
+        told = found.triage(1)
+    assert told is not None and told.lines == ["since then"]
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b'{"likely": [5], "decided": []}', b"{" * 2000])

@@ -5,35 +5,22 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
-import msgspec
 import pytest
-from recordings import ORIGIN, SECOND, make
+from explorations import FAILURE, add, begun
+from recordings import SECOND
 
 import branchpoint as bp
 from branchpoint.search.changes import Changed, changes
-from branchpoint.search.exploration import BASE, HEAD, Exploration, Head
+from branchpoint.search.exploration import Exploration
 from branchpoint.search.findability import LEVEL, findability
-from branchpoint.search.tree import ROOT
-
-END = ORIGIN + 10 * SECOND  # of the recording of set-up
-FAILURE = "unexpected exit"
 
 
 def explored(path: Path, stretches: int, found: dict[str, int], title: str = "shop") -> Exploration:
     """So many stretches of a second, in some of which these failed."""
-    path.mkdir()
-    make(path / BASE)
-    failures = [(FAILURE, "ab")]
-    head = Head(title=title, seed=1, length=SECOND, depth=SECOND, failures=failures)
-    (path / HEAD).write_bytes(msgspec.json.encode(head))
-    made = Exploration(path)
+    made = begun(path, title=title)
     kinds = [kind for kind, times in found.items() for _ in range(times)]
-    for seed in range(stretches):
-        node = made.tree.node(ROOT, seed, END, END + SECOND, [])
-        if seed < len(kinds):
-            failed = {"failure": FAILURE, "failed_at": END + SECOND, "kind": kinds[seed]}
-            node = msgspec.structs.replace(node, **failed)
-        made.add(node)
+    for number in range(stretches):
+        add(made, length=SECOND, failed=kinds[number] if number < len(kinds) else "")
     return made
 
 

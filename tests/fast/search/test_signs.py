@@ -35,7 +35,6 @@ def test_lines_are_equal_up_to_their_numbers() -> None:
     [
         ({"kind": "sometimes"}, ("sometimes", "true")),
         ({"kind": "sometimes", "condition": False}, ("sometimes", "false")),
-        ({"kind": "sometimes", "hit": False, "condition": False}, ("sometimes", "declared")),
         ({"kind": "always", "condition": False}, ("always", "false")),
         ({"kind": "reachability", "must": False}, ("unreachable", "true")),
     ],
@@ -47,6 +46,11 @@ def test_an_assertion_is_seen_with_each_outcome(
     assert found == f"assertion {expected[0]} {expected[1]}: a leader is chosen"
     assert assertion(found) == ("a leader is chosen", *expected)
     assert signal(found) == "assertions"
+
+
+def test_what_is_only_declared_shows_nothing_new() -> None:
+    """A program that starts declares all its assertions at once."""
+    assert asserted("sometimes", hit=False, condition=False) == ""
 
 
 @pytest.mark.parametrize("other", ["log db.1: assertion", "assertion x: y", "exit db.1 1", ""])

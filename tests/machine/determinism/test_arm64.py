@@ -24,6 +24,8 @@ from branchpoint.cache import cache_dir
 from branchpoint.machine import engine, sandbox
 from branchpoint.machine.computer import Computer
 from branchpoint.machine.engine import Engine
+from branchpoint.machine.watching.bytecode import Bytecode
+from branchpoint.machine.watching.coverage import Coverage
 from branchpoint.timeline.replaying.player import Player
 from branchpoint.torture.systems import PROBES, project
 
@@ -107,9 +109,12 @@ def replay(run: bp.Recording, by: Engine, begin: int, times: int = 1) -> int:
     return end - begin
 
 
-def test_the_whole_plugin_and_the_launcher_compile_for_arm64(tmp_path: Path) -> None:
+def test_the_plugins_and_the_launcher_compile_for_arm64(tmp_path: Path) -> None:
     strict = [*engine.PLUGIN, "-Werror"]
     subprocess.run([COMPILER, *strict, "-o", tmp_path / "x.so", *engine._UNITS], check=True)
+    for watcher in (Bytecode, Coverage):
+        target = tmp_path / f"{watcher.source.stem}.so"
+        subprocess.run([COMPILER, *strict, "-o", target, watcher.source], check=True)
     launcher = [COMPILER, "-O2", "-Wall", "-Wextra", "-Werror", "-o", tmp_path / "launcher"]
     subprocess.run([*launcher, Path(sandbox.__file__).with_name("launcher.c")], check=True)
 

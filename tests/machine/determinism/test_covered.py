@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+import shlex
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import CodeType
 
 import pytest
 from busy import BUSY
 
 import branchpoint as bp
+from branchpoint.machine.watching.ran import Covered
+from branchpoint.programs.python import Line, interpreters, lines
 from branchpoint.soak import soak, subject_of
 
 MS = 1_000_000
+COVERED = Covered()
 LISTED = "ls /usr/lib; du /etc"
 
 
@@ -24,7 +29,7 @@ def covered(small_path: Path, copy_of: Callable[[Path], Path]) -> Callable[[], b
 
     def opened() -> bp.Recording:
         run = bp.open(path)
-        run.replayer.cover()
+        run.replayer.cover(COVERED)
         return run
 
     return opened
@@ -35,8 +40,7 @@ def told(run: bp.Recording, script: str, at: float = 2) -> set[int]:
     branch = run.at(at).branch(3)
     bp.bash(script).run_in_background(branch, "server")
     run.replayer.play(branch._history, branch.end.at + 250 * MS)
-    assert run.replayer.ran is not None
-    return set(run.replayer.ran[0].tolist())
+    return set(run.replayer.ran.places.tolist())
 
 
 def digest(branch: bp.Branch) -> str:
@@ -53,12 +57,12 @@ def test_a_computer_that_tells_is_in_the_same_states(
     expected.wait(2)
     with covered() as run:
         run.at(1).branch().wait(0.1)  # it is not the first computer of this recording
-        run.replayer.cover()
+        run.replayer.cover(COVERED)
         assert bp.verify(run).states > 0
         branch = run.at(1).branch(5)
         bp.bash(LISTED).run(branch, "server")
         branch.wait(2)
-        assert run.replayer.ran is not None and len(run.replayer.ran[0]) > 500
+        assert len(run.replayer.ran.places) > 500
         assert digest(branch) == digest(expected)
 
 
@@ -71,12 +75,12 @@ def test_it_does_not_depend_on_where_the_emulator_is_stopped(
         branch = run.at(2).branch(3)
         bp.bash(LISTED).run_in_background(branch, "server")
         player = run.replayer.bring(branch._history, branch._history.tip)
-        player.computer.ran()
+        player.computer.begin_ran()
         begin = player.place.at
         for instant in (*range(begin + step, begin + 250 * MS, step), begin + 250 * MS):
             player.run_to(instant)
             player.computer.digest()
-        assert set(player.computer.ran()[0].tolist()) == whole
+        assert set(player.computer.ran().places.tolist()) == whole
         player.close()
 
 
@@ -98,6 +102,98 @@ def test_other_programs_are_other_places(covered: Callable[[], bp.Recording]) ->
 
 def test_replays_under_the_worst_conditions_are_identical(small: bp.Recording) -> None:
     subject = subject_of(small, 3)
-    telling = replace(subject, start=functools.partial(subject.start, covered=True))
+    telling = replace(subject, start=functools.partial(subject.start, covered=COVERED))
     report = soak(telling, 20, busy=BUSY)
     assert (report.replays, report.divergences) == (20, [])
+
+
+# -- Python programs, line by line
+
+SCRIPT = """\
+import json
+
+def even(number):
+    if number % 2:
+        return False
+    return True
+
+class Pair:
+    def __init__(self, first):
+        self.first = first
+
+    def never(self):
+        return self
+
+found = [number for number in range(5) if even(number)]
+try:
+    json.loads("{")
+except ValueError:
+    found.append(Pair(1).first)
+while found:
+    found.pop()
+"""
+UNREACHED = {13}
+"""The only line of the script that does not run."""
+
+
+@pytest.fixture
+def telling(failing_aria: Path, copy_of: Callable[[Path], Path]) -> Iterator[bp.Recording]:
+    """A recording of Python programs, whose computers tell their byte code."""
+    with bp.open(copy_of(failing_aria)) as run:
+        run.replayer.cover(Covered(interpreters(run.replayer.snapshot.spec.modules[-1])))
+        yield run
+
+
+def run_script(run: bp.Recording) -> bp.Branch:
+    branch = run.at(3).branch(7)
+    program = f'exec(compile({SCRIPT!r}, "script.py", "exec"))'
+    command = f"python3 -SEc {shlex.quote(program)}"
+    bp.bash(command).run_in_background(branch, "primary.archive.1")
+    return branch
+
+
+def test_each_line_of_a_python_program_that_runs_is_told_and_no_other(
+    telling: bp.Recording,
+) -> None:
+    branch = run_script(telling)
+    telling.replayer.play(branch._history, branch.end.at + 500 * MS)
+    told = lines(telling.replayer.ran.bytecode)
+    mine = {line.line for line in told if line.file == "script.py"}
+    with_code = {line for _, _, line in all_lines(compile(SCRIPT, "script.py", "exec"))}
+    assert mine == with_code - UNREACHED
+    assert {line.function for line in told if line.file == "script.py"} >= {"even", "Pair.__init__"}
+    others = {line.file.rpartition("/")[2] for line in told}
+    assert {"retransmitter.py", "decoder.py", "ring.py"} <= others  # what runs beside is told, too
+
+
+def all_lines(code: CodeType) -> Iterator[tuple[int, int, int]]:
+    """The lines that a code object and those in it have."""
+    yield from (each for each in code.co_lines() if each[2])
+    for inner in code.co_consts:
+        if isinstance(inner, CodeType):
+            yield from all_lines(inner)
+
+
+@pytest.mark.parametrize("step", [7 * MS, 1_234_567])
+def test_lines_do_not_depend_on_where_the_emulator_is_stopped(
+    telling: bp.Recording, step: int
+) -> None:
+    branch = run_script(telling)
+    begin = branch.end.at
+    telling.replayer.play(branch._history, begin + 250 * MS)
+    whole = lines(telling.replayer.ran.bytecode)
+    expected = digest(branch)
+    branch = run_script(telling)
+    player = telling.replayer.bring(branch._history, branch._history.tip)
+    player.computer.begin_ran()
+    told: dict[Line, None] = {}
+    for instant in (*range(begin + step, begin + 250 * MS, step), begin + 250 * MS):
+        player.run_to(instant)
+        told.update(dict.fromkeys(lines(player.computer.ran().bytecode)))
+    assert [*told] == whole and len(whole) > 200
+    assert player.computer.digest().hex() == expected
+    player.close()
+
+
+def test_a_computer_that_tells_byte_code_is_in_the_same_states(telling: bp.Recording) -> None:
+    assert bp.verify(telling).states > 3

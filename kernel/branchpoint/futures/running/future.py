@@ -24,6 +24,8 @@ from branchpoint.events.event import LOG, Event
 from branchpoint.events.reports import end_of_machine
 from branchpoint.futures.draws import LONGEST_CAUSE, MOST_CAUSES, Draw
 from branchpoint.guest import wire
+from branchpoint.machine.watching.ran import Covered
+from branchpoint.programs.python import Line, interpreters, lines
 from branchpoint.store.manifest import Input, Ns
 from branchpoint.timeline.commands.bounding import Bound
 from branchpoint.timeline.failures import Failure
@@ -67,8 +69,22 @@ class FutureSpec(msgspec.Struct, frozen=True):
     """Whether log lines are to be noted, too, and the instants of what was seen."""
     digest: bool = False
     """Whether a digest of the whole machine at the end is wanted."""
+    code: list[Ns] = []
+    """If not empty: tell the code that runs up to each of these instants, ascending, absolute ns.
+    The future ends at the last one; then it is censored, unless it has failed before."""
     number: int = 0
     """A number of the caller's own; the outcome repeats it."""
+
+
+class CodeRan(msgspec.Struct, frozen=True):
+    """The code that ran in a stretch of a future."""
+
+    places: bytes
+    """Of machine code, as numbers of 64 bits; see :mod:`branchpoint.machine.watching.coverage`."""
+    lines: list[Line]
+    """Of Python programs, in the order in which each ran first."""
+    untold: bool
+    """Whether there was more, which is left out."""
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -82,6 +98,8 @@ class Outcome(msgspec.Struct, frozen=True):
     seen: dict[str, int] = {}
     """When ``lines`` were asked for: signatures of what happened after the fork and before the
     failure, with the absolute ns of the first time."""
+    code: list[CodeRan] = []
+    """The code that ran up to each instant that was asked for, from the one before it on."""
 
 
 class Shares(msgspec.Struct):
@@ -137,6 +155,8 @@ class Futures:
     def _tried(self, job: FutureSpec, *, last: bool = False) -> Outcome:
         replayer = self._recording.replayer
         with replayer.lock:
+            if job.code:
+                replayer.cover(Covered(interpreters(replayer.snapshot.spec.modules[-1])))
             try:
                 player, point = self._stand(job.at)
             except MachineError:
@@ -147,7 +167,7 @@ class Futures:
             future = self._future(job, point)
             player.history = future.history
             try:
-                self._play(player, future)
+                code = self._play(player, future)
                 digest = player.computer.digest().hex() if job.digest or checked else ""
             except MachineError as problem:
                 died = not player.alive
@@ -158,7 +178,8 @@ class Futures:
                 return Outcome(censored, number=job.number)
             finally:
                 player.history = None  # what it is now belongs to no timeline
-            outcome = Outcome(future.draw(player.place.at), digest, job.number, future.seen)
+            draw = future.draw(player.place.at)
+            outcome = Outcome(draw, digest, job.number, future.seen, code)
             if checked:
                 self._check(outcome, job, point, player.since)
             return outcome if job.digest else msgspec.structs.replace(outcome, digest="")
@@ -172,9 +193,10 @@ class Futures:
         with checking.apart(replayer, replayer.root, point, first) as player:
             future = self._future(job, point)
             player.history = future.history
-            self._play(player, future)
+            code = self._play(player, future)
             digest = player.computer.digest().hex()
-            again = Outcome(future.draw(player.place.at), digest, job.number, future.seen)
+            draw = future.draw(player.place.at)
+            again = Outcome(draw, digest, job.number, future.seen, code)
             if again != outcome:
                 words = replayer.named(first), replayer.named(player.since)
                 what = "in another state, or heard other events,"
@@ -223,31 +245,48 @@ class Futures:
         history.inputs[point.count :] = seeds + later
         return history
 
-    def _play(self, player: Player, future: _Future) -> None:
-        shares = self.shares
+    def _play(self, player: Player, future: _Future) -> list[CodeRan]:
+        """Run a future to its end; returns the code that ran, if it was asked for."""
         echo = self._recording.replayer.echo(future.history, wire.LATEST)
-        until = future.judge.stretch.horizon
+        if future.job.code:
+            return self._play_covered(player, future, echo)
+        judge = future.judge
+        until = judge.stretch.horizon
         while True:
-            while player.place.at < until:
-                player.take_inputs()
-                instant = min(until, player.next_input())
-                started = time.perf_counter()
-                try:
-                    player.run_to(instant, wire.DRAIN)
-                except GuestEnded:
-                    self._hear(player, future, echo)
-                    future.end(player)
-                    if future.judge.failed_at is None:
-                        raise
-                else:
-                    self._hear(player, future, echo)
-                shares.run += time.perf_counter() - started
-                if future.judge.failed_at is not None:
-                    return
-            if not future.judge.waiting or until >= future.judge.limit:
-                future.judge.finish()
-                return
-            until = min(future.judge.limit, until + wire.DRAIN)
+            self._run_to(until, player, future, echo)
+            if judge.failed_at is not None:
+                return []
+            if not judge.waiting or until >= judge.limit:
+                judge.finish()
+                return []
+            until = min(judge.limit, until + wire.DRAIN)
+
+    def _play_covered(self, player: Player, future: _Future, echo: Echo | None) -> list[CodeRan]:
+        told = []
+        player.computer.begin_ran()
+        for instant in future.job.code:
+            self._run_to(instant, player, future, echo)
+            ran = player.computer.ran()
+            told.append(CodeRan(ran.places.tobytes(), lines(ran.bytecode), ran.untold))
+        return told
+
+    def _run_to(self, until: int, player: Player, future: _Future, echo: Echo | None) -> None:
+        """Run up to an instant (ns), or until it has failed."""
+        shares = self.shares
+        while player.place.at < until and future.judge.failed_at is None:
+            player.take_inputs()
+            instant = min(until, player.next_input())
+            started = time.perf_counter()
+            try:
+                player.run_to(instant, wire.DRAIN)
+            except GuestEnded:
+                self._hear(player, future, echo)
+                future.end(player)
+                if future.judge.failed_at is None:
+                    raise
+            else:
+                self._hear(player, future, echo)
+            shares.run += time.perf_counter() - started
 
     def _hear(self, player: Player, future: _Future, echo: Echo | None) -> None:
         """Take what the guest has said; as long as it equals the recording, it is compared."""
@@ -322,7 +361,7 @@ class _Future:
         """The future, as it is kept."""
         failed_at = self.judge.failed_at
         if failed_at is None:
-            return self._draw("passed", None, end)
+            return self._draw("censored" if self.job.code else "passed", None, end)
         # The agent may have been about to say it at the fork.
         return self._draw("failed", max(failed_at, self.job.at), end)
 

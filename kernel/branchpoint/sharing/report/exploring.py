@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import accumulate
 from xml.etree import ElementTree
 
@@ -10,7 +11,7 @@ from matplotlib.axes import Axes
 from branchpoint.clock import SECOND, format_vtime
 from branchpoint.events.listing import inert
 from branchpoint.futures import plot
-from branchpoint.search.changes import Changed, changes
+from branchpoint.search.changes import Changed
 from branchpoint.search.exploration import Exploration, Finding
 from branchpoint.search.findability import LEVEL, findability
 from branchpoint.sharing.report.html import WIDTH, Row, image, page, table, text
@@ -22,12 +23,10 @@ _INK, _CODE = "#16324f", "#2e7d4f"
 _STALE = 0.5  # share of the stretches without anything new, from which on that is said
 
 
-def report(found: Exploration, earlier: Exploration | None = None) -> str:
+def report(found: Exploration, changed: Sequence[Changed] | None = None) -> str:
     """The page: what was run, what was found, how much was new and when, and all that was seen.
 
-    With an ``earlier`` exploration, also what has changed since.
-
-    :raises BranchpointError: when that is of another system.
+    Also what has ``changed`` since an earlier exploration, if it was compared with one.
     """
     parts = [
         f"<p>An exploration of {text(found.head.title)} with Branchpoint: its futures were "
@@ -36,7 +35,7 @@ def report(found: Exploration, earlier: Exploration | None = None) -> str:
         table((), _facts(found)),
         "<h2>Findings</h2>",
         _findings(found),
-        *(_changes(found, earlier) if earlier is not None else []),
+        *(_changes(changed) if changed is not None else []),
         *_assertions(found),
         "<h2>What was looked for</h2>",
         table(("failure", "findings", "stretches that ended with it"), _looked_for(found)),
@@ -134,9 +133,10 @@ def _triage(found: Exploration, finding: Finding) -> str:
     told = found.triage(finding.number)
     if told is None:
         return ""
-    lines = "\n".join(map(text, told.lines))
+    lines = "\n".join(map(text, told.evidence))
     title = f"Finding {finding.number}: {text(finding.failure)}, {text(finding.kind)}"
-    return f"<h3>{title}</h3><pre>{lines}</pre>"
+    words = f"<p>{text(told.words)}</p>" if told.words else ""
+    return f"<h3>{title}</h3>{words}<pre>{lines}</pre>"
 
 
 def _row(found: Exploration, finding: Finding) -> Row:
@@ -150,13 +150,12 @@ def _row(found: Exploration, finding: Finding) -> Row:
     )  # fmt: skip
 
 
-def _changes(found: Exploration, earlier: Exploration) -> list[str]:
-    told = changes(found, earlier)
+def _changes(changed: Sequence[Changed]) -> list[str]:
     rows: list[Row] = [
         (each.change, each.failure, each.kind, str(each.before), str(each.now), _sure(each))
-        for each in told[:_SHOWN]
+        for each in changed[:_SHOWN]
     ]
-    title = f"<h2>Since {text(earlier.path.name)}</h2>"
+    title = "<h2>Since the earlier exploration</h2>"
     if not rows:
         return [title, "<p>Neither has found anything.</p>"]
     titles = ("change", "failure", "event", "times before", "times now", "how sure")

@@ -17,9 +17,9 @@ from branchpoint.events.reports import END, end_of_machine
 from branchpoint.guest import wire
 from branchpoint.guest.snapshot import Snapshot
 from branchpoint.machine.computer import Computer, Cures
-from branchpoint.machine.coverage import Places
 from branchpoint.machine.pages import PagePool
 from branchpoint.machine.state import State
+from branchpoint.machine.watching.ran import NOTHING, Covered, Ran
 from branchpoint.timeline.commands.bounding import Bound
 from branchpoint.timeline.directory import RecordingFiles
 from branchpoint.timeline.replaying import checking, storing
@@ -58,8 +58,8 @@ class Replayer:
         self.lock = threading.RLock()
         self._closed = False
         self._players: list[Player] = []
-        self._covered = False
-        self.ran: tuple[Places, bool] | None = None
+        self._covered: Covered | None = None
+        self.ran: Ran = NOTHING
         """What they told of the last :meth:`play`; see :meth:`Computer.ran`."""
         self._taken: State | None = None
         """The last checkpoint; the next one is stored as the difference to it."""
@@ -103,13 +103,15 @@ class Replayer:
         )
         return Player(computer)
 
-    def cover(self) -> None:
-        """From now on, note in :attr:`ran` what code runs."""
+    def cover(self, covered: Covered) -> None:
+        """From now on, have computers tell what code runs, and note it in :attr:`ran`."""
         with self.lock:
+            if covered == self._covered:
+                return
             for player in self._players:
                 self._keep_tip(player)
                 player.close()
-            self._covered = True
+            self._covered = covered
 
     # -- going somewhere
 
@@ -420,12 +422,11 @@ class Replayer:
     @contextmanager
     def _covering(self, player: Player) -> Iterator[None]:
         """Notes what code runs, without what ran on the way there."""
-        if self._covered:
-            player.computer.ran()
+        player.computer.begin_ran()
         try:
             yield
         finally:
-            self.ran = player.computer.ran() if self._covered and player.alive else None
+            self.ran = player.computer.ran() if player.alive else NOTHING
 
     def _collect(self, player: Player, history: History, echo: Echo | None) -> list[Event]:
         origin, said = self.files.manifest.origin, player.mailbox.drain()

@@ -7,35 +7,37 @@ kernel's, has no place and is not told.
 
 from __future__ import annotations
 
-import socket
 import struct
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from branchpoint.errors import MachineError
-from branchpoint.machine import engine
+from branchpoint.machine.watching.watcher import HERE, Watcher
 
 Places = NDArray[np.uint64]
 """Sorted places, each once."""
 
-SOURCE = Path(__file__).with_name("coverage.c")
 MOST_BLOCKS = 1 << 18
 """Blocks of code that are told apart on one machine; later ones are left out."""
 _REPLY = struct.Struct("<III")
 _NONE = np.uint64(2**64 - 1)
 
 
-class Coverage:
+class Coverage(Watcher[tuple[Places, bool]]):
     """What the plugin of one emulator tells."""
 
-    def __init__(self, link: socket.socket) -> None:
-        """``link`` is our end of the connection."""
-        self._link = link
+    source = HERE / "coverage.c"
+
+    def __init__(self) -> None:
+        super().__init__()
         self._blocks = np.empty((0, 4), np.uint64)
         """Of each block: the places of its first instruction, of the branch at its end, of what
         comes after that, and of what it jumps to."""
+
+    def begin(self) -> None:
+        """Leave out what ran before."""
+        self.take()
 
     def take(self) -> tuple[Places, bool]:
         """What ran since it was last asked, while the machine stands still, and whether some code
@@ -43,26 +45,15 @@ class Coverage:
 
         These are the branches that were executed, and the first instructions of the blocks to which
         they led. It depends on what the guest did only, not on where the emulator was stopped.
-
-        :raises OSError: when the emulator is gone.
         """
-        self._link.sendall(b"?")
-        hits, blocks, left_out = _REPLY.unpack(self._receive(_REPLY.size))
+        self.ask(b"?")
+        hits, blocks, left_out = _REPLY.unpack(self.receive(_REPLY.size))
         if hits > MOST_BLOCKS or len(self._blocks) + blocks > MOST_BLOCKS:
             raise MachineError("the emulator tells of more code than it may")
-        ran = np.frombuffer(self._receive(4 * hits), np.uint32)
-        news = np.frombuffer(self._receive(32 * blocks), np.uint64).reshape(-1, 4)
+        ran = np.frombuffer(self.receive(4 * hits), np.uint32)
+        news = np.frombuffer(self.receive(32 * blocks), np.uint64).reshape(-1, 4)
         self._blocks = np.concatenate([self._blocks, news])
         return places(self._blocks[ran]), left_out > 0
-
-    def _receive(self, length: int) -> bytes:
-        data = bytearray()
-        while len(data) < length:
-            got = self._link.recv(length - len(data))
-            if not got:
-                raise ConnectionResetError("the emulator closed its socket")
-            data += got
-        return bytes(data)
 
 
 def places(ran: NDArray[np.uint64]) -> Places:
@@ -75,11 +66,3 @@ def places(ran: NDArray[np.uint64]) -> Places:
     led_to = np.isin(first, np.concatenate([after, target]))
     found = np.unique(np.concatenate([first[led_to], last]))
     return found[found != _NONE]
-
-
-def plugin() -> Path:
-    """The compiled plugin.
-
-    :raises SetupError: when no C compiler is there.
-    """
-    return engine.compiled("coverage", [SOURCE], engine.PLUGIN)

@@ -14,43 +14,17 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
-#include <errno.h>
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
+#include "watching.h"
 
-/* ---- QEMU: plugin interface, version 4, and exported internals, as in timekeeper/qemu.h ---- */
-typedef uint64_t plugin_id;
-struct plugin_insn;
-struct plugin_tb;
-typedef struct RAMBlock RAMBlock;
 typedef struct { void *score; size_t offset; } plugin_u64;
 enum { STORE_U64 = 1 };
-void qemu_plugin_register_vcpu_tb_trans_cb(plugin_id, void (*)(plugin_id, struct plugin_tb *));
 void qemu_plugin_register_vcpu_tb_exec_inline_per_vcpu(struct plugin_tb *, int op, plugin_u64,
                                                        uint64_t);
 void *qemu_plugin_scoreboard_new(size_t);
 void *qemu_plugin_scoreboard_find(void *, unsigned);
-size_t qemu_plugin_tb_n_insns(const struct plugin_tb *);
-struct plugin_insn *qemu_plugin_tb_get_insn(const struct plugin_tb *, size_t);
-size_t qemu_plugin_insn_data(const struct plugin_insn *, void *, size_t);
-void *qemu_plugin_insn_haddr(const struct plugin_insn *);
-int qemu_ram_foreach_block(int (*)(RAMBlock *, void *), void *);
-void *qemu_ram_get_host_addr(RAMBlock *);
-uint64_t qemu_ram_get_used_length(RAMBlock *);
-const char *qemu_ram_get_idstr(RAMBlock *);
-void *qemu_get_aio_context(void);
-void aio_bh_schedule_oneshot_full(void *ctx, void (*)(void *), void *, const char *name);
-void qemu_set_fd_handler(int fd, void (*read)(void *), void (*write)(void *), void *);
 
-#define EXPORT __attribute__((visibility("default")))
 #define MOST (1u << 18)            /* blocks that are told apart */
 #define BUCKETS (2 * MOST)
-#define NONE UINT64_MAX
 
 /* Places are bytes from the beginning of the module. */
 struct block { uint64_t first, last, after, target; };
@@ -58,10 +32,6 @@ struct reply { uint32_t hits, blocks, left_out; };
 
 EXPORT int qemu_plugin_version = 4;
 static struct {
-    int socket;
-    const char *module;            /* the name of the memory block */
-    uint8_t *base;
-    uint64_t size;
     void *score;                   /* for each block: whether it ran */
     uint32_t count, told, left_out;
     uint32_t hits[MOST];
@@ -70,13 +40,6 @@ static struct {
 } self;
 
 /* ---- blocks ---- */
-static uint64_t place_of(const struct plugin_insn *insn)
-{
-    uint8_t *at = qemu_plugin_insn_haddr(insn);
-    return at && self.base && at >= self.base && at < self.base + self.size
-               ? (uint64_t)(at - self.base) : NONE;
-}
-
 /* Whether an instruction is a branch; if it says where it leads, ``distance`` bytes after its
  * end, ``known`` becomes true. */
 static bool is_branch(const uint8_t *code, size_t length, int64_t *distance, bool *known)
@@ -147,29 +110,10 @@ static void on_translate(plugin_id id, struct plugin_tb *tb)
 }
 
 /* ---- telling ---- */
-static void write_all(const void *data, size_t length)
+/* Any request asks for what has run since the last one. */
+static void asked(char request)
 {
-    for (const char *p = data; length;) {
-        ssize_t n = send(self.socket, p, length, MSG_NOSIGNAL);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            _exit(0);              /* nobody is left to work for */
-        p += n;
-        length -= n;
-    }
-}
-
-/* One byte asks for what has run since the last time. The machine stands still meanwhile. */
-static void on_request(void *unused)
-{
-    (void)unused;
-    char byte;
-    ssize_t n;
-    while ((n = recv(self.socket, &byte, 1, 0)) < 0 && errno == EINTR)
-        ;
-    if (n != 1)
-        _exit(0);
+    (void)request;
     /* Before anything has run, there may be no processor yet. */
     uint64_t *ran = self.count ? qemu_plugin_scoreboard_find(self.score, 0) : NULL;
     uint32_t hits = 0;
@@ -185,38 +129,15 @@ static void on_request(void *unused)
     self.told = self.count;
 }
 
-static int find_module(RAMBlock *block, void *unused)
-{
-    (void)unused;
-    if (strcmp(qemu_ram_get_idstr(block), self.module) == 0) {
-        self.base = qemu_ram_get_host_addr(block);
-        self.size = qemu_ram_get_used_length(block);
-    }
-    return 0;
-}
-
-static void attach(void *unused)
-{
-    (void)unused;
-    qemu_ram_foreach_block(find_module, NULL);
-    qemu_set_fd_handler(self.socket, on_request, NULL, NULL);
-}
-
 EXPORT int qemu_plugin_install(plugin_id id, const void *info, int argc, char **argv)
 {
     (void)info;
-    for (int i = 0; i < argc; i++) {
-        if (!strncmp(argv[i], "socket=", 7))
-            self.socket = atoi(argv[i] + 7);
-        else if (!strncmp(argv[i], "module=", 7))
-            self.module = strdup(argv[i] + 7);
-        else
+    for (int i = 0; i < argc; i++)
+        if (!watching_option(argv[i]))
             return -1;
-    }
-    if (!self.module)
+    if (!watching_begin(asked))
         return -1;
     self.score = qemu_plugin_scoreboard_new(MOST * sizeof(uint64_t));
     qemu_plugin_register_vcpu_tb_trans_cb(id, on_translate);
-    aio_bh_schedule_oneshot_full(qemu_get_aio_context(), attach, NULL, "coverage");
     return 0;
 }

@@ -1,0 +1,143 @@
+"""Compares the code that ran in failing and in passing futures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
+from itertools import groupby
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from branchpoint.futures.contrast import Compared, compare
+from branchpoint.futures.culprits.culprits import Culprit, Culprits
+from branchpoint.futures.culprits.source import Source, Spot
+from branchpoint.futures.running.future import CodeRan
+from branchpoint.programs.python import MODULE
+
+Which = tuple[int, ...]
+"""Of which futures something is true, by number, ascending."""
+
+
+class Future(NamedTuple):
+    """A future, and the code that ran in it up to where it is looked at."""
+
+    failed: bool
+    ran: Sequence[CodeRan]
+    """In parts of that time, the last one being the last second of it."""
+
+
+class _Code(NamedTuple):
+    """A piece of code that ran; if ``late``, in the last second."""
+
+    spot: Spot
+    late: bool
+
+
+def culprits(
+    futures: Sequence[Future], source: Source, about: str, only: str = "*", censored: int = 0
+) -> Culprits:
+    """Compare the code of these futures; ``censored`` more could not be judged. ``only`` is a
+    pattern for files, or for a file and a function, with a blank in between.
+
+    Two things are compared: whether code ran at all, and whether it ran in the last second. What is
+    true of the same futures is one and the same test, so together it counts once among all that is
+    compared (see :mod:`~branchpoint.futures.statistics.exact`: it takes as given what happened in
+    which futures, and asks how the verdicts may be spread among them).
+    """
+    groups = list(_together(futures, source, only).items())
+    given = [
+        (future.failed, [str(i) for i, (which, _) in enumerate(groups) if number in which])
+        for number, future in enumerate(futures)
+    ]
+    contrast = compare(given, about, censored=censored)
+    rows = [
+        culprit
+        for compared in contrast.rows
+        for culprit in _by_function(compared, groups[int(compared.cause)][1], source)
+    ]
+    untold = sum(any(part.untold for part in future.ran) for future in futures)
+    return Culprits(rows, contrast, untold)
+
+
+def _together(futures: Sequence[Future], source: Source, only: str) -> Mapping[Which, list[_Code]]:
+    """What is true of some of the futures only, by these; code as it ran first in one of them."""
+    # Failing futures first, as the order in these is that which leads to the failure.
+    first = sorted(futures, key=lambda future: not future.failed)
+    number = {line: i for i, line in enumerate(_lines(first))}
+    places = np.unique(np.concatenate([np.empty(0, np.uint64), *map(_places, futures)]))
+    found: dict[Which, dict[_Code, None]] = {}
+    for late in (False, True):
+        parts = [Future(each.failed, each.ran[-1:] if late else each.ran) for each in futures]
+        lines = _in_some([[number[line] for line in _lines([each])] for each in parts], number)
+        ran = _in_some([np.searchsorted(places, _places(each)) for each in parts], places.tolist())
+        spots: dict[Any, Spot] = {**source.of_lines(lines), **source.of_places(ran)}
+        for what, which in (*lines.items(), *ran.items()):
+            if what in spots and _matches(spots[what], only):
+                together = found.setdefault(which, {})
+                if _Code(spots[what], late=False) not in together:
+                    together[_Code(spots[what], late)] = None
+    return {which: list(each) for which, each in found.items()}
+
+
+def _lines(futures: Iterable[Future]) -> dict[Any, None]:
+    """The lines that ran, each once, in this order."""
+    return dict.fromkeys(line for each in futures for part in each.ran for line in part.lines)
+
+
+def _places(future: Future) -> NDArray[np.uint64]:
+    """The places that ran."""
+    return np.frombuffer(b"".join(part.places for part in future.ran), np.uint64)
+
+
+def _matches(spot: Spot, only: str) -> bool:
+    return fnmatchcase(spot.file, only) or fnmatchcase(f"{spot.file} {spot.function}", only)
+
+
+def _in_some(ran: Sequence[Any], things: Iterable[Any]) -> dict[Any, Which]:
+    """In which futures each thing ran, if in some and not in all. Of each future is given what ran
+    in it, by number.
+    """
+    named = list(things)
+    table: NDArray[np.bool_] = np.zeros((len(ran), len(named)), bool)
+    for row, each in zip(table, ran, strict=True):
+        row[each] = True
+    chosen = np.flatnonzero(table.any(axis=0) & ~table.all(axis=0)).tolist()
+    return {named[i]: tuple(np.flatnonzero(table[:, i]).tolist()) for i in chosen}
+
+
+def _by_function(compared: Compared, code: list[_Code], source: Source) -> list[Culprit]:
+    """Code of which the same is true, by function: libraries after the system's own code, what runs
+    when a module is imported after other code, else as it ran.
+    """
+
+    def function(each: _Code) -> tuple[str, str, bool]:
+        return each.spot.file, each.spot.function, each.late
+
+    order: dict[tuple[str, str, bool], int] = {}
+    for each in code:
+        order.setdefault(function(each), len(order))
+
+    def place(each: _Code) -> tuple[bool, bool, int, int]:
+        spot = each.spot
+        where = spot.offset if spot.line is None else spot.line
+        return spot.library, spot.function == MODULE, order[function(each)], where
+
+    functions = [list(mine) for _, mine in groupby(sorted(code, key=place), function)]
+    return [
+        Culprit(
+            spots=tuple(each.spot for each in mine),
+            late=mine[0].late,
+            text=source.text(mine[0].spot),
+            failing=compared.failing,
+            passing=compared.passing,
+            failed=compared.failed,
+            passed=compared.passed,
+            low=compared.low,
+            high=compared.high,
+            chance=compared.chance,
+            group=compared.group,
+        )
+        for mine in functions
+    ]

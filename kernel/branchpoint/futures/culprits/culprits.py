@@ -1,0 +1,221 @@
+"""What failing futures run that passing ones do not run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from branchpoint.events import tables
+from branchpoint.events.listing import inert
+from branchpoint.futures.contrast import Contrast
+from branchpoint.futures.culprits.source import Spot
+from branchpoint.futures.statistics.exact import percent
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_ROWS = 12  # that are shown
+_TOGETHER = 3  # of each group
+_NEAREST = 3  # that are shown where none is found
+_TEXT = 60  # characters of a line that are shown
+_NAME = 90  # of where it is
+_PLACES = 4  # places or stretches of lines that are named
+
+
+@dataclass(frozen=True)
+class Culprit:
+    """Lines of one function that ran in the same futures."""
+
+    spots: tuple[Spot, ...]
+    """Its lines, ascending, or places where no lines are known; the first one stands for it."""
+    late: bool
+    """Whether what counts is that it ran in the last second that is looked at; else, that it ran
+    at all."""
+    text: str
+    """Of the first line, if its source is in an image."""
+    failing: int
+    """In how many failing futures it ran before the failure."""
+    passing: int
+    """In how many passing futures it ran, in equal times."""
+    failed: int
+    """All failing futures."""
+    passed: int
+    """All passing futures."""
+    low: float
+    high: float
+    """95 % interval (Newcombe's) of ``effect``, valid if you look at this code alone."""
+    chance: float
+    """At most how probable it is that chance makes any of the compared code look as extreme."""
+    group: int
+    """Code of which the same is true of the same futures has the same number: no contrast tells
+    it apart."""
+
+    @property
+    def effect(self) -> float:
+        """P(it runs | failure) - P(it runs | no failure), as estimated."""
+        return self.failing / max(self.failed, 1) - self.passing / max(self.passed, 1)
+
+    @property
+    def failure_if_run(self) -> float:
+        """P(failure | it runs), as estimated: the share of the futures in which it ran."""
+        return self.failing / max(self.failing + self.passing, 1)
+
+    @property
+    def found(self) -> bool:
+        """Whether chance alone does this in fewer than 5 % of all cases."""
+        return self.chance < 0.05
+
+    @property
+    def library(self) -> bool:
+        """Whether it belongs to a library, from a package or of the language."""
+        return self.spots[0].library
+
+    @property
+    def where(self) -> str:
+        """``ring.py:41-44 RingBuffer.read``."""
+        name = self.spots[0].file.rpartition("/")[2]
+        lines = _ranges([spot.line for spot in self.spots if spot.line is not None])
+        offsets = [f"+{spot.offset:#x}" for spot in self.spots if spot.line is None]
+        places = [f":{lines}"] if lines else offsets[:_PLACES]
+        more = ", …" if len(offsets) > _PLACES else ""
+        function = self.spots[0].function
+        named = [f"{name}{', '.join(places)}{more}", function, "in the last second" * self.late]
+        return inert(" ".join(filter(None, named)), _NAME)
+
+    def __str__(self) -> str:
+        return self.along(0)
+
+    def along(self, others: int) -> str:
+        """In words, with so many ``others`` of its group that are not shown."""
+        text = f"  {inert(self.text, _TEXT)}" if self.text else ""
+        return (
+            f"{self.where}{_more(others)}: in {self.failing} of {self.failed} failing, "
+            f"{self.passing} of {self.passed} passing futures; by chance: {percent(self.chance)}"
+            f"{text}"
+        )
+
+
+def _more(others: int) -> str:
+    return f" (and {others} more functions in the same futures)" if others else ""
+
+
+def _ranges(lines: Sequence[int]) -> str:
+    """``41-44, 47``, of ascending numbers."""
+    runs: list[list[int]] = []
+    for line in lines:
+        if runs and line == runs[-1][-1] + 1:
+            runs[-1].append(line)
+        else:
+            runs.append([line])
+    told = [f"{run[0]}-{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs]
+    return ", ".join(told[:_PLACES]) + (", …" if len(told) > _PLACES else "")
+
+
+class Culprits:
+    """Code that runs in failing futures and not in passing ones, or the other way round.
+
+    All futures leave one moment and are looked at for equal times, up to the failure
+    (:mod:`~branchpoint.futures.stretches`). Code that ran in the same futures is compared as one.
+    ``chance`` of it says how often chance alone makes any of it look as extreme; what is below 5 %
+    is ``decisive``. Code that is found need not be at fault: it may only come together with it.
+
+    The code least probable by chance comes first; among equals that which runs where it fails, then
+    the system's own code before that of libraries, then what ran first.
+    """
+
+    def __init__(self, rows: Sequence[Culprit], contrast: Contrast, left_out: int) -> None:
+        self.rows = list(rows)
+        """All that was compared."""
+        self.contrast = contrast
+        """The comparison behind it; a cause is all code that ran in the same futures."""
+        self.left_out = left_out
+        """In how many futures some code could not be told, because there was too much."""
+
+    @property
+    def futures(self) -> int:
+        """In how many futures code was compared."""
+        return self.contrast.failed + self.contrast.passed
+
+    @property
+    def decisive(self) -> list[Culprit]:
+        """The code that is found: whose ``chance`` is below 5 %."""
+        return [row for row in self.rows if row.found]
+
+    @property
+    def conclusion(self) -> list[str]:
+        """What it shows, in a few lines."""
+        if self.contrast.too_few:
+            return [line.replace("...", '..., by="code"') for line in self.contrast.conclusion]
+        if not self.rows:
+            return ["all of these futures ran the same code up to there"]
+        found = len(self.decisive)
+        of = f"{len(self.rows)} pieces of code that ran in some of these futures only"
+        if not found:
+            return [f"none of {of} differs by more than chance; the nearest:"]
+        verb = "differs" if found == 1 else "differ"
+        return [f"{found} of {of} {verb} by more than chance does in 5 of 100 contrasts"]
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """One row per piece of code: file, function, line (its first), last (its last line), late,
+        containers, text, failing, failed, passing, passed, effect, low, high, failure_if_run,
+        chance, group.
+        """
+        import pandas as pd
+
+        counted = [
+            "text", "failing", "failed", "passing", "passed", "effect", "low", "high",
+            "failure_if_run", "chance", "group",
+        ]  # fmt: skip
+        rows = []
+        for row in self.rows:
+            first, last = row.spots[0], row.spots[-1]
+            containers = ", ".join(first.containers)
+            where = [first.file, first.function, first.line, last.line, row.late, containers]
+            rows.append([*where, *(getattr(row, name) for name in counted)])
+        titles = ["file", "function", "line", "last", "late", "containers", *counted]
+        frame = pd.DataFrame(rows, columns=titles)
+        return frame.astype({"line": "Int64", "last": "Int64"})
+
+    def _shown(self) -> tuple[list[tuple[Culprit, int]], str]:
+        """What is shown, and after how many others of its group that are not; and a note."""
+        if self.contrast.too_few:
+            return [], ""
+        found = self.decisive or self.rows
+        own = [row for row in found if not row.library] or found
+        shown: list[tuple[Culprit, int]] = []
+        for _, rows in groupby(own, lambda row: row.group):
+            first, rest = (mine := list(rows))[:_TOGETHER], mine[_TOGETHER:]
+            shown += [(row, 0) for row in first[:-1]] + [(first[-1], len(rest))]
+        shown = shown[: _ROWS if self.decisive else _NEAREST]
+        notes = []
+        if self.decisive and (more := len(found) - sum(1 + others for _, others in shown)):
+            libraries = sum(row.library for row in found) if own is not found else 0
+            of = f", {libraries} of them of libraries" if libraries else ""
+            notes.append(f"{more} more{of}: .frame has all")
+        if self.left_out:
+            notes.append(f"in {self.left_out} futures there was more code than can be told apart")
+        return shown, "; ".join(notes)
+
+    def __repr__(self) -> str:
+        shown, more = self._shown()
+        rows = [row.along(others) for row, others in shown]
+        lines = [self.contrast.about, *self.conclusion, *rows, more]
+        return "\n".join(filter(None, lines))
+
+    def _repr_html_(self) -> str:
+        shown, more = self._shown()
+        rows = [
+            (row.where + _more(others), inert(row.text, _TEXT), f"{row.failing} of {row.failed}",
+             f"{row.passing} of {row.passed}", percent(row.chance))
+            for row, others in shown
+        ]  # fmt: skip
+        titles = ("where", "code", "in failing futures", "in passing ones", "by chance")
+        lines = "".join(
+            f"<p>{escape(line)}</p>" for line in (self.contrast.about, *self.conclusion)
+        )
+        table = tables.html(titles, rows, verbatim="code") if rows else ""
+        return lines + table + (tables.note(more) if more else "")

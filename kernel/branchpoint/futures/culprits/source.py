@@ -1,0 +1,110 @@
+"""Code by file, function and line, for people."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+from branchpoint.programs.elf import Program
+from branchpoint.programs.images import File, Images
+from branchpoint.programs.python import Line, interpreters
+
+_LIBRARY = re.compile(r"<|.*/(?:python3(?:\.\d+)?|site-packages|dist-packages)/|.*\.so[.\d]*$")
+"""Paths of libraries: frozen modules, Python's own and installed ones, shared objects."""
+
+
+class Spot(NamedTuple):
+    """A piece of code: a line, or where it has none, a place in machine code."""
+
+    file: str
+    """The source, or where that is not known the program; in the container."""
+    function: str
+    """Empty when it is not known."""
+    line: int | None
+    offset: int
+    """Bytes from the beginning of the function, or else of the program, where there is no line."""
+    containers: tuple[str, ...]
+    """Those whose image has the file; it may have run in any of them."""
+
+    @property
+    def library(self) -> bool:
+        """Whether it belongs to a library, from a package or of the language."""
+        return _LIBRARY.match(self.file) is not None
+
+    @property
+    def place(self) -> str:
+        """``ring.py:41`` or ``redis-server+0x1f0``, without a folder."""
+        name = self.file.rpartition("/")[2]
+        return f"{name}+{self.offset:#x}" if self.line is None else f"{name}:{self.line}"
+
+
+class Source:
+    """The programs of a system, in its memory module."""
+
+    def __init__(self, module: Path) -> None:
+        """:raises ImageError: when the module cannot be read."""
+        self._images = Images(module)
+        self._pythons = interpreters(module)
+        self._texts: dict[str, list[str]] = {}
+
+    def of_lines(self, lines: Iterable[Line]) -> dict[Line, Spot]:
+        """Lines of Python programs."""
+        found = {}
+        for line in lines:
+            file = self._images.by_path.get(line.file)
+            containers = file.containers if file else ()
+            found[line] = Spot(line.file, line.function, line.line, 0, containers)
+        return found
+
+    def of_places(self, places: Iterable[int]) -> dict[int, Spot]:
+        """Places of machine code; without those of interpreters whose byte code is told."""
+        within: dict[File, list[int]] = defaultdict(list)
+        for place in places:
+            file = self._images.at(place)
+            if file is not None and file.extent not in self._interpreters:
+                within[file].append(place)
+        found: dict[int, Spot] = {}
+        for file, mine in within.items():
+            found.update(self._spots(file, mine))
+        return found
+
+    @cached_property
+    def _interpreters(self) -> set[object]:
+        files = (self._images.at(each.first) for each in self._pythons)
+        return {file.extent for file in files if file is not None}
+
+    def _spots(self, file: File, places: list[int]) -> Iterator[tuple[int, Spot]]:
+        offsets = {place: place - file.extent.start for place in places}
+        try:
+            program = Program(self._images.read(file))
+        except ValueError:
+            for place, offset in offsets.items():
+                yield place, Spot(file.path, "", None, offset, file.containers)
+            return
+        addresses = {place: program.address(offset) for place, offset in offsets.items()}
+        lines = program.lines([address for address in addresses.values() if address is not None])
+        for place, address in addresses.items():
+            symbol = None if address is None else program.function_at(address)
+            name = "" if symbol is None else symbol.name
+            if address in lines:
+                source, line = lines[address]
+                yield place, Spot(source, name, line, 0, file.containers)
+            else:
+                start = 0 if symbol is None or address is None else address - symbol.start
+                offset = offsets[place] if symbol is None else start
+                yield place, Spot(file.path, name, None, offset, file.containers)
+
+    def text(self, spot: Spot) -> str:
+        """The line's text, if its source is in an image; else nothing."""
+        if spot.line is None:
+            return ""
+        lines = self._texts.get(spot.file)
+        if lines is None:
+            file = self._images.by_path.get(spot.file)
+            data = b"" if file is None else self._images.read(file)
+            lines = self._texts[spot.file] = data.decode("utf-8", "replace").splitlines()
+        return lines[spot.line - 1].strip() if 0 < spot.line <= len(lines) else ""

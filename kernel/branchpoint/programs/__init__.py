@@ -1,0 +1,1 @@
+"""What is known of the containers' programs: their files, functions and lines."""

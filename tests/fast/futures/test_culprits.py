@@ -1,0 +1,149 @@
+"""Code of failing and passing futures is compared, without a machine."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable
+
+import numpy as np
+import pytest
+
+from branchpoint.futures.culprits.compared import Future, culprits
+from branchpoint.futures.culprits.culprits import Culprits
+from branchpoint.futures.culprits.source import Spot
+from branchpoint.futures.running.future import CodeRan
+from branchpoint.programs.python import Line
+
+RING, LIBRARY = "/srv/ring.py", "/usr/lib/python3.13/socket.py"
+
+
+class Told:
+    """Programs of which all is known: place n is line n of main.c."""
+
+    def of_lines(self, lines: Iterable[Line]) -> dict[Line, Spot]:
+        return {line: Spot(line.file, line.function, line.line, 0, ("a.1",)) for line in lines}
+
+    def of_places(self, places: Iterable[int]) -> dict[int, Spot]:
+        return {place: Spot("/srv/main.c", "main", place, 0, ("a.1",)) for place in places}
+
+    def text(self, spot: Spot) -> str:
+        return f"text {spot.line}"
+
+
+def line(number: int, file: str = RING, function: str = "read") -> Line:
+    return Line(file, function, number)
+
+
+def ran(lines: Iterable[Line] = (), places: Iterable[int] = (), *, untold: bool = False) -> CodeRan:
+    return CodeRan(np.array(sorted(places), np.uint64).tobytes(), list(lines), untold)
+
+
+def compared(*futures: tuple[bool, CodeRan], only: str = "*") -> Culprits:
+    told = [Future(failed, [CodeRan(b"", [], untold=False), code]) for failed, code in futures]
+    return culprits(told, Told(), "it", only)  # type: ignore[arg-type]
+
+
+def test_what_runs_only_where_it_fails_is_found_by_function_with_its_lines() -> None:
+    bad = ran([line(1), line(7), line(8), line(9, function="has"), line(12)], [3])
+    found = compared(*[(True, bad)] * 8, *[(False, ran([line(1)]))] * 8)
+    assert [row.where for row in found.decisive] == [
+        "ring.py:7-8, 12 read",
+        "ring.py:9 has",
+        "main.c:3 main",
+    ]
+    first = found.decisive[0]
+    assert (first.failing, first.passing, first.effect, first.failure_if_run) == (8, 0, 1, 1)
+    assert first.text == "text 7" and first.spots[0].containers == ("a.1",)
+    assert found.conclusion == [
+        "3 of 3 pieces of code that ran in some of these futures only differ by more than chance "
+        "does in 5 of 100 contrasts"
+    ]
+
+
+def test_own_code_comes_before_libraries_and_else_what_ran_first() -> None:
+    bad = ran(
+        [line(5, LIBRARY), line(9, function="late"), line(2, function="early"), line(5, LIBRARY)]
+    )
+    found = compared(*[(True, bad)] * 8, *[(False, ran())] * 8)
+    assert [row.spots[0].line for row in found.rows] == [9, 2, 5]
+    shown = repr(found).splitlines()
+    assert [each.split()[0] for each in shown[2:4]] == ["ring.py:9", "ring.py:2"]
+    assert shown[4] == "1 more, 1 of them of libraries: .frame has all"
+
+
+def test_where_and_when_else_it_runs_decides() -> None:
+    """Code that always runs may still run in the last second only where it fails."""
+    often, seldom = ran([line(1)]), ran()
+    told = [Future(True, [often, often])] * 8 + [Future(False, [often, seldom])] * 8
+    (row,) = culprits(told, Told(), "it").decisive  # type: ignore[arg-type]
+    assert row.where == "ring.py:1 read in the last second" and row.late
+    told = [Future(True, [seldom, often])] * 8 + [Future(False, [seldom, seldom])] * 8
+    (row,) = culprits(told, Told(), "it").decisive  # type: ignore[arg-type]
+    assert row.where == "ring.py:1 read" and not row.late
+
+
+def test_what_runs_only_where_it_passes_is_found_too() -> None:
+    found = compared(*[(True, ran())] * 8, *[(False, ran([line(1)]))] * 8)
+    (row,) = found.decisive
+    assert (row.effect, row.failure_if_run) == (-1, 0)
+
+
+def test_only_the_code_that_was_asked_for_is_compared() -> None:
+    bad = ran([line(1), line(2, LIBRARY), line(3, function="has")], [3])
+    futures = [*[(True, bad)] * 8, *[(False, ran())] * 8]
+    assert [row.where for row in compared(*futures, only="*/ring.py").rows] == [
+        "ring.py:1 read",
+        "ring.py:3 has",
+    ]
+    assert [row.where for row in compared(*futures, only="* has").rows] == ["ring.py:3 has"]
+    assert compared(*futures, only="nothing").conclusion == [
+        "all of these futures ran the same code up to there"
+    ]
+
+
+def test_too_few_failures_name_nobody_and_say_how_many_would_do() -> None:
+    found = compared((True, ran([line(1)])), *[(False, ran())] * 8)
+    assert not found.decisive
+    assert found.conclusion[0] == "too few failures to tell: 1 of 9 futures failed"
+    assert 'run.contrast(..., by="code", futures=' in found.conclusion[1]
+    assert "ring.py" not in repr(found)
+
+
+def test_what_could_not_be_told_is_said() -> None:
+    found = compared(*[(True, ran([line(1)], untold=True))] * 8, *[(False, ran())] * 8)
+    assert "in 8 futures there was more code than can be told apart" in repr(found)
+    assert "in 8 futures there was more code" in found._repr_html_()
+
+
+def test_what_a_stranger_wrote_is_shown_inert() -> None:
+    bad = ran([line(1, "/srv/<script>\x1b[31m.py", "f")])
+    found = compared(*[(True, bad)] * 8, *[(False, ran())] * 8)
+    assert "<script>" not in found._repr_html_() and "\x1b" not in repr(found)
+
+
+def test_a_frame_has_all_of_it() -> None:
+    found = compared(*[(True, ran([line(1), line(2)]))] * 8, *[(False, ran([], [7]))] * 8)
+    frame = found.frame
+    assert frame.file.tolist() == [RING, "/srv/main.c"]
+    assert frame.line.tolist() == [1, 7] and frame["last"].tolist() == [2, 7]
+    assert frame.group.nunique() == 2 and frame.containers.tolist() == ["a.1", "a.1"]
+
+
+@pytest.mark.parametrize(
+    ("futures", "share", "lines"), [(40, 0.3, 200), (100, 0.05, 40), (40, 0.1, 1000)]
+)
+def test_where_no_code_decides_hardly_ever_is_any_named(
+    futures: int, share: float, lines: int
+) -> None:
+    """Each contrast compares code that runs by chance, in families that run together."""
+    named, contrasts = 0, 60
+    for seed in range(contrasts):
+        chance = random.Random(seed)
+        often = [chance.random() for _ in range(lines)]
+        given = []
+        for _ in range(futures):
+            lucky = [chance.random() < often[number // 3] for number in range(lines)]
+            mine = [line(number) for number in range(lines) if lucky[number // 3 * 3]]
+            given.append((chance.random() < share, ran(mine)))
+        named += bool(compared(*given).decisive)
+    assert named <= 8  # of 60 with 5 %: more in one of 200 runs

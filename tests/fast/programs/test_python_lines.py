@@ -1,0 +1,68 @@
+"""Which line an instruction of byte code belongs to, as Python itself says."""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import json
+import statistics
+from collections.abc import Iterator
+from types import CodeType, ModuleType
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from branchpoint.machine.watching.bytecode import Function, Instruction
+from branchpoint.programs.python import Line, line_of, lines
+
+
+def codes(code: CodeType) -> Iterator[CodeType]:
+    """A code object and all that are in it."""
+    yield code
+    for inner in code.co_consts:
+        if isinstance(inner, CodeType):
+            yield from codes(inner)
+
+
+def function(code: CodeType) -> Function:
+    return Function(code.co_filename, code.co_qualname, code.co_firstlineno, code.co_linetable)
+
+
+@pytest.mark.parametrize("module", [argparse, inspect, json.decoder, statistics])
+def test_every_instruction_of_a_module_has_the_line_that_python_says(module: ModuleType) -> None:
+    whole = compile(inspect.getsource(module), "module.py", "exec")
+    for code in codes(whole):
+        expected = [line for line, *_ in code.co_positions()]
+        found = [line_of(function(code), 2 * i) for i in range(len(expected))]
+        assert found == expected
+        assert line_of(function(code), 2 * len(expected)) is None
+
+
+def test_lines_come_once_and_in_the_order_in_which_they_ran() -> None:
+    def some(numbers: list[int]) -> int:
+        total = 0
+        for number in numbers:
+            total += number
+        return total
+
+    mine = function(some.__code__)
+    first = mine.line
+    offsets = {}
+    for i, (line, *_) in enumerate(some.__code__.co_positions()):
+        offsets.setdefault(line, 2 * i)
+    ran = [offsets[first + 3], offsets[first + 1], offsets[first + 3], offsets[first + 4]]
+    assert lines(Instruction(mine, offset) for offset in ran) == [
+        Line(mine.file, mine.name, first + number) for number in (3, 1, 4)
+    ]
+
+
+def test_where_a_module_begins_is_no_line() -> None:
+    code = compile("a = 1\n", "m.py", "exec")
+    told = lines(Instruction(function(code), 2 * i) for i in range(len(code.co_code) // 2))
+    assert told == [Line("m.py", "<module>", 1)]
+
+
+@given(table=st.binary(max_size=60), offset=st.integers(0, 200))
+def test_a_damaged_table_does_no_harm(table: bytes, offset: int) -> None:
+    line_of(Function("a", "b", 1, table), offset)
