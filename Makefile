@@ -19,6 +19,7 @@ REDIS := SYSTEM=notebooks/systems/redis NOTEBOOK=redis-failover DEMO_SEED=17 DEM
 TESTS := $(wildcard tests/machine tests/browser tests/quality tests/fast)
 REFERENCE := branchpoint $(addprefix branchpoint.,timeline.recording timeline.faulting \
     timeline.capture.packets events.queries futures.curve futures.contrast futures.attribution futures.rarity \
+    futures.culprits.culprits futures.culprits.listing futures.what_if futures.explaining \
     search.exploring search.exploration)
 BESIDE := $(addprefix .venv/beside/,7.2 7.3 7.4)
 NPM := .ci/node npm --prefix extension

@@ -20,6 +20,7 @@ from answers.known import known_answers
 from answers.simulated import simulated
 from branchpoint.errors import BranchpointError
 from cost import adopt, bury, cost
+from culprits.naming import culprits
 from figures import Figure
 from kept import Taken, caption, keep, kept, taken
 from mutants.hunt import mutants
@@ -57,8 +58,8 @@ _MEASURES: dict[str, Callable[[Scale, Path], list[Figure]]] = {
     measure.__name__: measure
     for measure in (
         recordings, opening, rewinding, branching, idling, sharing, states, curing, storing,
-        interleaving, instants, futures, curves, known_answers, simulated, contrasts, locks, crash,
-        looking, mutants,
+        interleaving, instants, futures, curves, known_answers, simulated, contrasts, culprits,
+        locks, crash, looking, mutants,
     )
 }  # fmt: skip
 

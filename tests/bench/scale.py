@@ -44,6 +44,8 @@ class Scale:
     """Simulated curves of each shape."""
     tries: int
     """Searches for one thing."""
+    coins: int
+    """Contrasts of the code of a program in which a coin decides."""
 
 
 FULL = Scale(
@@ -67,6 +69,7 @@ FULL = Scale(
     mutants=20_000,
     simulated=10_000,
     tries=20,
+    coins=100,
 )
 QUICK = Scale(
     recording=20,
@@ -89,4 +92,5 @@ QUICK = Scale(
     mutants=200,
     simulated=50,
     tries=2,
+    coins=2,
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,6 +19,7 @@ from branchpoint.futures.likelihood import likelihood
 from branchpoint.futures.minimise import minimise
 from branchpoint.futures.rarity import Rarity, how_rare
 from branchpoint.futures.sample import contrast_off, culprits_off
+from branchpoint.futures.what_if import WhatIf, what_if
 from branchpoint.timeline import recording as timeline
 from branchpoint.timeline.failures import Failure
 from branchpoint.timeline.failures import failure as failure_of
@@ -175,6 +176,38 @@ class Recording(timeline.Recording):
         return attribute(
             self, failure_of(failure), of=of, seeds=seeds, horizon=horizon, workers=workers,
             noise=noise,
+        )  # fmt: skip
+
+    def what_if(
+        self,
+        moment: Instant,
+        failure: Failure | Query | EventSet | str,
+        change: Callable[[Branch], Any],
+        *,
+        futures: int | None = None,
+        horizon: Instant | None = None,
+        workers: int | str | None = None,
+        seed: int = 0,
+        noise: Noise = True,
+    ) -> WhatIf:
+        """How a change at a moment changes P(failure): what a contrast finds is tried out.
+
+        ``change`` is a function that is given a branch from the ``moment`` and does something
+        there, once: a command, a fault, a pause. What it gives to the machine is given, at the same
+        instants, to futures from there, each with everything random drawn anew; they are compared
+        with as many futures without it, with an exact test. For example::
+
+            run.what_if(moment, crash, lambda branch: branch.faults.pause())  # no faults from there
+
+        With ``futures``, so many of each are drawn. Without it, 20 of each and then more, until so
+        many fail that it would be seen if the change prevents the failure, at most 120 of each.
+        The rest is as for :meth:`contrast`.
+
+        :raises BranchpointError: when the change does nothing, or ``futures`` is less than 1.
+        """
+        return what_if(
+            self, moment, failure_of(failure), change, futures=futures, horizon=horizon,
+            workers=workers, seed=seed, noise=noise,
         )  # fmt: skip
 
     def explain(

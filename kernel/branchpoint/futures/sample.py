@@ -24,6 +24,7 @@ from branchpoint.futures.likelihood import question_of
 from branchpoint.futures.running.future import LINE, FutureSpec, Outcome
 from branchpoint.futures.running.trials import Interrupted, Trials
 from branchpoint.futures.stretches import Seen, ends, equal_stretches
+from branchpoint.store.manifest import Input
 from branchpoint.timeline.failures import Failure
 from branchpoint.timeline.recording import Recording
 from branchpoint.timeline.seeds import Noise
@@ -92,6 +93,13 @@ class Sample:
         self._keep(outcomes)
         return outcomes
 
+    def changed(self, numbers: Sequence[int], inputs: Sequence[Input]) -> list[Outcome]:
+        """What becomes of these futures when the machine gets more inputs, none before the moment.
+
+        :raises Interrupted: as :meth:`run`.
+        """
+        return self._trials.run([self._job(number, inputs) for number in numbers], "changed")
+
     def verdicts(self, numbers: Sequence[int], note: str = "") -> list[Outcome]:
         """The same, but of those futures that a curve has drawn already, only the draw is known.
 
@@ -134,12 +142,14 @@ class Sample:
                 draws.add(outcome.draw)
             draws.ask(outcome.draw for outcome in outcomes)
 
-    def _job(self, number: int) -> FutureSpec:
+    def _job(self, number: int, inputs: Sequence[Input] = ()) -> FutureSpec:
         seed, here = self._first + number, self.moment.at
         if self._recorded:
-            return FutureSpec(here, seed, lines=self._lines)
+            return FutureSpec(here, seed, list(inputs), lines=self._lines)
         timeline = self._timeline
-        return timeline.job(timeline.reseeded(seed, self._question.noise), here, lines=self._lines)
+        seeded = timeline.reseeded(seed, self._question.noise)
+        given = sorted([*seeded, *inputs], key=lambda each: each.at)
+        return timeline.job(given, here, lines=self._lines)
 
     def __enter__(self) -> Self:
         self._trials.__enter__()

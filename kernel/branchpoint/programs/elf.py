@@ -14,6 +14,7 @@ from elftools.elf.sections import SymbolTableSection
 
 _MAGIC = b"\x7fELF"
 _TABLES = (".symtab", ".dynsym")
+_BUILD_ID = ".note.gnu.build-id"
 
 
 class Symbol(NamedTuple):
@@ -41,6 +42,14 @@ class Program:
             """Of each part that is loaded: its place in the file, its length there, its address."""
         except Exception as problem:  # the file may be a stranger's, and damaged in any way
             raise ValueError(f"it is damaged: {problem}") from problem
+
+    @cached_property
+    def build_id(self) -> str:
+        """What names this build, in hexadecimal digits; "" when nothing does."""
+        with suppress(Exception):
+            section = self._elf.get_section_by_name(_BUILD_ID)
+            return next((str(note["n_desc"]) for note in section.iter_notes()), "")
+        return ""
 
     def address(self, offset: int) -> int | None:
         """The address of a place in the file; None: it is not loaded."""

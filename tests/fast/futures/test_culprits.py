@@ -8,6 +8,7 @@ from collections.abc import Iterable
 import numpy as np
 import pytest
 
+from branchpoint.errors import BranchpointError
 from branchpoint.futures.culprits.compared import Future, culprits
 from branchpoint.futures.culprits.culprits import Culprits
 from branchpoint.futures.culprits.source import Spot
@@ -25,6 +26,9 @@ class Told:
 
     def of_places(self, places: Iterable[int]) -> dict[int, Spot]:
         return {place: Spot("/srv/main.c", "main", place, 0, ("a.1",)) for place in places}
+
+    def lines(self, file: str) -> list[str]:
+        return [f"text {number}" for number in range(1, 100)] if file == RING else []
 
     def text(self, spot: Spot) -> str:
         return f"text {spot.line}"
@@ -127,6 +131,33 @@ def test_a_frame_has_all_of_it() -> None:
     assert frame.file.tolist() == [RING, "/srv/main.c"]
     assert frame.line.tolist() == [1, 7] and frame["last"].tolist() == [2, 7]
     assert frame.group.nunique() == 2 and frame.containers.tolist() == ["a.1", "a.1"]
+
+
+# -- in its source
+
+
+def test_a_source_shows_how_often_its_lines_ran() -> None:
+    bad = ran([line(40), line(41)], [3])
+    found = compared(*[(True, bad)] * 8, *[(False, ran([line(60)]))] * 8)
+    listing = found.source("*/ring.py")
+    assert {number: each.effect for number, each in listing.ran.items()} == {40: 1, 41: 1, 60: -1}
+    shown = repr(listing).splitlines()
+    assert shown[0].startswith("/srv/ring.py")
+    assert shown[1:4] == ["     …", f"{36:6} {'':15}  text 36", f"{37:6} {'':15}  text 37"]
+    assert f"{40:6} {'8/8 0/8':>15}  text 40" in shown and shown[-1] == "     …"
+    assert "text 50" not in repr(listing)
+    page = listing._repr_html_()
+    assert page.count("rgba(220,50,47,0.50)") == 2 and page.count("rgba(38,139,210,0.50)") == 1
+    assert repr(found.source()) == repr(listing)
+
+
+def test_a_source_that_is_not_there_is_said_to_be_missing() -> None:
+    found = compared(*[(True, ran([line(1)], [3]))] * 8, *[(False, ran())] * 8)
+    with pytest.raises(BranchpointError, match=r"no image has the source /srv/main\.c"):
+        found.source("*/main.c")
+    with pytest.raises(BranchpointError, match="no code that was compared is in 'x'") as error:
+        found.source("x")
+    assert RING in error.value.hint
 
 
 @pytest.mark.parametrize(

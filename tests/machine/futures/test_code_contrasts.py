@@ -12,6 +12,7 @@ from places import HERE
 
 import branchpoint as bp
 from branchpoint.futures import curves
+from branchpoint.futures.attribution import Rate
 from branchpoint.futures.culprits.culprits import Culprit
 
 SOURCES = HERE / "systems" / "culprits"
@@ -50,7 +51,7 @@ def test_the_faulty_line_of_a_python_program_is_named(run: bp.Recording) -> None
     fault, calls = found.decisive[:2]
     assert {row.spots[0].file for row in (calls, fault)} == {"/srv/stock.py"}
     assert source("stock.py", "    sell_rest_of_pair()") in numbers(calls)
-    assert source("stock.py", "the fault") in numbers(fault)
+    assert source("stock.py", "FAULT") in numbers(fault)
     assert fault.spots[0].function == "sell_rest_of_pair"
     assert set(fault.spots[0].containers) == {"coin.1", "queue.1", "stock.1"}
     assert (fault.failing, fault.passing) == (fault.failed, 0)
@@ -63,7 +64,7 @@ def test_the_faulty_line_of_a_program_in_machine_code_comes_first(run: bp.Record
     first = found.decisive[0]
     assert first.spots[0].file.endswith("/queue.c")
     assert first.spots[0].function == "drop_oldest"
-    assert numbers(first) == [source("queue.c", "the fault")]
+    assert numbers(first) == [source("queue.c", "FAULT")]
     assert (first.failing, first.passing) == (first.failed, 0)
 
 
@@ -77,7 +78,7 @@ def test_where_a_coin_decides_no_code_is_named(run: bp.Recording) -> None:
 def test_a_curve_knows_its_culprits(run: bp.Recording) -> None:
     curve = run.likelihood(failing("stock"), start=START, end=START + 2, points=2, horizon=6)
     found = curve.culprits(START, only="*/stock.py").decisive
-    assert source("stock.py", "the fault") in numbers(found[0])
+    assert source("stock.py", "FAULT") in numbers(found[0])
     assert {spot.file for row in found for spot in row.spots} == {"/srv/stock.py"}
 
 
@@ -88,6 +89,38 @@ def test_a_kept_curve_does_not_know_what_failed(run: bp.Recording) -> None:
         curve.culprits()
 
 
+# -- what if
+
+
+def test_a_change_that_takes_the_culprit_away_prevents_the_failure(run: bp.Recording) -> None:
+    found = run.what_if(START, failing("queue"), lambda branch: branch.faults.kill("queue.1"))
+    assert found.after.failed == 0 < found.before.failed
+    assert found.found and found.effect < 0
+
+
+def test_a_change_elsewhere_makes_no_difference(run: bp.Recording) -> None:
+    def wait_there(branch: bp.Branch) -> None:
+        bp.bash("sleep 1").run_in_background(branch, "coin.1")
+
+    found = run.what_if(START, failing("queue"), wait_there, futures=30)
+    assert found.before.trials == found.after.trials == 30
+    assert not found.found and found.after.failed > 0
+
+
+def test_a_change_on_a_branch_is_tried_there(run: bp.Recording) -> None:
+    branch = run.at(START).branch(3)
+    branch.wait(0.1)
+    found = run.what_if(
+        branch.end, failing("queue"), lambda branch: branch.faults.kill("queue.1"), futures=12
+    )
+    assert found.after == Rate(0, 12) and found.before.failed > 0
+
+
+def test_a_change_that_does_nothing_is_refused(run: bp.Recording) -> None:
+    with pytest.raises(bp.BranchpointError, match="the change does nothing"):
+        run.what_if(START, failing("queue"), lambda branch: None)
+
+
 # -- in words
 
 
@@ -96,7 +129,7 @@ def test_a_failure_is_explained_in_a_few_words(run: bp.Recording) -> None:
     found = run.explain(failing("queue"), curve=curve)
     assert "queue.1 exited with 1" in found.words
     assert "There was no fault before it." in found.words
-    assert f"queue.c:{source('queue.c', 'the fault')} drop_oldest runs in" in found.words
+    assert f"queue.c:{source('queue.c', 'FAULT')} drop_oldest runs in" in found.words
     assert len(found.words.split()) < 150
     assert found.culprits is not None and repr(found.culprits) in repr(found)
     page = found._repr_html_()

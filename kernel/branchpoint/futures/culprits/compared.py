@@ -58,7 +58,7 @@ def culprits(
         for culprit in _by_function(compared, groups[int(compared.cause)][1], source)
     ]
     untold = sum(any(part.untold for part in future.ran) for future in futures)
-    return Culprits(rows, contrast, untold)
+    return Culprits(rows, contrast, untold, source.lines)
 
 
 def _together(futures: Sequence[Future], source: Source, only: str) -> Mapping[Which, list[_Code]]:

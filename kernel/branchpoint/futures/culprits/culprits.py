@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from html import escape
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+from branchpoint.errors import BranchpointError
 from branchpoint.events import tables
 from branchpoint.events.listing import inert
 from branchpoint.futures.contrast import Contrast
+from branchpoint.futures.culprits.listing import Listing, Ran
 from branchpoint.futures.culprits.source import Spot
 from branchpoint.futures.statistics.exact import percent
 
@@ -126,13 +129,20 @@ class Culprits:
     the system's own code before that of libraries, then what ran first.
     """
 
-    def __init__(self, rows: Sequence[Culprit], contrast: Contrast, left_out: int) -> None:
+    def __init__(
+        self,
+        rows: Sequence[Culprit],
+        contrast: Contrast,
+        left_out: int,
+        text_of: Callable[[str], Sequence[str]],
+    ) -> None:
         self.rows = list(rows)
         """All that was compared."""
         self.contrast = contrast
         """The comparison behind it; a cause is all code that ran in the same futures."""
         self.left_out = left_out
         """In how many futures some code could not be told, because there was too much."""
+        self._text_of = text_of
 
     @property
     def futures(self) -> int:
@@ -143,6 +153,35 @@ class Culprits:
     def decisive(self) -> list[Culprit]:
         """The code that is found: whose ``chance`` is below 5 %."""
         return [row for row in self.rows if row.found]
+
+    def source(self, file: str = "*") -> Listing:
+        """A source file, with how often each line ran where it fails and where it passes.
+
+        ``file`` is a pattern for its path in the container: ``"*/ring.py"``. Of several that fit,
+        it is the one whose code comes first here.
+
+        :raises BranchpointError: when no code that was compared is in such a file, or no image has
+            the file.
+        """
+        paths = list(dict.fromkeys(row.spots[0].file for row in self.rows))
+        fitting = [path for path in paths if fnmatchcase(path, file)]
+        if not fitting:
+            raise BranchpointError(
+                f"no code that was compared is in {file!r}", f"files are {', '.join(paths[:5])}"
+            )
+        found = next((path for path in fitting if self._text_of(path)), None)
+        if found is None:
+            raise BranchpointError(
+                f"no image has the source {fitting[0]}",
+                "put it into an image, at this path, to see it here",
+            )
+        ran = {
+            spot.line: Ran(row.failing, row.failed, row.passing, row.passed)
+            for row in reversed(self.rows)  # of several parts of a line, the most extreme counts
+            for spot in row.spots
+            if spot.file == found and spot.line is not None and not row.late
+        }
+        return Listing(found, self._text_of(found), ran)
 
     @property
     def conclusion(self) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
@@ -15,6 +16,9 @@ from branchpoint.programs.python import Line, interpreters
 
 _LIBRARY = re.compile(r"<|.*/(?:python3(?:\.\d+)?|site-packages|dist-packages)/|.*\.so[.\d]*$")
 """Paths of libraries: frozen modules, Python's own and installed ones, shared objects."""
+_DEBUG = "/usr/lib/debug/.build-id"
+_SYMBOLS = "/symbols"
+"""Where files of symbols are, in any image; here by the path of the program."""
 
 
 class Spot(NamedTuple):
@@ -86,9 +90,10 @@ class Source:
                 yield place, Spot(file.path, "", None, offset, file.containers)
             return
         addresses = {place: program.address(offset) for place, offset in offsets.items()}
-        lines = program.lines([address for address in addresses.values() if address is not None])
+        known = self._debug(file, program)
+        lines = known.lines([address for address in addresses.values() if address is not None])
         for place, address in addresses.items():
-            symbol = None if address is None else program.function_at(address)
+            symbol = None if address is None else known.function_at(address)
             name = "" if symbol is None else symbol.name
             if address in lines:
                 source, line = lines[address]
@@ -98,13 +103,31 @@ class Source:
                 offset = offsets[place] if symbol is None else start
                 yield place, Spot(file.path, name, None, offset, file.containers)
 
+    def _debug(self, file: File, program: Program) -> Program:
+        """Where the symbols of a program are: in a file of their own, as debug packages have them,
+        or in itself.
+        """
+        build = program.build_id
+        for path in (f"{_DEBUG}/{build[:2]}/{build[2:]}.debug", f"{_SYMBOLS}{file.path}"):
+            apart = self._images.by_path.get(path)
+            if build and apart is not None:
+                with suppress(ValueError):
+                    found = Program(self._images.read(apart))
+                    if found.build_id == build:
+                        return found
+        return program
+
+    def lines(self, file: str) -> list[str]:
+        """The text of a source file, if an image has it; else nothing."""
+        known = self._texts.get(file)
+        if known is None:
+            found = self._images.by_path.get(file)
+            data = b"" if found is None else self._images.read(found)
+            known = self._texts[file] = data.decode("utf-8", "replace").splitlines()
+        return known
+
     def text(self, spot: Spot) -> str:
         """The line's text, if its source is in an image; else nothing."""
-        if spot.line is None:
-            return ""
-        lines = self._texts.get(spot.file)
-        if lines is None:
-            file = self._images.by_path.get(spot.file)
-            data = b"" if file is None else self._images.read(file)
-            lines = self._texts[spot.file] = data.decode("utf-8", "replace").splitlines()
-        return lines[spot.line - 1].strip() if 0 < spot.line <= len(lines) else ""
+        lines = self.lines(spot.file) if spot.line is not None else []
+        number = spot.line or 0
+        return lines[number - 1].strip() if 0 < number <= len(lines) else ""

@@ -28,7 +28,7 @@ static int take(void)
 static void drop_oldest(void)
 {
     if (head < tail)
-        head++; /* the fault: it is still expected */
+        head++; /* FAULT: it is still expected */
 }
 
 static void drop_all(void)

@@ -24,7 +24,7 @@ def sell_two():
 def sell_rest_of_pair():
     global left
     wanted = 1
-    left -= wanted * 2  # the fault
+    left -= wanted * 2  # FAULT
     return wanted
 
 

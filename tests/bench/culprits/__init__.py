@@ -1,0 +1,1 @@
+"""Which code is named as being at fault, where that is known."""
