@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -97,7 +97,7 @@ def line_of(function: Function, offset: int) -> int | None:
     return numbers[at] if at < len(numbers) else None
 
 
-@cache
+@lru_cache(maxsize=1 << 16)
 def _table(table: bytes, line: int) -> tuple[list[int], list[int | None]]:
     """Where each run of instructions of one line ends, in bytes, and which line that is."""
     ends: list[int] = []
