@@ -41,7 +41,7 @@ two cores: a future from 12 s before the failure takes one core a second. Where 
 can be expected; in 98 of 100 cases at least 2 fail, which is enough to find, among hundreds of
 causes, one that both have."""
 
-TOLD = 60
+TOLD = 30
 """Failing futures whose code is told, and passing ones, at most: each is run once more for it."""
 
 

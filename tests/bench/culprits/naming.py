@@ -54,7 +54,7 @@ def _recorded(work: Path) -> bp.Recording:
         target = f"/srv/{path.name}"
         command = ["python3", "-SE", target]
         if path.suffix == ".c":
-            made = ["cc", "-g", "-O1", "-static", "-o", name, path.name]
+            made = ["cc", "-g", "-Og", "-static", "-o", name, path.name]
             subprocess.run(made, cwd=folder, check=True)
             target, command = f"/srv/{name}", [f"/srv/{name}"]
         files[target] = f"./{Path(target).name}"
@@ -90,7 +90,7 @@ def _figures(places: dict[str, int | None]) -> list[Figure]:
     first = sum(place == 1 for place in places.values())
     near = sum(place is not None and place <= _NEAREST for place in places.values())
     told = ", ".join(f"{name} {place or 'not named'}" for name, place in places.items())
-    name = f"the line at fault, in {len(places)} small programs (C, Python)"
+    name = f"the line at fault, in {len(places)} small programs (C at -Og, Python)"
     return [
         Figure(f"{name}, is the first culprit", f"in {first} ({told})",
                f"≥ {_FIRST * len(places):.0f}", first >= _FIRST * len(places)),
