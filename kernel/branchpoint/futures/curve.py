@@ -349,7 +349,7 @@ class Curve:
 
         :raises BranchpointError: when there are no futures yet, or the curve was only kept.
         """
-        from branchpoint.futures.sample import culprits_of
+        from branchpoint.futures.culprits.sampling import culprits_of
 
         return culprits_of(self, at, only, workers)
 

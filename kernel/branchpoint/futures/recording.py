@@ -12,13 +12,14 @@ from branchpoint.events.queries import Query
 from branchpoint.futures.attribution import Attribution, attribute
 from branchpoint.futures.contrast import Contrast
 from branchpoint.futures.culprits.culprits import Culprits
+from branchpoint.futures.culprits.sampling import culprits_off
 from branchpoint.futures.curve import Curve
 from branchpoint.futures.draws import questions
 from branchpoint.futures.explaining import Explanation, explain, recorded
 from branchpoint.futures.likelihood import likelihood
 from branchpoint.futures.minimise import minimise
 from branchpoint.futures.rarity import Rarity, how_rare
-from branchpoint.futures.sample import contrast_off, culprits_off
+from branchpoint.futures.sample import contrast_off
 from branchpoint.futures.what_if import WhatIf, what_if
 from branchpoint.timeline import recording as timeline
 from branchpoint.timeline.failures import Failure

@@ -8,22 +8,18 @@ from typing import Any, Self
 
 from msgspec import structs
 
-from branchpoint.clock import SECOND, Instant
+from branchpoint.clock import Instant
 from branchpoint.errors import BranchpointError
 from branchpoint.futures import partial
 from branchpoint.futures.allocation import SEEDS
 from branchpoint.futures.contrast import Contrast, compare
-from branchpoint.futures.culprits.compared import Future, culprits
-from branchpoint.futures.culprits.culprits import Culprits
-from branchpoint.futures.culprits.source import Source
-from branchpoint.futures.curve import Curve, CurvePoint
 from branchpoint.futures.curves import draws_of
 from branchpoint.futures.draws import Question
 from branchpoint.futures.interventions import Timeline
 from branchpoint.futures.likelihood import question_of
 from branchpoint.futures.running.future import LINE, FutureSpec, Outcome
 from branchpoint.futures.running.trials import Interrupted, Trials
-from branchpoint.futures.stretches import Seen, ends, equal_stretches
+from branchpoint.futures.stretches import Seen, equal_stretches
 from branchpoint.store.manifest import Input
 from branchpoint.timeline.failures import Failure
 from branchpoint.timeline.recording import Recording
@@ -40,9 +36,6 @@ MOST = 120
 two cores: a future from 12 s before the failure takes one core a second. Where 5 % fail, 6 failures
 can be expected; in 98 of 100 cases at least 2 fail, which is enough to find, among hundreds of
 causes, one that both have."""
-
-TOLD = 30
-"""Failing futures whose code is told, and passing ones, at most: each is run once more for it."""
 
 
 class Sample:
@@ -124,14 +117,15 @@ class Sample:
             raise
         return [outcome for outcome in together(ran) if outcome is not None]
 
-    def code(self, until: Mapping[int, int]) -> list[Outcome]:
-        """The code that runs in the futures with these numbers, each up to an instant, absolute ns.
+    def code(self, parts: Mapping[int, list[int]]) -> list[Outcome]:
+        """The code that runs in the futures with these numbers, up to each of some instants,
+        absolute ns.
 
         :raises Interrupted: when interrupted; what is known by then is kept.
         """
         jobs = [
-            structs.replace(self._job(number), lines=False, code=_parts(self.moment.at, end))
-            for number, end in until.items()
+            structs.replace(self._job(number), lines=False, code=instants)
+            for number, instants in parts.items()
         ]
         return self._trials.run(jobs, "once more, for the code that runs")
 
@@ -170,7 +164,7 @@ def contrast_off(
     **how: Any,
 ) -> Contrast:
     """See ``Recording.contrast``; ``how`` is as for :class:`Sample`."""
-    _check(futures)
+    check(futures)
     about = f"{failure.name}: futures from "
     with Sample(run, moment, failure, **how) as sample:
         try:
@@ -183,85 +177,8 @@ def contrast_off(
     return compare(looked_at(outcomes, lines=lines), about, only, censored)
 
 
-def culprits_off(
-    run: Recording,
-    moment: Instant,
-    failure: Failure,
-    futures: int | None,
-    *,
-    only: str,
-    **how: Any,
-) -> Culprits:
-    """See ``Recording.contrast`` with ``by="code"``; ``how`` is as for :class:`Sample`.
-
-    First futures are drawn as for any contrast. Then each is run once more, up to the instant up to
-    which it is to be looked at, which the verdicts of all decide; only then is the code that runs
-    told, which takes longer.
-    """
-    _check(futures)
-    about = f"{failure.name}: futures from "
-    with Sample(run, moment, failure, **how) as sample:
-        try:
-            outcomes = drawn(sample.verdicts, futures)
-            until = _looked_at_until(outcomes)
-            ran = sample.code(until)
-        except Interrupted as stop:
-            # Without their code, verdicts are of no use here.
-            ran = [outcome for outcome in stop.first if outcome.code]
-            partial.give(stop, len(ran), len(stop.found))
-            about = f"{failure.name}, stopped early: futures from "
-    told = [
-        Future(outcomes[number].draw.verdict == "failed", outcome.code)
-        for number, outcome in zip(until, ran, strict=False)
-        if outcome.code  # of one whose machine stopped there is none
-    ]
-    if not until:  # none failed
-        told = [Future(failed=False, ran=[])] * _count(outcomes, "passed")
-    source = Source(run.replayer.snapshot.spec.modules[-1])
-    about, censored = f"{about}{sample.moment}", _count(outcomes, "censored")
-    return culprits(told, source, about, only, censored)
-
-
-def culprits_of(curve: Curve, at: Any, only: str, workers: int | str | None = None) -> Culprits:
-    """See ``Curve.culprits``."""
-    if curve.failure is None:
-        raise BranchpointError(
-            "this curve was kept with the recording, without what its failure is",
-            'run.contrast(moment, failure, by="code")',
-        )
-    point = curve.point(at) if at is not None or not curve.points else max(curve.points, key=_even)
-    moment = curve.run.at_ns(point.at)
-    return culprits_off(
-        curve.run, moment, curve.failure, None, only=only, question=curve.question, workers=workers
-    )
-
-
-def _even(point: CurvePoint) -> tuple[float, int]:
-    """How equally often futures from a point fail and pass, the later one of equals: less happens
-    before it fails. With half a future added to each, so that few futures mean little.
-    """
-    share = (point.failed + 0.5) / (point.trials + 1)
-    return -abs(share - 0.5), point.at
-
-
-def _parts(start: int, end: int) -> list[int]:
-    """The parts of a future of which code is told: all but the last second, and that."""
-    return [end - SECOND, end] if end - SECOND > start else [end]
-
-
-def _looked_at_until(outcomes: Sequence[Outcome]) -> dict[int, int]:
-    """The futures whose code is to be told, by number, and up to which instant each, absolute ns:
-    those that failed, and those that passed, some of either if there are many; none if none failed.
-    Only verdicts decide which, as in :func:`drawn`.
-    """
-    counted = {i: each.draw for i, each in enumerate(outcomes) if each.draw.verdict != "censored"}
-    failed = [i for i, draw in counted.items() if draw.verdict == "failed"]
-    chosen = sorted(failed[:TOLD] + [i for i in counted if i not in failed][:TOLD])
-    until = ends([counted[i].failed_at for i in chosen])
-    return {i: end for i, end in zip(chosen, until, strict=True) if end is not None}
-
-
-def _check(futures: int | None) -> None:
+def check(futures: int | None) -> None:
+    """:raises BranchpointError: when so many cannot be drawn."""
     if futures is not None and futures < 1:
         raise BranchpointError(
             f"futures={futures} must be at least 1", "leave it out for as many as needed"

@@ -15,7 +15,7 @@ from branchpoint.futures import partial
 from branchpoint.futures.attribution import Rate
 from branchpoint.futures.running.future import Outcome
 from branchpoint.futures.running.trials import Interrupted
-from branchpoint.futures.sample import FIRST, MOST, OF_EACH, Sample
+from branchpoint.futures.sample import FIRST, MOST, OF_EACH, Sample, check
 from branchpoint.futures.statistics.exact import LIMIT, Chances, percent
 from branchpoint.futures.statistics.proportion import difference
 from branchpoint.store.manifest import Input
@@ -111,10 +111,7 @@ def what_if(
     **how: Any,
 ) -> WhatIf:
     """See ``Recording.what_if``; ``how`` is as for :class:`Sample`."""
-    if futures is not None and futures < 1:
-        raise BranchpointError(
-            f"futures={futures} must be at least 1", "leave it out for as many as needed"
-        )
+    check(futures)
     with Sample(run, moment, failure, **how) as sample:
         about = f"{failure.name}: futures from {sample.moment}"
         inputs = _inputs(sample, change)

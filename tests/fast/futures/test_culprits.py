@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Iterable
 
 import numpy as np
@@ -111,6 +112,28 @@ def test_too_few_failures_name_nobody_and_say_how_many_would_do() -> None:
     assert found.conclusion[0] == "too few failures to tell: 1 of 9 futures failed"
     assert 'run.contrast(..., by="code", futures=' in found.conclusion[1]
     assert "ring.py" not in repr(found)
+
+
+def test_futures_whose_code_was_not_told_count_too() -> None:
+    told = [Future(True, [ran([line(1)])])] * 6 + [Future(False, [ran([line(1)])])] * 3
+    told += [Future(False, [ran()])] * 27
+    found = culprits(told, Told(), "it", drawn=(6, 114), censored=2)  # type: ignore[arg-type]
+    (row,) = found.decisive
+    assert row.failure_if_run == pytest.approx(6 / (6 + 11.4))
+    assert repr(found).splitlines()[0] == (
+        "it: 6 failing, 30 passing, 2 censored and not counted, of 120 that were drawn"
+    )
+    own = [Future(False, [ran([line(number)])]) for number in range(30)]
+    few = culprits([told[0], *own], Told(), "it", drawn=(1, 119))  # type: ignore[arg-type]
+    assert few.conclusion[0] == "too few failures to tell: 1 of 120 futures failed"
+    (number,) = re.findall(r"futures=(\d+)", few.conclusion[1])
+    assert 240 <= int(number) <= 500
+
+
+def test_a_moment_from_which_none_fails_is_named() -> None:
+    found = compared(*[(False, ran())] * 5)
+    assert found.conclusion[0] == "too few failures to tell: none of 5 futures failed"
+    assert "run.likelihood" in found.conclusion[1]
 
 
 def test_what_could_not_be_told_is_said() -> None:

@@ -36,10 +36,16 @@ class _Code(NamedTuple):
 
 
 def culprits(
-    futures: Sequence[Future], source: Source, about: str, only: str = "*", censored: int = 0
+    futures: Sequence[Future],
+    source: Source,
+    about: str,
+    only: str = "*",
+    drawn: tuple[int, int] | None = None,
+    censored: int = 0,
 ) -> Culprits:
-    """Compare the code of these futures; ``censored`` more could not be judged. ``only`` is a
-    pattern for files, or for a file and a function, with a blank in between.
+    """Compare the code of these futures, which are some of those that were ``drawn``: how many of
+    these failed, and how many passed (None: there are no others); ``censored`` more could not be
+    judged. ``only`` is a pattern for files, or for a file and a function, with a blank in between.
 
     Two things are compared: whether code ran at all, and whether it ran in the last second. What is
     true of the same futures is one and the same test, so together it counts once among all that is
@@ -52,13 +58,15 @@ def culprits(
         for number, future in enumerate(futures)
     ]
     contrast = compare(given, about, censored=censored)
+    drawn = drawn or (contrast.failed, contrast.passed)
+    prior = drawn[0] / max(sum(drawn), 1)
     rows = [
         culprit
         for compared in contrast.rows
-        for culprit in _by_function(compared, groups[int(compared.cause)][1], source)
+        for culprit in _by_function(compared, groups[int(compared.cause)][1], source, prior)
     ]
     untold = sum(any(part.untold for part in future.ran) for future in futures)
-    return Culprits(rows, contrast, untold, source.lines)
+    return Culprits(rows, contrast, drawn, untold, source.lines)
 
 
 def _together(futures: Sequence[Future], source: Source, only: str) -> Mapping[Which, list[_Code]]:
@@ -107,7 +115,9 @@ def _in_some(ran: Sequence[Any], things: Iterable[Any]) -> dict[Any, Which]:
     return {named[i]: tuple(np.flatnonzero(table[:, i]).tolist()) for i in chosen}
 
 
-def _by_function(compared: Compared, code: list[_Code], source: Source) -> list[Culprit]:
+def _by_function(
+    compared: Compared, code: list[_Code], source: Source, prior: float
+) -> list[Culprit]:
     """Code of which the same is true, by function: libraries after the system's own code, what runs
     when a module is imported after other code, else as it ran.
     """
@@ -138,6 +148,7 @@ def _by_function(compared: Compared, code: list[_Code], source: Source) -> list[
             high=compared.high,
             chance=compared.chance,
             group=compared.group,
+            prior=prior,
         )
         for mine in functions
     ]

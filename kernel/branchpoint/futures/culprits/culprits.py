@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from html import escape
 from itertools import groupby
+from math import ceil
 from typing import TYPE_CHECKING
 
 from branchpoint.errors import BranchpointError
@@ -55,6 +56,8 @@ class Culprit:
     group: int
     """Code of which the same is true of the same futures has the same number: no contrast tells
     it apart."""
+    prior: float
+    """The share of all futures that fail, those whose code was not told included."""
 
     @property
     def effect(self) -> float:
@@ -63,8 +66,10 @@ class Culprit:
 
     @property
     def failure_if_run(self) -> float:
-        """P(failure | it runs), as estimated: the share of the futures in which it ran."""
-        return self.failing / max(self.failing + self.passing, 1)
+        """P(failure | it runs), as estimated (by Bayes' rule from the shares in which it ran)."""
+        fails = self.prior * self.failing / max(self.failed, 1)
+        passes = (1 - self.prior) * self.passing / max(self.passed, 1)
+        return fails / (fails + passes) if fails else 0.0
 
     @property
     def found(self) -> bool:
@@ -133,6 +138,7 @@ class Culprits:
         self,
         rows: Sequence[Culprit],
         contrast: Contrast,
+        drawn: tuple[int, int],
         left_out: int,
         text_of: Callable[[str], Sequence[str]],
     ) -> None:
@@ -140,9 +146,17 @@ class Culprits:
         """All that was compared."""
         self.contrast = contrast
         """The comparison behind it; a cause is all code that ran in the same futures."""
+        self.drawn = drawn
+        """How many futures failed and how many passed. Of many, only of some is code compared."""
         self.left_out = left_out
         """In how many futures some code could not be told, because there was too much."""
         self._text_of = text_of
+
+    @property
+    def about(self) -> str:
+        """What was compared."""
+        of = "" if self.futures == sum(self.drawn) else f", of {sum(self.drawn)} that were drawn"
+        return f"{self.contrast.about}{of}"
 
     @property
     def futures(self) -> int:
@@ -187,15 +201,26 @@ class Culprits:
     def conclusion(self) -> list[str]:
         """What it shows, in a few lines."""
         if self.contrast.too_few:
-            return [line.replace("...", '..., by="code"') for line in self.contrast.conclusion]
+            return self._too_few()
         if not self.rows:
             return ["all of these futures ran the same code up to there"]
         found = len(self.decisive)
-        of = f"{len(self.rows)} pieces of code that ran in some of these futures only"
+        pieces = "1 piece" if len(self.rows) == 1 else f"{len(self.rows)} pieces"
+        of = f"{pieces} of code that ran in some of these futures only"
         if not found:
             return [f"none of {of} differs by more than chance; the nearest:"]
         verb = "differs" if found == 1 else "differ"
         return [f"{found} of {of} {verb} by more than chance does in 5 of 100 contrasts"]
+
+    def _too_few(self) -> list[str]:
+        failed, passed = self.drawn
+        fewest, total = min(self.drawn), sum(self.drawn)
+        kind, verb = ("failures", "failed") if failed <= passed else ("passing futures", "passed")
+        words = f"too few {kind} to tell: {fewest or 'none'} of {total} futures {verb}"
+        if self.contrast.enough is None:
+            return [words, "take a moment from which about as many fail as pass: run.likelihood"]
+        enough = ceil(self.contrast.enough * total / self.futures)
+        return [words, f'run.contrast(..., by="code", futures={enough}) would do']
 
     @property
     def frame(self) -> pd.DataFrame:
@@ -242,7 +267,7 @@ class Culprits:
     def __repr__(self) -> str:
         shown, more = self._shown()
         rows = [row.along(others) for row, others in shown]
-        lines = [self.contrast.about, *self.conclusion, *rows, more]
+        lines = [self.about, *self.conclusion, *rows, more]
         return "\n".join(filter(None, lines))
 
     def _repr_html_(self) -> str:
@@ -253,8 +278,6 @@ class Culprits:
             for row, others in shown
         ]  # fmt: skip
         titles = ("where", "code", "in failing futures", "in passing ones", "by chance")
-        lines = "".join(
-            f"<p>{escape(line)}</p>" for line in (self.contrast.about, *self.conclusion)
-        )
+        lines = "".join(f"<p>{escape(line)}</p>" for line in (self.about, *self.conclusion))
         table = tables.html(titles, rows, verbatim="code") if rows else ""
         return lines + table + (tables.note(more) if more else "")
