@@ -29,6 +29,7 @@ _ELSEWHERE = {
     "image": "it is part of recording",
     "verify": "test_verifying",
     "doctor": "test_self_check and test_harm; it takes minutes",
+    "explain": "test_code_contrasts; here it takes minutes",
     "explore": "test_exploring",
 }
 _EXPLORATION = "night.bpx"  # test_exploring opens one
