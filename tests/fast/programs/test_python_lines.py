@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import ctypes
 import inspect
 import json
 import statistics
+import sys
 from collections.abc import Iterator
 from types import CodeType, ModuleType
 
@@ -14,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from branchpoint.machine.watching.bytecode import Function, Instruction
-from branchpoint.programs.python import Line, line_of, lines
+from branchpoint.programs.python import _LAYOUTS, Line, line_of, lines
 
 
 def codes(code: CodeType) -> Iterator[CodeType]:
@@ -66,3 +68,24 @@ def test_where_a_module_begins_is_no_line() -> None:
 @given(table=st.binary(max_size=60), offset=st.integers(0, 200))
 def test_a_damaged_table_does_no_harm(table: bytes, offset: int) -> None:
     line_of(Function("a", "b", 1, table), offset)
+
+
+@pytest.mark.skipif(sys.version_info[1] not in _LAYOUTS, reason="of this Python nothing is told")
+def test_the_fields_of_a_code_object_are_where_they_are_said_to_be() -> None:
+    """In the Python that runs this test, as in those of containers."""
+    layout = _LAYOUTS[sys.version_info[1]]
+    code = codes.__code__
+
+    def pointer(offset: int) -> int | None:
+        return ctypes.c_void_p.from_address(id(code) + offset).value
+
+    assert pointer(layout.file) == id(code.co_filename)
+    assert pointer(layout.function) == id(code.co_qualname)
+    assert ctypes.c_int.from_address(id(code) + layout.line).value == code.co_firstlineno
+    table = pointer(layout.table)
+    assert table is not None
+    assert ctypes.string_at(table + bytes.__basicsize__ - 1, 20) == code.co_linetable[:20]
+    adaptive: bytes = code._co_code_adaptive  # type: ignore[attr-defined]
+    assert ctypes.string_at(id(code) + layout.code, len(adaptive)) == adaptive
+    name = code.co_qualname
+    assert ctypes.string_at(id(name) + layout.text, len(name)) == name.encode()
