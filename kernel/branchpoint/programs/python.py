@@ -18,8 +18,6 @@ from branchpoint.programs.elf import Program
 from branchpoint.programs.images import Images
 
 _NAME = re.compile(r"(?:.*/)?(?:lib)?python3\.(\d+)(?:\.so[.\d]*)?")
-MODULE = "<module>"
-"""The name of a module's own code, which runs when it is imported."""
 _LOOP = "_PyEval_EvalFrameDefault"
 
 
@@ -51,6 +49,8 @@ class Line(NamedTuple):
     function: str
     """Its qualified name."""
     line: int
+    body: bool = False
+    """Whether it runs once, when a module is imported."""
 
 
 @cache
@@ -84,7 +84,7 @@ def lines(instructions: Iterable[Instruction]) -> list[Line]:
     for function, offset in instructions:
         number = line_of(function, offset)
         if number:  # where a module begins there is an instruction of line 0
-            found.setdefault(Line(function.file, function.name, number))
+            found.setdefault(Line(function.file, function.name, number, function.body))
     return list(found)
 
 

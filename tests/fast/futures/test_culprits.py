@@ -23,7 +23,7 @@ class Told:
     """Programs of which all is known: place n is line n of main.c."""
 
     def of_lines(self, lines: Iterable[Line]) -> dict[Line, Spot]:
-        return {line: Spot(line.file, line.function, line.line, 0, ("a.1",)) for line in lines}
+        return {line: Spot(*line[:3], 0, ("a.1",), line.body) for line in lines}
 
     def of_places(self, places: Iterable[int]) -> dict[int, Spot]:
         return {place: Spot("/srv/main.c", "main", place, 0, ("a.1",)) for place in places}
@@ -74,6 +74,14 @@ def test_own_code_comes_before_libraries_and_else_what_ran_first() -> None:
     shown = repr(found).splitlines()
     assert [each.split()[0] for each in shown[2:4]] == ["ring.py:9", "ring.py:2"]
     assert shown[4] == "1 more, 1 of them of libraries: .frame has all"
+
+
+def test_what_is_imported_comes_after_what_is_called() -> None:
+    bad = ran(
+        [line(1, function="<module>")._replace(body=True), line(9), line(4)._replace(body=True)]
+    )
+    found = compared(*[(True, bad)] * 8, *[(False, ran())] * 8)
+    assert [row.spots[0].line for row in found.rows] == [9, 1, 4]
 
 
 def test_where_and_when_else_it_runs_decides() -> None:

@@ -23,8 +23,8 @@ def record(function: Function, kinds: tuple[int, int] = (1, 1)) -> bytes:
         for text, kind in zip((function.file, function.name), kinds, strict=True)
     ]
     parts = [*names, function.table]
-    head = function.line, *map(len, parts), kinds[0] | kinds[1] << 8
-    return struct.pack("<IIIII", *head) + b"".join(parts)
+    head = function.line, *map(len, parts), kinds[0] | kinds[1] << 8, 0 if function.body else 2
+    return struct.pack("<IIIIII", *head) + b"".join(parts)
 
 
 def answer(units: list[tuple[int, int]], records: list[bytes], left_out: int = 0) -> bytes:
@@ -50,7 +50,7 @@ def answering(*answers: bytes) -> Bytecode:
 
 
 def test_functions_are_told_once_and_meant_by_number_from_then_on() -> None:
-    other = RING._replace(name="Ring.has")
+    other = RING._replace(name="Ring", body=True)
     told = answering(
         answer([(0, 4), (0, 0)], [record(RING)]), answer([(1, 2), (0, 4)], [record(other)], 3)
     )
@@ -78,7 +78,7 @@ def test_an_emulator_that_tells_too_much_is_not_believed(head: tuple[int, ...]) 
 
 
 def test_a_name_of_any_length_is_not_believed() -> None:
-    function = struct.pack("<IIIII", 1, 1 << 30, 0, 0, 1)
+    function = struct.pack("<IIIIII", 1, 1 << 30, 0, 0, 1, 0)
     with pytest.raises(MachineError, match="more byte code than it may"):
         answering(answer([], [function])).take()
 

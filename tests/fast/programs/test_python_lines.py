@@ -82,6 +82,7 @@ def test_the_fields_of_a_code_object_are_where_they_are_said_to_be() -> None:
     assert pointer(layout.file) == id(code.co_filename)
     assert pointer(layout.function) == id(code.co_qualname)
     assert ctypes.c_int.from_address(id(code) + layout.line).value == code.co_firstlineno
+    assert ctypes.c_int.from_address(id(code) + 48).value == code.co_flags  # FLAGS in bytecode.c
     table = pointer(layout.table)
     assert table is not None
     assert ctypes.string_at(table + bytes.__basicsize__ - 1, 20) == code.co_linetable[:20]

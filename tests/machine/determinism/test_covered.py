@@ -162,6 +162,8 @@ def test_each_line_of_a_python_program_that_runs_is_told_and_no_other(
     with_code = {line for _, _, line in all_lines(compile(SCRIPT, "script.py", "exec"))}
     assert mine == with_code - UNREACHED
     assert {line.function for line in told if line.file == "script.py"} >= {"even", "Pair.__init__"}
+    bodies = {line.function for line in told if line.file == "script.py" and line.body}
+    assert bodies == {"<module>", "Pair"}
     others = {line.file.rpartition("/")[2] for line in told}
     assert {"retransmitter.py", "decoder.py", "ring.py"} <= others  # what runs beside is told, too
 

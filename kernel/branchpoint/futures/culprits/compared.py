@@ -14,7 +14,6 @@ from branchpoint.futures.contrast import Compared, compare
 from branchpoint.futures.culprits.culprits import Culprit, Culprits
 from branchpoint.futures.culprits.source import Source, Spot
 from branchpoint.futures.running.future import CodeRan
-from branchpoint.programs.python import MODULE
 
 Which = tuple[int, ...]
 """Of which futures something is true, by number, ascending."""
@@ -132,7 +131,7 @@ def _by_function(
     def place(each: _Code) -> tuple[bool, bool, int, int]:
         spot = each.spot
         where = spot.offset if spot.line is None else spot.line
-        return spot.library, spot.function == MODULE, order[function(each)], where
+        return spot.library, spot.body, order[function(each)], where
 
     functions = [list(mine) for _, mine in groupby(sorted(code, key=place), function)]
     return [

@@ -33,6 +33,8 @@ class Spot(NamedTuple):
     """Bytes from the beginning of the function, or else of the program, where there is no line."""
     containers: tuple[str, ...]
     """Those whose image has the file; it may have run in any of them."""
+    body: bool = False
+    """Whether it runs once, when a Python module is imported."""
 
     @property
     def library(self) -> bool:
@@ -61,7 +63,7 @@ class Source:
         for line in lines:
             file = self._images.by_path.get(line.file)
             containers = file.containers if file else ()
-            found[line] = Spot(line.file, line.function, line.line, 0, containers)
+            found[line] = Spot(line.file, line.function, line.line, 0, containers, line.body)
         return found
 
     def of_places(self, places: Iterable[int]) -> dict[int, Spot]:

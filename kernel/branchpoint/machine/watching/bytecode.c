@@ -35,7 +35,8 @@ bool qemu_plugin_read_memory_vaddr(uint64_t, GByteArray *, size_t);
 #define NO_OBJECT UINT32_MAX
 
 /* Offsets in objects that are the same in all versions of Python that are known. */
-enum { TYPE = 8, SIZE = 16, TYPE_NAME = 24, STATE = 32, BYTES = 32 };
+enum { TYPE = 8, SIZE = 16, TYPE_NAME = 24, STATE = 32, BYTES = 32, FLAGS = 48 };
+enum { NEW_LOCALS = 2 };           /* of these flags: it is a function */
 
 /* Where the loop is in the module, and offsets in a code object: the names of the file and the
  * function, the table of lines, the first line, the code; and where the text of a string is. */
@@ -45,7 +46,7 @@ struct interpreter { uint64_t first, last; uint32_t file, function, table, line,
  * same memory one after the other. */
 struct unit { uint64_t physical, address; uint32_t object, offset, when; };
 struct seen { uint64_t address, file, function, table; uint32_t object; };
-struct object { uint32_t line, file, function, table, kinds; char bytes[]; };
+struct object { uint32_t line, file, function, table, kinds, flags; char bytes[]; };
 struct told { uint32_t object, offset; };
 struct reply { uint32_t units, objects, bytes, left_out; };
 
@@ -156,9 +157,9 @@ static uint32_t number_of(struct object *made, size_t length)
     }
 }
 
-/* The number of the object at this address, which has these parts. */
+/* The number of the object that has these parts. */
 static uint32_t read_object(const struct interpreter *python, const struct seen *parts,
-                            uint32_t line)
+                            uint32_t line, uint32_t flags)
 {
     uint64_t file, function;
     uint32_t file_length, function_length, file_kind, function_kind;
@@ -177,7 +178,7 @@ static uint32_t read_object(const struct interpreter *python, const struct seen 
     if (!made)
         return NO_OBJECT;
     *made = (struct object){ line, file_length, function_length, (uint32_t)table_length,
-                             file_kind | function_kind << 8 };
+                             file_kind | function_kind << 8, flags & NEW_LOCALS };
     char *to = made->bytes;
     const struct { uint64_t from; size_t length; } pieces[] = {
         { file, file_length }, { function, function_length }, { parts->table + BYTES, table_length }
@@ -200,8 +201,9 @@ static uint32_t object_at(const struct interpreter *python, uint64_t address, ui
     const uint8_t *header = at ? memory(at, python->code) : NULL;
     if (!header)
         return NO_OBJECT;
-    uint32_t line;
+    uint32_t line, flags;
     memcpy(&line, header + python->line, sizeof line);
+    memcpy(&flags, header + FLAGS, sizeof flags);
     struct seen parts = { at, word(header + python->file), word(header + python->function),
                           word(header + python->table), 0 };
     *offset = address - at - python->code;
@@ -210,7 +212,7 @@ static uint32_t object_at(const struct interpreter *python, uint64_t address, ui
         if (seen->address && memcmp(seen, &parts, offsetof(struct seen, object)) == 0)
             return seen->object;
         if (!seen->address) {
-            parts.object = read_object(python, &parts, line);
+            parts.object = read_object(python, &parts, line, flags);
             if (self.seen_count < MOST_OBJECTS) {
                 self.seen_count++;
                 *seen = parts;

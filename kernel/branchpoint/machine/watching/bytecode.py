@@ -12,7 +12,7 @@ from branchpoint.errors import MachineError
 from branchpoint.machine.watching.watcher import HERE, Watcher
 
 _REPLY = struct.Struct("<IIII")
-_OBJECT = struct.Struct("<IIIII")
+_OBJECT = struct.Struct("<IIIIII")
 _MOST_UNITS = 1 << 18
 _MOST_OBJECTS = 1 << 16
 _MOST_BYTES = 1 << 28
@@ -47,6 +47,8 @@ class Function(NamedTuple):
     """The first one."""
     table: bytes
     """Which instruction belongs to which line."""
+    body: bool = False
+    """Whether it is no function, but what a module or a class runs once when it is imported."""
 
 
 class Instruction(NamedTuple):
@@ -90,7 +92,7 @@ class Bytecode(Watcher[tuple[list[Instruction], bool]]):
         return [Instruction(self._functions[i], at) for i, at in told.tolist()], left_out > 0
 
     def _function(self) -> Function:
-        line, file, name, table, kinds = _OBJECT.unpack(self.receive(_OBJECT.size))
+        line, file, name, table, kinds, flags = _OBJECT.unpack(self.receive(_OBJECT.size))
         if file + name + table > _MOST_BYTES:
             raise MachineError("the emulator tells of more byte code than it may")
         return Function(
@@ -98,6 +100,7 @@ class Bytecode(Watcher[tuple[list[Instruction], bool]]):
             _text(self.receive(name), kinds >> 8),
             line,
             self.receive(table),
+            body=not flags,
         )
 
 
