@@ -81,14 +81,13 @@ def explain(
     curve = curve or likelihood(run, failure, workers=workers)
     if curve.stopped:
         raise KeyboardInterrupt
-    faults = run.events.where(type="fault.start", end=run.at_ns(at))
-    attribution = (
-        attribute(run, failure, of=None, seeds=0, horizon=None, workers=workers, noise=True)
-        if faults
-        else None
-    )
-    if attribution is not None and attribution.unknown:
-        raise KeyboardInterrupt
+    attribution = None
+    if any(fault.at < at for fault in run.events.where(type="fault.start")):
+        attribution = attribute(
+            run, failure, of=None, seeds=0, horizon=None, workers=workers, noise=True
+        )
+        if attribution.unknown:
+            raise KeyboardInterrupt
     mixed = any(0 < point.failed < point.trials for point in curve.points)
     culprits = curve.culprits(workers=workers) if mixed else None
     parts = [

@@ -136,11 +136,16 @@ UNREACHED = {13}
 """The only line of the script that does not run."""
 
 
+def all_code(run: bp.Recording) -> Covered:
+    """What there is to be told of a recording: its Pythons' byte code, too."""
+    return Covered(interpreters(run.replayer.snapshot.spec.modules[-1]))
+
+
 @pytest.fixture
 def telling(failing_aria: Path, copy_of: Callable[[Path], Path]) -> Iterator[bp.Recording]:
     """A recording of Python programs, whose computers tell their byte code."""
     with bp.open(copy_of(failing_aria)) as run:
-        run.replayer.cover(Covered(interpreters(run.replayer.snapshot.spec.modules[-1])))
+        run.replayer.cover(all_code(run))
         yield run
 
 
@@ -199,3 +204,12 @@ def test_lines_do_not_depend_on_where_the_emulator_is_stopped(
 
 def test_a_computer_that_tells_byte_code_is_in_the_same_states(telling: bp.Recording) -> None:
     assert bp.verify(telling).states > 3
+
+
+def test_replays_that_tell_byte_code_are_identical_under_the_worst_conditions(
+    telling: bp.Recording,
+) -> None:
+    subject = subject_of(telling, 3)
+    start = functools.partial(subject.start, covered=all_code(telling))
+    report = soak(replace(subject, start=start), 10, busy=BUSY)
+    assert (report.replays, report.divergences) == (10, [])
