@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import textwrap
 from collections.abc import Iterable
 from contextlib import closing
@@ -15,6 +16,7 @@ from branchpoint import files
 from branchpoint.events.listing import inert
 from branchpoint.futures import recording as recordings
 from branchpoint.futures.draws import Text
+from branchpoint.futures.recording import Recording
 from branchpoint.timeline.failures import Failure
 
 _COARSE: dict[str, Any] = {"precision": 0.2, "points": 16, "resolution": 1}
@@ -65,8 +67,26 @@ def triage(path: Path, failure: Failure) -> Triage:
         if turning and not turning.gradual:
             likely += [f"  {event}" for event in list(turning.events)[:_EVENTS]]
         decided = told.attribution.conclusion if told.attribution else []
+        if told.attribution is not None and len(told.attribution.rows) > 1:
+            decided = [*decided, _fewest(run, path, failure, len(told.attribution.rows))]
         code = repr(told.culprits).splitlines() if told.culprits else []
         return Triage(_inert(likely), _inert(decided), inert(told.words, _PARAGRAPH), _inert(code))
+
+
+def _fewest(run: Recording, path: Path, failure: Failure, faults: int) -> str:
+    """Look for the fewest faults that are enough, and keep a recording with these only."""
+    target = path.with_name(f"{path.stem}-minimal{path.suffix}")
+    unfinished = target.with_name(f".{target.name}")
+    if not target.exists():
+        shutil.rmtree(unfinished, ignore_errors=True)  # of a process that was killed
+        run.minimise(failure, unfinished).close()
+        unfinished.rename(target)
+    with closing(recordings.open_recording(target)) as small:
+        needed = sum(each.at < small.failure.at for each in small.events.where(type="fault.start"))
+    if needed == faults:
+        shutil.rmtree(target)  # it is the same
+        return f"all of its {faults} faults are needed"
+    return f"{needed} of its {faults} faults are enough: {target.name}"
 
 
 def _inert(lines: Iterable[str]) -> list[str]:

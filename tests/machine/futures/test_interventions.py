@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 import branchpoint as bp
 from branchpoint import failure, progress
 from branchpoint.futures.attribution import Attribution
+from branchpoint.search import triage as triaging
 
 COMPOSE = """
 name: pairs
@@ -294,3 +296,23 @@ def test_a_failure_that_never_comes_cannot_be_minimised(
 ) -> None:
     with pytest.raises(bp.BranchpointError, match="does not happen"):
         pairs.minimise(failure(log="never"), tmp_path / "x.branchpoint")
+
+
+# -- what is told of a finding
+
+
+def test_the_triage_of_a_finding_has_the_fewest_faults(
+    pairs: bp.Recording, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(triaging, "_COARSE", {"precision": 0.4, "points": 3, "resolution": 2})
+    path = tmp_path / "1.branchpoint"
+    shutil.copytree(pairs.path, path)
+    told = triaging.triage(path, GONE)
+    assert told.decided[-1] == "2 of its 4 faults are enough: 1-minimal.branchpoint"
+    assert "both are gone" in told.words
+    with bp.open(tmp_path / "1-minimal.branchpoint") as small:
+        assert names(small.events) == ["kill left.1", "kill right.1"]
+    assert triaging.triage(path, GONE) == told  # it is there already
+    assert sorted(each.name for each in tmp_path.iterdir()) == [
+        "1-minimal.branchpoint", "1.branchpoint",
+    ]  # fmt: skip
