@@ -16,7 +16,7 @@ from branchpoint.events.listing import inert
 from branchpoint.futures.contrast import Contrast
 from branchpoint.futures.culprits.listing import Listing, Ran
 from branchpoint.futures.culprits.source import Spot
-from branchpoint.futures.statistics.exact import percent
+from branchpoint.futures.statistics.exact import LIMIT, percent
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -74,7 +74,7 @@ class Culprit:
     @property
     def found(self) -> bool:
         """Whether chance alone does this in fewer than 5 % of all cases."""
-        return self.chance < 0.05
+        return self.chance < LIMIT
 
     @property
     def library(self) -> bool:
