@@ -18,6 +18,8 @@ from branchpoint.futures.culprits.culprits import Culprit
 SOURCES = HERE / "systems" / "culprits"
 FUTURES = 40
 START = 0.4  # before anything is drawn
+SEEDS = 100  # to try; about every fourth is such that the queue fails and the stock does not
+BAD_LUCK = 0.001  # more unlikely than this is no chance, with any guest
 
 
 def source(name: str, text: str) -> int:
@@ -28,13 +30,24 @@ def source(name: str, text: str) -> int:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[bp.Recording]:
-    """Six seconds of the programs; queue.c is compiled with debug information."""
+    """Six seconds of the programs, in which the queue fails and the stock does not.
+
+    queue.c is compiled with debug information. The compiler and the guest decide what a seed does.
+    """
     folder = tmp_path_factory.mktemp("culprits") / "system"
     shutil.copytree(SOURCES, folder)
     made = ["cc", "-g", "-O0", "-static", "-o", "queue", "queue.c"]
     subprocess.run(made, cwd=folder, check=True)
-    with bp.record(folder, folder.parent / "c.branchpoint", seed=1, duration=6) as made_run:
-        yield made_run
+    path = folder.parent / "c.branchpoint"
+    for seed in range(SEEDS):
+        with bp.record(folder, path, seed=seed, duration=6) as made_run:
+            exits = made_run.events.where(type="container.exit")
+            codes = {each.container: each.fields["code"] for each in exits}
+            if (codes["queue.1"], codes["stock.1"]) == ("1", "0"):
+                yield made_run
+                return
+        shutil.rmtree(path)
+    pytest.fail(f"the queue alone failed with none of {SEEDS} seeds")
 
 
 def failing(service: str) -> bp.Failure:
@@ -72,7 +85,7 @@ def test_where_a_coin_decides_no_code_is_named(run: bp.Recording) -> None:
     found = run.contrast(START, failing("coin"), by="code", futures=FUTURES, horizon=6)
     assert found.contrast.failed >= 3
     assert len({spot.function for row in found.rows for spot in row.spots}) > 4
-    assert found.decisive == []
+    assert all(row.chance > BAD_LUCK for row in found.rows)
 
 
 def test_a_curve_knows_its_culprits(run: bp.Recording) -> None:
@@ -104,7 +117,7 @@ def test_a_change_elsewhere_makes_no_difference(run: bp.Recording) -> None:
 
     found = run.what_if(START, failing("queue"), wait_there, futures=30)
     assert found.before.trials == found.after.trials == 30
-    assert not found.found and found.after.failed > 0
+    assert found.chance > BAD_LUCK and found.after.failed > 0
 
 
 def test_a_change_on_a_branch_is_tried_there(run: bp.Recording) -> None:
