@@ -28,10 +28,9 @@ _WIDTH = 80  # characters of a cause that are shown
 
 
 @dataclass(frozen=True)
-class Compared:
-    """One cause: in how many failing and in how many passing futures it happened."""
+class Counts:
+    """In how many failing and in how many passing futures something happened."""
 
-    cause: str
     failing: int
     passing: int
     failed: int
@@ -41,14 +40,14 @@ class Compared:
     low: float
     high: float
     """95 % interval (Newcombe's) of the difference of the two shares, valid if you look at this
-    cause alone. Of many such intervals some miss the truth, so ``chance`` decides what is found."""
+    alone. Of many such intervals some miss the truth, so ``chance`` decides what is found."""
     alone: float
     """The probability that chance makes it look as extreme, if it does not matter (Fisher's exact
-    test, two-sided). Valid if you had this cause in mind before."""
+    test, two-sided). Valid if you had this in mind before."""
     chance: float
-    """At most how probable it is that chance makes any of the compared causes look as extreme."""
+    """At most how probable it is that chance makes anything that was compared look as extreme."""
     group: int
-    """Causes with the same number happened in the same futures, so no contrast tells them apart."""
+    """What has the same number happened in the same futures, so no contrast tells it apart."""
 
     @property
     def effect(self) -> float:
@@ -60,15 +59,27 @@ class Compared:
         """Whether chance alone does this in fewer than 5 % of all cases."""
         return self.chance < LIMIT
 
+    @property
+    def words(self) -> str:
+        """The counts, and what they are worth."""
+        return (
+            f"in {self.failing} of {self.failed} failing, "
+            f"{self.passing} of {self.passed} passing futures; by chance: {percent(self.chance)}"
+        )
+
+
+@dataclass(frozen=True)
+class Compared(Counts):
+    """One cause that was compared."""
+
+    cause: str
+
     def __str__(self) -> str:
         return self.along(0)
 
     def along(self, others: int) -> str:
         """In words, with so many ``others`` of its group."""
-        return (
-            f"{_named(self, others)}: in {self.failing} of {self.failed} failing, "
-            f"{self.passing} of {self.passed} passing futures; by chance: {percent(self.chance)}"
-        )
+        return f"{_named(self, others)}: {self.words}"
 
 
 class Contrast:
@@ -254,8 +265,19 @@ def compare(
     low, high = difference(failing, total[True], passing, total[False])
     numbers = [each.tolist() for each in (low, high, chances.alone, chances.chance)]
     rows = [
-        Compared(name, given[True][name], given[False][name], total[True], total[False], *each)
-        for name, *each in zip(names, *numbers, [where[name] for name in names], strict=True)
+        Compared(
+            failing=given[True][name],
+            passing=given[False][name],
+            failed=total[True],
+            passed=total[False],
+            low=lowest,
+            high=highest,
+            alone=alone,
+            chance=chance,
+            group=where[name],
+            cause=name,
+        )
+        for name, lowest, highest, alone, chance in zip(names, *numbers, strict=True)
     ]
 
     def place(row: Compared) -> tuple[float, float, bool, int]:

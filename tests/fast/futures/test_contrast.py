@@ -164,7 +164,7 @@ def test_names_of_strangers_are_inert() -> None:
 )  # fmt: skip
 def test_a_probability_stays_on_its_side_of_the_limit(chance: float, words: str) -> None:
     """Rounded to 5 %, the user could not see whether it was significant."""
-    row = Compared("a", 1, 2, 3, 4, -1, 1, alone=0.001, chance=chance, group=0)
+    row = Compared(1, 2, 3, 4, -1, 1, alone=0.001, chance=chance, group=0, cause="a")
     assert str(row).endswith(f"by chance: {words}")
     assert row.found == (chance < 0.05)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
 from fnmatch import fnmatchcase
 from itertools import groupby
 from typing import Any, NamedTuple
@@ -10,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from branchpoint.futures.contrast import Compared, compare
+from branchpoint.futures.contrast import Compared, Counts, compare
 from branchpoint.futures.culprits.culprits import Culprit, Culprits
 from branchpoint.futures.culprits.source import Source, Spot
 from branchpoint.futures.running.future import CodeRan
@@ -134,19 +135,13 @@ def _by_function(
         return spot.library, spot.body, order[function(each)], where
 
     functions = [list(mine) for _, mine in groupby(sorted(code, key=place), function)]
+    counts = {field.name: getattr(compared, field.name) for field in fields(Counts)}
     return [
         Culprit(
+            **counts,
             spots=tuple(each.spot for each in mine),
             late=mine[0].late,
             text=source.text(mine[0].spot),
-            failing=compared.failing,
-            passing=compared.passing,
-            failed=compared.failed,
-            passed=compared.passed,
-            low=compared.low,
-            high=compared.high,
-            chance=compared.chance,
-            group=compared.group,
             prior=prior,
         )
         for mine in functions

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 from branchpoint.errors import BranchpointError
 from branchpoint.events import tables
 from branchpoint.events.listing import inert
-from branchpoint.futures.contrast import Contrast
+from branchpoint.futures.contrast import Contrast, Counts
 from branchpoint.futures.culprits.listing import Listing, Ran
 from branchpoint.futures.culprits.source import Spot
-from branchpoint.futures.statistics.exact import LIMIT, percent
+from branchpoint.futures.statistics.exact import percent
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,8 +30,10 @@ _PLACES = 4  # places or stretches of lines that are named
 
 
 @dataclass(frozen=True)
-class Culprit:
-    """Lines of one function that ran in the same futures."""
+class Culprit(Counts):
+    """Lines of one function that ran in the same futures, and in which: in passing futures it is
+    looked for in equal times as in failing ones before their failure.
+    """
 
     spots: tuple[Spot, ...]
     """Its lines, ascending, or places where no lines are known; the first one stands for it."""
@@ -40,29 +42,8 @@ class Culprit:
     at all."""
     text: str
     """Of the first line, if its source is in an image."""
-    failing: int
-    """In how many failing futures it ran before the failure."""
-    passing: int
-    """In how many passing futures it ran, in equal times."""
-    failed: int
-    """All failing futures."""
-    passed: int
-    """All passing futures."""
-    low: float
-    high: float
-    """95 % interval (Newcombe's) of ``effect``, valid if you look at this code alone."""
-    chance: float
-    """At most how probable it is that chance makes any of the compared code look as extreme."""
-    group: int
-    """Code of which the same is true of the same futures has the same number: no contrast tells
-    it apart."""
     prior: float
     """The share of all futures that fail, those whose code was not told included."""
-
-    @property
-    def effect(self) -> float:
-        """P(it runs | failure) - P(it runs | no failure), as estimated."""
-        return self.failing / max(self.failed, 1) - self.passing / max(self.passed, 1)
 
     @property
     def failure_if_run(self) -> float:
@@ -70,11 +51,6 @@ class Culprit:
         fails = self.prior * self.failing / max(self.failed, 1)
         passes = (1 - self.prior) * self.passing / max(self.passed, 1)
         return fails / (fails + passes) if fails else 0.0
-
-    @property
-    def found(self) -> bool:
-        """Whether chance alone does this in fewer than 5 % of all cases."""
-        return self.chance < LIMIT
 
     @property
     def library(self) -> bool:
@@ -99,11 +75,7 @@ class Culprit:
     def along(self, others: int) -> str:
         """In words, with so many ``others`` of its group that are not shown."""
         text = f"  {inert(self.text, _TEXT)}" if self.text else ""
-        return (
-            f"{self.where}{_more(others)}: in {self.failing} of {self.failed} failing, "
-            f"{self.passing} of {self.passed} passing futures; by chance: {percent(self.chance)}"
-            f"{text}"
-        )
+        return f"{self.where}{_more(others)}: {self.words}{text}"
 
 
 def _more(others: int) -> str:
