@@ -122,6 +122,11 @@ def open_(recording: Path, output: Path | None, trust: bool, finding: int | None
 @click.option("-c", "--container", default="", show_default=False,
               help="Where: a container, or a service with one container.  [default: the guest, "
               "outside of all containers]")  # fmt: skip
+@click.option("--user", metavar="USER",
+              help="As whom: a name or a number, with : and a group behind it.  [default: the "
+              "container's user]")  # fmt: skip
+@click.option("--privileged", is_flag=True,
+              help="As root, with all rights, also those that the container lacks.")  # fmt: skip
 @click.option("--timeout", type=DURATION, default="60s",
               help="Longest virtual time to wait for the command.")  # fmt: skip
 @click.option("--background-for", type=DURATION,
@@ -136,15 +141,17 @@ def open_(recording: Path, output: Path | None, trust: bool, finding: int | None
               "the moments at which it began and ended, notes.")  # fmt: skip
 @click.argument("command", nargs=-1, required=True, metavar="-- COMMAND...")
 def run(
-    recording: Path, at: Instant, container: str, timeout: Time, background_for: Time | None,
-    check: bool, as_json: bool, command: tuple[str, ...],
+    recording: Path, at: Instant, container: str, user: str | None, privileged: bool,
+    timeout: Time, background_for: Time | None, check: bool, as_json: bool,
+    command: tuple[str, ...],
 ) -> None:  # fmt: skip
     """Run a shell command at an instant of a recording.
 
     It runs in a new branch: the recording does not change, and the same command at the same
     instant has the same output again. Tools that the container's image lacks (tcpdump, strace,
     gdb, ip, ss, ...) come from the guest's toolbox. One argument is a line for the shell, several
-    are a program and its arguments.
+    are a program and its arguments. It runs as the container's user, with the container's rights;
+    without --container, as root.
 
     Output and exit status are those of the command (128 + n when signal n ended it). Status 1 can
     also be an error of branchpoint itself. With --background-for, 0 when it was still running.
@@ -162,7 +169,7 @@ def run(
     with bp.open(recording) as opened:
         moment = at.moment(opened)
         branch = moment.branch()
-        process = branch.run_command(script, container, raw=True)
+        process = branch.run_command(script, container, raw=True, user=user, privileged=privileged)
         try:
             if background_for is None:
                 process.wait(timeout)

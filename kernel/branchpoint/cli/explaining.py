@@ -23,10 +23,10 @@ _COLUMNS = 100
 def explain(recording: Path, failure: Failure | None, short: bool, workers: int | None) -> None:
     """Say why a recording failed: since when it was likely, which fault and which code decided.
 
-    FAILURE is exit:CONTAINER, log:CONTAINER:TEXT, event:TYPE or sdk:MESSAGE; without it, the
-    failure that ended the recording is meant. Hundreds of futures are run, which takes some
-    minutes; they are kept with the recording, so that asking again is quick. Ctrl-C stops; the
-    same command goes on.
+    FAILURE is exit:CONTAINER, log:CONTAINER:TEXT, event:TYPE, sdk:MESSAGE, test:COMMAND or
+    silence:TIME; without it, the failure that ended the recording is meant. Hundreds of futures are
+    run, which takes some minutes; they are kept with the recording, so that asking again is quick.
+    Ctrl-C stops; the same command goes on.
 
     \b
     Examples:

@@ -39,8 +39,9 @@ class _Broken(click.ClickException):
 @click.option("--stretches", type=click.IntRange(1), metavar="NUMBER",
               help="End when so many were run.")  # fmt: skip
 @click.option("--until", "failures", type=FAILURE, multiple=True,
-              help="Look for this, too: exit:CONTAINER, log:CONTAINER:TEXT, event:TYPE or "
-              "sdk:MESSAGE; * stands for any. Can be given several times.")  # fmt: skip
+              help="Look for this, too: exit:CONTAINER, log:CONTAINER:TEXT, event:TYPE, "
+              "sdk:MESSAGE, test:COMMAND or silence:TIME; * stands for any. "
+              "Can be given several times.")  # fmt: skip
 @click.option("--seed", type=SEED, default=0, metavar="NUMBER",
               help="With --workers 1, the same seed gives the same exploration.")  # fmt: skip
 @click.option("--length", type=DURATION, default="2s",

@@ -56,7 +56,8 @@ def say_notes(system: System) -> None:
               help="Virtual time to record, after everything is up.")  # fmt: skip
 @click.option("--until", type=FAILURE,
               help="End early when this happens: exit:CONTAINER, log:CONTAINER:TEXT, "
-              "event:TYPE or sdk:MESSAGE; * stands for any.")  # fmt: skip
+              "event:TYPE, sdk:MESSAGE, test:COMMAND or silence:TIME; * stands for "
+              "any.")  # fmt: skip
 @click.option("--after", type=DURATION, default="2s",
               help="Virtual time to record after --until has happened.")  # fmt: skip
 @click.option("--force", is_flag=True, help="Replace a recording of that name.")

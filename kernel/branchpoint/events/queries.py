@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
+import signal
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -277,8 +278,8 @@ class Check(Query):
 
 
 _QUERY_HELP = (
-    'write "exit:CONTAINER", "log:CONTAINER:TEXT", "event:TYPE" or "sdk:MESSAGE", for example '
-    '"exit:*", "log:standby.replicator.1:Traceback" or "event:setup.complete"'
+    'write "exit:CONTAINER", "log:CONTAINER:TEXT", "event:TYPE", "sdk:MESSAGE" or "test:COMMAND", '
+    'for example "exit:*", "log:standby.replicator.1:Traceback" or "event:setup.complete"'
 )
 
 
@@ -300,8 +301,9 @@ def parse_query(text: str) -> Query:
     ``log:CONTAINER:TEXT``      a line with TEXT in it
     ``event:TYPE[:CONTAINER]``  any other event
     ``sdk:MESSAGE``             an SDK assertion that was violated
+    ``test:COMMAND``            a test command that failed
 
-    CONTAINER, TYPE and MESSAGE are patterns as in :class:`Where`.
+    CONTAINER, TYPE, MESSAGE and COMMAND are patterns as in :class:`Where`.
 
     :raises BranchpointError: when it is not of one of these forms.
     """
@@ -311,6 +313,8 @@ def parse_query(text: str) -> Query:
             return Where(type="container.exit", container=rest)
         if kind == "sdk":
             return violated(rest)
+        if kind == "test":
+            return failed_test(rest)
         if kind == "event":
             type_, _, container = rest.partition(":")
             if type_:
@@ -334,6 +338,22 @@ def achieved(message: str = "*") -> Query:
     """SDK assertions (``sometimes``, ``reachable``) that were reached and held."""
     parts = [_asserted(message, type=t, hit="1", condition="1") for t in ("sometimes", "reachable")]
     return parts[0] | parts[1]
+
+
+def failed_test(command: str = "*") -> Query:
+    """Test commands that ended with a code other than 0 or by a signal, and were not killed: not by
+    the composer, and not with their containers.
+
+    ``command`` is a pattern for ``TEMPLATE/NAME``, or for the name alone.
+    """
+    either = "|".join(fnmatch.translate(f"{start}{command}: *") for start in ("", "*/"))
+    ends = Where(type="test.exit", regex=None if command == "*" else re.compile(rf"\A(?:{either})"))
+    return (
+        ends
+        - Where(fields={"code": "0"})
+        - Where(fields={"asked": "1"})
+        - Where(fields={"signal": str(signal.SIGKILL.value)})
+    )
 
 
 def _asserted(message: str, **fields: str) -> Query:

@@ -10,7 +10,8 @@ from branchpoint.events.saying import said
 from branchpoint.faults import telling
 from branchpoint.guest import wire
 
-_SOURCES = {"container": "life", "setup": "life", "process": "process", "fault": "fault"}
+_SOURCES = {"container": "life", "setup": "life", "process": "process", "fault": "fault",
+            "test": "test"}  # fmt: skip
 
 
 END = "machine.end"
@@ -33,15 +34,27 @@ def retold(type: str, fields: Mapping[str, str]) -> str | None:
     return said(type, fields) if type in saying.TYPES else None
 
 
+def _source(of: str) -> tuple[str, str, dict[str, str]]:
+    """The source of a line, its container, and what tells its program from others there."""
+    match of.split("/"):
+        case ["process", number]:
+            return "process", "", {"id": number}
+        case ["test", container, command]:
+            return "test", container, {"command": command}
+        case [source, container]:
+            return source, container, {}
+    return of, "", {}
+
+
 def from_guest(record: wire.Line | wire.Event, origin: int = 0) -> Event:
     """The event for a report of the guest's agent; ``origin`` is the absolute ns of vtime 0.
 
     Bytes of a line that are not UTF-8 become ``\\xNN``, so that every text can be stored and
-    printed. Lines and events of a process have the number of its command in the field ``id``.
+    printed. Lines and events of a process have the number of its command in the field ``id``, lines
+    of a test command have the name of its file in the field ``command``.
     """
     if isinstance(record, wire.Line):
-        source, _, name = record.source.partition("/")
-        container = name if source == "container" else ""
+        source, container, named = _source(record.source)
         told = sdk.read(record.data) if record.stream == sdk.STREAM else None
         if told is not None:
             type_, words, about = told
@@ -55,12 +68,12 @@ def from_guest(record: wire.Line | wire.Event, origin: int = 0) -> Event:
             container=container,
             stream=record.stream,
             text=record.data.decode("utf-8", "backslashreplace"),
-            fields={"id": name} if source == "process" else {},
+            fields=named,
             origin=origin,
         )
     fields = dict(record.fields)
     kind = record.type.partition(".")[0]
-    container = fields.pop("name", "") if kind == "container" else ""
+    container = fields.pop("name", "") if kind in ("container", "test") else ""
     # Where the words are ours, all fields are in them: they are made again when events are read.
     text = None if record.type in saying.TYPES else fields.pop("text", None)
     if kind == "fault":

@@ -1,4 +1,4 @@
-"""Readable texts for starts, ends and restarts of containers and processes."""
+"""Readable texts for starts, ends and restarts of containers, processes and test commands."""
 
 from __future__ import annotations
 
@@ -8,14 +8,21 @@ from collections.abc import Mapping
 from branchpoint.decoding import whole
 
 TYPES = ("container.exit", "container.start", "container.restart", "container.oom",
-         "container.hold", "process.exit", "process.start")  # fmt: skip
+         "container.hold", "process.exit", "process.start", "test.start", "test.exit")  # fmt: skip
 """Types whose text is made of their fields in words."""
+
+
+_COMMAND = ("template", "command", "took")
 
 
 def said(type: str, fields: Mapping[str, str]) -> str:
     """The text of such an event: "exited with 1, on its own"; for other events, their fields."""
     if type in ("container.exit", "process.exit") and "code" in fields:
         return _exit(fields)
+    if type in ("test.start", "test.exit") and {"template", "command"} <= set(fields):
+        rest = {name: value for name, value in fields.items() if name not in _COMMAND}
+        how = _exit(rest) if "code" in rest else said("process.start", rest)
+        return f"{fields['template']}/{fields['command']}: {how}"
     if type in ("container.start", "process.start") and set(fields) - {"id"} == {"pid"}:
         return f"pid {fields['pid']}"
     if type == "container.restart" and set(fields) == {"attempt"}:

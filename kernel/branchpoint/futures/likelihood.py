@@ -111,7 +111,8 @@ def _happened(until: Moment, failure: Failure, start: int) -> int | None:
     """The instant after ``start`` at which the failure happened in the timeline of ``until``."""
     begin, origin = until.rewind(nanoseconds=until.at - start), until.run.origin
     judge = failure.judge(Stretch(start, until.at, origin, begin.events.columns))
-    return judge.feed(until.events.after(begin))
+    judge.feed(until.events.after(begin))
+    return judge.settle(until.at)
 
 
 def _horizon(until: Moment, horizon: Instant | None, happened: int | None) -> tuple[int, bool]:

@@ -61,12 +61,13 @@ LATEST = 2**62 - 1
 
 _HEADER = struct.Struct("<IIQ")
 _NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,200}"
-_SOURCE = re.compile(rf"container/{_NAME}|process/[0-9]{{1,10}}|kernel|agent")
+_SOURCE = re.compile(rf"container/{_NAME}|test/{_NAME}/{_NAME}|process/[0-9]{{1,10}}|kernel|agent")
 _TYPE = re.compile(r"[a-z]{1,40}\.[a-z]{1,40}|error")
 _KEY = re.compile(r"[a-z]{1,40}")
 _LONGEST_PAYLOAD = LONGEST_LINE + 512
 _STREAMS = ("out", "err", "sdk", TTY)
 _WORD = re.compile(r"[!-~]{1,200}")
+_USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}\$?(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,99})?")
 _FAULT_ID = re.compile(r"[A-Za-z0-9._-]{1,40}")
 
 
@@ -83,7 +84,7 @@ class Output(msgspec.Struct, frozen=True):
     at: int
     """When the agent read it, ns since power-on."""
     source: str
-    """``container/NAME``, ``process/ID``, ``kernel`` or ``agent``."""
+    """``container/NAME``, ``test/CONTAINER/COMMAND``, ``process/ID``, ``kernel`` or ``agent``."""
     stream: str
     """``out`` or ``err``; ``sdk`` for what a container's program tells the tester; or ``tty``."""
     data: bytes
@@ -236,6 +237,23 @@ def start() -> bytes:
     return _strings("start")
 
 
+ROOT = "root"
+"""Runs a command as root, with all rights."""
+OWN = "own"
+"""Runs a command as the container's user, with the rights of its first process."""
+
+
+def user(name: str) -> str:
+    """Runs a command as another user that the container knows, with the rights of its first
+    process: a name or a number, with ``:`` and a group behind it.
+
+    :raises BranchpointError: when it cannot be one.
+    """
+    if not _USER.fullmatch(name):
+        raise BranchpointError(f"{name!r} is no user", 'for example "postgres", 999 or "999:999"')
+    return f"user {name}"
+
+
 def exec(
     number: int,
     script: str,
@@ -243,10 +261,13 @@ def exec(
     *,
     raw: bool = False,
     environment: Mapping[str, str] | None = None,
+    user: str = ROOT,
 ) -> bytes:
     """Run ``sh -c script`` in a container, or in the guest itself, as command ``number``.
 
     ``number`` (u32) names it in events, in its output (``process/NUMBER``), for :func:`signal`.
+    ``user``: :data:`ROOT`, :data:`OWN`, or what :func:`user` gives. (Guests from before there was a
+    choice run everything as root.)
     """
     if len(script.encode()) > LONGEST_SCRIPT:
         raise BranchpointError(
@@ -254,7 +275,7 @@ def exec(
             "write it to a file in the machine and run that",
         )
     mode = "raw" if raw else "lines"
-    return _strings("exec", str(number), container, mode, *_counted(environment), script)
+    return _strings("exec", str(number), container, mode, *_counted(environment), script, user)
 
 
 def terminal(
@@ -264,14 +285,15 @@ def terminal(
     rows: int = 24,
     columns: int = 80,
     environment: Mapping[str, str] | None = None,
+    user: str = ROOT,
 ) -> bytes:
     """Start a shell at a terminal (an ``xterm-256color``) in a container, as command ``number``.
 
-    It is the shell that :func:`exec` takes. What it and its programs write are :class:`Raw` pieces
-    of stream :data:`TTY`; they may end within a character.
+    Shell and ``user`` are as for :func:`exec`. What it and its programs write are :class:`Raw`
+    pieces of stream :data:`TTY`; they may end within a character.
     """
     size = _size(rows, columns)
-    return _strings("terminal", str(number), container, *size, *_counted(environment))
+    return _strings("terminal", str(number), container, *size, *_counted(environment), user)
 
 
 def typed(number: int, data: bytes) -> bytes:
@@ -303,6 +325,11 @@ def container(verb: str, name: str, argument: str = "") -> bytes:
     ``stop``, ``start``, ``restart``, ``pause`` or ``unpause``.
     """
     return _strings("container", verb, name, *([argument] if argument else []))
+
+
+def finish_test(kind: str) -> bytes:
+    """End the test of this timeline, ``eventually`` or ``finally``: with a command of that kind."""
+    return _strings("test", "finish", kind)
 
 
 def put(path: str, data: bytes, container: str = "", *, mode: int = 0o644) -> list[bytes]:

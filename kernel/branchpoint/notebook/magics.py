@@ -28,6 +28,8 @@ _OPTIONS = (
     argument(
         "--container", help="where: a container's name, or a variable; default: the guest itself"
     ),
+    argument("--user", help="as whom, with : and a group behind it; default: the container's user"),
+    argument("--privileged", action="store_true", help="as root, with all rights"),
     argument("--background", action="store_true", help="start it without waiting for its end"),
     argument("--timeout", help='longest virtual time, in seconds or like "500ms"'),
 )
@@ -78,12 +80,12 @@ class BranchpointMagics(Magics):
         given = parse_argstring(self.bash, line)
         command = bp.bash(cell)
         where = (self._value(given.branch), self._name(given.container))
+        whom = {"user": given.user, "privileged": given.privileged}
         if given.background:
             if given.timeout is not None:
                 raise UsageError("--timeout cannot be used with --background, which does not wait")
-            return command.run_in_background(*where)
-        options = {} if given.timeout is None else {"timeout": given.timeout}
-        return command.run(*where, **options)
+            return command.run_in_background(*where, **whom)
+        return command.run(*where, timeout=given.timeout, **whom)
 
     @line_magic
     def branchpoint(self, line: str) -> Any:

@@ -90,7 +90,7 @@ class _Worker:
 
     def give(self, chosen: Next, length: int) -> None:
         self.running = chosen
-        self.send(Run(chosen.parent, chosen.seed, length))
+        self.send(Run(chosen.parent, chosen.seed, length, chosen.ending))
 
     def send(self, message: Message) -> None:
         try:

@@ -26,6 +26,7 @@ from branchpoint.decoding import Malformed, from_json
 from branchpoint.errors import BranchpointError, RecordingError
 from branchpoint.futures import recording as recordings
 from branchpoint.futures.draws import Key, Seed, Text
+from branchpoint.search.composed import Commands
 from branchpoint.search.judged import Judged, judge
 from branchpoint.search.ran import FileRan, by_file
 from branchpoint.search.signs import SIGNALS, Signal, asserted, signal
@@ -220,14 +221,14 @@ class Exploration:
 
     @cached_property
     def assertions(self) -> list[Judged]:
-        """What the assertions of its programs say, judged over set-up and all stretches that were
-        there when this was first asked for; none when they are not looked at.
+        """What the assertions of its programs say and how its test commands end, judged over set-up
+        and all stretches that were there when this was first asked for; none that is not looked at.
         """
-        if "assertions" not in self.head.signals:
-            return []
         with self.open_base() as base:
             told = [asserted(event) for event in base.events.where(type="sdk.assert")]
-        return judge(self.tree, told)
+            commands = Commands.of(base.manifest.containers)
+        judged = judge(self.tree, told, commands)
+        return [each for each in judged if each.signal in self.head.signals]
 
     def files_ran(self) -> list[FileRan] | None:
         """The files of which code ran, most places first; None when the system's image is not on

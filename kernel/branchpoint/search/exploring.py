@@ -17,19 +17,19 @@ from branchpoint import files, progress
 from branchpoint.clock import SECOND, Duration, to_ns
 from branchpoint.errors import BranchpointError, RecordingError, near
 from branchpoint.futures import recording as recordings
+from branchpoint.search.composed import Commands
 from branchpoint.search.crew import Crew
 from branchpoint.search.exploration import BASE, HEAD, SUFFIX, Exploration, Finding, Head
 from branchpoint.search.properties import built_in, check, declared
 from branchpoint.search.signs import SIGNALS, Signal
 from branchpoint.search.strategy import Next, Strategy
-from branchpoint.search.stretches import Ran
+from branchpoint.search.stretches import Ran, inputs
 from branchpoint.search.tree import Node
 from branchpoint.search.triage import triage
 from branchpoint.system import load
 from branchpoint.timeline.failures import Failure, failure
 from branchpoint.timeline.recorder.rerecord import rerecord
 from branchpoint.timeline.recording import Recording
-from branchpoint.timeline.seeds import seeding
 
 _SET_UP = 0.1  # virtual seconds that the recording of set-up goes on after it
 _AFTER = 2 * SECOND  # ns that a finding's recording goes on after the failure
@@ -130,7 +130,8 @@ class Search:
         self._looked_for = looked_for
         self._base = base
         head = found.head
-        self._strategy = Strategy(found.tree, head.seed, head.depth, head.length)
+        commands = Commands.of(base.manifest.containers)
+        self._strategy = Strategy(found.tree, head.seed, head.depth, head.length, commands)
 
     def run(self, crew: Crew, wall: float, stretches: int | None) -> None:
         """Let a crew run stretches for ``wall`` seconds, or until there are so many."""
@@ -163,6 +164,7 @@ class Search:
             tree.node(chosen.parent, chosen.seed, start, ran.end, ran.seen, ran.places),
             worker=worker,
             walk=chosen.walk,
+            ending=chosen.ending,
             failure=ran.failure,
             failed_at=ran.failed_at,
             kind=ran.kind,
@@ -186,9 +188,9 @@ class Search:
         unfinished = finding.path.with_name(f".{finding.path.name}")
         shutil.rmtree(unfinished, ignore_errors=True)  # of a process that was killed
         tree, number = self._found.tree, finding.nodes[0]
-        seeds = [given for n in tree.path(number) for given in seeding(tree[n].start, tree[n].seed)]
+        since = [given for each in tree.path(number) for given in inputs(tree[each])]
         made = rerecord(
-            self._base, unfinished, [*self._base.end.inputs, *seeds], wanted,
+            self._base, unfinished, [*self._base.end.inputs, *since], wanted,
             horizon=tree.end(number), after=_AFTER, kind=recordings.Recording,
         )  # fmt: skip
         with made:

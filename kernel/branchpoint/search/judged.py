@@ -8,12 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from signal import SIGKILL
 from typing import Literal
 
-from branchpoint.search.signs import Outcome, assertion
+from branchpoint.search.composed import NO_COMMANDS, Commands, ended
+from branchpoint.search.signs import Outcome, Signal, assertion
 from branchpoint.search.tree import ROOT, Tree
 
 Status = Literal["holds", "violated", "not met"]
+
+
+_COMMAND = "command"
+_KILLED = ("as asked", f"signal {SIGKILL.value}")
+"""Ends of test commands that say nothing of them."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +29,8 @@ class Judged:
 
     message: str
     kind: str
-    """always, always_or_unreachable, sometimes, reachable, unreachable."""
+    """always, always_or_unreachable, sometimes, reachable, unreachable; or ``command``: a test
+    command, which must end with 0 once, and never otherwise unless it is killed."""
     true: int = 0
     """In how many stretches it was reached and its condition held."""
     false: int = 0
@@ -33,6 +41,11 @@ class Judged:
     """The first one in which it did not."""
 
     @property
+    def signal(self) -> Signal:
+        """What has to be looked at to judge it."""
+        return "events" if self.kind == _COMMAND else "assertions"
+
+    @property
     def status(self) -> Status:
         """``not met``: nothing contradicts it, but it needs to be reached, or to hold once."""
         match self.kind:
@@ -40,7 +53,7 @@ class Judged:
                 return "violated" if self.true or self.false else "holds"
             case "always_or_unreachable":
                 return "violated" if self.false else "holds"
-            case "always" if self.false:
+            case "always" | "command" if self.false:
                 return "violated"
             case "reachable":
                 return "holds" if self.true or self.false else "not met"
@@ -58,15 +71,15 @@ class Judged:
         return self
 
 
-def judge(tree: Tree, at_setup: Iterable[str]) -> list[Judged]:
-    """All assertions that were declared or met, the first one first.
+def judge(tree: Tree, at_setup: Iterable[str], commands: Commands = NO_COMMANDS) -> list[Judged]:
+    """All test commands, and all assertions that were declared or met, the first one first.
 
     ``at_setup`` are the signs of what happened up to set-up complete.
     """
-    found: dict[tuple[str, str], Judged] = {}
+    found = {(name, _COMMAND): Judged(name, _COMMAND) for name in commands.named}
 
     def take(sign: str, number: int) -> None:
-        told = assertion(sign)
+        told = _assertion(sign)
         if told is not None:
             message, kind, outcome = told
             known = found.get((message, kind), Judged(message, kind))
@@ -74,9 +87,19 @@ def judge(tree: Tree, at_setup: Iterable[str]) -> list[Judged]:
 
     for sign in dict.fromkeys(at_setup):
         take(sign, ROOT)
-    asserted = {n: sign for n, sign in enumerate(tree.signs) if assertion(sign) is not None}
+    told = {n: sign for n, sign in enumerate(tree.signs) if _assertion(sign) is not None}
     for node in tree.nodes:
         for number in node.seen:
-            if number in asserted:
-                take(asserted[number], node.number)
+            if number in told:
+                take(told[number], node.number)
     return list(found.values())
+
+
+def _assertion(sign: str) -> tuple[str, str, Outcome] | None:
+    """Message, kind and outcome of what a sign says of an assertion or of a test command."""
+    end = ended(sign)
+    if end is None:
+        return assertion(sign)
+    if end.how in _KILLED:
+        return None
+    return end.command, _COMMAND, "true" if end.how == "0" else "false"

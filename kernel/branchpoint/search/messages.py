@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from branchpoint.decoding import from_msgpack
 from branchpoint.futures.running.messages import Problem
+from branchpoint.search.composed import Ending
 from branchpoint.search.signs import Signal
 from branchpoint.search.stretches import Ran
 from branchpoint.search.tree import Node
@@ -44,6 +45,8 @@ class Run(Struct, frozen=True, tag=True):
     seed: int
     length: int
     """ns."""
+    ending: Ending = ""
+    """How it ends the test."""
 
 
 class Answer(Struct, frozen=True, tag=True):

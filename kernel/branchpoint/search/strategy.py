@@ -12,7 +12,8 @@ each stretch off it that showed nothing new. Of code only the order of magnitude
 thing that happens runs many places. (So do coverage-guided fuzzers: M. Boehme, V.-T. Pham,
 A. Roychoudhury, Coverage-based greybox fuzzing as Markov chain, 2016; to return to a state and go
 on from there: A. Ecoffet et al., First return, then explore, 2021.) A node off which a failure was
-found is not continued: others of the same failure would tell nothing new.
+found is not continued: others of the same failure would tell nothing new. Where a system has test
+commands that look at the end of a test, some stretches end the test.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from branchpoint.search.composed import NO_COMMANDS, Commands, Ending, driven
 from branchpoint.search.tree import ROOT, Node, Tree
 
 _TRIES = 0.5
@@ -39,6 +41,8 @@ _BY_CODE = 0.5
 """Share of the tries that leave nodes in which only code was new, if there are any."""
 _COMMON = 0.05
 """What such a node is still worth when all its code has become common."""
+_ENDINGS = 0.1
+"""Share of the stretches that end the test of their timeline, where they can."""
 _MOST_SEED = 2**63
 
 Flags = NDArray[np.bool_]
@@ -52,14 +56,18 @@ class Next(NamedTuple):
     seed: int
     walk: bool
     """Whether it is part of a walk."""
+    ending: Ending = ""
+    """How it ends the test."""
 
 
 class Strategy:
     """Chooses stretches for one exploration. Equal trees and seeds give equal choices."""
 
-    def __init__(self, tree: Tree, seed: int, depth: int, length: int) -> None:
+    def __init__(
+        self, tree: Tree, seed: int, depth: int, length: int, commands: Commands = NO_COMMANDS
+    ) -> None:
         """Nothing later than ``depth`` (ns after set-up) is continued; a stretch has at most
-        ``length`` (ns).
+        ``length`` (ns). ``commands`` are the test commands of the system.
         """
         self._tree = tree
         self._seed = seed
@@ -71,7 +79,10 @@ class Strategy:
         """The last node of each worker."""
         self._walked = 0
         """How many nodes are parts of walks."""
-        # Of each node, the root included:
+        self._commands = commands
+        self._templates: list[str] = [""]
+        """Of each node, the root included: the test template of which a driver has begun."""
+        # Likewise:
         self._said = _Column(np.float64, [0])
         """What it is worth for its signs."""
         self._fresh_code = _Column(np.int64, [0])
@@ -101,7 +112,10 @@ class Strategy:
         self._new.append(node.new)
         self._told.append(bool(node.fresh))
         self._barren.append(0)
-        self._open.append(not node.failure and node.end < tree.start + self._depth)
+        ends = node.failure or node.ending or node.end >= tree.start + self._depth
+        self._open.append(not ends)
+        begun = (template for sign in node.seen if (template := driven(tree.signs[sign])))
+        self._templates.append(self._templates[node.parent] or next(begun, ""))
         barren = self._barren.all
         barren[node.parent] = 0 if node.new else barren[node.parent] + 1
         if node.failure and node.parent != ROOT:
@@ -113,14 +127,21 @@ class Strategy:
         seed = chance.randrange(_MOST_SEED)
         last = self._last.get(worker)
         if last is not None and last.walk and self._open.all[last.number]:
-            return Next(last.number, seed, walk=True)
+            return self._ended(Next(last.number, seed, walk=True), chance)
         walk = self._begins_walk()
         wanted, worth = self._starts() if walk else self._promising(chance)
         if chance.random() < (_AFRESH if walk else _ROOTED) or not wanted.any():
             return Next(ROOT, seed, walk)
         steps = np.cumsum(np.where(wanted, worth / (1 + self._barren.all), 0))
         parent = np.searchsorted(steps, chance.random() * steps[-1], "right")
-        return Next(int(parent), seed, walk)
+        return self._ended(Next(int(parent), seed, walk), chance)
+
+    def _ended(self, chosen: Next, chance: random.Random) -> Next:
+        """The same stretch; now and then one that ends the test, where it can be ended."""
+        endings = self._commands.endings(self._templates[chosen.parent])
+        if not endings or chance.random() >= _ENDINGS:
+            return chosen
+        return chosen._replace(ending=chance.choice(endings), walk=False)
 
     def _code(self) -> Values:
         """What nodes are worth for the code that they were the first to run: what others ran since

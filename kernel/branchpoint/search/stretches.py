@@ -13,20 +13,40 @@ from collections.abc import Callable, Collection, Sequence
 import numpy as np
 from msgspec import Struct
 
+from branchpoint.clock import SECOND
 from branchpoint.errors import GuestEnded
 from branchpoint.events.event import Event
 from branchpoint.machine.watching.coverage import Places
 from branchpoint.machine.watching.ran import Covered
+from branchpoint.search.composed import Ending
 from branchpoint.search.signs import SIGNALS, Signal, kind_of, sign, signal
 from branchpoint.search.tree import MOST_SEEN, ROOT, Node, Tree
+from branchpoint.store.manifest import Input
+from branchpoint.timeline import testing
 from branchpoint.timeline.branch import Branch
 from branchpoint.timeline.failures import Failure
 from branchpoint.timeline.judges import Stretch
 from branchpoint.timeline.moment import Moment
 from branchpoint.timeline.recording import Recording
+from branchpoint.timeline.seeds import seeding
 
 _HELD = 200  # ends of nodes that are kept in memory
+_LONGEST_END = 60 * SECOND  # ns that the end of a test may take
 _MOST_PAGES = 1 << 30  # bytes of memory pages kept for them, before starting afresh
+
+
+def inputs(node: Node) -> list[Input]:
+    """What reaches the machine at the beginning of a stretch."""
+    last = [testing.ending(node.start, node.ending)] if node.ending else []
+    return [*seeding(node.start, node.seed), *last]
+
+
+def _ends_test(event: Event) -> bool:
+    """Whether the last command of a test has ended, or will not come."""
+    if event.type == "error":
+        return event.fields.get("about") == "tests"
+    name = event.fields.get("command", "")
+    return event.type == "test.exit" and name.startswith(("eventually_", "finally_"))
 
 
 class Ran(Struct, frozen=True):
@@ -70,13 +90,15 @@ class Stretches:
         self._unnumbered: dict[tuple[int, int], Branch] = {}
         """Ends of stretches that are no nodes yet, by parent and seed."""
 
-    def run(self, parent: int, seed: int, length: int) -> Ran:
+    def run(self, parent: int, seed: int, length: int, ending: Ending = "") -> Ran:
         """Run a stretch of at most ``length`` ns, from the end of node ``parent``.
 
-        It ends early where something fails, and where there is a sign that the tree does not know.
+        It ends early where something fails, and where there is a sign that the tree does not know;
+        one that ends the test may be longer, and ends when the last command has.
         """
         start = self._end_of(parent)
-        branch = start.branch(seed)
+        branch = self._begun(parent, seed, ending)
+        length = max(length, _LONGEST_END) if ending else length
         columns, origin = start.events.columns, self._run.origin
         horizon = start.at + length
         stretch = Stretch(start.at, horizon, origin, columns)
@@ -85,8 +107,9 @@ class Stretches:
         failed: list[tuple[int, str, str]] = []  # when, what, and its sign
 
         def stop(new: list[Event]) -> bool:
-            fresh = False
+            fresh = over = False
             for event in new:
+                over = over or _ends_test(event)
                 found = sign(event)
                 if not found or signal(found) not in self._signals:
                     continue
@@ -98,13 +121,16 @@ class Stretches:
                 if at is not None:
                     told = (kind_of(event) for event in new if event.at == at)
                     failed.append((at, failure.name, next(told, "")))
-            return bool(failed) or fresh
+            return bool(failed) or (over if ending else fresh)
 
         with contextlib.suppress(GuestEnded):  # an event has told it
             self._run.replayer.play(branch._history, horizon, stop)
         told = self._run.replayer.ran
         code, untold = told.places.tobytes(), told.untold
         end = branch.end.at
+        if not failed:
+            settled = [(judge.settle(end), failure.name, "") for failure, judge in judges]
+            failed = [(at, name, kind) for at, name, kind in settled if at is not None]
         self._unnumbered[parent, seed] = branch
         if not failed:
             return Ran(end, list(seen), code=code, untold=untold)
@@ -127,10 +153,14 @@ class Stretches:
             if each in self._held:
                 continue
             node = self._tree[each]
-            branch = self._end_of(node.parent).branch(node.seed)
+            branch = self._begun(node.parent, node.seed, node.ending)
             self._run.replayer.play(branch._history, node.end)
             self._hold(each, branch)
         return self._held[number]
+
+    def _begun(self, parent: int, seed: int, ending: Ending) -> Branch:
+        branch = self._end_of(parent).branch(seed)
+        return branch.finish_test(ending) if ending else branch
 
     def _end_of(self, number: int) -> Moment:
         return self._run.end if number == ROOT else self.branch(number).end

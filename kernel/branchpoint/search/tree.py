@@ -15,6 +15,7 @@ from branchpoint.futures.draws import Cause, Seed, Text
 from branchpoint.machine.watching.coverage import MOST_BLOCKS, Places
 from branchpoint.machine.watching.ran import NO_CODE
 from branchpoint.search.code import Code
+from branchpoint.search.composed import Ending
 from branchpoint.store.manifest import Ns
 
 ROOT = 0
@@ -37,6 +38,8 @@ class Node(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The number of the process that ran it."""
     walk: bool = False
     """Whether it is part of a walk; see :mod:`strategy`."""
+    ending: Ending = ""
+    """How it ends the test of its timeline; then it is not continued."""
     start: Ns
     end: Ns
     fresh: Annotated[list[Cause], Meta(max_length=MOST_SEEN)] = []

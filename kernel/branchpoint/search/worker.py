@@ -31,8 +31,8 @@ def work(link: Connection, tasks: queue.SimpleQueue[Task], setup: Setup) -> None
                     if node.number > len(found.tree):  # it may be on disk already
                         found.tree.add(node)
                     stretches.learn(node)
-                case Run(parent, seed, length):
-                    send(link, Answer(stretches.run(parent, seed, length)))
+                case Run(parent, seed, length, ending):
+                    send(link, Answer(stretches.run(parent, seed, length, ending)))
                     stretches.spare()
 
 

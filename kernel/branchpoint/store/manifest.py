@@ -102,6 +102,8 @@ class ContainerFacts(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     links: Annotated[list[Link], Meta(max_length=100)] = []
     volumes: Annotated[list[Name], Meta(max_length=100)] = []
     """The named volumes that it may write to."""
+    tests: Annotated[list[Annotated[str, Meta(max_length=500)]], Meta(max_length=10_000)] = []
+    """Its test commands: ``TEMPLATE/NAME``."""
 
 
 class Manifest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -15,7 +15,7 @@ from branchpoint.events.event import Event, EventSet
 from branchpoint.events.queries import Query, parse_query
 from branchpoint.guest import wire
 from branchpoint.store.manifest import Input
-from branchpoint.timeline import containers
+from branchpoint.timeline import containers, testing
 from branchpoint.timeline.moment import Moment, duration
 from branchpoint.timeline.replaying import checking
 from branchpoint.timeline.replaying.checking import Checked
@@ -178,6 +178,18 @@ class Branch:
 
         return Faults(self)
 
+    def finish_test(self, kind: str = "eventually") -> Branch:
+        """End its test at the tip, where the system has test commands: faults stop and containers
+        are back, and one command of this kind runs, as time passes: ``"eventually"``, for which all
+        other commands are killed, or ``"finally"``, after all others have ended by themselves.
+
+        :raises BranchpointError: when the system has no such command.
+        """
+        testing.check(self.run.manifest.containers, kind)
+        with self.run.replayer.lock:
+            self._history.add(testing.ending(self._history.tip.at, kind))
+        return self
+
     def run_command(
         self,
         script: str,
@@ -185,31 +197,46 @@ class Branch:
         *,
         raw: bool = False,
         environment: dict[str, str] | None = None,
+        user: str | int | None = None,
+        privileged: bool = False,
     ) -> Process:
         """Start a shell command at the tip; it runs as time passes. See :class:`bash`.
 
         :raises ContainerError: when there is no such container.
+        :raises BranchpointError: when ``user`` cannot be one, or is given without a container.
         """
         from branchpoint.timeline.commands.process import Process
 
         name = self._name(container)
         number = self._history.commands() + 1
-        data = wire.exec(number, script, name, raw=raw, environment=environment)
+        whom = _whom(name, user, privileged)
+        data = wire.exec(number, script, name, raw=raw, environment=environment, user=whom)
         self._place(COMMAND, data, f"{name or 'guest'}: {script[:200]}")
-        return Process(self, number, script, name)
+        return Process(self, number, script, name, privileged)
 
-    def terminal(self, container: str = HOST, rows: int = 24, columns: int = 80) -> Terminal:
+    def terminal(
+        self,
+        container: str = HOST,
+        rows: int = 24,
+        columns: int = 80,
+        *,
+        user: str | int | None = None,
+        privileged: bool = False,
+    ) -> Terminal:
         """Open a terminal with a shell in a container (running or exited) or in the guest.
 
-        Type, and let time pass: see :class:`Terminal`.
+        Type, and let time pass: see :class:`Terminal`. ``user`` and ``privileged`` are as for
+        commands: see :class:`bash`.
 
         :raises ContainerError: when there is no such container.
+        :raises BranchpointError: when ``user`` cannot be one, or is given without a container.
         """
         from branchpoint.timeline.commands.terminal import Terminal
 
         name = self._name(container)
         number = self._history.commands() + 1
-        data = wire.terminal(number, name, rows=rows, columns=columns)
+        whom = _whom(name, user, privileged)
+        data = wire.terminal(number, name, rows=rows, columns=columns, user=whom)
         self._place(COMMAND, data, f"{name or 'guest'}: terminal")
         return Terminal(self, number, name)
 
@@ -296,6 +323,16 @@ class Branch:
         history = self._history
         passed = format_vtime(history.tip.at - history.fork.at)
         return f"Branch(from {self.start.id!r}, {passed} s long)"
+
+
+def _whom(container: str, user: str | int | None, privileged: bool) -> str:
+    """Whom a command runs as, as the guest takes it."""
+    if user is not None and (privileged or not container):
+        what = "privileged=" if privileged else "the guest itself"
+        raise BranchpointError(f"user= does not go with {what}", "leave one of them out")
+    if privileged or not container:
+        return wire.ROOT
+    return wire.OWN if user is None else wire.user(str(user))
 
 
 def _query(events: Any) -> Query:

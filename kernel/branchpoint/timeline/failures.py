@@ -23,7 +23,7 @@ from blake3 import blake3
 from branchpoint.clock import to_ns
 from branchpoint.errors import BranchpointError
 from branchpoint.events.event import Event, EventSet
-from branchpoint.events.queries import Query, Where, achieved, parse_query, violated
+from branchpoint.events.queries import Query, Where, achieved, failed_test, parse_query, violated
 from branchpoint.timeline.judges import (
     CheckJudge,
     CombinedJudge,
@@ -31,6 +31,7 @@ from branchpoint.timeline.judges import (
     Judge,
     MissingJudge,
     QueryJudge,
+    SilenceJudge,
     Stretch,
 )
 
@@ -128,6 +129,22 @@ class Missing(Failure):
 
 
 @dataclass(frozen=True, repr=False)
+class Silence(Failure):
+    """No event that matches a query for ``patience`` (ns)."""
+
+    query: Query
+    patience: int
+    label: str
+
+    @property
+    def name(self) -> str:
+        return self.label
+
+    def judge(self, stretch: Stretch, with_past: bool = False) -> Judge:
+        return SilenceJudge(stretch, self.query, self.patience)
+
+
+@dataclass(frozen=True, repr=False)
 class Command(Failure):
     """A command that does not exit with 0. Instants and durations are in ns."""
 
@@ -182,6 +199,8 @@ def failure(
     container: str | None = None,
     always: str | None = None,
     sometimes: str | None = None,
+    test: str | None = None,
+    silence: Any = None,
     check: Callable[[Event], Any] | None = None,
     name: str = "",
     eventually: Failure | Query | EventSet | str | None = None,
@@ -201,6 +220,12 @@ def failure(
         an SDK assertion with such a message that must hold (always, unreachable) and does not.
     ``failure(sometimes="*recovered*")``
         an SDK assertion with such a message has not held once by the horizon.
+    ``failure(test="parallel_driver_*")``
+        a test command with such a name ends with a code other than 0, or by a signal; those that
+        are killed, alone or with their container, are not meant.
+    ``failure(silence=10, container="client.*")``
+        none of these containers (default: any) writes a line for so many virtual seconds: they
+        wait for each other, or for something that never comes.
     ``failure(check=function)``
         ``function(event)`` is true for an event. A class is instantiated anew for each future, so
         its ``__call__`` may remember the events it has got. ``name`` says what it looks for.
@@ -213,12 +238,12 @@ def failure(
     ``failure("exit:standby.*")``
         the short forms of command lines, a query, an event set (its query), or a failure.
 
-    All but ``eventually``, ``sometimes`` and parts of ``&`` look only at what happens after the
-    branch.
+    All but ``eventually``, ``sometimes``, ``silence`` and parts of ``&`` look only at what happens
+    after the branch.
 
     :raises BranchpointError: when the arguments do not describe one failure.
     """
-    kinds = [what, exit, log, always, sometimes, check, eventually, shell]
+    kinds = [what, exit, log, always, sometimes, test, silence, check, eventually, shell]
     if sum(kind is not None for kind in kinds) != 1:
         raise BranchpointError(
             "failure() takes exactly one kind of failure",
@@ -230,8 +255,8 @@ def failure(
             "code=, signal= and asked= need exit=",
         ),
         (
-            log is None and shell is None and container is not None,
-            "container= needs log= or shell=; for exits give exit= the container's name",
+            (log, shell, silence) == (None, None, None) and container is not None,
+            "container= needs log=, shell= or silence=; for exits give exit= the container's name",
         ),
         (shell is None and (at is not None or after is not None), "at= and after= need shell="),
         (at is not None and after is not None, "give at= or after=, not both"),
@@ -250,6 +275,10 @@ def failure(
     if sometimes is not None:
         good: Failure = Happening(achieved(sometimes), f"assertion {sometimes!r}")
         return Missing(good, name or f"never {good.name}")
+    if test is not None:
+        return Happening(failed_test(test), name or f"test command {test} failed")
+    if silence is not None:
+        return _silence(silence, container or "*", name)
     if check is not None:
         return Checked(check, name or getattr(check, "__name__", type(check).__name__))
     if eventually is not None:
@@ -271,6 +300,9 @@ def _failure_of(what: Any, name: str) -> Failure:
         return replace(what, label=name) if name else what  # type: ignore[type-var]
     if isinstance(what, str):
         kind, _, rest = what.partition(":")
+        if kind == "silence":
+            length, _, container = rest.partition(":")
+            return _silence(length, container or "*", name)
         query = parse_query(what)
         if kind == "exit":
             return _exit(rest, None, None, False, name)
@@ -282,6 +314,15 @@ def _failure_of(what: Any, name: str) -> Failure:
     raise BranchpointError(
         f"{what!r} is not a failure", 'give one: failure(exit="*"), failure(log="fatal"), "exit:db"'
     )
+
+
+def _silence(length: Any, container: str, name: str) -> Silence:
+    patience = to_ns(length)
+    if patience <= 0:
+        raise BranchpointError(f"silence={length!r}: it must be greater than 0", 'such as "10s"')
+    lines = Where(type="log", container=container, source=("container", "test"))
+    of = "" if container == "*" else f" of {container}"
+    return Silence(lines, patience, name or f"silence{of} for {patience / 1e9:g} s")
 
 
 def _exit(pattern: str, code: Any, signal: str | int | None, asked: bool, name: str) -> Failure:

@@ -61,9 +61,15 @@ class Judge:
         """Take the next events; returns ``failed_at``."""
         raise NotImplementedError
 
+    def settle(self, at: int) -> int | None:
+        """Time has come to ``at`` (absolute ns), and all that happened until then was fed; returns
+        ``failed_at``.
+        """
+        return self.failed_at
+
     def finish(self) -> int | None:
         """The horizon is reached and nothing more will come; returns ``failed_at``."""
-        return self.failed_at
+        return self.settle(self.stretch.horizon)
 
     def fresh(self) -> Self:
         """A copy that knows what this judge knows now, for another future from the same fork."""
@@ -88,6 +94,34 @@ class QueryJudge(Judge):
                     self.failed_at = event.at
                     break
         return self.failed_at
+
+
+class SilenceJudge(Judge):
+    """The failure is that no event matches a query for ``patience`` (ns)."""
+
+    def __init__(self, stretch: Stretch, query: Query, patience: int) -> None:
+        super().__init__(stretch)
+        self._query = query
+        self._patience = patience
+        known = query.all(stretch.past)
+        self._last = max(stretch.origin, int(stretch.past.at[known[-1]]) if len(known) else 0)
+
+    def feed(self, events: Iterable[Event]) -> int | None:
+        for event in events:
+            if self.settle(event.at) is not None:
+                break
+            if self._query(event):
+                self._last = event.at
+        return self.failed_at
+
+    def settle(self, at: int) -> int | None:
+        silent = max(self._last + self._patience, self.stretch.fork)
+        if self.failed_at is None and silent < at and silent <= self.stretch.horizon:
+            self.failed_at = silent
+        return self.failed_at
+
+    def finish(self) -> int | None:
+        return self.settle(self.stretch.horizon + 1)
 
 
 class CheckJudge(Judge):
@@ -176,7 +210,8 @@ class CommandJudge(Judge):
     def probes(self, numbers: Iterator[int]) -> list[Input]:
         number = next(numbers)
         self._number = str(number)
-        data = wire.exec(number, self._script, self._container)
+        whom = wire.OWN if self._container else wire.ROOT
+        data = wire.exec(number, self._script, self._container, user=whom)
         note = f"{self._container or 'guest'}: {self._script[:200]}"
         return [Input(at=self._at, kind=COMMAND, data=data, note=note)]
 
@@ -218,6 +253,9 @@ class CombinedJudge(Judge):
     def feed(self, events: Iterable[Event]) -> int | None:
         given = list(events)
         return self._decide([part.feed(given) for part in self._parts])
+
+    def settle(self, at: int) -> int | None:
+        return self._decide([part.settle(at) for part in self._parts])
 
     def finish(self) -> int | None:
         return self._decide([part.finish() for part in self._parts])

@@ -167,10 +167,15 @@ def with_nuls(text: str) -> bytes:
 def test_verbs() -> None:
     environment = {"A": "b=c"}
     assert wire.start() == with_nuls("start|")
-    assert wire.exec(7, "ls") == with_nuls("exec|7||lines|0|ls|")
+    assert wire.exec(7, "ls") == with_nuls("exec|7||lines|0|ls|root|")
     assert wire.exec(7, "ls", "db", raw=True, environment=environment) == with_nuls(
-        "exec|7|db|raw|1|A=b=c|ls|"
+        "exec|7|db|raw|1|A=b=c|ls|root|"
     )
+    assert wire.exec(7, "ls", "db", user=wire.OWN) == with_nuls("exec|7|db|lines|0|ls|own|")
+    assert wire.terminal(7, "db", user=wire.user("0:adm")) == with_nuls(
+        "terminal|7|db|24|80|0|user 0:adm|"
+    )
+    assert wire.finish_test("finally") == with_nuls("test|finish|finally|")
     assert wire.signal(7, 15) == with_nuls("signal|7|15|")
     assert wire.container("pause", "db") == with_nuls("container|pause|db|")
     assert wire.container("kill", "db", "9") == with_nuls("container|kill|db|9|")
@@ -209,6 +214,10 @@ def test_a_long_file_is_put_in_pieces() -> None:
         lambda: wire.exec(1, "echo \0"),
         lambda: wire.exec(1, "x" * (wire.LONGEST_SCRIPT + 1)),
         lambda: wire.put("/a\0b", b""),
+        lambda: wire.user("a b"),
+        lambda: wire.user(""),
+        lambda: wire.user("-1"),
+        lambda: wire.user("a:"),
         lambda: wire.seed(b""),
         lambda: wire.seed(bytes(513)),
         lambda: wire.noise(9_999, 1_000_000),

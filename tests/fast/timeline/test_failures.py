@@ -151,6 +151,44 @@ def test_something_good_has_to_happen() -> None:
     assert failed(good, past=[event(-13, container="client.1", text="recovered")]) == 10
 
 
+@pytest.mark.parametrize(
+    ("asked", "lines", "before", "expected"),
+    [
+        ({"silence": 3}, [1, 2, 6], -1, 5),
+        ({"silence": 3}, [1, 2, 4.9, 7.8], -1, None),
+        ({"silence": 3}, [], -1, 2),
+        ({"silence": 3}, [], -9, 0),
+        ({"silence": "9500ms"}, [], -1, 8.5),
+        ({"silence": 9.5}, [0.4], -1, 9.9),
+        ({"silence": 9.5}, [0.6], -1, None),
+        ({"silence": 3, "container": "b"}, [1, 2, 3, 4], -2, 1),
+        ({"silence": 3, "container": "a.*"}, [1, 2, 4.9, 7.8], -2, None),
+    ],
+)
+def test_nothing_is_written_for_some_time(
+    asked: dict, lines: list[float], before: float, expected: float | None
+) -> None:
+    """Other events than lines are no sign of life, and lines of other containers are not asked for.
+
+    What was silent before the branch has failed there.
+    """
+    noise = [event(at, "container.health") for at in (5.5, 9)]
+    told = sorted([*(event(at) for at in lines), *noise], key=lambda each: each.at)
+    past = [event(before), event(before, container="b.1")]
+    later = [event(11)] if expected is None else []
+    assert failed(failure(**asked), *told, *later, past=past) == expected
+
+
+def test_silence_is_noticed_without_any_event() -> None:
+    quiet = judge(failure("silence:3s:a.*"), [event(-1)])
+    assert quiet.settle(FORK + 2 * SECOND) is None
+    assert seconds(quiet.settle(FORK + 2 * SECOND + 1)) == 2
+    both = judge(failure("silence:3s") | failure("exit:b.1"), [event(-1)])
+    assert seconds(both.settle(FORK + 4 * SECOND)) == 2
+    assert failure("silence:3s:a.*").name == "silence of a.* for 3 s"
+    assert failure(silence=1.5).name == "silence for 1.5 s"
+
+
 def test_any_and_all() -> None:
     heads = failure(log="one: heads") & failure(log="two: heads")
     first, second = event(1, text="one: heads"), event(2, text="two: heads")
@@ -259,6 +297,7 @@ def test_event_sets_are_failures_by_their_query() -> None:
         {}, {"exit": "*", "log": "x"}, {"log": "x", "code": 1}, {"exit": "*", "container": "a"},
         {"shell": "x", "at": 1, "after": 1}, {"exit": "*", "at": 1}, {"log": "("},
         {"exit": "*", "signal": "SIGNOTHING"}, {"what": "nonsense"}, {"what": 5},
+        {"silence": 0}, {"silence": "soon"}, {"what": "silence:"}, {"silence": 1, "log": "x"},
     ],
 )  # fmt: skip
 def test_what_is_no_failure_is_refused(arguments: dict) -> None:

@@ -28,6 +28,24 @@ SYSTEMS = Path(__file__).parents[1] / "systems"
 LOCK, ALWAYS = SYSTEMS / "lock", SYSTEMS / "known" / "always.yaml"
 DIALS, INJECTED = SYSTEMS / "dials", SYSTEMS / "known" / "injected.yaml"
 ASKED: dict[str, Any] = {"length": 1.2, "seed": 1, "workers": 1, "triaged": False}
+HANGS = """
+name: hangs
+x-branchpoint: {ram: 256m, properties: {stuck: "silence:3s"}}
+services:
+  turns:
+    x-branchpoint-debian: {packages: [busybox-static]}
+    network_mode: none
+    command:
+      - busybox
+      - sh
+      - -c
+      - >-
+        busybox mkfifo /never;
+        while echo turn; do
+        read -t 0.3 nothing <>/never;
+        case $$(busybox od -An -N1 -tu1 /dev/urandom) in *[0-9]0|*[0-9]8) read x </never;; esac;
+        done
+"""
 MOST = 3000  # stretches; with plain seeds it would take 100 000
 EXPLORE = """
 import sys, branchpoint as bp
@@ -75,6 +93,19 @@ def test_a_lock_that_says_nothing_is_opened_by_the_code_that_runs(tmp_path: Path
         assert again.head.signals == ("code",)
     with pytest.raises(bp.BranchpointError, match="signals"):
         bp.explore(DIALS, path, stretches=1, **ASKED)
+
+
+def test_a_system_that_hangs_is_found_by_its_silence(tmp_path: Path) -> None:
+    """In one turn of five it waits for what never comes; nothing else tells that it hangs."""
+    (tmp_path / "compose.yaml").write_text(HANGS)
+    path = tmp_path / "hangs.bpx"
+    with bp.explore(tmp_path, path, stretches=60, duration=3600, **ASKED) as found:
+        (finding,) = found.findings
+        assert (finding.failure, finding.kind) == ("stuck", "")
+        with bp.open(finding.path) as run:
+            last = run.events.where(type="log", container="turns", end=run.failure).last
+            assert last is not None
+            assert run.failure.vtime == pytest.approx(last.vtime + 3)
 
 
 def test_what_is_not_to_be_looked_at_has_a_known_name(tmp_path: Path) -> None:

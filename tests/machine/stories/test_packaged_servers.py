@@ -28,8 +28,8 @@ def said(branch: bp.Branch, container: str, script: str) -> str:
 
 
 def query(sql: str) -> str:
-    """A command that asks PAM, and PostgreSQL, which asks who is at the other end of its socket."""
-    return f"su postgres -c \"psql -At -c '{sql}'\""
+    """A command that asks PostgreSQL, which asks who is at the other end of its socket."""
+    return f"psql -At -c '{sql}'"
 
 
 @pytest.mark.parametrize(
@@ -58,6 +58,13 @@ def test_postgresql_and_its_standby(run: bp.Recording) -> None:
     other = run.at(1).branch().wait(1)
     gone = bash(query("select sum(n) from t")).run(other, "standby.1")
     assert gone.exit_code == 1 and "does not exist" in gone.output
+    stranger = bash(query("select 1")).run(other, "primary.1", user="root")
+    assert stranger.exit_code == 2 and 'role "root" does not exist' in stranger.output
+
+
+def test_users_can_be_changed_as_pam_says(run: bp.Recording) -> None:
+    process = bash("su postgres -c whoami").run(run.at(1).branch(), "primary.1", privileged=True)
+    assert process.output == "postgres\n"
 
 
 def test_mariadb(run: bp.Recording) -> None:

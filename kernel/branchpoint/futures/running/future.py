@@ -400,10 +400,22 @@ def line_signature(event: Event) -> str:
     return f"{LINE}{event.container or event.source}: {text}"[:LONGEST_CAUSE] if text else ""
 
 
+def _of_test(event: Event) -> list[str]:
+    """What happened to a test command."""
+    fields = event.fields
+    command = f"{fields.get('template', '')}/{fields.get('command', '')}"
+    if event.type == "test.start":
+        return ["begins", event.container, command]
+    by = fields.get("signal", "0")
+    how = fields.get("code", "") if by == "0" else f"signal {by}"
+    return ["ends", event.container, command, "as asked" if fields.get("asked") == "1" else how]
+
+
 def signature(event: Event) -> str:
     """An event as a cause, comparable between futures; "" for an event that cannot be one.
 
-    Causes are the life of containers, faults and violated assertions, with no instants in them.
+    Causes are the life of containers, test commands, faults and violated assertions, with no
+    instants in them.
     """
     fields = event.fields
     match event.type:
@@ -414,6 +426,8 @@ def signature(event: Event) -> str:
             parts = ["exit", event.container, code if by == "0" else f"signal {by}"]
         case "sdk.assert" if fields.get("violated") == "1":
             parts = ["violated", event.container, event.text]
+        case "test.start" | "test.exit":
+            parts = ["test", *_of_test(event)]
         case "container.health":
             parts = [fields.get("status", ""), event.container]
         case "error" if fields.get("about", "").startswith("fault/"):

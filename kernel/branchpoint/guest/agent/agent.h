@@ -3,7 +3,7 @@
  * host/        the mailbox: what it is asked for, what it has to say
  * containers/  the supervisor of the system's containers
  * processes/   children, in containers and beside them
- * chance/      seeds, noise, faults
+ * chance/      seeds, noise, faults, test commands
  *
  * One thread, one epoll loop, no waiting: see loop() in main.c. All instants are nanoseconds of
  * virtual time since power-on, which is exactly what the machine's time stamp counter shows.
@@ -64,7 +64,7 @@ struct key { /* follows from a seed's bytes */
 struct random { /* one stream of numbers */
     uint64_t words[4];
 };
-enum purpose { FOR_FAULTS = 1, FOR_NOISE = 2 };
+enum purpose { FOR_FAULTS = 1, FOR_NOISE = 2, FOR_TESTS = 3 };
 struct key random_key(const void *bytes, size_t size);
 struct random random_stream(const struct key *key, enum purpose purpose, uint64_t number,
                             uint64_t turn);
@@ -146,6 +146,8 @@ struct launch { /* how to start a child */
     char *const *env;
     const char *workdir;
     unsigned uid, gid;
+    const char *user; /* instead of these, as the container has it: NAME or UID, or with :GROUP */
+    bool limited;     /* no more rights than the container's first process, if it runs */
     struct container *where; /* NULL: the guest itself */
     bool ahead; /* of all other processes but the agent, whoever keeps the CPU busy */
     ns_t slack; /* timer slack of what starts a container, see spec; `where` has its own */
@@ -265,7 +267,15 @@ void inject_seed(const struct key *key);
 void inject_begin(ns_t origin); /* set-up was complete then */
 void inject_pause(bool paused);
 void inject_hold(const struct container *c, ns_t length); /* c asks for that time without faults */
+void inject_wait(bool waits); /* as long as it waits there is no fault */
 void inject_skip(uint64_t number);
+
+/* ---- composer.c: commands of test templates */
+
+bool composer_add(struct container *c, char *rest); /* "KIND TEMPLATE NAME"; false: malformed */
+void composer_begin(ns_t origin);                   /* set-up was complete then */
+void composer_seed(const struct key *key);
+char *composer_finish(const char *kind); /* wrong, or NULL */
 
 /* ---- fault.c: faults that have begun */
 

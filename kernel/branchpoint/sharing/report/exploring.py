@@ -188,7 +188,7 @@ def _assertions(found: Exploration) -> list[str]:
         "<p>Judged over all stretches. The numbers are of stretches; those of examples can be "
         "opened in Python: <code>bp.Exploration(…).branch(number).end</code>.</p>"
     )
-    return ["<h2>Assertions of programs</h2>", table(titles, rows), left, words]
+    return ["<h2>Assertions of programs, and test commands</h2>", table(titles, rows), left, words]
 
 
 def _stretch(number: int | None) -> str:

@@ -21,6 +21,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 import msgspec
@@ -32,7 +33,7 @@ from branchpoint.errors import BranchpointError, ImageError
 from branchpoint.files import locked, publish
 from branchpoint.guest import debian, erofs
 from branchpoint.guest.tree import Tree
-from branchpoint.system.bundle import cached, runtime_files, sdk, setup_script
+from branchpoint.system.bundle import cached, runtime_files, sdk, setup_script, templates
 from branchpoint.system.bundle.oci import INIT_PATH, Bind, Process, bundle_config, process_of
 from branchpoint.system.bundle.project_mounts import ProjectMounts, digest, grant
 from branchpoint.system.bundle.setup_script import Rooting, anonymous_path, etc_binds, volume_path
@@ -41,6 +42,8 @@ from branchpoint.system.images.finding import Image, find_images, located
 from branchpoint.system.model import ContainerSpec, Mount, Service, System
 
 _SYSTEM = Path(__file__).parents[1]
+_CONFIGURATION = "branchpoint/system.conf"
+_TESTS = "tests"  # beside a system image: its test commands
 _INIT_PACKAGE = "tini"
 _INIT_PROGRAM = "usr/bin/tini-static"
 
@@ -50,7 +53,8 @@ class SystemImage:
     """A system ready to run: ``path`` is the file for the machine's second memory device.
 
     ``digest`` (32 hex digits) is that of the file's content; ``size`` its length in bytes, a power
-    of two; ``images`` has the image of each service as (name, id).
+    of two; ``images`` has the image of each service as (name, id), ``tests`` the test commands of
+    each container that has some.
     """
 
     path: Path
@@ -58,6 +62,7 @@ class SystemImage:
     size: int
     system: System
     images: dict[str, tuple[str, str]]
+    tests: dict[str, list[str]]
 
 
 def build(
@@ -85,6 +90,9 @@ def build(
                 with publish(folder) as unfinished:
                     unfinished.mkdir()
                     erofs.write_nvdimm(tree, unfinished / "system")
+                    configuration = tree.read(_CONFIGURATION).decode("utf-8", "surrogateescape")
+                    tests = msgspec.json.encode(templates.listed(configuration))
+                    (unfinished / _TESTS).write_bytes(tests)
                     digest = blake3().update_mmap(unfinished / "system").hexdigest(16)
                     (unfinished / cached.DIGEST).write_text(digest)
                 task.update(3, "done")
@@ -95,6 +103,7 @@ def build(
             path.stat().st_size,
             system,
             {name: (image.name, image.id) for name, image in images.items()},
+            msgspec.json.decode((folder / _TESTS).read_bytes(), type=dict[str, list[str]]),
         )
 
 
@@ -165,6 +174,7 @@ def system_tree(
         tree.add_file("branchpoint/init", init.read(_INIT_PROGRAM), 0o755)
     filled: dict[str, bool] = {}
     parts: list[tuple[Service, ContainerSpec, Process, list[Bind]]] = []
+    tests: dict[str, list[templates.Command]] = {}
     rootings: list[Rooting] = []
     for container in system.containers:
         service = system.services[container.service]
@@ -174,6 +184,10 @@ def system_tree(
             process = process_of(service, container, image.config, files)
         except BranchpointError as error:
             raise located(error, system, service, "user", "command", "image") from error
+        try:
+            tests[container.name] = templates.find(files, service.mounts)
+        except ImageError as error:
+            raise located(error, system, service, "image", "build") from error
         process, pipes = sdk.connect(process, container)
         binds = {
             mount: project.place(mount, process.identity)
@@ -203,8 +217,9 @@ def system_tree(
             runtime_files.container_network(system, container),
         )
     _check_health(system, parts)
+    templates.check(chain.from_iterable(tests.values()))
     _text(tree, "branchpoint/network/host", runtime_files.host_network(system))
-    _text(tree, "branchpoint/system.conf", runtime_files.configuration(system, parts))
+    _text(tree, _CONFIGURATION, runtime_files.configuration(system, parts, tests))
     _text(
         tree,
         "branchpoint/setup.sh",

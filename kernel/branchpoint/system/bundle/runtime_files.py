@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Network
 
 from branchpoint.errors import ImageError
+from branchpoint.system.bundle import templates
 from branchpoint.system.bundle.oci import RUN, Bind, Process, network_namespace
 from branchpoint.system.compose.networks import mac
 from branchpoint.system.model import (
@@ -123,9 +125,11 @@ def container_network(system: System, container: ContainerSpec) -> str:
 
 
 def configuration(
-    system: System, parts: list[tuple[Service, ContainerSpec, Process, list[Bind]]]
+    system: System,
+    parts: list[tuple[Service, ContainerSpec, Process, list[Bind]]],
+    tests: Mapping[str, Sequence[templates.Command]],
 ) -> str:
-    """system.conf: what the agent has to supervise.
+    """system.conf: what the agent has to supervise, and the ``tests`` of each container.
 
     :raises ImageError: when it would be larger than the agent reads.
     """
@@ -158,6 +162,7 @@ def configuration(
             f"workdir {_escaped(process.working_dir)}",
             f"user {process.identity.uid} {process.identity.gid}",
         ]
+        lines += templates.lines(tests[name])
     text = "\n".join(lines) + "\n"
     if len(text.encode("utf-8", "surrogateescape")) >= _MAX_CONF:
         raise ImageError(f"all environments together are larger than {_MAX_CONF >> 20} MiB")

@@ -118,7 +118,7 @@ def _read(moment: Moment, script: str, path: str | os.PathLike[str], container: 
         if one.state == "running":
             branch.control("pause", one.name)
     command = script.format(path=shlex.quote(wanted), tools=_TOOLS)
-    process = branch.run_command(command, container, raw=True)
+    process = branch.run_command(command, container, raw=True, privileged=True)
 
     read = history.raw.setdefault(process.number, {}).setdefault("out", bytearray())
 

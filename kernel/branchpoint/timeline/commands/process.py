@@ -23,6 +23,8 @@ _STEP = 10_000_000  # ns between looks whether the command has ended
 _SCRIPT = 80  # characters of a command in a note
 _CLOCK = re.compile(r"\d\d:\d\d:\d\d\.\d{6}\b")
 _SHOWN = 24_000  # characters of output in a notebook's saved cell
+_LAST_WORDS = 2000  # characters
+_REFUSAL = re.compile(r"not permitted|permission denied|permission to", re.IGNORECASE)
 _KILLED = 9  # the signal
 _WITH_IT = 0.1  # virtual seconds between the end of a container and that of what ran in it
 _SCREEN_PROGRAMS = {
@@ -53,6 +55,10 @@ class bash:
     ``run_in_background`` returns at once, and the command goes on whenever time passes.
     In a Branchpoint notebook, backticks work too: ``bash`ps aux`.run({branch, container})``.
     Tools that the container's image lacks come from the guest's toolbox.
+
+    It runs as the container's user, with the rights that the container has. ``user`` is another one
+    (a name or a number, with ``:`` and a group behind it); ``privileged`` makes it root with all
+    rights, also those that the container lacks. In the guest itself all commands are so.
     """
 
     def __init__(self, script: str) -> None:
@@ -65,6 +71,8 @@ class bash:
         container: Any = None,
         timeout: Any = None,
         environment: dict[str, str] | None = None,
+        user: str | int | None = None,
+        privileged: bool = False,
     ) -> Process:
         """Run to the end, at most ``timeout`` (60) virtual seconds.
 
@@ -78,7 +86,9 @@ class bash:
         :raises BranchpointError: when there is no branch to run it in.
         """
         place = _Place(where, branch, container, timeout)
-        process = place.branch.run_command(self.script, place.container, environment=environment)
+        process = place.branch.run_command(
+            self.script, place.container, environment=environment, user=user, privileged=privileged
+        )
         return process.wait(place.timeout)
 
     def run_in_background(
@@ -87,6 +97,8 @@ class bash:
         branch: Branch | None = None,
         container: Any = None,
         environment: dict[str, str] | None = None,
+        user: str | int | None = None,
+        privileged: bool = False,
     ) -> Process:
         """Start it at the tip of the branch; it runs while the branch's time passes.
 
@@ -94,7 +106,9 @@ class bash:
         :raises BranchpointError: when there is no branch to run it in.
         """
         place = _Place(where, branch, container, None)
-        return place.branch.run_command(self.script, place.container, environment=environment)
+        return place.branch.run_command(
+            self.script, place.container, environment=environment, user=user, privileged=privileged
+        )
 
     def __repr__(self) -> str:
         return f"bash({self.script!r})"
@@ -144,13 +158,17 @@ def _flat(where: Iterable[Any]) -> Iterable[Any]:
 class Process:
     """A command in a branch, running or ended. Prints as its output."""
 
-    def __init__(self, branch: Branch, number: int, script: str, container: str) -> None:
+    def __init__(
+        self, branch: Branch, number: int, script: str, container: str, privileged: bool = False
+    ) -> None:
         self.branch = branch
         self.number = number
         """Its number among the commands of the branch."""
         self.script = script
         self.container = container
         """Where it runs; empty: in the guest itself."""
+        self.privileged = privileged or not container
+        """Whether it has all rights."""
         self.start = branch.end
         """The moment at which it was started."""
 
@@ -251,7 +269,7 @@ class Process:
                 f"branch.terminal({where}) opens one"
             )
         if self.signal != _KILLED:
-            return ""
+            return self._refused
         said = f"{self.script!r} was killed at {format_vtime(end.at - end.origin)} s"
         near = self.branch.events.where(
             container=self.container or "-", start=end.vtime - _WITH_IT, end=end.vtime + _WITH_IT
@@ -261,6 +279,19 @@ class Process:
         if near.where(type="container.exit"):
             return f"{said}: its container, {self.container}, ended then"
         return f"{said} (signal 9), perhaps because memory ran out: the kernel's log may tell"
+
+    @property
+    def _refused(self) -> str:
+        """That it may have lacked a right, if its last words say so."""
+        if self.privileged:
+            return ""
+        words = self.stderr[-_LAST_WORDS:] + self.raw("err")[-_LAST_WORDS:].decode(errors="replace")
+        if not _REFUSAL.search(words):
+            return ""
+        return (
+            "it ran as the container's user, with the container's rights; run it with all rights: "
+            "--privileged, in Python privileged=True"
+        )
 
     def wait(self, timeout: Any = _PATIENCE) -> Process:
         """Let time pass until it exits, at most ``timeout`` virtual seconds.

@@ -103,6 +103,7 @@ class _Recorder(Writer[R]):
                     for e in c.endpoints
                 ],
                 volumes=list(c.volumes),
+                tests=system.tests.get(c.name, []),
             )
             for c in self.system.containers
         ]

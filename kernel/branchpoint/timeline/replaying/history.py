@@ -21,8 +21,8 @@ from branchpoint.timeline.commands.bounding import Bound
 
 MOST_RAW = 1 << 30
 """Bytes of a stream of a command in raw mode that are kept, from its beginning."""
-SETUP, FAULT, COMMAND = "setup", "fault", "command"
-_OF_THE_WORLD = (SETUP, FAULT)
+SETUP, FAULT, TEST, COMMAND = "setup", "fault", "test", "command"
+_OF_THE_WORLD = (SETUP, FAULT, TEST)
 
 
 @dataclass(frozen=True, order=True)

@@ -18,6 +18,7 @@ static struct key key;
 static bool begun; /* set-up is complete */
 static ns_t origin;
 static bool paused;
+static bool waits;
 static ns_t held; /* no fault is drawn before this instant */
 static uint64_t drawn, plans;
 static uint64_t *skipped;
@@ -169,7 +170,7 @@ static void due(void *arg)
     struct draws *d = first();
     ns_t at = d->at;
     drawn++;
-    if (!paused && at >= held && !is_skipped(drawn) && !is_quiet(at))
+    if (!paused && !waits && at >= held && !is_skipped(drawn) && !is_quiet(at))
         begin(d);
     d->over = d->once;
     draw(d, at);
@@ -229,6 +230,13 @@ void inject_pause(bool now_paused)
 {
     paused = now_paused;
     if (paused)
+        faults_end("paused", false);
+}
+
+void inject_wait(bool now_waits)
+{
+    waits = now_waits;
+    if (waits)
         faults_end("paused", false);
 }
 

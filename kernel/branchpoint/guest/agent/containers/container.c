@@ -101,7 +101,9 @@ void system_changed(void)
     }
     if (all && !complete && !sdk_is_awaited()) {
         complete = true;
-        inject_begin(event("setup.complete", NULL));
+        ns_t origin = event("setup.complete", NULL);
+        inject_begin(origin);
+        composer_begin(origin);
     }
 }
 

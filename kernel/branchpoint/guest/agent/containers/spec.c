@@ -163,6 +163,8 @@ static char *read_lines(char *text, const char *path)
             c = add(rest);
         else if (!c && !strcmp(key, "setup") && rest && !strcmp(rest, "sdk"))
             sdk_await();
+        else if (c && !strcmp(key, "test") && composer_add(c, rest))
+            continue;
         else if (!c || !property(&c->spec, key, rest))
             return format("%s:%d: cannot be understood (%s)", path, number, key);
     }

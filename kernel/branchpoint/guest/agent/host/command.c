@@ -30,6 +30,7 @@ static void seed(const char *bytes, const char *end)
     struct key key = random_key(bytes, size);
     noise_seed(&key);
     inject_seed(&key);
+    composer_seed(&key);
     faults_reseed();
 }
 
@@ -92,6 +93,16 @@ static void injector(char *at, const char *end)
         inject_skip(number);
     else
         error("faults", "injector: it can be told to pause, unpause, or skip a number");
+}
+
+static void test(char *at, const char *end)
+{
+    const char *verb = next_string(&at, end), *kind = next_string(&at, end);
+    char *wrong = verb && !strcmp(verb, "finish") ? composer_finish(kind ? kind : "")
+                                                  : copy("tests can be told to finish");
+    if (wrong)
+        error("tests", "%s", wrong);
+    free(wrong);
 }
 
 static void container(char *at, const char *end)
@@ -161,6 +172,8 @@ void command_run(char *payload, size_t size)
         heal(next_string(&at, end));
     } else if (!strcmp(verb, "injector")) {
         injector(at, end);
+    } else if (!strcmp(verb, "test")) {
+        test(at, end);
     } else if (!strcmp(verb, "clock")) {
         tell_time();
     } else {

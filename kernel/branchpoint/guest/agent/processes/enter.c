@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/mount.h>
+#include <pwd.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,6 +24,7 @@
 int mount(const char *, const char *, const char *, unsigned long, const void *);
 
 #define TOOLBOX "/.branchpoint"
+#define MOST_GROUPS 64
 #define TIMER_SLACK 50000UL /* ns; what every process of a Linux has that nobody tunes */
 
 static void give_up(int code, const char *what) __attribute__((noreturn));
@@ -101,6 +103,118 @@ static void enter_dead(const struct container *c)
     show_toolbox(tree);
 }
 
+/* ---- whom it runs as */
+
+struct rights { /* of a container's first process */
+    unsigned long long capabilities;
+    unsigned no_more; /* it can get no new ones */
+    bool known;
+};
+
+static struct rights rights_of(pid_t pid)
+{
+    struct rights rights = {0};
+    char path[64], text[4096];
+    snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
+    if (pid <= 0 || read_file(path, text, sizeof text) < 0)
+        return rights;
+    const char *bounds = strstr(text, "\nCapBnd:"), *more = strstr(text, "\nNoNewPrivs:");
+    rights.known = bounds && more && sscanf(bounds, "\nCapBnd: %llx", &rights.capabilities) == 1 &&
+                   sscanf(more, "\nNoNewPrivs: %u", &rights.no_more) == 1;
+    return rights;
+}
+
+/* What is not in the bounding set is lost when the program is executed. */
+static void keep_only(const struct rights *rights)
+{
+    for (unsigned long c = 0; c < 64; c++)
+        if (!(rights->capabilities >> c & 1) && prctl(PR_CAPBSET_READ, c) == 1 &&
+            prctl(PR_CAPBSET_DROP, c))
+            give_up(125, "cannot give up the guest's rights");
+    if (rights->no_more && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+        give_up(125, "cannot give up new rights");
+}
+
+struct user {
+    uid_t uid;
+    gid_t gid, groups[MOST_GROUPS];
+    size_t count;
+    char home[512];
+};
+
+static void unknown(const char *what, const char *name) __attribute__((noreturn));
+static void unknown(const char *what, const char *name)
+{
+    dprintf(2, "branchpoint: the container has no %s %s\n", what, name);
+    _exit(125);
+}
+
+static bool is_number(const char *text, unsigned *value)
+{
+    char *end;
+    *value = (unsigned)strtoul(text, &end, 10);
+    return *text && !*end;
+}
+
+/* NAME or UID, and what the container's passwd says of it. */
+static char *find_user(struct user *user, const char *name)
+{
+    FILE *file = fopen("/etc/passwd", "re");
+    struct passwd *entry = NULL;
+    unsigned number;
+    bool numeric = is_number(name, &number);
+    while (file && (entry = fgetpwent(file)))
+        if (numeric ? entry->pw_uid == number : !strcmp(entry->pw_name, name))
+            break;
+    if (!entry && !numeric)
+        unknown("user", name);
+    user->uid = entry ? entry->pw_uid : number;
+    user->gid = entry ? entry->pw_gid : 0;
+    snprintf(user->home, sizeof user->home, "%s", entry && *entry->pw_dir ? entry->pw_dir : "/");
+    char *known = entry ? copy(entry->pw_name) : NULL;
+    if (file)
+        fclose(file);
+    return known;
+}
+
+/* The group of that name if `group` is given, else all of which `member` is one. */
+static void find_groups(struct user *user, const char *member, const char *group)
+{
+    FILE *file = fopen("/etc/group", "re");
+    struct group *entry;
+    bool found = group && is_number(group, &user->gid);
+    while (file && (entry = fgetgrent(file))) {
+        if (group && !found && !strcmp(entry->gr_name, group)) {
+            user->gid = entry->gr_gid;
+            found = true;
+        }
+        for (char **m = entry->gr_mem; !group && member && *m; m++)
+            if (!strcmp(*m, member) && user->count < MOST_GROUPS)
+                user->groups[user->count++] = entry->gr_gid;
+    }
+    if (file)
+        fclose(file);
+    if (group && !found)
+        unknown("group", group);
+}
+
+static void become_user(const char *given)
+{
+    struct user user = {0};
+    char *name = copy(given), *group = strchr(name, ':');
+    if (group)
+        *group++ = 0;
+    char *known = find_user(&user, name);
+    find_groups(&user, known, group);
+    if (user.count < MOST_GROUPS)
+        user.groups[user.count++] = user.gid;
+    if (setgroups(user.count, user.groups) || setgid(user.gid) || setuid(user.uid))
+        give_up(125, "cannot become that user");
+    setenv("HOME", user.home, 1);
+}
+
+/* ---- what it runs */
+
 /* The best shell of a container is the one its own scripts are written for; some have none. */
 static const char *shell(bool in_container)
 {
@@ -123,6 +237,7 @@ static void run_shell(const struct launch *how)
 void enter_and_exec(const struct launch *how, int pidfd)
 {
     bool in_shell = how->script || how->terminal;
+    struct rights rights = rights_of(how->limited ? how->where->pid : 0);
     /* The agent has none; children of their own accord would have none either. */
     ns_t slack = how->where ? how->where->spec.timer_slack : how->slack;
     prctl(PR_SET_TIMERSLACK, slack ? slack : TIMER_SLACK);
@@ -134,12 +249,16 @@ void enter_and_exec(const struct launch *how, int pidfd)
         enter_dead(how->where);
     if (chdir(how->workdir ? how->workdir : "/") && chdir("/"))
         give_up(125, "cannot change to /");
-    if (how->gid || how->uid) {
+    if (rights.known)
+        keep_only(&rights);
+    environ = (char **)how->env;
+    if (how->user) {
+        become_user(how->user);
+    } else if (how->gid || how->uid) {
         gid_t group = how->gid;
         if (setgroups(1, &group) || setgid(how->gid) || setuid(how->uid))
             give_up(125, "cannot become the container's user");
     }
-    environ = (char **)how->env;
     if (in_shell)
         run_shell(how);
     execvp(how->argv[0], how->argv);

@@ -57,6 +57,25 @@ static void env_default(struct strings *env, const char *key, const char *value)
     free(pair);
 }
 
+/* Whom it runs as: "root" with all rights, which is the default, "own", the container's user with
+ * the container's rights, or "user NAME", another user with these rights. */
+static bool choose_user(struct launch *how, char *given)
+{
+    char *kind = given ? word(&given) : NULL;
+    if (!kind || !strcmp(kind, "root"))
+        return true;
+    how->limited = how->where;
+    if (!strcmp(kind, "user") && given && *given)
+        how->user = given;
+    else if (strcmp(kind, "own"))
+        return false;
+    else if (how->where) {
+        how->uid = how->where->spec.uid;
+        how->gid = how->where->spec.gid;
+    }
+    return true;
+}
+
 /* The container's variables, then the command's own, then what every command has. */
 static void make_environment(struct command *command, const struct container *c, char **at,
                              const char *end)
@@ -158,7 +177,9 @@ void exec_run(char *at, const char *end)
     struct command *command = add(id, strcmp(mode, "raw") ? MODE_LINES : MODE_RAW);
     make_environment(command, c, &at, end);
     char *script = next_string(&at, end), none[] = "";
-    start(command, target, &(struct launch){.script = script ? script : none, .where = c}, 0);
+    struct launch how = {.script = script ? script : none, .where = c};
+    int result = choose_user(&how, next_string(&at, end)) ? 0 : -EINVAL;
+    start(command, target, &how, result);
 }
 
 void exec_terminal(char *at, const char *end)
@@ -177,7 +198,10 @@ void exec_terminal(char *at, const char *end)
     int result = terminal_open(&command->proc, c);
     if (!result)
         result = terminal_resize(&command->proc, size[0], size[1]);
-    start(command, target, &(struct launch){.terminal = true, .where = c}, result);
+    struct launch how = {.terminal = true, .where = c};
+    if (!choose_user(&how, next_string(&at, end)))
+        result = -EINVAL;
+    start(command, target, &how, result);
 }
 
 /* ---- while it runs */
