@@ -9,6 +9,7 @@ futures. A gradual change is not in one gap alone, and is not narrowed down. The
 the beginning get futures until their intervals are narrow enough: few where all futures fail or
 none does, many where P is near 1/2. Points that only served to place a change do not need this. At
 last, the points around a gradual change get more futures while it may as well be several changes.
+What is small beside the largest change gets no futures for its own sake.
 
 All of this depends on the draws alone, not on the order in which they come. Each point has its own
 row of seeds, used from the first. A point is measured at the first length of its row at which its
@@ -45,6 +46,7 @@ _SURE = 0.8  # probability of a gap from which it is halved at once
 _LIKELY = 0.5  # probability of a change from which it is worth placing it
 _MAYBE = 0.05  # probability of a gap up to which it is left alone
 _LITTLE = 0.01  # expected change of P up to which it does not matter whether there is one
+_SMALL = 0.03  # ... and up to which share of the largest one
 _GRID = 0.48  # share of a fixed grid's futures from which no point gets more to find out
 _EACH = 3 * FIRST  # futures that it takes to halve a gap, about
 _PARTS = 8  # gaps into which a gradual change is cut, to tell it from several changes
@@ -188,7 +190,9 @@ class Allocation:
         gaps = np.diff(self.points)
         wide = gaps > self.settings.resolution
         placed = ~wide & (whole > _SURE)
-        maybe = wide & (whole > _MAYBE) & _together(np.where(placed, 0, moving))
+        size = abs(np.diff(found.mean))
+        matters = size > max(_LITTLE, _SMALL * size.max())
+        maybe = wide & matters & (whole > _MAYBE) & _together(np.where(placed, 0, moving))
         halvings = np.log2(gaps[maybe] / self.settings.resolution)
         self._placing = float(moving[maybe] @ halvings) * _EACH
         by_chance = sorted(np.flatnonzero(maybe).tolist(), key=lambda gap: -whole[gap])
@@ -199,8 +203,7 @@ class Allocation:
             if not self._measuring:
                 return False  # what is measured may make it clear
             unclear = wide & (moving > _MAYBE) & (moving < 1 - _MAYBE)
-            unclear &= abs(np.diff(found.mean)) > _LITTLE
-            return self._want_beside(np.flatnonzero(unclear).tolist())
+            return self._want_beside(np.flatnonzero(unclear & matters).tolist())
         sure = [gap for gap in by_chance if whole[gap] > _SURE]
         if not sure and self._want_beside(by_chance):
             return True
