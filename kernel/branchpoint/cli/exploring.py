@@ -48,6 +48,11 @@ class _Broken(click.ClickException):
               help="Most virtual time of one stretch.")  # fmt: skip
 @click.option("--workers", type=click.IntRange(1), metavar="NUMBER", show_default=False,
               help="Processes that run stretches.  [default: one for each core]")  # fmt: skip
+@click.option("--memory", metavar="SIZE", show_default=False,
+              help="Most memory for ends of stretches, such as 4g.  [default: 1g for each "
+              "worker]")  # fmt: skip
+@click.option("--disk", metavar="SIZE",
+              help="End when all that is kept takes more than this.")  # fmt: skip
 @click.option("--depth", type=DURATION, default="60s",
               help="Virtual time after set-up beyond which nothing is continued.")  # fmt: skip
 @click.option("--without", type=click.Choice(SIGNALS), multiple=True,
@@ -58,8 +63,8 @@ class _Broken(click.ClickException):
 def explore(
     compose: Path | None, files: tuple[Path, ...], profiles: tuple[str, ...],
     env_files: tuple[Path, ...], output: Path | None, duration: Time, stretches: int | None,
-    failures: tuple[Failure, ...], seed: int, length: Time, workers: int | None, depth: Time,
-    without: tuple[Signal, ...], triaged: bool,
+    failures: tuple[Failure, ...], seed: int, length: Time, workers: int | None,
+    memory: str | None, disk: str | None, depth: Time, without: tuple[Signal, ...], triaged: bool,
 ) -> None:  # fmt: skip
     """Search the futures of a system for failures.
 
@@ -68,9 +73,9 @@ def explore(
     time (a line of a log, an event, an assertion, code of a program), the search goes on from
     there.
 
-    Unexpected exits, out of memory, violated assertions and the end of the whole machine are always
-    failures. The first of each kind becomes a recording, DIRECTORY/findings/N.branchpoint. Ctrl-C
-    stops; the same command goes on.
+    Unexpected exits, out of memory, violated assertions, failed test commands and the end of the
+    whole machine are always failures. The first of each kind becomes a recording,
+    DIRECTORY/findings/N.branchpoint. Ctrl-C stops; the same command goes on.
 
     Exit status: 0 when nothing was found, 1 when something was, 2 when it could not be explored,
     130 after Ctrl-C.
@@ -87,7 +92,7 @@ def explore(
         say_notes(load(chosen, profiles or None, env_files=env_files or None))
         found = search(
             chosen, output, duration=duration, stretches=stretches, failures=failures, seed=seed,
-            length=length, depth=depth, workers=workers, without=without,
+            length=length, depth=depth, workers=workers, memory=memory, disk=disk, without=without,
             triaged=triaged,
             profiles=profiles or None, env_files=env_files or None,
         )  # fmt: skip

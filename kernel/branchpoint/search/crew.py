@@ -26,11 +26,15 @@ _TICK = 0.2  # wall seconds between two looks whether the work is still wanted
 class Crew:
     """So many worker processes, each of which runs one stretch at a time."""
 
-    def __init__(self, found: Exploration, failures: Sequence[Failure], count: int) -> None:
+    def __init__(
+        self, found: Exploration, failures: Sequence[Failure], count: int, memory: int
+    ) -> None:
+        """``memory``: bytes that ends of stretches may take, in all processes together."""
         self._setup = Setup(
             str(found.path.resolve()),
             [packing.packed(each) for each in failures],
             found.head.signals,
+            memory // count,
             list(sys.path),
         )
         self._length = found.head.length

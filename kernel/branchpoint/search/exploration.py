@@ -158,6 +158,12 @@ class Exploration:
         return len(self._kinds)
 
     @property
+    def size(self) -> int:
+        """Bytes of disk that all of it takes."""
+        every = [self.path, *self.path.rglob("*")]
+        return sum(512 * os.lstat(path).st_blocks for path in every)
+
+    @property
     def findings(self) -> list[Finding]:
         """The kinds of failures that were found, in the order in which they were found."""
         found = []

@@ -23,14 +23,16 @@ from branchpoint.search.exploration import BASE, HEAD, SUFFIX, Exploration, Find
 from branchpoint.search.properties import built_in, check, declared
 from branchpoint.search.signs import SIGNALS, Signal
 from branchpoint.search.strategy import Next, Strategy
-from branchpoint.search.stretches import Ran, inputs
+from branchpoint.search.stretches import MEMORY, Ran, inputs
 from branchpoint.search.tree import Node
 from branchpoint.search.triage import triage
 from branchpoint.system import load
 from branchpoint.timeline.failures import Failure, failure
 from branchpoint.timeline.recorder.rerecord import rerecord
 from branchpoint.timeline.recording import Recording
+from branchpoint.units import size
 
+_WEIGHED = 100  # stretches between two looks at the disk
 _SET_UP = 0.1  # virtual seconds that the recording of set-up goes on after it
 _AFTER = 2 * SECOND  # ns that a finding's recording goes on after the failure
 
@@ -46,6 +48,8 @@ def explore(
     length: Duration = 2,
     depth: Duration = 60,
     workers: int | None = None,
+    memory: int | str | None = None,
+    disk: int | str | None = None,
     without: Collection[Signal] = (),
     triaged: bool = True,
     **how: Any,
@@ -57,13 +61,16 @@ def explore(
     everything random anew. It has at most ``length`` virtual seconds; none is continued ``depth``
     virtual seconds after set-up. ``failures`` (``bp.failure(...)`` or their short forms) are looked
     for besides the properties of the compose file and those that need no declaration: unexpected
-    exits, out of memory, violated assertions, the end of the machine.
+    exits, out of memory, violated assertions, failed test commands, the end of the machine.
 
     What is known is in the directory ``path`` (default: ``<name of the system>.bpx``); an
     exploration that is there goes on. The first failure of each kind becomes a recording in it.
     Stretches run in ``workers`` processes (default: one for each core). With one, equal arguments
     give equal explorations. With several it depends on which is done first; in any case all of it
-    can be visited again, and is the same then. What a system does is known by the ``lines`` that it
+    can be visited again, and is the same then. Ends of stretches take at most ``memory`` in all
+    processes together (bytes, or ``"4g"``; default: 1 GiB each), others are run again when they are
+    needed; besides, each process has a machine. When all that is kept takes more than ``disk``, the
+    search ends. What a system does is known by the ``lines`` that it
     says, the ``events`` of its containers, the ``assertions`` of its programs and the ``code`` that
     they run; what ``without`` names is not looked at. If ``triaged``, the curve of each new finding
     is drawn in the end, and each of its faults removed in turn, which takes a minute or two each.
@@ -97,12 +104,15 @@ def explore(
     prepare(compose, target, head, how)
     found = Exploration(target)
     count = workers or len(os.sched_getaffinity(0))
+    kept = _bytes(memory, "memory") or count * MEMORY
+    most = _bytes(disk, "disk")
     with contextlib.ExitStack() as undo:
         undo.push(found)  # closed only on an error
         with found.claimed():
             try:
-                with found.open_base() as base, Crew(found, looked_for, count) as crew:
-                    Search(found, looked_for, base).run(crew, to_ns(duration) / SECOND, stretches)
+                with found.open_base() as base, Crew(found, looked_for, count, kept) as crew:
+                    wall = to_ns(duration) / SECOND
+                    Search(found, looked_for, base).run(crew, wall, stretches, most)
                 if triaged:
                     _triage(found, looked_for)
             except KeyboardInterrupt:
@@ -110,6 +120,16 @@ def explore(
                 number = len(found.tree)
                 progress.stopped(f"stopped with {number} stretches; calling it again goes on")
         undo.pop_all()
+    return found
+
+
+def _bytes(given: int | str | None, name: str) -> int:
+    """A size, in bytes; 0 when none is given."""
+    if given is None:
+        return 0
+    found = size(str(given))
+    if not found:
+        raise BranchpointError(f"{name}={given!r} is no size", 'for example "4g" or "500m"')
     return found
 
 
@@ -133,28 +153,39 @@ class Search:
         commands = Commands.of(base.manifest.containers)
         self._strategy = Strategy(found.tree, head.seed, head.depth, head.length, commands)
 
-    def run(self, crew: Crew, wall: float, stretches: int | None) -> None:
-        """Let a crew run stretches for ``wall`` seconds, or until there are so many."""
+    def run(self, crew: Crew, wall: float, stretches: int | None, disk: int = 0) -> None:
+        """Let a crew run stretches for ``wall`` seconds, or until there are so many, or until all
+        takes more than ``disk`` bytes (0: no limit).
+        """
         tree, begun, given = self._found.tree, time.monotonic(), len(self._found.tree)
+        full = False
         with progress.task(f"exploring {self._found.head.title}", wall, "s") as task:
             self._record_findings(1)
 
             def choose(worker: int) -> Next | None:
                 nonlocal given
-                over = time.monotonic() > begun + wall
+                over = full or time.monotonic() > begun + wall
                 if over or (stretches is not None and given >= stretches):
                     return None
                 given += 1
                 return self._strategy.next(worker)
 
             def take(worker: int, chosen: Next, ran: Ran) -> Node:
+                nonlocal full
                 node = self._take(worker, chosen, ran)
+                if disk and (node.failure or node.number % _WEIGHED == 0):
+                    full = full or self._found.size > disk
                 said = f"{len(tree)} stretches, {len(tree.signs)} things, "
                 said += f"{len(tree.code)} places of code, {self._found.kinds} findings"
                 task.update(time.monotonic() - begun, said)
                 return node
 
             crew.run(choose, take)
+        if full:
+            progress.stopped(
+                f"ended with {len(tree)} stretches: {self._found.path} takes "
+                f"{self._found.size / 1e6:.1f} MB, and {disk / 1e6:.1f} MB are allowed"
+            )
 
     def _take(self, worker: int, chosen: Next, ran: Ran) -> Node:
         """Add a stretch; a failure of a new kind is recorded."""

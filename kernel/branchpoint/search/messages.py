@@ -28,6 +28,8 @@ class Setup(Struct, frozen=True, tag=True):
     """What ends a stretch, packed."""
     signals: tuple[Signal, ...]
     """What is seen of a stretch."""
+    memory: int
+    """Bytes that ends of stretches may take in it."""
     paths: list[str]
     """Where the parent's Python finds modules."""
 

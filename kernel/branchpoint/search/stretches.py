@@ -32,7 +32,8 @@ from branchpoint.timeline.seeds import seeding
 
 _HELD = 200  # ends of nodes that are kept in memory
 _LONGEST_END = 60 * SECOND  # ns that the end of a test may take
-_MOST_PAGES = 1 << 30  # bytes of memory pages kept for them, before starting afresh
+MEMORY = 1 << 30
+"""Bytes of memory that ends of nodes take in one process, before it starts afresh."""
 
 
 def inputs(node: Node) -> list[Input]:
@@ -77,14 +78,17 @@ class Stretches:
         open_base: Callable[[], Recording],
         failures: Sequence[Failure] = (),
         signals: Collection[Signal] = SIGNALS,
+        memory: int = MEMORY,
     ) -> None:
         """``open_base`` opens the recording of set-up; the root of the tree is its end.
-        ``failures`` end a stretch; ``signals`` are what is seen of it.
+        ``failures`` end a stretch; ``signals`` are what is seen of it. Ends of nodes may take
+        ``memory`` (bytes).
         """
         self._tree = tree
         self._open = open_base
         self._failures = failures
         self._signals = signals
+        self._memory = memory
         self._run = self._opened()
         self._held: OrderedDict[int, Branch] = OrderedDict()
         self._unnumbered: dict[tuple[int, int], Branch] = {}
@@ -173,7 +177,7 @@ class Stretches:
 
     def spare(self) -> None:
         """Give memory back, when too much of it is in use."""
-        if self._run.replayer.pool.size > _MOST_PAGES:
+        if self._run.replayer.pool.size > self._memory:
             self._afresh()
 
     def _afresh(self) -> None:

@@ -24,7 +24,7 @@ def work(link: Connection, tasks: queue.SimpleQueue[Task], setup: Setup) -> None
     """Do one task after another, for ever."""
     failures = [packing.unpacked(data) for data in setup.failures]
     with Exploration(setup.exploration) as found:
-        stretches = Stretches(found.tree, found.open_base, failures, setup.signals)
+        stretches = Stretches(found.tree, found.open_base, failures, setup.signals, setup.memory)
         while True:
             match tasks.get():
                 case Learn(node):

@@ -19,7 +19,6 @@ from processes import alive, wait_for, workers_of
 
 import branchpoint as bp
 from branchpoint.cli import main
-from branchpoint.search import stretches
 from branchpoint.search.exploration import Exploration
 from branchpoint.search.stretches import Stretches
 from branchpoint.search.tree import Node, Tree
@@ -143,12 +142,11 @@ def test_stretches_are_moments_that_are_the_same_on_a_fresh_computer(opened: Exp
 
 
 def test_memory_is_given_back_and_everything_is_still_found(
-    opened: Exploration, monkeypatch: pytest.MonkeyPatch
+    opened: Exploration,
 ) -> None:
     """As in a worker: it starts afresh between a stretch and the news that this is a node."""
-    monkeypatch.setattr(stretches, "_MOST_PAGES", 0)
     tree = Tree(opened.tree.start)
-    work = Stretches(tree, opened.open_base)
+    work = Stretches(tree, opened.open_base, memory=0)
     try:
         for node in opened.tree.nodes[:12]:
             ran = work.run(node.parent, node.seed, opened.head.length)
@@ -199,6 +197,18 @@ def test_an_exploration_killed_at_any_instant_goes_on_as_if_nothing_was(
     with bp.explore(LOCK, path, stretches=wanted, duration=3600, **ASKED):
         pass
     assert nodes(path)[:wanted] == opened.tree.nodes[:wanted]
+
+
+def test_it_ends_when_it_takes_too_much_disk(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "lock.bpx"
+    with bp.explore(LOCK, path, duration=3600, disk="100k", **ASKED) as found:
+        assert len(found.tree) == 100, "so often the disk is looked at"
+        assert found.size > 100 << 10
+    assert "0.1 MB are allowed" in capsys.readouterr().err
+    with pytest.raises(bp.BranchpointError, match="disk='much' is no size"):
+        bp.explore(LOCK, path, disk="much", **ASKED)
 
 
 def test_several_processes_explore_together(tmp_path: Path, opened: Exploration) -> None:
