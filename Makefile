@@ -25,6 +25,7 @@ BESIDE := $(addprefix .venv/beside/,7.2 7.3 7.4)
 NPM := .ci/node npm --prefix extension
 LIBRARIES := extension/node_modules/.package-lock.json
 EXTENSION := extension/labextension/install.json
+TEMPLATE := kernel/branchpoint/notebook/triage.ipynb
 LABEXTENSIONS := .venv/share/jupyter/labextensions
 
 .NOTPARALLEL:
@@ -78,7 +79,7 @@ $(LIBRARIES): $(READY) extension/package.json extension/package-lock.json
 
 # JupyterLab finds the built extension through a symbolic link: after a rebuild, nothing has to be
 # installed again.
-$(EXTENSION): $(LIBRARIES) $(shell find extension/src extension/schema extension/style extension/scripts -type f)
+$(EXTENSION): $(LIBRARIES) $(TEMPLATE) $(shell find extension/src extension/schema extension/style extension/scripts -type f)
 	@echo 'setup: JupyterLab extension and views'
 	@$(NPM) --silent run build:prod
 	@mkdir -p $(LABEXTENSIONS)

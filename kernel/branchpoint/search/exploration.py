@@ -16,6 +16,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from html import escape
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -24,6 +25,8 @@ from msgspec import Meta, Struct
 from branchpoint.clock import SECOND
 from branchpoint.decoding import Malformed, from_json
 from branchpoint.errors import BranchpointError, RecordingError
+from branchpoint.events import tables
+from branchpoint.events.listing import inert
 from branchpoint.futures import recording as recordings
 from branchpoint.futures.draws import Key, Seed, Text
 from branchpoint.search.composed import Commands
@@ -44,6 +47,9 @@ SUFFIX = ".bpx"
 HEAD, BASE = "exploration.json", "base.branchpoint"
 _NODES, _FINDINGS = "nodes.jsonl", "findings"
 _LARGEST = 1 << 20  # bytes of exploration.json
+_SHOWN = 20  # findings that a notebook shows, and properties
+_WIDTH = 200  # characters of a text that is shown
+_MOST_WORDS = 1200  # ... of what a triage says
 
 
 class Head(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -293,12 +299,46 @@ class Exploration:
             self._kinds.setdefault((node.failure, node.kind), []).append(number)
         return number
 
-    def __repr__(self) -> str:
-        tree, found = self.tree, self.findings
-        head = (
+    @property
+    def _summary(self) -> str:
+        tree, count = self.tree, self.kinds
+        return (
             f"Exploration of {self.head.title}: {len(tree)} stretch{'es' * (len(tree) != 1)}, "
             f"{tree.virtual / SECOND:.1f} virtual s, {len(tree.signs)} different things seen, "
             f"{len(tree.code)} places of code, "
-            f"{len(found)} finding{'s' * (len(found) != 1)}"
+            f"{count} finding{'s' * (count != 1)}"
         )
-        return "\n".join([head, *(f"  {finding}" for finding in found)])
+
+    def __repr__(self) -> str:
+        return "\n".join([self._summary, *(f"  {finding}" for finding in self.findings)])
+
+    def _repr_html_(self) -> str:
+        """The findings, each with what its triage says; then what has to hold and does not."""
+        parts = [f"<p>{escape(inert(self._summary, _WIDTH))}</p>"]
+        rows = [
+            (
+                str(each.number), inert(f"{each.failure}: {each.kind or '?'}", _WIDTH),
+                str(len(each.nodes)), f"{each.vtime:.3f} s", self._words(each.number),
+                inert(str(each.path), _WIDTH),
+            )
+            for each in self.findings[:_SHOWN]
+        ]  # fmt: skip
+        if rows:
+            titles = ("finding", "failure", "stretches", "first at", "why", "recording")
+            parts.append(tables.html(titles, rows))
+        if self.kinds > _SHOWN:
+            parts.append(tables.note(f"{self.kinds - _SHOWN} more: .findings has all"))
+        unmet = [each for each in self.assertions if each.status != "holds"]
+        if unmet:
+            told = [(each.status, inert(each.message, _WIDTH), each.kind) for each in unmet]
+            parts.append(tables.html(("status", "what has to hold", "kind"), told[:_SHOWN]))
+            if len(told) > _SHOWN:
+                parts.append(tables.note(f"{len(told) - _SHOWN} more: .assertions has all"))
+        return "".join(parts)
+
+    def _words(self, number: int) -> str:
+        try:
+            told = self.triage(number)
+        except RecordingError as problem:
+            return inert(str(problem), _WIDTH)
+        return inert(told.words, _MOST_WORDS) if told is not None else ""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from explorations import END, begun
+from explorations import END, add, begun
 from recordings import ORIGIN, event, set_of
 
 import branchpoint as bp
@@ -14,6 +14,7 @@ from branchpoint.events.event import Event
 from branchpoint.search.exploration import HEAD, Exploration
 from branchpoint.search.properties import built_in, declared
 from branchpoint.search.tree import ROOT, Node
+from branchpoint.search.triage import Triage
 from branchpoint.system import load
 from branchpoint.timeline.judges import Stretch
 
@@ -45,6 +46,23 @@ def test_what_was_added_is_there_again(path: Path) -> None:
         assert found.finding(1) == finding
         with pytest.raises(bp.BranchpointError, match=r"no finding 2\n.*there are 1 to 1"):
             found.finding(2)
+
+
+def test_a_notebook_shows_findings_with_their_triage_and_what_does_not_hold(path: Path) -> None:
+    with Exploration(path) as found:
+        found.keep_triage(1, Triage(likely=[], decided=[], words="Because of <b>."))
+        page = found._repr_html_()
+        assert "unexpected exit: exit db.1 1" in page and "Because of &lt;b&gt;." in page
+        assert page.count("<table>") == 1 and "10.000 s" in page
+    with begun(path.with_name("other.bpx"), title="<i>") as found:
+        add(found, "assertion sometimes declared: <u>")
+        page = found._repr_html_()
+        assert "&lt;i&gt;" in page and "<td style='text-align:left'>not met</td>" in page
+        assert "&lt;u&gt;" in page and "finding</th>" not in page
+        for number in range(30):
+            add(found, failed=f"exit {number}")
+        assert "10 more: .findings has all" in found._repr_html_()
+        assert len(found._repr_html_()) < 20_000
 
 
 def test_a_line_that_was_cut_off_is_left_out_and_the_exploration_goes_on(path: Path) -> None:
