@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from html import escape
 from itertools import groupby
 
-from branchpoint.clock import format_vtime
+from branchpoint.clock import SECOND
 from branchpoint.errors import BranchpointError
 from branchpoint.events import tables
 from branchpoint.events.event import LOG, Event
@@ -118,7 +118,7 @@ def _what(run: Recording, at: int) -> str:
     """What failed, and the last that the container had said."""
     moment = run.at_ns(at)
     event = run.events.where(start=moment, end=moment).last
-    when = f"At {format_vtime(at - run.origin)} s"
+    when = f"At {(at - run.origin) / SECOND:.3f} s"
     if event is None:
         return f"{when} it failed."
     words = f"{when}: {_named(event)}."
@@ -129,9 +129,10 @@ def _what(run: Recording, at: int) -> str:
 
 
 def _named(event: Event) -> str:
-    what = event.text if event.type != "fault.start" else f"fault {event.text}"
-    who = event.container if event.type != "fault.start" else ""
-    return inert(f"{who} {what}".strip(), _LINE)
+    if event.type == "fault.start":
+        fields = event.fields
+        return inert(f"{fields.get('type', 'a fault')} of {fields.get('target', '?')}", _LINE)
+    return inert(f"{event.container} {event.text}".strip(), _LINE)
 
 
 def _since(curve: Curve) -> str:
@@ -168,7 +169,7 @@ def _ran(row: Culprit) -> str:
     text = f" (“{inert(row.text, _CODE)}”)" if row.text else ""
     passing = f"{row.passing} of {row.passed}" if row.passing else f"none of {row.passed}"
     return (
-        f"{row.where}{text} runs in {row.failing} of {row.failed} failing futures and in {passing} "
+        f"{row.short}{text} runs in {row.failing} of {row.failed} failing futures and in {passing} "
         "that pass."
     )
 

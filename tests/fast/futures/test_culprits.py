@@ -11,7 +11,7 @@ import pytest
 
 from branchpoint.errors import BranchpointError
 from branchpoint.futures.culprits.compared import Future, culprits
-from branchpoint.futures.culprits.culprits import Culprits
+from branchpoint.futures.culprits.culprits import Culprit, Culprits
 from branchpoint.futures.culprits.source import Spot
 from branchpoint.futures.running.future import CodeRan
 from branchpoint.programs.python import Line
@@ -209,3 +209,23 @@ def test_where_no_code_decides_hardly_ever_is_any_named(
             given.append((chance.random() < share, ran(mine)))
         named += bool(compared(*given).decisive)
     assert named <= 8  # of 60 with 5 %: more in one of 200 runs
+
+
+@pytest.mark.parametrize(
+    ("function", "late", "where", "short"),
+    [
+        ("addReply", False, "addReply of server (+0x0, +0x1f)", "addReply of server"),
+        ("addReply", True, "addReply of server (+0x0, +0x1f) in the last second",
+         "addReply of server in the last second"),
+        ("", False, "server (+0x0, +0x1f)", "server (+0x0, +0x1f)"),
+    ],
+)  # fmt: skip
+def test_code_without_lines_is_named_by_its_function(
+    function: str, late: bool, where: str, short: str
+) -> None:
+    spots = tuple(Spot("/usr/bin/server", function, None, offset, ()) for offset in (0, 31))
+    found = Culprit(
+        failing=1, passing=0, failed=1, passed=1, low=0, high=1, alone=1, chance=1, group=0,
+        spots=spots, late=late, text="", prior=0.5,
+    )  # fmt: skip
+    assert (found.where, found.short) == (where, short)

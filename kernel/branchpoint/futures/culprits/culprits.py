@@ -59,15 +59,27 @@ class Culprit(Counts):
 
     @property
     def where(self) -> str:
-        """``ring.py:41-44 RingBuffer.read``."""
-        name = self.spots[0].file.rpartition("/")[2]
+        """``ring.py:41-44 RingBuffer.read``; where no lines are known, ``addReply of redis-server
+        (+0x0, +0x23)``.
+        """
+        return self._named(offsets=True)
+
+    @property
+    def short(self) -> str:
+        """The same without offsets, if the function is known."""
+        return self._named(offsets=not self.spots[0].function)
+
+    def _named(self, *, offsets: bool) -> str:
+        name, function = self.spots[0].file.rpartition("/")[2], self.spots[0].function
         lines = _ranges([spot.line for spot in self.spots if spot.line is not None])
-        offsets = [f"+{spot.offset:#x}" for spot in self.spots if spot.line is None]
-        places = [f":{lines}"] if lines else offsets[:_PLACES]
-        more = ", …" if len(offsets) > _PLACES else ""
-        function = self.spots[0].function
-        named = [f"{name}{', '.join(places)}{more}", function, "in the last second" * self.late]
-        return inert(" ".join(filter(None, named)), _NAME)
+        found = [f"+{spot.offset:#x}" for spot in self.spots if spot.line is None]
+        places = ", ".join(found[:_PLACES]) + (", …" if len(found) > _PLACES else "")
+        if lines:
+            words = [f"{name}:{lines}", function]
+        else:
+            words = [f"{function} of {name}" if function else name, f"({places})" * offsets]
+        words.append("in the last second" * self.late)
+        return inert(" ".join(filter(None, words)), _NAME)
 
     def __str__(self) -> str:
         return self.along(0)
