@@ -21,7 +21,7 @@ import branchpoint as bp
 from branchpoint.timeline.directory import RecordingFiles
 
 PACKAGE = Path(bp.__file__).parents[1]
-PATIENCE = 300  # wall seconds for one command, on a busy computer
+PATIENCE = 1200  # wall seconds for one command, on a busy computer
 
 CELLS = [
     "[environment, moment] = prepare_multiverse_debugging()\nmoment",
