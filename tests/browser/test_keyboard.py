@@ -99,6 +99,7 @@ def test_the_timeline_strip_is_a_slider_for_the_arrow_keys(page: LabPage) -> Non
     page.cells.first.wait_for()
     page.wait_idle()
     press(page, "Alt+Shift+P")
+    page.panel.locator(".bpl-strip").wait_for()
     tab_to(page, ".bpl-strip")
     before = float(page.panel.get_by_role("slider").get_attribute("aria-valuenow") or 0)
     press(page, "ArrowLeft", "ArrowLeft")

@@ -379,7 +379,7 @@ def test_a_bad_byte_in_what_an_archive_says_of_itself(tmp_path: Path) -> None:
     layout.mkdir()
     (layout / "index.json").write_bytes(b'{"manifests": [{"digest": "\xff"}]}')
     for path in (docker, layout):
-        with pytest.raises(ImageError, match=r"json is malformed: .* not UTF-8"):
+        with pytest.raises(ImageError, match=r"json is malformed: .*UTF-8"):
             unpacked(path)
 
 

@@ -144,8 +144,11 @@ def test_the_emulator_killed_while_it_runs(small: bp.Recording, round: int) -> N
     bp.bash("echo kept > /srv/kept").run(branch, "server.1")
     here = branch.vtime
 
+    killed: list[int] = []
+
     def kill() -> None:
         for player in small.replayer._players:
+            killed.append(player.computer.pid)
             os.kill(player.computer.pid, signal.SIGKILL)
 
     killer = threading.Timer(chance.uniform(0, 0.5), kill)
@@ -158,6 +161,7 @@ def test_the_emulator_killed_while_it_runs(small: bp.Recording, round: int) -> N
     with pytest.raises(bp.MachineError, match="the emulator"):
         branch.wait(600)
     killer.join()
+    wait_for(lambda: not any(map(alive, killed)))
     assert branch.vtime >= here
     assert bp.bash("cat /srv/kept").run(branch, "server.1").output == "kept\n"
 
