@@ -272,12 +272,9 @@ class FakeBranch:
         self.waited: list[bp.Time] = []
         self.wait = self.waited.append
 
-    def run_command(
-        self, script: str, container: str, *, raw: bool, user: str | None, privileged: bool
-    ) -> Any:
+    def run_command(self, script: str, container: str, *, raw: bool, **whom: Any) -> Any:
         assert raw
-        self.asked = (script, container)
-        self.whom = (user, privileged)
+        self.asked, self.whom = (script, container), whom
         return self.process
 
 
@@ -296,11 +293,11 @@ def test_output_and_exit_status_are_those_of_the_command(path: Path, branch: Any
     result = cli("run", path, "--at", "1", "-c", "db.1", "--", "a | b")
     assert (result.stdout_bytes, result.stderr_bytes) == (b"\x00\xff no newline", b"oh\n")
     assert result.exit_code == 7
-    assert made.asked == ("a | b", "db.1") and made.whom == (None, False)
+    assert made.asked == ("a | b", "db.1") and made.whom == {"user": None, "privileged": False}
     cli("run", path, "--at", "1", "-c", "db.1", "--user", "db:db", "--", "id")
-    assert made.whom == ("db:db", False)
+    assert made.whom == {"user": "db:db", "privileged": False}
     cli("run", path, "--at", "1", "-c", "db.1", "--privileged", "--", "id")
-    assert made.whom == (None, True)
+    assert made.whom == {"user": None, "privileged": True}
 
 
 def test_several_words_are_a_program_and_its_arguments(path: Path, branch: Any) -> None:
