@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from branchpoint.store.manifest import ContainerFacts
-from branchpoint.system.bundle.templates import kind_of
+from branchpoint.system.bundle.templates import command_kind
+from branchpoint.timeline.testing import ENDINGS
 
 Ending = Literal["", "eventually", "finally"]
 """How a stretch ends the test of its timeline; mostly it does not."""
-_ENDINGS: tuple[Ending, ...] = ("eventually", "finally")
 _DRIVERS = ("parallel", "serial", "singleton")
 
 
@@ -39,12 +39,12 @@ class Commands:
     def endings(self, template: str) -> tuple[Ending, ...]:
         """How a test with this template can be ended."""
         kinds = {
-            kind_of(name)
+            command_kind(name)
             for each in self.named
             for of, _, name in [each.partition(" ")[2].partition("/")]
             if of == template
         }
-        return tuple(ending for ending in _ENDINGS if ending in kinds)
+        return tuple(ending for ending in ENDINGS if ending in kinds)
 
 
 NO_COMMANDS = Commands()
@@ -55,7 +55,7 @@ def driven(sign: str) -> str:
     match sign.split():
         case ["test", "begins", _, command]:
             template, _, name = command.partition("/")
-            return template if kind_of(name) in _DRIVERS else ""
+            return template if command_kind(name) in _DRIVERS else ""
     return ""
 
 

@@ -184,7 +184,8 @@ class Search:
         if full:
             progress.stopped(
                 f"ended with {len(tree)} stretches: {self._found.path} takes "
-                f"{self._found.size / 1e6:.1f} MB, and {disk / 1e6:.1f} MB are allowed"
+                f"{self._found.size / 1e6:.1f} MB, and {disk / 1e6:.1f} MB are allowed; "
+                "with a larger disk= it goes on"
             )
 
     def _take(self, worker: int, chosen: Next, ran: Ran) -> Node:

@@ -114,7 +114,8 @@ class Strategy:
         self._barren.append(0)
         ends = node.failure or node.ending or node.end >= tree.start + self._depth
         self._open.append(not ends)
-        begun = (template for sign in node.seen if (template := driven(tree.signs[sign])))
+        seen = node.seen if self._commands.named else ()
+        begun = (template for sign in seen if (template := driven(tree.signs[sign])))
         self._templates.append(self._templates[node.parent] or next(begun, ""))
         barren = self._barren.all
         barren[node.parent] = 0 if node.new else barren[node.parent] + 1

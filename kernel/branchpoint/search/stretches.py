@@ -22,6 +22,7 @@ from branchpoint.search.composed import Ending
 from branchpoint.search.signs import SIGNALS, Signal, kind_of, sign, signal
 from branchpoint.search.tree import MOST_SEEN, ROOT, Node, Tree
 from branchpoint.store.manifest import Input
+from branchpoint.system.bundle.templates import command_kind
 from branchpoint.timeline import testing
 from branchpoint.timeline.branch import Branch
 from branchpoint.timeline.failures import Failure
@@ -46,8 +47,10 @@ def _ends_test(event: Event) -> bool:
     """Whether the last command of a test has ended, or will not come."""
     if event.type == "error":
         return event.fields.get("about") == "tests"
-    name = event.fields.get("command", "")
-    return event.type == "test.exit" and name.startswith(("eventually_", "finally_"))
+    return (
+        event.type == "test.exit"
+        and command_kind(event.fields.get("command", "")) in testing.ENDINGS
+    )
 
 
 class Ran(Struct, frozen=True):

@@ -45,10 +45,13 @@ class Failure:
     ``a | b`` is the failure when any of the two happens, ``a & b`` when both do.
     """
 
+    label: str
+    """Its name, as given or made of what it looks for."""
+
     @property
     def name(self) -> str:
         """What it is, in one line."""
-        raise NotImplementedError
+        return self.label
 
     @property
     def key(self) -> str:
@@ -89,10 +92,6 @@ class Happening(Failure):
     query: Query
     label: str
 
-    @property
-    def name(self) -> str:
-        return self.label
-
     def judge(self, stretch: Stretch, with_past: bool = False) -> Judge:
         return QueryJudge(stretch, self.query, with_past)
 
@@ -103,10 +102,6 @@ class Checked(Failure):
 
     check: Any
     label: str
-
-    @property
-    def name(self) -> str:
-        return self.label
 
     def judge(self, stretch: Stretch, with_past: bool = False) -> Judge:
         remembers = inspect.isclass(self.check)
@@ -120,10 +115,6 @@ class Missing(Failure):
     good: Failure
     label: str
 
-    @property
-    def name(self) -> str:
-        return self.label
-
     def judge(self, stretch: Stretch, with_past: bool = False) -> Judge:
         return MissingJudge(stretch, self.good.judge(stretch, True))
 
@@ -135,10 +126,6 @@ class Silence(Failure):
     query: Query
     patience: int
     label: str
-
-    @property
-    def name(self) -> str:
-        return self.label
 
     def judge(self, stretch: Stretch, with_past: bool = False) -> Judge:
         return SilenceJudge(stretch, self.query, self.patience)
@@ -156,10 +143,6 @@ class Command(Failure):
     """When it runs, counted from the branch. With neither, it runs at the horizon."""
     patience: int
     label: str
-
-    @property
-    def name(self) -> str:
-        return self.label
 
     def judge(self, stretch: Stretch, with_past: bool = False) -> Judge:
         at = stretch.horizon

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Literal
 
 from branchpoint.errors import BranchpointError
 from branchpoint.guest import wire
 from branchpoint.store.manifest import ContainerFacts, Input
+from branchpoint.system.bundle.templates import command_kind
 from branchpoint.timeline.replaying.history import TEST
+
+ENDINGS: tuple[Literal["eventually", "finally"], ...] = ("eventually", "finally")
+"""The kinds of test commands that end a test."""
 
 
 def ending(at: int, kind: str) -> Input:
@@ -20,9 +25,9 @@ def check(containers: Iterable[ContainerFacts], kind: str) -> None:
 
     :raises BranchpointError: in words.
     """
-    if kind not in ("eventually", "finally"):
+    if kind not in ENDINGS:
         raise BranchpointError(f"a test cannot end {kind!r}", 'write "eventually" or "finally"')
     tests = [test for each in containers for test in each.tests]
-    if not any(test.partition("/")[2].startswith(f"{kind}_") for test in tests):
+    if not any(command_kind(test.partition("/")[2]) == kind for test in tests):
         there = f"its test commands are {', '.join(tests[:5])}" if tests else "it has none"
         raise BranchpointError(f"this system has no test command {kind}_…", there)

@@ -48,7 +48,7 @@ class Command(NamedTuple):
         return f"{self.template}/{self.name}"
 
 
-def kind_of(name: str) -> str:
+def command_kind(name: str) -> str:
     """The kind of the command with this file name, as the agent calls it; "" for other files."""
     return next((kind for start, kind in _KINDS.items() if name.startswith(start)), "")
 
@@ -81,7 +81,7 @@ def _command(view: _View, template: str, name: str) -> Command | None:
     path = f"{FOLDER}/{template}/{name}"
     if name.startswith(_HELPER):
         return None
-    kind = kind_of(name)
+    kind = command_kind(name)
     if not kind:
         raise ImageError(
             f"{path} is of no kind that is known",

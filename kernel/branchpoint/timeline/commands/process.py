@@ -289,8 +289,8 @@ class Process:
         if not _REFUSAL.search(words):
             return ""
         return (
-            "it ran as the container's user, with the container's rights; run it with all rights: "
-            "--privileged, in Python privileged=True"
+            "it ran with the container's rights only; to run it with all rights: --privileged, in "
+            "Python privileged=True"
         )
 
     def wait(self, timeout: Any = _PATIENCE) -> Process:
