@@ -107,6 +107,9 @@ def record(
             stop(f"stopped; {note}")
         stop("stopped; nothing was recorded yet")
     with run:
+        for container in run.start.containers():
+            if container.health == "unhealthy":
+                click.echo(f"note: container {container.name} did not become healthy", err=True)
         click.echo(show.summary(run))
         failed, ended = show.failure(run) is not None, run.manifest.ended
     if until is not None and not failed:

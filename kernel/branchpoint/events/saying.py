@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from branchpoint.decoding import whole
 
 TYPES = ("container.exit", "container.start", "container.restart", "container.oom",
-         "container.hold", "process.exit", "process.start", "test.start", "test.exit")  # fmt: skip
+         "container.version", "container.hold", "process.exit", "process.start", "test.start",
+         "test.exit")  # fmt: skip
 """Types whose text is made of their fields in words."""
 
 
@@ -27,6 +28,8 @@ def said(type: str, fields: Mapping[str, str]) -> str:
         return f"pid {fields['pid']}"
     if type == "container.restart" and set(fields) == {"attempt"}:
         return f"attempt {fields['attempt']}"
+    if type == "container.version" and set(fields) == {"version"}:
+        return f"becomes {fields['version']}"
     if type == "container.oom" and set(fields) == {"killed"}:
         number = fields["killed"]
         return f"out of memory: the kernel killed {number} process{'' if number == '1' else 'es'}"

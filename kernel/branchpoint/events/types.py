@@ -32,6 +32,7 @@ TYPES = {
         Type("container.start", "agent", "A container's process began.", "start", "start"),
         Type("container.exit", "agent", "It ended; code, signal, whether asked.", "exit", "exit"),
         Type("container.restart", "agent", "Its restart policy starts it again.", "restart"),
+        Type("container.version", "agent", "It becomes another version.", "restart", "upgrade"),
         Type("container.oom", "agent", "The kernel killed processes in it, out of memory.",
              "exit", "out of memory"),
         Type("container.health", "agent", "The result of its health check changed.", "health"),

@@ -42,6 +42,10 @@ class ContainerLike(Protocol):
     def volumes(self) -> Sequence[str]:
         """Names of the volumes that it may write to."""
 
+    @property
+    def versions(self) -> Sequence[str]:
+        """Names of the services that it may become."""
+
 
 @dataclass(frozen=True)
 class Parameter:
@@ -76,7 +80,7 @@ class Kind:
 
     name: str
     sentence: str
-    hits: Literal["containers", "links", "groups", "guest"]
+    hits: Literal["containers", "links", "groups", "versions", "guest"]
     aim: Callable[[str, Sequence[ContainerLike]], Target]
     parameters: tuple[Parameter, ...] = ()
     lasts: Literal["must", "may", "never"] = "must"
@@ -88,6 +92,8 @@ class Kind:
         """What it may hit in a system by default."""
         if self.hits == "guest":
             return [GUEST]
+        if self.hits == "versions":
+            return [version_label(c.name, version) for c in containers for version in c.versions]
         linked = self.hits in ("links", "groups")
         return [c.name for c in containers if c.links or not linked]
 
@@ -133,6 +139,24 @@ def _partition(label: str, containers: Sequence[ContainerLike]) -> Target:
     ours, theirs = ([find(name, containers) for name in side] for side in groups(label))
     begin = network.part(_veths(ours), _veths(theirs), "{one_way}")
     return Target(label, f"sh {begin}", f"sh {network.UNTABLE}")
+
+
+def version_label(container: str, version: str) -> str:
+    """The label of a container that becomes another version."""
+    return f"{container}>{version}"
+
+
+def versions(label: str) -> tuple[str, str]:
+    """The container and what it becomes, of such a label."""
+    name, _, version = label.partition(">")
+    return name, version
+
+
+def _upgrade(label: str, containers: Sequence[ContainerLike]) -> Target:
+    name, version = versions(label)
+    back = find(name, containers).service
+    begin, end = (f"container become {name} {which}" for which in (version, back))
+    return Target(label, begin, end)
 
 
 def _throttle(label: str, containers: Sequence[ContainerLike]) -> Target:
@@ -254,6 +278,17 @@ KINDS = {
             "containers",
             _verb("restart {0}"),
             lasts="never",
+            shortest=0,
+            longest=0,
+        ),
+        Kind(
+            "upgrade",
+            "A container is replaced by another version of it, and becomes the first again at the "
+            "end; its volumes stay.",
+            "versions",
+            _upgrade,
+            lasts="may",
+            every=60 * _SECOND,
             shortest=0,
             longest=0,
         ),

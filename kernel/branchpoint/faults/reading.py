@@ -12,7 +12,15 @@ from typing import Any, NoReturn
 
 from branchpoint import units
 from branchpoint.errors import near
-from branchpoint.faults.kinds import GUEST, KINDS, ContainerLike, Kind, Parameter
+from branchpoint.faults.kinds import (
+    GUEST,
+    KINDS,
+    ContainerLike,
+    Kind,
+    Parameter,
+    version_label,
+    versions,
+)
 from branchpoint.faults.settings import ONE_WAY, Drawn, Range, Settings, SettingsError
 
 Path = tuple[str | int, ...]
@@ -20,6 +28,7 @@ Path = tuple[str | int, ...]
 _LONGEST = 365 * 24 * 3600 * 10**9  # ns
 _SHORTEST_MEAN = 10**6  # ns between two faults of a kind
 _COMMAND = re.compile(r"[a-z][a-z0-9_-]{0,39}")
+_VERSIONS = 'what a container may become is listed as "versions" in its service\'s x-branchpoint'
 _TRUE, _FALSE = (True, "true", "yes", "on", "always"), (False, "false", "no", "off", "never")
 
 
@@ -68,7 +77,11 @@ class Reader:
     def kind(self, kind: Kind, written: Any, path: Path) -> Drawn:
         body = self.mapping(written, path, kind.name)
         names = [p.name for p in kind.parameters]
-        whom = {"guest": [], "groups": ["groups", "containers", "exclude"]}
+        whom = {
+            "guest": [],
+            "groups": ["groups", "containers", "exclude"],
+            "versions": ["to", "containers", "exclude"],
+        }
         known = ["every", *names, *whom.get(kind.hits, ["containers", "exclude"])]
         self.keys(body, known if kind.lasts == "never" else [*known, "for"], path, "setting")
         return Drawn(
@@ -115,6 +128,7 @@ class Reader:
         kind = KINDS[kinds[0]] if kinds else KINDS["kill"]
         names = [p.name for p in kind.parameters]
         known = [*KINDS, "between", "probability", "for", "restart_after", *names]
+        known += ["to"] if kind.hits == "versions" else []
         self.keys(body, known, path, "setting")
         if len(kinds) > 1:
             raise SettingsError('"fault" names more than one kind', (*path, kinds[1]))
@@ -130,7 +144,7 @@ class Reader:
         target = (*path, kind.name)
         return Drawn(
             kind.name,
-            (self.target(kind, body[kind.name], target),),
+            (self.target(kind, body[kind.name], target, body.get("to")),),
             self.lasts(kind, body, path, once=True),
             between=between,
             probability=round(probability * 1_000_000),
@@ -275,6 +289,8 @@ class Reader:
                 raise SettingsError('"groups" must be a list', here, "for example [[a, [b, c]]]")
             return [self.target(kind, one, (*here, n)) for n, one in enumerate(body["groups"])]
         labels = kind.labels(self.containers)
+        if kind.hits == "versions":
+            return self.versions(kind, body, labels, path)
         if "containers" in body:
             wanted = self.names(body["containers"], (*path, "containers"))
             for name in wanted:
@@ -288,17 +304,63 @@ class Reader:
             raise SettingsError(f'there is no container that "{kind.name}" may hit', path)
         return labels
 
-    def target(self, kind: Kind, written: Any, path: Path) -> str:
-        """The label of one target: a container, the guest, or two groups of containers."""
+    def versions(
+        self, kind: Kind, body: Mapping[str, Any], labels: list[str], path: Path
+    ) -> list[str]:
+        """The labels of containers with versions, as far as they are chosen."""
+        chosen = {name for name, _ in map(versions, labels)}
+        if "containers" in body:
+            chosen &= set(self.names(body["containers"], (*path, "containers")))
+        chosen -= self.excluded
+        if "exclude" in body:
+            chosen -= set(self.names(body["exclude"], (*path, "exclude")))
+        if "to" in body:
+            to = body["to"]
+            wanted = [to] if isinstance(to, str) else self.sequence(to, (*path, "to"))
+            known = {version for _, version in map(versions, labels)}
+            for version in wanted:
+                if version not in known:
+                    message = f'no container can become "{_shown(version)}"'
+                    raise SettingsError(message, (*path, "to"), near(str(version), known))
+            labels = [label for label in labels if versions(label)[1] in wanted]
+        labels = [label for label in labels if versions(label)[0] in chosen]
+        if not labels:
+            raise SettingsError(
+                f'there is no container that "{kind.name}" may hit', path, _VERSIONS
+            )
+        return labels
+
+    def version(self, name: Any, version: Any, path: Path) -> str:
+        """The label of one container and what it is to become."""
+        found = next(c for c in self.containers if c.name == self.single(name, path))
+        known = [*found.versions, found.service]
+        if version not in known:
+            message = f'"{found.name}" cannot become "{_shown(version)}"'
+            hint = near(str(version), known) if found.versions else ""
+            raise SettingsError(message, path, hint or _VERSIONS)
+        return version_label(found.name, version)
+
+    def single(self, written: Any, path: Path) -> str:
+        """The full name of one container."""
+        found = self.names([written], path)
+        if len(found) > 1:
+            raise SettingsError(f'"{written}" has {len(found)} containers', path,
+                                f"name one: {', '.join(found[:4])}")  # fmt: skip
+        return found[0]
+
+    def target(self, kind: Kind, written: Any, path: Path, to: Any = None) -> str:
+        """The label of one target: a container, the guest, or two groups of containers.
+
+        ``to``: what the container becomes, for those that can.
+        """
         if kind.hits == "guest":
             return GUEST
+        if kind.hits == "versions":
+            return self.version(written, to, path)
         if kind.hits != "groups":
-            found = self.names([written], path)
-            if len(found) > 1:
-                raise SettingsError(f'"{written}" has {len(found)} containers', path,
-                                    f"name one: {', '.join(found[:4])}")  # fmt: skip
-            self.check_linked(kind, found[0], path)
-            return found[0]
+            found = self.single(written, path)
+            self.check_linked(kind, found, path)
+            return found
         sides = written if isinstance(written, list | tuple) else [written]
         if not 1 <= len(sides) <= 2:
             raise SettingsError("a partition has two groups", path, "for example [a, [b, c]]")

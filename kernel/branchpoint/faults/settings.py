@@ -5,6 +5,7 @@ In a compose file (all but the names of kinds may be left out)::
     kill: {every: 30s, for: [1s, 5s], containers: [server, "node*"], exclude: [node3]}
     latency: {delay: [50ms, 500ms]}
     partition: {one_way: sometimes, groups: [[node1, [node2, node3]]]}
+    upgrade: {containers: [node1, node2], to: store-2}
     commands: {compact: {run: etcdctl compact 1, heal: "", every: 1m, containers: [node1]}}
     once: [{stop: server, between: [20s, 30s], probability: 0.8, for: 2s}]
     exclude: [client]       # random faults do not hit it
@@ -19,7 +20,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from branchpoint.errors import BranchpointError
-from branchpoint.faults.kinds import GUEST, KINDS, Parameter, groups
+from branchpoint.faults.kinds import GUEST, KINDS, Parameter, groups, versions
 from branchpoint.units import size_text, time_text
 
 Range = tuple[int, int]
@@ -93,11 +94,15 @@ class Settings:
             body = one.words()
             if not one.every:
                 for label in one.targets[:1]:
-                    body = {one.kind: _target(one.kind, label), **body}
+                    body = {**_target(one.kind, label), **body}
                 said.setdefault("once", []).append(body)
                 continue
             if one.kind == "partition":
-                body["groups"] = [_target(one.kind, label) for label in one.targets]
+                body["groups"] = [_target(one.kind, label)[one.kind] for label in one.targets]
+            elif one.kind == "upgrade":
+                pairs = [versions(label) for label in one.targets]
+                body["containers"] = list(dict.fromkeys(name for name, _ in pairs))
+                body["to"] = list(dict.fromkeys(version for _, version in pairs))
             elif one.targets != (GUEST,):
                 body["containers"] = list(one.targets)
             if one.kind in KINDS:
@@ -150,11 +155,15 @@ def _range(ends: list[str]) -> Any:
     return ends[0] if ends[0] == ends[1] else ends
 
 
-def _target(kind: str, label: str) -> Any:
+def _target(kind: str, label: str) -> dict[str, Any]:
+    """The keys of a fault that say what it hits."""
+    if kind == "upgrade":
+        name, version = versions(label)
+        return {kind: name, "to": version}
     if kind != "partition":
-        return label
+        return {kind: label}
     sides = [side[0] if len(side) == 1 else side for side in groups(label) if side]
-    return sides[0] if len(sides) == 1 and isinstance(sides[0], str) else sides
+    return {kind: sides[0] if len(sides) == 1 and isinstance(sides[0], str) else sides}
 
 
 def _flow(value: Any) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from branchpoint.decoding import whole
-from branchpoint.faults.kinds import FOREVER, GUEST, KINDS
+from branchpoint.faults.kinds import FOREVER, GUEST, KINDS, versions
 from branchpoint.faults.settings import amount
 from branchpoint.units import time_text
 
@@ -15,7 +15,7 @@ _ONE_WAY = {"1": "out only", "2": "in only"}
 def told(fields: Mapping[str, str]) -> tuple[str, str]:
     """The container that a fault's begin or end is about ("": none, or several), and its text."""
     kind, target = fields.get("type", ""), fields.get("target", "")
-    about = "" if target == GUEST or set(target) & {",", "|"} else target
+    about = "" if target == GUEST or set(target) & {",", "|"} else versions(target)[0]
     said = [describe(kind, fields.get("params", "")), fields.get("why", "")]
     length = whole(fields.get("for", "0")) or 0
     if 0 < length < FOREVER:

@@ -46,6 +46,7 @@ MODULES = (
     "sch_ingress",
     "sch_tbf",
     "cls_u32",
+    "tun",
     "inet_diag",  # the rest is for ss
     "tcp_diag",
     "udp_diag",

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from branchpoint.guest.places import Extent, Places
+from branchpoint.system.bundle.runtime_files import RENEWAL
 from branchpoint.system.bundle.setup_script import rooted
 
 _SETUP = "branchpoint/setup.sh"
@@ -36,10 +37,14 @@ class Images:
 
     @cached_property
     def _owners(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
         for extent in self._places.extents:
-            if extent.path == _SETUP and extent.end - extent.start <= _LARGEST_SCRIPT:
-                return rooted(self._bytes(extent).decode("utf-8", "replace"))
-        return {}
+            script = extent.path == _SETUP or extent.path.endswith(f"/{RENEWAL}")
+            if script and extent.end - extent.start <= _LARGEST_SCRIPT:
+                for image, names in rooted(self._bytes(extent).decode("utf-8", "replace")).items():
+                    known = found.setdefault(image, [])
+                    known += [name for name in names if name not in known]
+        return found
 
     @cached_property
     def files(self) -> list[File]:

@@ -104,6 +104,8 @@ class ContainerFacts(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """The named volumes that it may write to."""
     tests: Annotated[list[Annotated[str, Meta(max_length=500)]], Meta(max_length=10_000)] = []
     """Its test commands: ``TEMPLATE/NAME``."""
+    versions: Annotated[list[Name], Meta(max_length=100)] = []
+    """Services that it may become by an upgrade."""
 
 
 class Manifest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -18,6 +18,9 @@ RLIMITS = (
     "nproc", "rss", "rtprio", "rttime", "sigpending", "stack",
 )  # fmt: skip
 
+DEVICES = {"/dev/fuse": (10, 229), "/dev/net/tun": (10, 200)}
+"""Devices of the machine that a container may ask for: major and minor number."""
+
 
 def signal_number(name: str) -> int | None:
     """Number of "SIGTERM", "TERM", "15" or "SIGRTMIN+3"; None when there is no such signal."""

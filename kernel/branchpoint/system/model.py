@@ -53,6 +53,17 @@ class Restart:
 
 
 @dataclass(frozen=True)
+class Hook:
+    """A command that runs in a container after its start; None: as the container has it."""
+
+    command: tuple[str, ...]
+    user: str | None = None
+    privileged: bool = False
+    working_dir: str | None = None
+    environment: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Dependency:
     """``name`` (Service: a service; ContainerSpec: a container) must meet ``condition`` first."""
 
@@ -70,6 +81,7 @@ class Attachment:
     line: int
     address: str | None = None
     aliases: tuple[str, ...] = ()
+    mac: str | None = None
 
 
 @dataclass(frozen=True)
@@ -205,6 +217,7 @@ class Service:
     group_add: tuple[str, ...] = ()
     depends: tuple[Dependency, ...] = ()
     networks: tuple[Attachment, ...] = ()
+    mac_address: str | None = None  # in its first network
     network_of: str | None = None  # MACHINE, or the service or container whose network it shares
     links: tuple[Link, ...] = ()
     resolver: Resolver = Resolver()
@@ -224,6 +237,11 @@ class Service:
     ulimits: tuple[Ulimit, ...] = ()
     memory: int | None = None
     timer_slack: int | None = None  # ns
+    versions: tuple[tuple[str, int], ...] = ()
+    """Other services, each with its line, whose image and settings a container may take over."""
+    post_start: tuple[Hook, ...] = ()
+    devices: tuple[str, ...] = ()  # of linux.DEVICES
+    own_ipc: bool = True  # False: the machine's
     cpus: float | None = None
     cpu_shares: int | None = None
     pids: int | None = None
@@ -280,6 +298,7 @@ class ContainerSpec:
     depends: tuple[Dependency, ...]
     volumes: tuple[str, ...]  # the named ones that it may write to
     network_of: str = ""  # MACHINE, or the container whose network it shares; "": its own
+    versions: tuple[str, ...] = ()  # services that it may become
 
     @property
     def links(self) -> tuple[Endpoint, ...]:

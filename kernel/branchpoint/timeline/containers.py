@@ -42,6 +42,8 @@ class Container:
     signal: int | None = None
     """The signal that ended it last, or None."""
     restarts: int = 0
+    version: str = ""
+    """The service whose image it took over by an upgrade; empty as long as it is its own."""
 
     @property
     def status(self) -> str:
@@ -51,6 +53,8 @@ class Container:
             words.append(f"signal {self.signal}" if self.signal else f"code {self.exit_code}")
         if self.restarts:
             words.append(f"{self.restarts} restart{'s' if self.restarts > 1 else ''}")
+        if self.version not in ("", self.service):
+            words.append(f"as {self.version}")
         return " ".join(filter(None, words))
 
     @property
@@ -133,6 +137,8 @@ def at_the_end_of(columns: Columns, declared: Sequence[manifest.ContainerFacts])
                 )
             case "container.restart":
                 container = replace(container, restarts=container.restarts + 1)
+            case "container.version":
+                container = replace(container, version=event.fields.get("version", ""))
             case "container.health":
                 container = replace(container, health=event.fields.get("status", ""))
             case "container.pause":

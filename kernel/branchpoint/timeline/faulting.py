@@ -151,6 +151,16 @@ class Faults:
         """Stop a container as ``docker restart`` does, and start it at once."""
         return self._begin("restart", container, 0)
 
+    def upgrade(self, container: str, to: str, *, for_: Duration | None = None) -> Fault:
+        """Replace a container by another version of it, as ``docker compose up`` does.
+
+        ``to`` is one of the services that the container's service lists as ``versions`` in its
+        ``x-branchpoint``, or its own service to go back. The container is stopped, gets the image
+        and the settings of that service with a file system made anew, and starts. Its name, its
+        volumes and its networks stay. With ``for_`` it is rolled back after that time.
+        """
+        return self._begin("upgrade", container, 0 if for_ is None else for_, to)
+
     def freeze(self, container: str, *, for_: Duration | None = None) -> Fault:
         """Pause all processes of a container; all that they can notice is the time that passed."""
         return self._begin("freeze", container, for_)
@@ -300,10 +310,11 @@ class Faults:
         return Reader(self._containers)
 
     def _begin(
-        self, name: str, whom: Names | list[Names], for_: Duration | None, **given: Any
-    ) -> Fault:
+        self, name: str, whom: Names | list[Names], for_: Duration | None, to: str = "",
+        **given: Any,
+    ) -> Fault:  # fmt: skip
         kind, reader = KINDS[name], self._reader
-        label = reader.target(kind, whom, ())
+        label = reader.target(kind, whom, (), to)
         values = {
             p.name: given[p.name]
             if p.unit == "choice"

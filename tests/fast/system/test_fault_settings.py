@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,11 +34,12 @@ class Container:
     service: str
     links: list[Link] = field(default_factory=list)
     volumes: list[str] = field(default_factory=list)
+    versions: list[str] = field(default_factory=list)
 
 
 SYSTEM = [
-    Container("a.1", "a", [Link("veth0.0"), Link("veth0.1")], ["data"]),
-    Container("b.1", "b", [Link("veth1.0")]),
+    Container("a.1", "a", [Link("veth0.0"), Link("veth0.1")], ["data"], ["a-2", "a-3"]),
+    Container("b.1", "b", [Link("veth1.0")], versions=["b-2"]),
     Container("b.2", "b", [Link("veth2.0")]),
     Container("alone.1", "alone"),
 ]
@@ -53,6 +55,7 @@ EVERYTHING: dict[str, Any] = {
     "once": [
         {"stop": "a", "between": ["1s", "2s"], "probability": 0.25, "for": "2s"},
         {"partition": ["a", ["b.1", "b.2"]], "between": [0, 1.5]},
+        {"upgrade": "a", "to": "a-3", "between": [1, 2]},
     ],
     "quiet": [["0s", "5s"], [60, 61]],
 }
@@ -80,6 +83,39 @@ def test_targets_are_all_that_a_kind_can_hit() -> None:
     assert only(settings, "loss").targets == ("a.1", "b.1", "b.2")
     assert only(settings, "partition").targets == ("a.1", "b.1", "b.2")
     assert only(settings, "cpu").targets == (GUEST,)
+
+
+def test_versions_that_containers_may_become() -> None:
+    def targets(said: dict[str, Any] | None) -> tuple[str, ...]:
+        return only(read({"upgrade": said}, SYSTEM), "upgrade").targets
+
+    assert targets(None) == ("a.1>a-2", "a.1>a-3", "b.1>b-2")
+    assert targets({"containers": "a"}) == ("a.1>a-2", "a.1>a-3")
+    assert targets({"exclude": "a"}) == ("b.1>b-2",)
+    assert targets({"to": "a-3"}) == ("a.1>a-3",)
+    assert targets({"to": ["a-3", "b-2"], "containers": ["*.1"]}) == ("a.1>a-3", "b.1>b-2")
+    for said, words in (
+        ({"to": "a-4"}, 'no container can become "a-4"'),
+        ({"containers": "b.2"}, 'no container that "upgrade" may hit'),
+        ({"to": "b-2", "containers": "a"}, 'no container that "upgrade" may hit'),
+    ):
+        with pytest.raises(SettingsError, match=words):
+            targets(said)
+
+
+def test_the_one_version_that_is_meant() -> None:
+    reader, kind = Reader(SYSTEM), KINDS["upgrade"]
+    assert reader.target(kind, "a", (), "a-3") == "a.1>a-3"
+    assert reader.target(kind, "a", (), "a") == "a.1>a"
+    with pytest.raises(SettingsError, match=r'"a\.1" cannot become "b-2"'):
+        reader.target(kind, "a", (), "b-2")
+    with pytest.raises(SettingsError, match=r"b\.2") as raised:
+        reader.target(kind, "b.2", (), "b-2")
+    assert '"versions"' in raised.value.hint
+    with pytest.raises(SettingsError, match="has 2 containers"):
+        reader.target(kind, "b", (), "b-2")
+    assert kind.aim("a.1>a-3", SYSTEM).begin == "container become a.1 a-3"
+    assert kind.aim("a.1>a-3", SYSTEM).end == "container become a.1 a"
 
 
 def test_containers_by_name_service_and_pattern() -> None:
@@ -207,10 +243,15 @@ def test_they_print_as_a_compose_file(tmp_path: Path) -> None:
     said = str(read(EVERYTHING, SYSTEM))
     assert "latency: {every: 30s, for: [1s, 10s], delay: [50ms, 500ms], jitter: 2ms" in said
     assert "groups: [[a.1, [b.1, b.2]], b.1, [[a.1, b.1], b.2]]" in said
-    service = "{image: x, scale: 2}"
     file = tmp_path / "compose.yaml"
     section = "\n".join(f"    {line}" for line in said.splitlines())
-    text = f"services: {{a: {{image: x}}, b: {service}, alone: {{image: x, network_mode: none}}}}\n"
+    services = {
+        "a": {"image": "x", "x-branchpoint": {"versions": ["a-2", "a-3"]}},
+        "b": {"image": "x", "scale": 2, "x-branchpoint": {"versions": ["b-2"]}},
+        "alone": {"image": "x", "network_mode": "none"},
+        **{name: {"image": "x", "scale": 0} for name in ("a-2", "a-3", "b-2")},
+    }
+    text = f"services: {json.dumps(services)}\n"
     file.write_text(f"{text}x-branchpoint:\n  faults:\n{section}\n")
     assert str(load(file).faults) == said
 
@@ -261,7 +302,7 @@ def test_what_has_an_end_says_what_it_is() -> None:
 
 
 def _some(hits: str) -> str:
-    return {"guest": GUEST, "groups": "a.1|b.1"}.get(hits, "a.1")
+    return {"guest": GUEST, "groups": "a.1|b.1", "versions": "a.1>a-2"}.get(hits, "a.1")
 
 
 def test_parameters_of_an_event_in_words() -> None:
@@ -278,6 +319,8 @@ def test_an_event_in_words() -> None:
     begin = {"type": "latency", "target": "a.1", "params": "delay=5000", "for": "1500000000"}
     assert told(begin) == ("a.1", "latency a.1: delay 5ms, for 1.5s")
     assert told({"type": "kill", "target": "a.1", "params": "", "for": "0"}) == ("a.1", "kill a.1")
+    new = {"type": "upgrade", "target": "a.1>a-2", "params": "", "for": "0"}
+    assert told(new) == ("a.1", "upgrade a.1>a-2")
     cut = {"type": "partition", "target": "a.1|b.1", "params": "one_way=2", "for": str(1 << 61)}
     assert told(cut) == ("", "partition a.1|b.1: in only")
     assert told({"type": "clock", "target": GUEST, "why": "healed"}) == (

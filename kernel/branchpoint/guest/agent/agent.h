@@ -322,8 +322,15 @@ struct depend {
     enum need need;
 };
 
+struct hook { /* a command that runs in a container after its start */
+    struct strings argv, env;
+    char *workdir, *user; /* `user` as in struct launch; NULL: the container's */
+    bool privileged;
+};
+
 struct spec {
     char *bundle, *rootfs, *netns, *workdir;
+    char *renew; /* script that makes the file system anew; NULL: there is one version only */
     struct depend *depends;
     size_t depend_count;
     struct strings health; /* argv; empty: no healthcheck */
@@ -337,9 +344,18 @@ struct spec {
     struct strings mounts; /* "SOURCE DESTINATION" */
     unsigned uid, gid;
     ns_t timer_slack; /* how late timers may fire; 0: as those of any process of Linux */
+    struct hook *hooks;
+    size_t hook_count;
 };
 
-/* ---- container.c: the supervisor, crun.c: the runtime under it, health.c */
+struct version { /* what a container may become; the first one is what it is at first */
+    char *name;
+    struct spec spec;
+    struct version *next;
+};
+
+/* ---- container.c: the supervisor, crun.c: the runtime under it, version.c,
+ * hooks.c, health.c */
 
 enum state { WAITING, STARTING, RUNNING, ENDED };
 enum health { HEALTH_NONE, HEALTH_STARTING, HEALTH_HEALTHY, HEALTH_UNHEALTHY };
@@ -349,6 +365,8 @@ struct container {
     char *source; /* "container/<name>", also what errors are about */
     char *cgroup; /* directory */
     struct spec spec;
+    struct version *versions; /* NULL: only what `spec` says */
+    struct version *becoming; /* once it has ended; NULL: it stays what it is */
     enum state state;
     pid_t pid;        /* of its first process, while RUNNING */
     bool wanted;      /* false after `stop` */
@@ -356,7 +374,9 @@ struct container {
     bool paused;
     bool said;     /* ENDED: the exit event is written, after the last output */
     bool cleaning; /* ENDED: the runtime is removing what is left */
-    bool ever_started, ever_healthy;
+    bool ever_started, ever_ready, ever_healthy, ever_unhealthy; /* ready: its hooks are over */
+    bool hooked; /* this version's hooks have begun */
+    size_t hooks_left;
     bool asked; /* somebody wants this run of it to end */
     int code, signal; /* of the last run */
     struct {
@@ -391,9 +411,15 @@ void container_ended(struct container *c, int status); /* its first process is g
 void container_silent(struct container *c);            /* ... and its last output written */
 void container_clean(struct container *c);             /* ... and its remains removed */
 
+struct version *version_add(struct container *c, const char *name);
+struct version *version_find(const struct container *c, const char *name);
+void version_change(struct container *c); /* to `becoming`; container_clean() when it is done */
+
 void crun_start(struct container *c);
 void crun_delete(struct container *c);
 void crun_unclaimed(pid_t pid, int status); /* a child that nobody knows has ended */
+
+void hooks_begin(struct container *c); /* it has started: those that have not run yet */
 
 void health_begin(struct container *c);
 void health_suspend(struct container *c); /* no probes, but the state stays */

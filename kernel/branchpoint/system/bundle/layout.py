@@ -9,6 +9,8 @@ path                                             content
 ``branchpoint/network/``                         input of ``ip -batch``
 ``branchpoint/containers/<name>/config.json``    the OCI bundle (:mod:`oci`)
 ``branchpoint/containers/<name>/etc/``           hosts, hostname, resolv.conf
+``branchpoint/containers/<name>/versions/``      bundles of what it may become
+``.../renew.sh``                                 makes its file system anew, as this version
 ``branchpoint/binds/<digest>``                   project files (:mod:`project_mounts`)
 ``branchpoint/granted/<digest>-...``             secrets and configs
 ``branchpoint/lower/.branchpoint/``              empty: where containers see the toolbox
@@ -34,8 +36,9 @@ from branchpoint.files import locked, publish
 from branchpoint.guest import debian, erofs
 from branchpoint.guest.tree import Tree
 from branchpoint.system.bundle import cached, runtime_files, sdk, setup_script, templates
-from branchpoint.system.bundle.oci import INIT_PATH, Bind, Process, bundle_config, process_of
+from branchpoint.system.bundle.oci import INIT_PATH, Bind, bundle_config, process_of
 from branchpoint.system.bundle.project_mounts import ProjectMounts, digest, grant
+from branchpoint.system.bundle.runtime_files import Part
 from branchpoint.system.bundle.setup_script import Rooting, anonymous_path, etc_binds, volume_path
 from branchpoint.system.compose import reading as compose
 from branchpoint.system.images.finding import Image, find_images, located
@@ -173,49 +176,50 @@ def system_tree(
         init = debian.unpack(debian.resolve([_INIT_PACKAGE], keep=lambda n: n == _INIT_PACKAGE))
         tree.add_file("branchpoint/init", init.read(_INIT_PROGRAM), 0o755)
     filled: dict[str, bool] = {}
-    parts: list[tuple[Service, ContainerSpec, Process, list[Bind]]] = []
+    parts: list[Part] = []
     tests: dict[str, list[templates.Command]] = {}
     rootings: list[Rooting] = []
     for container in system.containers:
-        service = system.services[container.service]
-        image = images[service.name]
-        files = trees[image.id]
-        try:
-            process = process_of(service, container, image.config, files)
-        except BranchpointError as error:
-            raise located(error, system, service, "user", "command", "image") from error
-        try:
-            tests[container.name] = templates.find(files, service.mounts)
-        except ImageError as error:
-            raise located(error, system, service, "image", "build") from error
-        process, pipes = sdk.connect(process, container)
-        binds = {
-            mount: project.place(mount, process.identity)
-            for mount in service.mounts
-            if mount.kind == "bind"
-        }
-        mounted, tmpfs, rooting = _mounts(service, container, image, files, binds, filled)
-        mounted += pipes
-        mounted += [grant(entry, tree) for entry in service.files]
-        if process.working_dir not in files:
-            made = _settled(files, process.working_dir)
-            if made is None:
-                missing = ImageError(f"{process.working_dir} is a broken link")
-                raise located(missing, system, service, "working_dir", "image")
-            rooting = replace(rooting, made=made)
-        parts.append((service, container, process, mounted))
-        rootings.append(rooting)
-        config = bundle_config(service, container, process, mounted, tmpfs)
-        folder = f"branchpoint/containers/{container.name}"
-        _text(tree, f"{folder}/config.json", json.dumps(config, indent=1) + "\n")
-        _text(tree, f"{folder}/etc/hosts", runtime_files.hosts(system, container))
-        _text(tree, f"{folder}/etc/hostname", container.hostname + "\n")
-        _text(tree, f"{folder}/etc/resolv.conf", runtime_files.resolv_conf(service.resolver))
-        _text(
-            tree,
-            f"branchpoint/network/containers/{container.name}",
-            runtime_files.container_network(system, container),
-        )
+        anonymous: dict[str, str] = {}
+        for name in (container.service, *container.versions):
+            service = system.services[name]
+            image = images[name]
+            files = trees[image.id]
+            try:
+                process = process_of(service, container, image.config, files)
+            except BranchpointError as error:
+                raise located(error, system, service, "user", "command", "image") from error
+            process, pipes = sdk.connect(process, container)
+            binds = {
+                mount: project.place(mount, process.identity)
+                for mount in service.mounts
+                if mount.kind == "bind"
+            }
+            first = name == container.service
+            mounted, tmpfs, rooting = _mounts(
+                service, container, image, files, binds, filled if first else {}, anonymous
+            )
+            mounted += pipes
+            mounted += [grant(entry, tree) for entry in service.files]
+            if process.working_dir not in files:
+                made = _settled(files, process.working_dir)
+                if made is None:
+                    missing = ImageError(f"{process.working_dir} is a broken link")
+                    raise located(missing, system, service, "working_dir", "image")
+                rooting = replace(rooting, made=made)
+            parts.append((service, container, process, mounted))
+            config = bundle_config(service, container, process, mounted, tmpfs)
+            folder = f"branchpoint/{runtime_files.version_folder(container, service)}"
+            _text(tree, f"{folder}/config.json", json.dumps(config, indent=1) + "\n")
+            if container.versions:
+                _text(tree, f"{folder}/{runtime_files.RENEWAL}", setup_script.renewal(rooting))
+            if first:
+                rootings.append(rooting)
+                try:
+                    tests[container.name] = templates.find(files, service.mounts)
+                except ImageError as error:
+                    raise located(error, system, service, "image", "build") from error
+        _add_own_files(tree, system, container)
     _check_health(system, parts)
     templates.check(chain.from_iterable(tests.values()))
     _text(tree, "branchpoint/network/host", runtime_files.host_network(system))
@@ -230,6 +234,20 @@ def system_tree(
     return tree
 
 
+def _add_own_files(tree: Tree, system: System, container: ContainerSpec) -> None:
+    """What a container has, whichever version of it runs."""
+    own = f"branchpoint/containers/{container.name}"
+    resolver = system.services[container.service].resolver
+    _text(tree, f"{own}/etc/hosts", runtime_files.hosts(system, container))
+    _text(tree, f"{own}/etc/hostname", container.hostname + "\n")
+    _text(tree, f"{own}/etc/resolv.conf", runtime_files.resolv_conf(resolver))
+    _text(
+        tree,
+        f"branchpoint/network/containers/{container.name}",
+        runtime_files.container_network(system, container),
+    )
+
+
 def _text(tree: Tree, path: str, text: str, mode: int = 0o644) -> None:
     tree.add_file(path, text.encode("utf-8", "surrogateescape"), mode)
 
@@ -241,12 +259,14 @@ def _mounts(
     files: Tree,
     project: dict[Mount, str],
     filled: dict[str, bool],
+    anonymous: dict[str, str],
 ) -> tuple[list[Bind], list[Mount], Rooting]:
     """Binds and tmpfs of a container, and how its file system is made.
 
     Volumes that the image declares and the service does not mount become anonymous ones, as with
     docker. ``project``: where files of the project are in the guest. ``filled``: volumes that an
-    earlier container has filled -> whether there was content.
+    earlier container has filled -> whether there was content. ``anonymous``: the container's
+    anonymous volumes so far, where they are in the container -> where they are in the guest.
     """
     taken = {mount.target for mount in service.mounts}
     declared = [
@@ -271,7 +291,9 @@ def _mounts(
             if mount.source:
                 place = volume_path(mount.source)
             else:
-                place = anonymous_path(container, len(directories))
+                place = anonymous.setdefault(
+                    mount.target, anonymous_path(container, len(anonymous))
+                )
                 directories.append(place)
             binds.append(Bind(place, mount.target, mount.read_only))
             real = _settled(files, mount.target)
@@ -300,9 +322,7 @@ def _settled(files: Tree, path: str) -> str | None:
     return "/".join(parts)
 
 
-def _check_health(
-    system: System, parts: list[tuple[Service, ContainerSpec, Process, list[Bind]]]
-) -> None:
+def _check_health(system: System, parts: list[Part]) -> None:
     """Refuse to wait for the health of a container that has no health check."""
     checked = {container.name for _, container, process, _ in parts if process.healthcheck}
     for service, container, _, _ in parts:

@@ -13,7 +13,7 @@ from branchpoint.errors import ImageError
 from branchpoint.guest.tree import Tree
 from branchpoint.system.images.accounts import Identity, identify
 from branchpoint.system.images.archive import ImageConfig
-from branchpoint.system.linux import CAPABILITIES, signal_number
+from branchpoint.system.linux import CAPABILITIES, DEVICES, signal_number
 from branchpoint.system.model import MACHINE, SECOND, ContainerSpec, Healthcheck, Mount, Service
 
 RUN = "/run/branchpoint"  # in the guest: everything that a system makes at run time
@@ -193,7 +193,7 @@ def bundle_config(
         "linux": {
             "namespaces": [
                 {"type": "pid"},
-                {"type": "ipc"},
+                *([{"type": "ipc"}] if service.own_ipc else []),
                 {"type": "uts"},
                 {"type": "mount"},
                 {"type": "cgroup"},
@@ -206,11 +206,18 @@ def bundle_config(
             "readonlyPaths": [] if service.privileged else _READ_ONLY,
         },
     }
+    if devices := list(DEVICES) if service.privileged else service.devices:
+        config["linux"]["devices"] = [_device(path) for path in devices]
     if service.domainname:
         config["domainname"] = service.domainname
     if service.oom_score_adj is not None:
         config["process"]["oomScoreAdj"] = service.oom_score_adj
     return config
+
+
+def _device(path: str) -> dict[str, Any]:
+    major, minor = DEVICES[path]
+    return {"path": path, "type": "c", "major": major, "minor": minor, "fileMode": 0o666}
 
 
 def _rlimits(service: Service) -> list[dict[str, Any]]:
@@ -227,7 +234,13 @@ def _rlimits(service: Service) -> list[dict[str, Any]]:
 
 
 def _resources(service: Service) -> dict[str, Any]:
-    resources: dict[str, Any] = {"devices": [{"allow": service.privileged, "access": "rwm"}]}
+    allowed = [
+        {"allow": True, "type": "c", "major": major, "minor": minor, "access": "rwm"}
+        for major, minor in (DEVICES[path] for path in service.devices)
+    ]
+    resources: dict[str, Any] = {
+        "devices": [{"allow": service.privileged, "access": "rwm"}, *allowed]
+    }
     if service.memory is not None:
         resources["memory"] = {"limit": service.memory}
     cpu: dict[str, int] = {}

@@ -54,7 +54,8 @@ class ProjectMounts:
         mounts = [
             mount
             for container in system.containers
-            for mount in system.services[container.service].mounts
+            for name in (container.service, *container.versions)
+            for mount in system.services[name].mounts
             if mount.kind == "bind"
         ]
         written = dict.fromkeys(mount.source for mount in mounts if not mount.read_only)

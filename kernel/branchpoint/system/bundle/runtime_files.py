@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Network
+from typing import TypeAlias
 
 from branchpoint.errors import ImageError
 from branchpoint.system.bundle import templates
@@ -14,12 +15,17 @@ from branchpoint.system.model import (
     MACHINE,
     ContainerSpec,
     Endpoint,
+    Hook,
     Resolver,
     Service,
     System,
 )
 
+Part: TypeAlias = tuple[Service, ContainerSpec, Process, list[Bind]]
+"""A container as it is for a service: its own one, or another one that it may become."""
 ROOT = "/system/branchpoint"  # in the guest: where these files are
+RENEWAL = "renew.sh"
+"""The script that makes a container's file system anew, in the folder of its bundle."""
 NO_ROUTE_TABLE = 99  # a routing table of the guest without a way out
 _MAX_CONF = 1 << 20  # bytes that the agent reads of system.conf
 
@@ -126,23 +132,33 @@ def container_network(system: System, container: ContainerSpec) -> str:
 
 def configuration(
     system: System,
-    parts: list[tuple[Service, ContainerSpec, Process, list[Bind]]],
+    parts: list[Part],
     tests: Mapping[str, Sequence[templates.Command]],
 ) -> str:
     """system.conf: what the agent has to supervise, and the ``tests`` of each container.
+
+    ``parts`` has all versions of a container one after the other, its first one in front.
 
     :raises ImageError: when it would be larger than the agent reads.
     """
     lines = ["setup sdk"] if system.setup == "sdk" else []
     for service, container, process, binds in parts:
         name = container.name
+        first = service.name == container.service
+        if first:
+            lines.append(f"container {name}")
+        if container.versions:
+            lines += [
+                f"version {service.name}",
+                f"renew {ROOT}/{version_folder(container, service)}/{RENEWAL}",
+            ]
         lines += [
-            f"container {name}",
-            f"bundle {ROOT}/containers/{name}",
+            f"bundle {ROOT}/{version_folder(container, service)}",
             f"rootfs {RUN}/c/{name}/rootfs",
             f"netns {network_namespace(container)}",
         ]
-        lines += [f"depends {d.name} {d.condition}" for d in container.depends]
+        if first:
+            lines += [f"depends {d.name} {d.condition}" for d in container.depends]
         if health := process.healthcheck:
             lines.append(
                 f"healthcheck {health.interval} {health.timeout} {health.retries} "
@@ -162,11 +178,32 @@ def configuration(
             f"workdir {_escaped(process.working_dir)}",
             f"user {process.identity.uid} {process.identity.gid}",
         ]
-        lines += templates.lines(tests[name])
+        for hook in service.post_start:
+            lines += _hook(hook, process)
+        if first:
+            lines += templates.lines(tests[name])
     text = "\n".join(lines) + "\n"
     if len(text.encode("utf-8", "surrogateescape")) >= _MAX_CONF:
         raise ImageError(f"all environments together are larger than {_MAX_CONF >> 20} MiB")
     return text
+
+
+def version_folder(container: ContainerSpec, service: Service) -> str:
+    """Where the bundle of a container is, as it is for this service."""
+    own = f"containers/{container.name}"
+    return own if service.name == container.service else f"{own}/versions/{service.name}"
+
+
+def _hook(hook: Hook, process: Process) -> list[str]:
+    given = {f"{name}={value}" for name, value in hook.environment.items()}
+    inherited = [e for e in process.environment if e.partition("=")[0] not in hook.environment]
+    lines = ["hook privileged" if hook.privileged else "hook"]
+    lines += [f"hookarg {_escaped(word)}" for word in hook.command]
+    lines += [f"hookenv {_escaped(entry)}" for entry in (*inherited, *sorted(given))]
+    lines.append(f"hookdir {_escaped(hook.working_dir or process.working_dir)}")
+    if hook.user is not None:
+        lines.append(f"hookuser {_escaped(hook.user)}")
+    return lines
 
 
 def _escaped(text: str) -> str:

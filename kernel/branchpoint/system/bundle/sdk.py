@@ -52,9 +52,12 @@ def set_up(containers: Iterable[tuple[ContainerSpec, Process, list[Bind]]]) -> l
         f"mkdir -p {RUN}/sdk",
         f"mount -t tmpfs -o size={_SIZE},mode=755 branchpoint {RUN}/sdk",
     ]
+    made: set[str] = set()
     for container, process, binds in containers:
         place = _place(container)
-        lines.append(f"mkdir -m 1777 {quote(place)}")
+        if place not in made:  # one version of a container comes after the other
+            made.add(place)
+            lines.append(f"mkdir -m 1777 {quote(place)}")
         if any(bind.source == f"{place}/{_NAME}" for bind in binds):  # it has to be there
             file, owner = quote(f"{place}/{_NAME}"), process.identity
             lines += [f": > {file}", f"chmod 666 {file}", f"chown {owner.uid}:{owner.gid} {file}"]

@@ -1,5 +1,7 @@
 """``setup.sh``: run once in the guest, as root, by busybox' shell, before any container starts.
 
+A container that may become another version has a script for each, which makes its file system anew.
+
 It is fixed and sequential, so that every run does the same. Files stay on tmpfs;
 images are never copied.
 """
@@ -22,26 +24,28 @@ export PATH=/usr/sbin:/usr/bin:/sbin:/bin
 here={ROOT}
 run={RUN}
 
-# Interfaces get no addresses but ours; what is sent out of the system comes back as unreachable.
-set_to() {{ if [ -w "$2" ]; then echo "$1" > "$2"; fi; }}
-set_to 1 /proc/sys/net/core/devconf_inherit_init_net
-set_to 1 /proc/sys/net/ipv6/conf/default/addr_gen_mode
-set_to 1 /proc/sys/net/ipv4/ip_forward
-
-# The writable layer of a file system: sized, with what overlayfs needs.
-layer() {{ # DIRECTORY SIZE
-    mkdir -p "$1"
-    mount -t tmpfs -o "size=$2,mode=755" branchpoint "$1"
-    mkdir "$1/upper" "$1/work"
-}}
 overlay() {{ # LOWER LAYER ROOT
     mkdir -p "$3"
     mount -t overlay -o "lowerdir=$1,upperdir=$2/upper,workdir=$2/work" branchpoint "$3"
 }}
 # A new volume starts with what the image has there, its owner and mode included.
 fill() {{ # FROM VOLUME
-    if [ -d "$1" ]; then cp -a "$1/." "$2/"; fi
+    if [ -d "$1" ] && [ -z "$(ls -A "$2")" ]; then cp -a "$1/." "$2/"; fi
 }}
+"""
+_FIRST = """
+# Interfaces get no addresses but ours; what is sent out of the system comes back as unreachable.
+set_to() { if [ -w "$2" ]; then echo "$1" > "$2"; fi; }
+set_to 1 /proc/sys/net/core/devconf_inherit_init_net
+set_to 1 /proc/sys/net/ipv6/conf/default/addr_gen_mode
+set_to 1 /proc/sys/net/ipv4/ip_forward
+
+# The writable layer of a file system: sized, with what overlayfs needs.
+layer() { # DIRECTORY SIZE
+    mkdir -p "$1"
+    mount -t tmpfs -o "size=$2,mode=755" branchpoint "$1"
+    mkdir "$1/upper" "$1/work"
+}
 """
 
 _ROOTED = re.compile(r'^overlay "\$here/lower:/system/images/([^"/]+)" "\$run/c/([^"/]+)/rw"', re.M)
@@ -81,7 +85,7 @@ def etc_binds(container: ContainerSpec) -> list[Bind]:
 
 def script(system: System, rootings: list[Rooting], copies: list[Writable]) -> str:
     """The text of setup.sh."""
-    lines = [_HEAD, 'ip -batch "$here/network/host"']
+    lines = [_HEAD + _FIRST, 'ip -batch "$here/network/host"']
     for container in system.containers:
         if container.network_of not in ("", MACHINE):
             continue
@@ -117,15 +121,33 @@ def rooted(text: str) -> dict[str, list[str]]:
     return found
 
 
+def renewal(rooting: Rooting) -> str:
+    """The text of a script that makes a container's file system anew; its volumes stay."""
+    own = f'"$run/c/{rooting.container.name}'
+    lines = [
+        _HEAD,
+        f'umount -l {own}/rootfs"',
+        f'rm -rf {own}/rw/upper" {own}/rw/work"',
+        f'mkdir {own}/rw/upper" {own}/rw/work"',
+        *_overlay(rooting),
+    ]
+    return "\n".join(lines) + "\n"
+
+
 def _root(rooting: Rooting, upper: int) -> list[str]:
+    name = rooting.container.name
+    return [
+        f'\nlayer "$run/c/{name}/rw" {upper}',
+        f'cp -r "$here/containers/{name}/etc" "$run/c/{name}/etc"',
+        *_overlay(rooting),
+    ]
+
+
+def _overlay(rooting: Rooting) -> list[str]:
     name = rooting.container.name
     lower = f"$here/lower:/system/images/{rooting.image}"
     root = f"$run/c/{name}/rootfs"
-    lines = [
-        f'\nlayer "$run/c/{name}/rw" {upper}',
-        f'overlay "{lower}" "$run/c/{name}/rw" "{root}"',
-        f'cp -r "$here/containers/{name}/etc" "$run/c/{name}/etc"',
-    ]
+    lines = [f'overlay "{lower}" "$run/c/{name}/rw" "{root}"']
     if rooting.directories:
         lines.append(f"mkdir -p {' '.join(quote(path) for path in rooting.directories)}")
     if rooting.made:

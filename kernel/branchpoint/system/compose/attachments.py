@@ -12,6 +12,7 @@ from branchpoint.system.model import GATEWAY, Attachment, Link, Note
 
 BRIDGE = "bridge"
 """The network of services with ``network_mode: bridge``."""
+_MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 _HOST = re.compile(r"[a-zA-Z0-9]([a-zA-Z0-9_.-]{0,62}[a-zA-Z0-9])?")
 
 
@@ -53,6 +54,7 @@ def _attachment(name: str, body: Mapping, where: str) -> tuple[float, Attachment
     if "ipv4_address" in entries:
         line = entries["ipv4_address"].line
         address = _ipv4(entries["ipv4_address"])
+    own = mac_address(entries["mac_address"]) if "mac_address" in entries else None
     aliases: list[str] = []
     if "aliases" in entries:
         listed = fields.sequence(entries["aliases"], '"aliases"')
@@ -61,7 +63,18 @@ def _attachment(name: str, body: Mapping, where: str) -> tuple[float, Attachment
     for key in ("priority", "gw_priority"):
         if key in entries:
             priority = fields.number(entries[key], f'"{key}"', -1e9, 1e9)
-    return priority, Attachment(name, line, address, tuple(aliases))
+    return priority, Attachment(name, line, address, tuple(aliases), own)
+
+
+def mac_address(value: Value) -> str:
+    """``mac_address``, in lower case with colons."""
+    written = fields.text(value, '"mac_address"').lower().replace("-", ":")
+    if not _MAC.fullmatch(written) or int(written[:2], 16) & 1:
+        raise value.error(
+            f'"{written}" cannot be the MAC address of an interface',
+            "for example 02:42:ac:11:65:43",
+        )
+    return written
 
 
 def _ipv4(value: Value) -> str:

@@ -25,11 +25,14 @@ A service has a section of this name, too::
 
     x-branchpoint:
       timer_slack: 500us  # how late its timers may fire, so that one wake-up serves several
+      versions: [store-2] # services whose image and settings its containers may take over, by the
+                          # fault "upgrade"; give them "scale: 0"
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from branchpoint.faults.settings import NOTHING, Settings
 from branchpoint.machine.spec import Mhz
@@ -100,20 +103,24 @@ def read_declared(value: Value | None, containers: list[ContainerSpec]) -> Decla
     return Declared(ram, mhz, upper, faults, noise, setup, images, properties)
 
 
-def read_timer_slack(value: Value) -> int | None:
-    """``timer_slack`` (ns) of a service's section.
+def read_own(value: Value) -> dict[str, Any]:
+    """A service's section, as arguments of :class:`~branchpoint.system.model.Service`.
 
     :raises ComposeError: with file and line, for what is wrong in it.
     """
     what = f'"{KEY}" of a service'
     body = fields.mapping(value, what)
-    fields.check_keys(body, ["timer_slack"], what)
-    if "timer_slack" not in body.entries:
-        return None
-    slack = body.entries["timer_slack"]
-    found = fields.duration(slack, '"timer_slack"')
-    if not 1 <= found <= _MOST_SLACK:
-        raise slack.error('"timer_slack" must be between 1ns and 1s', "for example 500us")
+    fields.check_keys(body, ["timer_slack", "versions"], what)
+    found: dict[str, Any] = {}
+    if "timer_slack" in body.entries:
+        slack = body.entries["timer_slack"]
+        found["timer_slack"] = fields.duration(slack, '"timer_slack"')
+        if not 1 <= found["timer_slack"] <= _MOST_SLACK:
+            raise slack.error('"timer_slack" must be between 1ns and 1s', "for example 500us")
+    if "versions" in body.entries:
+        named = fields.sequence(body.entries["versions"], '"versions"').items
+        read = {fields.text(each, 'each of "versions"'): each.line for each in named}
+        found["versions"] = tuple(read.items())
     return found
 
 

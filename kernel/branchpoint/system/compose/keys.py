@@ -51,6 +51,7 @@ SERVICE = Keys(
         "dns": "there is no name server outside: only names of the system are found",
         "dns_opt": "",
         "dns_search": "",
+        "devices": "/dev/fuse and /dev/net/tun",
         "domainname": "",
         "entrypoint": "",
         "env_file": "",
@@ -62,13 +63,16 @@ SERVICE = Keys(
         "hostname": "",
         "image": "from docker, podman, an archive, or Debian packages; never pulled",
         "init": "",
+        "ipc": "private; host is the machine's own",
         "links": "names for other services",
+        "mac_address": "",
         "mem_limit": "",
         "network_mode": "bridge, none, service:, container:; host is the machine's own network",
         "networks": "see below",
         "oom_score_adj": "",
         "pids_limit": "",
         "platform": "linux/amd64 only",
+        "post_start": "",
         "privileged": "within the machine",
         "profiles": "",
         "read_only": "",
@@ -127,13 +131,9 @@ SERVICE = Keys(
         "cpu_rt_period": "containers cannot get real-time CPU time: remove it",
         "cpu_rt_runtime": "containers cannot get real-time CPU time: remove it",
         "credential_spec": "it is for Windows containers: remove it",
-        "devices": "the machine has no devices for containers: remove it",
         "external_links": "nothing outside the machine can be reached: define the service here",
         "gpus": "the machine has no GPU: remove it",
-        "ipc": "every container has its own IPC namespace: remove it",
-        "mac_address": "it is derived from ipv4_address: remove it",
         "models": "run the model as a service",
-        "post_start": "do it in the entrypoint",
         "provider": "run it as a service",
         "runtime": "containers are run by crun: remove it",
     },
@@ -169,10 +169,8 @@ DEPLOY = Keys(
 )
 
 ATTACHMENT = Keys(
-    done=_plainly("aliases gw_priority ipv4_address priority"),
-    refused=_alike(
-        "driver_opts interface_name ipv6_address link_local_ips mac_address", "remove it"
-    ),
+    done=_plainly("aliases gw_priority ipv4_address mac_address priority"),
+    refused=_alike("driver_opts interface_name ipv6_address link_local_ips", "remove it"),
 )
 
 NETWORK = Keys(

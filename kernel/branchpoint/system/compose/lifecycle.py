@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from branchpoint.system.compose import fields
 from branchpoint.system.compose.yamltree import Mapping, Scalar, Sequence, Value
-from branchpoint.system.model import Condition, Dependency, Healthcheck, Note, Restart
+from branchpoint.system.model import Condition, Dependency, Healthcheck, Hook, Note, Restart
 
 _CONDITIONS: dict[str, Condition] = {
     "service_started": "started",
@@ -86,6 +86,36 @@ def _health_test(value: Value) -> tuple[str, ...]:
     if words[0] == "CMD-SHELL" and len(words) > 2:
         raise value.error("CMD-SHELL takes one line", 'write it as one string, or use "CMD"')
     return tuple(words)
+
+
+def read_post_start(value: Value) -> tuple[Hook, ...]:
+    """``post_start``: commands to run once a container has started, one after the other."""
+    found = []
+    for item in fields.sequence(value, '"post_start"').items:
+        where = 'each of "post_start"'
+        body = fields.mapping(item, where)
+        known = ["command", "user", "privileged", "working_dir", "environment"]
+        fields.check_keys(body, known, where)
+        entries = body.entries
+        if "command" not in entries:
+            raise item.error(f'{where} needs "command"')
+        command = fields.argv(entries["command"], '"command"')
+        if not command:
+            raise entries["command"].error('"command" is empty')
+        given = entries.get("environment")
+        pairs = [] if given is None else fields.pairs(given, '"environment"')
+        found.append(
+            Hook(
+                command,
+                fields.text(entries["user"], '"user"') if "user" in entries else None,
+                "privileged" in entries and fields.boolean(entries["privileged"], '"privileged"'),
+                fields.path(entries["working_dir"], '"working_dir"')
+                if "working_dir" in entries
+                else None,
+                {key: text or "" for key, text, _ in pairs},
+            )
+        )
+    return tuple(found)
 
 
 def read_restart(value: Value) -> Restart:

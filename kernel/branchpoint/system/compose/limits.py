@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from branchpoint.system.compose import fields
 from branchpoint.system.compose.yamltree import Mapping, Value
-from branchpoint.system.linux import CAPABILITIES, RLIMITS
+from branchpoint.system.linux import CAPABILITIES, DEVICES, RLIMITS
 from branchpoint.system.model import Note, Ulimit
 
 _LEAST_MEMORY = 6 << 20  # as in docker
 _HIGHEST_LIMIT = 1 << 53
+_EVERYWHERE = ("null", "zero", "full", "random", "urandom", "tty")  # in every container's /dev
 _SYSCTLS = ("net.", "kernel.msg", "kernel.sem", "kernel.shm", "fs.mqueue.")
 
 
@@ -22,6 +23,29 @@ def read_capabilities(value: Value, what: str) -> tuple[str, ...]:
             raise item.error(f'there is no capability "{name}"', hint)
         names.append(name)
     return tuple(names)
+
+
+def read_devices(value: Value) -> tuple[str, ...]:
+    """``devices``: those of the machine, which has few."""
+    found = []
+    for item in fields.sequence(value, '"devices"').items:
+        if isinstance(item, Mapping):
+            fields.check_keys(item, ["source", "target", "permissions"], 'each of "devices"')
+            parts = [
+                fields.text(item.entries[key], f'"{key}"')
+                for key in ("source", "target")
+                if key in item.entries
+            ]
+        else:
+            parts = fields.text(item, 'each of "devices"').split(":")[:2]
+        path, place = parts[0], parts[-1]
+        if place not in (path, "rw", "rwm", "r"):
+            raise item.error(f"the machine's {path} cannot be at another place", "name it once")
+        if path in DEVICES:
+            found.append(path)
+        elif path.removeprefix("/dev/") not in _EVERYWHERE:
+            raise item.error(f"the machine has no {path}", f"it has {', '.join(DEVICES)}")
+    return tuple(dict.fromkeys(found))
 
 
 def read_ulimits(value: Value) -> tuple[Ulimit, ...]:

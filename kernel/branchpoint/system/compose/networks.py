@@ -205,13 +205,14 @@ class Addresses:
             network = self.networks[attachment.network]
             address = attachment.address or self._next(network, attachment.line)
             names = dict.fromkeys([service.name, container, *attachment.aliases, hostname])
+            own = service.mac_address if position == 0 else None
             found.append(
                 Endpoint(
                     network.name,
                     f"eth{position}",
                     f"veth{number}.{position}",
                     address,
-                    mac(address),
+                    attachment.mac or own or mac(address),
                     tuple(names),
                 )
             )

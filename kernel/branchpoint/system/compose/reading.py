@@ -287,6 +287,7 @@ class _Reader:
                 made[name] = ContainerSpec(
                     name, service.name, number, hostname, endpoints, depends, volumes,
                     self._network_of(service, services, members),
+                    self._versions(service, members, sleeping),
                 )  # fmt: skip
         return [made[name] for name in self._start_order(services, members)]
 
@@ -304,6 +305,23 @@ class _Reader:
                 "name the service that has it",
             )
         return members[owner.name][0]
+
+    def _versions(
+        self, service: Service, members: dict[str, list[str]], sleeping: set[str]
+    ) -> tuple[str, ...]:
+        """The services that containers of this one may become."""
+        for name, line in service.versions:
+            where = Value(self.files, line)
+            if name in sleeping:
+                raise where.error(
+                    f'the profile of "{name}" is not enabled',
+                    'give it "scale: 0" in place of the profile',
+                )
+            if name not in members:
+                raise fields.missing(where, "service", name, members)
+            if name == service.name:
+                raise where.error(f'"{name}" cannot be another version of itself', "remove it")
+        return tuple(name for name, _ in service.versions)
 
     def _dependencies(
         self, service: Service, members: dict[str, list[str]], sleeping: set[str]

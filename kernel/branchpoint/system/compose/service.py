@@ -11,7 +11,7 @@ from typing import Any
 
 from branchpoint.system.compose import attachments, fields, lifecycle, limits, mounts
 from branchpoint.system.compose.attachments import BRIDGE
-from branchpoint.system.compose.declared import KEY, read_timer_slack
+from branchpoint.system.compose.declared import KEY, read_own
 from branchpoint.system.compose.grants import Granted, read_grants
 from branchpoint.system.compose.interpolation import read_env_file
 from branchpoint.system.compose.keys import BUILD, DEPLOY, SERVICE
@@ -103,6 +103,7 @@ class ServiceReader:
             "dns": self._resolver("servers", attachments.read_name_servers),
             "dns_opt": self._resolver("options", fields.words),
             "dns_search": self._resolver("search", fields.words),
+            "devices": keep("devices", lambda v, _: limits.read_devices(v)),
             "domainname": keep("domainname", attachments.host_name),
             "entrypoint": keep("entrypoint", fields.argv),
             "env_file": self._env_file,
@@ -115,13 +116,16 @@ class ServiceReader:
             "hostname": keep("hostname", attachments.host_name),
             "image": keep("image", fields.text),
             "init": keep("init", fields.boolean),
+            "ipc": self._ipc,
             "links": keep("links", lambda v, _: attachments.read_links(v)),
+            "mac_address": keep("mac_address", lambda v, _: attachments.mac_address(v)),
             "mem_limit": keep("memory", limits.read_memory),
             "network_mode": self._network_mode,
             "networks": keep("networks", lambda v, _: attachments.read_attachments(v, self.name)),
             "oom_score_adj": keep("oom_score_adj", at_most(-1000, 1000)),
             "pids_limit": keep("pids", limits.read_pids),
             "platform": self._platform,
+            "post_start": keep("post_start", lambda v, _: lifecycle.read_post_start(v)),
             "privileged": keep("privileged", fields.boolean),
             "profiles": lambda value, what: None,  # see read_profiles
             "read_only": keep("read_only", fields.boolean),
@@ -141,7 +145,7 @@ class ServiceReader:
             "volumes": self._mounts(lambda v: mounts.read_volumes(v, self.notes)),
             "volumes_from": keep("mounts_of", lambda v, _: mounts.read_volumes_from(v)),
             "working_dir": keep("working_dir", fields.path),
-            KEY: keep("timer_slack", lambda v, _: read_timer_slack(v)),
+            KEY: lambda value, what: self.found.update(read_own(value)),
             RECIPE_KEY: keep("recipe", lambda v, _: read_recipe(v)),
         }
 
@@ -299,6 +303,17 @@ class ServiceReader:
             raise value.error(
                 f'network_mode "{mode}" is not supported',
                 'remove it and list the shared network under "networks"',
+            )
+
+    def _ipc(self, value: Value, what: str) -> None:
+        mode = fields.text(value, what)
+        if mode == "host":
+            self._note("ipc", "it is the machine's own, not this computer's")
+            self.found["own_ipc"] = False
+        elif mode not in ("private", "shareable", "none", ""):
+            raise value.error(
+                f'ipc "{mode}" is not supported',
+                'remove it, or give all that share memory "ipc: host", the machine\'s own',
             )
 
     def _cpu_quota(self, value: Value, what: str) -> None:

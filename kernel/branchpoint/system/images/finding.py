@@ -36,14 +36,17 @@ class Image:
 
 
 def find_images(system: System) -> dict[str, Image]:
-    """The image of each service that has containers; equal sources are examined only once.
+    """The image of each service that has containers, or that containers may become.
+
+    Equal sources are examined only once.
 
     :raises ImageError, SetupError: naming the compose file, the line and the service.
     """
     finder = _Finder(system)
     found: dict[str, Image] = {}
+    versions = {name for container in system.containers for name in container.versions}
     for service in system.services.values():
-        if not service.replicas:
+        if not service.replicas and service.name not in versions:
             continue
         try:
             found[service.name] = finder.of(service)

@@ -104,6 +104,7 @@ class _Recorder(Writer[R]):
                 ],
                 volumes=list(c.volumes),
                 tests=system.tests.get(c.name, []),
+                versions=list(c.versions),
             )
             for c in self.system.containers
         ]

@@ -77,13 +77,24 @@ static bool is_met(const struct depend *d)
         return on->health.state == HEALTH_HEALTHY;
     if (d->need == NEED_COMPLETED)
         return is_over(on) && on->ever_started && !on->code;
-    return on->ever_started;
+    return on->ever_ready;
 }
 
+static bool is_awaited(const struct container *c)
+{
+    for (const struct container *w = containers; w; w = w->next)
+        for (size_t i = 0; w->state == WAITING && i < w->spec.depend_count; i++)
+            if (w->spec.depends[i].on == c && !is_met(&w->spec.depends[i]))
+                return true;
+    return false;
+}
+
+/* As with docker, one that stays unhealthy is in nobody's way unless somebody waits for it. */
 static bool is_set_up(const struct container *c)
 {
-    return c->ever_started &&
-           (!c->spec.health.count || c->ever_healthy || (is_over(c) && !c->code));
+    return c->ever_ready &&
+           (!c->spec.health.count || c->ever_healthy || (is_over(c) && !c->code) ||
+            (c->ever_unhealthy && !is_awaited(c)));
 }
 
 void system_changed(void)
@@ -131,7 +142,7 @@ void container_started(struct container *c, pid_t pid)
         c->wanted = true;
         free(container_command("stop", c->name, NULL));
     }
-    system_changed();
+    hooks_begin(c);
 }
 
 void container_not_started(struct container *c, const char *why)
@@ -185,7 +196,10 @@ static void settle(struct container *c)
 {
     if (!c->said || c->cleaning)
         return;
-    if (c->restart_now) {
+    if (c->becoming) {
+        c->cleaning = true;
+        version_change(c);
+    } else if (c->restart_now) {
         c->restart_now = false;
         c->state = STARTING;
         crun_start(c);
@@ -260,6 +274,22 @@ static void start(struct container *c)
     settle(c);
 }
 
+/* Docker's `up` with another image does this: it ends, and starts with a new file system. */
+static char *become(struct container *c, const char *name)
+{
+    struct version *v = version_find(c, name);
+    if (!v)
+        return format("become: it has no version %s", name);
+    c->becoming = v;
+    if (c->state == ENDED) {
+        start(c);
+    } else {
+        c->wanted = c->restart_now = true;
+        stop(c);
+    }
+    return NULL;
+}
+
 static char *set_paused(struct container *c, bool paused)
 {
     char *path = format("%s/cgroup.freeze", c->cgroup);
@@ -318,6 +348,8 @@ char *container_command(const char *verb, const char *name, const char *arg)
         c->wanted = true;
     } else if ((!strcmp(verb, "start") || !strcmp(verb, "restart")) && ended) {
         start(c);
+    } else if (!strcmp(verb, "become") && (running || ended)) {
+        return become(c, arg ? arg : "");
     } else if (!strcmp(verb, "pause") && running && !c->paused) {
         return set_paused(c, true);
     } else if (!strcmp(verb, "unpause") && running && c->paused) {

@@ -23,7 +23,9 @@ static void change(struct container *c, enum health state, const char *text)
         c->ever_healthy = true;
         system_changed();
     } else if (state == HEALTH_UNHEALTHY) {
+        c->ever_unhealthy = true;
         setup_error(c, "is unhealthy");
+        system_changed();
     }
 }
 

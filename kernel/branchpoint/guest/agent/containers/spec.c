@@ -1,5 +1,6 @@
 /* Reads system.conf: lines "key value...", a container's lines following its `container` line.
- * Before the first of these, `setup sdk` makes set-up wait for a program's word (sdk.c). */
+ * Before the first of these, `setup sdk` makes set-up wait for a program's word (sdk.c). What a
+ * container may become follows in parts that begin with `version`, its first state included. */
 #define _GNU_SOURCE
 #include "../agent.h"
 
@@ -34,8 +35,6 @@ static struct container *add(const char *name)
     c->cgroup = format("/sys/fs/cgroup/branchpoint/%s", name);
     c->wanted = true;
     c->memory.fd = -1;
-    c->spec.stop_signal = SIGTERM;
-    c->spec.stop_grace = 10 * SECOND;
     return c;
 }
 
@@ -79,6 +78,29 @@ static bool pair(char **rest, uint64_t *a, uint64_t *b)
     return whole(rest, a) && whole(rest, b);
 }
 
+static bool hook(struct spec *s, const char *key, char *rest)
+{
+    if (!strcmp(key, "hook")) {
+        s->hooks = regrow(s->hooks, (s->hook_count + 1) * sizeof *s->hooks);
+        s->hooks[s->hook_count++] = (struct hook){.privileged = rest && !strcmp(rest, "privileged")};
+        return true;
+    }
+    if (!s->hook_count)
+        return false;
+    struct hook *last = &s->hooks[s->hook_count - 1];
+    if (!strcmp(key, "hookarg"))
+        strings_add(&last->argv, decoded(rest ? rest : ""));
+    else if (!strcmp(key, "hookenv"))
+        strings_add(&last->env, decoded(rest ? rest : ""));
+    else if (!strcmp(key, "hookdir"))
+        last->workdir = decoded(rest ? rest : "/");
+    else if (!strcmp(key, "hookuser") && rest)
+        last->user = decoded(rest);
+    else
+        return false;
+    return true;
+}
+
 /* One line inside a container's part; false when it is malformed. */
 static bool property(struct spec *s, const char *key, char *rest)
 {
@@ -105,7 +127,9 @@ static bool property(struct spec *s, const char *key, char *rest)
     }
     if (!strcmp(key, "slack"))
         return whole(&rest, &s->timer_slack);
-    if (!strcmp(key, "healtharg")) { /* the only one that may be empty */
+    if (!strncmp(key, "hook", strlen("hook")))
+        return hook(s, key, rest);
+    if (!strcmp(key, "healtharg")) { /* may be empty */
         strings_add(&s->health, decoded(rest ? rest : ""));
         return true;
     }
@@ -123,19 +147,34 @@ static bool property(struct spec *s, const char *key, char *rest)
         s->netns = decoded(rest);
     else if (!strcmp(key, "workdir"))
         s->workdir = decoded(rest);
+    else if (!strcmp(key, "renew"))
+        s->renew = decoded(rest);
     else
         return false;
     return true;
 }
 
+static char *lacks(const struct container *c, const struct spec *s)
+{
+    if (!s->bundle || !s->rootfs || !s->netns || !s->stop_signal)
+        return format("container %s lacks bundle, rootfs, netns or stop", c->name);
+    if (s->health.count && (!s->health_interval || !s->health_start_interval))
+        return format("container %s has healtharg lines but no healthcheck line", c->name);
+    return NULL;
+}
+
 static char *complete(void)
 {
     for (struct container *c = containers; c; c = c->next) {
+        char *wrong = NULL;
+        for (const struct version *v = c->versions; v && !wrong; v = v->next)
+            wrong = v->spec.renew ? lacks(c, &v->spec) : format("%s cannot be renewed", v->name);
+        if (c->versions)
+            c->spec = c->versions->spec;
         struct spec *s = &c->spec;
-        if (!s->bundle || !s->rootfs || !s->netns)
-            return format("container %s lacks bundle, rootfs or netns", c->name);
-        if (s->health.count && (!s->health_interval || !s->health_start_interval))
-            return format("container %s has healtharg lines but no healthcheck line", c->name);
+        wrong = wrong ? wrong : lacks(c, s);
+        if (wrong)
+            return wrong;
         for (size_t i = 0; i < s->depend_count; i++) {
             s->depends[i].on = container_find(s->depends[i].name);
             if (!s->depends[i].on)
@@ -150,6 +189,7 @@ static char *complete(void)
 static char *read_lines(char *text, const char *path)
 {
     struct container *c = NULL;
+    struct spec *s = NULL;
     int number = 0;
     for (char *line = text, *end; *line; line = end) {
         end = strchrnul(line, '\n');
@@ -160,12 +200,14 @@ static char *read_lines(char *text, const char *path)
         if (!key)
             continue;
         if (!strcmp(key, "container") && rest && *rest && !container_find(rest))
-            c = add(rest);
+            s = &(c = add(rest))->spec;
+        else if (c && !strcmp(key, "version") && rest && *rest && !version_find(c, rest))
+            s = &version_add(c, rest)->spec;
         else if (!c && !strcmp(key, "setup") && rest && !strcmp(rest, "sdk"))
             sdk_await();
         else if (c && !strcmp(key, "test") && composer_add(c, rest))
             continue;
-        else if (!c || !property(&c->spec, key, rest))
+        else if (!c || !property(s, key, rest))
             return format("%s:%d: cannot be understood (%s)", path, number, key);
     }
     return complete();

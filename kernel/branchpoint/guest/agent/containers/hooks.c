@@ -1,0 +1,62 @@
+/* Hooks: commands that run in a container when it has started for the first time, or as another
+ * version, one after the other. Until they are over, nobody who waits for its start goes on. */
+#define _GNU_SOURCE
+#include "../agent.h"
+
+#include <stdlib.h>
+
+struct run {
+    struct proc proc;
+    struct container *of;
+};
+
+static void next(struct container *c);
+
+static void hook_ended(struct proc *p)
+{
+    struct run *run = p->arg;
+    struct container *c = run->of;
+    int code = exit_code(p->status);
+    proc_free(p);
+    free(run);
+    if (code) {
+        char *what = format("has a post_start command that ended with code %d", code);
+        error(c->ever_ready ? c->source : "setup", "container %s %s", c->name, what);
+        free(what);
+        c->hooks_left = 0;
+        return;
+    }
+    c->hooks_left--;
+    next(c);
+}
+
+static void next(struct container *c)
+{
+    if (!c->hooks_left) {
+        c->ever_ready = true;
+        system_changed();
+        return;
+    }
+    const struct hook *hook = &c->spec.hooks[c->spec.hook_count - c->hooks_left];
+    struct run *run = grab(sizeof *run);
+    run->of = c;
+    proc_init(&run->proc, c->source, MODE_LINES);
+    run->proc.on_gone = hook_ended;
+    run->proc.arg = run;
+    struct launch how = {.argv = hook->argv.items, .env = hook->env.items,
+                         .workdir = hook->workdir, .user = hook->user, .uid = c->spec.uid,
+                         .gid = c->spec.gid, .limited = !hook->privileged, .where = c};
+    if (proc_start(&run->proc, &how))
+        proc_exited(&run->proc, 126 << 8);
+    else
+        proc_listen(&run->proc);
+}
+
+void hooks_begin(struct container *c)
+{
+    if (c->hooked)
+        return;
+    c->hooked = true;
+    c->hooks_left = c->spec.hook_count;
+    next(c);
+}
