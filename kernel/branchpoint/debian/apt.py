@@ -19,6 +19,9 @@ from branchpoint.debian.mirrors import SOURCES, listed, mirrors
 from branchpoint.errors import SetupError
 
 SUITE = "trixie"
+"""Debian's release that the guest is made of, whatever the host runs."""
+SUITES = ("bookworm", SUITE)
+"""Those that images can be made of."""
 ARCHITECTURE = "amd64"
 
 HELPER = "/usr/lib/apt/apt-helper"
@@ -31,9 +34,9 @@ _FOLDERS = ("debs", "resolutions", "choices", "state/lists/partial", "cache/arch
 _TRUST = f"signed-by={_KEYRING}"
 
 
-def home() -> Path:
-    """The private directory, with its folders."""
-    path = cache_dir() / "debian" / SUITE
+def home(suite: str = SUITE) -> Path:
+    """The private directory for a release, with its folders."""
+    path = cache_dir() / "debian" / suite
     with disk_errors(path):
         for part in _FOLDERS:
             (path / part).mkdir(parents=True, exist_ok=True)
@@ -65,20 +68,20 @@ def _downloaded(uri: str) -> list[str]:
         return listed(file.read_text(errors="replace")) if file.exists() else []
 
 
-def update() -> None:
-    """Fetch the package index from the first of this computer's mirrors that has it.
+def update(suite: str = SUITE) -> None:
+    """Fetch a release's package index from the first of this computer's mirrors that has it.
 
     What lists that no lock names resolved to is forgotten then; without network everything stays as
     it was.
     """
-    place = home()
+    place = home(suite)
     if not _KEYRING.exists():
         raise SetupError(f"{_KEYRING} is missing", "install the package debian-archive-keyring")
     known = known_mirrors()
     with progress.task("Debian package index"):
         for mirror in known:
-            (place / "sources.list").write_text(f"deb [{_TRUST}] {mirror} {SUITE} main\n")
-            result = run("apt-get", "update", "-o", "APT::Update::Error-Mode=any")
+            (place / "sources.list").write_text(f"deb [{_TRUST}] {mirror} {suite} main\n")
+            result = run("apt-get", "update", "-o", "APT::Update::Error-Mode=any", suite=suite)
             if result.returncode == 0:
                 (place / "state" / "complete").touch()
                 for resolution in (place / "resolutions").iterdir():
@@ -88,10 +91,10 @@ def update() -> None:
 
 
 def run(
-    *command: str, cwd: Path | None = None, tick: Callable[[], None] = lambda: None
+    *command: str, suite: str = SUITE, tick: Callable[[], None] = lambda: None
 ) -> subprocess.CompletedProcess[str]:
     """Run an apt program; ``tick`` is called ten times a second meanwhile."""
-    process = _start(*command, cwd=cwd or home())
+    process = _start(*command, place=home(suite))
     try:
         while True:
             try:
@@ -105,9 +108,8 @@ def run(
         raise
 
 
-def _start(program: str, *arguments: str, cwd: Path) -> subprocess.Popen[str]:
-    """Start an apt program on the private directory; the host's proxy settings hold."""
-    place = home()
+def _start(program: str, *arguments: str, place: Path) -> subprocess.Popen[str]:
+    """Start an apt program on a private directory; the host's proxy settings hold."""
     status = place / "state" / "status"
     status.touch()
     config = place / "apt.conf"
@@ -133,7 +135,7 @@ def _start(program: str, *arguments: str, cwd: Path) -> subprocess.Popen[str]:
     try:
         return subprocess.Popen(
             [program, "-c", config, "-q", *arguments],
-            cwd=cwd,
+            cwd=place,
             env=os.environ | {"LC_ALL": "C"},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

@@ -22,7 +22,7 @@ _UNKNOWN = re.compile(
 _NAME = re.compile(r"[a-z0-9][a-z0-9.+-]*[a-z0-9.+]")
 
 
-def needs(packages: list[str]) -> list[Entry]:
+def needs(packages: list[str], suite: str = apt.SUITE) -> list[Entry]:
     """The packages that are needed for these: with dependencies, without recommendations, sorted.
 
     The index is only fetched when there is none; the caller holds the lock ``debian``.
@@ -34,18 +34,18 @@ def needs(packages: list[str]) -> list[Entry]:
         # Lists of packages can come from strangers; apt would also take options, paths, patterns.
         if not _NAME.fullmatch(name):
             raise ImageError(f"{name!r} is not the name of a Debian package")
-    if not (apt.home() / "state" / "complete").exists():
-        apt.update()
+    if not (apt.home(suite) / "state" / "complete").exists():
+        apt.update(suite)
     result = apt.run(
         "apt-get", "install", "--yes", "--print-uris",
-        "-o", "Acquire::ForceHash=SHA256", "--", *packages,
+        "-o", "Acquire::ForceHash=SHA256", "--", *packages, suite=suite,
     )  # fmt: skip
     if result.returncode:
         unknown = list(dict.fromkeys(_UNKNOWN.findall(result.stderr)))
         if unknown:
-            what = f"Debian {apt.SUITE} has no package {', '.join(unknown)}"
+            what = f"Debian {suite} has no package {', '.join(unknown)}"
         else:
-            what = f"Debian {apt.SUITE} cannot give {', '.join(packages)}: {apt.complaint(result)}"
+            what = f"Debian {suite} cannot give {', '.join(packages)}: {apt.complaint(result)}"
         raise ImageError(what, "check the package names")
     return sorted(_entry(match) for match in _URI_LINE.finditer(result.stdout))
 

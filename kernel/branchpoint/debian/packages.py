@@ -1,8 +1,8 @@
 """Resolve any list of packages, and download them.
 
-The guest is always Debian's release :data:`apt.SUITE`, whatever the host runs. What a list of
-packages resolved to is kept, so that later builds give the same image without network. Lists that
-the lock names are in :mod:`branchpoint.debian.lists`.
+Without another word they are of Debian's release :data:`apt.SUITE`. What a list of packages
+resolved to is kept, so that later builds give the same image without network. Lists that the lock
+names are in :mod:`branchpoint.debian.lists`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,11 @@ from branchpoint.decoding import Malformed, from_json
 from branchpoint.files import locked, publish
 
 
-def resolve(packages: Iterable[str], keep: Callable[[str], bool] = lambda name: True) -> list[Deb]:
+def resolve(
+    packages: Iterable[str],
+    keep: Callable[[str], bool] = lambda name: True,
+    suite: str = apt.SUITE,
+) -> list[Deb]:
     """Resolve ``packages`` with their dependencies (no recommendations) and download them.
 
     ``keep`` says by name which of the resolved packages are wanted; others are not downloaded.
@@ -31,7 +35,8 @@ def resolve(packages: Iterable[str], keep: Callable[[str], bool] = lambda name: 
     """
     wanted = sorted(set(packages))
     with locked("debian"):
-        return in_date(lambda: [entry for entry in resolution(wanted) if keep(entry.name)])[1]
+        found = in_date(lambda: [e for e in resolution(wanted, suite) if keep(e.name)], suite)
+        return found[1]
 
 
 def exactly(entries: Iterable[Entry]) -> list[Deb]:
@@ -44,10 +49,10 @@ def exactly(entries: Iterable[Entry]) -> list[Deb]:
         return fetch(entries)
 
 
-def fingerprint(packages: Iterable[str]) -> str:
+def fingerprint(packages: Iterable[str], suite: str = apt.SUITE) -> str:
     """A digest (hex) of what ``packages`` resolve to; downloads no package."""
     with locked("debian"):
-        entries = resolution(sorted(set(packages)))
+        entries = resolution(sorted(set(packages)), suite)
     facts = [
         {"name": e.name, "version": e.version, "file": e.file, "sha256": e.sha256,
          "size": str(e.size)}
@@ -56,7 +61,9 @@ def fingerprint(packages: Iterable[str]) -> str:
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
-def in_date(entries: Callable[[], list[Entry]]) -> tuple[list[Entry], list[Deb]]:
+def in_date(
+    entries: Callable[[], list[Entry]], suite: str = apt.SUITE
+) -> tuple[list[Entry], list[Deb]]:
     """What ``entries`` gives, with the files. If no mirror has them any more, the index is fetched
     anew and ``entries`` asked again.
     """
@@ -64,7 +71,7 @@ def in_date(entries: Callable[[], list[Entry]]) -> tuple[list[Entry], list[Deb]]
     try:
         return found, fetch(found)
     except Gone:
-        apt.update()
+        apt.update(suite)
     found = entries()
     return found, fetch(found)
 
@@ -83,14 +90,14 @@ def keep(path: Path, entries: list[Entry]) -> None:
         unfinished.write_bytes(msgspec.json.format(msgspec.json.encode(entries), indent=1))
 
 
-def resolution(packages: list[str]) -> list[Entry]:
+def resolution(packages: list[str], suite: str = apt.SUITE) -> list[Entry]:
     """What ``packages`` (sorted) need, as it was resolved first; the caller holds the lock
     ``debian``.
     """
     name = hashlib.sha256("\n".join(packages).encode()).hexdigest()[:32]
-    note = apt.home() / "resolutions" / f"{name}.json"
+    note = apt.home(suite) / "resolutions" / f"{name}.json"
     entries = kept(note)
     if entries is None:  # what is lost or damaged is asked for again
-        entries = index.needs(packages)
+        entries = index.needs(packages, suite)
         keep(note, entries)
     return entries

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from branchpoint.debian.apt import SUITE
 from branchpoint.faults.settings import NOTHING, Settings
 from branchpoint.machine.spec import Hardware, Mhz
 
@@ -158,6 +159,7 @@ class Recipe:
     """
 
     line: int
+    suite: str = SUITE  # Debian's release
     packages: tuple[str, ...] = ()
     files: tuple[FileEntry, ...] = ()
     symlinks: dict[str, str] = field(default_factory=dict)
@@ -239,6 +241,8 @@ class Service:
     timer_slack: int | None = None  # ns
     versions: tuple[tuple[str, int], ...] = ()
     """Other services, each with its line, whose image and settings a container may take over."""
+    version: str = ""
+    """Of what a container becomes: the service whose image and settings it takes over."""
     post_start: tuple[Hook, ...] = ()
     devices: tuple[str, ...] = ()  # of linux.DEVICES
     own_ipc: bool = True  # False: the machine's
@@ -249,6 +253,11 @@ class Service:
     shm_size: int = 64 << 20
     sysctls: dict[str, str] = field(default_factory=dict)
     extra_hosts: tuple[tuple[str, str], ...] = ()  # (name, address or GATEWAY)
+
+    @property
+    def title(self) -> str:
+        """Its name; of a version, also which one it is."""
+        return f"{self.name} as {self.version}" if self.version else self.name
 
 
 @dataclass(frozen=True)
@@ -335,6 +344,8 @@ class System:
     images: dict[str, str] = field(default_factory=dict)  # image name -> archive to use for it
     properties: dict[str, tuple[str, int]] = field(default_factory=dict)
     """What must not happen, by name: a failure in its short form, and the line where it stands."""
+    versions: tuple[Service, ...] = ()
+    """What containers may become: a service for each pair of their own one and its version."""
     notes: tuple[Note, ...] = ()
     files: tuple[tuple[str, int], ...] = ()  # all that were read, each with the lines before it
 
@@ -342,6 +353,11 @@ class System:
     def hardware(self) -> Hardware:
         """The computer that it asks for."""
         return Hardware(self.ram, self.mhz)
+
+    def versions_of(self, container: ContainerSpec) -> list[Service]:
+        """What a container is at first, and then all that it may become."""
+        first = self.services[container.service]
+        return [first, *(each for each in self.versions if each.name == container.service)]
 
     def place(self, line: int) -> tuple[str, int]:
         """The file that a line is in, and its number there."""

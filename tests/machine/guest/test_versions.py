@@ -22,7 +22,7 @@ services:
     environment: {COLOUR: red}
     volumes: [kept:/kept, /srv/data]
     post_start:
-      - {command: [busybox, touch, /hooked]}
+      - {command: [busybox, touch, /hooked], user: root}
     scale: 2
     x-branchpoint: {versions: [store-2, broken]}
   store-2:
@@ -32,11 +32,9 @@ services:
         /version: {content: "2"}
         /srv/more/seed: {content: "of version 2"}
       users: {app: {uid: 1234}}
-    stop_grace_period: 1s
-    command: [busybox, sh, -c, "echo I am $$(cat /version); exec busybox sleep infinity"]
     environment: {COLOUR: blue}
     user: app
-    volumes: [kept:/kept, /srv/data, /srv/more]
+    volumes: [/srv/more]
     scale: 0
   broken:
     x-branchpoint-debian: {packages: [busybox-static]}

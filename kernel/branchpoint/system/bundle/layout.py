@@ -181,9 +181,8 @@ def system_tree(
     rootings: list[Rooting] = []
     for container in system.containers:
         anonymous: dict[str, str] = {}
-        for name in (container.service, *container.versions):
-            service = system.services[name]
-            image = images[name]
+        for service in system.versions_of(container):
+            image = images[service.title]
             files = trees[image.id]
             try:
                 process = process_of(service, container, image.config, files)
@@ -195,7 +194,7 @@ def system_tree(
                 for mount in service.mounts
                 if mount.kind == "bind"
             }
-            first = name == container.service
+            first = not service.version
             mounted, tmpfs, rooting = _mounts(
                 service, container, image, files, binds, filled if first else {}, anonymous
             )
@@ -209,7 +208,7 @@ def system_tree(
                 rooting = replace(rooting, made=made)
             parts.append((service, container, process, mounted))
             config = bundle_config(service, container, process, mounted, tmpfs)
-            folder = f"branchpoint/{runtime_files.version_folder(container, service)}"
+            folder = f"branchpoint/{runtime_files.bundle_folder(container, service)}"
             _text(tree, f"{folder}/config.json", json.dumps(config, indent=1) + "\n")
             if container.versions:
                 _text(tree, f"{folder}/{runtime_files.RENEWAL}", setup_script.renewal(rooting))

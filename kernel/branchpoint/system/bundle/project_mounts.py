@@ -54,8 +54,8 @@ class ProjectMounts:
         mounts = [
             mount
             for container in system.containers
-            for name in (container.service, *container.versions)
-            for mount in system.services[name].mounts
+            for service in system.versions_of(container)
+            for mount in service.mounts
             if mount.kind == "bind"
         ]
         written = dict.fromkeys(mount.source for mount in mounts if not mount.read_only)

@@ -144,16 +144,16 @@ def configuration(
     lines = ["setup sdk"] if system.setup == "sdk" else []
     for service, container, process, binds in parts:
         name = container.name
-        first = service.name == container.service
+        first = not service.version
         if first:
             lines.append(f"container {name}")
         if container.versions:
             lines += [
-                f"version {service.name}",
-                f"renew {ROOT}/{version_folder(container, service)}/{RENEWAL}",
+                f"version {service.version or service.name}",
+                f"renew {ROOT}/{bundle_folder(container, service)}/{RENEWAL}",
             ]
         lines += [
-            f"bundle {ROOT}/{version_folder(container, service)}",
+            f"bundle {ROOT}/{bundle_folder(container, service)}",
             f"rootfs {RUN}/c/{name}/rootfs",
             f"netns {network_namespace(container)}",
         ]
@@ -188,10 +188,10 @@ def configuration(
     return text
 
 
-def version_folder(container: ContainerSpec, service: Service) -> str:
+def bundle_folder(container: ContainerSpec, service: Service) -> str:
     """Where the bundle of a container is, as it is for this service."""
     own = f"containers/{container.name}"
-    return own if service.name == container.service else f"{own}/versions/{service.name}"
+    return f"{own}/versions/{service.version}" if service.version else own
 
 
 def _hook(hook: Hook, process: Process) -> list[str]:

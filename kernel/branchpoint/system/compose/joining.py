@@ -11,12 +11,12 @@ from branchpoint.system.compose.yamltree import Value
 from branchpoint.system.model import MACHINE, Dependency, Mount, Service
 
 
-def joined(services: list[Service], files: Files) -> list[Service]:
-    """The services with what they take from others; each starts after those.
+def joined(services: list[Service], files: Files, others: Iterable[Service] = ()) -> list[Service]:
+    """The services with what they take from others, or from each other; each starts after those.
 
     :raises ComposeError: with file and line, for a service that is not there, or a circle.
     """
-    return _Joining(services, files).all()
+    return _Joining(services, files, [*services, *others]).all()
 
 
 def owner_of(name: str, services: Iterable[Service]) -> Service | None:
@@ -25,9 +25,10 @@ def owner_of(name: str, services: Iterable[Service]) -> Service | None:
 
 
 class _Joining:
-    def __init__(self, services: list[Service], files: Files) -> None:
+    def __init__(self, services: list[Service], files: Files, known: list[Service]) -> None:
         self.services = services
         self.files = files
+        self.known = known
 
     def all(self) -> list[Service]:
         return [
@@ -40,9 +41,9 @@ class _Joining:
         ]
 
     def _find(self, name: str, line: int) -> Service:
-        found = owner_of(name, self.services)
+        found = owner_of(name, self.known)
         if found is None:
-            known = [service.name for service in self.services]
+            known = [service.name for service in self.known]
             raise fields.missing(Value(self.files, line), "service", name, known)
         return found
 

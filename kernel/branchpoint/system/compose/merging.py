@@ -15,6 +15,9 @@ from branchpoint.system.compose.yamltree import Mapping, Scalar, Sequence, Value
 
 Path = tuple[str, ...]
 """The keys that lead to a value; ``*`` stands for any."""
+_IMAGE = ("image", "build", "x-branchpoint-debian")
+_OF_ITS_OWN = ("container_name", "profiles", "scale")
+"""What a service that is a version says of itself alone."""
 _Merge = Callable[[Value, Value, Path], Value]
 
 
@@ -40,6 +43,16 @@ def merge(base: Value, over: Value, path: Path = ()) -> Value:
         f'"{path[-1]}" is {over.shape} here, and {base.shape} in {base.files.said(base.line)}',
         "write both in the same form, or mark this one with !override",
     )
+
+
+def as_version(base: Mapping, over: Mapping) -> Mapping:
+    """A service's body with what another service says, whose image it takes over."""
+    kept = {k: v for k, v in base.entries.items() if k not in (*_IMAGE, *_OF_ITS_OWN)}
+    said = {k: v for k, v in over.entries.items() if k not in _OF_ITS_OWN}
+    if not said.keys() & set(_IMAGE):
+        kept |= {k: base.entries[k] for k in _IMAGE if k in base.entries}
+    own, other = replace(base, entries=kept), replace(over, entries=said)
+    return fields.mapping(merge(own, other, ("services", "*")), "a service")
 
 
 def settled(value: Value) -> Value:

@@ -19,6 +19,7 @@ from branchpoint.system.compose.gathering import Gatherer, with_env_files
 from branchpoint.system.compose.grants import Granted
 from branchpoint.system.compose.joining import joined, owner_of
 from branchpoint.system.compose.keys import TOP
+from branchpoint.system.compose.merging import as_version
 from branchpoint.system.compose.networks import Addresses, read_networks
 from branchpoint.system.compose.service import ServiceReader, read_profiles
 from branchpoint.system.compose.volumes import Volumes
@@ -134,12 +135,14 @@ class _Reader:
         if RECIPE_KEY in entries:
             recipe = read_recipe(entries[RECIPE_KEY])
         services, sleeping = self._services(recipe)
+        versions = self._versions(services, sleeping, recipe)
         volumes = Volumes(self.root, self.notes)
         services = [volumes.bound(service) for service in services]
+        versions = [volumes.bound(service) for service in versions]
         networks = self._networks(services)
         containers = self._containers(services, sleeping, networks)
         options = read_declared(declared, containers)
-        made = volumes.used(services, options.upper)
+        made = volumes.used([*services, *versions], options.upper)
         self.notes.sort(key=lambda note: note.line)
         return System(
             name=self._name(),
@@ -157,6 +160,7 @@ class _Reader:
             upper=options.upper,
             images=options.images,
             properties=options.properties,
+            versions=tuple(versions),
             notes=tuple(self.notes),
         )
 
@@ -225,6 +229,40 @@ class _Reader:
             raise self._error(section.line, "no service is active", hint if sleeping else "")
         return joined(active, self.files), sleeping
 
+    def _versions(
+        self, services: list[Service], sleeping: set[str], recipe: Recipe | None
+    ) -> list[Service]:
+        """What containers may become, each as a service with the name of their own one.
+
+        It has what the other service says, and for the rest what their own one says.
+        """
+        section = fields.mapping(self.root.entries["services"], '"services"').entries
+        granted = Granted(self.root, self.variables)
+        known = {service.name: service for service in services}
+        found = []
+        for service in services:
+            for name, line in service.versions:
+                where = Value(self.files, line)
+                if name in sleeping:
+                    raise where.error(
+                        f'the profile of "{name}" is not enabled',
+                        'give it "scale: 0" in place of the profile',
+                    )
+                if name not in known:
+                    raise fields.missing(where, "service", name, known)
+                if name == service.name:
+                    raise where.error(f'"{name}" cannot be another version of itself', "remove it")
+                body = as_version(
+                    fields.mapping(section[service.name], f'service "{service.name}"'),
+                    fields.mapping(section[name], f'service "{name}"'),
+                )
+                reader = ServiceReader(service.name, body, self.variables, granted, [])
+                made = replace(reader.read(line), versions=(), version=name, replicas=0)
+                if made.image is None and made.build is None and made.recipe is None:
+                    made = replace(made, recipe=recipe)
+                found.append(made)
+        return joined(found, self.files, services)
+
     def _networks(self, services: list[Service]) -> dict[str, Network]:
         section = None
         value = self.root.entries.get("networks")
@@ -287,7 +325,7 @@ class _Reader:
                 made[name] = ContainerSpec(
                     name, service.name, number, hostname, endpoints, depends, volumes,
                     self._network_of(service, services, members),
-                    self._versions(service, members, sleeping),
+                    tuple(name for name, _ in service.versions),
                 )  # fmt: skip
         return [made[name] for name in self._start_order(services, members)]
 
@@ -305,23 +343,6 @@ class _Reader:
                 "name the service that has it",
             )
         return members[owner.name][0]
-
-    def _versions(
-        self, service: Service, members: dict[str, list[str]], sleeping: set[str]
-    ) -> tuple[str, ...]:
-        """The services that containers of this one may become."""
-        for name, line in service.versions:
-            where = Value(self.files, line)
-            if name in sleeping:
-                raise where.error(
-                    f'the profile of "{name}" is not enabled',
-                    'give it "scale: 0" in place of the profile',
-                )
-            if name not in members:
-                raise fields.missing(where, "service", name, members)
-            if name == service.name:
-                raise where.error(f'"{name}" cannot be another version of itself', "remove it")
-        return tuple(name for name, _ in service.versions)
 
     def _dependencies(
         self, service: Service, members: dict[str, list[str]], sleeping: set[str]

@@ -53,6 +53,7 @@ BASE = (
     "tzdata",
     "util-linux",
 )
+_LATER = {"bookworm": ("login.defs",)}  # what a release did not have yet
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -62,12 +63,13 @@ class DebianImage:
     def __init__(self, recipe: Recipe) -> None:
         self.config = ImageConfig(environment=(f"PATH={PATH}",))
         self._recipe = recipe
-        self._packages = (*BASE, *recipe.packages)
+        self._base = [name for name in BASE if name not in _LATER.get(recipe.suite, ())]
+        self._packages = (*self._base, *recipe.packages)
         self.id = self._digest()
 
     def _digest(self) -> str:
         record = {
-            "packages": debian.fingerprint(self._packages),
+            "packages": debian.fingerprint(self._packages, self._recipe.suite),
             "files": [
                 {k: v for k, v in asdict(entry).items() if k not in ("line", "source")}
                 | {"content": projectfiles.digest(Path(entry.source)) if entry.source else ""}
@@ -82,8 +84,8 @@ class DebianImage:
 
     def unpack(self) -> Tree:
         """The image's files: packages with their scripts run, then files, then commands."""
-        debs = debian.resolve(self._packages)
-        tree = configuring.configured(debs, debian.resolve(BASE))
+        debs = debian.resolve(self._packages, suite=self._recipe.suite)
+        tree = configuring.configured(debs, debian.resolve(self._base, suite=self._recipe.suite))
         self._add_users(tree)
         for entry in self._recipe.files:
             _add_file(tree, entry)

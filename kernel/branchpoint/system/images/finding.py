@@ -36,7 +36,7 @@ class Image:
 
 
 def find_images(system: System) -> dict[str, Image]:
-    """The image of each service that has containers, or that containers may become.
+    """The image of each service that has containers, and of each version, by their titles.
 
     Equal sources are examined only once.
 
@@ -44,12 +44,10 @@ def find_images(system: System) -> dict[str, Image]:
     """
     finder = _Finder(system)
     found: dict[str, Image] = {}
-    versions = {name for container in system.containers for name in container.versions}
-    for service in system.services.values():
-        if not service.replicas and service.name not in versions:
-            continue
+    running = [service for service in system.services.values() if service.replicas]
+    for service in (*running, *system.versions):
         try:
-            found[service.name] = finder.of(service)
+            found[service.title] = finder.of(service)
         except BranchpointError as error:
             raise located(error, system, service, "image", "build") from error
     return found
@@ -62,7 +60,7 @@ def located(
     fallback = service.line if service.recipe is None else service.recipe.line
     line = next((service.lines[key] for key in keys if key in service.lines), fallback)
     file, number = system.place(line)
-    message = f'{file}:{number}: service "{service.name}": {error.message}'
+    message = f'{file}:{number}: service "{service.title}": {error.message}'
     return type(error)(message, error.hint) if _plain(error) else ImageError(message, error.hint)
 
 

@@ -3,6 +3,7 @@
 ::
 
     x-branchpoint-debian:
+      suite: trixie                             # or bookworm: Debian's release
       packages: [python3-minimal, etcd-server]    # with what they depend on, and a base system;
                                                   # their own scripts make users, links, ...
       files:
@@ -22,6 +23,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from branchpoint.debian.apt import SUITE, SUITES
 from branchpoint.system.compose import fields
 from branchpoint.system.compose.yamltree import Mapping, Value
 from branchpoint.system.model import FileEntry, Recipe, UserEntry
@@ -38,11 +40,16 @@ def read_recipe(value: Value) -> Recipe:
     :raises ComposeError: with file and line, for what is wrong in it.
     """
     recipe = fields.mapping(value, f'"{KEY}"')
-    fields.check_keys(recipe, ["packages", "files", "symlinks", "users", "commands"], f'"{KEY}"')
+    fields.check_keys(
+        recipe, ["suite", "packages", "files", "symlinks", "users", "commands"], f'"{KEY}"'
+    )
     entries = recipe.entries
     users = _users(entries["users"]) if "users" in entries else ()
     return Recipe(
         line=recipe.line,
+        suite=fields.choice(entries["suite"], '"suite"', list(SUITES))
+        if "suite" in entries
+        else SUITE,
         packages=_packages(entries["packages"]) if "packages" in entries else (),
         files=_files(entries["files"], users) if "files" in entries else (),
         symlinks=_symlinks(entries["symlinks"]) if "symlinks" in entries else {},
