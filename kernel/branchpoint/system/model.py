@@ -234,6 +234,7 @@ class Service:
     cap_drop: tuple[str, ...] = ()
     privileged: bool = False
     no_new_privileges: bool = False
+    confined: bool = True  # some system calls are refused
     init: bool = False
     read_only: bool = False
     ulimits: tuple[Ulimit, ...] = ()

@@ -11,6 +11,7 @@ from typing import Any
 
 from branchpoint.errors import ImageError
 from branchpoint.guest.tree import Tree
+from branchpoint.system.bundle import seccomp
 from branchpoint.system.images.accounts import Identity, identify
 from branchpoint.system.images.archive import ImageConfig
 from branchpoint.system.linux import CAPABILITIES, DEVICES, signal_number
@@ -206,6 +207,8 @@ def bundle_config(
             "readonlyPaths": [] if service.privileged else _READ_ONLY,
         },
     }
+    if service.confined and not service.privileged:
+        config["linux"]["seccomp"] = seccomp.profile(allowed)
     if devices := list(DEVICES) if service.privileged else service.devices:
         config["linux"]["devices"] = [_device(path) for path in devices]
     if service.domainname:

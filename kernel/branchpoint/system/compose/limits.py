@@ -103,16 +103,21 @@ def read_cpus(value: Value, what: str) -> float | None:
     return fields.number(value, what, 0, 1024) or None
 
 
-def read_security_opt(value: Value, notes: list[Note]) -> bool:
-    """Whether new privileges are forbidden; options that lift other confinement get a note."""
-    forbidden = False
+def read_security_opt(value: Value, notes: list[Note]) -> dict[str, bool]:
+    """Arguments of a service; options that lift a confinement that nobody has get a note."""
+    found: dict[str, bool] = {}
     for item in fields.sequence(value, '"security_opt"').items:
         option = fields.text(item, 'each of "security_opt"').replace("=", ":", 1)
         if option in ("no-new-privileges", "no-new-privileges:true"):
-            forbidden = True
-        elif option in ("seccomp:unconfined", "apparmor:unconfined", "label:disable"):
+            found["no_new_privileges"] = True
+        elif option == "seccomp:unconfined":
+            found["confined"] = False
+        elif option in ("seccomp:builtin", "no-new-privileges:false"):
+            continue
+        elif option in ("apparmor:unconfined", "label:disable"):
             text = f'"{option}" has no effect: containers are never confined in this way'
             notes.append(Note(item.line, text))
-        elif option != "no-new-privileges:false":
-            raise item.error(f'"{option}" is not supported', "remove it")
-    return forbidden
+        else:
+            hint = "seccomp:unconfined lifts the usual profile" if option[:7] == "seccomp" else ""
+            raise item.error(f'"{option}" is not supported', hint or "remove it")
+    return found

@@ -132,8 +132,8 @@ class ServiceReader:
             "restart": keep("restart", lambda v, _: lifecycle.read_restart(v)),
             "scale": keep("replicas", at_most(0, _MAX_REPLICAS)),
             "secrets": self._granted("secrets"),
-            "security_opt": keep(
-                "no_new_privileges", lambda v, _: limits.read_security_opt(v, self.notes)
+            "security_opt": lambda value, what: self.found.update(
+                limits.read_security_opt(value, self.notes)
             ),
             "shm_size": keep("shm_size", fields.size),
             "stop_grace_period": keep("stop_grace", fields.duration),
