@@ -1,4 +1,4 @@
-"""What programs report through an Antithesis SDK: assertions, events, set-up.
+"""What programs report through an Antithesis SDK: assertions, events, set-up, code that runs.
 
 The SDKs write one JSON object a line; those of containers arrive here as lines of the stream
 ``sdk``.
@@ -12,8 +12,10 @@ type            fields
                 ``details``
 ``sdk.event``   ``name``, ``details``
 ``sdk.info``    the same, for what an SDK says about itself
+``sdk.code``    ``module``, ``edges``: the numbers of those that a process ran for the first time
 ==============  ====================================================================
 
+The last one is said by the library that SDKs load (``guest/voidstar.c``).
 ``details`` is JSON, cut off after :data:`LONGEST` characters.
 """
 
@@ -23,12 +25,16 @@ from typing import Any
 
 import msgspec
 
-from branchpoint.decoding import Malformed, from_json
+from branchpoint.decoding import Malformed, from_json, whole
+from branchpoint.events.event import Event
 
 STREAM = "sdk"
 LONGEST = 8192
 """Characters of one text that are kept."""
+CODE = "sdk.code"
 _OWN = "antithesis_"
+_EDGES = "branchpoint_coverage"
+_LARGEST_EDGE = 2**32
 _KINDS = {
     ("always", True): "always",
     ("always", False): "always_or_unreachable",
@@ -55,6 +61,8 @@ def read(line: bytes) -> tuple[str, str, dict[str, str]] | None:
     if name == f"{_OWN}setup" and isinstance(body, dict):
         status = _text(body.get("status"))
         return "sdk.setup", status, {"status": status, "details": _json(body.get("details"))}
+    if name == _EDGES and isinstance(body, dict):
+        return _edges(body)
     kind = "sdk.info" if name.startswith(_OWN) else "sdk.event"
     fields = {"name": name[:LONGEST], "details": _json(body)}
     return kind, f"{fields['name']} {fields['details']}".strip(), fields
@@ -79,6 +87,26 @@ def _assertion(body: dict[str, Any]) -> tuple[str, str, dict[str, str]] | None:
         "details": _json(body.get("details")),
     }
     return "sdk.assert", message, fields
+
+
+def _edges(body: dict[str, Any]) -> tuple[str, str, dict[str, str]] | None:
+    edges, module = body.get("edges"), _text(body.get("module"))
+    if not isinstance(edges, list) or not all(
+        type(edge) is int and 0 <= edge < _LARGEST_EDGE for edge in edges
+    ):
+        return None
+    told = " ".join(map(str, edges))
+    if not told or len(told) > LONGEST:
+        return None
+    return CODE, f"{module} runs {told}", {"module": module, "edges": told}
+
+
+def edges(event: Event) -> tuple[str, list[int]]:
+    """Module and numbers of the edges that an event tells of; none when it is another event."""
+    if event.type != CODE:
+        return "", []
+    numbers = map(whole, event.fields.get("edges", "").split())
+    return event.fields.get("module", ""), [edge for edge in numbers if edge is not None]
 
 
 def _text(value: Any) -> str:

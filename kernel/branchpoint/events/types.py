@@ -53,6 +53,7 @@ TYPES = {
         Type("sdk.assert", "host", "An assertion of an SDK held, or was violated."),
         Type("sdk.event", "host", "A program reports something through an SDK."),
         Type("sdk.info", "host", "What an SDK says about itself."),
+        Type("sdk.code", "host", "A process runs code for the first time, as its SDK tells."),
         Type("clock.read", "agent", "The time of the guest's wall clock, for a capture."),
         Type("error", "both", "Something the user asked for could not be done."),
         Type("machine.end", "host", "The machine ended: off, reset, suspended, or a panic."),

@@ -48,8 +48,17 @@ _HEADERS = (
 _GCC = "usr/lib/gcc/x86_64-linux-gnu/14"
 _LIBC = "usr/lib/x86_64-linux-gnu"
 _COMPILE = (
-    "-quiet", "-std=gnu11", "-O2", "-march=x86-64", "-mtune=generic", "-fno-pie", "-D_REENTRANT",
-    "-Wall", "-Wextra", "-nostdinc",
+    "-quiet", "-std=gnu11", "-O2", "-march=x86-64", "-mtune=generic", "-Wall", "-Wextra",
+    "-nostdinc",
+)  # fmt: skip
+_OF_PROGRAMS = ("-fno-pie", "-D_REENTRANT")
+# Without the last one, loops become calls of memcpy and the like, which nobody has.
+_OF_LIBRARIES = (
+    "-fPIC", "-ffreestanding", "-fvisibility=hidden", "-fno-tree-loop-distribute-patterns",
+)  # fmt: skip
+_LINK = (
+    "usr/bin/x86_64-linux-gnu-ld.bfd", "-s", "--build-id=none", "-z", "relro", "-m", "elf_x86_64",
+    "--eh-frame-hdr", "-o", "program",
 )  # fmt: skip
 
 
@@ -60,30 +69,47 @@ def static_program(sources: Iterable[Path]) -> bytes:
     while the compiler is fetched (25 MB, once).
     """
     tools = unpacked(PACKAGES)
-    headers = [word for path in _HEADERS for word in ("-isystem", tools.root / path)]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        objects = []
-        for source in sources:
-            assembly, made = (folder / source.with_suffix(ending).name for ending in (".s", ".o"))
-            # Named relatively: a path would be in the program by way of __FILE__.
-            _run(
-                tools, "usr/libexec/gcc/x86_64-linux-gnu/14/cc1", *_COMPILE, *headers,
-                source.name, "-o", assembly, work=source.parent,
-            )  # fmt: skip
-            _run(tools, "usr/bin/x86_64-linux-gnu-as", "--64", "-o", made, assembly, work=folder)
-            objects.append(made)
+        objects = [_compiled(tools, source, folder, _OF_PROGRAMS) for source in sources]
         root = tools.root
         _run(
-            tools, "usr/bin/x86_64-linux-gnu-ld.bfd",
-            "-static", "-s", "--build-id=none", "-z", "relro", "-m", "elf_x86_64",
-            "--hash-style=gnu", "--eh-frame-hdr", "-o", "program",
+            tools, *_LINK, "-static", "--hash-style=gnu",
             *(root / _LIBC / part for part in ("crt1.o", "crti.o")), root / _GCC / "crtbeginT.o",
             *objects, "--start-group",
             *(root / _GCC / part for part in ("libgcc.a", "libgcc_eh.a")), root / _LIBC / "libc.a",
             "--end-group", root / _GCC / "crtend.o", root / _LIBC / "crtn.o", work=folder,
         )  # fmt: skip
         return (folder / "program").read_bytes()
+
+
+def shared_library(source: Path, name: str) -> bytes:
+    """A shared library of that name from a C file that uses no library, not even C's.
+
+    It needs no other one and so can be loaded into any program. Raises as :func:`static_program`.
+    """
+    tools = unpacked(PACKAGES)
+    with tempfile.TemporaryDirectory() as folder_name:
+        folder = Path(folder_name)
+        made = _compiled(tools, source, folder, _OF_LIBRARIES)
+        _run(
+            tools, *_LINK, "-shared", "-soname", name, "-z", "defs", "-z", "now",
+            "-z", "noexecstack", "--hash-style=both", made, work=folder,
+        )  # fmt: skip
+        return (folder / "program").read_bytes()
+
+
+def _compiled(tools: Tools, source: Path, folder: Path, options: Iterable[str]) -> Path:
+    """The object file of a C file, made in ``folder``."""
+    headers = [word for path in _HEADERS for word in ("-isystem", tools.root / path)]
+    assembly, made = (folder / source.with_suffix(ending).name for ending in (".s", ".o"))
+    # Named relatively: a path would be in the program by way of __FILE__.
+    _run(
+        tools, "usr/libexec/gcc/x86_64-linux-gnu/14/cc1", *_COMPILE, *options, *headers,
+        source.name, "-o", assembly, work=source.parent,
+    )  # fmt: skip
+    _run(tools, "usr/bin/x86_64-linux-gnu-as", "--64", "-o", made, assembly, work=folder)
+    return made
 
 
 def _run(tools: Tools, program: str, *arguments: str | Path, work: Path) -> None:

@@ -207,7 +207,7 @@ def _key() -> str:
         key.update(lists.fingerprint(packages).encode())
     key.update(_start().encode())
     builders = [*(_HERE / f"{name}.py" for name in _BUILDERS), Path(hosttools.__file__)]
-    programs = [*sorted((_HERE / "agent").rglob("*.[ch]")), toolbox.STOP_FAULTS_SOURCE]
+    programs = [*sorted((_HERE / "agent").rglob("*.[ch]")), *toolbox.SOURCES]
     for source in [*builders, *programs]:
         key.update(source.name.encode() + b"\0" + blake3(source.read_bytes()).digest())
     return key.hexdigest(16)

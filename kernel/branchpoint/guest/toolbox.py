@@ -109,7 +109,11 @@ _UNUSED_PATHS = (
 )
 STOP_FAULTS = "/usr/lib/branchpoint/stop-faults"
 """The program of containers that want some time without faults; not on any search path."""
-STOP_FAULTS_SOURCE = Path(__file__).with_name("stop_faults.c")
+VOIDSTAR = "/usr/lib/branchpoint/libvoidstar.so"
+"""The library that SDKs in containers load."""
+_HERE = Path(__file__).parent
+SOURCES = (_HERE / "stop_faults.c", _HERE / "voidstar.c")
+"""What these two are made of."""
 _SHOWN = "/.branchpoint"
 _LOADER = f"{_SHOWN}/usr/lib64/ld-linux-x86-64.so.2"
 _LIBRARIES = f"{_SHOWN}/usr/lib/x86_64-linux-gnu"
@@ -143,7 +147,10 @@ def toolbox() -> Tree:
     for name in _MOUNT_POINTS:
         tree.add_dir(name)
     tree.add_symlink(_SHOWN, "/")
-    tree.add_file(STOP_FAULTS.strip("/"), compiler.static_program([STOP_FAULTS_SOURCE]), 0o755)
+    stop_faults, voidstar = SOURCES
+    tree.add_file(STOP_FAULTS.strip("/"), compiler.static_program([stop_faults]), 0o755)
+    library = compiler.shared_library(voidstar, Path(VOIDSTAR).name)
+    tree.add_file(VOIDSTAR.strip("/"), library, 0o755)
     _add_wrappers(tree)
     return tree
 

@@ -1,14 +1,40 @@
-"""Which places of code an exploration has seen run, and in how many stretches."""
+"""Which places of code an exploration has seen run, and in how many stretches.
+
+Places come from the emulator (:mod:`branchpoint.machine.watching.coverage`). Code that is made at
+run time has none; where its program tells of the edges that it runs, these have places beyond all
+others, which follow from the container, the module and the number of the edge.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
+from blake3 import blake3
 from numpy.typing import NDArray
 
+from branchpoint.events import sdk
+from branchpoint.events.event import Event
 from branchpoint.machine.watching.coverage import Places
 
+EDGES = 1 << 47
+"""Places of edges are this or more; no memory module is that large."""
 RARE = 8
 """Places that ran in fewer stretches are noted with each stretch in which they run."""
+
+
+def edges_of(event: Event) -> Places:
+    """The places of the edges that an event tells of, in no order."""
+    module, edges = sdk.edges(event)
+    named = (f"{event.container}\0{module}\0{edge}" for edge in edges)
+    digests = b"".join(blake3(name.encode()).digest(8) for name in named)
+    return np.frombuffer(digests, "<u8") % EDGES + EDGES
+
+
+def together(ran: Places, edges: Iterable[Places], most: int) -> tuple[Places, bool]:
+    """All these places, at most ``most``, and whether some are left out."""
+    found = np.unique(np.concatenate([ran, *edges]))
+    return found[:most], len(found) > most
 
 
 class Code:

@@ -16,11 +16,13 @@ from msgspec import Struct
 from branchpoint.clock import SECOND
 from branchpoint.errors import GuestEnded
 from branchpoint.events.event import Event
+from branchpoint.events.sdk import CODE
 from branchpoint.machine.watching.coverage import Places
 from branchpoint.machine.watching.ran import Covered
+from branchpoint.search.code import edges_of, together
 from branchpoint.search.composed import Ending
 from branchpoint.search.signs import SIGNALS, Signal, kind_of, sign, signal
-from branchpoint.search.tree import MOST_SEEN, ROOT, Node, Tree
+from branchpoint.search.tree import MOST_CODE, MOST_SEEN, ROOT, Node, Tree
 from branchpoint.store.manifest import Input
 from branchpoint.system.bundle.templates import command_kind
 from branchpoint.timeline import testing
@@ -91,6 +93,7 @@ class Stretches:
         self._open = open_base
         self._failures = failures
         self._signals = signals
+        self._sees_code = "code" in signals
         self._memory = memory
         self._run = self._opened()
         self._held: OrderedDict[int, Branch] = OrderedDict()
@@ -111,12 +114,15 @@ class Stretches:
         stretch = Stretch(start.at, horizon, origin, columns)
         judges = [(failure, failure.judge(stretch)) for failure in self._failures]
         seen: dict[str, None] = {}
+        edges: list[Places] = []  # that programs tell of
         failed: list[tuple[int, str, str]] = []  # when, what, and its sign
 
         def stop(new: list[Event]) -> bool:
             fresh = over = False
             for event in new:
                 over = over or _ends_test(event)
+                if event.type == CODE and self._sees_code:
+                    edges.append(edges_of(event))
                 found = sign(event)
                 if not found or signal(found) not in self._signals:
                     continue
@@ -133,7 +139,8 @@ class Stretches:
         with contextlib.suppress(GuestEnded):  # an event has told it
             self._run.replayer.play(branch._history, horizon, stop)
         told = self._run.replayer.ran
-        code, untold = told.places.tobytes(), told.untold
+        ran, left_out = together(told.places, edges, MOST_CODE)
+        code, untold = ran.tobytes(), told.untold or left_out
         end = branch.end.at
         if not failed:
             settled = [(judge.settle(end), failure.name, "") for failure, judge in judges]
@@ -191,7 +198,7 @@ class Stretches:
 
     def _opened(self) -> Recording:
         run = self._open()
-        if "code" in self._signals:
+        if self._sees_code:
             run.replayer.cover(Covered())
         return run
 

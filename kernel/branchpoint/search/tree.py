@@ -22,6 +22,8 @@ ROOT = 0
 """The number of the node at which all begins: set-up complete."""
 MOST_SEEN = 500
 """Different things that are noted of one stretch."""
+MOST_CODE = 2 * MOST_BLOCKS
+"""Places of code that are noted of one stretch."""
 
 Place = Annotated[int, Meta(ge=0, le=2**48)]
 
@@ -47,9 +49,9 @@ class Node(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     seen: Annotated[list[int], Meta(max_length=MOST_SEEN)] = []
     """The numbers of all that was seen in it. Things are numbered from 0 in the order in which they
     were seen first."""
-    fresh_code: Annotated[list[Place], Meta(max_length=2 * MOST_BLOCKS)] = []
+    fresh_code: Annotated[list[Place], Meta(max_length=MOST_CODE)] = []
     """The places of code that ran in it for the first time in the exploration, ascending."""
-    rare_code: Annotated[list[Annotated[int, Meta(ge=0)]], Meta(max_length=2 * MOST_BLOCKS)] = []
+    rare_code: Annotated[list[Annotated[int, Meta(ge=0)]], Meta(max_length=MOST_CODE)] = []
     """The numbers of those that had run in few stretches before; see :mod:`code`."""
     untold: bool = False
     """Whether there was more code than an emulator tells apart, so that some is left out."""

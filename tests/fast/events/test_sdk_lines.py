@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from imagefiles import TestImage, layer, member
+from imagefiles import TestImage, layer, link, member
 
 from branchpoint.errors import ComposeError
 from branchpoint.events import sdk
 from branchpoint.events.event import Event
 from branchpoint.events.reports import from_guest
 from branchpoint.guest import wire
-from branchpoint.guest.toolbox import STOP_FAULTS
+from branchpoint.guest.toolbox import STOP_FAULTS, VOIDSTAR
 from branchpoint.guest.tree import Tree
 from branchpoint.system.bundle.layout import system_tree
+from branchpoint.system.bundle.sdk import LIBRARY
 from branchpoint.system.compose import reading as compose
 from branchpoint.system.images.finding import find_images
 
@@ -80,6 +84,24 @@ def test_set_up_and_events() -> None:
     assert told({"antithesis_sdk": {"sdk_version": "0.4.0"}}).type == "sdk.info"
 
 
+def test_edges_that_run_for_the_first_time() -> None:
+    event = told({"branchpoint_coverage": {"module": "a b", "edges": [3, 0, 17]}})
+    assert (event.type, event.text) == ("sdk.code", "a b runs 3 0 17")
+    assert event.fields == {"module": "a b", "edges": "3 0 17"}
+    assert sdk.edges(event) == ("a b", [3, 0, 17])
+    assert sdk.edges(told({"edges": [1]})) == ("", [])
+    damaged = event.fields | {"edges": "3 x 5"}
+    assert sdk.edges(msgspec.structs.replace(event, fields=damaged)) == ("a b", [3, 5])
+
+
+@pytest.mark.parametrize(
+    "edges",
+    [None, [], 3, "3", [-1], [1.5], ["1"], [True], [2**32], list(range(10_000)), {"1": 2}],
+)
+def test_other_edges_are_only_lines(edges: object) -> None:
+    assert told({"branchpoint_coverage": {"module": "a", "edges": edges}}).type == "log"
+
+
 @pytest.mark.parametrize(
     "line",
     [b"", b"no JSON", b"[1]", b"{}", b'{"a": 1, "b": 2}', b'{"antithesis_assert": {}}',
@@ -114,8 +136,8 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BRANCHPOINT_CACHE", str(tmp_path / "cache"))
 
 
-def tree_of(folder: Path, text: str) -> Tree:
-    TestImage([layer(member("bin"))], {"Cmd": ["/bin/x"]}).docker(folder / "a.tar")
+def tree_of(folder: Path, text: str, files: Iterable[Any] = (member("bin"),)) -> Tree:
+    TestImage([layer(*files)], {"Cmd": ["/bin/x"]}).docker(folder / "a.tar")
     (folder / "compose.yaml").write_text(text.replace("IMAGE", '"docker-archive:./a.tar"'))
     system = compose.load(folder / "compose.yaml", environ={})
     return system_tree(system, find_images(system))
@@ -147,6 +169,43 @@ def test_every_container_has_its_folder(tmp_path: Path) -> None:
     config = json.loads(tree.read("branchpoint/containers/a.1/config.json"))
     (program,) = [mount for mount in config["mounts"] if mount["destination"] == STOP]
     assert program["source"] == STOP_FAULTS and "ro" in program["options"]
+
+
+def has_library(tree: Tree, name: str) -> bool:
+    config = json.loads(tree.read(f"branchpoint/containers/{name}/config.json"))
+    found = [mount for mount in config["mounts"] if mount["source"] == VOIDSTAR]
+    assert all(each["destination"] == LIBRARY and "ro" in each["options"] for each in found)
+    return bool(found)
+
+
+def test_every_container_has_the_library_but_where_it_cannot_be_put(tmp_path: Path) -> None:
+    for name in ("own", "usr", "lib"):
+        (tmp_path / name).mkdir()
+    tree = tree_of(tmp_path, """
+services:
+  a: {image: IMAGE, read_only: true, volumes: ["./lib:/usr/lib64", "./own:/usr/libvoidstar.so"]}
+  b: {image: IMAGE, volumes: ["./lib:/usr/lib:ro"]}
+  c: {image: IMAGE, volumes: ["usr:/usr"]}
+  d: {image: IMAGE, tmpfs: [/usr/lib/libvoidstar.so]}
+  e: {image: IMAGE, volumes: ["./lib:/lib:ro"]}
+volumes: {usr: {}}
+""", [member("usr"), member("usr/lib"), link("lib", "usr/lib")])  # fmt: skip
+    assert [name for name in "abcde" if has_library(tree, f"{name}.1")] == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("way", "has"),
+    [
+        ([member("usr/lib"), member("usr/lib/libvoidstar.so", b"theirs")], True),
+        ([link("usr/lib", "../bin")], True),
+        ([link("usr/lib", "/gone")], False),
+        ([member("usr/lib"), link("usr/lib/libvoidstar.so", "gone.so")], False),
+    ],
+)
+def test_a_broken_link_in_its_place_stays(tmp_path: Path, way: list[Any], has: bool) -> None:
+    files = [member("bin"), member("usr"), *way]
+    tree = tree_of(tmp_path, "services: {a: {image: IMAGE}}\n", files)
+    assert has_library(tree, "a.1") is has
 
 
 def test_services_say_where_their_files_are(tmp_path: Path) -> None:

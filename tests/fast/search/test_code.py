@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import json
+
+import msgspec
 import numpy as np
 import pytest
 
-from branchpoint.search.code import RARE, Code
+from branchpoint.events.event import Event
+from branchpoint.events.reports import from_guest
+from branchpoint.guest import wire
+from branchpoint.search.code import EDGES, RARE, Code, edges_of, together
+from branchpoint.search.tree import ROOT, Tree
 
 
 def ran(code: Code, *places: int) -> tuple[list[int], list[int]]:
@@ -44,3 +51,33 @@ def test_what_cannot_be_is_refused_and_changes_nothing(fresh: list[int], rare: l
     with pytest.raises(ValueError, match="code"):
         code.learn(fresh, rare)
     assert (code.places, code.counts.tolist()) == ([5], [1])
+
+
+# -- edges of which programs tell
+
+
+def edges(container: str, module: str, *numbers: int) -> Event:
+    line = json.dumps({"branchpoint_coverage": {"module": module, "edges": numbers}})
+    return from_guest(wire.Line(5, f"container/{container}", "sdk", line.encode()))
+
+
+def test_edges_have_places_of_their_own() -> None:
+    told = [edges("a.1", "m", 3, 4), edges("a.2", "m", 3), edges("a.1", "n", 3)]
+    places = np.concatenate([edges_of(event) for event in told])
+    assert len(set(places.tolist())) == 4
+    assert (places >= EDGES).all() and (places < 2 * EDGES).all()
+    assert edges_of(edges("a.1", "m", 4)).tolist() == [places[1]]
+    other = from_guest(wire.Line(5, "container/a.1", "out", b'{"branchpoint_coverage": 3}'))
+    assert edges_of(other).tolist() == []
+
+
+def test_edges_are_code_like_any_other() -> None:
+    told = [edges_of(edges("a.1", "m", 3, 4)), edges_of(edges("a.1", "m", 4))]
+    ran, left_out = together(np.array([7, 9], np.uint64), told, 10)
+    assert len(ran) == 4 and ran[:2].tolist() == [7, 9] and not left_out
+    assert (ran[1:] > ran[:-1]).all()
+    assert together(ran, told, 3)[0].tolist() == ran[:3].tolist()
+    assert together(ran, told, 3)[1]
+    tree = Tree(0)
+    node = tree.node(ROOT, 1, 0, 5, [], ran)
+    assert msgspec.convert(msgspec.to_builtins(node), type(node)).fresh_code == ran.tolist()

@@ -363,6 +363,7 @@ def test_configuration(tmp_path: Path) -> None:
         "mount /run/branchpoint/v/u /none",
         "mount /run/branchpoint/sdk/a.1 /.branchpoint-sdk",
         "mount /usr/lib/branchpoint/stop-faults /.branchpoint-sdk/stop-faults",
+        "mount /usr/lib/branchpoint/libvoidstar.so /usr/lib/libvoidstar.so",
         "workdir /srv",
         "user 0 0",
     ]

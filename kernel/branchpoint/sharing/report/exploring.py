@@ -12,6 +12,7 @@ from branchpoint.clock import SECOND, format_vtime
 from branchpoint.events.listing import inert
 from branchpoint.futures import plot
 from branchpoint.search.changes import Changed
+from branchpoint.search.code import EDGES
 from branchpoint.search.exploration import Exploration, Finding
 from branchpoint.search.findability import LEVEL, findability
 from branchpoint.sharing.report.html import WIDTH, Row, image, page, table, text
@@ -259,6 +260,8 @@ def _code(found: Exploration) -> list[str]:
     more = len(files) - _FILES
     left = f"<p>… and {more} more files</p>" if more > 0 else ""
     words = "<p>Places are branches of machine code that were executed, and where they led.</p>"
+    if edges := sum(place >= EDGES for place in found.tree.code.places):
+        words += f"<p>{edges} other places are edges of which programs told.</p>"
     return [title, words, table(("containers with this image", "file", "places"), rows), left]
 
 

@@ -188,7 +188,8 @@ def system_tree(
                 process = process_of(service, container, image.config, files)
             except BranchpointError as error:
                 raise located(error, system, service, "user", "command", "image") from error
-            process, pipes = sdk.connect(process, container)
+            library = _takes_library(service, files)
+            process, pipes = sdk.connect(process, container, library=library)
             binds = {
                 mount: project.place(mount, process.identity)
                 for mount in service.mounts
@@ -319,6 +320,17 @@ def _settled(files: Tree, path: str) -> str | None:
         if files.get("/".join(parts[:length]), follow=False) is not None:
             return None
     return "/".join(parts)
+
+
+def _takes_library(service: Service, files: Tree) -> bool:
+    """Whether the library for SDKs can be mounted: not into what the service has mounted around its
+    place, where a file would have to be made first; nor at a broken link.
+    """
+    place = _settled(files, sdk.LIBRARY)
+    if place is None:
+        return False
+    mounted = (_settled(files, mount.target) for mount in service.mounts)
+    return not any(each and f"{place}/".startswith(f"{each}/") for each in mounted)
 
 
 def _check_health(system: System, parts: list[Part]) -> None:

@@ -3,7 +3,8 @@
 Every container has a folder for it, which ``ANTITHESIS_OUTPUT_DIR`` names. An SDK appends lines of
 JSON to ``sdk.jsonl`` in there, or to the file that ``ANTITHESIS_SDK_LOCAL_OUTPUT`` names; if the
 service says where these are, they are there. ``ANTITHESIS_STOP_FAULTS`` names a program that asks
-for some seconds without faults. The agent reads what is written.
+for some seconds without faults. SDKs that find :data:`LIBRARY` write through it. The agent reads
+what is written.
 """
 
 from __future__ import annotations
@@ -13,12 +14,15 @@ from collections.abc import Iterable
 from dataclasses import replace
 from shlex import quote
 
-from branchpoint.guest.toolbox import STOP_FAULTS
+from branchpoint.guest.toolbox import STOP_FAULTS, VOIDSTAR
 from branchpoint.system.bundle.oci import RUN, Bind, Process
 from branchpoint.system.model import ContainerSpec
 
 FOLDER = "/.branchpoint-sdk"
 """Where every container has its folder."""
+LIBRARY = "/usr/lib/libvoidstar.so"
+"""Where SDKs look for the library. An image's own one is for another machine: ours is in its place.
+"""
 _FILE = "ANTITHESIS_SDK_LOCAL_OUTPUT"
 _OUTPUT = "ANTITHESIS_OUTPUT_DIR"
 _STOP = "ANTITHESIS_STOP_FAULTS"
@@ -26,8 +30,13 @@ _NAME = "sdk.jsonl"
 _SIZE = "64m"  # of what was written and not read yet
 
 
-def connect(process: Process, container: ContainerSpec) -> tuple[Process, list[Bind]]:
-    """A container's process with the variables that name its files, and the mounts of these."""
+def connect(
+    process: Process, container: ContainerSpec, *, library: bool
+) -> tuple[Process, list[Bind]]:
+    """A container's process with the variables that name its files, and the mounts of these.
+
+    ``library``: whether :data:`LIBRARY` is mounted, too.
+    """
     given = dict(entry.split("=", 1) for entry in process.environment)
 
     def absolute(path: str) -> str:
@@ -41,6 +50,8 @@ def connect(process: Process, container: ContainerSpec) -> tuple[Process, list[B
     place = _place(container)
     binds = [Bind(place, each, False) for each in dict.fromkeys([FOLDER, folder])]
     binds.append(Bind(STOP_FAULTS, named[_STOP], True))
+    if library:
+        binds.append(Bind(VOIDSTAR, LIBRARY, True))
     if file not in (f"{FOLDER}/{_NAME}", f"{folder}/{_NAME}"):
         binds.append(Bind(f"{place}/{_NAME}", file, False))
     return replace(process, environment=(*kept, *added)), binds
