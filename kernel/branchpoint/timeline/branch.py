@@ -16,6 +16,7 @@ from branchpoint.events.queries import Query, parse_query
 from branchpoint.guest import wire
 from branchpoint.store.manifest import Input
 from branchpoint.timeline import containers, testing
+from branchpoint.timeline.failures import Happening
 from branchpoint.timeline.moment import Moment, duration
 from branchpoint.timeline.replaying import checking
 from branchpoint.timeline.replaying.checking import Checked
@@ -82,7 +83,8 @@ class Branch:
     def wait_until(self, events: Any, cap: Duration = 60, **units: float) -> Event | None:
         """Let time pass until one of ``events`` happens; at most ``cap`` (60 virtual seconds).
 
-        ``events`` is an event set (its query is used), a query such as ``"exit:standby.*"``, or
+        ``events`` is an event set (its query is used), a query such as ``"exit:standby.*"``, a
+        failure that is one event (``bp.failure(exit="standby.*", code=1)``), or
         ``{until: events}``, ``{until: events, "cap": 5}``. Returns the event, or None when the cap
         came first; then a line says so, too.
 
@@ -338,7 +340,7 @@ def _whom(container: str, user: str | int | None, privileged: bool) -> str:
 def _query(events: Any) -> Query:
     if isinstance(events, Query):
         return events
-    if isinstance(events, EventSet):
+    if isinstance(events, EventSet | Happening):
         return events.query
     if isinstance(events, str):
         return parse_query(events)

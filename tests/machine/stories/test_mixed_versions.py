@@ -72,8 +72,6 @@ def test_a_roll_back_meets_what_the_newer_release_wrote(run: bp.Recording) -> No
     redis(branch, "primary", "set new value")
     redis(branch, "primary", "save")
     branch.faults.upgrade("primary", "primary")
-    branch.wait(1)  # the newer one ends as it is asked to
-    failed = branch.wait_until("exit:primary.1", cap=20)
-    assert failed is not None and failed.number("code") == 1
+    assert branch.wait_until(bp.failure(exit="primary.1", code=1), cap=20) is not None
     said = branch.events.where(container="primary.1", type="log")
     assert any("Can't handle RDB format version" in event.text for event in said)
