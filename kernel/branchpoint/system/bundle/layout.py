@@ -6,7 +6,7 @@ path                                             content
 ``images/<digest>/``                             files of each image, layers merged
 ``branchpoint/setup.sh``                         networks, volumes, overlays (:mod:`setup_script`)
 ``branchpoint/system.conf``                      what the agent supervises (:mod:`runtime_files`)
-``branchpoint/network/``                         input of ``ip -batch``
+``branchpoint/network/``                         input of ``ip -batch``, and of ``nft``
 ``branchpoint/containers/<name>/config.json``    the OCI bundle (:mod:`oci`)
 ``branchpoint/containers/<name>/etc/``           hosts, hostname, resolv.conf
 ``branchpoint/binds/<digest>``                   project files (:mod:`project_mounts`)
@@ -210,7 +210,7 @@ def system_tree(
         _text(tree, f"{folder}/config.json", json.dumps(config, indent=1) + "\n")
         _text(tree, f"{folder}/etc/hosts", runtime_files.hosts(system, container))
         _text(tree, f"{folder}/etc/hostname", container.hostname + "\n")
-        _text(tree, f"{folder}/etc/resolv.conf", runtime_files.resolv_conf(service.resolver))
+        _text(tree, f"{folder}/etc/resolv.conf", runtime_files.resolv_conf(system, container))
         _text(
             tree,
             f"branchpoint/network/containers/{container.name}",
@@ -219,6 +219,7 @@ def system_tree(
     _check_health(system, parts)
     templates.check(chain.from_iterable(tests.values()))
     _text(tree, "branchpoint/network/host", runtime_files.host_network(system))
+    _text(tree, "branchpoint/network/names", runtime_files.NAMES)
     _text(tree, _CONFIGURATION, runtime_files.configuration(system, parts, tests))
     _text(
         tree,
