@@ -5,12 +5,15 @@
 #include "names.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
-#define MOST 16 /* connections to one server; for another, the oldest is closed */
+#define MOST 16      /* connections to one server; for another, the oldest is closed */
+#define MOST_ALL 256 /* ... to all; others are closed at once */
 #define LONGEST_SILENCE (10 * SECOND)
 
 struct connection {
@@ -22,6 +25,8 @@ struct connection {
     struct connection *next;
 };
 
+static unsigned all;
+
 static void hang_up(struct connection *k)
 {
     struct connection **at = &k->to->connections;
@@ -29,6 +34,7 @@ static void hang_up(struct connection *k)
         at = &(*at)->next;
     *at = k->next;
     k->to->connection_count--;
+    all--;
     timer_clear(&k->idle);
     timer_clear(&k->held);
     watch_end(&k->socket);
@@ -125,19 +131,40 @@ static void ready(void *arg)
         answer(k);
 }
 
+/* One that waits to be taken; -1: none. Where no file can be opened any more, a spare one makes room
+ * for it to be refused, since otherwise it would wait, and wake us, for ever. */
+static int take(int listener)
+{
+    static int spare = -1;
+    int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd < 0 && (errno == EMFILE || errno == ENFILE) && spare >= 0) {
+        close(spare);
+        close(accept4(listener, NULL, NULL, SOCK_CLOEXEC));
+        spare = -1;
+    }
+    if (spare < 0)
+        spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    return fd;
+}
+
 void tcp_ready(void *arg)
 {
     struct server *s = arg;
-    int fd = accept4(s->tcp.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    int fd = take(s->tcp.fd);
     if (fd < 0)
         return;
     if (s->connection_count == MOST)
         hang_up(s->connections);
+    if (all == MOST_ALL) {
+        close(fd);
+        return;
+    }
     struct connection *k = grab(sizeof *k), **end = &s->connections;
     while (*end)
         end = &(*end)->next;
     *end = k;
     s->connection_count++;
+    all++;
     k->to = s;
     watch_begin(&k->socket, fd, ready, k);
     timer_set(&k->idle, now() + LONGEST_SILENCE, silent, k);
