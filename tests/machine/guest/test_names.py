@@ -242,8 +242,7 @@ tell(ends == [b""] * 40, time.monotonic() - t)"""
     assert ended and 5 < took < 12
 
 
-def test_a_datagram_that_is_too_long_is_cut(branch: bp.Branch) -> None:
-    """Three answers fit beside a long name only if the asker says that it takes more."""
+def test_long_names_and_askers_that_take_long_datagrams(branch: bp.Branch) -> None:
     name = ".".join(["x" * 63, "y" * 63, "z" * 63, "w" * 50])
     said = told(branch, f"tell(ask({name!r}))")
     assert said["code"] == UNKNOWN and said["name"] == name
