@@ -1,8 +1,9 @@
 """Every kind of fault: what it does, its parameters, what it can hit, its actions in the guest.
 
-An action is what the agent carries out: ``container VERB NAME``, ``clock NS`` or ``sh SCRIPT``. In
-it ``{id}`` stands for the fault's own name and ``{parameter}`` for a parameter's value, a whole
-number in the parameter's unit. The actions that end a fault may be carried out twice.
+An action is what the agent carries out: ``container VERB NAME``, ``names VERB NAME {id}``,
+``clock NS`` or ``sh SCRIPT``. In it ``{id}`` stands for the fault's own name and ``{parameter}``
+for a parameter's value, a whole number in the parameter's unit. The actions that end a fault may be
+carried out twice.
 """
 
 from __future__ import annotations
@@ -127,6 +128,13 @@ def _shape(**settings: str) -> Callable[[str, Sequence[ContainerLike]], Target]:
 def _loss(label: str, containers: Sequence[ContainerLike]) -> Target:
     veths = _veths([find(label, containers)])
     return Target(label, f"sh {network.lose(veths, '{share}')}", f"sh {network.UNTABLE}")
+
+
+def _names(verb: str) -> Callable[[str, Sequence[ContainerLike]], Target]:
+    def aim(label: str, containers: Sequence[ContainerLike]) -> Target:
+        return Target(label, f"names {verb.format(label)}", f"names heal {label} {{id}}")
+
+    return aim
 
 
 def groups(label: str) -> tuple[list[str], list[str]]:
@@ -256,6 +264,31 @@ KINDS = {
             "Packets to a container are held back, and all arrive at once at the end.",
             "links",
             _shape(clog="1"),
+        ),
+        Kind(
+            "dns_slow",
+            "A container waits longer for each answer of its name server.",
+            "links",
+            _names("slow {0} {{id}} {{delay}}"),
+            (_time("delay", 100 * _MS, 3000 * _MS, "by how much answers are late"),),
+        ),
+        Kind(
+            "dns_fail",
+            "A container's name server answers each question with an error (SERVFAIL).",
+            "links",
+            _names("fail {0} {{id}}"),
+        ),
+        Kind(
+            "dns_silent",
+            "A container's name server does not answer.",
+            "links",
+            _names("silence {0} {{id}}"),
+        ),
+        Kind(
+            "dns_stale",
+            "A container's name server goes on answering what was true at the beginning.",
+            "links",
+            _names("keep {0} {{id}}"),
         ),
         Kind(
             "kill",

@@ -408,6 +408,7 @@ def fault(
 
     ============================  =========================================================
     ``container VERB NAME [X]``   as :func:`container`
+    ``names VERB NAME {id} [X]``  how a container's name server fails, or that it does no more
     ``clock OFFSET``              steps the guest's clock (CLOCK_REALTIME) by so many ns
     ``sh SCRIPT``                 runs a shell script in the guest, as root
     ============================  =========================================================

@@ -190,7 +190,7 @@ class Link:
 
 @dataclass(frozen=True)
 class Resolver:
-    """What /etc/resolv.conf says besides the default: name servers, search domains, options."""
+    """What /etc/resolv.conf is to say: name servers, search domains, options."""
 
     servers: tuple[str, ...] = ()
     search: tuple[str, ...] = ()

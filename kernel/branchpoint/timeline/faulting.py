@@ -134,6 +134,30 @@ class Faults:
         """Packets to a container are held back; at the end all of them arrive, at once."""
         return self._begin("clog", container, for_)
 
+    def dns_slow(
+        self, container: str, delay: Duration = 1, *, for_: Duration | None = None
+    ) -> Fault:
+        """Each answer of a container's name server is ``delay`` late (seconds).
+
+        Programs ask again, or give up, after a time of their own: 5 s with most C libraries.
+        """
+        return self._begin("dns_slow", container, for_, delay=delay)
+
+    def dns_fail(self, container: str, *, for_: Duration | None = None) -> Fault:
+        """A container's name server answers each question with an error (SERVFAIL)."""
+        return self._begin("dns_fail", container, for_)
+
+    def dns_silent(self, container: str, *, for_: Duration | None = None) -> Fault:
+        """A container's name server does not answer; it takes connections, but says nothing."""
+        return self._begin("dns_silent", container, for_)
+
+    def dns_stale(self, container: str, *, for_: Duration | None = None) -> Fault:
+        """A container's name server goes on answering what is true now.
+
+        Containers that end keep their names, and those that start get none, until it is over.
+        """
+        return self._begin("dns_stale", container, for_)
+
     # -- containers
 
     def kill(self, container: str, *, for_: Duration | None = None) -> Fault:

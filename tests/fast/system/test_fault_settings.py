@@ -278,7 +278,7 @@ def test_every_target_has_its_actions() -> None:
         key, _, rest = line.partition(" ")
         assert key in ("quiet", "kind", "once", "param", "target", "begin", "end")
         if key in ("begin", "end"):
-            assert rest.split(" ")[0] in ("container", "clock", "sh")
+            assert rest.split(" ")[0] in ("container", "names", "clock", "sh")
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from branchpoint.errors import ComposeError, ImageError
 from branchpoint.guest.tree import Tree
 from branchpoint.system.bundle import layout
 from branchpoint.system.bundle.oci import INIT_PATH
-from branchpoint.system.bundle.runtime_files import hosts
+from branchpoint.system.bundle.runtime_files import hosts, resolv_conf
 from branchpoint.system.compose.reading import load
 from branchpoint.system.images import projectfiles
 from branchpoint.system.images.finding import find_images
@@ -287,6 +287,8 @@ def test_setup(tmp_path: Path) -> None:
     assert f'overlay "$here/lower:/system/images/{image}" "$run/c/b.1/rw"' in text
     assert tree.read(f"images/{image}/data/seed") == b"seed"
     assert tree.get("branchpoint/lower/.branchpoint").is_dir  # type: ignore[union-attr]
+    names = 'nsenter --net=/run/netns/b.1 nft -f "$here/network/names"'
+    assert names in text and "61053" in tree.read("branchpoint/network/names").decode()
     for shell in ("sh", "dash", "busybox"):
         if shutil.which(shell):
             command = [shell, "sh", "-n"] if shell == "busybox" else [shell, "-n"]
@@ -319,19 +321,42 @@ def test_names(tmp_path: Path) -> None:
     first, _, last = system.containers
     lines = hosts(system, first).splitlines()
     assert lines[0] == "127.0.0.1 localhost"
-    assert lines[4:] == [
-        "10.89.0.2 a-1 a a.1 front",
-        "10.7.0.2 a-1 a a.1",
-        "10.89.0.3 a a.2 front a-2",
-        "10.7.0.3 a a.2 a-2",
-        "10.7.0.4 b b.1 b-1",
-    ]
+    assert lines[4:] == ["10.89.0.2 a-1", "10.7.0.2 a-1"]
+    assert hosts(system, last).splitlines()[4:] == ["10.7.0.4 b-1", "192.0.2.1 up"]
+    assert resolv_conf(system, first) == "nameserver 127.0.0.11\noptions ndots:0\n"
+
+
+@pytest.mark.parametrize("server", ["10.7.0.2", "127.0.0.1"])
+def test_a_name_server_of_the_system_is_asked_instead(tmp_path: Path, server: str) -> None:
+    keys = f"extra_hosts: {{up: 192.0.2.1}}\n    links: [a:c]\n    dns: [{server}]"
+    system_tree(tmp_path, PAIR.replace("extra_hosts: {up: 192.0.2.1}", keys))
+    system = load(tmp_path, environ={})
+    last = system.containers[-1]
+    assert resolv_conf(system, last) == f"nameserver {server}\n"
     assert hosts(system, last).splitlines()[4:] == [
         "10.7.0.4 b-1 b b.1",
-        "10.7.0.2 a a.1 a-1",
-        "10.7.0.3 a a.2 a-2",
+        "10.7.0.2 a a.1 a-1 c",
+        "10.7.0.3 a a.2 a-2 c",
         "192.0.2.1 up",
     ]
+
+
+@pytest.mark.parametrize(
+    ("keys", "text"),
+    [
+        ("dns: 192.0.2.9", "nameserver 127.0.0.11\noptions ndots:0\n"),
+        (
+            "dns_search: [a.test, b.test]\n    dns_opt: ['timeout:1']",
+            "nameserver 127.0.0.11\nsearch a.test b.test\noptions timeout:1 ndots:0\n",
+        ),
+        ("dns_opt: ['ndots:2']", "nameserver 127.0.0.11\noptions ndots:2\n"),
+    ],
+)
+def test_a_name_server_outside_is_not(tmp_path: Path, keys: str, text: str) -> None:
+    system_tree(tmp_path, PAIR.replace("networks: [m]", f"networks: [m]\n    {keys}"))
+    system = load(tmp_path, environ={})
+    assert resolv_conf(system, system.containers[-1]) == text
+    assert len(hosts(system, system.containers[-1]).splitlines()) == 6
 
 
 def test_configuration(tmp_path: Path) -> None:
@@ -342,6 +367,8 @@ def test_configuration(tmp_path: Path) -> None:
         "bundle /system/branchpoint/containers/a.1",
         "rootfs /run/branchpoint/c/a.1/rootfs",
         "netns a.1",
+        "address n 10.89.0.2 a a.1 front a-1",
+        "address m 10.7.0.2 a a.1 a-1",
         "healthcheck 30000000000 2000000000 3 0 300000000",
         "healtharg /bin/sh",
         "healtharg -c",

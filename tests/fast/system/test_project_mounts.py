@@ -202,11 +202,15 @@ def test_names_of_links_and_of_the_machine(project: Path) -> None:
     def hosts(name: str) -> str:
         return tree.read(f"branchpoint/containers/{name}/etc/hosts").decode()
 
-    assert "10.89.0.2 web web.1 front db\n" in hosts("client.1")
+    assert hosts("client.1").endswith("\n10.89.0.3 client-1\n")
+    conf = tree.read("branchpoint/system.conf").decode()
+    assert "address default 10.89.0.2 web web.1 front\n" in conf.partition("container client.1")[0]
+    assert "\nlink db web.1\n" in conf.partition("container client.1")[2]
     assert "10.89.0.1 up\n" in hosts("web.1")
     assert hosts("side.1") == hosts("web.1")
     assert "10.89" not in hosts("host.1"), "as with the engines: it knows nobody's name"
     assert tree.read("branchpoint/containers/side.1/etc/resolv.conf") == (
-        b"nameserver 10.0.0.5\nsearch a.test\n"
+        b"nameserver 127.0.0.11\nsearch a.test\noptions ndots:0\n"
     )
-    assert tree.read("branchpoint/containers/web.1/etc/resolv.conf").startswith(b"# Names")
+    assert tree.read("branchpoint/containers/web.1/etc/resolv.conf").endswith(b"ndots:0\n")
+    assert tree.read("branchpoint/containers/host.1/etc/resolv.conf").startswith(b"# No name")

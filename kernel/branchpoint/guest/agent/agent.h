@@ -4,6 +4,7 @@
  * containers/  the supervisor of the system's containers
  * processes/   children, in containers and beside them
  * chance/      seeds, noise, faults, test commands
+ * names/       the name server of the containers
  *
  * One thread, one epoll loop, no waiting: see loop() in main.c. All instants are nanoseconds of
  * virtual time since power-on, which is exactly what the machine's time stamp counter shows.
@@ -328,6 +329,13 @@ struct hook { /* a command that runs in a container after its start */
     bool privileged;
 };
 
+struct address { /* in one network */
+    char *network;
+    uint8_t ip[4];
+    struct strings names; /* by which others in that network find it */
+    unsigned turn;        /* how often was asked for what begins with this address */
+};
+
 struct spec {
     char *bundle, *rootfs, *netns, *workdir;
     char *renew; /* script that makes the file system anew; NULL: there is one version only */
@@ -342,6 +350,9 @@ struct spec {
     ns_t stop_grace;
     struct strings env;
     struct strings mounts; /* "SOURCE DESTINATION" */
+    struct address *addresses;
+    size_t address_count;
+    struct strings links; /* its own names for others, in turns with the containers */
     unsigned uid, gid;
     ns_t timer_slack; /* how late timers may fire; 0: as those of any process of Linux */
     struct hook *hooks;
@@ -425,6 +436,14 @@ void health_begin(struct container *c);
 void health_suspend(struct container *c); /* no probes, but the state stays */
 void health_resume(struct container *c);
 void health_end(struct container *c);
+
+/* ---- names/: the name server in the network of each container that has addresses */
+
+void names_watch(void);
+int names_fd(void);
+void names_ready(void); /* names_fd() is readable */
+void names_open(void);  /* all containers are known, and their networks made */
+char *names_command(char *rest); /* of a fault, see fault.c; wrong, or NULL */
 
 /* ---- memory.c: tells which containers' processes the kernel kills, out of memory */
 

@@ -65,6 +65,7 @@ static void loop(void)
     watch(set, streams_fd(), EPOLL_CTL_ADD, EPOLLIN);
     watch(set, memory_fd(), EPOLL_CTL_ADD, EPOLLIN);
     watch(set, sdk_fd(), EPOLL_CTL_ADD, EPOLLIN);
+    watch(set, names_fd(), EPOLL_CTL_ADD, EPOLLIN);
     bool listening = true;
     ns_t next = (now() / TICK + 1) * TICK;
 
@@ -104,6 +105,8 @@ static void loop(void)
             memory_ready();
         } else if (ready.data.fd == sdk_fd()) {
             sdk_ready();
+        } else if (ready.data.fd == names_fd()) {
+            names_ready();
         } else {
             streams_ready();
         }
@@ -121,6 +124,7 @@ int main(void)
     streams_open();
     memory_open();
     sdk_watch();
+    names_watch();
     become_punctual();
     say("ready");
     boot_lock_down();

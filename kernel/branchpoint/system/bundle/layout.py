@@ -6,7 +6,7 @@ path                                             content
 ``images/<digest>/``                             files of each image, layers merged
 ``branchpoint/setup.sh``                         networks, volumes, overlays (:mod:`setup_script`)
 ``branchpoint/system.conf``                      what the agent supervises (:mod:`runtime_files`)
-``branchpoint/network/``                         input of ``ip -batch``
+``branchpoint/network/``                         input of ``ip -batch``, and of ``nft``
 ``branchpoint/containers/<name>/config.json``    the OCI bundle (:mod:`oci`)
 ``branchpoint/containers/<name>/etc/``           hosts, hostname, resolv.conf
 ``branchpoint/containers/<name>/versions/``      bundles of what it may become
@@ -223,6 +223,7 @@ def system_tree(
     _check_health(system, parts)
     templates.check(chain.from_iterable(tests.values()))
     _text(tree, "branchpoint/network/host", runtime_files.host_network(system))
+    _text(tree, "branchpoint/network/names", runtime_files.NAMES)
     _text(tree, _CONFIGURATION, runtime_files.configuration(system, parts, tests))
     _text(
         tree,
@@ -237,10 +238,9 @@ def system_tree(
 def _add_own_files(tree: Tree, system: System, container: ContainerSpec) -> None:
     """What a container has, whichever version of it runs."""
     own = f"branchpoint/containers/{container.name}"
-    resolver = system.services[container.service].resolver
     _text(tree, f"{own}/etc/hosts", runtime_files.hosts(system, container))
     _text(tree, f"{own}/etc/hostname", container.hostname + "\n")
-    _text(tree, f"{own}/etc/resolv.conf", runtime_files.resolv_conf(resolver))
+    _text(tree, f"{own}/etc/resolv.conf", runtime_files.resolv_conf(system, container))
     _text(
         tree,
         f"branchpoint/network/containers/{container.name}",

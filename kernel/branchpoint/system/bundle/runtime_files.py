@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from ipaddress import IPv4Network
+from ipaddress import IPv4Network, ip_address
 from typing import TypeAlias
 
 from branchpoint.errors import ImageError
@@ -29,53 +29,108 @@ RENEWAL = "renew.sh"
 NO_ROUTE_TABLE = 99  # a routing table of the guest without a way out
 _MAX_CONF = 1 << 20  # bytes that the agent reads of system.conf
 
-_RESOLV_CONF = (
-    "# Names resolve by /etc/hosts; there is no name server.\noptions timeout:1 attempts:1\n"
-)
+NAME_SERVER = "127.0.0.11"
+"""Where the agent answers in the network of each container, as the usual engines do."""
+
+_NO_SERVER = "# No name server: names resolve by /etc/hosts.\noptions timeout:1 attempts:1\n"
 
 
-def resolv_conf(resolver: Resolver) -> str:
-    """/etc/resolv.conf: what the service says, which is asked after /etc/hosts."""
-    if resolver == Resolver():
-        return _RESOLV_CONF
-    lines = [f"nameserver {server}" for server in resolver.servers]
+def resolv_conf(system: System, container: ContainerSpec) -> str:
+    """/etc/resolv.conf: the agent's name server, or those of the system that the service names."""
+    resolver = _resolver(system, container)
+    if _asks_agent(system, container):
+        own = any(option.startswith("ndots:") for option in resolver.options)
+        servers, options = [NAME_SERVER], [*resolver.options, *([] if own else ["ndots:0"])]
+    elif resolver == Resolver():
+        return _NO_SERVER
+    else:
+        servers, options = list(resolver.servers), list(resolver.options)
+    lines = [f"nameserver {server}" for server in servers]
     lines += [f"search {' '.join(resolver.search)}"] if resolver.search else []
-    lines += [f"options {' '.join(resolver.options)}"] if resolver.options else []
+    lines += [f"options {' '.join(options)}"] if options else []
     return "\n".join(lines) + "\n"
 
 
+def _resolver(system: System, container: ContainerSpec) -> Resolver:
+    """What its service says, or that of the container whose network it shares."""
+    own = system.services[container.service].resolver
+    sharing = system.container(container.network_of)
+    return _resolver(system, sharing) if sharing and own == Resolver() else own
+
+
+def _asks_agent(system: System, container: ContainerSpec) -> bool:
+    """Whether the agent is its name server: it has networks, and names no server inside them.
+
+    A server outside could not be reached. The engines ask it only after names that they do not know
+    themselves, so without it these are unknown, and all others as with it.
+    """
+    networks = [IPv4Network(network.subnet) for network in system.networks.values()]
+    servers = [ip_address(text) for text in _resolver(system, container).servers]
+    inside = any(a.is_loopback or any(a in network for network in networks) for a in servers)
+    return bool(_of_network(system, container).endpoints) and not inside
+
+
+def _of_network(system: System, container: ContainerSpec) -> ContainerSpec:
+    """The container whose network it shares, or itself."""
+    sharing = system.container(container.network_of)
+    return _of_network(system, sharing) if sharing else container
+
+
 def hosts(system: System, container: ContainerSpec) -> str:
-    """/etc/hosts: the container itself, then all it can reach, in the order of its networks."""
+    """/etc/hosts: the container itself, and the names that its service adds.
+
+    Where it does not ask the agent, also all others in its networks: nothing else knows them.
+    """
     lines = [
         "127.0.0.1 localhost",
         "::1 localhost ip6-localhost ip6-loopback",
         "ff02::1 ip6-allnodes",
         "ff02::2 ip6-allrouters",
     ]
+    asks = _asks_agent(system, container)
+    container = _of_network(system, container)  # as the engines do: it has the file of the other
     service = system.services[container.service]
-    sharing = system.container(container.network_of)
-    if sharing is not None:  # as the engines do: it has the file of the other one
-        return hosts(system, sharing)
-    aliases: dict[str, list[str]] = {}
-    for link in service.links:
-        aliases.setdefault(link.service, []).append(link.alias)
     if not container.endpoints:
         lines.append(f"127.0.1.1 {container.hostname}")
+    full = f"{container.hostname}.{service.domainname} " if service.domainname else ""
     for endpoint in container.endpoints:
-        full = f"{container.hostname}.{service.domainname} " if service.domainname else ""
-        names = dict.fromkeys([container.hostname, *endpoint.names])
+        names = dict.fromkeys([container.hostname, *(() if asks else endpoint.names)])
         lines.append(f"{endpoint.address} {full}{' '.join(names)}")
-    for endpoint in container.endpoints:
-        for other in system.containers:
-            for theirs in other.endpoints:
-                if other is not container and theirs.network == endpoint.network:
-                    names = dict.fromkeys([*theirs.names, *aliases.get(other.service, ())])
-                    lines.append(f"{theirs.address} {' '.join(names)}")
+    lines += [] if asks else _others(system, container)
     first = container.endpoints[0].network if container.endpoints else None
     machine = system.networks[first].gateway if first else "127.0.0.1"
     for name, address in service.extra_hosts:
         lines.append(f"{machine if address == GATEWAY else address} {name}")
     return "\n".join(lines) + "\n"
+
+
+def _others(system: System, container: ContainerSpec) -> list[str]:
+    """Lines of /etc/hosts for all that a container can reach, in the order of its networks."""
+    aliases: dict[str, list[str]] = {}
+    for link in system.services[container.service].links:
+        aliases.setdefault(link.service, []).append(link.alias)
+    return [
+        f"{theirs.address} {' '.join(dict.fromkeys([*theirs.names, *aliases.get(o.service, ())]))}"
+        for endpoint in container.endpoints
+        for o in system.containers
+        for theirs in o.endpoints
+        if o is not container and theirs.network == endpoint.network
+    ]
+
+
+NAMES = f"""\
+# A name server of the system may want port 53 of all addresses, so the agent's has another one.
+table netdev names {{
+    chain lo {{
+        type filter hook ingress device lo priority 0
+        ip daddr {NAME_SERVER} udp dport 53 udp dport set 61053
+        ip daddr {NAME_SERVER} tcp dport 53 tcp dport set 61053
+        ip saddr {NAME_SERVER} udp sport 61053 udp sport set 53
+        ip saddr {NAME_SERVER} tcp sport 61053 tcp sport set 53
+    }}
+}}
+"""
+"""Input of ``nft`` in the network of a container that has the agent's name server."""
 
 
 def host_network(system: System) -> str:
@@ -159,6 +214,15 @@ def configuration(
         ]
         if first:
             lines += [f"depends {d.name} {d.condition}" for d in container.depends]
+        lines += [
+            f"address {e.network} {e.address} {' '.join(e.names)}" for e in container.endpoints
+        ]
+        lines += [
+            f"link {link.alias} {other.name}"
+            for link in service.links
+            for other in system.containers
+            if other.service == link.service
+        ]
         if health := process.healthcheck:
             lines.append(
                 f"healthcheck {health.interval} {health.timeout} {health.retries} "

@@ -90,6 +90,8 @@ def script(system: System, rootings: list[Rooting], copies: list[Writable]) -> s
         if container.network_of not in ("", MACHINE):
             continue
         lines.append(f'ip -n {container.name} -batch "$here/network/containers/{container.name}"')
+        if container.endpoints:
+            lines.append(f'nsenter --net=/run/netns/{container.name} nft -f "$here/network/names"')
     for volume in system.volumes.values():
         options = ",".join([f"size={volume.size}", "mode=755", *volume.options])
         lines.append(f'mkdir -p "$run/v/{volume.name}"')

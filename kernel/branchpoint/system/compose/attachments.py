@@ -17,7 +17,7 @@ _HOST = re.compile(r"[a-zA-Z0-9]([a-zA-Z0-9_.-]{0,62}[a-zA-Z0-9])?")
 
 
 def host_name(value: Value, what: str) -> str:
-    """A name for /etc/hosts."""
+    """A name that a container may be found by."""
     name = fields.text(value, what)
     if not _HOST.fullmatch(name):
         raise value.error(f'"{name}" cannot be a host name')

@@ -48,7 +48,7 @@ SERVICE = Keys(
         "cpus": "",
         "depends_on": "",
         "deploy": "see below",
-        "dns": "there is no name server outside: only names of the system are found",
+        "dns": "servers in the system are asked; outside there are none",
         "dns_opt": "",
         "dns_search": "",
         "devices": "/dev/fuse and /dev/net/tun",

@@ -3,6 +3,7 @@
  * An action is one of these, or nothing:
  *
  *   container VERB NAME [ARGUMENT]   as the host's `container` command
+ *   names VERB NAME ID [ARGUMENT]    what a container's name server does: names_command()
  *   clock OFFSET                     steps the clock by that many ns
  *   sh SCRIPT                        a shell script in the guest, as root, ahead of all others
  *
@@ -115,6 +116,8 @@ static void act(struct fault *f, const char *action)
         name = name ? name : "";
         if (f->phase != ENDING || !container_need_not(verb, name))
             problem = container_command(verb, name, rest);
+    } else if (kind && !strcmp(kind, "names")) {
+        problem = names_command(rest);
     } else if (kind && !strcmp(kind, "clock")) {
         problem = step_clock(rest);
     } else if (kind && !strcmp(kind, "sh")) {

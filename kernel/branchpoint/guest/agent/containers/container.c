@@ -37,6 +37,7 @@ static void setup_gone(struct proc *p)
     }
     for (struct container *c = containers; c; c = c->next)
         sdk_open(c);
+    names_open();
     system_changed();
 }
 

@@ -4,6 +4,7 @@
 #define _GNU_SOURCE
 #include "../agent.h"
 
+#include <arpa/inet.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -73,6 +74,32 @@ static bool restart(struct spec *s, char **rest)
     return true;
 }
 
+/* "NETWORK ADDRESS NAME...", the address in a network and the names that lead to it there. */
+static bool address(struct spec *s, char **rest)
+{
+    const char *network = word(rest), *ip = word(rest), *name;
+    struct address new = {0};
+    if (!ip || inet_pton(AF_INET, ip, new.ip) != 1)
+        return false;
+    new.network = copy(network);
+    while ((name = word(rest)))
+        strings_add(&new.names, copy(name));
+    s->addresses = regrow(s->addresses, (s->address_count + 1) * sizeof new);
+    s->addresses[s->address_count++] = new;
+    return true;
+}
+
+/* "NAME CONTAINER" */
+static bool link_to(struct spec *s, char **rest)
+{
+    const char *name = word(rest), *other = word(rest);
+    if (!other)
+        return false;
+    strings_add(&s->links, copy(name));
+    strings_add(&s->links, copy(other));
+    return true;
+}
+
 static bool pair(char **rest, uint64_t *a, uint64_t *b)
 {
     return whole(rest, a) && whole(rest, b);
@@ -111,6 +138,10 @@ static bool property(struct spec *s, const char *key, char *rest)
         return healthcheck(s, &rest);
     if (!strcmp(key, "restart"))
         return restart(s, &rest);
+    if (!strcmp(key, "address"))
+        return address(s, &rest);
+    if (!strcmp(key, "link"))
+        return link_to(s, &rest);
     if (!strcmp(key, "stop")) {
         if (!pair(&rest, &a, &b))
             return false;
