@@ -51,7 +51,7 @@ static struct run *runs;
 
 static enum { WAITING_FOR_SETUP, STARTING_UP, DRIVING, ENDING, LAST_ONE, OVER } phase;
 static struct key key;
-static uint64_t turn;
+static uint64_t draws;
 static const char *template; /* of this timeline */
 static bool single;          /* a singleton is its only driver */
 static enum kind_of_test drivers; /* of this turn: PARALLEL or SERIAL */
@@ -80,7 +80,7 @@ bool composer_add(struct container *c, char *rest)
 
 static struct random drawn(void)
 {
-    return random_stream(&key, FOR_TESTS, 0, turn++);
+    return random_stream(&key, FOR_TESTS, 0, draws++);
 }
 
 static size_t below(size_t limit)
@@ -341,7 +341,7 @@ void composer_begin(ns_t origin)
 void composer_seed(const struct key *new)
 {
     key = *new;
-    turn = 0;
+    draws = 0;
     if (next_driver.armed)
         driver_at(after(GAP));
     if (next_anytime.armed) {
