@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <time.h>
 #include <unistd.h>
@@ -20,6 +21,17 @@ static void become_punctual(void)
         fail("cannot get real-time priority: %s", strerror(errno));
     if (mlockall(MCL_CURRENT | MCL_FUTURE))
         fail("cannot lock memory: %s", strerror(errno));
+}
+
+/* Each container takes some ten descriptors of the agent's. */
+static void open_many(void)
+{
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files))
+        fail("cannot read the limit of open files: %s", strerror(errno));
+    files.rlim_cur = files.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &files))
+        fail("cannot raise the limit of open files: %s", strerror(errno));
 }
 
 static void watch(int set, int fd, int operation, uint32_t events)
@@ -126,6 +138,7 @@ int main(void)
     sdk_watch();
     names_watch();
     become_punctual();
+    open_many();
     say("ready");
     boot_lock_down();
     loop();

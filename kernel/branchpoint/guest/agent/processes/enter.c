@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -26,6 +27,7 @@ int mount(const char *, const char *, const char *, unsigned long, const void *)
 #define TOOLBOX "/.branchpoint"
 #define MOST_GROUPS 64
 #define TIMER_SLACK 50000UL /* ns; what every process of a Linux has that nobody tunes */
+#define OPEN_FILES 1024 /* Linux's default for every process */
 
 static void give_up(int code, const char *what) __attribute__((noreturn));
 static void give_up(int code, const char *what)
@@ -258,6 +260,11 @@ void enter_and_exec(const struct launch *how, int pidfd)
         gid_t group = how->gid;
         if (setgroups(1, &group) || setgid(how->gid) || setuid(how->uid))
             give_up(125, "cannot become the container's user");
+    }
+    struct rlimit files; /* the agent's own is raised, and until here all that it has was open */
+    if (!getrlimit(RLIMIT_NOFILE, &files)) {
+        files.rlim_cur = OPEN_FILES;
+        setrlimit(RLIMIT_NOFILE, &files);
     }
     if (in_shell)
         run_shell(how);
