@@ -17,7 +17,7 @@ RECORDED := build/aria.recorded
 REDIS := SYSTEM=notebooks/systems/redis NOTEBOOK=redis-failover DEMO_SEED=17 DEMO_TIME=60s \
     RECORDING=build/redis.branchpoint RECORDED=build/redis.recorded
 TESTS := $(wildcard tests/machine tests/browser tests/quality tests/fast)
-REFERENCE := branchpoint $(addprefix branchpoint.,timeline.recording timeline.faulting \
+REFERENCE := branchpoint $(addprefix branchpoint.,timeline.recording timeline.faulting timeline.schedule \
     timeline.capture.packets events.queries futures.curve futures.contrast futures.attribution futures.rarity \
     futures.culprits.culprits futures.culprits.listing futures.what_if futures.explaining \
     search.exploring search.exploration)

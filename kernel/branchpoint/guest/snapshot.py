@@ -21,7 +21,7 @@ from blake3 import blake3
 from branchpoint import decoding, files, progress
 from branchpoint.cache import cache_dir, cache_place
 from branchpoint.errors import MachineError, SetupError
-from branchpoint.guest import boot, machines
+from branchpoint.guest import boot, machines, wire
 from branchpoint.guest.image import GuestImage
 from branchpoint.guest.mailbox import Mailbox
 from branchpoint.machine import engine, firmware
@@ -34,6 +34,7 @@ from branchpoint.machine.state import State
 
 _FACTS = "snapshot.json"
 _STEP = 50_000_000  # ns of virtual time between looks whether the agent is there
+_SETTLING = 5_000_000  # ns after that, until it has passed on what the kernel said before
 _PIECE = 64 << 20  # bytes of memory that are hashed at once
 _LIMIT = 120_000_000_000  # ns after which a boot has failed
 
@@ -204,7 +205,7 @@ def _key(image: GuestImage, spec: Spec) -> str:
     assert spec.engine is not None and spec.firmware is not None
     shape = [
         image.digest, spec.ram, spec.hardware.mhz, spec.modules[-1].stat().st_size, EPOCH, BOARD,
-        spec.firmware.digest, spec.engine.fingerprint,
+        spec.firmware.digest, spec.engine.fingerprint, _SETTLING,
     ]  # fmt: skip
     return blake3(json.dumps(shape).encode()).hexdigest(16)
 
@@ -224,13 +225,18 @@ def _load(folder: Path, spec: Spec) -> Snapshot:
         ) from error
 
 
+def _is_ready(record: wire.Record) -> bool:
+    return isinstance(record, wire.Event) and record.type == "agent.ready"
+
+
 def _boot(image: GuestImage, spec: Spec, folder: Path, task: progress.Task) -> None:
     kernel = Kernel(image.kernel, image.initrd, boot.command_line(spec.ram))
     zero = hash_pages(np.zeros((1, PAGE), np.uint8))
     hashes = np.repeat(zero, spec.ram // PAGE, axis=0)
     with Computer(spec, kernel=kernel, pool=PagePool(hashes)) as computer:
         mailbox = Mailbox(computer)
-        while not mailbox.ready:
+        ready: int | None = None
+        while ready is None or computer.now < ready + _SETTLING:
             if computer.now > _LIMIT:
                 raise MachineError(
                     f"the guest did not come up in {_LIMIT // 10**9} virtual seconds; it said:\n"
@@ -238,7 +244,9 @@ def _boot(image: GuestImage, spec: Spec, folder: Path, task: progress.Task) -> N
                 )
             computer.run_to(computer.now + _STEP)
             task.update(computer.now / 1e9, "virtual seconds")
-        mailbox.skip()
+            if mailbox.ready:
+                begun = (each.at for each in mailbox.drain() if _is_ready(each))
+                ready = next(begun, ready)
         numbers, pages = computer.private_pages()
         devices = computer.devices()
         hashes[numbers] = hash_pages(pages)

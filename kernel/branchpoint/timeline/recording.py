@@ -23,6 +23,7 @@ from branchpoint.timeline.directory import Future, RecordingFiles
 from branchpoint.timeline.moment import Moment
 from branchpoint.timeline.openings import Shared
 from branchpoint.timeline.replaying.history import History, Point
+from branchpoint.timeline.schedule import Schedule, schedule
 from branchpoint.timeline.seeds import seed_of, seeding
 
 if TYPE_CHECKING:
@@ -226,6 +227,17 @@ class Recording:
         is zoomed to.
         """
         return showing.show("timeline", self, earlier=earlier)
+
+    def schedule(self, start: Instant, end: Instant) -> Schedule:
+        """Which thread had the processor when, from ``start`` to ``end`` (moments, or instants of
+        the recording): all context switches, with their containers.
+
+        The stretch is run once more for it. Instants are exact to a few microseconds.
+
+        :raises BranchpointError: when they do not follow each other in one history.
+        """
+        moments = (m if isinstance(m, Moment) else self.at(m) for m in (start, end))
+        return schedule(*moments)
 
     def slider(self, **options: Any) -> Any:
         """A slider over its instants, for a notebook: ``interact(look, at=run.slider())`` calls

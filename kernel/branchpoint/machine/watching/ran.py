@@ -10,6 +10,7 @@ import numpy as np
 
 from branchpoint.machine.watching.bytecode import Bytecode, Instruction, Interpreter
 from branchpoint.machine.watching.coverage import Coverage, Places
+from branchpoint.machine.watching.switches import Fields, Switches, Turn
 from branchpoint.machine.watching.watcher import Watcher
 
 NO_CODE: Places = np.empty(0, np.uint64)
@@ -23,7 +24,9 @@ class Ran(NamedTuple):
     bytecode: list[Instruction]
     """Of Python programs, in the order in which each ran first."""
     untold: bool
-    """Whether there was more code than can be told apart, so that some is left out."""
+    """Whether there was more than can be told, so that some is left out."""
+    turns: tuple[Turn, ...] = ()
+    """Who got the processor, in the order of time."""
 
 
 NOTHING = Ran(NO_CODE, [], untold=False)
@@ -31,26 +34,31 @@ NOTHING = Ran(NO_CODE, [], untold=False)
 
 @dataclass(frozen=True)
 class Covered:
-    """What a computer is to tell: the code that runs; of these Pythons their byte code, too."""
+    """What a computer is to tell: the code that runs; of these Pythons their byte code, too; and
+    the kernel's context switches, if it is said where they are.
+    """
 
     interpreters: tuple[Interpreter, ...] = ()
+    switches: Fields | None = None
 
     def watch(self) -> Watchers:
         """The watchers of one computer."""
-        return Watchers(self.interpreters)
+        return Watchers(self)
 
 
 class Watchers:
     """All watchers of one computer. Their methods raise OSError when the emulator is gone."""
 
-    def __init__(self, interpreters: tuple[Interpreter, ...]) -> None:
+    def __init__(self, covered: Covered) -> None:
         self._coverage = Coverage()
-        self._bytecode = Bytecode(interpreters) if interpreters else None
+        self._bytecode = Bytecode(covered.interpreters) if covered.interpreters else None
+        self._switches = Switches(covered.switches) if covered.switches else None
 
     @property
     def all(self) -> list[Watcher]:
         """Each of them."""
-        return [self._coverage, *([self._bytecode] if self._bytecode else [])]
+        others = (self._bytecode, self._switches)
+        return [self._coverage, *(watcher for watcher in others if watcher is not None)]
 
     def attach(self, links: list[socket.socket]) -> None:
         """Give each our end of its connection."""
@@ -66,4 +74,5 @@ class Watchers:
         """What ran since it was last asked, or since :meth:`begin`."""
         places, untold = self._coverage.take()
         bytecode, more = self._bytecode.take() if self._bytecode else ([], False)
-        return Ran(places, bytecode, untold or more)
+        turns, still_more = self._switches.take() if self._switches else ([], False)
+        return Ran(places, bytecode, untold or more or still_more, tuple(turns))

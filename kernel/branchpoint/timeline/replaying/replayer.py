@@ -91,15 +91,15 @@ class Replayer:
         """A state from which a machine was made to run, in words."""
         return "power-on" if start is None else f"the {start.what} at {self.vtime(start.at)}"
 
-    def new_player(self) -> Player:
-        """A fresh emulator, to be closed by the caller."""
+    def new_player(self, covered: Covered | None = None) -> Player:
+        """A fresh emulator, to be closed by the caller; ``covered``: what it is to tell."""
         start, cures = self.snapshot, Cures.as_of(self.files.manifest.engine.states)
         computer = Computer(
             start.spec,
             template=start.template,
             pool=self.pool,
             cures=cures,
-            covered=self._covered,
+            covered=covered or self._covered,
         )
         return Player(computer)
 
