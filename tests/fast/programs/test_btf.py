@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import lzma
 import struct
+from collections.abc import Callable
 
 import pytest
 import zstandard
@@ -77,7 +78,7 @@ def image(payload: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("compress", [zstandard.compress, lzma.compress])
-def test_fields_lie_where_the_kernel_says(compress) -> None:  # type: ignore[no-untyped-def]
+def test_fields_lie_where_the_kernel_says(compress: Callable[[bytes], bytes]) -> None:
     types = Types(image(compress(elf(section()))))
     assert types.offset("task.pid") == 8
     assert types.offset("task.se") == 32
