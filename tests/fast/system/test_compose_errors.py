@@ -77,6 +77,7 @@ SERVICE_CASES = [
     ("far-off key", "wibble: x", 'unknown key "wibble"', "name it x-..."),
     ("extends", "extends: {service: bb}", 'there is no service "bb"', 'did you mean "b"?'),
     ("devices", "devices: [/dev/kvm]", "the machine has no /dev/kvm", "/dev/fuse"),
+    ("a device of none", "devices: [{target: /dev/fuse}]", 'needs "source"', ""),
     ("a device elsewhere", "devices: [/dev/fuse:/dev/x]", "cannot be at another place", "once"),
     ("mac", "mac_address: 02:42:ac:11:65", '"02:42:ac:11:65" cannot be the MAC', "02:42:"),
     ("mac of a group", "mac_address: 03:42:ac:11:65:43", "cannot be the MAC address", "02:42:"),

@@ -131,6 +131,16 @@ def test_it_needs_its_own_image_only_if_it_has_one(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+def test_the_cache_key_follows_what_matters(tmp_path: Path) -> None:
+    def key(text: str) -> str:
+        system = read(tmp_path, text)
+        return layout._key(system, find_images(system))
+
+    assert key(STORE) == key("# a line more\n" + STORE)
+    assert key(STORE) != key(STORE.replace('B: "3"', 'B: "4"'))
+    assert key(STORE) != key(STORE.replace("versions: [newer, tuned]", "versions: [newer]"))
+
+
 def test_a_version_behind_a_profile_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ComposeError, match='profile of "newer"') as raised:
         read(tmp_path, STORE.replace("    volumes: [/more]", "    profiles: [later]"))

@@ -115,6 +115,8 @@ def _key(system: System, images: dict[str, Image]) -> str:
     record = msgspec.json.decode(msgspec.json.encode(system))
     for useless in ("file", "files", "notes", "faults", "noise", "ram", "mhz", "properties"):
         del record[useless]
+    for service in record["services"].values():
+        del service["versions"]  # these are in the system's own, without their lines
     key = blake3(json.dumps(_without_lines(record), sort_keys=True).encode())
     for name, image in sorted(images.items()):
         key.update(json.dumps([name, image.id]).encode())

@@ -31,6 +31,8 @@ def read_devices(value: Value) -> tuple[str, ...]:
     for item in fields.sequence(value, '"devices"').items:
         if isinstance(item, Mapping):
             fields.check_keys(item, ["source", "target", "permissions"], 'each of "devices"')
+            if "source" not in item.entries:
+                raise item.error('each of "devices" needs "source"')
             parts = [
                 fields.text(item.entries[key], f'"{key}"')
                 for key in ("source", "target")
