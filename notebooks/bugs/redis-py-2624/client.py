@@ -24,7 +24,7 @@ async def serve(user, client):
         await asyncio.sleep(chance.uniform(*PAUSE))
         try:
             value = await asyncio.wait_for(client.get(f"name of {user}"), TIMEOUT)
-        except asyncio.TimeoutError:
+        except TimeoutError:
             print(f"{user} has to try again")
             continue
         if value != user:
