@@ -1,0 +1,45 @@
+"""The museum of bugs: each notebook finds its failure, and what mends it holds."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+from talking import kernels
+from test_manual import PATIENCE, words
+
+BUGS = Path(__file__).parents[3] / "notebooks" / "bugs"
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
+
+
+@pytest.mark.parametrize("path", sorted(BUGS.glob("*.ipynb")), ids=lambda path: path.stem)
+def test_a_bug_is_found_and_mended(path: Path, tmp_path: Path) -> None:
+    place = tmp_path / "bugs"
+    shutil.copytree(BUGS, place, ignore=shutil.ignore_patterns("*.branchpoint"))
+    notebook = nbformat.read(place / path.name, as_version=4)
+    with kernels(tmp_path):
+        NotebookClient(
+            notebook,
+            kernel_name="branchpoint",
+            timeout=PATIENCE,
+            record_timing=False,
+            resources={"metadata": {"path": str(place)}},
+        ).execute()
+    nbformat.write(notebook, place / path.name)
+    said = {}
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            streams = {output.name for output in cell.outputs if "name" in output}
+            assert "stderr" not in streams, cell.source
+            said[cell.id] = words(cell)
+    found, mended = (
+        next(text for name, text in said.items() if name.endswith(end))
+        for end in ("-found", "-mended")
+    )
+    assert re.search(r"; [1-9]\d* of \d+ futures failed", found), found
+    assert re.search(r"; 0 of \d+ futures failed", mended), mended
