@@ -30,7 +30,7 @@ static struct {
 } watching;
 
 /* Where an instruction lies: bytes from the beginning of the module, or NONE. */
-static uint64_t place_of(const struct plugin_insn *insn)
+static inline uint64_t place_of(const struct plugin_insn *insn)
 {
     uint8_t *at = qemu_plugin_insn_haddr(insn);
     return at && watching.base && at >= watching.base && at < watching.base + watching.size
