@@ -7,15 +7,14 @@ that lies compressed in the file from which it boots.
 from __future__ import annotations
 
 import io
-import lzma
 import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
-import zstandard
 from elftools.common.exceptions import ELFError
 from elftools.elf.elffile import ELFFile
 
+from branchpoint.decoding import Malformed, any_stream, decompressing
 from branchpoint.errors import ImageError
 
 _MAGIC = 0xEB9F
@@ -28,6 +27,7 @@ _ALIASES = {8, 9, 10, 11, 18}  # typedef, volatile, const, restrict, a tag: anot
 _BEHIND = {1: (4, 0), 3: (12, 0), 4: (0, 12), 5: (0, 12), 6: (0, 8), 13: (0, 8), 14: (4, 0),
            15: (0, 12), 17: (4, 0), 19: (0, 12)}  # fmt: skip
 _LARGEST = 1 << 28  # bytes of a kernel
+_PIECE = 1 << 20  # ... that are decompressed at once
 _DEEPEST = 16  # names for one type, or parts within parts
 _DAMAGE = (struct.error, ValueError, IndexError)
 
@@ -55,7 +55,7 @@ class Types:
         """
         try:
             self._types = list(_types(_section(image)))
-        except (*_DAMAGE, ELFError, lzma.LZMAError, zstandard.ZstdError) as error:
+        except (*_DAMAGE, ELFError, Malformed) as error:
             raise ImageError(f"the kernel's types cannot be read: {error}") from None
         self._structures = {t.name: t for t in self._types if t.kind == _STRUCT and t.name}
 
@@ -101,11 +101,12 @@ def _section(image: bytes) -> bytes:
     """The kernel's section of types. See Documentation/arch/x86/boot.rst of Linux."""
     start = (image[0x1F1] or 4) * 512 + 512
     offset, length = struct.unpack_from("<II", image, 0x248)
-    payload = image[start + offset :][:length]
-    if payload.startswith(b"\x28\xb5\x2f\xfd"):
-        kernel = zstandard.ZstdDecompressor().stream_reader(payload).read(_LARGEST)
-    else:
-        kernel = lzma.LZMADecompressor(lzma.FORMAT_XZ).decompress(payload, _LARGEST)
+    payload = image[start + offset :][: length - 4]  # behind it is its size
+    kernel = bytearray()
+    with decompressing():
+        read = any_stream(io.BytesIO(payload))
+        while len(kernel) < _LARGEST and (piece := read(_PIECE)):
+            kernel += piece
     section = ELFFile(io.BytesIO(kernel)).get_section_by_name(".BTF")
     if section is None:
         raise ValueError("there are none")

@@ -73,7 +73,7 @@ def image(payload: bytes) -> bytes:
     """A file that boots, as far as the payload is found in it."""
     data = bytearray(1024)
     data[0x1F1] = 1
-    struct.pack_into("<II", data, 0x248, 16, len(payload))
+    struct.pack_into("<II", data, 0x248, 16, len(payload) + 4)
     return bytes(data) + bytes(16) + payload + b"size"
 
 
