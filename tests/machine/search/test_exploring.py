@@ -264,7 +264,7 @@ def test_what_is_there_has_to_be_the_same_exploration(opened: Exploration) -> No
 def test_a_finding_is_looked_into_by_itself(tmp_path: Path) -> None:
     """A kill at 12 s, which comes with chance 0.3, decides that a program exits with 1 at 20 s.
 
-    So many stretches that one of them has it on any guest: a fifth of them begin before the kill.
+    Only stretches that begin before the kill can have it, so there have to be many.
     """
     path = tmp_path / "injected.bpx"
     asked: dict[str, Any] = {"duration": 3600, "length": 25, "depth": 24, "workers": 1}

@@ -12,10 +12,11 @@ from dataclasses import replace
 
 from branchpoint.system.compose import fields
 from branchpoint.system.compose.yamltree import Mapping, Scalar, Sequence, Value
+from branchpoint.system.images.recipe import KEY as RECIPE_KEY
 
 Path = tuple[str, ...]
 """The keys that lead to a value; ``*`` stands for any."""
-_IMAGE = ("image", "build", "x-branchpoint-debian")
+_IMAGE = ("image", "build", RECIPE_KEY)
 _OF_ITS_OWN = ("container_name", "profiles", "scale")
 """What a service that is a version says of itself alone."""
 _Merge = Callable[[Value, Value, Path], Value]
