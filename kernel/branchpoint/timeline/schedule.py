@@ -20,6 +20,7 @@ from branchpoint import files, progress
 from branchpoint.clock import SECOND, format_vtime
 from branchpoint.errors import BranchpointError, ImageError, RecordingError
 from branchpoint.events import tables
+from branchpoint.events.listing import inert
 from branchpoint.guest import image, wire
 from branchpoint.machine.watching.ran import Covered
 from branchpoint.machine.watching.switches import Fields, Turn
@@ -36,6 +37,7 @@ STEP = 5_000_000
 """ns between two stops."""
 _LONGEST = 600 * SECOND
 _SHOWN = 20  # threads in a table
+_COMMAND = 64  # characters, with those that a terminal would act on written out
 _FIELDS = {
     "thread": "task_struct.pid",
     "process": "task_struct.tgid",
@@ -247,7 +249,8 @@ def _slices(batches: list[_Batch], start: int, end: int, names: set[str]) -> Ite
     for turn, first, last in zip(turns, starts, [*starts[1:], end], strict=True):
         if turn.thread and last > first:
             container = turn.group if turn.group in names else ""
-            yield Slice(first, last, turn.thread, turn.process, turn.command, container)
+            command = inert(turn.command, _COMMAND)
+            yield Slice(first, last, turn.thread, turn.process, command, container)
 
 
 @lru_cache(maxsize=8)

@@ -46,3 +46,9 @@ def test_nothing_lies_outside_the_stretch() -> None:
     assert all(10_000 <= each.start < each.end <= 40_000 for each in found)
     assert found[-1].thread == 2 and found[-1].end == 40_000
     assert slices([(10_000, 40_000, [])]) == []
+
+
+def test_a_program_cannot_write_to_the_terminal_by_its_name() -> None:
+    named = turn(10_001, 1)._replace(command="a\x1b[2J")
+    (found,) = slices([(10_000, 10_002, [named]), (10_002, 40_000, [])])
+    assert "\x1b" not in found.command and found.command.startswith("a")
