@@ -29,7 +29,7 @@ grep -hs TracerPid /proc/[0-9]*/status | sort -u
 echo "== files"
 find /run/branchpoint -maxdepth 3 -not -path '*/crun/*' | sort
 ls /tmp /root /run
-grep branchpoint /proc/mounts
+grep branchpoint /proc/mounts | sort
 stat -f -c '%n %b %f %S' /run/branchpoint/c/*/rw /run/branchpoint/v/*
 echo "== clock"
 grep offset: /proc/timer_list

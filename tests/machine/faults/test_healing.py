@@ -31,6 +31,7 @@ ACTS: dict[str, Callable[[Any, str, Any], Any]] = {
     "kill": lambda f, c, t: f.kill(c, for_=t),
     "stop": lambda f, c, t: f.stop("c", for_=t),
     "restart": lambda f, c, t: f.restart("c"),
+    "upgrade": lambda f, c, t: f.upgrade("c", "c-2", for_=t),
     "freeze": lambda f, c, t: f.freeze(c, for_=t),
     "throttle": lambda f, c, t: f.throttle(c, 0.3, for_=t),
     "clock": lambda f, c, t: f.clock(-7.123456789, for_=t),
