@@ -1,9 +1,10 @@
-"""How the views look when they open: the log at its failure and folded, the fault visible."""
+"""How the views look when they open: the log at its failure and folded, the fault visible; and what
+the timeline adds when it is asked who ran."""
 
 from __future__ import annotations
 
 import test_views_in_lab
-from playwright.sync_api import expect
+from playwright.sync_api import Locator, expect
 from test_views_in_lab import Views
 
 folder, views = test_views_in_lab.folder, test_views_in_lab.views  # the same fixtures
@@ -18,6 +19,17 @@ LONG = (
     "*(event(16 + n / 10, f'later {n}') for n in range(100))])\n"
     "events = EventSet(log.columns(), origin=ORIGIN)\n"
 )
+
+RAN = """
+from branchpoint.timeline.schedule import Schedule, Slice
+from importlib import import_module
+turns = [(n, n + 0.5, ("db.1", "web.1", "")[n % 3]) for n in range(30)]
+slices = [Slice(ORIGIN + int(a * SECOND), ORIGIN + int(b * SECOND), 7, 7, "postgres", who)
+          for a, b, who in turns]
+module = import_module("branchpoint.views.timeline")
+module.schedule = lambda start, end: Schedule(start, end, slices, True)
+t = run.timeline()
+t"""
 
 
 def test_a_log_opens_at_its_failure_and_shows_what_is_folded(views: Views) -> None:
@@ -77,3 +89,31 @@ def test_the_timeline_shows_a_fault_above_the_exit_that_it_caused(views: Views) 
         f"el => ({sign})(el, '--yellow') > 15 && ({sign})(el, '--red') > 10",
         arg=canvas.element_handle(),
     )
+
+
+def test_the_timeline_shows_who_had_the_processor_in_a_short_stretch(views: Views) -> None:
+    views.open(RAN)
+    view = views.view()
+    legend = view.get_by_text("has the processor")
+    who = view.get_by_role("button", name="Show which container has the processor")
+    expect(legend).to_be_hidden()
+    who.click()
+    expect(view.get_by_role("alert")).to_contain_text("at most 10 virtual s at once")
+    assert views.value("t.zoom(12, 15).window") == "(12.0, 15.0)"
+    before = canvas_of(view)
+    who.click()
+    expect(legend).to_be_visible()
+    expect(view.get_by_role("alert")).to_be_hidden()
+    assert canvas_of(view) != before
+    canvas = view.locator("canvas")
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+    assert box is not None
+    views.page.mouse.move(box["x"] + box["width"] * 0.15, box["y"] + 12)
+    expect(view.locator(".bpv-tip")).to_have_text("postgres (thread 7) for 500.000 ms")
+
+
+def canvas_of(view: Locator) -> str:
+    """What is drawn."""
+    said: str = view.locator("canvas").evaluate("el => el.toDataURL()")
+    return said

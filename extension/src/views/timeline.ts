@@ -34,6 +34,8 @@ export interface Picture {
   marks: Mark[];
   states: Span[];
   faults: Span[];
+  ran: DataView;
+  turns: Span[];
   checkpoints: number[];
 }
 
@@ -54,6 +56,10 @@ const LEGEND: [string, string, string][] = [
   ['▵', 'checkpoint', 'bpv-ink4']
 ];
 
+function legend(sign: string, name: string, colour: string): HTMLElement {
+  return h('span', { class: 'bpv-legend' }, h('span', { class: colour }, sign), ` ${name}`);
+}
+
 class TimelineView extends View<State, Chosen> {
   private canvas = h('canvas', {
     class: 'bpv-canvas', tabindex: 0, role: 'application',
@@ -63,6 +69,7 @@ class TimelineView extends View<State, Chosen> {
   });
   private tip = h('div', { class: 'bpv-tip', hidden: true });
   private moment = h('span', { class: 'bpv-moment' });
+  private ran = legend('▮', 'has the processor', 'bpv-ink4');
   private earlier = new Earlier('curves', earlier => this.ask('earlier', { earlier }));
   private start = 0;
   private end = 1;
@@ -85,10 +92,12 @@ class TimelineView extends View<State, Chosen> {
           button('−', 'Zoom out', () => this.zoom(2)),
           button('‹', 'Previous mark', () => this.next(false)),
           button('›', 'Next mark', () => this.next(true)),
+          button('Who ran', 'Show which container has the processor in the visible stretch',
+            () => this.ask('schedule', {})),
           this.earlier.el,
           h('span', { class: 'bpv-space' }),
-          ...LEGEND.map(([sign, name, colour]) =>
-            h('span', { class: 'bpv-legend' }, h('span', { class: colour }, sign), ` ${name}`))),
+          ...LEGEND.map(entry => legend(...entry)),
+          this.ran),
         this.error,
         h('div', { class: 'bpv-stage' }, this.canvas, this.tip)
       ],
@@ -127,6 +136,7 @@ class TimelineView extends View<State, Chosen> {
     this.error.hidden = true;
     this.start = this.picture.start;
     this.end = this.picture.end;
+    this.ran.hidden = !this.picture.ran.byteLength;
     this.schedule();
   }
 
@@ -307,7 +317,7 @@ class TimelineView extends View<State, Chosen> {
     const lane = Math.floor((y - top) / LANE);
     const column = ((scale.at(x) - this.picture.start) * this.picture.columns) /
       (this.picture.end - this.picture.start);
-    for (const [where, start, end, what] of this.picture.faults) {
+    for (const [where, start, end, what] of [...this.picture.faults, ...this.picture.turns]) {
       if (where === lane && start <= column && column <= end && said.length < 4) {
         said.push(plain(what));
       }

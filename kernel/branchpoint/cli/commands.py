@@ -324,8 +324,17 @@ def share(
 @click.option("--packets", multiple=True, metavar="CONTAINER",
               help="Add to a report the packets of this container from one second before the "
               "failure (or the end) to one second after it. This runs the machine.")  # fmt: skip
+@click.option("--schedule", type=(INSTANT, INSTANT), metavar="START END",
+              help="Add to a trace which thread had the processor between these instants. This "
+              "runs the machine.")  # fmt: skip
 @click.option("--force", is_flag=True, help="Replace a file of that name.")
-def export(recording: Path, output: Path, packets: tuple[str, ...], force: bool) -> None:
+def export(
+    recording: Path,
+    output: Path,
+    packets: tuple[str, ...],
+    schedule: tuple[Instant, Instant] | None,
+    force: bool,
+) -> None:
     """Write a recording in a format for other programs.
 
     .html is a report to read and to pass on: one page without scripts, with the timeline, stored
@@ -336,6 +345,7 @@ def export(recording: Path, output: Path, packets: tuple[str, ...], force: bool)
     Examples:
       branchpoint export aria.branchpoint -o report.html --packets standby.replicator.1
       branchpoint export triage.bpz -o timeline.json
+      branchpoint export aria.branchpoint -o trace.json --schedule failure-1s failure
     """
     if output.exists() and not force:
         raise BranchpointError(
@@ -346,7 +356,10 @@ def export(recording: Path, output: Path, packets: tuple[str, ...], force: bool)
         captures = {
             f"{name}, around {moment}": moment.rewind(1).extract_pcap(name, 2) for name in packets
         }
-        path = bp.export(run, output, packets=captures)
+        turns = None
+        if schedule is not None:
+            turns = run.schedule(*(instant.moment(run) for instant in schedule))
+        path = bp.export(run, output, packets=captures, schedule=turns)
     click.echo(f"{path}: {path.stat().st_size / 1e6:.2f} MB")
 
 

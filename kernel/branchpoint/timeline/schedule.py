@@ -126,26 +126,32 @@ class Schedule(Sequence[Slice]):
             rows, columns=["vtime", "seconds", "thread", "process", "command", "container"]
         )
 
-    def trace(self, path: Path | str) -> Path:
-        """Write it as a trace that Perfetto opens: a lane for each thread, times in virtual time.
-
-        :raises OSError: when the file cannot be written.
+    def entries(self, first: int = 1) -> Iterator[dict[str, object]]:
+        """As entries of Chrome's trace format, in virtual time: a process for each container,
+        numbered from ``first``, with a lane for each thread.
         """
         origin, tracks = self.start.run.origin, dict[str, int]()
-        entries: list[dict[str, object]] = []
         for each in self:
             owner = each.container or "the machine"
             if owner not in tracks:
-                tracks[owner] = len(tracks) + 1
-                name = {"name": "process_name", "ph": "M", "pid": tracks[owner]}
-                entries.append({**name, "args": {"name": owner}})
+                tracks[owner] = len(tracks) + first
+                name = {"name": "process_name", "ph": "M", "pid": tracks[owner], "tid": 0}
+                yield {**name, "args": {"name": owner}}
             when = {"ts": (each.start - origin) / 1000, "dur": each.length / 1000}
             about = {"vtime": format_vtime(each.start - origin), "process": each.process}
             lane = {"ph": "X", "pid": tracks[owner], "tid": each.thread, "name": each.command}
-            entries.append({**lane, **when, "args": about})
+            yield {**lane, **when, "args": about}
+
+    def trace(self, path: Path | str) -> Path:
+        """Write it as a trace that Perfetto opens: a lane for each thread, times in virtual time.
+
+        ``bp.export(run, path, schedule=...)`` writes it together with everything else.
+
+        :raises OSError: when the file cannot be written.
+        """
         target = Path(path)
         with files.publish(target) as unfinished:
-            unfinished.write_text(json.dumps({"traceEvents": entries}))
+            unfinished.write_text(json.dumps({"traceEvents": list(self.entries())}))
         return target
 
     def _table(self) -> list[tuple[str, ...]]:

@@ -12,14 +12,17 @@ import numpy as np
 import traitlets
 
 from branchpoint.clock import SECOND, format_vtime
+from branchpoint.errors import BranchpointError
 from branchpoint.events import tables
 from branchpoint.events.listing import TITLES, inert, name
 from branchpoint.futures import curves
 from branchpoint.futures.curve import Curve
 from branchpoint.sharing.report.lanes import MOST_COLUMNS, Lanes, told
+from branchpoint.sharing.report.processor import Processor
 from branchpoint.timeline.branch import Branch
 from branchpoint.timeline.moment import Moment
 from branchpoint.timeline.recording import Recording
+from branchpoint.timeline.schedule import Schedule, schedule
 from branchpoint.views.log import LogView
 from branchpoint.views.view import View, bundle
 
@@ -32,6 +35,7 @@ _MOST_CURVES = 6
 _MOST_POINTS = 500  # of a curve
 _MOST_ROWS = 20  # of the static view
 _WIDTH = 300  # characters of a text in the static view
+_FOLLOWED = 10 * SECOND  # longest stretch of which a schedule is shown
 _EVERY = 0.3  # wall seconds between two updates while a branch runs
 
 
@@ -39,6 +43,7 @@ class TimelineView(View):
     """A timeline, made by ``run.timeline()`` or ``branch.timeline()``.
 
     ``view.moment`` is the chosen moment, ``view.log`` a log explorer of the visible stretch.
+    ``view.show_schedule()`` adds who has the processor, as the button "Who ran" does.
     """
 
     kind = "timeline"
@@ -52,6 +57,7 @@ class TimelineView(View):
         self._run: Recording = subject.run if isinstance(subject, Branch) else subject
         self._moment: Moment | None = None
         self._log: LogView | None = None
+        self._schedule: Schedule | None = None
         self._count = _COLUMNS
         self._earlier = earlier
         self._take_curves()
@@ -104,6 +110,31 @@ class TimelineView(View):
         self._choose(at)
         return self
 
+    @property
+    def schedule(self) -> Schedule | None:
+        """The schedule that is shown; None without one."""
+        return self._schedule
+
+    def show_schedule(self) -> TimelineView:
+        """Show which container has the processor in the visible stretch, as a tint of its lane.
+
+        The stretch is run once more for it, see :meth:`Recording.schedule
+        <branchpoint.Recording.schedule>`; what comes before the start of the recording is not.
+
+        :raises BranchpointError: when the visible stretch is longer than 10 virtual seconds.
+        """
+        first, last = max(self._stretch[0], self._run.earliest), min(self._stretch[1], self._end)
+        if not 0 < last - first <= _FOLLOWED:
+            raise BranchpointError(
+                f"who ran is shown of at most {_FOLLOWED // SECOND} virtual s at once, and "
+                f"{(last - first) / SECOND:.3f} s are visible",
+                "zoom in first",
+            )
+        start, end = (self._subject.end._at(at) for at in (first, last))
+        self._schedule = schedule(start, end)
+        self._draw()
+        return self
+
     # -- what it shows
 
     def _take(self) -> None:
@@ -151,6 +182,11 @@ class TimelineView(View):
         kept = np.array(self._run.files.checkpoints, np.int64)
         kept = kept[(kept >= start) & (kept <= min(end, self._end))]
         origin = self._run.origin
+        ran, turns = b"", list[list[Any]]()
+        if self._schedule is not None:
+            processor = Processor(lanes, self._schedule)
+            ran = processor.shares(start, end, count)
+            turns = [list(span) for span in processor.turns(start, end, count)]
         self.picture = {
             "start": start - origin,
             "end": end - origin,
@@ -160,6 +196,8 @@ class TimelineView(View):
             "marks": [list(mark) for mark in lanes.marks(start, end, count)],
             "states": [list(span) for span in lanes.states(start, end, count)],
             "faults": [list(span) for span in lanes.faults(start, end, count)],
+            "ran": ran,
+            "turns": turns,
             "checkpoints": np.unique((kept - start) * count // max(end - start, 1)).tolist(),
         }
 
@@ -217,6 +255,9 @@ class TimelineView(View):
         self._take_curves()
         self._say()
 
+    def _on_schedule(self, _: dict[str, Any]) -> None:
+        self.show_schedule()
+
     def _on_choose(self, message: dict[str, Any]) -> None:
         self._choose(int(message["at"]) + self._run.origin)
 
@@ -237,9 +278,10 @@ class TimelineView(View):
         from branchpoint.sharing.report import picture
 
         start, end = self.window
-        png = picture.png(
-            self._lanes, *self._stretch, failure=self._failure, curve=next(iter(self._curves), None)
-        )
+        processor = Processor(self._lanes, self._schedule) if self._schedule is not None else None
+        marked: dict[str, Any] = {"failure": self._failure, "processor": processor}
+        curve = next(iter(self._curves), None)
+        png = picture.png(self._lanes, *self._stretch, curve=curve, **marked)
         words = f"Timeline from {start:.3f} s to {end:.3f} s of virtual time"
         events = self._notable()
         rows = [
@@ -248,7 +290,7 @@ class TimelineView(View):
         ]
         more = tables.note(f"{len(events) - _MOST_ROWS} more") if len(events) > _MOST_ROWS else ""
         table = tables.html(TITLES, rows) if rows else ""
-        legend = tables.note(picture.legend(self._lanes, *self._stretch, failure=self._failure))
+        legend = tables.note(picture.legend(self._lanes, *self._stretch, **marked))
         return tables.image(png, words, picture.WIDTH) + legend + table + more
 
     def __repr__(self) -> str:

@@ -26,6 +26,7 @@ from branchpoint.sharing.report import occurrences
 from branchpoint.store.manifest import ContainerFacts
 from branchpoint.timeline.capture.packets import Clock, Packets
 from branchpoint.timeline.directory import RecordingFiles
+from branchpoint.timeline.schedule import Schedule, Slice
 
 CRASH = ORIGIN + 8 * SECOND
 SCRIPT = "<script>alert(1)</script>"
@@ -282,6 +283,22 @@ def test_times_are_virtual_and_none_is_before_0(tmp_path: Path) -> None:
         "up",
         "container.exit exited with 1",
     ]
+
+
+def test_threads_of_a_schedule_are_tracks_of_processes_of_their_own(
+    run: bp.Recording, tmp_path: Path
+) -> None:
+    turns = [Slice(ORIGIN + n * 1000, ORIGIN + n * 1000 + 500, n, 9, "sh", "db.1") for n in (1, 2)]
+    told = Schedule(run.at(0), run.at(1), turns, whole=True)
+    found = json.loads(bp.export(run, tmp_path / "t.json", schedule=told).read_bytes())
+    msgspec.convert(found["traceEvents"], list[_Entry])
+    (process,) = {e["pid"] for e in of(found, "X") if e["name"] == "sh"}
+    assert {e["args"]["name"] for e in of(found, "M") if e["pid"] == process} == {"db.1"}
+    mine = [(e["tid"], e["ts"], e["dur"]) for e in of(found, "X") if e["pid"] == process]
+    assert mine == [(1, 1, 0.5), (2, 2, 0.5)]
+    assert len(of(found, "i")) > 3, "everything else is there"
+    with pytest.raises(bp.BranchpointError, match="only a trace has a schedule"):
+        bp.export(run, tmp_path / "r.html", schedule=told)
 
 
 def test_faults_begin_and_end(trace: dict[str, Any]) -> None:

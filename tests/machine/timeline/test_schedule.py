@@ -95,6 +95,19 @@ def test_it_is_written_for_perfetto_and_shown(run: bp.Recording, tmp_path: Path)
     assert "busy.1" in repr(told) and "busy.1" in told._repr_html_()
 
 
+def test_the_timeline_of_a_branch_shows_it(run: bp.Recording) -> None:
+    branch = run.at(1).branch()
+    bash("busybox sha256sum /bin/busybox").run(branch, "idle")
+    view = branch.timeline().zoom(branch.start, branch.end).show_schedule()
+    assert view.schedule is not None and len(view.schedule) > 0
+    lanes = view.state["lanes"]
+    ran = view.picture["ran"]
+    columns = len(ran) // len(lanes)
+    lane = lanes.index("idle.1")
+    assert any(ran[lane * columns : (lane + 1) * columns])
+    assert "blue: has the processor" in view._fallback_html()
+
+
 def test_what_is_told_changes_no_state(run: bp.Recording) -> None:
     switches = fields_of(run.manifest.machine.guest_image)
     run.replayer.cover(Covered(switches=switches))

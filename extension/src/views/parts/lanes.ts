@@ -62,6 +62,7 @@ class Painter {
     c.beginPath();
     c.rect(this.scale.left - 1, 0, this.scale.width + 6, this.height);
     c.clip();
+    this.ran();
     this.spans();
     this.lines();
     this.marks();
@@ -155,6 +156,32 @@ class Painter {
         c.fillStyle = colours.ink;
         c.fillText(this.fit(words, width - 18), left + 14, this.y(lane) + SIGNS);
       }
+    }
+  }
+
+  /** Tints the lanes where they have the processor, and names who has it for long. */
+  private ran(): void {
+    const { c, colours } = this;
+    const { columns, ran, turns } = this.picture;
+    if (!ran.byteLength) return;
+    const wide = Math.max(this.x(1) - this.x(0), 1);
+    c.fillStyle = colours.blue;
+    this.state.lanes.forEach((_, lane) => {
+      for (let column = 0; column < columns; column++) {
+        const share = ran.getUint8(lane * columns + column);
+        if (!share) continue;
+        c.globalAlpha = 0.15 + (0.45 * share) / 255;
+        c.fillRect(this.x(column), this.y(lane) + 1, wide, LANE - 2);
+      }
+    });
+    c.globalAlpha = 1;
+    c.textAlign = 'left';
+    c.textBaseline = 'middle';
+    c.fillStyle = colours.ink;
+    for (const [lane, start, end, what] of turns) {
+      const left = this.x(start);
+      const width = this.x(end) - left;
+      if (width > 50) c.fillText(this.fit(plain(what), width - 8), left + 4, this.y(lane) + SIGNS);
     }
   }
 

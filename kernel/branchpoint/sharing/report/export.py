@@ -16,30 +16,37 @@ from branchpoint.sharing.files import replacing
 from branchpoint.sharing.report.trace import trace
 from branchpoint.timeline.capture.packets import Packets
 from branchpoint.timeline.recording import Recording
+from branchpoint.timeline.schedule import Schedule
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
 def export(
-    run: Recording, path: Path | str, *, packets: Mapping[str, Packets] | None = None
+    run: Recording,
+    path: Path | str,
+    *,
+    packets: Mapping[str, Packets] | None = None,
+    schedule: Schedule | None = None,
 ) -> Path:
     """Write a recording to ``path`` in the format that its suffix names; the path is returned.
 
     ``.html`` is a report: one page without script, with the timeline, stored curves, the log
     around the failure, faults and exits, and ``packets`` (captures by name). ``.json`` is a trace
-    for Perfetto and chrome://tracing. ``.csv`` and ``.parquet`` are the table of
+    for Perfetto and chrome://tracing, with the threads of ``schedule`` (:meth:`run.schedule
+    <branchpoint.Recording.schedule>`) if there is one. ``.csv`` and ``.parquet`` are the table of
     ``run.events.frame()``, with the fields of events as JSON. Equal recordings give equal files;
     one that exists is replaced.
 
-    :raises BranchpointError: for other suffixes, and for ``packets`` without ``.html``.
+    :raises BranchpointError: for other suffixes, for ``packets`` without ``.html``, and for a
+        ``schedule`` without ``.json``.
     :raises RecordingError: when ``path`` is a folder, or cannot be written.
     :raises SetupError: for ``.parquet``, when pyarrow is not installed.
     """
     path = Path(path)
     writers: dict[str, Callable[[Recording], bytes]] = {
         ".html": lambda run: _html(run, packets),
-        ".json": lambda run: msgspec.json.encode(trace(run)) + b"\n",
+        ".json": lambda run: msgspec.json.encode(trace(run, schedule)) + b"\n",
         ".csv": _csv,
         ".parquet": _parquet,
     }
@@ -49,6 +56,8 @@ def export(
         raise BranchpointError(f"{path}: unknown format {path.suffix!r}", f"use {known}")
     if packets and path.suffix.lower() != ".html":
         raise BranchpointError("only a report has packets", "save them: packets.save('x.pcap')")
+    if schedule is not None and path.suffix.lower() != ".json":
+        raise BranchpointError("only a trace has a schedule", "schedule.frame() is a table of it")
     if path.is_dir():
         raise RecordingError(f"{path} is a folder", "name a file")
     data = writer(run)

@@ -10,6 +10,7 @@ from branchpoint.events import listing
 from branchpoint.futures import plot
 from branchpoint.futures.curve import Curve
 from branchpoint.sharing.report.lanes import Lanes
+from branchpoint.sharing.report.processor import Processor
 
 WIDTH = 860
 """Its size on a page, in pixels."""
@@ -19,6 +20,8 @@ _COLUMNS = 480
 _LABEL = 30  # characters
 _COLOURS = 256
 _INK, _SOFT, _BAND = "#16324f", "#5f6b78", "#b8c7d9"
+_RAN = (0.12, 0.44, 0.85)  # red, green, blue
+_FAINT, _FULL = 0.2, 0.6  # opacity where a container had the processor at all, and all the time
 _STATES = {"running": "#9cc3a5", "paused": "#d9c77f"}
 _MARKS = {
     "restart": (">", "#1a7431"),
@@ -45,17 +48,21 @@ def png(
     *,
     failure: int | None = None,
     curve: Curve | None = None,
+    processor: Processor | None = None,
     most: int = 25,
 ) -> bytes:
     """The stretch from ``start`` to ``end`` of the first ``most`` lanes, as a PNG.
 
-    Instants are absolute ns; ``failure`` is marked in all lanes, ``curve`` stands above them.
+    Instants are absolute ns; ``failure`` is marked in all lanes, ``curve`` stands above them. With
+    ``processor``, lanes are tinted where they had it.
     """
     count = min(len(lanes.names), most)
     high = count * _LANE + _AXIS + _HEAD + (_CURVE if curve else 0)
     figure = plot.blank(WIDTH / 100, high)
     below = figure.add_axes((_LEFT, _AXIS / high, _WIDE, count * _LANE / high))
     _draw_lanes(lanes, below, start, end, count)
+    if processor is not None:
+        _draw_processor(processor, below, start, end, count)
     if failure is not None:
         at = (failure - lanes.origin) / SECOND
         below.axvline(at, color="#b3261e", linewidth=0.8, linestyle=(0, (4, 3)))
@@ -66,12 +73,21 @@ def png(
     return plot.saved(figure, _COLOURS)
 
 
-def legend(lanes: Lanes, start: int, end: int, *, failure: int | None = None) -> str:
+def legend(
+    lanes: Lanes,
+    start: int,
+    end: int,
+    *,
+    failure: int | None = None,
+    processor: Processor | None = None,
+) -> str:
     """What the signs and colours of such a picture mean: of those that are in it."""
     kinds = {mark.kind for mark in lanes.marks(start, end, _COLUMNS)}
     kinds |= {span.what for span in lanes.states(start, end, _COLUMNS)}
     words = [text for kind, text in _WORDS.items() if kind in kinds]
     words.append("grey: lines of output")
+    if processor is not None:
+        words.append("blue: has the processor")
     if failure is not None:
         words.append("dashed: the recorded failure")
     return " · ".join(words)
@@ -116,6 +132,19 @@ def _draw_lanes(lanes: Lanes, ax: Axes, low: int, high: int, count: int) -> None
     ax.tick_params(axis="y", length=0)
     ax.set_xlabel("virtual time (s)", fontsize=8, labelpad=1)
     ax.spines[["top", "right", "left"]].set_visible(False)
+
+
+def _draw_processor(processor: Processor, ax: Axes, low: int, high: int, count: int) -> None:
+    shares = np.frombuffer(processor.shares(low, high, _COLUMNS), np.uint8)
+    rows = shares.reshape(-1, _COLUMNS)[:count]
+    image = np.empty((*rows.shape, 4))
+    image[..., :3] = _RAN
+    image[..., 3] = np.where(rows > 0, _FAINT + (_FULL - _FAINT) * rows / 255, 0)
+    (left, right), edges = ax.get_xlim(), ax.get_ylim()
+    ax.imshow(image, extent=(left, right, count - 0.5, -0.5), aspect="auto", zorder=0.5,
+              interpolation="nearest")  # fmt: skip
+    ax.set_xlim(left, right)
+    ax.set_ylim(edges)
 
 
 def _draw_curve(curve: Curve, ax: Axes) -> None:

@@ -4,6 +4,7 @@ Each container is a track, with its lives as slices and its lines as instants; e
 track of its own, and counters show how many lines were written and how likely a failure was. Times
 are microseconds of virtual time, and each event also tells its vtime and its moment. Perfetto drops
 everything before 0, so lines of the set-up are left out, and what was going on at 0 begins there.
+Of a schedule, each container is a process of its own, with a track for each thread.
 """
 
 from __future__ import annotations
@@ -17,18 +18,19 @@ from branchpoint.events.listing import inert
 from branchpoint.futures import curves
 from branchpoint.sharing.report.occurrences import faults, lives
 from branchpoint.timeline.recording import Recording
+from branchpoint.timeline.schedule import Schedule
 
 _TEXT = 1000  # characters of a line
 _NAME = 120  # characters of a name, which is all that is seen at first
-_SYSTEM = 1  # the number of the one process
+_SYSTEM = 1  # the number of the process that has all but threads
 _OTHERS = ("kernel", "agent", "process", "fault")
 _BIN = SECOND // 4  # ns over which lines are counted
 
 Entry = dict[str, Any]
 
 
-def trace(run: Recording) -> Entry:
-    """The trace of a recording, to be written as JSON."""
+def trace(run: Recording, schedule: Schedule | None = None) -> Entry:
+    """The trace of a recording, to be written as JSON, with who had the processor in a stretch."""
     names = [*(container.name for container in run.manifest.containers), *_OTHERS]
     # A thread with the number of its process would be its main thread, but no container is that.
     tracks = {name: number for number, name in enumerate(names, _SYSTEM + 1)}
@@ -45,6 +47,9 @@ def trace(run: Recording) -> Entry:
         *_rates(run),
         *_chances(run),
     ]
+    if schedule is not None:
+        for entry in schedule.entries(_SYSTEM + 1):
+            (timed if "ts" in entry else entries).append(entry)
     entries += sorted((e for e in timed if e["ts"] >= 0), key=lambda entry: entry["ts"])
     about = {
         "system": title,
