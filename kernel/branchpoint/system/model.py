@@ -168,6 +168,15 @@ class Recipe:
 
 
 @dataclass(frozen=True)
+class BuildSecret:
+    """What a RUN of a Dockerfile may see under this name: a file, or a text."""
+
+    name: str
+    source: str | None = None
+    text: str | None = None
+
+
+@dataclass(frozen=True)
 class Build:
     """``build:``: an image made from a Dockerfile, by docker, podman or buildah, or here."""
 
@@ -177,6 +186,9 @@ class Build:
     dockerfile_text: str | None = None
     target: str | None = None
     args: dict[str, str] = field(default_factory=dict)
+    contexts: dict[str, str] = field(default_factory=dict)
+    """What names in the Dockerfile mean: directories (absolute), images, ``service:NAME``."""
+    secrets: tuple[BuildSecret, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -41,14 +41,28 @@ def build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Builder:
         ("COPY <<one <<'two' /new/\n$FROM_BASE\\$\none\n$x\n'\ntwo",
          {"new/one": b"1$\n", "new/two": b"$x\n'\n"}),
         ("COPY <<one /new\n\"a\" \\n\none", {"new": b"\"a\" \\n\n"}),
+        ("COPY --exclude=*.txt . /new", {"new/c.md": b"C", "new/src/main.c": b"main",
+                                         "new/src/sub/x": b"X", "new/src/[odd]": b"odd",
+                                         "new/Dockerfile": None, "new/base.tar": None,
+                                         "new/compose.yaml": None}),
+        ("COPY --exclude=sub --exclude=m* src /new", {"new/[odd]": b"odd"}),
+        ("COPY --exclude=** --exclude=!main.c src /new", {"new/main.c": b"main"}),
+        ("COPY --exclude=b.* *.txt /new/", {"new/a.txt": b"A"}),
+        ("COPY --parents a.txt src/sub/x /new/", {"new/a.txt": b"A", "new/src/sub/x": b"X"}),
+        ("COPY --parents src/sub /new/", {"new/src/sub/x": b"X"}),
+        ("COPY --parents ./src/./sub/x ./src/./main.c /new/", {"new/sub/x": b"X",
+                                                               "new/main.c": b"main"}),
+        ("COPY --parents s*/./m*.c /new/", {"new/main.c": b"main"}),
         ("ADD a.txt src /new/", {"new/a.txt": b"A", "new/main.c": b"main", "new/sub/x": b"X",
                                  "new/[odd]": b"odd"}),
     ],
 )  # fmt: skip
-def test_copying(build: Builder, line: str, expected: dict[str, bytes]) -> None:
+def test_copying(build: Builder, line: str, expected: dict[str, bytes | None]) -> None:
     before = files(build("FROM base").unpack())
     after = files(build(f"FROM base\n{line}", **PROJECT).unpack())
-    assert {path: data for path, data in after.items() if before.get(path) != data} == expected
+    added = {path: data for path, data in after.items() if before.get(path) != data}
+    anything = {path for path, data in expected.items() if data is None}
+    assert {path: None if path in anything else data for path, data in added.items()} == expected
 
 
 def test_owners_and_modes(build: Builder, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from dockerfiles import BASE, PROJECT, Builder, files, owner
 from imagefiles import TestImage, layer, member
 
-from branchpoint.errors import ImageError
+from branchpoint.errors import BranchpointError, ImageError
 from branchpoint.guest.tree import Tree
 from branchpoint.system.bundle.oci import process_of
 from branchpoint.system.compose.reading import load
@@ -296,6 +296,94 @@ services:
     (tmp_path / "compose.yaml").write_text(circle)
     with pytest.raises(ImageError, match=r"made of each other: app -> tool -> lower -> tool"):
         find_images(load(tmp_path, environ={}))
+
+
+def test_named_contexts(tmp_path: Path) -> None:
+    """A directory, an image of the file and a service; each means more than a stage so called."""
+    BASE.docker(tmp_path / "base.tar")
+    for folder, text in (("here", "H"), ("docs", "D")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "a.txt").write_text(text)
+    body = """
+services:
+  app:
+    build:
+      context: here
+      additional_contexts: {docs: ./docs, tools: "docker-image://our/tool", other: "service:lower"}
+      dockerfile_inline: |
+        FROM scratch AS docs
+        COPY a.txt /wrong.txt
+        FROM tools
+        COPY a.txt /
+        COPY --from=docs a.txt /docs.txt
+        COPY --from=other /made /
+  tool: {image: our/tool, build: {dockerfile_inline: "FROM ./base.tar\\nENV X=tool"}, scale: 0}
+  lower: {build: {dockerfile_inline: "FROM scratch\\nCOPY compose.yaml /made"}, scale: 0}
+"""
+    (tmp_path / "compose.yaml").write_text(body)
+    image = find_images(load(tmp_path, environ={}))["app"]
+    assert "X=tool" in image.config.environment
+    tree = image.unpack()
+    told = {path: tree.read(path) for path in ("a.txt", "docs.txt", "made")}
+    assert told == {"a.txt": b"H", "docs.txt": b"D", "made": body.encode()}
+    assert tree.get("wrong.txt") is None
+    (tmp_path / "docs" / "a.txt").write_text("another")
+    assert find_images(load(tmp_path, environ={}))["app"].id != image.id
+    for wrong, said in (
+        ("service:no", r'no service "no", which "additional_contexts" names'),
+        ("./no", r"compose\.yaml:6: there is no directory .*/no"),
+        ("https://example.org/x.git", "is not a local directory"),
+    ):
+        (tmp_path / "compose.yaml").write_text(body.replace("service:lower", wrong))
+        with pytest.raises(BranchpointError, match=said):
+            find_images(load(tmp_path, environ={}))
+    (tmp_path / "compose.yaml").write_text(body.replace("FROM tools", "FROM docs"))
+    with pytest.raises(ImageError, match="FROM docs is a directory of additional_contexts"):
+        find_images(load(tmp_path, environ={}))
+
+
+def test_secrets_are_seen_by_the_run_that_asks_for_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    BASE.docker(tmp_path / "base.tar")
+    (tmp_path / "key").write_text("of the file")
+    body = """
+services:
+  app:
+    build:
+      secrets: [key, {source: word, target: pass}]
+      dockerfile_inline: |
+        FROM ./base.tar
+        RUN --mount=type=secret,id=key,uid=12,mode=0440 \\
+            --mount=type=secret,id=pass,env=PASS \\
+            --mount=type=secret,id=key,target=.key --mount=type=secret,id=nobody x
+secrets: {key: {file: ./key}, word: {environment: WORD}}
+"""
+    (tmp_path / "compose.yaml").write_text(body)
+    monkeypatch.setattr("branchpoint.guest.workshop.fingerprint", lambda enter: enter.name)
+    seen: list[tuple[dict[str, Any], dict[str, bytes], Tree]] = []
+
+    def change(tree: Tree, script: str, extra: Tree, *others: object) -> None:
+        seen.append((json.loads(script), files(extra), extra))
+        tree.add_file("run/secrets/key", b"")  # as the runtime makes it, to mount something there
+
+    monkeypatch.setattr(configuring, "change", change)
+    image = find_images(load(tmp_path, environ={"WORD": "open"}))["app"]
+    tree = image.unpack()
+    ((config, extra, whole),) = seen
+    assert extra == {"binds/0": b"of the file", "binds/1": b"of the file"}
+    mounts = {mount["destination"]: mount["source"] for mount in config["mounts"]}
+    assert mounts["/run/secrets/key"] == "/system/extra/binds/0"
+    assert mounts["/srv/.key"] == "/system/extra/binds/1"
+    node = whole.get("binds/0")
+    assert node is not None and (node.uid, node.mode & 0o7777) == (12, 0o440)
+    assert "PASS=open" in config["process"]["env"]
+    assert "PASS=open" not in image.config.environment
+    assert tree.get("run") is None, "nothing of it stays"
+    assert find_images(load(tmp_path, environ={"WORD": "other"}))["app"].id != image.id
+    (tmp_path / "key").write_bytes(bytes(600 << 10))
+    with pytest.raises(ImageError, match="key is larger than 500 KiB"):
+        find_images(load(tmp_path, environ={"WORD": "open"}))
 
 
 # -- ids

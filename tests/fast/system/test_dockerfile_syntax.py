@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from branchpoint.errors import ImageError
 from branchpoint.system.images.archive import ImageConfig
+from branchpoint.system.images.dockerfile.given import Given
 from branchpoint.system.images.dockerfile.stages import Dockerfile
 from branchpoint.system.images.dockerfile.syntax import KEYWORDS, Instruction, parse
 from branchpoint.system.images.dockerfile.words import expand, json_words, pairs, split
@@ -132,7 +133,7 @@ def test_what_is_no_variable(text: str, message: str) -> None:
 def test_variables_cannot_grow_without_bound() -> None:
     lines = ["FROM a", "ENV a=12345678", *(["ENV a=$a$a$a$a"] * 40)]
     with pytest.raises(ImageError, match="D:11: its variables have more than"):
-        Dockerfile("\n".join(lines), "D", {}, "").plan(None, lambda name: Known())  # type: ignore[arg-type]
+        Dockerfile("\n".join(lines), "D", {}, "").plan(None, Given(lambda name: Known()))  # type: ignore[arg-type]
 
 
 def test_words_and_pairs() -> None:
@@ -157,7 +158,7 @@ def test_words_and_pairs() -> None:
         ("# syntax=other/frontend\nFROM a", 'D:1: the syntax "other/frontend" is not'),
         ("FROM a\nRUNN b", 'D:2: "RUNN" is no instruction'),
         ("FROM", "D:1: FROM needs an argument"),
-        ("FROM a\nCOPY --parents b c", "D:2: the flag --parents of COPY is not supported"),
+        ("FROM a\nCOPY --keep b c", "D:2: the flag --keep of COPY is not supported"),
         ("FROM a\nCMD --x", "D:2: the flag --x of CMD is not supported"),
         ("FROM a\nRUN <<EOF\nx", "D:2: <<EOF is never ended"),
         ("FROM a\nRUN \0", "D:2: a Dockerfile cannot contain NUL"),
@@ -197,6 +198,6 @@ def test_any_text_is_read_or_refused(text: str) -> None:
 
     for lines in (text, f"FROM a\n{text}"):
         try:
-            Dockerfile(lines, "D", {"a": "given"}, "").plan(Nothing(), lambda name: Known())  # type: ignore[arg-type]
+            Dockerfile(lines, "D", {"a": "given"}, "").plan(Nothing(), Given(lambda name: Known()))  # type: ignore[arg-type]
         except ImageError as error:
             assert error.message.startswith("D")

@@ -108,6 +108,30 @@ def test_building(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert f"-f {tmp_path}/D --target t --build-arg X=y {tmp_path}" in line
 
 
+def test_building_with_contexts_and_secrets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = engine(tmp_path, monkeypatch)
+    for name in ("docs", "kept"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "key").write_text("k")
+    body = """
+services:
+  a:
+    build:
+      additional_contexts: {d: ./docs, i: "docker-image://shop:1", l: "oci-layout://kept"}
+      secrets: [key, word]
+secrets: {key: {file: ./key}, word: {environment: WORD}}
+"""
+    (tmp_path / "Dockerfile").write_text("FROM shop:1")
+    find_images(load(compose(tmp_path, body), environ={"WORD": "w"}))
+    (line,) = [line for line in log.read_text().splitlines() if " build " in line]
+    for name, place in (("d", f"{tmp_path}/docs"), ("i", "docker-image://shop:1"),
+                        ("l", f"oci-layout://{tmp_path}/kept")):  # fmt: skip
+        assert f"--build-context {name}={place} " in line
+    assert f"--secret id=key,src={tmp_path}/key --secret id=word,src=" in line
+
+
 def test_an_image_nobody_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     engine(tmp_path, monkeypatch)
     system = load(compose(tmp_path, "services:\n  a:\n    image: redis:7\n"), environ={})

@@ -23,7 +23,8 @@ services:
     x-branchpoint-debian: {packages: [tcc, libc6-dev]}
     scale: 0
   app:
-    build: {context: ., args: {WHO: games}}
+    build: {context: ., args: {WHO: games}, secrets: [key]}
+secrets: {key: {file: ./key}}
 """
 DOCKERFILE = r"""
 FROM tools AS build
@@ -46,7 +47,9 @@ open my $out, ">", "/facts/perl"; print $out "$ENV{MADE}\n", -s "/given", "\n";
 open $out, ">", "/cache/x" or die; unlink "/facts/app";
 EOF
 USER root
-RUN ["/bin/bash", "-uec", "[[ ! -e app && ! -e /given ]]; chmod 600 perl; ls / > ../done"]
+RUN --mount=type=secret,id=key,uid=5 stat -c "%u %a %s" /run/secrets/key > secret
+RUN ["/bin/bash", "-uec", "[[ ! -e /run/secrets && ! -e app && ! -e /given ]]; chmod 600 perl"]
+RUN ls / > ../done
 
 FROM scratch
 COPY --from=build /app /bin/app
@@ -82,7 +85,8 @@ int main(int argc, char **argv)
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("project")
-    for name, text in (("compose.yaml", COMPOSE), ("Dockerfile", DOCKERFILE), ("app.c", APP)):
+    for name, text in (("compose.yaml", COMPOSE), ("Dockerfile", DOCKERFILE), ("app.c", APP),
+                       ("key", "of nobody else")):  # fmt: skip
         (folder / name).write_text(text)
     return folder
 
@@ -122,11 +126,11 @@ def test_two_builds_are_equal(
 
     monkeypatch.setattr(configuring, "change", anew)
     second = image_of(project).unpack()
-    assert ran.count(True) == 4
-    assert len(list((tmp_path / "changes").iterdir())) == 4
+    assert ran.count(True) == 6
+    assert len(list((tmp_path / "changes").iterdir())) == 6
     assert digest(first) == digest(second)
     image_of(project).unpack()
-    assert len(list((tmp_path / "changes").iterdir())) == 4  # and from then on, nothing is run
+    assert len(list((tmp_path / "changes").iterdir())) == 6  # and from then on, nothing is run
 
     def read(name: str) -> str:
         return first.read(f"facts/{name}").decode()
@@ -144,6 +148,7 @@ def test_two_builds_are_equal(
     )
     assert EPOCH <= int(read("time")) < EPOCH + 3600
     assert len(read("random").split()) == 16
+    assert read("secret") == f"5 400 {len('of nobody else')}\n"
     assert read("perl") == f"by games\n{len(APP)}\n"
     assert not {"given", "cache"} & set(read("done").split())
     perl, old, done = (first.get(f"facts/{name}") for name in ("perl", "old", "done"))
@@ -152,7 +157,7 @@ def test_two_builds_are_equal(
     assert done is not None and (done.uid, done.mtime) == (0, EPOCH)
     assert sorted(first.root.children) == ["bin", "facts", "lib", "lib64"]
     assert sorted(first.root.children["facts"].children) == [
-        "done", "environment", "old", "perl", "random", "seen", "time", "where", "who"
+        "done", "environment", "old", "perl", "random", "secret", "seen", "time", "where", "who"
     ]  # fmt: skip
 
 

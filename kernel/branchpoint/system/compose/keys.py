@@ -140,14 +140,18 @@ SERVICE = Keys(
 )
 
 BUILD = Keys(
-    done=_plainly("context dockerfile dockerfile_inline args target"),
+    done={
+        **_plainly("context dockerfile dockerfile_inline args target"),
+        "additional_contexts": "directories, images, `service:NAME`",
+        "secrets": "for `RUN --mount=type=secret`",
+    },
     noted=_alike(
         "cache_from cache_to extra_hosts labels network no_cache platforms provenance pull sbom "
         "shm_size tags ulimits",
         "the program that builds decides it",
     ),
     refused=_alike(
-        "additional_contexts entitlements isolation privileged secrets ssh",
+        "entitlements isolation privileged ssh",
         "build the image yourself and name it",
     ),
 )

@@ -214,7 +214,8 @@ _SPECIAL: dict[Path, _Merge] = {
         (*_SERVICE, *keys): _as_variables
         for keys in [
             ("annotations",), ("environment",), ("labels",), ("sysctls",),
-            ("build", "args"), ("build", "labels"), ("deploy", "labels"),
+            ("build", "additional_contexts"), ("build", "args"), ("build", "labels"),
+            ("deploy", "labels"),
         ]
     },
     **{
@@ -239,5 +240,6 @@ _NAMES: dict[Path, Callable[[Value], str]] = {
     (*_SERVICE, "volumes"): _target,
     (*_SERVICE, "devices"): _target,
     (*_SERVICE, "secrets"): _granted("/run/secrets"),
+    (*_SERVICE, "build", "secrets"): _granted("/run/secrets"),
     (*_SERVICE, "configs"): _granted(""),
 }  # fmt: skip

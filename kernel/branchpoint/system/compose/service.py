@@ -11,10 +11,11 @@ from typing import Any
 
 from branchpoint.system.compose import attachments, fields, lifecycle, limits, mounts
 from branchpoint.system.compose.attachments import BRIDGE
+from branchpoint.system.compose.build import read_build
 from branchpoint.system.compose.declared import KEY, read_own
 from branchpoint.system.compose.grants import Granted, read_grants
 from branchpoint.system.compose.interpolation import read_env_file
-from branchpoint.system.compose.keys import BUILD, DEPLOY, SERVICE
+from branchpoint.system.compose.keys import DEPLOY, SERVICE
 from branchpoint.system.compose.yamltree import Mapping, Scalar, Sequence, Value
 from branchpoint.system.images.recipe import KEY as RECIPE_KEY
 from branchpoint.system.images.recipe import read_recipe
@@ -22,7 +23,6 @@ from branchpoint.system.linux import signal_number
 from branchpoint.system.model import (
     MACHINE,
     Attachment,
-    Build,
     FileEntry,
     Mount,
     Note,
@@ -33,7 +33,6 @@ from branchpoint.system.model import (
 _MAX_REPLICAS = 64
 _NOTHING = ("", "default", "false", "private", "shareable")  # values that ask for nothing special
 _MODES = ["replicated", "global", "replicated-job", "global-job"]  # alike where there is one host
-_REMOTE = re.compile(r"[a-z+]+://|git@|github\.com/")  # build contexts
 _CPU_PERIOD = 100_000  # µs, Linux's default
 _LONGEST_PERIOD = 1 << 40
 _Reader = Callable[[Value, str], None]  # the value, and its key in quotes
@@ -88,7 +87,9 @@ class ServiceReader:
 
         keep = self._keep
         return {
-            "build": self._build,
+            "build": keep(
+                "build", lambda v, _: read_build(v, self.variables, self.granted, self.notes)
+            ),
             "cap_add": keep("cap_add", limits.read_capabilities),
             "cap_drop": keep("cap_drop", limits.read_capabilities),
             "command": keep("command", fields.argv),
@@ -204,38 +205,6 @@ class ServiceReader:
                 )
 
     # --- image -------------------------------------------------------------------------------
-
-    def _build(self, value: Value, what: str) -> None:
-        if not isinstance(value, Mapping):
-            self.found["build"] = Build(self._context(value), value.line)
-            return
-        self.notes += fields.check(value, BUILD, '"build"')
-        entries = value.entries
-        args: dict[str, str] = {}
-        for key, given, _ in fields.pairs(entries["args"], '"args"') if "args" in entries else []:
-            if given is not None or key in self.variables:
-                args[key] = given if given is not None else self.variables[key]
-        read = {
-            key: fields.text(entries[key], f'"{key}"')
-            for key in ("dockerfile", "dockerfile_inline", "target")
-            if key in entries
-        }
-        self.found["build"] = Build(
-            self._context(entries["context"]) if "context" in entries else str(value.folder),
-            value.line,
-            read.get("dockerfile"),
-            read.get("dockerfile_inline"),
-            read.get("target"),
-            args,
-        )
-
-    def _context(self, value: Value) -> str:
-        written = fields.text(value, '"context"')
-        if _REMOTE.match(written):
-            raise value.error(
-                f"{written} is not a local directory", "fetch it, and write its path here"
-            )
-        return str((value.folder / Path(written).expanduser()).resolve())
 
     def _platform(self, value: Value, what: str) -> None:
         written = fields.text(value, what)

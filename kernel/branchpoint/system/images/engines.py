@@ -66,6 +66,17 @@ class ContainerEngine:
             command += ["--target", build.target] if build.target else []
             for key, value in build.args.items():
                 command += ["--build-arg", f"{key}={value}"]
+            for key, named in build.contexts.items():
+                kind, place = ("", named) if named.startswith("/") else ("docker-image://", named)
+                if named.startswith("oci:"):
+                    kind, place = "oci-layout://", named.removeprefix("oci:")
+                command += ["--build-context", f"{key}={kind}{place}"]
+            for number, secret in enumerate(build.secrets):
+                source = secret.source
+                if secret.text is not None:
+                    source = f"{scratch}/{number}"
+                    Path(source).write_bytes(secret.text.encode("utf-8", "surrogateescape"))
+                command += ["--secret", f"id={secret.name},src={source}"]
             with progress.task(f"building {name} with {self.program}"):
                 result = subprocess.run(
                     [*command, build.context], stdin=subprocess.DEVNULL, text=True,

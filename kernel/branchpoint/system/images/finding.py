@@ -10,7 +10,7 @@ import msgspec
 
 from branchpoint.cache import cache_dir
 from branchpoint.decoding import Malformed, from_json
-from branchpoint.errors import BranchpointError, ImageError
+from branchpoint.errors import BranchpointError, ImageError, near
 from branchpoint.files import publish
 from branchpoint.guest.tree import Tree
 from branchpoint.system.images.archive import ImageArchive, ImageConfig, open_archive
@@ -19,6 +19,7 @@ from branchpoint.system.images.dockerfile import builds
 from branchpoint.system.images.engines import ContainerEngine, builder, find_image
 from branchpoint.system.model import Build, Service, System
 
+_SERVICE = "service:"  # before a name in additional_contexts
 _TRANSPORTS = ("docker-archive:", "oci-archive:", "oci:")
 
 
@@ -129,6 +130,8 @@ class _Finder:
         except ImageError:  # the engine says what is wrong, or knows more than we do
             return False
         for reference in names:
+            if reference.startswith(_SERVICE):
+                return True
             other = self._other(reference, service)
             known = self._system.images.get(reference, reference)
             if (other is not None and other.recipe is not None) or known != reference:
@@ -139,6 +142,14 @@ class _Finder:
 
     def _base(self, reference: str, service: Service) -> Image:
         """The image that the Dockerfile of ``service`` calls ``reference``."""
+        if reference.startswith(_SERVICE):
+            name = reference.removeprefix(_SERVICE)
+            if name not in self._system.services:
+                raise ImageError(
+                    f'there is no service "{name}", which "additional_contexts" names',
+                    near(name, self._system.services),
+                )
+            return self.of(self._system.services[name])
         other = self._other(reference, service)
         return self.of(other) if other is not None else self._named(reference)
 

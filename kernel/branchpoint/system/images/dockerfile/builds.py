@@ -8,6 +8,7 @@ from pathlib import Path
 from branchpoint.decoding import Malformed, text
 from branchpoint.errors import ImageError
 from branchpoint.system.images.dockerfile.context import Context
+from branchpoint.system.images.dockerfile.given import Given
 from branchpoint.system.images.dockerfile.stage import Base, Stage
 from branchpoint.system.images.dockerfile.stages import Dockerfile
 from branchpoint.system.images.dockerfile.syntax import MAX_BYTES
@@ -17,11 +18,12 @@ _INLINE = "dockerfile_inline"
 
 
 def names(build: Build) -> list[str]:
-    """The images that the Dockerfile begins with or copies from.
+    """The images that the Dockerfile begins with or copies from, as its contexts have them.
 
     :raises ImageError: when it cannot be read.
     """
-    return _read(build).names()
+    found = [build.contexts.get(name, name) for name in _read(build).names(build.contexts)]
+    return [name for name in found if not name.startswith("/")]
 
 
 def planned(build: Build, find: Callable[[str], Base]) -> Stage:
@@ -29,7 +31,7 @@ def planned(build: Build, find: Callable[[str], Base]) -> Stage:
 
     :raises ImageError: with file and line, for whatever cannot be done as written.
     """
-    return _read(build).plan(Context(Path(build.context), _path(build)), find)
+    return _read(build).plan(Context(Path(build.context), _path(build)), Given.of(build, find))
 
 
 def _path(build: Build) -> Path | None:

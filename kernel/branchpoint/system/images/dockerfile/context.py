@@ -10,12 +10,12 @@ import os
 import posixpath
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from branchpoint.errors import ImageError
 from branchpoint.system.images import projectfiles
-from branchpoint.system.images.dockerfile.patterns import Ignored, compiled, is_pattern
+from branchpoint.system.images.dockerfile.patterns import Ignored, Rules, compiled, is_pattern
 from branchpoint.system.images.dockerfile.syntax import Instruction
 from branchpoint.system.images.projectfiles import Entry
 
@@ -26,13 +26,20 @@ _DEEPEST = 200  # levels of directories
 class Found:
     """A file or directory that a source of COPY means, with all of it that is not ignored."""
 
-    name: str
+    way: str
+    """Its path in the context."""
     path: Path
     entries: tuple[Entry, ...]
 
+    def without(self, excluded: Rules) -> Found | None:
+        """The same without what is excluded, by paths in it; None when it is a file that is."""
+        if not stat.S_ISDIR(self.entries[0][2].st_mode):
+            return None if posixpath.basename(self.way) in excluded else self
+        return replace(self, entries=tuple(e for e in self.entries if e[0] not in excluded))
+
     def digest(self) -> str:
-        """Of its name and all that would be copied."""
-        return f"{self.name}\0{projectfiles.digest(self.path, self.entries)}"
+        """Of its path and all that would be copied."""
+        return f"{self.way}\0{projectfiles.digest(self.path, self.entries)}"
 
 
 class Context:
@@ -121,7 +128,7 @@ class Context:
                     f"{projectfiles.MAX_BYTES >> 30} GiB",
                     "leave out what is not needed, by a file .dockerignore",
                 )
-        return Found(posixpath.basename(way), path, tuple(entries))
+        return Found(way, path, tuple(entries))
 
     def _walk(self, way: str, path: Path, relative: str, depth: int) -> Iterator[Entry]:
         """A path and all below it, names sorted bytewise; links are followed only at the top."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import posixpath
 import stat
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import IO
 
 from branchpoint import decoding
@@ -18,7 +18,7 @@ from branchpoint.cache import cache_dir, disk_errors
 from branchpoint.errors import ImageError
 from branchpoint.guest.tree import Node, Tree, clone
 from branchpoint.system.images.archive import MAX_IMAGE_BYTES, check_depth, plain
-from branchpoint.system.images.dockerfile.patterns import compiled, is_pattern
+from branchpoint.system.images.dockerfile.patterns import Rules, compiled, is_pattern
 from branchpoint.system.images.tarscan import BLOCK, is_header, scan
 
 _BZIP2 = b"BZh"
@@ -39,15 +39,15 @@ class Ownership:
 
 
 def pick(tree: Tree, source: str) -> list[tuple[str, Node]]:
-    """(name, node) of all in ``tree`` that the path or pattern ``source`` means.
+    """(path, node) of all in ``tree`` that the path or pattern ``source`` means.
 
     Links are followed, and never lead out of the tree. The list may be empty.
     """
     ways = [""]
     for part in posixpath.normpath(f"/{source}").strip("/").split("/"):
         ways = [f"{way}/{name}" for way in ways for name in _fitting(tree.get(way), part)]
-    picked = [(posixpath.basename(way), tree.get(way)) for way in ways]
-    return [(name, node) for name, node in picked if node is not None]
+    picked = [(way.strip("/"), tree.get(way)) for way in ways]
+    return [(way, node) for way, node in picked if node is not None]
 
 
 def _fitting(folder: Node | None, part: str) -> list[str]:
@@ -58,23 +58,32 @@ def _fitting(folder: Node | None, part: str) -> list[str]:
     return [part] if pattern is None else sorted(filter(pattern.fullmatch, folder.children))
 
 
-def place(tree: Tree, picked: list[tuple[str, Node]], target: str, owner: Ownership) -> None:
-    """Put what was picked at the absolute path ``target``.
+def place(
+    tree: Tree,
+    picked: list[tuple[str, Node]],
+    target: str,
+    owner: Ownership,
+    *,
+    parents: bool = False,
+) -> None:
+    """Put what was picked, (name, node) each, at the absolute path ``target``. With ``parents``, it
+    is a directory, and names are paths below it, of directories too.
 
     :raises ImageError: when the target does not fit: a file where a directory is needed, or the
         other way round.
     """
     existing = tree.get(target)
-    inside = target.endswith("/") or (existing is not None and existing.is_dir)
+    inside = parents or target.endswith("/") or (existing is not None and existing.is_dir)
     if len(picked) > 1 and not inside:
         raise several(target)
     for name, node in picked:
         if node.is_dir:
-            made = existing is None
-            folder = make_folder(tree, target, *owner.parents)
+            path = f"{target.rstrip('/')}/{name}" if parents else target
+            made = tree.get(path) is None
+            folder = make_folder(tree, path, *owner.parents)
             if made:
                 _take(folder, node, owner)
-            _merge(folder, node, owner, target)
+            _merge(folder, node, owner, path)
         else:
             path = f"{target.rstrip('/')}/{name}" if inside else target
             folder = make_folder(tree, posixpath.dirname(path), *owner.parents)
@@ -156,6 +165,16 @@ def opened(node: Node) -> IO[bytes]:
             file.write(chunk)
         file.seek(0)
         return file
+
+
+def without(node: Node, excluded: Rules, way: str = "") -> Node:
+    """A directory without what is excluded in it, by paths from there."""
+    copy = replace(node, children={})
+    for name, child in node.children.items():
+        below = f"{way}/{name}".lstrip("/")
+        if below not in excluded:
+            copy.children[name] = without(child, excluded, below) if child.is_dir else child
+    return copy
 
 
 def _merge(base: Node, source: Node, owner: Ownership, where: str) -> None:

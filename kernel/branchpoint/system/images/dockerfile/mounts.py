@@ -1,7 +1,7 @@
 """RUN --mount: places that a RUN sees, and of which nothing stays.
 
 A cache is an empty directory each time, since what is in it may not change the image. Files of the
-context, of a stage or of an image can be mounted, too, to be read.
+context, of a stage or of an image can be mounted, too, to be read, and secrets of the compose file.
 """
 
 from __future__ import annotations
@@ -18,10 +18,12 @@ from branchpoint.system.images.dockerfile.syntax import Instruction
 
 _OPTIONS = {
     "bind": ("from", "source", "target"),
+    "secret": ("env", "gid", "id", "mode", "required", "target", "uid"),
     "cache": ("gid", "id", "mode", "sharing", "target", "uid"),
     "tmpfs": ("size", "target"),
 }
 _NAMES = {"dst": "target", "destination": "target", "src": "source"}
+_SECRET = {"mode": "0400", "uid": "0", "gid": "0"}  # as docker has it
 _NO_MATTER = ("ro", "readonly")  # a bind is read-only in any case
 
 
@@ -42,14 +44,30 @@ class Bound:
     origin: str | None
 
 
-def read(step: Instruction, config: ImageConfig) -> list[Scratch | Bound]:
+@dataclass(frozen=True)
+class Secret:
+    """The secret ``name`` as a file at ``target``, or in a variable (``environment``)."""
+
+    name: str
+    target: str
+    environment: str
+    mode: int
+    uid: int
+    gid: int
+    required: bool
+
+
+def read(step: Instruction, config: ImageConfig) -> list[Scratch | Bound | Secret]:
     """What the flags --mount of a RUN ask for.
 
     :raises ImageError: with file and line, for what is not supported.
     """
-    found: list[Scratch | Bound] = []
+    found: list[Scratch | Bound | Secret] = []
     for options in _options(step):
         kind = options.pop("type")
+        if kind == "secret":
+            found.append(_secret(step, options, config))
+            continue
         target = options.get("target", "")
         if not target or "$" in target:
             raise step.error(f'--mount needs a target, not "{target:.80}"')
@@ -92,12 +110,32 @@ def _options(step: Instruction) -> list[dict[str, str]]:
     return found
 
 
+def _secret(step: Instruction, options: dict[str, str], config: ImageConfig) -> Secret:
+    target, variable = options.get("target", ""), options.get("env", "")
+    name = options.get("id") or posixpath.basename(target) or variable
+    if not name:
+        raise step.error("--mount=type=secret needs an id", "write id=NAME")
+    if not target and not variable:
+        target = f"/run/secrets/{name}"
+    if target:
+        target = posixpath.normpath(within(config, target))
+    mode, uid, gid = (options.get(key, usual) for key, usual in _SECRET.items())
+    for key, value in zip(_SECRET, (mode, uid, gid), strict=True):
+        _number(step, key, value)
+    required = options.get("required", "false").lower() in ("", "1", "true")
+    return Secret(name, target, variable, int(mode, 8), int(uid), int(gid), required)
+
+
+def _number(step: Instruction, key: str, value: str) -> None:
+    if not re.fullmatch(r"[0-7]{1,4}" if key == "mode" else r"\d{1,9}", value):
+        raise step.error(f'"{key}" in --mount must be a number, not "{value:.40}"')
+
+
 def _tmpfs(step: Instruction, options: dict[str, str]) -> tuple[str, ...]:
     made = {"mode": "755"}
     made |= {key: options[key] for key in ("mode", "uid", "gid") if key in options}
     for key, value in made.items():
-        if not re.fullmatch(r"[0-7]{1,4}" if key == "mode" else r"\d{1,9}", value):
-            raise step.error(f'"{key}" in --mount must be a number, not "{value:.40}"')
+        _number(step, key, value)
     if "size" in options:
         size = units.size(options["size"])
         if not size:

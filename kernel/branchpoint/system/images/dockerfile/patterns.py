@@ -1,9 +1,12 @@
-"""Patterns of file names, as docker has them: in ``.dockerignore`` and in the sources of COPY."""
+"""Patterns of file names, as docker has them: in ``.dockerignore``, in sources of COPY, and in what
+it excludes.
+"""
 
 from __future__ import annotations
 
 import posixpath
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,18 +88,17 @@ class _Rule:
     excludes: bool
 
 
-class Ignored:
-    """What a ``.dockerignore`` leaves out; without such a file, nothing."""
+class Rules:
+    """What rules leave out: the last that fits decides; ``!`` before a pattern takes in again."""
 
-    def __init__(self, file: Path | None) -> None:
-        self.file = file
-        self._rules = [] if file is None else _read(file)
+    def __init__(self, rules: Iterable[_Rule]) -> None:
+        self._rules = list(rules)
         self.has_exceptions = any(not rule.excludes for rule in self._rules)
 
     def __contains__(self, path: str) -> bool:
-        """Whether ``path``, relative to the context, is left out: the last rule decides."""
+        """Whether ``path``, relative to where the rules apply, is left out."""
         if not path:
-            return False  # the context itself
+            return False  # the place itself
         parts = path.split("/")
         ways = ["/".join(parts[:length]) for length in range(1, len(parts) + 1)]
         left_out = False
@@ -104,6 +106,35 @@ class Ignored:
             if rule.excludes != left_out and any(map(rule.pattern.fullmatch, ways)):
                 left_out = rule.excludes
         return left_out
+
+
+class Ignored(Rules):
+    """What a ``.dockerignore`` leaves out; without such a file, nothing."""
+
+    def __init__(self, file: Path | None) -> None:
+        self.file = file
+        super().__init__([] if file is None else _read(file))
+
+
+def excluded(patterns: Iterable[str]) -> Rules:
+    """What the flags ``--exclude`` of a COPY leave out of its sources.
+
+    :raises ImageError: for what is no pattern.
+    """
+    rules = []
+    for text in patterns:
+        rule = _rule(text)
+        if rule is None:
+            raise ImageError(f'"{text:.80}" is not a pattern of names')
+        rules.append(rule)
+    return Rules(rules)
+
+
+def _rule(text: str) -> _Rule | None:
+    """The rule of a line; None when it is malformed."""
+    excludes = not text.startswith("!")
+    pattern = compiled(posixpath.normpath(text.removeprefix("!").strip()).lstrip("/"))
+    return None if pattern is None else _Rule(pattern, excludes)
 
 
 def _read(file: Path) -> list[_Rule]:
@@ -120,15 +151,13 @@ def _read(file: Path) -> list[_Rule]:
         text = line.strip()
         if line.startswith("#") or not text:
             continue
-        excludes = not text.startswith("!")
-        text = text.removeprefix("!").strip()
-        if not text:
+        name = text.removeprefix("!").strip()
+        if not name:
             raise ImageError(f'{file}:{number}: "!" needs a pattern')
-        text = posixpath.normpath(text).lstrip("/")
-        if text in ("", "."):
+        if posixpath.normpath(name).lstrip("/") in ("", "."):
             continue  # the context itself
-        pattern = compiled(text)
-        if pattern is None:
-            raise ImageError(f'{file}:{number}: "{text:.80}" is not a pattern')
-        rules.append(_Rule(pattern, excludes))
+        rule = _rule(text)
+        if rule is None:
+            raise ImageError(f'{file}:{number}: "{name:.80}" is not a pattern')
+        rules.append(rule)
     return rules

@@ -13,7 +13,7 @@ from branchpoint.errors import ImageError
 from branchpoint.guest import workshop
 from branchpoint.system.images.dockerfile import mounts, reading, settings
 from branchpoint.system.images.dockerfile.context import Context
-from branchpoint.system.images.dockerfile.mounts import Bound, Scratch
+from branchpoint.system.images.dockerfile.mounts import Bound, Scratch, Secret
 from branchpoint.system.images.dockerfile.stage import Base, Stage
 from branchpoint.system.images.dockerfile.steps import Directory, Run, record
 from branchpoint.system.images.dockerfile.syntax import MAX_INSTRUCTIONS, Instruction, parse
@@ -29,13 +29,15 @@ class StagePlan:
         context: Context,
         given: Mapping[str, str],
         globals_: Mapping[str, str],
-        origin: Callable[[Instruction, str], Stage | Base],
+        origin: Callable[[Instruction, str], Stage | Base | Context],
+        secret: Callable[[str], bytes | None],
     ) -> None:
         self.stage = stage
         self.context = context
         self.given = given
         self.globals = globals_
         self.origin = origin
+        self.secret = secret
         self.has_command = False
 
     def read(self, start: Instruction, body: list[Instruction]) -> None:
@@ -98,7 +100,9 @@ class StagePlan:
                 stage.steps.append((step, copy, [self.context]))
             else:
                 other = self._other(step, source)
-                copy = reading.copy(step, stage.config, self.variables, None, other.id)
+                inside = other if isinstance(other, Context) else None
+                known = "" if isinstance(other, Context) else other.id
+                copy = reading.copy(step, stage.config, self.variables, inside, known)
                 stage.steps.append((step, copy, [other]))
         else:
             if step.keyword not in settings.KEYWORDS:
@@ -115,18 +119,38 @@ class StagePlan:
         sources: list[Stage | Base | Context] = []
         content = []
         for mount in bound:
-            if mount.origin is None:
-                found = self.context.find(step, mount.source)
+            other = self.context if mount.origin is None else self._other(step, mount.origin)
+            if isinstance(other, Context):
+                found = other.find(step, mount.source)
                 content.append("\0".join(each.digest() for each in found))
-                sources.append(self.context)
             else:
-                other = self._other(step, mount.origin)
                 content.append(other.id)
-                sources.append(other)
-        run = Run(replace(job, scratch=scratch), bound, tuple(content))
+            sources.append(other)
+        files = []
+        for wish in wanted:
+            if isinstance(wish, Secret) and (known := self._known(step, wish)) is not None:
+                if wish.environment:
+                    text = known.decode("utf-8", "surrogateescape")
+                    variable = f"{wish.environment}={text}"
+                    job = replace(job, environment=(*job.environment, variable))
+                if wish.target:
+                    files.append((wish, known))
+        run = Run(replace(job, scratch=scratch), bound, tuple(content), tuple(files))
         stage.steps.append((step, run, sources))
 
-    def _other(self, step: Instruction, source: str) -> Stage | Base:
+    def _known(self, step: Instruction, wish: Secret) -> bytes | None:
+        """The content of a secret; what nobody has given is left out, as docker does."""
+        try:
+            found = self.secret(wish.name)
+        except ImageError as error:
+            raise step.error(error.message, error.hint) from None
+        if found is None and wish.required:
+            raise step.error(
+                f'there is no secret "{wish.name:.80}"', 'name it in "secrets" of "build"'
+            )
+        return found
+
+    def _other(self, step: Instruction, source: str) -> Stage | Base | Context:
         if "$" in source:
             hint = f"before this stage, write FROM {source} AS NAME"
             raise step.error("--from cannot be a variable", hint)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from branchpoint.errors import ImageError
 from branchpoint.system.images.archive import ImageConfig
 from branchpoint.system.images.dockerfile import copying, running, settings
 from branchpoint.system.images.dockerfile.context import Context
+from branchpoint.system.images.dockerfile.patterns import excluded
 from branchpoint.system.images.dockerfile.running import Job
 from branchpoint.system.images.dockerfile.steps import Copy
 from branchpoint.system.images.dockerfile.syntax import Instruction, words
@@ -98,10 +100,18 @@ def copy(
         raise step.error(error.message, error.hint)
     if context is None and step.heredocs:
         raise step.error("a here-document cannot be copied from a stage")
+    parents = _yes(step, "parents")
+    left_out = tuple(
+        expand(step, text, variables) for flag, text in step.flags if flag == "exclude"
+    )
+    try:
+        rules = excluded(left_out)
+    except ImageError as error:
+        raise step.error(f"--exclude: {error.message}") from None
     content = origin
     if context is not None:
-        every = [each.digest() for source in sources for each in context.find(step, source)]
-        content = "\0".join(every)
+        picked = [each.without(rules) for source in sources for each in context.find(step, source)]
+        content = "\0".join(each.digest() for each in picked if each is not None)
     return Copy(
         tuple(sources),
         tuple(_text(step, number, variables) for number in range(len(step.heredocs))),
@@ -110,6 +120,8 @@ def copy(
         _mode(step, variables),
         step.keyword == "ADD",
         content,
+        left_out,
+        parents,
     )
 
 
@@ -122,6 +134,14 @@ def _text(step: Instruction, number: int, variables: Mapping[str, str]) -> tuple
 def _flag(step: Instruction, name: str, variables: Mapping[str, str]) -> str | None:
     written = step.flag(name)
     return None if written is None else expand(step, written, variables) or None
+
+
+def _yes(step: Instruction, name: str) -> bool:
+    """Whether a flag that needs no value is given."""
+    values = [value for flag, value in step.flags if flag == name]
+    if values and values[-1].lower() not in ("", "true", "false"):
+        raise step.error(f'--{name} is true or false, not "{values[-1]:.40}"')
+    return bool(values) and values[-1].lower() != "false"
 
 
 def _mode(step: Instruction, variables: Mapping[str, str]) -> int | None:

@@ -7,8 +7,9 @@ changes stay. There is no network, and an error says so when that looks like the
 from __future__ import annotations
 
 import json
+import posixpath
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from branchpoint import progress
@@ -75,7 +76,12 @@ def run(tree: Tree, job: Job, mounted: list[tuple[str, Node]]) -> None:
     places = [target for target, _ in mounted]
     config = json.dumps(_configuration(tree, job, places), indent=1)
     with progress.task(f"RUN {_short(job.shown)}") as task:
-        stubs = [place for place in _places(job, places) if tree.get(place, follow=False) is None]
+        stubs = [
+            way
+            for place in _places(job, places)
+            for way in _ways(place)
+            if tree.get(way, follow=False) is None
+        ]
         tell: Callable[[str], None] = lambda line: task.update(note=line[:_LONGEST])  # noqa: E731
         try:
             configuring.change(tree, config, extra, tell, task.update, workshop.CONTAINER)
@@ -88,6 +94,13 @@ def run(tree: Tree, job: Job, mounted: list[tuple[str, Node]]) -> None:
 def _places(job: Job, mounted: list[str]) -> list[str]:
     """Where something is mounted that the user asked for, and the file that every container has."""
     return ["/etc/hosts", *mounted, *(each.target for each in job.scratch)]
+
+
+def _ways(place: str) -> Iterator[str]:
+    """A path and those of the directories that it is in, the deepest first."""
+    while place != "/":
+        yield place
+        place = posixpath.dirname(place)
 
 
 def _remove_empty(tree: Tree, path: str) -> None:

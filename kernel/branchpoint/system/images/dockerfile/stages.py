@@ -7,13 +7,14 @@ its id are known at once; only :meth:`Stage.build` needs time.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from branchpoint.errors import BranchpointError, ImageError
 from branchpoint.system.images.archive import ImageConfig
 from branchpoint.system.images.dockerfile import mounts
 from branchpoint.system.images.dockerfile.context import Context
+from branchpoint.system.images.dockerfile.given import Given
 from branchpoint.system.images.dockerfile.planning import StagePlan
 from branchpoint.system.images.dockerfile.stage import Base, Stage, located
 from branchpoint.system.images.dockerfile.syntax import Instruction, parse
@@ -54,19 +55,22 @@ class Dockerfile:
         self._parts = self._split(parse(text, file))
         self._target = self._aimed(target)
 
-    def names(self) -> list[str]:
-        """The images that the wanted stage needs, as they are written in FROM and COPY --from."""
-        found = {name: None for part in self._needed() for name in self._images(part)}
+    def names(self, contexts: Collection[str] = ()) -> list[str]:
+        """The images and ``contexts`` that the wanted stage needs, as they are written in FROM and
+        COPY --from.
+        """
+        needed = self._needed(contexts)
+        found = {name: None for part in needed for name in self._images(part, contexts)}
         return list(found)
 
-    def plan(self, context: Context, find: Callable[[str], Base]) -> Stage:
-        """The wanted stage. ``find`` gives the image of a name.
+    def plan(self, context: Context, given: Given) -> Stage:
+        """The wanted stage.
 
         :raises ImageError: with file and line, for whatever cannot be done as written.
         """
         stages: dict[int, Stage] = {}
-        for part in self._needed():
-            stages[part.number] = self._plan(part, stages, context, find)
+        for part in self._needed(given.contexts):
+            stages[part.number] = self._plan(part, stages, context, given)
         return stages[self._target.number]
 
     # --- stages ---
@@ -132,23 +136,24 @@ class Dockerfile:
                 return other
         return None
 
-    def _needed(self) -> list[_Part]:
+    def _needed(self, contexts: Collection[str]) -> list[_Part]:
         """The wanted stage and all that it is made of, in their order."""
         pending, needed = [self._target], {self._target.number}
         while pending:
             part = pending.pop()
             for name, numbers in _wanted(part):
                 other = self._stage_of(name, part, numbers)
-                if other is not None and other.number not in needed:
+                if name not in contexts and other is not None and other.number not in needed:
                     needed.add(other.number)
                     pending.append(other)
         return [self._parts[number] for number in sorted(needed)]
 
-    def _images(self, part: _Part) -> list[str]:
+    def _images(self, part: _Part, contexts: Collection[str]) -> list[str]:
         return [
             name
             for name, numbers in _wanted(part)
-            if name != "scratch" and self._stage_of(name, part, numbers) is None
+            if name in contexts
+            or (name != "scratch" and self._stage_of(name, part, numbers) is None)
         ]
 
     def _plan(
@@ -156,24 +161,35 @@ class Dockerfile:
         part: _Part,
         stages: Mapping[int, Stage],
         context: Context,
-        find: Callable[[str], Base],
+        given: Given,
     ) -> Stage:
-        def origin(step: Instruction, name: str, numbers: bool = True) -> Stage | Base:
+        def origin(step: Instruction, name: str, numbers: bool = True) -> Stage | Base | Context:
+            try:
+                named = given.named(name)
+            except BranchpointError as error:
+                raise located(step, error) from error
+            if named is not None:
+                return named
             other = self._stage_of(name, part, numbers)
             if other is not None and other.number in stages:
                 return stages[other.number]
             if other is not None:
                 raise step.error(f'ONBUILD of a base cannot copy from the stage "{name:.80}"')
             try:
-                return find(name)
+                return given.find(name)
             except BranchpointError as error:
                 raise located(step, error) from error
 
         base = None if part.base == "scratch" else origin(part.start, part.base, numbers=False)
+        if isinstance(base, Context):
+            raise part.start.error(
+                f"FROM {part.base:.80} is a directory of additional_contexts, not an image",
+                f"write FROM scratch and COPY --from={part.base:.80} / /",
+            )
         stage = Stage(base, ImageConfig() if base is None else base.config)
         if isinstance(base, Stage):
             stage.arguments = dict(base.arguments)
-        plan = StagePlan(stage, context, self._given, self._globals, origin)
+        plan = StagePlan(stage, context, self._given, self._globals, origin, given.secret)
         plan.read(part.start, part.body)
         return stage
 

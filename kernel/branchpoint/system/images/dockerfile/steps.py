@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from dataclasses import dataclass
 
 import msgspec
@@ -13,7 +14,8 @@ from branchpoint.system.images.accounts import identify
 from branchpoint.system.images.dockerfile import copying, running
 from branchpoint.system.images.dockerfile.context import Context
 from branchpoint.system.images.dockerfile.copying import Ownership
-from branchpoint.system.images.dockerfile.mounts import Bound
+from branchpoint.system.images.dockerfile.mounts import Bound, Secret
+from branchpoint.system.images.dockerfile.patterns import Rules, excluded
 from branchpoint.system.images.dockerfile.running import Job
 from branchpoint.system.images.dockerfile.syntax import Instruction
 
@@ -33,11 +35,12 @@ class Directory:
 
 @dataclass(frozen=True)
 class Run:
-    """RUN. ``content`` (a digest) covers what it mounts."""
+    """RUN. ``content`` (a digest) covers what it mounts; ``secrets`` have their content."""
 
     job: Job
     mounts: tuple[Bound, ...] = ()
     content: tuple[str, ...] = ()
+    secrets: tuple[tuple[Secret, bytes], ...] = ()
 
     def apply(self, tree: Tree, instruction: Instruction, origins: list[Tree | Context]) -> None:
         """Do it to ``tree``; the sources of its mounts are in ``origins``.
@@ -46,8 +49,12 @@ class Run:
         """
         mounted = []
         for mount, origin in zip(self.mounts, origins, strict=True):
-            for _, node in _picked(instruction, origin, mount.source, mount.origin):
+            for _, node in _picked(instruction, origin, mount.source, mount.origin, Rules([])):
                 mounted.append((mount.target, node))
+        given = Tree()
+        for number, (secret, content) in enumerate(self.secrets):
+            given.add_file(str(number), content, secret.mode, secret.uid, secret.gid)
+            mounted.append((secret.target, given.root.children[str(number)]))
         running.run(tree, self.job, mounted)
 
 
@@ -62,6 +69,8 @@ class Copy:
     mode: int | None
     unpack: bool
     content: str
+    excluded: tuple[str, ...] = ()  # patterns, by paths in each source
+    parents: bool = False  # --parents: a source's path is kept, from "/./" in it
 
     def apply(self, tree: Tree, instruction: Instruction, origins: list[Tree | Context]) -> None:
         """Do it to ``tree``; the sources are in the only one of ``origins``.
@@ -75,15 +84,19 @@ class Copy:
         for name, text in self.texts:
             written.add_file(name, text.encode("utf-8", "surrogateescape"))
             picked += copying.pick(written, name)
+        left_out = excluded(self.excluded)
         for source in self.sources:
-            for name, node in _picked(instruction, origin, source, instruction.flag("from")):
+            above = _pivot(source) if self.parents else -1
+            called = instruction.flag("from")
+            for way, node in _picked(instruction, origin, source, called, left_out):
+                name = "/".join(way.split("/")[above:])
                 inside = self._unpacked(name, node)
                 if inside is None:
                     picked.append((name, node))
                 else:
                     copying.place(tree, [("", inside.root)], f"{self.target}/", owner)
         if picked:
-            copying.place(tree, picked, self.target, owner)
+            copying.place(tree, picked, self.target, owner, parents=self.parents)
 
     def _ownership(self, tree: Tree) -> Ownership:
         """The numbers of --chown, whose names are those of the image that is being built."""
@@ -109,20 +122,38 @@ def record(step: Step) -> object:
     return [type(step).__name__, msgspec.to_builtins(step)]
 
 
+def _pivot(source: str) -> int:
+    """How many parts of a source's path are before the "/./" in it, which are not kept."""
+    before, pivot, _ = source.partition("/./")
+    parts = posixpath.normpath(f"/{before}").strip("/")
+    return len(parts.split("/")) if pivot and parts else 0
+
+
 def _picked(
-    instruction: Instruction, origin: Tree | Context, source: str, called: str | None
+    instruction: Instruction,
+    origin: Tree | Context,
+    source: str,
+    called: str | None,
+    left_out: Rules,
 ) -> list[tuple[str, Node]]:
-    """(name, node) of all that a source means; files of the context are copied into trees."""
+    """(path, node) of all that a source means; files of the context are copied into trees."""
     if not isinstance(origin, Context):
         inside = copying.pick(origin, source)
         if not inside:
             raise ImageError(f'there is no "{source:.200}" in {called}')
-        return inside
+        return [
+            (way, copying.without(node, left_out) if node.is_dir else node)
+            for way, node in inside
+            if node.is_dir or posixpath.basename(way) not in left_out
+        ]
     picked = []
-    for number, found in enumerate(origin.find(instruction, source)):
+    for number, whole in enumerate(origin.find(instruction, source)):
+        found = whole.without(left_out)
+        if found is None:
+            continue
         tree = Tree()
         projectfiles.copy(found.path, tree, str(number), found=found.entries)
         node = tree.get(str(number))
         assert node is not None
-        picked.append((found.name, node))
+        picked.append((found.way, node))
     return picked

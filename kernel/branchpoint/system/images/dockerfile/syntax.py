@@ -18,8 +18,8 @@ KEYWORDS = (
     "MAINTAINER", "ONBUILD", "RUN", "SHELL", "STOPSIGNAL", "USER", "VOLUME", "WORKDIR",
 )  # fmt: skip
 FLAGS = {
-    "ADD": ("chmod", "chown", "link"),
-    "COPY": ("chmod", "chown", "from", "link"),
+    "ADD": ("chmod", "chown", "exclude", "link"),
+    "COPY": ("chmod", "chown", "exclude", "from", "link", "parents"),
     "FROM": ("platform",),
     "HEALTHCHECK": ("interval", "retries", "start-interval", "start-period", "timeout"),
     "RUN": ("mount", "network", "security"),
