@@ -117,3 +117,27 @@ def canvas_of(view: Locator) -> str:
     """What is drawn."""
     said: str = view.locator("canvas").evaluate("el => el.toDataURL()")
     return said
+
+
+NIGHT = """
+import shutil
+from explorations import add, begun
+shutil.rmtree("night.bpx", ignore_errors=True)
+exploration = begun(Path("night.bpx"))
+for n in range(400):
+    add(exploration, f"line {n % 350}", failed="exit of db.1" if n in (7, 399) else "")
+exploration.map()"""
+
+
+def test_the_map_of_an_exploration_gives_its_stretches(views: Views) -> None:
+    views.open(NIGHT)
+    view = views.view()
+    expect(view.get_by_role("status")).to_contain_text("400 stretches, 100 of them not drawn")
+    view.get_by_role("option", name="8 unexpected exit: exit of db.1, failed").click()
+    expect(view.locator(".bpv-moment code")).to_have_text("exploration.branch(8)")
+    view.get_by_role("option", name="100 more stretches: 1 failed").click()
+    expect(view.locator(".bpv-moment code")).to_have_count(0)
+    row = view.get_by_role("row").filter(has_text="stretch 400")
+    view.locator(".bpv-detail .bpv-table").evaluate("el => { el.scrollTop = el.scrollHeight; }")
+    row.click()
+    expect(view.locator(".bpv-moment code")).to_have_text("exploration.branch(400)")

@@ -15,6 +15,9 @@ type Future = [seed: string, verdict: string, after: string, causes: string, id:
 
 interface State {
   failure: string;
+  what?: string; // "branch" unless something else is drawn
+  count?: number;
+  told?: string; // what a line of the table tells
   earlier: boolean;
   more: boolean;
   span: [number, number];
@@ -37,6 +40,7 @@ interface Chosen {
 const KINDS: Record<string, string> = {
   recording: 'recording', branch: 'held', noted: 'noted', futures: 'curve'
 };
+const DEEPEST = 12; // levels that are indented
 const LEGEND: [string, string, string][] = [
   ['━', 'failed', 'bpv-ink1'],
   ['━', 'passed', 'bpv-ink2'],
@@ -96,7 +100,7 @@ class MapView extends TableView<State, Chosen, Future> {
         { title: 'seed', name: 'seed' },
         { title: 'verdict', name: 'verdict' },
         { title: 'failed after (s)', name: 'length' },
-        { title: 'what happened before', name: 'text' },
+        { title: this.state.told ?? 'what happened before', name: 'text' },
         { title: 'id', name: 'id' }
       ],
       widths: '7ch 8ch 16ch minmax(0, 1fr) 28ch'
@@ -116,17 +120,17 @@ class MapView extends TableView<State, Chosen, Future> {
         const row = h(
           'div',
           { class: 'bpv-node', role: 'option', 'aria-selected': 'false', 'aria-label': plain(words) },
-          h('span', { class: 'bpv-title', style: `padding-left:${depth * 14}px` }, plain(title)),
+          h('span', { class: 'bpv-title', style: `padding-left:${Math.min(depth, DEEPEST) * 14}px` }, plain(title)),
           h('span', { class: 'bpv-dim' }, `${seconds(start, 1e6)} to ${seconds(end, 1e6)} s`)
         );
         row.addEventListener('click', () => this.ask('select', { number: index }));
         return row;
       })
     );
-    const count = nodes.length - 1 + left_out;
+    const { what = 'branch', count = nodes.length - 1 + left_out } = this.state;
     const undrawn = left_out ? `, ${number(left_out)} of them not drawn` : '';
     this.status.textContent =
-      `${number(count)} branch${count === 1 ? '' : 'es'}${undrawn} · failure: ${plain(failure)}`;
+      `${number(count)} ${what}${count === 1 ? '' : 'es'}${undrawn} · failure: ${plain(failure)}`;
     this.draw();
   }
 

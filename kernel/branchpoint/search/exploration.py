@@ -18,10 +18,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from html import escape
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
+from branchpoint import showing
 from branchpoint.clock import SECOND
 from branchpoint.decoding import Malformed, from_json
 from branchpoint.errors import BranchpointError, RecordingError
@@ -123,7 +124,8 @@ class Exploration:
         self.head = Head.read(self.path)
         with self.open_base() as base:
             self.tree = Tree(base.end.at)
-            self._origin = base.origin
+            self.origin = base.origin
+            """Absolute ns of vtime 0."""
         self._root = disk.open_directory(self.path)
         self._ledger = Ledger(self._root, _NODES, Node, f"{self.path}/{_NODES}")
         self.damage: list[str] = []
@@ -177,7 +179,7 @@ class Exploration:
             at = self.tree[nodes[0]].failed_at
             assert at is not None
             path = self._path_of(number)
-            vtime = (at - self._origin) / SECOND
+            vtime = (at - self.origin) / SECOND
             led_by = self._led_by(nodes[0])
             found.append(Finding(number, name, kind, tuple(nodes), vtime, path, led_by))
         return found
@@ -264,6 +266,14 @@ class Exploration:
         if self._stretches is None:
             self._stretches = Stretches(self.tree, self.open_base, signals=())
         return self._stretches.branch(number)
+
+    def map(self) -> Any:
+        """Its stretches as a tree, for a notebook: choosing one gives its number
+        (``view.stretch``), its timeline (``view.branch``) and its end (``view.moment``).
+
+        Of many, those have rows of their own that lead to a failure or in which most was new.
+        """
+        return showing.show("exploration", self)
 
     def open_base(self) -> recordings.Recording:
         """Open the recording of set-up, off which all stretches begin; the caller closes it."""

@@ -14,6 +14,7 @@ from branchpoint.timeline.branch import Branch
 from branchpoint.timeline.recording import Recording
 
 if TYPE_CHECKING:
+    from branchpoint.search.exploration import Exploration
     from branchpoint.timeline.capture.packets import Packets
     from branchpoint.timeline.commands.terminal import Terminal
     from branchpoint.timeline.comparing import Comparison
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from branchpoint.views.map import MapView
     from branchpoint.views.packets import PacketsView
     from branchpoint.views.slider import MomentSlider
+    from branchpoint.views.stretches import ExplorationMap
     from branchpoint.views.terminal import TerminalView
     from branchpoint.views.timeline import TimelineView
 
@@ -73,6 +75,13 @@ def map(run: Recording, **options: Any) -> MapView:
     return MapView(run, **options)
 
 
+def exploration(found: Exploration, **options: Any) -> ExplorationMap:
+    """The stretches of an exploration as a tree."""
+    from branchpoint.views.stretches import ExplorationMap
+
+    return ExplorationMap(found, **options)
+
+
 def compare(comparison: Comparison, **options: Any) -> ComparisonView:
     """Two timelines side by side."""
     from branchpoint.views.compare import ComparisonView
@@ -88,4 +97,5 @@ def install() -> None:
     showing.use("terminal", terminal)
     showing.use("packets", packets)
     showing.use("map", map)
+    showing.use("exploration", exploration)
     showing.use("compare", compare)
