@@ -38,6 +38,7 @@ LONGEST = (
     "test_terminal_page.py",
     "test_sharing.py",
     "test_manual.py",
+    "test_bugs.py",
     "test_lost_flags.py",
     "test_interventions.py",
     "test_healing.py",

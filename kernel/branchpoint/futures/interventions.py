@@ -138,12 +138,22 @@ class Timeline:
 
     # -- futures of it
 
-    def job(self, inputs: Sequence[Input], before: int, *, lines: bool = False) -> FutureSpec:
+    def job(
+        self,
+        inputs: Sequence[Input],
+        before: int,
+        *,
+        since: int | None = None,
+        lines: bool = False,
+    ) -> FutureSpec:
         """A future in which these are all inputs; it is judged from ``before`` (absolute ns) on,
-        or from where it leaves the recording, if that is earlier.
+        or from where it leaves the recording, if that is earlier. Or from ``since`` on, up to which
+        it is the same as others.
         """
         at = min(before, self.leaves(inputs))
-        return FutureSpec(at, None, [i for i in inputs if i.at >= at], recorded=False, lines=lines)
+        given = [i for i in inputs if i.at >= at]
+        kept = since if since is not None and since > at else None
+        return FutureSpec(at, None, given, recorded=False, since=kept, lines=lines)
 
     def leaves(self, inputs: Sequence[Input]) -> int:
         """The instant (absolute ns) at which a machine with these inputs leaves the recording."""

@@ -143,7 +143,7 @@ class Sample:
         timeline = self._timeline
         seeded = timeline.reseeded(seed, self._question.noise)
         given = sorted([*seeded, *inputs], key=lambda each: each.at)
-        return timeline.job(given, here, lines=self._lines)
+        return timeline.job(given, here, since=here, lines=self._lines)
 
     def __enter__(self) -> Self:
         self._trials.__enter__()

@@ -6,14 +6,18 @@ import itertools
 import os
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
+from msgspec import structs
 
 import branchpoint as bp
 from branchpoint import bash
+from branchpoint.futures.interventions import Timeline
 from branchpoint.futures.running.future import Futures, FutureSpec
 from branchpoint.timeline.failures import Failure, failure
 from branchpoint.timeline.replaying import checking
+from branchpoint.timeline.replaying.history import History
 
 SECOND = 1_000_000_000
 MANY = int(os.environ.get("BRANCHPOINT_TEST_FUTURES", "40"))
@@ -57,6 +61,48 @@ def test_a_digest_taken_in_between_changes_nothing(small: bp.Recording) -> None:
     assert looked.draw == plain.draw
     assert looked == again
     assert not plain.digest
+
+
+def test_futures_off_a_branch_are_its_own_and_the_way_there_is_run_once(
+    small: bp.Recording, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A command at the very instant at which they begin belongs to all of them."""
+    branch = small.at(1).branch(seed=3)
+    bash("echo mine > /srv/mine").run(branch, "server.1")
+    branch.wait(0.5)
+    bash("sleep 9").run_in_background(branch, "server.1")
+    timeline, here = Timeline(small, branch), branch.end
+    maker, played = futures(small), []
+    play = small.replayer.play
+
+    def count(history: History, until: int, *more: Any, **options: Any) -> bool:
+        played.append(until)
+        return play(history, until, *more, **options)
+
+    monkeypatch.setattr(small.replayer, "play", count)
+    for seed in (1, 2, 1):
+        given = timeline.reseeded(seed, None)
+        kept = structs.replace(timeline.job(given, here.at, since=here.at), digest=True)
+        whole = structs.replace(timeline.job(given, here.at), digest=True)
+        assert kept.since == here.at > kept.at == whole.at == instant(small, 1)
+        outcome = maker.run(kept)
+        assert outcome.draw.at == here.at and outcome.draw.verdict == "passed"
+        until = outcome.draw.end
+        same = Futures(small, NEVER, lambda at, until=until: until).run(whole)  # type: ignore[misc]
+        assert same.digest == outcome.digest
+    assert played == [here.at]
+
+
+def test_a_future_off_a_branch_is_judged_from_there_on(small: bp.Recording) -> None:
+    """What its way said before does not count, and is known to conditions on the past."""
+    branch = small.at(1).branch(seed=3)
+    bash("echo now > /proc/1/fd/1").run(branch, "server.1")
+    branch.wait(0.1)
+    assert branch.events.where(type="log", text="now", container="server.1")
+    said = failure(log="now", container="server")
+    assert small.how_rare(said, branch.end, futures=2, horizon=small.at(2)).failed == 0
+    again = said & failure(log="got", container="client")
+    assert small.how_rare(again, branch.end, futures=2, horizon=small.at(3)).failed == 2
 
 
 def test_no_seed_is_what_was_recorded(small: bp.Recording) -> None:

@@ -30,6 +30,7 @@ from branchpoint.store.manifest import Input, Ns
 from branchpoint.timeline.commands.bounding import Bound
 from branchpoint.timeline.failures import Failure
 from branchpoint.timeline.judges import Judge, Stretch
+from branchpoint.timeline.moment import Moment
 from branchpoint.timeline.recording import Recording
 from branchpoint.timeline.replaying import checking
 from branchpoint.timeline.replaying.echo import Echo, news
@@ -38,6 +39,7 @@ from branchpoint.timeline.replaying.player import Player
 from branchpoint.timeline.seeds import NOISE, seeding
 
 _FORKS = 64  # forks whose judges are kept
+_WAYS = 8  # ways of which the history is kept
 _TRIES = 2  # of a future whose emulator dies
 _CLOCK_TIMES = re.compile(
     r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?|\d\d:\d\d:\d\d(?:[.,]\d+)?"
@@ -65,6 +67,9 @@ class FutureSpec(msgspec.Struct, frozen=True):
     """More inputs, not before the fork; at the same instant they come after the seed."""
     recorded: bool = True
     """Whether it gets the recording's inputs after the fork, too; else ``inputs`` are all."""
+    since: Ns | None = None
+    """If not None: it is the same as others up to this instant (absolute ns), to which all inputs
+    before it lead. It is judged from there on, and the machine there is kept for the others."""
     lines: bool = False
     """Whether log lines are to be noted, too, and the instants of what was seen."""
     digest: bool = False
@@ -74,6 +79,11 @@ class FutureSpec(msgspec.Struct, frozen=True):
     The future ends at the last one; then it is censored, unless it has failed before."""
     number: int = 0
     """A number of the caller's own; the outcome repeats it."""
+
+    @property
+    def begin(self) -> Ns:
+        """From where on it is judged, absolute ns."""
+        return self.at if self.since is None else self.since
 
 
 class CodeRan(msgspec.Struct, frozen=True):
@@ -132,7 +142,8 @@ class Futures:
         self._failure = failure
         self._horizon = horizon
         self._noise = noise
-        self._judges: OrderedDict[int, Judge] = OrderedDict()
+        self._judges: OrderedDict[tuple[History, int], Judge] = OrderedDict()
+        self._ways: OrderedDict[bytes, History] = OrderedDict()
 
     def run(self, job: FutureSpec) -> Outcome:
         """Run a future until its verdict is known.
@@ -158,13 +169,13 @@ class Futures:
             if job.code:
                 replayer.cover(Covered(interpreters(replayer.snapshot.spec.modules[-1])))
             try:
-                player, point = self._stand(job.at)
+                player, origin, point = self._stand(job)
             except MachineError:
                 if last:
                     raise
                 raise _Died from None
             checked = checking.due()
-            future = self._future(job, point)
+            future = self._future(job, origin, point)
             player.history = future.history
             try:
                 code = self._play(player, future)
@@ -181,17 +192,19 @@ class Futures:
             draw = future.draw(player.place.at)
             outcome = Outcome(draw, digest, job.number, future.seen, code)
             if checked:
-                self._check(outcome, job, point, player.since)
+                self._check(outcome, job, origin, point, player.since)
             return outcome if job.digest else msgspec.structs.replace(outcome, digest="")
 
-    def _check(self, outcome: Outcome, job: FutureSpec, point: Point, first: Start | None) -> None:
+    def _check(
+        self, outcome: Outcome, job: FutureSpec, origin: History, point: Point, first: Start | None
+    ) -> None:
         """Run a future once more, in a fresh emulator that goes to the fork from another state.
 
         :raises DivergenceError: when anything in it differs.
         """
         replayer = self._recording.replayer
-        with checking.apart(replayer, replayer.root, point, first) as player:
-            future = self._future(job, point)
+        with checking.apart(replayer, origin, point, first) as player:
+            future = self._future(job, origin, point)
             player.history = future.history
             code = self._play(player, future)
             digest = player.computer.digest().hex()
@@ -202,23 +215,43 @@ class Futures:
                 what = "in another state, or heard other events,"
                 raise checking.difference(replayer, what, outcome.draw.end, *words)
 
-    def _future(self, job: FutureSpec, point: Point) -> _Future:
-        judge = self._judge(job.at).fresh()
-        return _Future(job, judge, self._history(job, point, judge))
+    def _future(self, job: FutureSpec, origin: History, point: Point) -> _Future:
+        judge = self._judge(origin, point).fresh()
+        return _Future(job, judge, self._history(job, origin, point, judge))
 
-    def _stand(self, at: int) -> tuple[Player, Point]:
-        """A player at the fork, whose state is kept for the next future from there."""
+    def _stand(self, job: FutureSpec) -> tuple[Player, History, Point]:
+        """A player where a future begins, whose state is kept for the next one from there; and the
+        history and place of that.
+        """
         started = time.perf_counter()
         replayer = self._recording.replayer
-        point = replayer.root.point(at)
-        player = replayer.bring(replayer.root, point)
+        origin = replayer.root if job.since is None else self._way(job, job.since)
+        point = origin.point(job.begin)
+        player = replayer.bring(origin, point)
         replayer.remember(player)
         self.shares.rewind += time.perf_counter() - started
-        return player, point
+        return player, origin, point
 
-    def _judge(self, at: int) -> Judge:
-        """A judge that knows what happened before the fork."""
-        judge = self._judges.get(at)
+    def _way(self, job: FutureSpec, since: int) -> History:
+        """What leads from the fork to where a future is no longer the same as others."""
+        given = [each for each in job.inputs if each.at < since]
+        key = msgspec.msgpack.encode((job.at, since, given))
+        way = self._ways.get(key)
+        if way is None:
+            replayer = self._recording.replayer
+            point = replayer.root.point(job.at)
+            way = replayer.root.branch(point)
+            way.inputs[point.count :] = given
+            replayer.play(way, since)
+            self._ways[key] = way
+            if len(self._ways) > _WAYS:
+                self._ways.popitem(last=False)
+        return way
+
+    def _judge(self, origin: History, point: Point) -> Judge:
+        """A judge that knows what happened before."""
+        at = point.at
+        judge = self._judges.get((origin, at))
         if judge is None:
             run = self._recording
             horizon = self._horizon(at)
@@ -227,20 +260,21 @@ class Futures:
                     f"a future from {format_vtime(at - run.origin)} s has its horizon at "
                     f"{format_vtime(horizon - run.origin)} s, which is not later"
                 )
-            past = run.at_ns(at).events.columns
+            past = Moment(run, origin, point).events.columns
             judge = self._failure.judge(Stretch(at, horizon, run.origin, past))
-            self._judges[at] = judge
+            self._judges[origin, at] = judge
             if len(self._judges) > _FORKS:
                 self._judges.popitem(last=False)
         return judge
 
-    def _history(self, job: FutureSpec, point: Point, judge: Judge) -> History:
+    def _history(self, job: FutureSpec, origin: History, point: Point, judge: Judge) -> History:
         """The timeline of the future: the recording's inputs to come, the seed, and commands."""
-        history = self._recording.replayer.root.branch(point)
-        given = history.commands() + sum(i.kind == COMMAND for i in job.inputs)
-        seeds = [] if job.seed is None else seeding(job.at, job.seed, self._noise)
+        history = origin.branch(point)
+        inputs = [each for each in job.inputs if each.at >= job.begin]
+        given = history.commands() + sum(i.kind == COMMAND for i in inputs)
+        seeds = [] if job.seed is None else seeding(job.begin, job.seed, self._noise)
         recorded = history.inputs[point.count :] if job.recorded else []
-        later = [*recorded, *job.inputs, *judge.probes(itertools.count(given + 1))]
+        later = [*recorded, *inputs, *judge.probes(itertools.count(given + 1))]
         later.sort(key=lambda i: i.at)  # stable: what is due at the same instant keeps its order
         history.inputs[point.count :] = seeds + later
         return history
@@ -363,7 +397,7 @@ class _Future:
         if failed_at is None:
             return self._draw("censored" if self.job.code else "passed", None, end)
         # The agent may have been about to say it at the fork.
-        return self._draw("failed", max(failed_at, self.job.at), end)
+        return self._draw("failed", max(failed_at, self.job.begin), end)
 
     def censored(self, end: int, why: MachineError) -> Draw:
         """The same for a future that did not get to its horizon."""
@@ -375,7 +409,7 @@ class _Future:
         whole = blake3()
         for who in sorted(self._courses):
             whole.update(f"{who}\0".encode() + self._courses[who].digest())
-        at, end = self.job.at, max(end, failed_at or 0)
+        at, end = self.job.begin, max(end, failed_at or 0)
         return Draw(
             at=at,
             seed=self.job.seed or 0,
