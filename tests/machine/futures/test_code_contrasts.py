@@ -126,9 +126,9 @@ def test_a_change_on_a_branch_is_tried_there(run: bp.Recording) -> None:
     branch = run.at(START).branch(3)
     branch.wait(0.1)
     found = run.what_if(
-        branch.end, failing("queue"), lambda branch: branch.faults.kill("queue.1"), futures=12
+        branch.end, failing("queue"), lambda branch: branch.faults.kill("queue.1"), futures=FUTURES
     )
-    assert found.after == Rate(0, 12) and found.before.failed > 0
+    assert found.after == Rate(0, FUTURES) and found.before.failed > 0
 
 
 def test_a_change_that_does_nothing_is_refused(run: bp.Recording) -> None:
