@@ -154,7 +154,7 @@ def test_a_hundred_thousand_stretches_make_a_small_picture(tmp_path: Path) -> No
             found.tree.add(grow(found.tree, parent, *seen, failed=failed))
         started = time.thread_time()
         view = found.map()
-        assert time.thread_time() - started < 10  # 0.6 s on an idle computer
+        assert time.thread_time() - started < 10  # 0.1 s on an idle computer
         assert len(view.state["nodes"]) < 700 and view.state["count"] == 100_000
         assert len(view._fallback_html()) < LARGEST and "100000 stretches" in repr(view)
         assert view.select(77_777).stretch == 77_777
