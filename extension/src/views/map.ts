@@ -116,7 +116,8 @@ class MapView extends TableView<State, Chosen, Future> {
     this.rows.replaceChildren(
       ...nodes.map((node, index) => {
         const [kind, start, end, , depth, verdict, title] = node;
-        const words = `${KINDS[kind] ?? kind}, ${title}, ${verdict || 'not judged'}`;
+        const what = this.state.what ?? KINDS[kind] ?? kind;
+        const words = `${what}, ${title}, ${verdict || 'not judged'}`;
         const row = h(
           'div',
           { class: 'bpv-node', role: 'option', 'aria-selected': 'false', 'aria-label': plain(words) },

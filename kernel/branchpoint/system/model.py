@@ -167,6 +167,10 @@ class Recipe:
     commands: tuple[str, ...] = ()
 
 
+SERVICE = "service:"
+"""Before the name of a service whose image a Dockerfile's context is."""
+
+
 @dataclass(frozen=True)
 class BuildSecret:
     """What a RUN of a Dockerfile may see under this name: a file, or a text."""

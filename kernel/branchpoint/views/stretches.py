@@ -8,7 +8,7 @@ from typing import Any
 
 import traitlets
 
-from branchpoint.clock import format_vtime
+from branchpoint.clock import SECOND, format_vtime
 from branchpoint.errors import BranchpointError
 from branchpoint.events import tables
 from branchpoint.events.listing import inert
@@ -228,7 +228,9 @@ class ExplorationMap(RowsView):
         """Stretches: seed, verdict, seconds until it failed, what was new, number."""
         rows = []
         for node in map(self._found.tree.__getitem__, self._listed[start : start + count]):
-            after = "" if node.failed_at is None else f"{(node.failed_at - node.start) / 1e9:.3f}"
+            after = (
+                "" if node.failed_at is None else f"{(node.failed_at - node.start) / SECOND:.3f}"
+            )
             verdict = "failed" if node.failure else "passed"
             told = inert(_told(node), _SEEN)
             rows.append([str(node.seed), verdict, after, told, f"stretch {node.number}"])

@@ -58,6 +58,7 @@ class TimelineView(View):
         self._moment: Moment | None = None
         self._log: LogView | None = None
         self._schedule: Schedule | None = None
+        self._processor: Processor | None = None
         self._count = _COLUMNS
         self._earlier = earlier
         self._take_curves()
@@ -119,12 +120,12 @@ class TimelineView(View):
         """Show which container has the processor in the visible stretch, as a tint of its lane.
 
         The stretch is run once more for it, see :meth:`Recording.schedule
-        <branchpoint.Recording.schedule>`; what comes before the start of the recording is not.
+        <branchpoint.Recording.schedule>`.
 
         :raises BranchpointError: when the visible stretch is longer than 10 virtual seconds.
         """
-        first, last = max(self._stretch[0], self._run.earliest), min(self._stretch[1], self._end)
-        if not 0 < last - first <= _FOLLOWED:
+        first, last = self._stretch
+        if last - first > _FOLLOWED:
             raise BranchpointError(
                 f"who ran is shown of at most {_FOLLOWED // SECOND} virtual s at once, and "
                 f"{(last - first) / SECOND:.3f} s are visible",
@@ -132,6 +133,7 @@ class TimelineView(View):
             )
         start, end = (self._subject.end._at(at) for at in (first, last))
         self._schedule = schedule(start, end)
+        self._processor = Processor(self._lanes, self._schedule)
         self._draw()
         return self
 
@@ -183,10 +185,9 @@ class TimelineView(View):
         kept = kept[(kept >= start) & (kept <= min(end, self._end))]
         origin = self._run.origin
         ran, turns = b"", list[list[Any]]()
-        if self._schedule is not None:
-            processor = Processor(lanes, self._schedule)
-            ran = processor.shares(start, end, count)
-            turns = [list(span) for span in processor.turns(start, end, count)]
+        if self._processor is not None:
+            ran = self._processor.shares(start, end, count)
+            turns = [list(span) for span in self._processor.turns(start, end, count)]
         self.picture = {
             "start": start - origin,
             "end": end - origin,
@@ -238,6 +239,8 @@ class TimelineView(View):
         """Time has passed in the branch."""
         whole = self._stretch == self._span
         self._take()
+        if self._schedule is not None:  # its lanes may be others now
+            self._processor = Processor(self._lanes, self._schedule)
         if whole:
             self._stretch = self._span
         self._say()
@@ -278,8 +281,7 @@ class TimelineView(View):
         from branchpoint.sharing.report import picture
 
         start, end = self.window
-        processor = Processor(self._lanes, self._schedule) if self._schedule is not None else None
-        marked: dict[str, Any] = {"failure": self._failure, "processor": processor}
+        marked: dict[str, Any] = {"failure": self._failure, "processor": self._processor}
         curve = next(iter(self._curves), None)
         png = picture.png(self._lanes, *self._stretch, curve=curve, **marked)
         words = f"Timeline from {start:.3f} s to {end:.3f} s of virtual time"

@@ -123,7 +123,6 @@ def test_a_stretch_is_chosen_and_run_again(
 def test_those_without_a_row_are_listed(
     found: Exploration, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("branchpoint.views.stretches.MOST", 3)
     monkeypatch.setattr("branchpoint.views.stretches.rows_of", lambda found: rows_of(found, 3))
     view = found.map().select(5)
     assert view.stretch == 5 and view.chosen["future"] == 0 and view.chosen["count"] == 1

@@ -14,9 +14,11 @@ from test_manual import PATIENCE, words
 
 BUGS = Path(__file__).parents[3] / "notebooks" / "bugs"
 
-FUTURES = {"etcd-10811": 14, "gunicorn-3394": 10}
 USUAL = 24
-"""Fewer than readers see: enough to meet each failure, with any guest, and not to take all day."""
+"""Futures of a question. Fewer than readers see: enough to meet each failure, with any guest, and
+not to take all day."""
+FUTURES = {"etcd-10811": 14, "gunicorn-3394": 10}
+"""The same where failures are so frequent that still fewer are enough."""
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 

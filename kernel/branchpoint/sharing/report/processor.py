@@ -19,9 +19,12 @@ class Processor:
         guest = numbers[GUEST]
         self._slices = list(schedule)
         self._lanes = len(lanes.names)
+        # Only here is it read slice by slice: a picture is drawn anew at each zoom.
         self._lane = np.array([numbers.get(s.container, guest) for s in self._slices], np.int64)
         self._start = np.array([s.start for s in self._slices], np.int64)
         self._end = np.array([s.end for s in self._slices], np.int64)
+        mine = {lane: self._lane == lane for lane in np.unique(self._lane).tolist()}
+        self._used = {lane: _used(self._start[of], self._end[of]) for lane, of in mine.items()}
 
     def shares(self, start: int, end: int, count: int) -> bytes:
         """For how much of each of ``count`` columns each lane had the processor: a byte, 0 to 255.
@@ -29,11 +32,8 @@ class Processor:
         """
         edges = np.linspace(start, end, count + 1)
         shares = np.zeros((self._lanes, count))
-        for lane in range(self._lanes):
-            mine = self._lane == lane
-            if mine.any():
-                used = _used(self._start[mine], self._end[mine], edges)
-                shares[lane] = np.diff(used) / np.diff(edges)
+        for lane, (corners, used) in self._used.items():
+            shares[lane] = np.diff(np.interp(edges, corners, used)) / np.diff(edges)
         return np.ceil(np.clip(shares, 0, 1) * 255).astype(np.uint8).tobytes()
 
     def turns(self, start: int, end: int, count: int) -> list[Span]:
@@ -53,10 +53,11 @@ class Processor:
 
 
 def _used(
-    starts: NDArray[np.int64], ends: NDArray[np.int64], at: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """How long (ns) it was used before each instant, of stretches in order that do not overlap."""
+    starts: NDArray[np.int64], ends: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Instants, and how long (ns) it was used before each, for stretches in order that do not
+    overlap; in between, that grows evenly.
+    """
     until = np.cumsum(ends - starts)
     corners = np.stack([starts, ends], axis=1).ravel()
-    used = np.stack([until - (ends - starts), until], axis=1).ravel()
-    return np.interp(at, corners, used)
+    return corners, np.stack([until - (ends - starts), until], axis=1).ravel()

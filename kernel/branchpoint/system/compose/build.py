@@ -10,10 +10,10 @@ from branchpoint.system.compose import fields
 from branchpoint.system.compose.grants import Granted, read_grants
 from branchpoint.system.compose.keys import BUILD
 from branchpoint.system.compose.yamltree import Mapping, Value
-from branchpoint.system.model import Build, BuildSecret, Note
+from branchpoint.system.model import SERVICE, Build, BuildSecret, Note
 
 _REMOTE = re.compile(r"[a-z+]+://|git@|github\.com/")
-_IMAGE, _LAYOUT, _SERVICE = "docker-image://", "oci-layout://", "service:"
+_IMAGE, _LAYOUT = "docker-image://", "oci-layout://"
 
 
 def read_build(
@@ -57,15 +57,20 @@ def _contexts(value: Value) -> dict[str, str]:
     found: dict[str, str] = {}
     for name, written, where in fields.pairs(value, '"additional_contexts"'):
         if not written:
-            raise where.error(f'"{name}" of "additional_contexts" names nothing')
-        if written.startswith((_SERVICE, _IMAGE)):
+            raise where.error(
+                f'"{name}" of "additional_contexts" names nothing', "write NAME: ./DIRECTORY"
+            )
+        if written.startswith((SERVICE, _IMAGE)):
             found[name] = written.removeprefix(_IMAGE)
         elif written.startswith(_LAYOUT):
             found[name] = f"oci:{where.folder / written.removeprefix(_LAYOUT)}"
         else:
             found[name] = _local(where, written)
             if not Path(found[name]).is_dir():
-                raise where.error(f"there is no directory {found[name]}")
+                raise where.error(
+                    f"there is no directory {found[name]}",
+                    "paths are relative to the compose file",
+                )
     return found
 
 

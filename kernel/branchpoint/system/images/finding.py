@@ -17,9 +17,8 @@ from branchpoint.system.images.archive import ImageArchive, ImageConfig, open_ar
 from branchpoint.system.images.debian_image import DebianImage
 from branchpoint.system.images.dockerfile import builds
 from branchpoint.system.images.engines import ContainerEngine, builder, find_image
-from branchpoint.system.model import Build, Service, System
+from branchpoint.system.model import SERVICE, Build, Service, System
 
-_SERVICE = "service:"  # before a name in additional_contexts
 _TRANSPORTS = ("docker-archive:", "oci-archive:", "oci:")
 
 
@@ -130,7 +129,7 @@ class _Finder:
         except ImageError:  # the engine says what is wrong, or knows more than we do
             return False
         for reference in names:
-            if reference.startswith(_SERVICE):
+            if reference.startswith(SERVICE):
                 return True
             other = self._other(reference, service)
             known = self._system.images.get(reference, reference)
@@ -142,8 +141,8 @@ class _Finder:
 
     def _base(self, reference: str, service: Service) -> Image:
         """The image that the Dockerfile of ``service`` calls ``reference``."""
-        if reference.startswith(_SERVICE):
-            name = reference.removeprefix(_SERVICE)
+        if reference.startswith(SERVICE):
+            name = reference.removeprefix(SERVICE)
             if name not in self._system.services:
                 raise ImageError(
                     f'there is no service "{name}", which "additional_contexts" names',

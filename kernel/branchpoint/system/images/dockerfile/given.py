@@ -53,5 +53,8 @@ class Given:
         except OSError as error:
             raise ImageError(f"{secret.source} cannot be read: {error.strerror}") from None
         if len(content) > _LARGEST:
-            raise ImageError(f"{secret.source} is larger than {_LARGEST >> 10} KiB")
+            raise ImageError(
+                f"{secret.source} is larger than {_LARGEST >> 10} KiB",
+                "mount it by --mount=type=bind, from the context or an additional one",
+            )
         return content

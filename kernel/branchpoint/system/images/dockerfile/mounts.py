@@ -117,6 +117,8 @@ def _secret(step: Instruction, options: dict[str, str], config: ImageConfig) -> 
         raise step.error("--mount=type=secret needs an id", "write id=NAME")
     if not target and not variable:
         target = f"/run/secrets/{name}"
+    if "$" in target:
+        raise step.error(f'a target of --mount cannot be a variable: "{target:.80}"')
     if target:
         target = posixpath.normpath(within(config, target))
     mode, uid, gid = (options.get(key, usual) for key, usual in _SECRET.items())

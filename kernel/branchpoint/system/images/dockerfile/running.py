@@ -7,10 +7,10 @@ changes stay. There is no network, and an error says so when that looks like the
 from __future__ import annotations
 
 import json
-import posixpath
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 from branchpoint import progress
 from branchpoint.errors import ImageError
@@ -79,7 +79,7 @@ def run(tree: Tree, job: Job, mounted: list[tuple[str, Node]]) -> None:
         stubs = [
             way
             for place in _places(job, places)
-            for way in _ways(place)
+            for way in (place, *map(str, PurePosixPath(place).parents))  # the deepest first
             if tree.get(way, follow=False) is None
         ]
         tell: Callable[[str], None] = lambda line: task.update(note=line[:_LONGEST])  # noqa: E731
@@ -94,13 +94,6 @@ def run(tree: Tree, job: Job, mounted: list[tuple[str, Node]]) -> None:
 def _places(job: Job, mounted: list[str]) -> list[str]:
     """Where something is mounted that the user asked for, and the file that every container has."""
     return ["/etc/hosts", *mounted, *(each.target for each in job.scratch)]
-
-
-def _ways(place: str) -> Iterator[str]:
-    """A path and those of the directories that it is in, the deepest first."""
-    while place != "/":
-        yield place
-        place = posixpath.dirname(place)
 
 
 def _remove_empty(tree: Tree, path: str) -> None:
