@@ -72,7 +72,7 @@ def error_of(project: Path, text: str | bytes) -> str:
         ("ADD --checksum=x a /", "the flag --checksum of ADD is not supported", ""),
         ("RUN --mount=type=ssh y", "--mount of the type ssh is not supported", "COPY"),
         ("RUN --mount=type=secret y", "--mount=type=secret needs an id", "id=NAME"),
-        ("RUN --mount=type=secret,id=x,target=/$y z", "a target of --mount cannot be a variable", ""),
+        ("RUN --mount=type=secret,id=x,dst=/$y z", "a target of --mount cannot be a variable", ""),
         ("RUN --mount=type=secret,id=x,mode=9 y", '"mode" in --mount must be a number', ""),
         ("RUN --mount=type=secret,id=x,required y", 'there is no secret "x"', '"secrets"'),
         ("COPY --exclude=[ a.txt /", '--exclude: "[" is not a pattern', ""),
