@@ -24,6 +24,7 @@ from branchpoint.views.view import View, bundle
 RUN = 60.0
 """Virtual seconds after which time stops again, unless it is paused before."""
 _ECHO = 0.02  # virtual seconds to wait for the answer to a key; the agent takes up to 0.01
+_STEP = 0.02  # virtual seconds that pass at a time while an answer is awaited
 _MORE = 0.005  # virtual seconds to wait for more of an answer that has begun
 _ANSWER = 0.5  # virtual seconds without output after which the answer to a line has ended
 _PATIENCE = 5.0  # most virtual seconds to wait for an answer
@@ -57,6 +58,7 @@ class TerminalView(View):
         self._said = 0.0
         self._listeners: list[Callable[[], None]] = []
         self._rest = 0.0  # virtual seconds without output after which an answer has ended
+        self._end = 0  # absolute ns at which an answer has ended, if there is no more output
         self._limit = 0  # absolute ns at which waiting for an answer ends in any case
         self._touched = 0  # bytes of output before the last key or run()
         self._opened = False  # whether a page has shown it
@@ -121,10 +123,11 @@ class TerminalView(View):
             self.send({"answer": "output", "start": start}, [new])
             for listener in self._listeners:
                 listener()
+            self._expect(_MORE if self._waits else self._rest)
             if len(self._output) - self._touched > _FLOOD:
+                self._limit = 0
                 self._clock.pause()
-            elif self._history.tip.at < self._limit:
-                self._clock.run(self._branch, _MORE if self._waits else self._rest)
+        self._await()
         quiet = standing and not self._clock.running
         if quiet or time.monotonic() - self._said > _EVERY:
             self._say()
@@ -176,7 +179,22 @@ class TerminalView(View):
         self._rest = rest
         self._touched = len(self._output)
         self._limit = self._history.tip.at + round(_PATIENCE * 1e9)
-        self._clock.run(self._branch, _ECHO if self._waits else rest)
+        self._expect(_ECHO if self._waits else rest)
+        self._await()
+
+    def _expect(self, seconds: float) -> None:
+        """An answer has ended when ``seconds`` pass without output from now on."""
+        self._end = self._history.tip.at + round(seconds * 1e9)
+
+    def _await(self) -> None:
+        """Let the next step of the time pass in which an answer may come.
+
+        Only a step: a clock that was told to run does not stop earlier, and a prompt ends an
+        answer at once.
+        """
+        left = (min(self._end, self._limit) - self._history.tip.at) / 1e9
+        if left > 0:
+            self._clock.run(self._branch, min(left, _STEP))
 
     def _on_keys(self, message: dict[str, Any]) -> None:
         keys = str(message["keys"])

@@ -79,6 +79,18 @@ def test_keys_are_answered_and_time_stands_again(page: Page) -> None:
     assert len(page.errors) == 1 and "has ended" in page.errors[0]
 
 
+def test_a_prompt_ends_an_answer_at_once(page: Page) -> None:
+    """Also when the line was echoed long before: Enter is answered in two parts."""
+    terminal, branch = page.view.terminal, page.view.terminal.branch
+    page.type("time sleep 0.1")
+    begun = branch.vtime
+    page.type("\r")
+    assert "real" in terminal.transcript and page.shown.endswith(b"# ")
+    shown = [at for at, _ in branch._history.shown[terminal.number]]
+    assert branch.vtime - begun > 0.1
+    assert branch._history.tip.at - shown[-1] < 0.05e9, "nothing is awaited after the prompt"
+
+
 def test_time_passes_until_it_is_paused(page: Page) -> None:
     branch = page.view.terminal.branch
     page.type("while sleep 0.1; do echo x; done\r")
