@@ -173,6 +173,24 @@ def test_each_line_of_a_python_program_that_runs_is_told_and_no_other(
     assert {"retransmitter.py", "decoder.py", "ring.py"} <= others  # what runs beside is told, too
 
 
+def test_code_in_memory_that_other_code_had_before_is_told(telling: bp.Recording) -> None:
+    """A module's body ends, and the next one's code, or a function's, gets its memory: as when a
+    program that was killed starts again.
+    """
+    branch = telling.at(3).branch(7)
+    program = """\
+body = "def function():\\n    return 1\\nfunction()\\n"
+for i in range(100):
+    exec(compile("\\n" * i + body, f"body{i}.py", "exec"))
+"""
+    command = f"python3 -SEc {shlex.quote(program)}"
+    bp.bash(command).run_in_background(branch, "primary.archive.1")
+    telling.replayer.play(branch._history, branch.end.at + 500 * MS)
+    told = {(line.file, line.line) for line in lines(telling.replayer.ran.bytecode)}
+    mine = {(file, line) for file, line in told if file.startswith("body")}
+    assert mine == {(f"body{i}.py", i + line) for i in range(100) for line in (1, 2, 3)}
+
+
 def all_lines(code: CodeType) -> Iterator[tuple[int, int, int]]:
     """The lines that a code object and those in it have."""
     yield from (each for each in code.co_lines() if each[2])

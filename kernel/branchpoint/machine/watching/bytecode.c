@@ -22,6 +22,7 @@ void qemu_plugin_register_vcpu_mem_cb(struct plugin_insn *,
 struct plugin_hwaddr *qemu_plugin_get_hwaddr(plugin_meminfo, uint64_t);
 uint64_t qemu_plugin_hwaddr_phys_addr(const struct plugin_hwaddr *);
 bool qemu_plugin_read_memory_vaddr(uint64_t, GByteArray *, size_t);
+uint64_t cpu_get_phys_page_debug(CPUState *, uint64_t address);
 
 #define MOST_INTERPRETERS 16
 #define MOST_UNITS (1u << 18)      /* instructions of byte code that are told apart */
@@ -32,10 +33,12 @@ bool qemu_plugin_read_memory_vaddr(uint64_t, GByteArray *, size_t);
 #define LARGEST_CODE (1u << 17)    /* bytes of code of one object */
 #define STEP 4096                  /* bytes that are looked through at once */
 #define ALIGNED 16u                /* how objects are aligned */
+#define PAGE 4096u
 #define NO_OBJECT UINT32_MAX
 
 /* Offsets in objects that are the same in all versions of Python that are known. */
-enum { TYPE = 8, SIZE = 16, TYPE_NAME = 24, STATE = 32, BYTES = 32, FLAGS = 48 };
+enum { TYPE = 8, SIZE = 16, TYPE_NAME = 24, CONSTANTS = 24, STATE = 32, BYTES = 32, FLAGS = 48,
+       VERSION = 88 };              /* from 3.12 on each code object has a number of its own there */
 enum { NEW_LOCALS = 2 };           /* of these flags: it is a function */
 
 /* Where the loop is in the module, and offsets in a code object: the names of the file and the
@@ -43,9 +46,14 @@ enum { NEW_LOCALS = 2 };           /* of these flags: it is a function */
 struct interpreter { uint64_t first, last; uint32_t file, function, table, line, code, text; };
 
 /* An instruction that has run: by its place in memory, physical and virtual, as processes use the
- * same memory one after the other. */
-struct unit { uint64_t physical, address; uint32_t object, offset, when; };
-struct seen { uint64_t address, file, function, table; uint32_t object; };
+ * same memory one after the other. So does one process for the code of functions: ``head``, of the
+ * code object that it belongs to, has to say the same as when it was found. */
+struct unit {
+    uint64_t physical, address, said;
+    const uint8_t *head;           /* NULL: it never changes, or there is none */
+    uint32_t object, offset, when;
+};
+struct seen { uint64_t address, file, function, table, said; uint32_t object; };
 struct object { uint32_t line, file, function, table, kinds, flags; char bytes[]; };
 struct told { uint32_t object, offset; };
 struct reply { uint32_t units, objects, bytes, left_out; };
@@ -194,19 +202,42 @@ static uint32_t read_object(const struct interpreter *python, const struct seen 
     return number_of(made, length);
 }
 
-/* The object that has an instruction at this address, and how far in its code that is. */
-static uint32_t object_at(const struct interpreter *python, uint64_t address, uint32_t *offset)
+/* Where a code object lies in the guest's memory. */
+static const uint8_t *head_of(const struct unit *unit, uint64_t at)
 {
-    uint64_t at = find_code(python, address);
+    uint64_t page = unit->physical & ~(uint64_t)(PAGE - 1);
+    if (at / PAGE != unit->address / PAGE)
+        page = cpu_get_phys_page_debug(qemu_get_cpu(0), at);
+    return page < watching.ram_size ? watching.ram + page + at % PAGE : NULL;
+}
+
+/* What a code object says of itself, mixed; as far as it is on the page on which it begins. */
+static uint64_t said_by(const struct interpreter *python, const uint8_t *head)
+{
+    const uint32_t fields[] = { TYPE, SIZE, CONSTANTS, VERSION, python->file, python->function,
+                                python->table, python->line };
+    size_t left = PAGE - (uintptr_t)head % PAGE;
+    uint64_t mixed = 0;
+    for (size_t i = 0; i < sizeof fields / sizeof *fields && fields[i] + 8 <= left; i++)
+        mixed = (mixed ^ word(head + fields[i])) * 0x9e3779b97f4a7c15u;
+    return mixed;
+}
+
+/* The object that has an instruction, and how far in its code that is. */
+static uint32_t object_of(const struct interpreter *python, struct unit *unit)
+{
+    uint64_t at = find_code(python, unit->address);
     const uint8_t *header = at ? memory(at, python->code) : NULL;
     if (!header)
         return NO_OBJECT;
+    unit->head = head_of(unit, at);
+    unit->said = unit->head ? said_by(python, unit->head) : 0;
     uint32_t line, flags;
     memcpy(&line, header + python->line, sizeof line);
     memcpy(&flags, header + FLAGS, sizeof flags);
     struct seen parts = { at, word(header + python->file), word(header + python->function),
-                          word(header + python->table), 0 };
-    *offset = address - at - python->code;
+                          word(header + python->table), unit->said, 0 };
+    unit->offset = unit->address - at - python->code;
     for (uint32_t i = hash_of(&parts, offsetof(struct seen, object));; i++) {
         struct seen *seen = &self.seen[i % (2 * MOST_OBJECTS)];
         if (seen->address && memcmp(seen, &parts, offsetof(struct seen, object)) == 0)
@@ -235,14 +266,14 @@ static void on_load(unsigned cpu, plugin_meminfo info, uint64_t address, void *p
         struct unit *unit = &self.units[i % (2 * MOST_UNITS)];
         if (unit->when && (unit->physical != physical || unit->address != address))
             continue;
-        if (!unit->when) {
-            if (self.unit_count == MOST_UNITS) {
-                self.left_out++;
-                return;
-            }
-            self.unit_count++;
-            *unit = (struct unit){ physical, address, 0, 0, 0 };
-            unit->object = object_at(python, address, &unit->offset);
+        if (!unit->when && self.unit_count++ == MOST_UNITS) {
+            self.unit_count--;
+            self.left_out++;
+            return;
+        }
+        if (!unit->when || (unit->head && said_by(python, unit->head) != unit->said)) {
+            *unit = (struct unit){ .physical = physical, .address = address };
+            unit->object = object_of(python, unit);
         }
         if (unit->when != self.now && unit->object != NO_OBJECT)
             self.told[self.told_count++] = (struct told){ unit->object, unit->offset };

@@ -24,8 +24,8 @@ void *qemu_plugin_insn_haddr(const struct plugin_insn *);
 static struct {
     int socket;
     const char *name;              /* of the module, as a memory block */
-    uint8_t *base;
-    uint64_t size;
+    uint8_t *base, *ram;
+    uint64_t size, ram_size;       /* bytes; all of the guest's memory is below its devices */
     void (*asked)(char request);
 } watching;
 
@@ -63,12 +63,16 @@ static void on_request(void *unused)
     watching.asked(request);
 }
 
-static int find_module(RAMBlock *block, void *unused)
+static int find_memory(RAMBlock *block, void *unused)
 {
     (void)unused;
-    if (strcmp(qemu_ram_get_idstr(block), watching.name) == 0) {
+    const char *name = qemu_ram_get_idstr(block);
+    if (strcmp(name, watching.name) == 0) {
         watching.base = qemu_ram_get_host_addr(block);
         watching.size = qemu_ram_get_used_length(block);
+    } else if (strcmp(name, "ram") == 0) {
+        watching.ram = qemu_ram_get_host_addr(block);
+        watching.ram_size = qemu_ram_get_used_length(block);
     }
     return 0;
 }
@@ -76,7 +80,7 @@ static int find_module(RAMBlock *block, void *unused)
 static void attach(void *unused)
 {
     (void)unused;
-    qemu_ram_foreach_block(find_module, NULL);
+    qemu_ram_foreach_block(find_memory, NULL);
     qemu_set_fd_handler(watching.socket, on_request, NULL, NULL);
 }
 
