@@ -8,7 +8,7 @@ import click
 
 import branchpoint as bp
 from branchpoint.cli import show
-from branchpoint.cli.words import FAILURE
+from branchpoint.cli.words import FAILURE, WORKERS
 from branchpoint.timeline.failures import Failure
 
 _COLUMNS = 100
@@ -18,9 +18,11 @@ _COLUMNS = 100
 @click.argument("recording", type=click.Path(path_type=Path))
 @click.argument("failure", type=FAILURE, required=False)
 @click.option("--short", is_flag=True, help="Only the paragraph, without what it rests on.")
-@click.option("--workers", type=click.IntRange(1), metavar="NUMBER", show_default=False,
+@click.option("--workers", type=WORKERS, metavar="NUMBER|ADDRESS", show_default=False,
               help="Processes that run futures.  [default: one for each core]")  # fmt: skip
-def explain(recording: Path, failure: Failure | None, short: bool, workers: int | None) -> None:
+def explain(
+    recording: Path, failure: Failure | None, short: bool, workers: int | str | None
+) -> None:
     """Say why a recording failed: since when it was likely, which fault and which code decided.
 
     FAILURE is exit:CONTAINER, log:CONTAINER:TEXT, event:TYPE, sdk:MESSAGE, test:COMMAND or

@@ -9,7 +9,7 @@ import click
 
 from branchpoint.cli import show
 from branchpoint.cli.systems import as_compose, say_notes
-from branchpoint.cli.words import DURATION, FAILURE, INTERRUPTED, SEED
+from branchpoint.cli.words import DURATION, FAILURE, INTERRUPTED, SEED, WORKERS
 from branchpoint.clock import Time
 from branchpoint.errors import BranchpointError
 from branchpoint.search.changes import Changed, changes
@@ -46,8 +46,9 @@ class _Broken(click.ClickException):
               help="With --workers 1, the same seed gives the same exploration.")  # fmt: skip
 @click.option("--length", type=DURATION, default="2s",
               help="Most virtual time of one stretch.")  # fmt: skip
-@click.option("--workers", type=click.IntRange(1), metavar="NUMBER", show_default=False,
-              help="Processes that run stretches.  [default: one for each core]")  # fmt: skip
+@click.option("--workers", type=WORKERS, metavar="NUMBER|ADDRESS", show_default=False,
+              help="Processes that run stretches, or the address of a dask.distributed cluster's "
+              "scheduler, tcp://HOST:PORT.  [default: one for each core]")  # fmt: skip
 @click.option("--memory", metavar="SIZE", show_default=False,
               help="Most memory for ends of stretches, such as 4g.  [default: 1g for each "
               "worker]")  # fmt: skip
@@ -63,7 +64,7 @@ class _Broken(click.ClickException):
 def explore(
     compose: Path | None, files: tuple[Path, ...], profiles: tuple[str, ...],
     env_files: tuple[Path, ...], output: Path | None, duration: Time, stretches: int | None,
-    failures: tuple[Failure, ...], seed: int, length: Time, workers: int | None,
+    failures: tuple[Failure, ...], seed: int, length: Time, workers: int | str | None,
     memory: str | None, disk: str | None, depth: Time, without: tuple[Signal, ...], triaged: bool,
 ) -> None:  # fmt: skip
     """Search the futures of a system for failures.

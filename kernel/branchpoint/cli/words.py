@@ -120,7 +120,19 @@ class _Parsed(click.ParamType[Any]):
             self.fail("; ".join(filter(None, (error.message, error.hint))), param, ctx)
 
 
+def _workers(word: str) -> int | str:
+    if "://" in word:
+        return word
+    if not word.isdecimal() or int(word) < 1:
+        raise BranchpointError(
+            f"{word!r} is neither a number of processes nor the address of a cluster",
+            "for example 4, or tcp://10.0.0.1:8786",
+        )
+    return int(word)
+
+
 DURATION = _Parsed("time", _duration)
+WORKERS = _Parsed("workers", _workers)
 SEED = click.IntRange(0, 2**63 - 1)
 SEED.name = "whole number"  # in errors
 INSTANT = _Parsed("instant", Instant.parse)

@@ -38,7 +38,7 @@ class Crew:
             list(sys.path),
         )
         self._length = found.head.length
-        self._workers = [_Worker(number) for number in range(count)]
+        self._workers = [Member(number) for number in range(count)]
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as undo:
@@ -78,8 +78,8 @@ class Crew:
                     each.send(Learn(node))
 
 
-class _Worker:
-    """One process, seen from here."""
+class Member:
+    """One worker process of this computer, seen from here."""
 
     def __init__(self, number: int) -> None:
         self.number = number

@@ -17,13 +17,14 @@ from branchpoint import files, progress
 from branchpoint.clock import SECOND, Duration, to_ns
 from branchpoint.errors import BranchpointError, RecordingError, near
 from branchpoint.futures import recording as recordings
+from branchpoint.search.cluster import ClusterCrew, open_crew
 from branchpoint.search.composed import Commands
 from branchpoint.search.crew import Crew
 from branchpoint.search.exploration import BASE, HEAD, SUFFIX, Exploration, Finding, Head
 from branchpoint.search.properties import built_in, check, declared
 from branchpoint.search.signs import SIGNALS, Signal
 from branchpoint.search.strategy import Next, Strategy
-from branchpoint.search.stretches import MEMORY, Ran, inputs
+from branchpoint.search.stretches import Ran, inputs
 from branchpoint.search.tree import Node
 from branchpoint.search.triage import triage
 from branchpoint.system import load
@@ -47,7 +48,7 @@ def explore(
     seed: int = 0,
     length: Duration = 2,
     depth: Duration = 60,
-    workers: int | None = None,
+    workers: int | str | None = None,
     memory: int | str | None = None,
     disk: int | str | None = None,
     without: Collection[Signal] = (),
@@ -65,17 +66,17 @@ def explore(
 
     What is known is in the directory ``path`` (default: ``<name of the system>.bpx``); an
     exploration that is there goes on. The first failure of each kind becomes a recording in it.
-    Stretches run in ``workers`` processes (default: one for each core). With one, equal arguments
-    give equal explorations. With several it depends on which is done first; in any case all of it
-    can be visited again, and is the same then. Ends of stretches take at most ``memory`` in all
-    processes together (bytes, or ``"4g"``; default: 1 GiB each), others are run again when they are
-    needed; besides, each process has a machine. When all that is kept takes more than ``disk``, the
-    search ends. What a system does is known by the ``lines`` that it
-    says, the ``events`` of its containers, the ``assertions`` of its programs and the ``code`` that
-    they run; what ``without`` names is not looked at. If ``triaged``, the curve of each new finding
-    is drawn in the end, and each of its faults removed in turn, which takes a minute or two each.
-    ``how`` is as for :func:`branchpoint.record`: ``profiles`` and ``env_files``. Interrupted, it
-    returns what it has.
+    Stretches run in ``workers`` processes (default: one for each core), or on the dask.distributed
+    cluster whose scheduler has this address (``"tcp://…"``). With one process, equal arguments give
+    equal explorations. With several it depends on which is done first; in any case all of it can be
+    visited again, and is the same then. Ends of stretches take at most ``memory`` in all processes
+    together (bytes, or ``"4g"``; default: 1 GiB each), others are run again when they are needed;
+    besides, each process has a machine. When all that is kept takes more than ``disk``, the search
+    ends. What a system does is known by the ``lines`` that it says, the ``events`` of its
+    containers, the ``assertions`` of its programs and the ``code`` that they run; what ``without``
+    names is not looked at. If ``triaged``, the curve of each new finding is drawn in the end, and
+    each of its faults removed in turn, which takes a minute or two each. ``how`` is as for
+    :func:`branchpoint.record`: ``profiles`` and ``env_files``. Interrupted, it returns what it has.
 
     :raises BranchpointError: when the exploration that is there asks for something else, or a
         failure cannot be looked for in short stretches.
@@ -104,17 +105,17 @@ def explore(
     prepare(compose, target, head, how)
     found = Exploration(target)
     count = workers or len(os.sched_getaffinity(0))
-    kept = _bytes(memory, "memory") or count * MEMORY
+    kept = _bytes(memory, "memory")
     most = _bytes(disk, "disk")
     with contextlib.ExitStack() as undo:
         undo.push(found)  # closed only on an error
         with found.claimed():
             try:
-                with found.open_base() as base, Crew(found, looked_for, count, kept) as crew:
+                with found.open_base() as base, open_crew(found, looked_for, count, kept) as crew:
                     wall = to_ns(duration) / SECOND
                     Search(found, looked_for, base).run(crew, wall, stretches, most)
                 if triaged:
-                    _triage(found, looked_for)
+                    _triage(found, looked_for, workers)
             except KeyboardInterrupt:
                 found.stopped = True
                 number = len(found.tree)
@@ -133,12 +134,12 @@ def _bytes(given: int | str | None, name: str) -> int:
     return found
 
 
-def _triage(found: Exploration, looked_for: Sequence[Failure]) -> None:
+def _triage(found: Exploration, looked_for: Sequence[Failure], workers: int | str | None) -> None:
     """Look into the findings that nobody has looked into yet."""
     for finding in found.findings:
         if found.triage(finding.number) is None:
             wanted = next(each for each in looked_for if each.name == finding.failure)
-            found.keep_triage(finding.number, triage(finding.path, wanted))
+            found.keep_triage(finding.number, triage(finding.path, wanted, workers))
 
 
 class Search:
@@ -153,7 +154,9 @@ class Search:
         commands = Commands.of(base.manifest.containers)
         self._strategy = Strategy(found.tree, head.seed, head.depth, head.length, commands)
 
-    def run(self, crew: Crew, wall: float, stretches: int | None, disk: int = 0) -> None:
+    def run(
+        self, crew: Crew | ClusterCrew, wall: float, stretches: int | None, disk: int = 0
+    ) -> None:
         """Let a crew run stretches for ``wall`` seconds, or until there are so many, or until all
         takes more than ``disk`` bytes (0: no limit).
         """

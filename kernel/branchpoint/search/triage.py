@@ -49,8 +49,8 @@ class Triage(Struct, frozen=True, forbid_unknown_fields=True):
         return [*textwrap.wrap(self.words, _COLUMNS), *self.evidence]
 
 
-def triage(path: Path, failure: Failure) -> Triage:
-    """Explain the failure of a finding's recording.
+def triage(path: Path, failure: Failure, workers: int | str | None = None) -> Triage:
+    """Explain the failure of a finding's recording; ``workers`` are as for an exploration.
 
     Its curve is a coarse one; what it is drawn from is kept with the recording, so that a finer one
     goes on from there.
@@ -58,10 +58,10 @@ def triage(path: Path, failure: Failure) -> Triage:
     :raises KeyboardInterrupt: when it is interrupted.
     """
     with closing(recordings.open_recording(path)) as run:
-        curve = run.likelihood(failure, **_COARSE)
+        curve = run.likelihood(failure, workers=workers, **_COARSE)
         if curve.stopped:
             raise KeyboardInterrupt
-        told = run.explain(failure, curve=curve)
+        told = run.explain(failure, curve=curve, workers=workers)
         likely = curve.summary
         turning = curve.turning_point
         if turning and not turning.gradual:

@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import os
 import tarfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import zstandard
 from blake3 import blake3
-from computers import equip
-from dask import config
 from distributed import LocalCluster
 from processes import alive, wait_for, workers_of
 
 import branchpoint as bp
 from branchpoint.cache import cache_dir
 from branchpoint.events.event import Event
-from branchpoint.futures.running import cluster as clusters
-from branchpoint.futures.running import parcels
+from branchpoint.futures.running import computers, parcels
 from branchpoint.futures.running.cluster import Cluster, open_pool
 from branchpoint.futures.running.future import Futures, FutureSpec
 from branchpoint.timeline.failures import failure
@@ -28,21 +24,6 @@ TENTH = 100_000_000
 PYTHONPATH = os.pathsep.join(map(str, Path(bp.__file__).parents[1:2]))
 NEVER = failure(log="this is never said")
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
-    """With its own cache, which has no images of systems."""
-    cache = tmp_path_factory.mktemp("cluster")
-    equip(cache)
-    environment = {"BRANCHPOINT_CACHE": str(cache), "PYTHONPATH": PYTHONPATH}
-    with (
-        config.set({"distributed.comm.timeouts.connect": "120s"}),
-        LocalCluster(
-            n_workers=2, threads_per_worker=1, dashboard_address=None, env=environment
-        ) as cluster,
-    ):
-        yield cluster
 
 
 def pool_of(run: bp.Recording, cluster: LocalCluster, what: bp.Failure = NEVER) -> Cluster:
@@ -59,7 +40,9 @@ def test_a_cluster_finds_what_one_finds_alone(small: bp.Recording, cluster: Loca
     with pool_of(small, cluster) as pool:
         assert pool.count == 2
         found = {(each.draw.at, each.draw.seed): each for each in pool.outcomes(jobs)}
-        theirs = [w for pid in pool._client.run(os.getpid).values() for w in workers_of(pid)]
+        theirs = [
+            w for pid in pool._computers.client.run(os.getpid).values() for w in workers_of(pid)
+        ]
         assert len(theirs) == 2
     assert found == mine
     wait_for(lambda: not any(map(alive, theirs)))
@@ -67,7 +50,7 @@ def test_a_cluster_finds_what_one_finds_alone(small: bp.Recording, cluster: Loca
 
 def test_what_was_sent_is_not_sent_again(small: bp.Recording, cluster: LocalCluster) -> None:
     with pool_of(small, cluster) as pool:
-        client = pool._client
+        client = pool._computers.client
         for parcel in parcels.parcels(small):
             there = client.run(parcels.here, parcel.kind, parcel.digest)
             assert set(there.values()) == {True}
@@ -94,13 +77,13 @@ def test_a_worker_that_is_gone_is_done_without(small: bp.Recording, cluster: Loc
         for draw in pool.run(wanted):
             draws.append(draw)
             if len(draws) == 3:
-                victim = next(iter(pool._client.run(os.getpid).values()))
+                victim = next(iter(pool._computers.client.run(os.getpid).values()))
                 os.kill(victim, 9)
     assert sorted(draw.seed for draw in draws) == list(range(12))
 
 
 def test_a_cluster_that_is_not_there(small: bp.Recording, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(clusters, "_PATIENCE", 1)  # it tries for that long: it may yet come
+    monkeypatch.setattr(computers, "_PATIENCE", 1)  # it tries for that long: it may yet come
     with pytest.raises(bp.BranchpointError, match="no cluster at"):
         open_pool(small, NEVER, TENTH, relative=True, workers="tcp://127.0.0.1:1")
 

@@ -1,24 +1,21 @@
 """Futures on a ``dask.distributed`` cluster: many computers, each with workers of its own.
 
-Every computer of the cluster has Branchpoint, QEMU and the optional packages ``[cluster]``; what a
-recording needs is sent there once (:mod:`parcels`). A dask worker runs as many futures at a time as
-it has threads, each in a process as on one computer. Everybody who may use a cluster may run any
-code on it, so a failure is sent there as it is to our own processes.
+A dask worker runs as many futures at a time as it has threads, each in a process as on one
+computer.
 """
 
 from __future__ import annotations
 
-import contextlib
 import queue
 import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any, Self
 
-from branchpoint import progress
 from branchpoint.errors import BranchpointError, MachineError
 from branchpoint.futures.draws import Draw
 from branchpoint.futures.running import parcels
+from branchpoint.futures.running.computers import Computers
 from branchpoint.futures.running.future import FutureSpec, Outcome
 from branchpoint.futures.running.messages import Setup, setup_for, unpacked
 from branchpoint.futures.running.waiting import Waiting
@@ -29,7 +26,6 @@ from branchpoint.timeline.recording import Recording
 from branchpoint.timeline.seeds import NOISE
 
 _AHEAD = 1  # jobs that each thread of a worker has waiting
-_PATIENCE = 20  # seconds in which a scheduler must answer
 
 
 def open_pool(
@@ -67,53 +63,16 @@ class Cluster:
 
         :raises BranchpointError: when it cannot be reached, or has no workers.
         """
-        try:
-            import distributed
-        except ImportError:
-            raise BranchpointError(
-                "a cluster needs the package dask.distributed",
-                "pip install 'branchpoint[cluster]'",
-            ) from None
-        try:
-            self._client: Any = distributed.Client(address, timeout=_PATIENCE, set_as_default=False)
-        except (OSError, ValueError) as problem:
-            raise BranchpointError(f"there is no cluster at {address}: {problem}") from None
+        self._computers = Computers(address)
         self._closed = False
         self._setup = setup_for(run, failure, horizon, relative, noise)
-        self._threads = self._find_threads()
-        if not self._threads:
-            self.close()
-            raise BranchpointError(f"the cluster at {address} has no workers")
+        self._threads = self._computers.threads()
         self._forks: dict[str, set[int]] = {}
-        self._recording = ""
-        self._send(parcels.parcels(run))
-
-    def _find_threads(self) -> dict[str, int]:
-        """How many futures at a time each of the workers runs."""
-        found: dict[str, int] = self._client.nthreads()
-        return found
-
-    def _send(self, wanted: list[parcels.Parcel]) -> None:
-        """Send every computer what it lacks."""
-        hosts: dict[str, list[str]] = {}
-        for address in self._threads:
-            hosts.setdefault(address.rpartition(":")[0], []).append(address)
-        for parcel in wanted:
-            name = parcel.kind, parcel.digest
-            known = self._client.run(parcels.here, *name)
-            lacking = [each[0] for each in hosts.values() if not any(known[a] for a in each)]
-            if lacking:
-                offset = 0
-                with progress.task(
-                    f"sending the {parcel.kind} to {len(lacking)} computers"
-                ) as task:
-                    for piece, whole in parcel.pieces():
-                        self._client.run(
-                            parcels.receive, *name, offset, piece, whole, workers=lacking
-                        )
-                        offset += len(piece)
-                        task.update(note=f"{offset >> 20} MiB")
-            self._recording = parcel.digest  # the recording comes last
+        try:
+            self._recording = self._computers.send(run)
+        except BaseException:
+            self._computers.close()
+            raise
 
     @property
     def count(self) -> int:
@@ -133,7 +92,7 @@ class Cluster:
         waiting: Waiting[FutureSpec] = Waiting()
         try:
             while True:
-                self._threads = self._find_threads()
+                self._threads = self._computers.threads()
                 while len(waiting) <= self.count * (1 + _AHEAD):
                     job = next(source, None)
                     if job is None:
@@ -148,7 +107,7 @@ class Cluster:
                 _, job = running.pop(future)
                 yield self._outcome(future, job)
         finally:
-            self._client.cancel(list(running))
+            self._computers.client.cancel(list(running))
 
     def _hand_out(
         self, waiting: Waiting[FutureSpec], running: dict[Any, tuple[str, FutureSpec]], done: Any
@@ -159,7 +118,7 @@ class Cluster:
             while waiting and load[address] < threads * (1 + _AHEAD):
                 known = self._forks.setdefault(address, set())
                 job = waiting.take(known, set().union(*self._forks.values()))
-                future = self._client.submit(
+                future = self._computers.client.submit(
                     run_job, self._recording, self._setup, job, pure=False,
                     workers=[address], allow_other_workers=True,
                 )  # fmt: skip
@@ -180,9 +139,8 @@ class Cluster:
         """End our jobs on the cluster, and disconnect from it. The cluster itself goes on."""
         if not self._closed:
             self._closed = True
-            with contextlib.suppress(OSError, TimeoutError):
-                self._client.run(end_pools, self._setup)
-            self._client.close()
+            self._computers.tell(end_pools, self._setup)
+            self._computers.close()
 
     def __enter__(self) -> Self:
         return self
