@@ -180,7 +180,11 @@ class ClusterCrew:
         if job.status != "finished":
             self._fail(worker, job)
             return
-        ran = job.result()
+        try:
+            ran = job.result(timeout=_LOOK)
+        except TimeoutError:  # it is still on its way, or its worker has gone with it
+            self._done.put(job)
+            return
         if isinstance(ran, int):  # it has begun afresh
             worker.known = ran
             self._give(worker)

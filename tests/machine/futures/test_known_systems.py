@@ -13,8 +13,8 @@ from answers.truths import Known
 from branchpoint.futures.running.workers import Pool
 
 BEFORE = 0.015  # seconds before a draw at which a seed still has an effect: see truths.UNKNOWN
-MOST_POINTS = 4  # most points per system
-FUTURES = int(os.environ.get("BRANCHPOINT_TEST_FUTURES", "24"))  # at each point
+MOST_POINTS = 3  # most points per system
+FUTURES = int(os.environ.get("BRANCHPOINT_TEST_FUTURES", "12"))  # at each point
 
 
 @pytest.fixture(scope="module", params=truths.ALL, ids=lambda known: known.name)
