@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
+from distributed import LocalCluster
+
+import branchpoint
 from branchpoint.cache import cache_dir
 from branchpoint.machine import engine
 
@@ -13,6 +17,16 @@ def equip(cache: Path) -> None:
     root = engine.find().root
     if root is not None:
         link(root, cache / "tools" / root.name)
+
+
+def cluster_of(count: int, cache: Path) -> LocalCluster:
+    """So many dask workers, which have only this program and an emulator."""
+    equip(cache)
+    program = os.pathsep.join(map(str, Path(branchpoint.__file__).parents[1:2]))
+    environment = {"BRANCHPOINT_CACHE": str(cache), "PYTHONPATH": program}
+    return LocalCluster(
+        n_workers=count, threads_per_worker=1, dashboard_address=None, env=environment
+    )
 
 
 def equip_with_images(cache: Path) -> None:

@@ -13,14 +13,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from computers import equip
+from computers import cluster_of
 from dask import config
 from distributed import LocalCluster
 from places import ARIA, FAULTY, IDLE, SMALL
 
 import branchpoint as bp
 
-PYTHONPATH = os.pathsep.join(map(str, Path(bp.__file__).parents[1:2]))
 SELF_CHECK = os.environ.get("BRANCHPOINT_TEST_SELF_CHECK", "1/20")
 """The share of all branches in these tests that are run twice and compared."""
 
@@ -88,14 +87,9 @@ def aria(aria_path: Path) -> Iterator[bp.Recording]:
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
     """Two dask workers with a cache of their own, which has no images of systems."""
-    cache = tmp_path_factory.mktemp("cluster")
-    equip(cache)
-    environment = {"BRANCHPOINT_CACHE": str(cache), "PYTHONPATH": PYTHONPATH}
     with (
         config.set({"distributed.comm.timeouts.connect": "120s"}),
-        LocalCluster(
-            n_workers=2, threads_per_worker=1, dashboard_address=None, env=environment
-        ) as cluster,
+        cluster_of(2, tmp_path_factory.mktemp("cluster")) as cluster,
     ):
         yield cluster
 

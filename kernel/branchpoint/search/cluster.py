@@ -123,7 +123,7 @@ class ClusterCrew:
     ) -> None:
         """As :meth:`Crew.run`.
 
-        :raises BranchpointError: when a worker cannot go on, or the last one has gone.
+        :raises BranchpointError: when a worker cannot go on, or all have gone.
         """
         while True:
             self._look_around()
@@ -132,13 +132,8 @@ class ClusterCrew:
                     worker.running = self._again.pop() if self._again else choose(worker.number)
                     if worker.running is not None:
                         self._give(worker)
-            if not any(each.running for each in self._workers):
-                if not self._again:
-                    return
-                raise BranchpointError(
-                    "the cluster has lost all its workers",
-                    "explore again: it goes on with what is known",
-                )
+            if not self._again and not any(each.running for each in self._workers):
+                return
             self._take(take)
 
     def _look_around(self) -> None:

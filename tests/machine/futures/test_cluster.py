@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import zstandard
 from blake3 import blake3
+from computers import cluster_of
 from distributed import LocalCluster
 from processes import alive, wait_for, workers_of
 
@@ -21,7 +22,6 @@ from branchpoint.futures.running.future import Futures, FutureSpec
 from branchpoint.timeline.failures import failure
 
 TENTH = 100_000_000
-PYTHONPATH = os.pathsep.join(map(str, Path(bp.__file__).parents[1:2]))
 NEVER = failure(log="this is never said")
 pytestmark = pytest.mark.slow
 
@@ -80,6 +80,20 @@ def test_a_worker_that_is_gone_is_done_without(small: bp.Recording, cluster: Loc
                 victim = next(iter(pool._computers.client.run(os.getpid).values()))
                 os.kill(victim, 9)
     assert sorted(draw.seed for draw in draws) == list(range(12))
+
+
+def test_a_cluster_whose_workers_have_all_gone_is_not_waited_for(
+    small: bp.Recording, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = [(small.at(2).at, seed) for seed in range(12)]
+    with (
+        cluster_of(1, tmp_path) as alone,
+        pool_of(small, alone) as pool,
+        pytest.raises(bp.BranchpointError, match="lost all its workers"),
+    ):
+        for _ in pool.run(jobs):
+            monkeypatch.setattr(computers, "_PATIENCE", 1)
+            alone.scale(0)
 
 
 def test_a_cluster_that_is_not_there(small: bp.Recording, monkeypatch: pytest.MonkeyPatch) -> None:

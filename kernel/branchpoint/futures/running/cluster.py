@@ -25,6 +25,7 @@ from branchpoint.timeline.recorder.record import open_recording
 from branchpoint.timeline.recording import Recording
 from branchpoint.timeline.seeds import NOISE
 
+_LOOK = 1.0  # wall seconds between two looks who is there
 _AHEAD = 1  # jobs that each thread of a worker has waiting
 
 
@@ -85,7 +86,10 @@ class Cluster:
             yield outcome.draw
 
     def outcomes(self, jobs: Iterable[FutureSpec]) -> Iterator[Outcome]:
-        """As :meth:`Pool.outcomes`. Workers may come and go meanwhile."""
+        """As :meth:`Pool.outcomes`. Workers may come and go meanwhile.
+
+        :raises BranchpointError: when all have gone.
+        """
         source = iter(jobs)
         done: queue.SimpleQueue[Any] = queue.SimpleQueue()
         running: dict[Any, tuple[str, FutureSpec]] = {}
@@ -99,13 +103,18 @@ class Cluster:
                         break
                     waiting.add(job.at, job)
                 self._hand_out(waiting, running, done)
-                if not running:
-                    if waiting:
-                        raise BranchpointError("the cluster has lost all its workers")
+                if not running and not waiting:
                     return
-                future = done.get()
-                _, job = running.pop(future)
-                yield self._outcome(future, job)
+                try:
+                    future = done.get(timeout=_LOOK)
+                    outcome = self._outcome(future, running[future][1])
+                except queue.Empty:
+                    continue
+                except TimeoutError:  # it is on its way, or is run again, as its worker has gone
+                    done.put(future)
+                    continue
+                del running[future]
+                yield outcome
         finally:
             self._computers.client.cancel(list(running))
 
@@ -129,7 +138,7 @@ class Cluster:
     def _outcome(self, future: Any, job: FutureSpec) -> Outcome:
         error = None if future.status == "finished" else future.exception()
         if error is None:
-            found: Outcome = future.result()
+            found: Outcome = future.result(timeout=_LOOK)
             return found
         if isinstance(error, BranchpointError):
             raise error

@@ -7,6 +7,7 @@ code on it, so a failure is sent there as it is to our own processes.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -15,7 +16,7 @@ from branchpoint.errors import BranchpointError
 from branchpoint.futures.running import parcels
 from branchpoint.timeline.recording import Recording
 
-_PATIENCE = 20  # seconds in which a scheduler must answer
+_PATIENCE = 20  # seconds in which a scheduler must answer, and workers come back
 
 
 class Computers:
@@ -37,13 +38,24 @@ class Computers:
             self.client: Any = distributed.Client(address, timeout=_PATIENCE, set_as_default=False)
         except (OSError, ValueError) as problem:
             raise BranchpointError(f"there is no cluster at {address}: {problem}") from None
+        self._seen = 0.0  # when workers were there last, wall seconds
         if not self.threads():
             self.client.close()
             raise BranchpointError(f"the cluster at {address} has no workers")
 
     def threads(self) -> dict[str, int]:
-        """How many jobs at a time each dask worker runs now, by its address. They come and go."""
+        """How many jobs at a time each dask worker runs now, by its address. They come and go.
+
+        :raises BranchpointError: when there was none for 20 seconds.
+        """
         found: dict[str, int] = self.client.nthreads()
+        if found:
+            self._seen = time.monotonic()
+        elif self._seen and time.monotonic() > self._seen + _PATIENCE:
+            raise BranchpointError(
+                "the cluster has lost all its workers",
+                "start some, and ask again: what is known by then is kept",
+            )
         return found
 
     def send(self, run: Recording) -> str:
