@@ -8,6 +8,7 @@ such error is a :class:`Malformed`, and no result grows beyond its limit.
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import io
 import json
@@ -23,6 +24,7 @@ import zstandard
 from numpy.typing import NDArray
 
 _ZSTD, _GZIP, _XZ = b"\x28\xb5\x2f\xfd", b"\x1f\x8b", b"\xfd7zXZ"
+_BZIP2 = tuple(b"BZh%d%b" % (level, block) for level in range(1, 10) for block in (b"1A", b"\x17r"))
 _WINDOW = 1 << 27  # bytes that decompression may refer back to, and so keeps in memory
 _OVERHEAD = 1 << 24  # bytes that xz needs in addition
 _PIECE = 1 << 16  # compressed bytes read at once
@@ -147,7 +149,9 @@ def decompressing() -> Iterator[None]:
     """In this block, errors of the streams below are raised as Malformed."""
     try:
         yield
-    except (EOFError, zlib.error, gzip.BadGzipFile, lzma.LZMAError, zstandard.ZstdError) as error:
+    except (EOFError, OSError, zlib.error, lzma.LZMAError, zstandard.ZstdError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # of the file; what the libraries for gzip and bzip2 say has no number
         raise Malformed(str(error)) from None
 
 
@@ -165,21 +169,22 @@ def zstd_stream(source: Source, window: int = _WINDOW) -> Callable[[int], bytes]
 
 def is_compressed(head: bytes) -> bool:
     """Whether a file with this beginning is one that :func:`any_stream` decompresses."""
-    return head.startswith((_GZIP, _ZSTD, _XZ))
+    return head.startswith((_GZIP, _ZSTD, _XZ, *_BZIP2))
 
 
 def any_stream(source: Source) -> Callable[[int], bytes]:
-    """A function that reads the content of a stream compressed by gzip, zstd or xz, or plain.
+    """A function that reads a stream: compressed by gzip, zstd, xz or bzip2, or plain.
 
-    One call returns at most as many bytes as asked for; with xz, at most 1 MiB whatever is asked.
+    One call returns at most as many bytes as asked for; with xz and bzip2, at most 1 MiB whatever
+    is asked.
     """
     peeked = _Peeked(source)
     if peeked.head.startswith(_GZIP):
         return gzip.GzipFile(fileobj=peeked).read  # type: ignore[call-overload]
     if peeked.head.startswith(_ZSTD):
         return zstd_stream(peeked)
-    if peeked.head.startswith(_XZ):
-        pieces = _xz(peeked)
+    if peeked.head.startswith((_XZ, *_BZIP2)):
+        pieces = _streams(peeked, _xz if peeked.head.startswith(_XZ) else bz2.BZ2Decompressor)
         return lambda size: next(pieces, b"")
     return peeked.read
 
@@ -211,16 +216,21 @@ class _Peeked:
         return False
 
 
-def _xz(source: _Peeked) -> Iterator[bytes]:
-    """The content of xz streams, one after the other. A header could ask for gigabytes of memory,
-    so memory is limited.
-    """
+def _xz() -> lzma.LZMADecompressor:
+    """A header could ask for gigabytes of memory, so memory is limited."""
+    return lzma.LZMADecompressor(lzma.FORMAT_XZ, _WINDOW + _OVERHEAD)
+
+
+def _streams(
+    source: _Peeked, begin: Callable[[], lzma.LZMADecompressor | bz2.BZ2Decompressor]
+) -> Iterator[bytes]:
+    """The content of compressed streams, one after the other."""
     rest = b""
     while rest or (rest := source.read(_PIECE)):
         rest = rest.lstrip(b"\0")  # between streams
         if not rest:
             continue
-        unpacker = lzma.LZMADecompressor(lzma.FORMAT_XZ, _WINDOW + _OVERHEAD)
+        unpacker = begin()
         while not unpacker.eof:
             if unpacker.needs_input and not rest:
                 rest = source.read(_PIECE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import io
 import lzma
@@ -142,6 +143,7 @@ PACKERS = {
     "gzip": gzip.compress,
     "zstd": lambda data: zstandard.ZstdCompressor().compress(data),
     "xz": lzma.compress,
+    "bzip2": bz2.compress,
 }
 
 
@@ -161,14 +163,14 @@ def test_streams_are_read_whatever_they_are_packed_with(packer: str, size: int) 
     assert decoding.is_compressed(data[:6]) is (packer != "nothing")
 
 
-@pytest.mark.parametrize("packer", ["gzip", "zstd", "xz"])
+@pytest.mark.parametrize("packer", ["gzip", "zstd", "xz", "bzip2"])
 def test_two_streams_one_after_the_other_are_one(packer: str) -> None:
     pack = PACKERS[packer]
     padding = bytes(4) if packer == "xz" else b""
     assert read(pack(b"one") + padding + pack(b"two")) == b"onetwo"
 
 
-@pytest.mark.parametrize("packer", ["gzip", "zstd", "xz"])
+@pytest.mark.parametrize("packer", ["gzip", "zstd", "xz", "bzip2"])
 def test_damaged_streams(packer: str) -> None:
     data = PACKERS[packer](b"some text " * 1000)
     harmed = bytearray(data)

@@ -158,7 +158,7 @@ def archive(mode: str) -> bytes:
     return out.getvalue()
 
 
-@pytest.mark.parametrize("mode", ["w", "w:gz", "w:xz"])
+@pytest.mark.parametrize("mode", ["w", "w:gz", "w:xz", "w:bz2"])
 def test_add_unpacks_archives(build: Builder, mode: str) -> None:
     data = archive(mode)
     tree = build("FROM base\nADD x.bin /new\nCOPY x.bin /as-it-is", **{"x.bin": data}).unpack()
@@ -170,6 +170,6 @@ def test_add_unpacks_archives(build: Builder, mode: str) -> None:
 
 def test_add_copies_what_is_no_archive(build: Builder) -> None:
     broken = archive("w:gz")[:20] + b"x" * 50
-    project = {"g": broken, "empty": b"", "zeros": bytes(10240)}
-    tree = build("FROM base\nADD g empty zeros /new/", **project).unpack()
+    project = {"g": broken, "bz": b"BZh9 is how it begins", "empty": b"", "zeros": bytes(10240)}
+    tree = build("FROM base\nADD g bz empty zeros /new/", **project).unpack()
     assert {name: tree.read(f"new/{name}") for name in project} == project

@@ -27,7 +27,6 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / "dir").mkdir(parents=True)
     for name in ("a", "b", "dir/x"):
         (folder / name).write_text(name)
-    (folder / "zipped").write_bytes(b"BZh91AY&SY")
     (folder / "gone").symlink_to("nowhere")
     BASE.docker(folder / "base.tar")
     (folder / "compose.yaml").write_text(
@@ -68,7 +67,6 @@ def error_of(project: Path, text: str | bytes) -> str:
         ("COPY --from=base --from=x a /", "--from is given twice", ""),
         ("ADD https://example.org/x /", "ADD cannot fetch https://example.org/x", "yourself"),
         ("ADD git@example.org:x.git /", "ADD cannot fetch git@example.org:x.git", ""),
-        ("ADD zipped /", "ADD cannot unpack zipped: it is compressed by bzip2", "use COPY"),
         ("ADD --checksum=x a /", "the flag --checksum of ADD is not supported", ""),
         ("RUN --mount=type=ssh y", "--mount of the type ssh is not supported", "COPY"),
         ("RUN --mount=type=secret y", "--mount=type=secret needs an id", "id=NAME"),

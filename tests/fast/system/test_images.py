@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import io
 import json
@@ -69,14 +70,27 @@ RUN = {
     "ExposedPorts": {"80/tcp": {}},
 }
 IMAGE = TestImage([BASE, TOP], RUN)
-FORMATS = ["docker", "docker.gz", "docker.xz", "oci-gzip", "oci-zstd", "oci-plain", "oci-archive"]
+FORMATS = [
+    "docker",
+    "docker.gz",
+    "docker.xz",
+    "docker.bz2",
+    "oci-gzip",
+    "oci-zstd",
+    "oci-plain",
+    "oci-archive",
+]
 
 
 def written(image: TestImage, form: str, tmp_path: Path) -> Path:
     path = tmp_path / form
     if form.startswith("docker"):
         image.docker(path)
-        packers = {"docker.gz": gzip.compress, "docker.xz": lzma.compress}
+        packers = {
+            "docker.gz": gzip.compress,
+            "docker.xz": lzma.compress,
+            "docker.bz2": bz2.compress,
+        }
         if form in packers:
             path.write_bytes(packers[form](path.read_bytes()))
         return path

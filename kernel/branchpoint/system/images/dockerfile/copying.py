@@ -21,8 +21,6 @@ from branchpoint.system.images.archive import MAX_IMAGE_BYTES, check_depth, plai
 from branchpoint.system.images.dockerfile.patterns import Rules, compiled, is_pattern
 from branchpoint.system.images.tarscan import BLOCK, is_header, scan
 
-_BZIP2 = b"BZh"
-
 
 @dataclass(frozen=True)
 class Ownership:
@@ -118,15 +116,8 @@ def make_folder(tree: Tree, path: str, uid: int, gid: int, mode: int = 0o755) ->
 def unpacked(file: IO[bytes], what: str) -> Tree | None:
     """What is in the tar archive ``file``, compressed or not; None when it is none.
 
-    :raises ImageError: when it is damaged, too large, or compressed in a way that is not known.
+    :raises ImageError: when it is damaged or too large.
     """
-    head = file.read(len(_BZIP2) + 1)
-    file.seek(0)
-    if head.startswith(_BZIP2) and head[-1:].isdigit():
-        raise ImageError(
-            f"ADD cannot unpack {what}: it is compressed by bzip2",
-            "compress it by gzip, xz or zstd; or use COPY, which unpacks nothing",
-        )
     if not _begins_as_archive(file):
         return None
     tree = Tree()
