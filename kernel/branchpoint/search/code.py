@@ -2,12 +2,14 @@
 
 Places come from the emulator (:mod:`branchpoint.machine.watching.coverage`). Code that is made at
 run time has none; where its program tells of the edges that it runs, these have places beyond all
-others, which follow from the container, the module and the number of the edge.
+others, which follow from the container, the module and the number of the edge. So have lines of
+Python programs, whose places follow from the file and the line.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 import numpy as np
 from blake3 import blake3
@@ -16,9 +18,13 @@ from numpy.typing import NDArray
 from branchpoint.events import sdk
 from branchpoint.events.event import Event
 from branchpoint.machine.watching.coverage import Places
+from branchpoint.programs.python import Line
 
+LINES = 1 << 46
+"""Places of lines are this or more; no memory module is that large."""
 EDGES = 1 << 47
-"""Places of edges are this or more; no memory module is that large."""
+"""Places of edges are this or more."""
+_NUMBER = 19  # bits of the number of a line; a file that is longer has its first lines again
 RARE = 8
 """Places that ran in fewer stretches are noted with each stretch in which they run."""
 
@@ -29,6 +35,25 @@ def edges_of(event: Event) -> Places:
     named = (f"{event.container}\0{module}\0{edge}" for edge in edges)
     digests = b"".join(blake3(name.encode()).digest(8) for name in named)
     return np.frombuffer(digests, "<u8") % EDGES + EDGES
+
+
+def lines_of(lines: Iterable[Line]) -> Places:
+    """The places of lines of Python programs, in no order."""
+    numbered = {(line.file, line.line) for line in lines}
+    places = [LINES + (file_key(file) << _NUMBER) + number % (1 << _NUMBER)
+              for file, number in numbered]  # fmt: skip
+    return np.array(places, np.uint64)
+
+
+@lru_cache(maxsize=1 << 14)
+def file_key(file: str) -> int:
+    """What the places of a file's lines have in common."""
+    return int.from_bytes(blake3(file.encode()).digest(4), "little") >> 5
+
+
+def key_of(place: int) -> int | None:
+    """The :func:`file_key` of a line's place; None for other places."""
+    return (place - LINES) >> _NUMBER if LINES <= place < EDGES else None
 
 
 def together(ran: Places, edges: Iterable[Places], most: int) -> tuple[Places, bool]:

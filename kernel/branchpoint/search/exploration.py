@@ -30,6 +30,7 @@ from branchpoint.events import tables
 from branchpoint.events.listing import inert
 from branchpoint.futures import recording as recordings
 from branchpoint.futures.draws import Key, Seed, Text
+from branchpoint.search.code import key_of
 from branchpoint.search.composed import Commands
 from branchpoint.search.judged import Judged, judge
 from branchpoint.search.ran import FileRan, by_file
@@ -187,7 +188,10 @@ class Exploration:
     def _led_by(self, number: int) -> tuple[Signal, ...]:
         way = [self.tree[each] for each in self.tree.path(number)[:-1]]
         new = {signal(sign) for node in way for sign in node.fresh}
-        if any(node.fresh_code for node in way):
+        lines = [key_of(place) is not None for node in way for place in node.fresh_code]
+        if any(lines):
+            new.add("python")
+        if not all(lines):
             new.add("code")
         return tuple(each for each in SIGNALS if each in new)
 

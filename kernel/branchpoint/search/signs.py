@@ -3,7 +3,7 @@
 A sign is a short text that is equal in two futures when the same kind of thing happens in both: the
 template of a line (numbers in it are "#"), an event of a container's life, a fault, an assertion
 that holds or is violated, or how near a program says it came to something (guidance of an SDK).
-Code that runs is seen, too, but has no text; see :mod:`code`.
+Code and lines of Python programs that run are seen, too, but have no text; see :mod:`code`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from branchpoint.events.event import LOG, Event
 from branchpoint.futures.draws import LONGEST_CAUSE
 from branchpoint.futures.running.future import LINE, line_signature, signature
 
-Signal = Literal["lines", "events", "assertions", "code"]
+Signal = Literal["lines", "events", "assertions", "code", "python"]
 """The kinds of things that are seen."""
 Outcome = Literal["declared", "true", "false"]
 """What was heard of an assertion."""

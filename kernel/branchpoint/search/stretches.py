@@ -18,8 +18,9 @@ from branchpoint.errors import GuestEnded
 from branchpoint.events.event import Event
 from branchpoint.events.sdk import CODE
 from branchpoint.machine.watching.coverage import Places
-from branchpoint.machine.watching.ran import Covered
-from branchpoint.search.code import edges_of, together
+from branchpoint.machine.watching.ran import NO_CODE, Covered
+from branchpoint.programs.python import interpreters, lines
+from branchpoint.search.code import edges_of, lines_of, together
 from branchpoint.search.composed import Ending
 from branchpoint.search.signs import SIGNALS, Signal, kind_of, sign, signal
 from branchpoint.search.tree import MOST_CODE, MOST_SEEN, ROOT, Node, Tree
@@ -93,7 +94,7 @@ class Stretches:
         self._open = open_base
         self._failures = failures
         self._signals = signals
-        self._sees_code = "code" in signals
+        self._covers = {"code", "python"} & set(signals)
         self._memory = memory
         self._run = self._opened()
         self._held: OrderedDict[int, Branch] = OrderedDict()
@@ -114,14 +115,14 @@ class Stretches:
         stretch = Stretch(start.at, horizon, origin, columns)
         judges = [(failure, failure.judge(stretch)) for failure in self._failures]
         seen: dict[str, None] = {}
-        edges: list[Places] = []  # that programs tell of
+        edges: list[Places] = []  # that programs tell of; and lines
         failed: list[tuple[int, str, str]] = []  # when, what, and its sign
 
         def stop(new: list[Event]) -> bool:
             fresh = over = False
             for event in new:
                 over = over or _ends_test(event)
-                if event.type == CODE and self._sees_code:
+                if event.type == CODE and "code" in self._covers:
                     edges.append(edges_of(event))
                 found = sign(event)
                 if not found or signal(found) not in self._signals:
@@ -139,7 +140,9 @@ class Stretches:
         with contextlib.suppress(GuestEnded):  # an event has told it
             self._run.replayer.play(branch._history, horizon, stop)
         told = self._run.replayer.ran
-        ran, left_out = together(told.places, edges, MOST_CODE)
+        edges.append(lines_of(lines(told.bytecode)))
+        places = told.places if "code" in self._covers else NO_CODE
+        ran, left_out = together(places, edges, MOST_CODE)
         code, untold = ran.tobytes(), told.untold or left_out
         end = branch.end.at
         if not failed:
@@ -198,8 +201,9 @@ class Stretches:
 
     def _opened(self) -> Recording:
         run = self._open()
-        if self._sees_code:
-            run.replayer.cover(Covered())
+        if self._covers:
+            module = run.replayer.snapshot.spec.modules[-1]
+            run.replayer.cover(Covered(interpreters(module) if "python" in self._covers else ()))
         return run
 
     def close(self) -> None:

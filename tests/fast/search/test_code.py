@@ -11,7 +11,18 @@ import pytest
 from branchpoint.events.event import Event
 from branchpoint.events.reports import from_guest
 from branchpoint.guest import wire
-from branchpoint.search.code import EDGES, RARE, Code, edges_of, together
+from branchpoint.programs.python import Line
+from branchpoint.search.code import (
+    EDGES,
+    LINES,
+    RARE,
+    Code,
+    edges_of,
+    file_key,
+    key_of,
+    lines_of,
+    together,
+)
 from branchpoint.search.tree import ROOT, Tree
 
 
@@ -81,3 +92,22 @@ def test_edges_are_code_like_any_other() -> None:
     tree = Tree(0)
     node = tree.node(ROOT, 1, 0, 5, [], ran)
     assert msgspec.convert(msgspec.to_builtins(node), type(node)).fresh_code == ran.tolist()
+
+
+# -- lines of Python programs
+
+
+def test_a_line_is_a_place_by_its_file_and_number() -> None:
+    some = [Line("/srv/a.py", "f", 7), Line("/srv/a.py", "g", 7), Line("/srv/b.py", "f", 7)]
+    places = sorted(lines_of(some).tolist())
+    assert len(places) == 2 and all(LINES <= place < EDGES for place in places)
+    assert {key_of(place) for place in places} == {file_key("/srv/a.py"), file_key("/srv/b.py")}
+    assert lines_of([Line("/srv/a.py", "", 8)])[0] - lines_of(some[:1])[0] == 1
+    assert len(lines_of([])) == 0 and lines_of([]).dtype == np.uint64
+    assert key_of(LINES - 1) is None and key_of(EDGES) is None
+
+
+@pytest.mark.parametrize("number", [1, (1 << 19) - 1, 1 << 19, 1 << 40])
+def test_any_number_of_a_line_stays_with_its_file(number: int) -> None:
+    (place,) = lines_of([Line("/x.py", "", number)]).tolist()
+    assert key_of(place) == file_key("/x.py")

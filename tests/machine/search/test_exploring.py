@@ -19,12 +19,15 @@ from processes import alive, wait_for, workers_of
 
 import branchpoint as bp
 from branchpoint.cli import main
+from branchpoint.programs.python import Line
+from branchpoint.search.code import lines_of
 from branchpoint.search.exploration import Exploration
 from branchpoint.search.stretches import Stretches
 from branchpoint.search.tree import Node, Tree
 
 SYSTEMS = Path(__file__).parents[1] / "systems"
 LOCK, ALWAYS = SYSTEMS / "lock", SYSTEMS / "known" / "always.yaml"
+PYTHON = SYSTEMS / "dials" / "python.yaml"
 DIALS, INJECTED = SYSTEMS / "dials", SYSTEMS / "known" / "injected.yaml"
 ASKED: dict[str, Any] = {"length": 1.2, "seed": 1, "workers": 1, "triaged": False}
 HANGS = """
@@ -77,7 +80,7 @@ def test_five_unlikely_draws_in_a_row_are_found_one_after_another(opened: Explor
 
 
 def test_a_lock_that_says_nothing_is_opened_by_the_code_that_runs(tmp_path: Path) -> None:
-    path, without = tmp_path / "dials.bpx", ("lines", "events", "assertions")
+    path, without = tmp_path / "dials.bpx", ("lines", "events", "assertions", "python")
     for most in range(100, MOST + 1, 100):
         with bp.explore(
             DIALS, path, stretches=most, duration=3600, without=without, **ASKED
@@ -92,6 +95,31 @@ def test_a_lock_that_says_nothing_is_opened_by_the_code_that_runs(tmp_path: Path
         assert again.head.signals == ("code",)
     with pytest.raises(bp.BranchpointError, match="signals"):
         bp.explore(DIALS, path, stretches=1, **ASKED)
+
+
+def test_a_silent_program_in_python_is_seen_by_its_lines(tmp_path: Path) -> None:
+    """The interpreter runs the same code whether a dial is turned or not."""
+    without = ("lines", "events", "assertions", "code")
+    asked = {**ASKED, "duration": 3600, "without": without}
+    script = (PYTHON.parent / "dials.py").read_text().splitlines()
+    turned = Line("/usr/local/bin/dials.py", "", script.index("        turned = 1") + 1)
+    place = int(lines_of([turned])[0])
+    for most in range(100, MOST, 100):
+        with bp.explore(PYTHON, tmp_path / "x.bpx", stretches=most, **asked) as found:
+            node = next((each for each in found.tree.nodes if place in each.fresh_code), None)
+            if node is not None:
+                break
+    assert node is not None
+    assert found.tree.signs == [] and 5 < len(found.tree.code) < 100
+    files = found.files_ran()
+    assert files is not None
+    (mine,) = [each for each in files if each.path == turned.file]
+    assert mine.containers == ["lock.1"] and mine.places > 3
+    with Exploration(tmp_path / "x.bpx") as again:
+        stretches = Stretches(again.tree, again.open_base, (), again.head.signals)
+        ran = stretches.run(node.parent, node.seed, node.end - node.start)
+        stretches.close()
+    assert place in ran.places
 
 
 def test_a_system_that_hangs_is_found_by_its_silence(tmp_path: Path) -> None:

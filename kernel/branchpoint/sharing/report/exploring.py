@@ -215,7 +215,7 @@ def _novelty(found: Exploration) -> bytes:
     ax.set_xlim(0, max(len(nodes), 1))
     ax.set_xlabel("stretches (dashed: first of a finding)", fontsize=8)
     ax.spines[["top", "right"]].set_visible(False)
-    if "code" in found.head.signals:
+    if {"code", "python"} & set(found.head.signals):
         right = ax.twinx()
         _steps(right, [len(node.fresh_code) for node in nodes], _CODE, "places of code")
         right.spines[["top", "left"]].set_visible(False)
@@ -259,7 +259,8 @@ def _code(found: Exploration) -> list[str]:
     ]
     more = len(files) - _FILES
     left = f"<p>… and {more} more files</p>" if more > 0 else ""
-    words = "<p>Places are branches of machine code that were executed, and where they led.</p>"
+    words = "<p>Places are branches of machine code that were executed, and where they led; of "
+    words += "Python programs, lines.</p>"
     if edges := sum(place >= EDGES for place in found.tree.code.places):
         words += f"<p>{edges} other places are edges of which programs told.</p>"
     return [title, words, table(("containers with this image", "file", "places"), rows), left]
