@@ -7,10 +7,12 @@ import time
 from pathlib import Path
 
 import branchpoint as bp
+from branchpoint.machine.watching.ran import Covered
+from branchpoint.programs.python import interpreters
 from cost import cost
 from figures import Figure, amount, at_most, median
 from scale import Scale
-from subjects import ETCD, idle_etcd, recorded
+from subjects import ARIA, ETCD, Subject, idle_etcd, recorded
 
 _RATE_BAR = 900  # stretches a minute
 _CODE_BAR = 0.06  # of CPU time
@@ -20,7 +22,7 @@ _WARM = 40  # stretches before the time is taken
 
 def looking(scale: Scale, work: Path) -> list[Figure]:
     """Idle etcd with all signals; then each of two systems with and without telling code."""
-    return [_stretches(scale, work), _telling(scale, work)]
+    return [_stretches(scale, work), *(_telling(each, scale, work) for each in (ETCD, ARIA))]
 
 
 def _stretches(scale: Scale, work: Path) -> Figure:
@@ -49,21 +51,24 @@ def _stretches(scale: Scale, work: Path) -> Figure:
     )
 
 
-def _telling(scale: Scale, work: Path) -> Figure:
-    """CPU time of the same seconds of an etcd cluster at work, alternately."""
-    path = recorded(ETCD, scale.recording, work)
+def _telling(subject: Subject, scale: Scale, work: Path) -> Figure:
+    """CPU time of the same seconds of a cluster at work, alternately."""
+    path = recorded(subject, scale.recording, work)
+    with bp.open(path) as run:
+        pythons = interpreters(run.replayer.snapshot.spec.modules[-1])
     shares = []
     for seed in range(scale.pairs):
         spent = {}
         for told in (False, True) if seed % 2 else (True, False):
             with bp.open(path) as run:
                 if told:
-                    run.replayer.cover()
+                    run.replayer.cover(Covered(pythons))
                 history = run.at(scale.recording / 2).branch(seed)._history
                 run.replayer.play(history, history.tip.at + _SPAN)  # what is translated stays
                 with cost() as measured:
                     run.replayer.play(history, history.tip.at + _SPAN)
                 spent[told] = measured.emulator
         shares.append(spent[True] / spent[False] - 1)
-    name = "etcd: CPU time that telling which code runs adds to 5 virtual s"
+    what = "code and which lines of Python run" if pythons else "code runs"
+    name = f"{subject.name}: CPU time that telling which {what} adds to 5 virtual s"
     return at_most(name, median(shares), _CODE_BAR, "%", f"median of {len(shares)} pairs")
