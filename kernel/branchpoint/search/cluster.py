@@ -242,7 +242,7 @@ def run_stretch(place: Place, since: int, nodes: bytes, chosen: Next, length: in
         worker.learn(from_msgpack(nodes, list[Node]))
         return worker.run(chosen, length)
     except BaseException:
-        del _here[me]
+        _here.pop(me, None)  # the exploration may have ended meanwhile
         worker.end()
         raise
 
