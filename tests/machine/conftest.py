@@ -49,7 +49,19 @@ MadeOnce = Callable[[str, Callable[[Path], None]], Path]
 @pytest.fixture(scope="session")
 def small_path(made_once: MadeOnce) -> Path:
     """A recording of tests/machine/systems/small: 5 virtual seconds."""
-    return made_once("small", lambda path: bp.record(SMALL, path, seed=1, duration=5).close())
+    return made_once("small", _record_small)
+
+
+def _record_small(path: Path) -> None:
+    bp.record(SMALL, path, seed=1, duration=5).close()
+
+
+@pytest.fixture
+def unvisited(made_once: MadeOnce) -> Path:
+    """The same, in a copy that no other test has opened: where somebody was there are checkpoints
+    that the recording did not have when it was made.
+    """
+    return made_once("small", _record_small)
 
 
 @pytest.fixture(scope="session")

@@ -26,12 +26,12 @@ MS = 1_000_000  # ns
 
 
 @pytest.fixture
-def forged(small_path: Path, copy_of: Callable[[Path], Path]) -> Iterator[Forge]:
-    """Opens a copy of the recording with one event changed; also returns the original event."""
+def forged(unvisited: Path) -> Iterator[Forge]:
+    """Opens the recording with one event changed; also returns the original event."""
     opened: list[bp.Recording] = []
 
     def forge(change: Change) -> tuple[bp.Recording, Event]:
-        path = copy_of(small_path)
+        path = unvisited
         with bp.open(path) as run:
             events = list(run.events)
         place = next(i for i, each in enumerate(events) if each.vtime > 2.5)
