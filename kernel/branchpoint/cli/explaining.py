@@ -19,7 +19,8 @@ _COLUMNS = 100
 @click.argument("failure", type=FAILURE, required=False)
 @click.option("--short", is_flag=True, help="Only the paragraph, without what it rests on.")
 @click.option("--workers", type=WORKERS, metavar="NUMBER|ADDRESS", show_default=False,
-              help="Processes that run futures.  [default: one for each core]")  # fmt: skip
+              help="Processes that run futures, or the address of a dask.distributed cluster's "
+              "scheduler, tcp://HOST:PORT.  [default: one for each core]")  # fmt: skip
 def explain(
     recording: Path, failure: Failure | None, short: bool, workers: int | str | None
 ) -> None:

@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 import click
 
 from branchpoint.clock import Time, to_ns
+from branchpoint.decoding import whole
 from branchpoint.errors import BranchpointError, TimeError
 from branchpoint.events import naming
 from branchpoint.events.event import EventSet
@@ -123,12 +124,13 @@ class _Parsed(click.ParamType[Any]):
 def _workers(word: str) -> int | str:
     if "://" in word:
         return word
-    if not word.isdecimal() or int(word) < 1:
+    count = whole(word)
+    if not count:
         raise BranchpointError(
             f"{word!r} is neither a number of processes nor the address of a cluster",
             "for example 4, or tcp://10.0.0.1:8786",
         )
-    return int(word)
+    return count
 
 
 DURATION = _Parsed("time", _duration)

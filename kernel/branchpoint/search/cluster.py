@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import queue
 import shutil
-import sys
 import tempfile
 import uuid
 from collections.abc import Callable, Sequence
@@ -23,10 +22,9 @@ from msgspec import Struct
 from branchpoint import progress
 from branchpoint.decoding import from_msgpack
 from branchpoint.errors import BranchpointError, MachineError
-from branchpoint.futures.running import messages as packing
 from branchpoint.futures.running import parcels
 from branchpoint.futures.running.computers import Computers
-from branchpoint.search.crew import Crew, Member
+from branchpoint.search.crew import Crew, Member, setup_for
 from branchpoint.search.exploration import BASE, HEAD, Exploration, Head
 from branchpoint.search.messages import Learn, Setup
 from branchpoint.search.strategy import Next
@@ -94,13 +92,7 @@ class ClusterCrew:
             self._computers.close()
             raise
         count = sum(self._computers.threads().values())
-        self._setup = Setup(
-            "",
-            [packing.packed(each) for each in failures],
-            found.head.signals,
-            memory // count if memory else MEMORY,
-            list(sys.path),
-        )
+        self._setup = setup_for(found, failures, memory // max(count, 1) or MEMORY)
         self._name = uuid.uuid4().hex
         self._workers: list[_Worker] = []
         self._numbers = 0

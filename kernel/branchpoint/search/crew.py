@@ -23,6 +23,17 @@ from branchpoint.timeline.failures import Failure
 _TICK = 0.2  # wall seconds between two looks whether the work is still wanted
 
 
+def setup_for(found: Exploration, failures: Sequence[Failure], memory: int) -> Setup:
+    """What each worker is told first; ends of stretches may take ``memory`` bytes in it."""
+    return Setup(
+        str(found.path.resolve()),
+        [packing.packed(each) for each in failures],
+        found.head.signals,
+        memory,
+        list(sys.path),
+    )
+
+
 class Crew:
     """So many worker processes, each of which runs one stretch at a time."""
 
@@ -30,13 +41,7 @@ class Crew:
         self, found: Exploration, failures: Sequence[Failure], count: int, memory: int
     ) -> None:
         """``memory``: bytes that ends of stretches may take, in all processes together."""
-        self._setup = Setup(
-            str(found.path.resolve()),
-            [packing.packed(each) for each in failures],
-            found.head.signals,
-            memory // count,
-            list(sys.path),
-        )
+        self._setup = setup_for(found, failures, memory // count)
         self._length = found.head.length
         self._workers = [Member(number) for number in range(count)]
 

@@ -70,29 +70,16 @@ RUN = {
     "ExposedPorts": {"80/tcp": {}},
 }
 IMAGE = TestImage([BASE, TOP], RUN)
-FORMATS = [
-    "docker",
-    "docker.gz",
-    "docker.xz",
-    "docker.bz2",
-    "oci-gzip",
-    "oci-zstd",
-    "oci-plain",
-    "oci-archive",
-]
+PACKERS = {"docker.gz": gzip.compress, "docker.xz": lzma.compress, "docker.bz2": bz2.compress}
+FORMATS = ["docker", *PACKERS, "oci-gzip", "oci-zstd", "oci-plain", "oci-archive"]
 
 
 def written(image: TestImage, form: str, tmp_path: Path) -> Path:
     path = tmp_path / form
     if form.startswith("docker"):
         image.docker(path)
-        packers = {
-            "docker.gz": gzip.compress,
-            "docker.xz": lzma.compress,
-            "docker.bz2": bz2.compress,
-        }
-        if form in packers:
-            path.write_bytes(packers[form](path.read_bytes()))
+        if form in PACKERS:
+            path.write_bytes(PACKERS[form](path.read_bytes()))
         return path
     kind = {"oci-plain": "", "oci-archive": "gzip"}.get(form, form.removeprefix("oci-"))
     layout = image.oci(tmp_path / f"{form}.d", kind)
