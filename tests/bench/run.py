@@ -36,6 +36,7 @@ from speed.futures import futures
 from speed.idling import idling
 from speed.interleaving import interleaving
 from speed.opening import opening
+from speed.reading import reading
 from speed.rewinding import rewinding
 from speed.sharing import sharing
 from speed.states import states
@@ -58,8 +59,8 @@ _MEASURES: dict[str, Callable[[Scale, Path], list[Figure]]] = {
     measure.__name__: measure
     for measure in (
         recordings, opening, rewinding, branching, idling, sharing, states, curing, storing,
-        interleaving, instants, futures, curves, known_answers, simulated, contrasts, culprits,
-        locks, crash, looking, mutants,
+        reading, interleaving, instants, futures, curves, known_answers, simulated, contrasts,
+        culprits, locks, crash, looking, mutants,
     )
 }  # fmt: skip
 

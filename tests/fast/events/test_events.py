@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from types import SimpleNamespace
 
 import pytest
@@ -316,13 +315,12 @@ def test_like_a_simple_list(
 
 
 def test_a_million_events() -> None:
-    """The bound is for a slow or busy computer, in CPU time; measured: 0.03 s."""
     log = EventLog()
     block = [event(0, f"request {n} done", container=f"web.{n % 7}") for n in range(10_000)]
     for _ in range(100):
         log.extend(block) if not log else log.extend_columns(log_of(block).columns())
         block = [event(len(log) / 1e5, e.text, container=e.container) for e in block]
     assert len(log) == 1_000_000
-    start = time.process_time()
-    assert len(EventSet(log.columns()).where(container="web.3", text="77")) > 0
-    assert time.process_time() - start < 0.3
+    there = sum(e.container == "web.3" and "77" in e.text for e in block)
+    assert there > 0
+    assert len(EventSet(log.columns()).where(container="web.3", text="77")) == 100 * there

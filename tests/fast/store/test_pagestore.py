@@ -1,9 +1,8 @@
-"""The page store: what is put in comes out, or is reported as lost; and how fast."""
+"""The page store: what is put in comes out, or is reported as lost."""
 
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -156,19 +155,3 @@ def test_a_pack_that_cannot_be_used(directory: int, tmp_path: Path) -> None:
     assert store.damage == ["pages/000001.pack is not an ordinary file"]
     store.add(hashes, content)
     assert (store.get(hashes) == content).all()
-
-
-def test_speed(directory: int) -> None:
-    """Bounds for a slow or busy computer, in CPU time; measured: 18 ms, 0.23 s."""
-    hashes, content = pages(1, 40_000)
-    store = PageStore(directory, write=True)
-    start = time.process_time()
-    for at in range(0, 40_000, 2000):
-        store.add(hashes[at : at + 2000], content[at : at + 2000])
-    assert time.process_time() - start < 20 * 0.090
-    start = time.process_time()
-    store.get(hashes)
-    assert time.process_time() - start < 1.2
-    start = time.process_time()
-    PageStore(directory, write=True)
-    assert time.process_time() - start < 0.3

@@ -234,7 +234,7 @@ def test_a_search_is_led_by_edges(told: bp.Recording, tmp_path: Path) -> None:
             assert bool(news)
     path = tmp_path / "blind.bpx"
     with bp.explore(
-        told.path.parent, path, stretches=2, duration=600, without=["code"], **asked
+        told.path.parent, path, stretches=2, duration=600, without=["code", "python"], **asked
     ) as f:
         assert len(f.tree.code) == 0
         assert not any("burst" in sign or "sh_op" in sign for sign in f.tree.signs)
