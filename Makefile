@@ -16,11 +16,12 @@ UNFINISHED := build/.unfinished.branchpoint
 RECORDED := build/aria.recorded
 REDIS := SYSTEM=notebooks/systems/redis NOTEBOOK=redis-failover DEMO_SEED=17 DEMO_TIME=60s \
     RECORDING=build/redis.branchpoint RECORDED=build/redis.recorded
+MARKED := not long
 TESTS := $(wildcard tests/machine tests/browser tests/quality tests/fast)
 REFERENCE := branchpoint $(addprefix branchpoint.,timeline.recording timeline.faulting timeline.schedule \
     timeline.capture.packets events.queries futures.curve futures.contrast futures.attribution futures.rarity \
-    futures.culprits.culprits futures.culprits.listing futures.what_if futures.explaining \
-    search.exploring search.exploration)
+    futures.culprits.culprits futures.culprits.listing futures.culprits.decisions futures.what_if \
+    futures.explaining search.exploring search.exploration)
 BESIDE := $(addprefix .venv/beside/,7.2 7.3 7.4)
 NPM := .ci/node npm --prefix extension
 LIBRARIES := extension/node_modules/.package-lock.json
@@ -33,14 +34,15 @@ LABEXTENSIONS := .venv/share/jupyter/labextensions
 MAKEFLAGS += --no-print-directory
 
 .PHONY: help setup packages browser images demo demo-redis replayable notebook outputs \
-    outputs-redis lab test lint docs bench soak mutation corpus lock image-lock clean
+    outputs-redis lab test test-all lint docs bench soak mutation corpus lock image-lock clean
 
 help:
 	@echo 'make setup   install what is missing: packages (with root or sudo), .venv, guest image'
 	@echo 'make demo    setup, record the demo system until it fails, execute the notebook on it'
 	@echo 'make demo-redis  the same with Redis, which loses acknowledged writes'
 	@echo 'make lab     open JupyterLab on the executed notebook'
-	@echo 'make test    setup, lint, and all tests'
+	@echo 'make test    setup, lint, and all tests but the longest'
+	@echo 'make test-all  the same with stories that take minutes each'
 	@echo 'make lint    ruff, mypy, eslint and tsc'
 	@echo 'make docs    build the reference (HTML) from the docstrings, and the page of compose keys'
 	@echo 'make outputs make the demo, and let its notebook be shipped with these outputs'
@@ -170,7 +172,11 @@ $(BESIDE): $(READY)
 # pytest comes last, so that its summary line is the last line. Two processes share the test files:
 # most tests wait for one emulator, and two busy emulators fill two cores.
 test: setup browser $(BESIDE) lint
-	@$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(TESTS)
+	@$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder -m '$(MARKED)' $(TESTS)
+
+# With the stories that take minutes each: before a release, and after a change of the machine.
+test-all: MARKED =
+test-all: test
 
 lint: $(READY) $(LIBRARIES)
 	@$(BIN)/ruff check

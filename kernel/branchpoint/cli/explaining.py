@@ -18,11 +18,21 @@ _COLUMNS = 100
 @click.argument("recording", type=click.Path(path_type=Path))
 @click.argument("failure", type=FAILURE, required=False)
 @click.option("--short", is_flag=True, help="Only the paragraph, without what it rests on.")
+@click.option(
+    "--decisions",
+    is_flag=True,
+    help="Also turn each condition of Python programs, to see which one decides; this "
+    "takes some minutes more.",
+)
 @click.option("--workers", type=WORKERS, metavar="NUMBER|ADDRESS", show_default=False,
               help="Processes that run futures, or the address of a dask.distributed cluster's "
               "scheduler, tcp://HOST:PORT.  [default: one for each core]")  # fmt: skip
 def explain(
-    recording: Path, failure: Failure | None, short: bool, workers: int | str | None
+    recording: Path,
+    failure: Failure | None,
+    short: bool,
+    decisions: bool,
+    workers: int | str | None,
 ) -> None:
     """Say why a recording failed: since when it was likely, which fault and which code decided.
 
@@ -37,7 +47,7 @@ def explain(
       branchpoint explain aria.branchpoint 'exit:standby.*' --short
     """
     with bp.open(recording) as run:
-        found = run.explain(failure, workers=workers)
+        found = run.explain(failure, decisions=decisions, workers=workers)
         click.echo(click.wrap_text(show.safe(found.words), _COLUMNS))
         if not short:
             click.echo(show.safe(repr(found).removeprefix(found.words)))

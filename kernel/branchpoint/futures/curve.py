@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from branchpoint.futures.culprits.culprits import Culprits
+    from branchpoint.futures.culprits.decisions import Decisions
 
 PRECISION = 0.1
 """The default half width that intervals should have."""
@@ -352,6 +353,19 @@ class Curve:
         from branchpoint.futures.culprits.sampling import culprits_of
 
         return culprits_of(self, at, only, workers)
+
+    def decisions(
+        self, at: Any = None, only: str = "*", workers: int | str | None = None
+    ) -> Decisions:
+        """Which conditions of Python programs decide that it fails; see ``run.decisions``.
+
+        Without ``at``, it is the first point from which it fails about as often as from any.
+
+        :raises BranchpointError: when there are no futures yet, or the curve was only kept.
+        """
+        from branchpoint.futures.culprits.turning import decisions_of
+
+        return decisions_of(self, at, only, workers)
 
     def point(self, at: Any = None) -> CurvePoint:
         """The point that is nearest to a moment; None: the one that tells most."""

@@ -16,6 +16,7 @@ from branchpoint.events.event import LOG, Event
 from branchpoint.events.listing import inert
 from branchpoint.futures.attribution import Attribution, attribute
 from branchpoint.futures.culprits.culprits import Culprit, Culprits
+from branchpoint.futures.culprits.decisions import Decisions
 from branchpoint.futures.curve import Curve
 from branchpoint.futures.likelihood import likelihood, question_of
 from branchpoint.timeline.failures import Failure
@@ -41,9 +42,11 @@ class Explanation:
     culprits: Culprits | None
     """Which code runs in futures that fail only; None when at no point some failed and some
     passed."""
+    decisions: Decisions | None = None
+    """Which conditions of programs decide; None when that was not asked for."""
 
     def __repr__(self) -> str:
-        evidence = (self.curve, self.attribution, self.culprits)
+        evidence = (self.curve, self.attribution, self.culprits, self.decisions)
         return "\n\n".join([self.words, *(repr(each) for each in evidence if each is not None)])
 
     def _repr_html_(self) -> str:
@@ -58,6 +61,8 @@ class Explanation:
             shown["which faults decided"] = self.attribution._repr_html_()
         if self.culprits is not None:
             shown["which code runs where it fails"] = self.culprits._repr_html_()
+        if self.decisions is not None:
+            shown["which conditions decide"] = self.decisions._repr_html_()
         pages = (
             f"<details><summary>{title}</summary>{page}</details>" for title, page in shown.items()
         )
@@ -69,6 +74,7 @@ def explain(
     failure: Failure,
     *,
     curve: Curve | None = None,
+    decisions: bool = False,
     workers: int | str | None = None,
 ) -> Explanation:
     """See ``Recording.explain``. What an interrupt leaves is kept, but nothing is said of it."""
@@ -90,14 +96,16 @@ def explain(
             raise KeyboardInterrupt
     mixed = any(0 < point.failed < point.trials for point in curve.points)
     culprits = curve.culprits(workers=workers) if mixed else None
+    decided = curve.decisions(workers=workers) if decisions else None
     parts = [
         _what(run, at),
         _since(curve),
         _faults(attribution),
         _code(culprits),
+        _decisions(decided),
         _rests_on(curve, culprits),
     ]
-    return Explanation(" ".join(filter(None, parts)), curve, attribution, culprits)
+    return Explanation(" ".join(filter(None, parts)), curve, attribution, culprits, decided)
 
 
 def recorded(run: Recording) -> str:
@@ -171,6 +179,19 @@ def _ran(row: Culprit) -> str:
     return (
         f"{row.short}{text} runs in {row.failing} of {row.failed} failing futures and in {passing} "
         "that pass."
+    )
+
+
+def _decisions(decisions: Decisions | None) -> str:
+    if decisions is None:
+        return ""
+    if not decisions.decisive:
+        return f"{_sentence(decisions.conclusion)}."
+    first = decisions.decisive[0]
+    text = f" (“{inert(first.text, _CODE)}”)" if first.text else ""
+    return (
+        f"With the condition in {first.where}{text} turned, it fails in {first.after.failed} of "
+        f"{first.after.trials} futures instead of {first.before.failed} of {first.before.trials}."
     )
 
 

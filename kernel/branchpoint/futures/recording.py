@@ -12,7 +12,9 @@ from branchpoint.events.queries import Query
 from branchpoint.futures.attribution import Attribution, attribute
 from branchpoint.futures.contrast import Contrast
 from branchpoint.futures.culprits.culprits import Culprits
+from branchpoint.futures.culprits.decisions import Decisions
 from branchpoint.futures.culprits.sampling import culprits_off
+from branchpoint.futures.culprits.turning import decisions_off
 from branchpoint.futures.curve import Curve
 from branchpoint.futures.draws import questions
 from branchpoint.futures.explaining import Explanation, explain, recorded
@@ -120,6 +122,39 @@ class Recording(timeline.Recording):
             return culprits_off(self, moment, wanted, futures, only=only, **how)
         return contrast_off(self, moment, wanted, futures, only=only, lines=lines, **how)
 
+    def decisions(
+        self,
+        moment: Instant,
+        failure: Failure | Query | EventSet | str,
+        *,
+        only: str = "*",
+        horizon: Instant | None = None,
+        workers: int | str | None = None,
+        seed: int = 0,
+        noise: Noise = True,
+    ) -> Decisions:
+        """Which conditions of Python programs (3.11 to 3.13) decide that it fails.
+
+        Lines that run where it fails need not be at fault, and a faulty line may run everywhere. So
+        this intervenes: each condition of the system's own code that runs between the ``moment``
+        and the failure (of ``if``, ``while``, ``and``, ``assert`` and the like) is turned, one at a
+        time, in new futures from the moment. In these, the program goes on as if it were false
+        where it is true, and true where it is false. Those with which it does not fail any more are
+        found, with how often, and what else changes with them.
+
+        Take a moment from which it fails nearly always: ``curve.decisions()`` does. Each condition
+        is tried in one future, the best ones in eight or more, so some hundred conditions take
+        minutes. A condition of which the interpreter makes one step with a comparison (between
+        numbers or short texts, in 3.11) cannot be turned. ``only`` is a pattern for source files
+        (or a file, a blank and a function): ``"*/aria/*"``. The rest is as for :meth:`likelihood`.
+
+        :raises BranchpointError: when the horizon is not after the moment.
+        """
+        return decisions_off(
+            self, moment, failure_of(failure), only=only, horizon=horizon, workers=workers,
+            seed=seed, noise=noise,
+        )  # fmt: skip
+
     def how_rare(
         self,
         failure: Failure | Query | EventSet | str,
@@ -216,6 +251,7 @@ class Recording(timeline.Recording):
         failure: Failure | Query | EventSet | str | None = None,
         *,
         curve: Curve | None = None,
+        decisions: bool = False,
         workers: int | str | None = None,
     ) -> Explanation:
         """Why it failed, in one paragraph, and what that rests on.
@@ -224,12 +260,17 @@ class Recording(timeline.Recording):
         faults decided (:meth:`attribute`), and which code runs in futures that fail and not in
         those that pass (:meth:`contrast` with ``by="code"``). All of it is computed and kept, so
         asking again takes no time. Without a ``failure``, the one that ended the recording is
-        explained. A ``curve`` of it that is there already is used; else one is drawn. Futures run
-        in ``workers`` processes, as for :meth:`likelihood`.
+        explained. A ``curve`` of it that is there already is used; else one is drawn. With
+        ``decisions``, it also says which condition of a Python program decides, which takes some
+        minutes more (:meth:`decisions`). Futures run in ``workers`` processes, as for
+        :meth:`likelihood`.
 
         :raises BranchpointError: when the failure does not happen in the recording.
         """
-        return explain(self, failure_of(failure or recorded(self)), curve=curve, workers=workers)
+        return explain(
+            self, failure_of(failure or recorded(self)), curve=curve, decisions=decisions,
+            workers=workers,
+        )  # fmt: skip
 
     def minimise(
         self,

@@ -17,9 +17,11 @@ from branchpoint.futures.curves import draws_of
 from branchpoint.futures.draws import Question
 from branchpoint.futures.interventions import Timeline
 from branchpoint.futures.likelihood import question_of
-from branchpoint.futures.running.future import LINE, FutureSpec, Outcome
+from branchpoint.futures.running.future import FutureSpec, Outcome
+from branchpoint.futures.running.signatures import LINE
 from branchpoint.futures.running.trials import Interrupted, Trials
 from branchpoint.futures.stretches import Seen, equal_stretches
+from branchpoint.machine.watching.bytecode import Jump
 from branchpoint.store.manifest import Input
 from branchpoint.timeline.failures import Failure
 from branchpoint.timeline.recording import Recording
@@ -128,6 +130,19 @@ class Sample:
             for number, instants in parts.items()
         ]
         return self._trials.run(jobs, "once more, for the code that runs")
+
+    def turned(
+        self, jobs: Sequence[tuple[int, Jump]], most: tuple[int, int], note: str = ""
+    ) -> list[Outcome]:
+        """What becomes of futures when a Python program goes the other way at a jump from there
+        on, and which lines run; of each is given its number and the jump. ``most`` says how much
+        byte code may run in them: so many instructions, in so many ns.
+
+        :raises Interrupted: as :meth:`run`.
+        """
+        return self._trials.run(
+            [structs.replace(self._job(i), turned=[jump], most=most) for i, jump in jobs], note
+        )
 
     def _keep(self, outcomes: Sequence[Outcome]) -> None:
         if self._recorded:

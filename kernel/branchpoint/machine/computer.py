@@ -9,6 +9,7 @@ import socket
 import struct
 import time
 import weakref
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from branchpoint.machine import engine, firmware, sandbox
 from branchpoint.machine.pages import HASH, PAGE, TEMPLATE, PagePool, Pages, Slots, hash_pages
 from branchpoint.machine.spec import Kernel, Spec
 from branchpoint.machine.state import State, digest_of, without_host_clocks
-from branchpoint.machine.watching.ran import NOTHING, Covered, Ran
+from branchpoint.machine.watching.ran import Covered, Watchers
 
 EPOCH = "2025-11-28T21:57:45"
 """The guest's wall clock at power-on (UTC)."""
@@ -107,11 +108,10 @@ class Computer:
         self._console = os.memfd_create("branchpoint-console", os.MFD_ALLOW_SEALING)
         self._cures = cures
         files = self._exchange, self._words, self._console
-        self._watchers = covered.watch() if covered else None
+        self._watchers = Watchers(covered)
         self._process, links = self._spawn(template, kernel, cures, track)
         self._socket = links[0]
-        if self._watchers:
-            self._watchers.attach(links[1:])
+        self._watchers.attach(links[1:])
         self._end = weakref.finalize(self, _end, self._process, links, *files)
         try:
             ram, _ = self._call(_HELLO)
@@ -132,7 +132,7 @@ class Computer:
     ) -> tuple[sandbox.Emulator, list[socket.socket]]:
         found = self.spec.engine or engine.find()
         starts_with = self.spec.firmware or firmware.pinned()
-        watchers = self._watchers.all if self._watchers else []
+        watchers = self._watchers.all
         ends = [socket.socketpair() for _ in range(1 + len(watchers))]
         ours, theirs = [one for one, _ in ends], [other for _, other in ends]
         fds = [*(end.fileno() for end in theirs), self._exchange, self._console]
@@ -444,18 +444,11 @@ class Computer:
     def _empty(self) -> Slots:
         return np.full(self.spec.ram // PAGE, 0xFFFFFFFF, np.uint32)
 
-    def begin_ran(self) -> None:
-        """Leave out of :meth:`ran` what ran before."""
-        if self._watchers:
-            try:
-                self._watchers.begin()
-            except OSError as error:
-                raise self._died() from error
-
-    def ran(self) -> Ran:
-        """The code that ran since it was last asked; nothing, if this is not ``covered``."""
+    @contextlib.contextmanager
+    def watching(self) -> Iterator[Watchers]:
+        """What tells which code runs. It tells nothing if this is not ``covered``."""
         try:
-            return self._watchers.take() if self._watchers else NOTHING
+            yield self._watchers
         except OSError as error:
             raise self._died() from error
 

@@ -1,7 +1,8 @@
 """Python programs: where interpreters are, and which line an instruction of byte code belongs to.
 
-The offsets are those of CPython's own headers (Include/cpython/code.h, unicodeobject.h), for its
-usual build on 64 bits; the table of lines is described in its Objects/locations.md.
+Offsets and opcodes are those of CPython's own headers (Include/cpython/code.h, unicodeobject.h,
+Include/opcode.h), for its usual build on 64 bits; the table of lines is described in its
+Objects/locations.md.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-from branchpoint.machine.watching.bytecode import Function, Instruction, Interpreter
+from branchpoint.machine.watching.bytecode import Function, Instruction, Interpreter, Jump
 from branchpoint.programs.elf import Program
 from branchpoint.programs.images import Images
 
@@ -22,7 +23,7 @@ _LOOP = "_PyEval_EvalFrameDefault"
 
 
 class _Layout(NamedTuple):
-    """Offsets in code objects and strings."""
+    """Offsets in code objects and strings; and the opcodes of opposite jumps, in pairs."""
 
     file: int
     function: int
@@ -30,13 +31,23 @@ class _Layout(NamedTuple):
     line: int
     code: int
     text: int
+    opposites: tuple[tuple[int, int], ...]
 
 
 _LAYOUTS = {
-    11: _Layout(file=112, function=128, table=136, line=72, code=184, text=48),
-    12: _Layout(file=112, function=128, table=136, line=68, code=192, text=40),
-    13: _Layout(file=112, function=128, table=136, line=68, code=200, text=40),
-}
+    11: _Layout(
+        file=112, function=128, table=136, line=72, code=184, text=48,
+        opposites=((114, 115), (128, 129), (173, 174), (175, 176)),
+    ),
+    12: _Layout(
+        file=112, function=128, table=136, line=68, code=192, text=40,
+        opposites=((114, 115), (128, 129)),
+    ),
+    13: _Layout(
+        file=112, function=128, table=136, line=68, code=200, text=40,
+        opposites=((97, 100), (98, 99)),
+    ),
+}  # fmt: skip
 """By the second number of the version."""
 _UNIT = 2  # bytes of an instruction
 _NO_LINE, _LONG, _NO_COLUMN, _ONE_LINE = 15, 14, 13, 10
@@ -51,6 +62,23 @@ class Line(NamedTuple):
     line: int
     body: bool = False
     """Whether it runs once, when a module is imported."""
+
+
+class Decision(NamedTuple):
+    """Where a Python program goes one way or the other: an ``if``, a ``while``, an ``and``."""
+
+    jump: Jump
+    line: int
+
+    @property
+    def file(self) -> str:
+        """Of the source, in the container."""
+        return self.jump.file
+
+    @property
+    def function(self) -> str:
+        """Its qualified name."""
+        return self.jump.function
 
 
 @cache
@@ -81,10 +109,21 @@ def interpreters(module: Path) -> tuple[Interpreter, ...]:
 def lines(instructions: Iterable[Instruction]) -> list[Line]:
     """The lines that these instructions belong to, each once, in this order."""
     found: dict[Line, None] = {}
-    for function, offset in instructions:
+    for function, offset, _ in instructions:
         number = line_of(function, offset)
         if number:  # where a module begins there is an instruction of line 0
             found.setdefault(Line(function.file, function.name, number, function.body))
+    return list(found)
+
+
+def decisions(instructions: Iterable[Instruction]) -> list[Decision]:
+    """Those of these instructions that are conditional jumps, each once, in this order."""
+    found: dict[Decision, None] = {}
+    for function, offset, opcode in instructions:
+        number = line_of(function, offset) if opcode else None
+        if number:
+            jump = Jump(function.file, function.name, function.line, offset, opcode)
+            found.setdefault(Decision(jump, number))
     return list(found)
 
 

@@ -16,7 +16,7 @@ import msgspec
 from branchpoint.decoding import Malformed, from_json
 from branchpoint.events.event import LOG, Event
 from branchpoint.futures.draws import LONGEST_CAUSE
-from branchpoint.futures.running.future import LINE, line_signature, signature
+from branchpoint.futures.running.signatures import LINE, line_signature, signature
 
 Signal = Literal["lines", "events", "assertions", "code", "python"]
 """The kinds of things that are seen."""

@@ -10,6 +10,7 @@ import os
 import queue
 import sys
 import threading
+import traceback
 from multiprocessing.connection import Connection
 
 from branchpoint.futures.running import messages as packing
@@ -38,8 +39,11 @@ def work(link: Connection, tasks: queue.SimpleQueue[Task], setup: Setup) -> None
 
 def _listen(link: Connection, tasks: queue.SimpleQueue[Task]) -> None:
     """Take in tasks while a stretch runs, and notice at once when nobody wants them any more."""
-    while isinstance(message := receive(link), Learn | Run):
-        tasks.put(message)
+    try:
+        while isinstance(message := receive(link), Learn | Run):
+            tasks.put(message)
+    except Exception:
+        traceback.print_exc()  # the process would wait for ever for a task that nobody takes in
     os._exit(0)
 
 

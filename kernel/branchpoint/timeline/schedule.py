@@ -229,14 +229,16 @@ def _followed(player: Player, end: int) -> tuple[list[_Batch], bool]:
     """The turns between each two stops, up to ``end``, and whether these are all."""
     found: list[_Batch] = []
     whole, begin = True, player.place.at
-    player.computer.begin_ran()
+    with player.computer.watching() as watchers:
+        watchers.begin()
     with progress.task("following the processor", (end - begin) / SECOND, "virtual s") as task:
         while player.place.at < end:
             player.take_inputs()
             before = player.place.at
             player.run_to(min(end, before + STEP, player.next_input()), wire.DRAIN)
             player.mailbox.drain()
-            ran = player.computer.ran()
+            with player.computer.watching() as watchers:
+                ran = watchers.take()
             found.append((before, player.place.at, ran.turns))
             whole = whole and not ran.untold
             task.update((player.place.at - begin) / SECOND)

@@ -10,7 +10,7 @@ from branchpoint.errors import BranchpointError
 from branchpoint.events.event import Event
 from branchpoint.futures.contrast import Compared, compare, contrast
 from branchpoint.futures.draws import LONGEST_CAUSE, Draw
-from branchpoint.futures.running.future import line_signature
+from branchpoint.futures.running.signatures import line_signature
 from branchpoint.futures.statistics.proportion import difference
 
 KILL = "fault kill primary.tip-retransmitter.1"

@@ -10,8 +10,16 @@ import numpy as np
 import pytest
 
 from branchpoint.errors import MachineError
-from branchpoint.machine.watching.bytecode import Bytecode, Function, Instruction, Interpreter
+from branchpoint.machine.watching.bytecode import (
+    MOST_TURNED,
+    Bytecode,
+    Function,
+    Instruction,
+    Interpreter,
+    Jump,
+)
 
+EXECUTED = 5_000_000_000
 RING = Function("/srv/ring.py", "Ring.read", 41, b"\x80\x00")
 
 
@@ -27,9 +35,9 @@ def record(function: Function, kinds: tuple[int, int] = (1, 1)) -> bytes:
     return struct.pack("<IIIIII", *head) + b"".join(parts)
 
 
-def answer(units: list[tuple[int, int]], records: list[bytes], left_out: int = 0) -> bytes:
+def answer(units: list[tuple[int, int, int]], records: list[bytes], left_out: int = 0) -> bytes:
     told = b"".join(records)
-    head = struct.pack("<IIII", len(units), len(records), len(told), left_out)
+    head = struct.pack("<IIIIQ", len(units), len(records), len(told), left_out, EXECUTED)
     return head + np.array(units, np.uint32).tobytes() + told
 
 
@@ -52,29 +60,57 @@ def answering(*answers: bytes) -> Bytecode:
 def test_functions_are_told_once_and_meant_by_number_from_then_on() -> None:
     other = RING._replace(name="Ring", body=True)
     told = answering(
-        answer([(0, 4), (0, 0)], [record(RING)]), answer([(1, 2), (0, 4)], [record(other)], 3)
+        answer([(0, 4, 97), (0, 0, 0)], [record(RING)]),
+        answer([(1, 2, 0), (0, 4, 97)], [record(other)], 3),
     )
-    assert told.take() == ([Instruction(RING, 4), Instruction(RING, 0)], False)
-    assert told.take() == ([Instruction(other, 2), Instruction(RING, 4)], True)
+    first, second = Instruction(RING, 4, 97), Instruction(RING, 0, 0)
+    assert told.take() == ([first, second], EXECUTED, False)
+    assert told.take() == ([Instruction(other, 2, 0), first], EXECUTED, True)
 
 
 @pytest.mark.parametrize(("name", "kind"), [("Café.lire", 1), ("Кольцо.читать", 2), ("𝒇", 4)])
 def test_names_in_any_script_are_read(name: str, kind: int) -> None:
-    told = answering(answer([(0, 0)], [record(RING._replace(name=name), (1, kind))]))
+    told = answering(answer([(0, 0, 0)], [record(RING._replace(name=name), (1, kind))]))
     assert told.take()[0][0].function.name == name
 
 
 def test_the_plugin_is_told_where_interpreters_are() -> None:
-    python = Interpreter(10, 20, file=112, function=128, table=136, line=68, code=200, text=40)
-    assert Bytecode([python, python]).options() == ["python=10:20:112:128:136:68:200:40"] * 2
+    python = Interpreter(
+        10, 20, file=112, function=128, table=136, line=68, code=200, text=40,
+        opposites=((97, 100), (98, 99)),
+    )  # fmt: skip
+    said = "python=10:20:112:128:136:68:200:40:97-100:98-99"
+    assert Bytecode([python, python]).options() == [said] * 2
+
+
+def test_turned_jumps_are_sent_as_the_memory_of_python_has_their_names() -> None:
+    ours, theirs = socket.socketpair()
+    bytecode = Bytecode([])
+    bytecode.attach(ours)
+    bytecode.turn([Jump("/srv/ring.py", "Кольцо.читать", 41, 12, 97), Jump("é", "𝒇", 1, 2, 98)])
+    bytecode.turn([])
+    ours.close()
+    with theirs, theirs.makefile("rb") as sent:
+        told = sent.read()
+    expected = b"t" + struct.pack("<I", 2)
+    expected += struct.pack("<IIIIII", 41, 12, 26, 1 | 2 << 8, 12, 97)
+    expected += b"/srv/ring.py" + "Кольцо.читать".encode("utf-16-le")
+    expected += struct.pack("<IIIIII", 1, 1, 4, 1 | 4 << 8, 2, 98)
+    expected += "é".encode("latin-1") + "𝒇".encode("utf-32-le")
+    assert told == expected + b"t" + struct.pack("<I", 0)
+
+
+def test_more_jumps_than_there_is_room_for_are_refused() -> None:
+    with pytest.raises(MachineError, match="65 jumps are more than can be turned, 64"):
+        Bytecode([]).turn([Jump("a.py", "f", 1, 2 * i, 97) for i in range(MOST_TURNED + 1)])
 
 
 @pytest.mark.parametrize(
-    "head", [(1 << 19, 0, 0, 0), (0, 1 << 17, 0, 0), (0, 0, 1 << 29, 0)], ids=str
+    "head", [(1 << 19, 0, 0, 0, 0), (0, 1 << 17, 0, 0, 0), (0, 0, 1 << 29, 0, 0)], ids=str
 )
 def test_an_emulator_that_tells_too_much_is_not_believed(head: tuple[int, ...]) -> None:
     with pytest.raises(MachineError, match="more byte code than it may"):
-        answering(struct.pack("<IIII", *head)).take()
+        answering(struct.pack("<IIIIQ", *head)).take()
 
 
 def test_a_name_of_any_length_is_not_believed() -> None:
@@ -85,4 +121,4 @@ def test_a_name_of_any_length_is_not_believed() -> None:
 
 def test_an_emulator_that_is_gone_is_noticed() -> None:
     with pytest.raises(OSError):
-        answering(answer([(0, 0)], [])[:9]).take()
+        answering(answer([(0, 0, 0)], [])[:9]).take()

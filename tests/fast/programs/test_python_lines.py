@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import ctypes
+import dis
 import inspect
 import json
 import statistics
@@ -15,8 +16,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from branchpoint.machine.watching.bytecode import Function, Instruction
-from branchpoint.programs.python import _LAYOUTS, Line, line_of, lines
+from branchpoint.machine.watching.bytecode import Function, Instruction, Jump
+from branchpoint.programs.python import _LAYOUTS, Decision, Line, decisions, line_of, lines
 
 
 def codes(code: CodeType) -> Iterator[CodeType]:
@@ -54,15 +55,36 @@ def test_lines_come_once_and_in_the_order_in_which_they_ran() -> None:
     for i, (line, *_) in enumerate(some.__code__.co_positions()):
         offsets.setdefault(line, 2 * i)
     ran = [offsets[first + 3], offsets[first + 1], offsets[first + 3], offsets[first + 4]]
-    assert lines(Instruction(mine, offset) for offset in ran) == [
+    assert lines(Instruction(mine, offset, 0) for offset in ran) == [
         Line(mine.file, mine.name, first + number) for number in (3, 1, 4)
     ]
 
 
 def test_where_a_module_begins_is_no_line() -> None:
     code = compile("a = 1\n", "m.py", "exec")
-    told = lines(Instruction(function(code), 2 * i) for i in range(len(code.co_code) // 2))
+    told = lines(Instruction(function(code), 2 * i, 0) for i in range(len(code.co_code) // 2))
     assert told == [Line("m.py", "<module>", 1)]
+
+
+def test_decisions_are_jumps_that_belong_to_a_line() -> None:
+    code = compile("if a:\n    b = 1\n", "m.py", "exec")
+    mine = function(code)
+    told = [each.offset for each in dis.get_instructions(code) if "POP_JUMP" in each.opname]
+    ran = [Instruction(mine, told[0], 97), Instruction(mine, 0, 97), Instruction(mine, told[0], 0)]
+    jump = Jump("m.py", "<module>", 1, told[0], 97)
+    assert decisions([*ran, ran[0]]) == [Decision(jump, 1)]
+
+
+@pytest.mark.skipif(sys.version_info[1] not in _LAYOUTS, reason="of this Python nothing is told")
+def test_opposite_jumps_are_where_python_has_them() -> None:
+    for pair in _LAYOUTS[sys.version_info[1]].opposites:
+        some, other = (dis.opname[opcode] for opcode in pair)
+        assert "POP_JUMP" in some and some != other
+        words = [
+            name.replace("_TRUE", "").replace("_FALSE", "").replace("_NOT_NONE", "_NONE")
+            for name in (some, other)
+        ]
+        assert words[0] == words[1], (some, other)
 
 
 @given(table=st.binary(max_size=60), offset=st.integers(0, 200))

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from branchpoint.events import reports
-from branchpoint.futures.running.future import signature
+from branchpoint.futures.running.signatures import signature
 from branchpoint.guest import wire
 from branchpoint.search.composed import Commands, driven, ended
 from branchpoint.search.judged import Judged, judge

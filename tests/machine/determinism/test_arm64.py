@@ -129,6 +129,7 @@ def test_it_replays_the_demo_and_rewinds_it(failing_aria: Path, arm64: Engine) -
         replay(run, arm64, begin, end, times=2)
 
 
+@pytest.mark.long
 def test_it_replays_programs_that_check_their_arithmetic(
     arm64: Engine, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

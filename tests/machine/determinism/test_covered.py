@@ -75,12 +75,13 @@ def test_it_does_not_depend_on_where_the_emulator_is_stopped(
         branch = run.at(2).branch(3)
         bp.bash(LISTED).run_in_background(branch, "server")
         player = run.replayer.bring(branch._history, branch._history.tip)
-        player.computer.begin_ran()
+        with player.computer.watching() as watchers:
+            watchers.begin()
         begin = player.place.at
         for instant in (*range(begin + step, begin + 250 * MS, step), begin + 250 * MS):
             player.run_to(instant)
             player.computer.digest()
-        assert set(player.computer.ran().places.tolist()) == whole
+        assert set(watchers.take().places.tolist()) == whole
         player.close()
 
 
@@ -210,11 +211,12 @@ def test_lines_do_not_depend_on_where_the_emulator_is_stopped(
     expected = digest(branch)
     branch = run_script(telling)
     player = telling.replayer.bring(branch._history, branch._history.tip)
-    player.computer.begin_ran()
+    with player.computer.watching() as watchers:
+        watchers.begin()
     told: dict[Line, None] = {}
     for instant in (*range(begin + step, begin + 250 * MS, step), begin + 250 * MS):
         player.run_to(instant)
-        told.update(dict.fromkeys(lines(player.computer.ran().bytecode)))
+        told.update(dict.fromkeys(lines(watchers.take().bytecode)))
     assert [*told] == whole and len(whole) > 200
     assert player.computer.digest().hex() == expected
     player.close()

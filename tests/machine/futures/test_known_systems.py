@@ -14,10 +14,17 @@ from branchpoint.futures.running.workers import Pool
 
 BEFORE = 0.015  # seconds before a draw at which a seed still has an effect: see truths.UNKNOWN
 MOST_POINTS = 3  # most points per system
+LONG = (truths.DICE, truths.RETRY, truths.RAMP)
 FUTURES = int(os.environ.get("BRANCHPOINT_TEST_FUTURES", "12"))  # at each point
 
 
-@pytest.fixture(scope="module", params=truths.ALL, ids=lambda known: known.name)
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(known, id=known.name, marks=pytest.mark.long if known in LONG else ())
+        for known in truths.ALL
+    ],
+)
 def recorded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory):  # type: ignore[no-untyped-def]
     """A known system and its recording that failed."""
     known: Known = request.param

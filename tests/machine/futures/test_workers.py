@@ -154,6 +154,13 @@ def test_a_job_that_kills_its_workers_is_named(small: bp.Recording) -> None:
         list(pool.run([(small.at(2).at, 5)]))
 
 
+def test_a_job_that_no_worker_understands_is_named(small: bp.Recording) -> None:
+    job = FutureSpec(small.at(2).at, "five")  # type: ignore[arg-type]
+    said = r"2 worker processes died while they ran 2\.000~five"
+    with pool_of(small) as pool, pytest.raises(bp.MachineError, match=said):
+        list(pool.outcomes([job]))
+
+
 def test_workers_that_cannot_start_are_an_error(small: bp.Recording) -> None:
     with pool_of(small) as pool:
         pool.setup = msgspec.structs.replace(pool.setup, recording="/nowhere.branchpoint")

@@ -22,10 +22,19 @@ FUTURES = {"etcd-10811": 14, "gunicorn-3394": 10}
 MENDED = 8
 """The same where it is mended: with any number of them none may fail."""
 
+EXAMPLE = "kombu-337"
+"""The one that is run each time; the others are long."""
+
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
 
-@pytest.mark.parametrize("path", sorted(BUGS.glob("*.ipynb")), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(path, id=path.stem, marks=pytest.mark.long if path.stem != EXAMPLE else ())
+        for path in sorted(BUGS.glob("*.ipynb"))
+    ],
+)
 def test_a_bug_is_found_and_mended(path: Path, tmp_path: Path) -> None:
     place = tmp_path / "bugs"
     shutil.copytree(BUGS, place, ignore=shutil.ignore_patterns("*.branchpoint"))

@@ -12,6 +12,8 @@ from branchpoint import bash
 
 SYSTEM = Path(__file__).parents[3] / "notebooks" / "systems" / "upgrade"
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[bp.Recording]:

@@ -11,7 +11,7 @@ from places import SERVERS
 import branchpoint as bp
 from branchpoint import bash
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
+pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(3600)]
 
 
 @pytest.fixture(scope="module")

@@ -160,6 +160,7 @@ def executed(
         yield notebook, path
 
 
+@pytest.mark.long
 @pytest.mark.timeout(3600)
 def test_the_notebook_shows_what_it_is_shipped_with(
     executed: tuple[nbformat.NotebookNode, Path],
@@ -168,6 +169,7 @@ def test_the_notebook_shows_what_it_is_shipped_with(
     check_shipped_outputs(NOTEBOOK, notebook, path)
 
 
+@pytest.mark.long
 @pytest.mark.timeout(3600)
 def test_the_notebook_is_true(executed: tuple[nbformat.NotebookNode, Path]) -> None:
     """Its text, for this recording. (That a second run gives the same: see test_notebook.py.)"""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
-from fnmatch import fnmatchcase
 from itertools import groupby
 from typing import Any, NamedTuple
 
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 
 from branchpoint.futures.contrast import Compared, Counts, compare
 from branchpoint.futures.culprits.culprits import Culprit, Culprits
-from branchpoint.futures.culprits.source import Source, Spot
+from branchpoint.futures.culprits.source import Source, Spot, matches
 from branchpoint.futures.running.future import CodeRan
 
 Which = tuple[int, ...]
@@ -82,7 +81,7 @@ def _together(futures: Sequence[Future], source: Source, only: str) -> Mapping[W
         ran = _in_some([np.searchsorted(places, _places(each)) for each in parts], places.tolist())
         spots: dict[Any, Spot] = {**source.of_lines(lines), **source.of_places(ran)}
         for what, which in (*lines.items(), *ran.items()):
-            if what in spots and _matches(spots[what], only):
+            if what in spots and matches(spots[what], only):
                 together = found.setdefault(which, {})
                 if _Code(spots[what], late=False) not in together:
                     together[_Code(spots[what], late)] = None
@@ -97,10 +96,6 @@ def _lines(futures: Iterable[Future]) -> dict[Any, None]:
 def _places(future: Future) -> NDArray[np.uint64]:
     """The places that ran."""
     return np.frombuffer(b"".join(part.places for part in future.ran), np.uint64)
-
-
-def _matches(spot: Spot, only: str) -> bool:
-    return fnmatchcase(spot.file, only) or fnmatchcase(f"{spot.file} {spot.function}", only)
 
 
 def _in_some(ran: Sequence[Any], things: Iterable[Any]) -> dict[Any, Which]:

@@ -6,6 +6,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
@@ -46,6 +47,11 @@ class Spot(NamedTuple):
         """``ring.py:41`` or ``redis-server+0x1f0``, without a folder."""
         name = self.file.rpartition("/")[2]
         return f"{name}+{self.offset:#x}" if self.line is None else f"{name}:{self.line}"
+
+
+def matches(spot: Spot, only: str) -> bool:
+    """Whether a pattern for files, or for a file and a function with a blank between, fits."""
+    return fnmatchcase(spot.file, only) or fnmatchcase(f"{spot.file} {spot.function}", only)
 
 
 class Source:

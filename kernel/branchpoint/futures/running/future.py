@@ -23,9 +23,11 @@ from branchpoint.errors import BranchpointError, GuestEnded, MachineError
 from branchpoint.events.event import LOG, Event
 from branchpoint.events.reports import end_of_machine
 from branchpoint.futures.draws import LONGEST_CAUSE, MOST_CAUSES, Draw
+from branchpoint.futures.running.signatures import line_signature, signature
 from branchpoint.guest import wire
+from branchpoint.machine.watching.bytecode import Jump
 from branchpoint.machine.watching.ran import Covered
-from branchpoint.programs.python import Line, interpreters, lines
+from branchpoint.programs.python import Decision, Line, decisions, interpreters, lines
 from branchpoint.store.manifest import Input, Ns
 from branchpoint.timeline.commands.bounding import Bound
 from branchpoint.timeline.failures import Failure
@@ -38,20 +40,13 @@ from branchpoint.timeline.replaying.history import COMMAND, History, Point, Star
 from branchpoint.timeline.replaying.player import Player
 from branchpoint.timeline.seeds import NOISE, seeding
 
+_LOOK = 250_000_000  # ns between two looks at how much has run
 _FORKS = 64  # forks whose judges are kept
 _WAYS = 8  # ways of which the history is kept
 _TRIES = 2  # of a future whose emulator dies
 _CLOCK_TIMES = re.compile(
     r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?|\d\d:\d\d:\d\d(?:[.,]\d+)?"
 )
-_NUMBERS = re.compile(
-    r"0[xX][0-9a-fA-F]+"
-    r"|(?<![0-9A-Za-z])(?=[a-f-]*[0-9])[0-9a-f]{6,}(?:-[0-9a-f]{4,})*(?![0-9A-Za-z])"
-    r"|[0-9]+(?:[.,:T/-]+[0-9]+)*(?:Z|[+-][0-9]{2}:?[0-9]{2}\b)?"
-)
-"""In a line: hexadecimal numbers, digests and identifiers, decimals, dates, times, addresses."""
-LINE = "log "
-"""The prefix of signatures of lines."""
 MOST_SEEN = 2000
 """Signatures of one future at most; then life cycle, faults and the first lines are kept."""
 
@@ -77,8 +72,20 @@ class FutureSpec(msgspec.Struct, frozen=True):
     code: list[Ns] = []
     """If not empty: tell the code that runs up to each of these instants, ascending, absolute ns.
     The future ends at the last one; then it is censored, unless it has failed before."""
+    turned: list[Jump] = []
+    """Conditional jumps of Python programs that go the other way, from where it begins. Then the
+    lines that run are told, too."""
+    most: tuple[int, Ns] | None = None
+    """If so many instructions of byte code run in so many ns (more in a longer time), it ends, and
+    is censored: a program whose decisions are turned may go round in circles, which takes long and
+    leads nowhere."""
     number: int = 0
     """A number of the caller's own; the outcome repeats it."""
+
+    @property
+    def watched(self) -> bool:
+        """Whether it needs an emulator that knows which code runs."""
+        return bool(self.code or self.turned)
 
     @property
     def begin(self) -> Ns:
@@ -95,6 +102,10 @@ class CodeRan(msgspec.Struct, frozen=True):
     """Of Python programs, in the order in which each ran first."""
     untold: bool
     """Whether there was more, which is left out."""
+    decisions: list[Decision] = []
+    """Where Python programs could go the other way, in the order in which each ran first."""
+    executed: int = 0
+    """How many instructions of Python's byte code ran, each time counted, since the beginning."""
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -166,7 +177,7 @@ class Futures:
     def _tried(self, job: FutureSpec, *, last: bool = False) -> Outcome:
         replayer = self._recording.replayer
         with replayer.lock:
-            if job.code:
+            if job.watched:
                 replayer.cover(Covered(interpreters(replayer.snapshot.spec.modules[-1])))
             try:
                 player, origin, point = self._stand(job)
@@ -281,6 +292,22 @@ class Futures:
 
     def _play(self, player: Player, future: _Future) -> list[CodeRan]:
         """Run a future to its end; returns the code that ran, if it was asked for."""
+        turned = future.job.turned
+        if not turned:
+            return self._play_on(player, future)
+        with player.computer.watching() as watchers:
+            watchers.turn(turned)
+        try:
+            self._play_on(player, future)
+            with player.computer.watching() as watchers:
+                ran = watchers.take()
+            return [CodeRan(b"", lines(ran.bytecode), ran.untold, executed=ran.executed)]
+        finally:
+            if player.alive:
+                with player.computer.watching() as watchers:
+                    watchers.turn([])
+
+    def _play_on(self, player: Player, future: _Future) -> list[CodeRan]:
         echo = self._recording.replayer.echo(future.history, wire.LATEST)
         if future.job.code:
             return self._play_covered(player, future, echo)
@@ -288,7 +315,7 @@ class Futures:
         until = judge.stretch.horizon
         while True:
             self._run_to(until, player, future, echo)
-            if judge.failed_at is not None:
+            if judge.failed_at is not None or future.circling:
                 return []
             if not judge.waiting or until >= judge.limit:
                 judge.finish()
@@ -297,19 +324,24 @@ class Futures:
 
     def _play_covered(self, player: Player, future: _Future, echo: Echo | None) -> list[CodeRan]:
         told = []
-        player.computer.begin_ran()
+        with player.computer.watching() as watchers:
+            watchers.begin()
         for instant in future.job.code:
             self._run_to(instant, player, future, echo)
-            ran = player.computer.ran()
-            told.append(CodeRan(ran.places.tobytes(), lines(ran.bytecode), ran.untold))
+            with player.computer.watching() as watchers:
+                ran = watchers.take()
+            code = ran.places.tobytes(), lines(ran.bytecode), ran.untold
+            told.append(CodeRan(*code, decisions(ran.bytecode), ran.executed))
         return told
 
     def _run_to(self, until: int, player: Player, future: _Future, echo: Echo | None) -> None:
         """Run up to an instant (ns), or until it has failed."""
         shares = self.shares
-        while player.place.at < until and future.judge.failed_at is None:
+        while player.place.at < until and future.judge.failed_at is None and not future.circling:
             player.take_inputs()
             instant = min(until, player.next_input())
+            if future.job.most:
+                instant = min(instant, player.place.at + _LOOK)
             started = time.perf_counter()
             try:
                 player.run_to(instant, wire.DRAIN)
@@ -320,6 +352,7 @@ class Futures:
                     raise
             else:
                 self._hear(player, future, echo)
+            future.circling = future.runs_wild(player)
             shares.run += time.perf_counter() - started
 
     def _hear(self, player: Player, future: _Future, echo: Echo | None) -> None:
@@ -348,7 +381,18 @@ class _Future:
         self.bound = Bound(history.log.columns())
         self.causes: dict[str, int] = {}
         self.seen: dict[str, int] = {}
+        self.circling = False
+        """Whether it ended because too much byte code ran."""
         self._courses: dict[str, Any] = {}
+
+    def runs_wild(self, player: Player) -> bool:
+        """Whether more byte code ran than may."""
+        if self.job.most is None:
+            return False
+        most, span = self.job.most
+        passed = max(player.place.at - self.job.begin, span)
+        with player.computer.watching() as watchers:
+            return watchers.executed * span > most * passed
 
     def see(self, events: list[Event]) -> None:
         """Take in what the guest said."""
@@ -395,7 +439,8 @@ class _Future:
         """The future, as it is kept."""
         failed_at = self.judge.failed_at
         if failed_at is None:
-            return self._draw("censored" if self.job.code else "passed", None, end)
+            early = self.job.code or self.circling
+            return self._draw("censored" if early else "passed", None, end)
         # The agent may have been about to say it at the fork.
         return self._draw("failed", max(failed_at, self.job.begin), end)
 
@@ -421,53 +466,3 @@ class _Future:
             # The agent may have been about to say the first ones at the fork.
             instants=[min(max(instant, at), end) for instant in self.causes.values()],
         )
-
-
-def line_signature(event: Event) -> str:
-    """A line of a container's or the kernel's log, comparable between futures: numbers are "#".
-
-    Lines of commands that a user ran give "": they are not part of the system.
-    """
-    if event.source == "process":
-        return ""
-    text = _NUMBERS.sub("#", event.text[: 2 * LONGEST_CAUSE]).strip()
-    return f"{LINE}{event.container or event.source}: {text}"[:LONGEST_CAUSE] if text else ""
-
-
-def _of_test(event: Event) -> list[str]:
-    """What happened to a test command."""
-    fields = event.fields
-    command = f"{fields.get('template', '')}/{fields.get('command', '')}"
-    if event.type == "test.start":
-        return ["begins", event.container, command]
-    by = fields.get("signal", "0")
-    how = fields.get("code", "") if by == "0" else f"signal {by}"
-    return ["ends", event.container, command, "as asked" if fields.get("asked") == "1" else how]
-
-
-def signature(event: Event) -> str:
-    """An event as a cause, comparable between futures; "" for an event that cannot be one.
-
-    Causes are the life of containers, test commands, faults and violated assertions, with no
-    instants in them.
-    """
-    fields = event.fields
-    match event.type:
-        case "fault.start":
-            parts = ["fault", fields.get("type", ""), fields.get("target", "")]
-        case "container.exit":
-            code, by = fields.get("code", ""), fields.get("signal", "0")
-            parts = ["exit", event.container, code if by == "0" else f"signal {by}"]
-        case "sdk.assert" if fields.get("violated") == "1":
-            parts = ["violated", event.container, event.text]
-        case "test.start" | "test.exit":
-            parts = ["test", *_of_test(event)]
-        case "container.health":
-            parts = [fields.get("status", ""), event.container]
-        case "error" if fields.get("about", "").startswith("fault/"):
-            parts = ["error", fields["about"], event.text]
-        case kind if kind.startswith("container."):
-            parts = [kind.partition(".")[2], event.container]
-        case _:
-            return ""
-    return " ".join(part for part in parts if part)[:LONGEST_CAUSE]

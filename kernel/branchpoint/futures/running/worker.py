@@ -11,6 +11,7 @@ import queue
 import socket
 import sys
 import threading
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -44,8 +45,11 @@ def work(link: Link, jobs: Callable[[], FutureSpec], setup: Setup) -> None:
 
 def _listen(link: Link, jobs: queue.SimpleQueue[FutureSpec]) -> None:
     """Take in jobs while a future runs, and notice at once when nobody wants them any more."""
-    while isinstance(message := link.receive(), Ask):
-        jobs.put(message.job)
+    try:
+        while isinstance(message := link.receive(), Ask):
+            jobs.put(message.job)
+    except Exception:
+        traceback.print_exc()  # the process would wait for ever for a job that nobody takes in
     os._exit(0)
 
 

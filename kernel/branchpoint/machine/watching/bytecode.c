@@ -1,6 +1,7 @@
 /*
  * bytecode: tells which code of Python programs has run. It adds calls to translated code of the
- * interpreter, and neither counts nor changes anything that the guest could see.
+ * interpreter, and neither counts nor changes anything that the guest could see, with one exception
+ * that is asked for: conditional jumps that are turned.
  *
  * CPython's loop loads each instruction of byte code, two bytes, from the code object of the
  * function that runs. So where these loads go says what ran. A code object is found before such a
@@ -35,6 +36,8 @@ uint64_t cpu_get_phys_page_debug(CPUState *, uint64_t address);
 #define ALIGNED 16u                /* how objects are aligned */
 #define PAGE 4096u
 #define NO_OBJECT UINT32_MAX
+#define MOST_TURNED 64u            /* jumps */
+#define OPCODES 256
 
 /* Offsets in objects that are the same in all versions of Python that are known. */
 enum { TYPE = 8, SIZE = 16, TYPE_NAME = 24, CONSTANTS = 24, STATE = 32, BYTES = 32, FLAGS = 48,
@@ -42,8 +45,13 @@ enum { TYPE = 8, SIZE = 16, TYPE_NAME = 24, CONSTANTS = 24, STATE = 32, BYTES = 
 enum { NEW_LOCALS = 2 };           /* of these flags: it is a function */
 
 /* Where the loop is in the module, and offsets in a code object: the names of the file and the
- * function, the table of lines, the first line, the code; and where the text of a string is. */
-struct interpreter { uint64_t first, last; uint32_t file, function, table, line, code, text; };
+ * function, the table of lines, the first line, the code; and where the text of a string is. For
+ * each opcode of a conditional jump, that of the opposite one; 0: it is none. */
+struct interpreter {
+    uint64_t first, last;
+    uint32_t file, function, table, line, code, text;
+    uint8_t opposite[OPCODES];
+};
 
 /* An instruction that has run: by its place in memory, physical and virtual, as processes use the
  * same memory one after the other. So does one process for the code of functions: ``head``, of the
@@ -55,8 +63,9 @@ struct unit {
 };
 struct seen { uint64_t address, file, function, table, said; uint32_t object; };
 struct object { uint32_t line, file, function, table, kinds, flags; char bytes[]; };
-struct told { uint32_t object, offset; };
-struct reply { uint32_t units, objects, bytes, left_out; };
+struct told { uint32_t object, offset, jump; };   /* jump: its opcode if it is a conditional one */
+struct jump { uint32_t line, file, function, kinds, offset, opcode; char *names; };
+struct reply { uint32_t units, objects, bytes, left_out; uint64_t loads; };
 
 EXPORT int qemu_plugin_version = 4;
 static struct {
@@ -69,6 +78,9 @@ static struct {
     uint32_t seen_count;
     struct object *objects[MOST_OBJECTS];
     uint32_t buckets[2 * MOST_OBJECTS];  /* by hash: number of an object plus 1; 0: none */
+    struct jump turned[MOST_TURNED];
+    uint32_t turned_count;
+    uint64_t loads;                /* since all was forgotten */
     GByteArray *read;
 } self = { .now = 1 };
 
@@ -253,10 +265,46 @@ static uint32_t object_of(const struct interpreter *python, struct unit *unit)
     }
 }
 
+/* ---- turning conditional jumps ---- */
+static bool belongs(const struct jump *jump, const struct object *object)
+{
+    return jump->line == object->line && jump->file == object->file &&
+           jump->function == object->function && jump->kinds == object->kinds &&
+           memcmp(jump->names, object->bytes, (size_t)jump->file + jump->function) == 0;
+}
+
+/* A function that is met for the first time gets its turned jumps: the opposite ones take their
+ * places in its code, in this process. Where code does not belong to a process alone, it stays. */
+static void turn(const struct interpreter *python, const struct unit *unit)
+{
+    for (uint32_t i = 0; i < self.turned_count; i++) {
+        const struct jump *jump = &self.turned[i];
+        if (!belongs(jump, self.objects[unit->object]))
+            continue;
+        uint64_t address = unit->address - unit->offset + jump->offset;
+        uint64_t page = address / PAGE == unit->address / PAGE
+                            ? unit->physical & ~(uint64_t)(PAGE - 1)
+                            : cpu_get_phys_page_debug(qemu_get_cpu(0), address);
+        uint8_t opposite = python->opposite[jump->opcode % OPCODES];
+        if (page >= watching.ram_size || !opposite)
+            continue;
+        uint8_t *opcode = watching.ram + page + address % PAGE;
+        if (*opcode == jump->opcode)
+            *opcode = opposite;
+    }
+}
+
 /* ---- what runs ---- */
+static uint8_t opcode_at(const struct interpreter *python, uint64_t physical)
+{
+    uint8_t opcode = physical < watching.ram_size ? watching.ram[physical] : 0;
+    return python->opposite[opcode] ? opcode : 0;
+}
+
 static void on_load(unsigned cpu, plugin_meminfo info, uint64_t address, void *python)
 {
     (void)cpu;
+    self.loads++;
     struct plugin_hwaddr *where = qemu_plugin_get_hwaddr(info, address);
     if (!where)
         return;
@@ -274,9 +322,12 @@ static void on_load(unsigned cpu, plugin_meminfo info, uint64_t address, void *p
         if (!unit->when || (unit->head && said_by(python, unit->head) != unit->said)) {
             *unit = (struct unit){ .physical = physical, .address = address };
             unit->object = object_of(python, unit);
+            if (unit->object != NO_OBJECT)
+                turn(python, unit);
         }
         if (unit->when != self.now && unit->object != NO_OBJECT)
-            self.told[self.told_count++] = (struct told){ unit->object, unit->offset };
+            self.told[self.told_count++] =
+                (struct told){ unit->object, unit->offset, opcode_at(python, physical) };
         unit->when = self.now;
         return;
     }
@@ -308,18 +359,52 @@ static void on_translate(plugin_id id, struct plugin_tb *tb)
 }
 
 /* ---- telling ---- */
-/* "?" asks for what has run since the last request; "f" has everything forgotten, before the
- * machine becomes another one. */
+static void forget(void)
+{
+    memset(self.units, 0, sizeof self.units);
+    memset(self.seen, 0, sizeof self.seen);
+    self.unit_count = self.seen_count = self.told_count = 0;
+    self.loads = 0;
+}
+
+/* Take in which jumps are turned from now on, in place of those before: their number, then each. */
+static void take_turned(void)
+{
+    while (self.turned_count)
+        free(self.turned[--self.turned_count].names);
+    uint32_t count, fields[6];
+    read_all(&count, sizeof count);
+    if (count > MOST_TURNED)
+        _exit(0);
+    while (self.turned_count < count) {
+        read_all(fields, sizeof fields);
+        struct jump jump = { fields[0], fields[1], fields[2], fields[3], fields[4], fields[5], 0 };
+        if (jump.file > 4 * LONGEST_NAME || jump.function > 4 * LONGEST_NAME)
+            _exit(0);
+        jump.names = malloc(jump.file + jump.function + 1);
+        if (!jump.names)
+            _exit(0);
+        read_all(jump.names, jump.file + jump.function);
+        self.turned[self.turned_count++] = jump;
+    }
+}
+
+/* "?" asks for what has run since the last request, "n" how many instructions; "f" has everything forgotten, before the
+ * machine becomes another one, and so has "t", which says which jumps are turned. */
 static void asked(char request)
 {
-    if (request == 'f') {
-        memset(self.units, 0, sizeof self.units);
-        memset(self.seen, 0, sizeof self.seen);
-        self.unit_count = self.seen_count = self.told_count = 0;
+    if (request == 'f' || request == 't') {
+        forget();
+        if (request == 't')
+            take_turned();
+        return;
+    }
+    if (request == 'n') {
+        write_all(&self.loads, sizeof self.loads);
         return;
     }
     struct reply reply = { self.told_count, self.object_count - self.object_told,
-                           self.bytes - self.bytes_told, self.left_out };
+                           self.bytes - self.bytes_told, self.left_out, self.loads };
     write_all(&reply, sizeof reply);
     write_all(self.told, self.told_count * sizeof *self.told);
     for (; self.object_told < self.object_count; self.object_told++) {
@@ -336,11 +421,19 @@ EXPORT int qemu_plugin_install(plugin_id id, const void *info, int argc, char **
     (void)info;
     for (int i = 0; i < argc; i++) {
         struct interpreter *python = &self.interpreters[self.interpreter_count];
+        int end = 0;
         if (self.interpreter_count < MOST_INTERPRETERS &&
-            sscanf(argv[i], "python=%lu:%lu:%u:%u:%u:%u:%u:%u", &python->first, &python->last,
+            sscanf(argv[i], "python=%lu:%lu:%u:%u:%u:%u:%u:%u%n", &python->first, &python->last,
                    &python->file, &python->function, &python->table, &python->line, &python->code,
-                   &python->text) == 8)
+                   &python->text, &end) == 8) {
+            uint8_t some, other;
+            for (const char *at = argv[i] + end; sscanf(at, ":%hhu-%hhu%n", &some, &other, &end) == 2;
+                 at += end) {
+                python->opposite[some] = other;
+                python->opposite[other] = some;
+            }
             self.interpreter_count++;
+        }
         else if (!watching_option(argv[i]))
             return -1;
     }

@@ -11,11 +11,15 @@ import numpy as np
 from branchpoint.errors import MachineError
 from branchpoint.machine.watching.watcher import HERE, Watcher
 
-_REPLY = struct.Struct("<IIII")
+_REPLY = struct.Struct("<IIIIQ")
+_COUNT = struct.Struct("<Q")
 _OBJECT = struct.Struct("<IIIIII")
+_JUMP = struct.Struct("<IIIIII")
 _MOST_UNITS = 1 << 18
 _MOST_OBJECTS = 1 << 16
 _MOST_BYTES = 1 << 28
+MOST_TURNED = 64
+"""Jumps that can be turned at the same time."""
 _ENCODINGS = {1: "latin-1", 2: "utf-16-le", 4: "utf-32-le"}
 """Of strings in Python's memory, by the bytes of a character."""
 
@@ -34,6 +38,8 @@ class Interpreter(NamedTuple):
     """Offsets in a code object: of its names, its table of lines, its first line, its code."""
     text: int
     """Offset of the characters in a string."""
+    opposites: tuple[tuple[int, int], ...]
+    """Pairs of opcodes of conditional jumps, of which one jumps where the other does not."""
 
 
 class Function(NamedTuple):
@@ -57,9 +63,36 @@ class Instruction(NamedTuple):
     function: Function
     offset: int
     """Bytes from the beginning of the function's code."""
+    opcode: int
+    """If it is a conditional jump; else 0."""
 
 
-class Bytecode(Watcher[tuple[list[Instruction], bool]]):
+class Jump(NamedTuple):
+    """A conditional jump of byte code, which the interpreter takes or not."""
+
+    file: str
+    """Of the function's source."""
+    function: str
+    """Qualified."""
+    first: int
+    """The function's first line."""
+    offset: int
+    """Bytes from the beginning of its code."""
+    opcode: int
+
+
+class Told(NamedTuple):
+    """The byte code that ran."""
+
+    instructions: list[Instruction]
+    """In the order in which each ran first."""
+    executed: int
+    """How many instructions ran since the beginning, each time counted."""
+    untold: bool
+    """Whether some are left out, because there were too many."""
+
+
+class Bytecode(Watcher[Told]):
     """What the plugin of one emulator tells."""
 
     source = HERE / "bytecode.c"
@@ -71,25 +104,44 @@ class Bytecode(Watcher[tuple[list[Instruction], bool]]):
 
     def options(self) -> list[str]:
         """Where the interpreters are."""
-        return [f"python={':'.join(map(str, each))}" for each in self._interpreters]
+        return [
+            "python=" + ":".join([*map(str, numbers), *(f"{a}-{b}" for a, b in opposites)])
+            for *numbers, opposites in self._interpreters
+        ]
 
     def begin(self) -> None:
         """Forget what memory holds, too: a state that was restored has other things there."""
         self.ask(b"f")
 
-    def take(self) -> tuple[list[Instruction], bool]:
-        """The instructions that ran, in the order in which each ran first, and whether some are
-        left out, because there were too many.
+    def turn(self, jumps: Sequence[Jump]) -> None:
+        """From here on, each of these jumps is taken where it would not be, and not where it would
+        be, in all processes that run its function from its beginning; others as they are.
+
+        :raises MachineError: when these are too many.
         """
+        if len(jumps) > MOST_TURNED:
+            raise MachineError(f"{len(jumps)} jumps are more than can be turned, {MOST_TURNED}")
+        self.ask(b"t" + struct.pack("<I", len(jumps)) + b"".join(map(_packed, jumps)))
+
+    @property
+    def executed(self) -> int:
+        """How many instructions ran since the beginning."""
+        self.ask(b"n")
+        (count,) = _COUNT.unpack(self.receive(_COUNT.size))
+        return int(count)
+
+    def take(self) -> Told:
+        """What ran since it was last asked."""
         self.ask(b"?")
-        units, objects, length, left_out = _REPLY.unpack(self.receive(_REPLY.size))
+        units, objects, length, left_out, count = _REPLY.unpack(self.receive(_REPLY.size))
         known = len(self._functions) + objects
         if units > _MOST_UNITS or known > _MOST_OBJECTS or length > _MOST_BYTES:
             raise MachineError("the emulator tells of more byte code than it may")
-        told = np.frombuffer(self.receive(8 * units), np.uint32).reshape(-1, 2)
+        told = np.frombuffer(self.receive(12 * units), np.uint32).reshape(-1, 3)
         for _ in range(objects):
             self._functions.append(self._function())
-        return [Instruction(self._functions[i], at) for i, at in told.tolist()], left_out > 0
+        found = [Instruction(self._functions[i], *rest) for i, *rest in told.tolist()]
+        return Told(found, count, left_out > 0)
 
     def _function(self) -> Function:
         line, file, name, table, kinds, flags = _OBJECT.unpack(self.receive(_OBJECT.size))
@@ -106,3 +158,17 @@ class Bytecode(Watcher[tuple[list[Instruction], bool]]):
 
 def _text(data: bytes, kind: int) -> str:
     return data.decode(_ENCODINGS[kind], "replace")
+
+
+def _packed(jump: Jump) -> bytes:
+    (file, file_kind), (name, name_kind) = _raw(jump.file), _raw(jump.function)
+    kinds = file_kind | name_kind << 8
+    sizes = len(file), len(name)
+    return _JUMP.pack(jump.first, *sizes, kinds, jump.offset, jump.opcode) + file + name
+
+
+def _raw(text: str) -> tuple[bytes, int]:
+    """A string as Python's memory has it, and how many bytes a character has."""
+    most = max(map(ord, text), default=0)
+    kind = 1 if most < 1 << 8 else 2 if most < 1 << 16 else 4
+    return text.encode(_ENCODINGS[kind], "surrogatepass"), kind

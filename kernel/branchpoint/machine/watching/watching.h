@@ -50,16 +50,25 @@ static void write_all(const void *data, size_t length)
     }
 }
 
+static void read_all(void *data, size_t length)
+{
+    for (char *p = data; length;) {
+        ssize_t n = recv(watching.socket, p, length, 0);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            _exit(0);
+        p += n;
+        length -= n;
+    }
+}
+
 /* One byte is a request. The machine stands still meanwhile. */
 static void on_request(void *unused)
 {
     (void)unused;
     char request;
-    ssize_t n;
-    while ((n = recv(watching.socket, &request, 1, 0)) < 0 && errno == EINTR)
-        ;
-    if (n != 1)
-        _exit(0);
+    read_all(&request, 1);
     watching.asked(request);
 }
 

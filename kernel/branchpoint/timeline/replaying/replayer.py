@@ -422,11 +422,15 @@ class Replayer:
     @contextmanager
     def _covering(self, player: Player) -> Iterator[None]:
         """Notes what code runs, without what ran on the way there."""
-        player.computer.begin_ran()
+        with player.computer.watching() as watchers:
+            watchers.begin()
         try:
             yield
         finally:
-            self.ran = player.computer.ran() if player.alive else NOTHING
+            self.ran = NOTHING
+            if player.alive:
+                with player.computer.watching() as watchers:
+                    self.ran = watchers.take()
 
     def _collect(self, player: Player, history: History, echo: Echo | None) -> list[Event]:
         origin, said = self.files.manifest.origin, player.mailbox.drain()
