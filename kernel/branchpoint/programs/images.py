@@ -1,4 +1,6 @@
-"""The files of a system's images, as its containers see them."""
+"""The files of a system's images, and those of the project that are mounted, as its containers see
+them.
+"""
 
 from __future__ import annotations
 
@@ -7,20 +9,22 @@ from pathlib import Path
 from typing import NamedTuple
 
 from branchpoint.guest.places import Extent, Places
-from branchpoint.system.bundle.runtime_files import RENEWAL
-from branchpoint.system.bundle.setup_script import rooted
+from branchpoint.system.bundle.runtime_files import RENEWAL, mounted
+from branchpoint.system.bundle.setup_script import copied, rooted
 
 _SETUP = "branchpoint/setup.sh"
+_CONFIGURATION = "branchpoint/system.conf"
+_SYSTEM = "/system/"  # where the module is in the guest
 _IMAGES = "images"
 _LARGEST_SCRIPT = 1 << 24  # bytes
 _LARGEST = 1 << 29  # bytes of a file that is read
 
 
 class File(NamedTuple):
-    """A file of an image."""
+    """A file of an image, or one that is mounted."""
 
     containers: tuple[str, ...]
-    """Those that have this image."""
+    """Those that have it at this path."""
     path: str
     """In the container; of files that belong to no image, in the guest."""
     extent: Extent
@@ -47,14 +51,39 @@ class Images:
         return found
 
     @cached_property
+    def _mounted(self) -> dict[str, dict[str, list[str]]]:
+        """What of the module is mounted into containers: by its path there and then by where it is
+        in the containers, which these are. What may be written is there as it was first.
+        """
+        texts = {
+            extent.path: self._bytes(extent).decode("utf-8", "surrogateescape")
+            for extent in self._places.extents
+            if extent.path in (_SETUP, _CONFIGURATION)
+            and extent.end - extent.start <= _LARGEST_SCRIPT
+        }
+        lowers = copied(texts.get(_SETUP, ""))
+        found: dict[str, dict[str, list[str]]] = {}
+        for container, source, target in mounted(texts.get(_CONFIGURATION, "")):
+            place = next((p for p in lowers if f"{source}/".startswith(f"{p}/")), "")
+            inner = lowers[place] + source.removeprefix(place) if place else source
+            if inner.startswith(_SYSTEM):
+                there = found.setdefault(inner.removeprefix(_SYSTEM), {})
+                there.setdefault(target.rstrip("/"), []).append(container)
+        return found
+
+    @cached_property
     def files(self) -> list[File]:
         """All files with content, in the order in which they lie."""
         return [self._named(extent) for extent in self._places.extents]
 
     @cached_property
     def by_path(self) -> dict[str, File]:
-        """Files of images by their path in the container; of several images, one has it."""
-        return {file.path: file for file in self.files if file.containers}
+        """Files by their path in the container; of several that containers have there, one is it:
+        one that is mounted, as it hides that of an image.
+        """
+        images = {file.path: file for file in self.files if file.containers}
+        mounts = [file for extent in self._places.extents for file in self._as_mounted(extent)]
+        return images | {file.path: file for file in mounts}
 
     def at(self, place: int) -> File | None:
         """The file at a place; None when there is none."""
@@ -76,4 +105,16 @@ class Images:
         image, _, rest = inner.partition("/")
         if folder == _IMAGES and image in self._owners:
             return File(tuple(self._owners[image]), f"/{rest}", extent)
+        if mounts := self._as_mounted(extent):
+            return mounts[0]
         return File((), f"/{extent.path}", extent)
+
+    def _as_mounted(self, extent: Extent) -> list[File]:
+        """A file of the module as containers have it that mount it, or a directory around it."""
+        found, inner = [], extent.path
+        while inner:
+            rest = extent.path[len(inner) :]
+            for target, containers in self._mounted.get(inner, {}).items():
+                found.append(File(tuple(dict.fromkeys(containers)), target + rest, extent))
+            inner = inner.rpartition("/")[0]
+        return found

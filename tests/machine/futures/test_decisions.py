@@ -35,13 +35,13 @@ def jump_of(found: Decisions, text: str) -> Jump:
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[bp.Recording]:
     path = tmp_path_factory.mktemp("decisions") / "shop.branchpoint"
-    with bp.record(SYSTEM, path, duration=0.2) as made:
+    with bp.record(SYSTEM, path, duration=0.05) as made:
         yield made
 
 
 @pytest.fixture(scope="module")
 def found(run: bp.Recording) -> Decisions:
-    return run.decisions(run.end, FAILS, horizon=LENGTH)
+    return run.decisions(run.start, FAILS, horizon=LENGTH)
 
 
 def test_the_one_that_decides_is_found(found: Decisions) -> None:
@@ -78,13 +78,13 @@ def test_an_explanation_has_it_in_words(found: Decisions) -> None:
 
 def test_what_is_looked_for_can_be_chosen(run: bp.Recording, found: Decisions) -> None:
     """What is known already is not run again."""
-    draws = run.decisions(run.end, FAILS, horizon=LENGTH, only="* sell")
+    draws = run.decisions(run.start, FAILS, horizon=LENGTH, only="* sell")
     assert {row.spot.function for row in draws.rows} <= {"sell"}
     assert "none is found" in draws.conclusion or not draws.rows
 
 
 def test_too_few_failures_are_told(run: bp.Recording) -> None:
-    rare = run.decisions(run.end, bp.failure(exit="shop.1", code=3), horizon=LENGTH)
+    rare = run.decisions(run.start, bp.failure(exit="shop.1", code=3), horizon=LENGTH)
     assert rare.rows == [] and "too few failures to tell: 0/8 futures failed" in rare.conclusion
 
 
@@ -96,7 +96,7 @@ def test_turned_futures_replay_identically(
     """
     monkeypatch.setenv(checking.SETTING, "1")
     futures = Futures(run, FAILS, lambda at: at + LENGTH * SECOND)
-    plain = FutureSpec(run.end.at, 1, digest=True)
+    plain = FutureSpec(run.start.at, 1, digest=True)
     turned, other = (
         msgspec.structs.replace(plain, turned=[jump_of(found, text)])
         for text in ("DECIDES", "if draw(0.02)")
@@ -110,7 +110,7 @@ def test_turned_futures_replay_identically(
 
 def test_a_program_that_goes_round_in_circles_is_left(run: bp.Recording, found: Decisions) -> None:
     futures = Futures(run, FAILS, lambda at: at + LENGTH * SECOND)
-    job = FutureSpec(run.end.at, 1, turned=[jump_of(found, "DECIDES")])
+    job = FutureSpec(run.start.at, 1, turned=[jump_of(found, "DECIDES")])
     (whole,) = (outcome := futures.run(job)).code
     assert outcome.draw.verdict == "passed" and whole.executed > 1000
     most = whole.executed // 2, LENGTH * SECOND

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import IPv4Network, ip_address
 from typing import TypeAlias
 
@@ -250,6 +250,20 @@ def configuration(
     if len(text.encode("utf-8", "surrogateescape")) >= _MAX_CONF:
         raise ImageError(f"all environments together are larger than {_MAX_CONF >> 20} MiB")
     return text
+
+
+def mounted(text: str) -> Iterator[tuple[str, str, str]]:
+    """What is mounted into containers, from the text of system.conf: of each its container, where
+    it lies in the guest, and where it is in the container.
+    """
+    container = ""
+    for line in text.splitlines():
+        word, _, rest = line.partition(" ")
+        if word == "container":
+            container = rest
+        elif word == "mount":
+            source, _, target = rest.partition(" ")
+            yield container, source, target.replace("%0A", "\n").replace("%25", "%")
 
 
 def bundle_folder(container: ContainerSpec, service: Service) -> str:

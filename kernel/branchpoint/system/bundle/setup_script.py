@@ -49,6 +49,7 @@ layer() { # DIRECTORY SIZE
 """
 
 _ROOTED = re.compile(r'^overlay "\$here/lower:/system/images/([^"/]+)" "\$run/c/([^"/]+)/rw"', re.M)
+_COPIED = re.compile(r"^(?:overlay|cp -p) (/system/branchpoint/binds/\S+) (?:\S+ )?(\S+)$", re.M)
 
 
 @dataclass(frozen=True)
@@ -121,6 +122,13 @@ def rooted(text: str) -> dict[str, list[str]]:
     for image, container in _ROOTED.findall(text):
         found.setdefault(image, []).append(container)
     return found
+
+
+def copied(text: str) -> dict[str, str]:
+    """Of what may be written in files of the project: where in the guest that is, and which part of
+    the system image it begins as; from the text of setup.sh.
+    """
+    return {place: lower for lower, place in _COPIED.findall(text)}
 
 
 def renewal(rooting: Rooting) -> str:
