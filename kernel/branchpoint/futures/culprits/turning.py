@@ -83,9 +83,9 @@ def decisions_off(
     """See ``Recording.decisions``; ``how`` is as for :class:`Sample`.
 
     A decision that prevents the failure runs in each future that fails. So what is tried is what
-    runs in all of a few failing futures. Each is turned in futures with the same seeds as those
-    without the change: first in one, and if that does not fail, and others do not prevent it with
-    less change to all else, in so many that chance can be told from it.
+    runs in all of a few failing futures. Each is turned in one future that fails without. Of those
+    that prevent it there, the ones that change least else are turned in as many futures as there
+    are without the change, with the same seeds: so many that chance can be told from it.
     """
     source = Source(run.replayer.snapshot.spec.modules[-1])
     base, tried = _Base(), list[_Tried]()
@@ -93,10 +93,10 @@ def decisions_off(
         about = f"{failure.name}: futures from {sample.moment}"
         try:
             base.outcomes += sample.run(range(_FIRST), "as they are")
-            if len(base.failed) >= _FEWEST:
+            if len(base.failed) >= _FEWEST:  # of one whose machine stops there is no code
                 ends = {i: [base.outcomes[i].draw.failed_at or 0] for i in base.failed[:_FEWEST]}
-                base.told += sample.code(ends)
-                tried += _candidates(source, base, only)
+                base.told += [each for each in sample.code(ends) if each.code]
+                tried += _candidates(source, base, only) if base.told else []
                 more = range(_FIRST, _needed(base.rate, len(tried)))
                 base.outcomes += sample.run(more, "as they are")
                 _race(sample, source, base, tried)
@@ -159,8 +159,12 @@ def _race(sample: Sample, source: Source, base: _Base, tried: Sequence[_Tried]) 
     first = base.failed[0]
     _turn(sample, base, tried, [first], f"{len(tried)} decisions turned, one at a time")
     left = [each for each in tried if each.prevents]
-    changes = {id(each): _changes(source, base, each) for each in left}
-    left.sort(key=lambda each: (len(changes[id(each)].instead), changes[id(each)].lines))
+
+    def changed(each: _Tried) -> tuple[int, int]:
+        changes = _changes(source, base, each)
+        return len(changes.instead), changes.lost + changes.new
+
+    left.sort(key=changed)
     others = [i for i in range(len(base.outcomes)) if i != first]
     _turn(sample, base, left[:_FOLLOWED], others, "those that prevent it turned in more futures")
 
@@ -186,10 +190,6 @@ class _Changes(NamedTuple):
     instead: tuple[str, ...]
     lost: int
     new: int
-
-    @property
-    def lines(self) -> int:
-        return self.lost + self.new
 
 
 def _changes(source: Source, base: _Base, tried: _Tried) -> _Changes:
