@@ -13,7 +13,7 @@ from dataclasses import replace
 from branchpoint.errors import RecordingError
 from branchpoint.faults.kinds import GUEST, KINDS, ContainerLike, Target
 from branchpoint.faults.settings import Drawn, Settings
-from branchpoint.guest.wire import encoded
+from branchpoint.guest.wire import decoded, encoded
 
 
 def compile_plan(settings: Settings, containers: Sequence[ContainerLike]) -> str:
@@ -99,8 +99,4 @@ def _with(drawn: Drawn, key: str, words: list[str], rest: str) -> Drawn:
 
 def _outside(action: str) -> str:
     """The script in an action of :func:`command`."""
-    return shlex.split(_unescaped(action))[-1]
-
-
-def _unescaped(text: str) -> str:
-    return text.replace("%0A", "\n").replace("%25", "%")
+    return shlex.split(decoded(action))[-1]

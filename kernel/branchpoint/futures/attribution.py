@@ -53,6 +53,14 @@ class Rate:
         low, high = wilson(self.failed, self.trials)
         return float(low), float(high)
 
+    def chance(self, other: Rate) -> float:
+        """How probable it is that chance makes the two look as different (Fisher's exact test,
+        two-sided).
+        """
+        failed, total = self.failed + other.failed, self.trials + other.trials
+        tested = Chances([self.failed], [self.trials - self.failed], failed, total - failed)
+        return float(tested.alone[0])
+
     def __str__(self) -> str:
         return f"{self.failed}/{self.trials}"
 
@@ -394,18 +402,11 @@ def _rates(arms: Sequence[Sequence[Draw | None]]) -> list[Rates | None]:
     """
     rates = [None if None in arm else _rate([draw for draw in arm if draw]) for arm in arms]
     pairs = list(zip(rates[::2], rates[1::2], strict=True))
-    chances = together([_alone(one, other) if one and other else 1.0 for one, other in pairs])
+    chances = together([one.chance(other) if one and other else 1.0 for one, other in pairs])
     return [
         Rates(one, other, chance) if one and other else None
         for (one, other), chance in zip(pairs, chances, strict=True)
     ]
-
-
-def _alone(present: Rate, absent: Rate) -> float:
-    failed = present.failed + absent.failed
-    total = present.trials + absent.trials
-    tested = Chances([present.failed], [present.trials - present.failed], failed, total - failed)
-    return float(tested.alone[0])
 
 
 def _alone_decides(futures: int, faults: int) -> bool:

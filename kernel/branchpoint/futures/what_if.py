@@ -16,7 +16,7 @@ from branchpoint.futures.attribution import Rate
 from branchpoint.futures.running.future import Outcome
 from branchpoint.futures.running.trials import Interrupted
 from branchpoint.futures.sample import FIRST, MOST, OF_EACH, Sample, check
-from branchpoint.futures.statistics.exact import LIMIT, Chances, percent
+from branchpoint.futures.statistics.exact import LIMIT, percent
 from branchpoint.futures.statistics.proportion import difference
 from branchpoint.store.manifest import Input
 from branchpoint.timeline.branch import Branch
@@ -132,9 +132,8 @@ def what_if(
 def judged(about: str, pairs: Sequence[tuple[Outcome, Outcome]]) -> WhatIf:
     """What futures as they are, each with one of the same seed with the change, show."""
     before, after = (_rate([pair[arm] for pair in pairs]) for arm in (0, 1))
-    failed, total = before.failed + after.failed, before.trials + after.trials
-    tested = Chances([before.failed], [before.trials - before.failed], failed, total - failed)
-    return WhatIf(about, before, after, float(tested.alone[0]), 2 * len(pairs) - total)
+    censored = 2 * len(pairs) - before.trials - after.trials
+    return WhatIf(about, before, after, before.chance(after), censored)
 
 
 def _inputs(sample: Sample, change: Change) -> list[Input]:

@@ -371,6 +371,11 @@ def encoded(text: str) -> str:
     return text.replace("%", "%25").replace("\n", "%0A")
 
 
+def decoded(text: str) -> str:
+    """The text that was :func:`encoded`."""
+    return text.replace("%0A", "\n").replace("%25", "%")
+
+
 def plan(text: str) -> bytes:
     """Which faults the injector draws from here on (from set-up complete, if that is to come).
 

@@ -13,10 +13,10 @@ from branchpoint.futures.statistics.stopping import beginning
 from branchpoint.machine.watching.bytecode import Jump
 from branchpoint.programs.python import Decision
 
-ALL = Rate(8, 8)
+ALL, NONE = Rate(8, 8), Rate(0, 8)
 
 
-def decided(line: int, after: Rate = Rate(0, 8), **changes: object) -> Decided:  # noqa: B008
+def decided(line: int, after: Rate = NONE, **changes: object) -> Decided:
     given: dict[str, object] = {
         "decision": Decision(Jump("/srv/a.py", "f", 1, 2 * line, 97), line),
         "spot": Spot("/srv/a.py", "f", line, 0, ("a.1",)),
@@ -72,10 +72,11 @@ def test_what_is_said() -> None:
 
 def test_too_few_failures_and_no_decisions_are_told_apart() -> None:
     assert "too few failures to tell: 1/8 futures" in Decisions([], "", Rate(1, 8)).conclusion
-    assert Decisions([], "", ALL).conclusion.startswith("no decision of a Python program")
+    for some in (ALL, Rate(3, 8)):
+        assert Decisions([], "", some).conclusion.startswith("no decision of a Python program")
     none = Decisions([decided(1, Rate(1, 1))], "", ALL)
     assert none.conclusion == "one decision was turned: none is found that prevents the failure"
-    assert repr(none).count("\n") == 0 or "a.py" not in repr(none)
+    assert "a.py" not in repr(none)
 
 
 @pytest.mark.parametrize(

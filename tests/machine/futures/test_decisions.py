@@ -77,10 +77,10 @@ def test_an_explanation_has_it_in_words(found: Decisions) -> None:
 
 
 def test_what_is_looked_for_can_be_chosen(run: bp.Recording, found: Decisions) -> None:
-    """What is known already is not run again."""
-    draws = run.decisions(run.start, FAILS, horizon=LENGTH, only="* sell")
-    assert {row.spot.function for row in draws.rows} <= {"sell"}
-    assert "none is found" in draws.conclusion or not draws.rows
+    chosen = run.decisions(run.start, FAILS, horizon=LENGTH, only="*/shop.py price_of")
+    (only,) = chosen.rows
+    assert only.decision == found.rows[0].decision and only.found
+    assert not run.decisions(run.start, FAILS, horizon=LENGTH, only="*/nothing.py").rows
 
 
 def test_too_few_failures_are_told(run: bp.Recording) -> None:

@@ -21,6 +21,8 @@ _ROWS = 8  # that are shown
 _TEXT = 60  # characters of a line that are shown
 _SIGNS = 2  # of what happens instead that are shown
 _NAME = 90  # characters of where it is, and of a sign
+FEWEST = 3
+"""Failing futures whose decisions are told, and without which nothing can be tried."""
 _ALIKE = 2
 """Decisions change about as little else as the best one if it is at most so many times as much."""
 
@@ -30,6 +32,7 @@ class Decided:
     """What becomes of the failure when a condition of a program counts as the other way round."""
 
     decision: Decision
+    """What was turned."""
     spot: Spot
     """Its line."""
     text: str
@@ -124,19 +127,22 @@ class Decisions:
     def conclusion(self) -> str:
         """What it shows."""
         if not self.rows:
-            if self.before.failed * 2 < self.before.trials:
+            if self.before.failed < FEWEST:
                 return (
                     f"too few failures to tell: {self.before} futures failed; take a moment from "
                     "which it fails more often: run.likelihood"
                 )
-            return "no decision of a Python program (3.11 to 3.13) is known that runs before it"
+            return (
+                "no decision of a Python program (3.11 to 3.13) is known to run from there to the "
+                "failure; take an earlier moment, or another pattern"
+            )
         tried = f"{len(self.rows)} decisions were turned, one at a time"
         if len(self.rows) == 1:
             tried = "one decision was turned"
         if not self.decisive:
             return f"{tried}: none is found that prevents the failure"
         verb = "prevents" if len(self.decisive) == 1 else "prevent"
-        once = sum(not row.found and not row.after.failed and row.after.trials for row in self.rows)
+        once = sum(not row.found and row.after == Rate(0, 1) for row in self.rows)
         do, change = ("does", "changes") if once == 1 else ("do", "change")
         more = f"; {once} more {do} so in one future, and {change} more else" if once else ""
         return f"{tried}: {len(self.decisive)} {verb} the failure{more}"

@@ -10,14 +10,14 @@ from branchpoint.clock import Instant
 from branchpoint.errors import BranchpointError
 from branchpoint.futures import partial
 from branchpoint.futures.attribution import Rate
-from branchpoint.futures.culprits.decisions import Decided, Decisions
+from branchpoint.futures.culprits.decisions import FEWEST, Decided, Decisions
 from branchpoint.futures.culprits.source import Source, Spot, matches
 from branchpoint.futures.curve import Curve, CurvePoint
 from branchpoint.futures.running.future import Outcome
 from branchpoint.futures.running.signatures import LINE
 from branchpoint.futures.running.trials import Interrupted
 from branchpoint.futures.sample import Sample
-from branchpoint.futures.statistics.exact import LIMIT, Chances
+from branchpoint.futures.statistics.exact import LIMIT
 from branchpoint.programs.python import Decision, Line
 from branchpoint.timeline.failures import Failure
 from branchpoint.timeline.recording import Recording
@@ -25,8 +25,6 @@ from branchpoint.timeline.recording import Recording
 _FIRST = 8
 """Futures as they are that are drawn at first; enough if all fail and 300 decisions are tried."""
 _MOST = 40
-_FEWEST = 3
-"""Failing futures whose decisions are told, and without which nothing can be tried."""
 _FOLLOWED = 8
 """Decisions that are turned in more than one future: those that change least else."""
 _LIKELY = 0.9
@@ -45,6 +43,8 @@ class _Base:
     outcomes: list[Outcome] = field(default_factory=list)
     told: list[Outcome] = field(default_factory=list)
     """Some failing ones again, with the code that runs before the failure."""
+    lines: list[set[Line]] = field(default_factory=list)
+    """The lines of the system's own code that run in each of these."""
 
     @property
     def failed(self) -> list[int]:
@@ -93,9 +93,10 @@ def decisions_off(
         about = f"{failure.name}: futures from {sample.moment}"
         try:
             base.outcomes += sample.run(range(_FIRST), "as they are")
-            if len(base.failed) >= _FEWEST:  # of one whose machine stops there is no code
-                ends = {i: [base.outcomes[i].draw.failed_at or 0] for i in base.failed[:_FEWEST]}
+            if len(base.failed) >= FEWEST:  # of one whose machine stops there is no code
+                ends = {i: [base.outcomes[i].draw.failed_at or 0] for i in base.failed[:FEWEST]}
                 base.told += [each for each in sample.code(ends) if each.code]
+                base.lines += _own(source, base.told)
                 tried += _candidates(source, base, only) if base.told else []
                 more = range(_FIRST, _needed(base.rate, len(tried)))
                 base.outcomes += sample.run(more, "as they are")
@@ -149,7 +150,7 @@ def _needed(before: Rate, tried: int) -> int:
     """How many futures each of both kinds has to have, so that it is found if it prevents all."""
     for count in range(_FIRST, _MOST):
         fails = before.failed * count // before.trials
-        if _alone(Rate(fails, count), Rate(0, count)) * tried < LIMIT:
+        if Rate(fails, count).chance(Rate(0, count)) * tried < LIMIT:
             return count
     return _MOST
 
@@ -195,11 +196,11 @@ class _Changes(NamedTuple):
 def _changes(source: Source, base: _Base, tried: _Tried) -> _Changes:
     seen = {sign for outcome in base.outcomes for sign in outcome.seen}
     here = {sign for outcome in tried.outcomes for sign in outcome.seen}
-    before, after = _own(source, base.told), set().union(*_own(source, tried.outcomes))
+    after = set().union(*_own(source, tried.outcomes))
     return _Changes(
         instead=tuple(sorted(filter(_is_life, here - seen))),
-        lost=len(set.intersection(*before) - after),
-        new=len(after.difference(*before)),
+        lost=len(set.intersection(*base.lines) - after),
+        new=len(after.difference(*base.lines)),
     )
 
 
@@ -235,7 +236,7 @@ def _judged(about: str, source: Source, base: _Base, tried: Sequence[_Tried]) ->
                 before=base.rate,
                 after=after,
                 censored=len(each.outcomes) - len(counted),
-                chance=min(_alone(base.rate, after) * len(tried), 1.0),
+                chance=min(base.rate.chance(after) * len(tried), 1.0),
                 instead=changes.instead,
                 lost=changes.lost,
                 new=changes.new,
@@ -246,13 +247,6 @@ def _judged(about: str, source: Source, base: _Base, tried: Sequence[_Tried]) ->
 
 def _counted(outcomes: Iterable[Outcome]) -> list[Outcome]:
     return [outcome for outcome in outcomes if outcome.draw.verdict != "censored"]
-
-
-def _alone(before: Rate, after: Rate) -> float:
-    """Fisher's exact test, two-sided."""
-    failed, total = before.failed + after.failed, before.trials + after.trials
-    tested = Chances([before.failed], [before.trials - before.failed], failed, total - failed)
-    return float(tested.alone[0])
 
 
 def _is_life(sign: str) -> bool:

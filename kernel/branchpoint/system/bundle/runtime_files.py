@@ -7,6 +7,7 @@ from ipaddress import IPv4Network, ip_address
 from typing import TypeAlias
 
 from branchpoint.errors import ImageError
+from branchpoint.guest import wire
 from branchpoint.system.bundle import templates
 from branchpoint.system.bundle.oci import RUN, Bind, Process, network_namespace
 from branchpoint.system.compose.networks import mac
@@ -228,18 +229,18 @@ def configuration(
                 f"healthcheck {health.interval} {health.timeout} {health.retries} "
                 f"{health.start_period} {health.start_interval}"
             )
-            lines += [f"healtharg {_escaped(word)}" for word in health.test or ()]
+            lines += [f"healtharg {wire.encoded(word)}" for word in health.test or ()]
         lines += [
             f"restart {service.restart.policy} {service.restart.limit}",
             f"stop {process.stop_signal} {service.stop_grace}",
         ]
         if service.timer_slack is not None:
             lines.append(f"slack {service.timer_slack}")
-        lines += [f"env {_escaped(entry)}" for entry in process.environment]
+        lines += [f"env {wire.encoded(entry)}" for entry in process.environment]
         # what is mounted in it, for commands that run there after it has ended
-        lines += [f"mount {bind.source} {_escaped(bind.target)}" for bind in binds]
+        lines += [f"mount {bind.source} {wire.encoded(bind.target)}" for bind in binds]
         lines += [
-            f"workdir {_escaped(process.working_dir)}",
+            f"workdir {wire.encoded(process.working_dir)}",
             f"user {process.identity.uid} {process.identity.gid}",
         ]
         for hook in service.post_start:
@@ -263,7 +264,7 @@ def mounted(text: str) -> Iterator[tuple[str, str, str]]:
             container = rest
         elif word == "mount":
             source, _, target = rest.partition(" ")
-            yield container, source, target.replace("%0A", "\n").replace("%25", "%")
+            yield container, source, wire.decoded(target)
 
 
 def bundle_folder(container: ContainerSpec, service: Service) -> str:
@@ -276,13 +277,9 @@ def _hook(hook: Hook, process: Process) -> list[str]:
     given = {f"{name}={value}" for name, value in hook.environment.items()}
     inherited = [e for e in process.environment if e.partition("=")[0] not in hook.environment]
     lines = ["hook privileged" if hook.privileged else "hook"]
-    lines += [f"hookarg {_escaped(word)}" for word in hook.command]
-    lines += [f"hookenv {_escaped(entry)}" for entry in (*inherited, *sorted(given))]
-    lines.append(f"hookdir {_escaped(hook.working_dir or process.working_dir)}")
+    lines += [f"hookarg {wire.encoded(word)}" for word in hook.command]
+    lines += [f"hookenv {wire.encoded(entry)}" for entry in (*inherited, *sorted(given))]
+    lines.append(f"hookdir {wire.encoded(hook.working_dir or process.working_dir)}")
     if hook.user is not None:
-        lines.append(f"hookuser {_escaped(hook.user)}")
+        lines.append(f"hookuser {wire.encoded(hook.user)}")
     return lines
-
-
-def _escaped(text: str) -> str:
-    return text.replace("%", "%25").replace("\n", "%0A")
