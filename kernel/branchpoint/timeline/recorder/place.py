@@ -72,8 +72,8 @@ def _check(path: Path) -> None:
     try:
         if not disk.lock(directory):
             raise RecordingError(
-                f"{path} is being written by another process",
-                "choose another name, or end that process first",
+                f"{path} is still open where it was recorded, here or in another process",
+                "close it first (its close()), or choose another name",
             )
     finally:
         os.close(directory)
