@@ -122,6 +122,10 @@ def test_system_images_that_no_recording_names_are_deleted(
     recorded(tmp_path / "here.branchpoint", two[0])
     recorded(tmp_path / "there.branchpoint", two[1])
     assert "system images: 3, 6 MiB" in cli().stdout
+    assert cached.advice() == ""
+    with pytest.MonkeyPatch.context() as small:
+        small.setattr(cached, "MUCH", 6 << 20)
+        assert "system images take 0 GB in the cache" in cached.advice()
     told = cli("prune", "--yes").stdout
     assert "system images: 1, 2 MiB" in told and "2 MiB are free again" in told
     assert sorted(path.name for path in systems.iterdir()) == ["just-used", "named"]

@@ -19,7 +19,7 @@ from branchpoint.cache import cache_dir
 from branchpoint.cli import exploring, show
 from branchpoint.cli.explaining import explain
 from branchpoint.cli.machine import machine, of_recording, write
-from branchpoint.cli.systems import image, record
+from branchpoint.cli.systems import image, record, say_advice
 from branchpoint.cli.words import DURATION, INSTANT, INSTANT_HELP, Instant, narrowed, stop
 from branchpoint.clock import Time
 from branchpoint.errors import BranchpointError, ProcessTimeout
@@ -435,6 +435,7 @@ def doctor(minutes: float, foreign: bool, all_: bool) -> None:
     wanted = [FOREIGN] * (foreign or all_) + [RUNTIMES] * all_
     found = examine(minutes * 60, wanted)
     click.echo(found)
+    say_advice()
     if not found.healthy:
         sys.exit(1)
 

@@ -17,6 +17,7 @@ from branchpoint.guest import release
 from branchpoint.guest.image import ensure_image
 from branchpoint.guest.snapshot import ensure_snapshot
 from branchpoint.system import System, build, load
+from branchpoint.system.bundle import cached
 from branchpoint.timeline.failures import Failure
 
 _NOTHING_MATCHED = 3  # exit status of `record --until` when its time ran out first
@@ -43,6 +44,12 @@ def say_notes(system: System) -> None:
     for note in system.notes:
         file, line = system.place(note.line)
         click.echo(f"note: {file}:{line}: {note.text}", err=True)
+
+
+def say_advice() -> None:
+    """Say how to make room when system images take much of the disk."""
+    if advice := cached.advice():
+        click.echo(f"note: {advice}", err=True)
 
 
 @click.command(context_settings={"show_default": True})
@@ -111,6 +118,7 @@ def record(
             if container.health == "unhealthy":
                 click.echo(f"note: container {container.name} did not become healthy", err=True)
         click.echo(show.summary(run))
+        say_advice()
         failed, ended = show.failure(run) is not None, run.manifest.ended
     if until is not None and not failed:
         words = f"what --until asks for did not happen after set-up: the recording {ended}"
@@ -149,3 +157,4 @@ def image(
         shape = f"{system.system.ram >> 20} + {system.size >> 20} MiB, {system.system.mhz} MHz"
         rows.append((f"boot snapshot, {shape}", snapshot.digest))
     click.echo(show.table(dict.fromkeys(rows)))
+    say_advice()

@@ -20,13 +20,20 @@ RING, LIBRARY = "/srv/ring.py", "/usr/lib/python3.13/socket.py"
 
 
 class Told:
-    """Programs of which all is known: place n is line n of main.c."""
+    """Programs of which all is known: place n is line n of main.c, and place 4012 is part 2 of
+    line 4, in function f1.
+    """
 
     def of_lines(self, lines: Iterable[Line]) -> dict[Line, Spot]:
         return {line: Spot(*line[:3], 0, ("a.1",), line.body) for line in lines}
 
     def of_places(self, places: Iterable[int]) -> dict[int, Spot]:
-        return {place: Spot("/srv/main.c", "main", place, 0, ("a.1",)) for place in places}
+        return {place: self._of_place(place) for place in places}
+
+    def _of_place(self, place: int) -> Spot:
+        line, number = divmod(place, 1000)
+        name, line = (f"f{number // 10}", line) if line else ("main", place)
+        return Spot("/srv/main.c", name, line, 0, ("a.1",))
 
     def lines(self, file: str) -> list[str]:
         return [f"text {number}" for number in range(1, 100)] if file == RING else []
@@ -74,6 +81,14 @@ def test_own_code_comes_before_libraries_and_else_what_ran_first() -> None:
     shown = repr(found).splitlines()
     assert [each.split()[0] for each in shown[2:4]] == ["ring.py:9", "ring.py:2"]
     assert shown[4] == "1 more, 1 of them of libraries: .frame has all"
+
+
+def test_whole_lines_come_before_the_way_that_a_condition_took() -> None:
+    # Of line 4 of f1 one part always runs and one where it fails; line 8 of f2 only where it fails.
+    usual, way, whole = 4_011, 4_012, 8_021
+    bad, good = ran(places=[usual, way, whole]), ran(places=[usual])
+    found = compared(*[(True, bad)] * 8, *[(False, good)] * 8)
+    assert [row.where for row in found.decisive] == ["main.c:8 f2", "main.c:4 f1"]
 
 
 def test_what_is_imported_comes_after_what_is_called() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from itertools import groupby
@@ -51,7 +52,8 @@ def culprits(
     compared (see :mod:`~branchpoint.futures.statistics.exact`: it takes as given what happened in
     which futures, and asks how the verdicts may be spread among them).
     """
-    groups = list(_together(futures, source, only).items())
+    together, split = _together(futures, source, only)
+    groups = list(together.items())
     given = [
         (future.failed, [str(i) for i, (which, _) in enumerate(groups) if number in which])
         for number, future in enumerate(futures)
@@ -62,30 +64,40 @@ def culprits(
     rows = [
         culprit
         for compared in contrast.rows
-        for culprit in _by_function(compared, groups[int(compared.cause)][1], source, prior)
+        for culprit in _by_function(compared, groups[int(compared.cause)][1], split, source, prior)
     ]
     untold = sum(any(part.untold for part in future.ran) for future in futures)
     return Culprits(rows, contrast, drawn, untold, source.lines)
 
 
-def _together(futures: Sequence[Future], source: Source, only: str) -> Mapping[Which, list[_Code]]:
-    """What is true of some of the futures only, by these; code as it ran first in one of them."""
+def _together(
+    futures: Sequence[Future], source: Source, only: str
+) -> tuple[Mapping[Which, list[_Code]], set[Spot]]:
+    """What is true of some of the futures only, by these; code as it ran first in one of them. And
+    the lines of which other parts ran in other futures, or in all.
+    """
     # Failing futures first, as the order in these is that which leads to the failure.
     first = sorted(futures, key=lambda future: not future.failed)
     number = {line: i for i, line in enumerate(_lines(first))}
     places = np.unique(np.concatenate([np.empty(0, np.uint64), *map(_places, futures)]))
+    at = source.of_places(places.tolist())
     found: dict[Which, dict[_Code, None]] = {}
+    patterns: dict[Spot, set[Which]] = defaultdict(set)
     for late in (False, True):
         parts = [Future(each.failed, each.ran[-1:] if late else each.ran) for each in futures]
         lines = _in_some([[number[line] for line in _lines([each])] for each in parts], number)
         ran = _in_some([np.searchsorted(places, _places(each)) for each in parts], places.tolist())
-        spots: dict[Any, Spot] = {**source.of_lines(lines), **source.of_places(ran)}
+        spots: dict[Any, Spot] = {**source.of_lines(lines), **at}
         for what, which in (*lines.items(), *ran.items()):
             if what in spots and matches(spots[what], only):
                 together = found.setdefault(which, {})
                 if _Code(spots[what], late=False) not in together:
                     together[_Code(spots[what], late)] = None
-    return {which: list(each) for which, each in found.items()}
+        if not late:
+            for place, spot in at.items():
+                patterns[spot].add(ran.get(place, ()))
+    split = {spot for spot, those in patterns.items() if len(those) > 1}
+    return {which: list(each) for which, each in found.items()}, split
 
 
 def _lines(futures: Iterable[Future]) -> dict[Any, None]:
@@ -111,23 +123,27 @@ def _in_some(ran: Sequence[Any], things: Iterable[Any]) -> dict[Any, Which]:
 
 
 def _by_function(
-    compared: Compared, code: list[_Code], source: Source, prior: float
+    compared: Compared, code: list[_Code], split: set[Spot], source: Source, prior: float
 ) -> list[Culprit]:
     """Code of which the same is true, by function: libraries after the system's own code, what runs
-    when a module is imported after other code, else as it ran.
+    when a module is imported after other code, functions of which only parts of lines that are
+    ``split`` differ (the way that a condition took) after those with a whole line, else as it ran.
     """
 
     def function(each: _Code) -> tuple[str, str, bool]:
         return each.spot.file, each.spot.function, each.late
 
     order: dict[tuple[str, str, bool], int] = {}
+    whole = set()
     for each in code:
         order.setdefault(function(each), len(order))
+        if each.spot not in split:
+            whole.add(function(each))
 
-    def place(each: _Code) -> tuple[bool, bool, int, int]:
-        spot = each.spot
+    def place(each: _Code) -> tuple[bool, bool, bool, int, int]:
+        spot, mine = each.spot, function(each)
         where = spot.offset if spot.line is None else spot.line
-        return spot.library, spot.body, order[function(each)], where
+        return spot.library, spot.body, mine not in whole, order[mine], where
 
     functions = [list(mine) for _, mine in groupby(sorted(code, key=place), function)]
     counts = {field.name: getattr(compared, field.name) for field in fields(Counts)}

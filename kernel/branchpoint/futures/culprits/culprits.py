@@ -115,7 +115,8 @@ class Culprits:
     is ``decisive``. Code that is found need not be at fault: it may only come together with it.
 
     The code least probable by chance comes first; among equals that which runs where it fails, then
-    the system's own code before that of libraries, then what ran first.
+    the system's own code before that of libraries, then whole lines before the way that a condition
+    in a line took, then what ran first.
     """
 
     def __init__(

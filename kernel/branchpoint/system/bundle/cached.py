@@ -17,6 +17,8 @@ from branchpoint.files import locked
 
 DIGEST = "digest"
 """The file that names a system image; it is touched whenever the image is used."""
+MUCH = 20 << 30
+"""Bytes of all system images from which on it is said how to get rid of some."""
 _FILE = "system"
 _QUIET = 3600  # s: an image that was asked for so lately may be about to start
 
@@ -65,6 +67,21 @@ def all_of_them() -> list[Cached]:
             used = file.stat().st_mtime
             found.append(Cached(file.parent, _digest_in(file), 512 * blocks, used))
     return found
+
+
+def advice() -> str:
+    """How to get rid of system images, when they take much of the disk; else nothing.
+
+    None goes by itself: a recording anywhere may need it, and it cannot be built again when Debian
+    has moved on.
+    """
+    size = sum(each.size for each in all_of_them())
+    if size < MUCH:
+        return ""
+    return (
+        f"system images take {size / 1e9:.0f} GB in the cache; "
+        "`branchpoint machine prune FOLDER...` deletes those that no recording in them names"
+    )
 
 
 def unnamed(named: Container[str]) -> list[Cached]:
