@@ -25,7 +25,7 @@ from figures import Figure
 from kept import Taken, caption, keep, kept, taken
 from mutants.hunt import mutants
 from scale import FULL, QUICK, Scale
-from searching.finding import crash, locks
+from searching.finding import bugs, crash, locks
 from searching.looking import looking
 from soaks import soaking
 from soaks.instants import instants
@@ -60,7 +60,7 @@ _MEASURES: dict[str, Callable[[Scale, Path], list[Figure]]] = {
     for measure in (
         recordings, opening, rewinding, branching, idling, sharing, states, curing, storing,
         reading, interleaving, instants, futures, curves, known_answers, simulated, contrasts,
-        culprits, locks, crash, looking, mutants,
+        culprits, locks, crash, bugs, looking, mutants,
     )
 }  # fmt: skip
 

@@ -49,6 +49,7 @@ class Subject:
 ARIA = Subject("aria", "primary.archive.1")
 ETCD = Subject("etcd", "node1.1")
 SUBJECTS = (ARIA, ETCD)
+NOTEBOOKS = _ROOT / "notebooks"
 TESTED = _ROOT / "tests" / "machine" / "systems"
 LOST_UPDATE = Subject("lost-update", "bank.1", folder=TESTED)
 SMALL = Subject("small", "server.1", folder=TESTED)

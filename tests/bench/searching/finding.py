@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import shutil
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +19,7 @@ from branchpoint.search.signs import SIGNALS, Signal
 from cost import cost
 from figures import Figure, amount, at_most, median
 from scale import Scale
-from subjects import ARIA, TESTED
+from subjects import ARIA, NOTEBOOKS, TESTED
 
 _MOST = 1000  # stretches in which a lock has to be opened
 _STEP = 50  # stretches after which it is looked whether something was found
@@ -26,6 +29,10 @@ _EVERYWHERE = {"kill": {"every": "60s"}}
 _CRASH = "exit:standby.replicator"
 _PLAIN_TIME = 120  # virtual seconds of one plain seed
 _GAIN = 0.2
+_ANYTHING = {kind: {"every": "20s"} for kind in ("kill", "freeze", "partition", "latency", "loss")}
+_PATIENCE = 1200  # CPU seconds, which are ten minutes of two cores
+_TRIES = 10
+_MET = 0.8  # share of these tries
 
 
 @dataclass(frozen=True)
@@ -38,23 +45,58 @@ class Try:
     """Seconds of CPU time, set-up included."""
 
 
+@dataclass(frozen=True)
+class Bug:
+    """A public failure, in a system that the notebooks have."""
+
+    folder: Path
+    line: str
+    """What is said when it happens: SERVICE:PATTERN."""
+    wheels: tuple[str, ...] = ()
+    """What the notebook downloads first, and where to: a requirement each."""
+
+
+_BUGS = [
+    Bug(NOTEBOOKS / "systems/redis", "rack*.writer:lost"),
+    Bug(NOTEBOOKS / "bugs/etcd-10811", "store:overwritten"),
+    Bug(NOTEBOOKS / "bugs/redis-py-2624", "client:gets the value", ("redis==4.5.1",)),
+    Bug(NOTEBOOKS / "bugs/kombu-337", "worker*:was done"),
+    Bug(
+        NOTEBOOKS / "bugs/django-29280", "shop:is locked",
+        ("Django==5.1.4", "asgiref==3.8.1", "sqlparse==0.5.3"),
+    ),
+]  # fmt: skip
+
+
 def search(
-    compose: Path, work: Path, seed: int, most: int, *, without: Sequence[Signal] = (), **how: Any
+    compose: Path,
+    work: Path,
+    seed: int,
+    most: int,
+    *,
+    wanted: str = "",
+    patience: float = math.inf,
+    without: Sequence[Signal] = (),
+    **how: Any,
 ) -> Try:
-    """Search until something is found, or there are ``most`` stretches."""
+    """Search until something is found, or the failure of the name ``wanted``; at most so many
+    stretches, and about as long as ``patience`` (CPU seconds).
+    """
     path = work / "try.bpx"
     shutil.rmtree(path, ignore_errors=True)
-    with cost() as spent:
-        for stretches in range(_STEP, most + 1, _STEP):
-            with bp.explore(
-                compose, path, stretches=stretches, duration=3600, seed=seed, without=without,
-                triaged=False, **how,
-            ) as found:  # fmt: skip
-                first = found.findings[0].nodes[0] if found.findings else None
-            if first is not None:
-                break
+    cpu = 0.0
+    for stretches in range(_STEP, most + 1, _STEP):
+        with cost() as spent, bp.explore(
+            compose, path, stretches=stretches, duration=3600, seed=seed, without=without,
+            triaged=False, **how,
+        ) as found:  # fmt: skip
+            those = [each for each in found.findings if wanted in ("", each.failure)]
+            first = those[0].nodes[0] if those else None
+        cpu += spent.cpu
+        if first is not None or cpu > patience:
+            break
     shutil.rmtree(path)
-    return Try(first, spent.cpu)
+    return Try(first, cpu)
 
 
 def locks(scale: Scale, work: Path) -> list[Figure]:
@@ -85,6 +127,36 @@ def _lock(
     return Figure(figure, told, bar, len(opened) >= _OPENED * scale.tries)
 
 
+def bugs(scale: Scale, work: Path) -> list[Figure]:
+    """Public failures, when anything may happen to any container: no hint says which fault."""
+    return [_bug(bug, min(scale.tries, _TRIES), work) for bug in _BUGS]
+
+
+def _bug(bug: Bug, tries: int, work: Path) -> Figure:
+    compose = work / bug.folder.name
+    shutil.copytree(bug.folder, compose, dirs_exist_ok=True)
+    _let_happen(compose, _ANYTHING)
+    if bug.wheels:
+        target = compose / "wheels" if len(bug.wheels) > 1 else compose
+        pip = [sys.executable, "-m", "pip", "-qq", "download", "--no-deps", "--dest", str(target)]
+        subprocess.run([*pip, *bug.wheels], check=True)
+    wanted = f"log:{bug.line}"
+    found = []
+    with progress.task(bug.folder.name, tries, "tries") as task:
+        for seed in range(1, tries + 1):
+            tried = search(
+                compose, work, seed, 10**6, wanted=wanted, patience=_PATIENCE, failures=[wanted]
+            )
+            found.append(tried.cpu if tried.stretches is not None else math.inf)
+            task.update(seed)
+    in_time = sorted(cpu for cpu in found if cpu <= _PATIENCE)
+    told = f"in {len(in_time)} of {tries} tries"
+    if in_time:
+        told += f" (median {amount(median(in_time), 's')} of CPU time, most {in_time[-1]:.0f} s)"
+    name = f"{bug.folder.name}: found within ten minutes of two cores, any fault to any container"
+    return Figure(name, told, f"in ≥ {_MET * tries:.0f}", len(in_time) >= _MET * tries)
+
+
 def crash(scale: Scale, work: Path) -> list[Figure]:
     """The demo's crash when any service may be killed at any time, against plain seeds in order."""
     compose = _killed_anywhere(work)
@@ -108,14 +180,20 @@ def crash(scale: Scale, work: Path) -> list[Figure]:
 
 def _killed_anywhere(work: Path) -> Path:
     """The demo without its one kill."""
-    document = YAML(typ="safe").load(ARIA.compose)
-    del document["x-branchpoint"]["fault"]
-    document["x-branchpoint"]["faults"] = _EVERYWHERE
     folder = work / "aria-anywhere"
     shutil.copytree(ARIA.compose.parent, folder, dirs_exist_ok=True)
-    with (folder / "compose.yaml").open("w") as file:
-        YAML(typ="safe").dump(document, file)
+    _let_happen(folder, _EVERYWHERE)
     return folder
+
+
+def _let_happen(folder: Path, faults: dict[str, Any]) -> None:
+    """These are the faults of its compose file, and no others."""
+    path = folder / "compose.yaml"
+    document = YAML(typ="safe").load(path)
+    document["x-branchpoint"].pop("fault", None)
+    document["x-branchpoint"]["faults"] = faults
+    with path.open("w") as file:
+        YAML(typ="safe").dump(document, file)
 
 
 def _plain(compose: Path, work: Path, seed: int) -> float:

@@ -17,7 +17,13 @@ BUGS = Path(__file__).parents[3] / "notebooks" / "bugs"
 USUAL = 24
 """Futures of a question. Fewer than readers see: enough to meet each failure, with any guest, and
 not to take all day."""
-FUTURES = {"etcd-10811": 14, "gunicorn-3394": 10}
+FUTURES = {
+    "etcd-10811": 14,
+    "gunicorn-3394": 10,
+    "moby-47583": 8,
+    "postgres-146": 6,
+    "redis-3306": 8,
+}
 """The same where failures are so frequent that still fewer are enough."""
 MENDED = 8
 """The same where it is mended: with any number of them none may fail."""
