@@ -69,7 +69,7 @@ def test_machine_code_has_the_line_of_its_debug_information(folder: Path, tmp_pa
     }
     source, places = built(folder, tmp_path / "module", files)
     place = places["images/aa11/usr/bin/program"]
-    spot = source.of_places([place])[place]
+    spot = source.of_places({place})[place]
     assert spot == Spot(f"{folder}/program.c", "twice", 2, 0, ("web.1", "web.2"))
     assert spot.place == "program.c:2" and not spot.library
     assert source.text(spot) == "{" and source.text(spot._replace(line=3)) == "return n + n;"
@@ -89,7 +89,7 @@ def test_debug_information_may_be_in_a_file_of_its_own(
     }
     source, places = built(folder, tmp_path / "module", files)
     place = places["images/aa11/usr/bin/program"]
-    assert source.of_places([place])[place].place == "program.c:2"
+    assert source.of_places({place})[place].place == "program.c:2"
 
 
 def test_that_of_another_build_is_not_used(folder: Path, tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ def test_that_of_another_build_is_not_used(folder: Path, tmp_path: Path) -> None
     }
     source, places = built(folder, tmp_path / "module", files)
     place = places["images/aa11/usr/bin/program"]
-    assert source.of_places([place])[place].line is None
+    assert source.of_places({place})[place].line is None
 
 
 def test_without_it_a_place_is_named_in_its_program(folder: Path, tmp_path: Path) -> None:
@@ -111,7 +111,7 @@ def test_without_it_a_place_is_named_in_its_program(folder: Path, tmp_path: Path
         "images/bb22/usr/bin/script": b"#!/bin/sh\n" * 1000,
     }
     source, places = built(folder, tmp_path / "module", files)
-    found = source.of_places(places.values())
+    found = source.of_places(set(places.values()))
     program = found[places["images/bb22/usr/bin/program"]]
     assert (program.file, program.function, program.line) == ("/usr/bin/program", "", None)
     assert program.containers == ("db.1",) and program.place.startswith("program+0x")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 
 import numpy as np
 import pytest
@@ -27,8 +27,8 @@ class Told:
     def of_lines(self, lines: Iterable[Line]) -> dict[Line, Spot]:
         return {line: Spot(*line[:3], 0, ("a.1",), line.body) for line in lines}
 
-    def of_places(self, places: Iterable[int]) -> dict[int, Spot]:
-        return {place: self._of_place(place) for place in places}
+    def of_places(self, places: Set[int], beside: Iterable[int]) -> dict[int, Spot]:
+        return {place: self._of_place(place) for place in (*sorted(places), *beside)}
 
     def _of_place(self, place: int) -> Spot:
         line, number = divmod(place, 1000)

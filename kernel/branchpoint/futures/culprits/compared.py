@@ -80,24 +80,31 @@ def _together(
     first = sorted(futures, key=lambda future: not future.failed)
     number = {line: i for i, line in enumerate(_lines(first))}
     places = np.unique(np.concatenate([np.empty(0, np.uint64), *map(_places, futures)]))
-    at = source.of_places(places.tolist())
-    found: dict[Which, dict[_Code, None]] = {}
-    patterns: dict[Spot, set[Which]] = defaultdict(set)
+    tables = []
     for late in (False, True):
         parts = [Future(each.failed, each.ran[-1:] if late else each.ran) for each in futures]
         lines = _in_some([[number[line] for line in _lines([each])] for each in parts], number)
         ran = _in_some([np.searchsorted(places, _places(each)) for each in parts], places.tolist())
+        tables.append((late, lines, ran))
+    differ = {place for _, _, ran in tables for place in ran}
+    at = source.of_places(differ, beside=places.tolist())
+    found: dict[Which, dict[_Code, None]] = {}
+    for late, lines, ran in tables:
         spots: dict[Any, Spot] = {**source.of_lines(lines), **at}
         for what, which in (*lines.items(), *ran.items()):
             if what in spots and matches(spots[what], only):
                 together = found.setdefault(which, {})
                 if _Code(spots[what], late=False) not in together:
                     together[_Code(spots[what], late)] = None
-        if not late:
-            for place, spot in at.items():
-                patterns[spot].add(ran.get(place, ()))
-    split = {spot for spot, those in patterns.items() if len(those) > 1}
-    return {which: list(each) for which, each in found.items()}, split
+    return {which: list(each) for which, each in found.items()}, _split(at, tables[0][2])
+
+
+def _split(at: Mapping[int, Spot], ran: Mapping[int, Which]) -> set[Spot]:
+    """The lines of which not all parts ran in the same futures; what ``ran`` lacks ran in all."""
+    patterns: dict[Spot, set[Which]] = defaultdict(set)
+    for place, spot in at.items():
+        patterns[spot].add(ran.get(place, ()))
+    return {spot for spot, those in patterns.items() if len(those) > 1}
 
 
 def _lines(futures: Iterable[Future]) -> dict[Any, None]:

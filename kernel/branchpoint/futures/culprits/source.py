@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from contextlib import suppress
 from fnmatch import fnmatchcase
 from functools import cached_property
@@ -72,12 +72,18 @@ class Source:
             found[line] = Spot(line.file, line.function, line.line, 0, containers, line.body)
         return found
 
-    def of_places(self, places: Iterable[int]) -> dict[int, Spot]:
-        """Places of machine code; without those of interpreters whose byte code is told."""
+    def of_places(self, places: Set[int], beside: Iterable[int] = ()) -> dict[int, Spot]:
+        """Places of machine code, and those ``beside`` them that are in the same programs; without
+        those of interpreters whose byte code is told.
+        """
         within: dict[File, list[int]] = defaultdict(list)
-        for place in places:
+        for place in sorted(places):
             file = self._images.at(place)
             if file is not None and file.extent not in self._interpreters:
+                within[file].append(place)
+        for place in beside:
+            file = self._images.at(place)
+            if file in within and place not in places:
                 within[file].append(place)
         found: dict[int, Spot] = {}
         for file, mine in within.items():
