@@ -21,6 +21,7 @@ FUTURES = {
     "etcd-10811": 14,
     "gunicorn-3394": 10,
     "moby-47583": 8,
+    "node-20256": 14,
     "postgres-146": 6,
     "redis-3306": 8,
 }
