@@ -98,8 +98,8 @@ class RecordingFiles:
             undo.callback(os.close, root)
             if writable and not disk.lock(root):
                 raise RecordingError(
-                    f"{path} is being written by another process",
-                    "open it for reading only, or end that process first",
+                    f"{path} is being written, here or in another process",
+                    "open it for reading only, or close it there first",
                 )
             if self.keeps and not os.access(path, os.W_OK):
                 self.keeps = False

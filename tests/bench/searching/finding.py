@@ -53,7 +53,9 @@ class Bug:
     line: str
     """What is said when it happens: SERVICE:PATTERN."""
     wheels: tuple[str, ...] = ()
-    """What the notebook downloads first, and where to: a requirement each."""
+    """What the notebook downloads first: a requirement each."""
+    place: str = "."
+    """The folder in the system's own that has them."""
 
 
 _BUGS = [
@@ -63,7 +65,7 @@ _BUGS = [
     Bug(NOTEBOOKS / "bugs/kombu-337", "worker*:was done"),
     Bug(
         NOTEBOOKS / "bugs/django-29280", "shop:is locked",
-        ("Django==5.1.4", "asgiref==3.8.1", "sqlparse==0.5.3"),
+        ("Django==5.1.4", "asgiref==3.8.1", "sqlparse==0.5.3"), "wheels",
     ),
 ]  # fmt: skip
 
@@ -137,7 +139,7 @@ def _bug(bug: Bug, tries: int, work: Path) -> Figure:
     shutil.copytree(bug.folder, compose, dirs_exist_ok=True)
     _let_happen(compose, _ANYTHING)
     if bug.wheels:
-        target = compose / "wheels" if len(bug.wheels) > 1 else compose
+        target = compose / bug.place
         pip = [sys.executable, "-m", "pip", "-qq", "download", "--no-deps", "--dest", str(target)]
         subprocess.run([*pip, *bug.wheels], check=True)
     wanted = f"log:{bug.line}"

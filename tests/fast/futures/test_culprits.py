@@ -28,7 +28,7 @@ class Told:
         return {line: Spot(*line[:3], 0, ("a.1",), line.body) for line in lines}
 
     def of_places(self, places: Set[int], beside: Iterable[int]) -> dict[int, Spot]:
-        return {place: self._of_place(place) for place in (*sorted(places), *beside)}
+        return {place: self._of_place(place) for place in (*places, *beside)}
 
     def _of_place(self, place: int) -> Spot:
         line, number = divmod(place, 1000)

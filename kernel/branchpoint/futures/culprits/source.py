@@ -77,7 +77,7 @@ class Source:
         those of interpreters whose byte code is told.
         """
         within: dict[File, list[int]] = defaultdict(list)
-        for place in sorted(places):
+        for place in places:
             file = self._images.at(place)
             if file is not None and file.extent not in self._interpreters:
                 within[file].append(place)
