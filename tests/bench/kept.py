@@ -20,6 +20,8 @@ from subjects import identity, sources
 _RESULTS = Path(__file__).with_name("results")
 _MEASURES = "measures"
 _SIMULATED = "simulated"
+DRAWING = ("futures/allocation.py", "futures/draws.py", "futures/statistics")
+"""The code that decides which futures a curve draws, and what it says of them."""
 _BUSY = 0.05  # share of the cores' time from which on the work of others is mentioned
 
 
@@ -61,7 +63,7 @@ def kept() -> dict[str, Taken]:
 
 def valid_for(name: str) -> str:
     """What decides the results of a measure; simulated curves do not depend on the machine."""
-    return sources("futures") if name == _SIMULATED else identity()
+    return sources(*DRAWING) if name == _SIMULATED else identity()
 
 
 def part(

@@ -119,12 +119,12 @@ def demo(work: Path) -> Path:
 
 
 @functools.cache
-def sources(*layers: str) -> str:
-    """A digest of the code in these layers."""
+def sources(*parts: str) -> str:
+    """A digest of the code in these folders and files of the package."""
     package = Path(bp.__file__).parent
     digest = blake3()
-    for layer in layers:
-        for path in sorted((package / layer).rglob("*.[pch]*")):
+    for part in parts:
+        for path in sorted({package / part, *(package / part).rglob("*.[pch]*")}):
             if path.suffix in (".py", ".c", ".h"):
                 digest.update(f"{path.relative_to(package)}\0".encode() + path.read_bytes())
     return digest.hexdigest(16)
@@ -132,7 +132,12 @@ def sources(*layers: str) -> str:
 
 def identity() -> str:
     """What decides whether a replay is exact and fast: code of the machine, emulator, guest."""
-    return f"{sources('machine')} {engine.find().fingerprint} {ensure_image().digest}"
+    return f"{sources('machine')} {machine()}"
+
+
+def machine() -> str:
+    """The emulator and the guest, which decide what happens in a run."""
+    return f"{engine.find().fingerprint} {ensure_image().digest}"
 
 
 def _circumstances(subject: Subject | Known, **how: Any) -> dict[str, Any]:

@@ -20,14 +20,15 @@ from branchpoint.futures.likelihood import ask, collect
 from branchpoint.futures.running.workers import Pool
 from branchpoint.futures.statistics.proportion import wilson
 from figures import Figure, amount
-from kept import has, part, valid_for
+from kept import DRAWING, has, part
 from scale import FULL, Scale
-from subjects import known_recording, sources
+from subjects import known_recording, machine, sources
 
 _NEAR = 0.5  # largest distance of a right step from its cause, in virtual seconds
 _COVERED, _RIGHT = 0.94, 0.95  # bars
 _KEPT = "known_answers"  # the file of results
 _TOGETHER = 5  # curves whose results are kept together
+_RUNNING = ("futures/running", "futures/likelihood.py", "futures/curve.py", "timeline/seeds.py")
 _HOURS = 2.5  # after which no more are begun
 
 
@@ -117,7 +118,7 @@ def known_answers(scale: Scale, work: Path) -> list[Figure]:
     """
     enough = time.monotonic() + _HOURS * 3600
     tallies = {known.name: _Tally() for known in truths.ALL}
-    decides = f"{valid_for(_KEPT)} {sources('futures')}"
+    decides = f"{machine()} {sources(*DRAWING, *_RUNNING)}"
     for first in range(1, scale.curves + 1, _TOGETHER):
         seeds = range(first, min(first + _TOGETHER, scale.curves + 1))
         for known in truths.ALL:
