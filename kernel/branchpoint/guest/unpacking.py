@@ -120,6 +120,16 @@ def unpack(debs: Iterable[Deb], onto: Unpacked | None = None) -> Unpacked:
     return Unpacked(tree, packages, left, lists)
 
 
+def found(tree: Tree, debs: Iterable[Deb]) -> Unpacked:
+    """A tree in which packages are configured, as :func:`unpack` takes it."""
+    packages = _replaced_first([_read(deb) for deb in debs])
+    lists = {}
+    for package in packages:
+        lines = _text(tree, f"{ADMIN}/info/{package.unique_name}.list").split("\n")
+        lists[package.unique_name] = [line[1:] for line in lines if line not in ("", "/.")]
+    return Unpacked(tree, packages, [], lists)
+
+
 def _read(deb: Deb) -> Package:
     data = _output("--ctrl-tarfile", deb)
     files: dict[str, bytes] = {}

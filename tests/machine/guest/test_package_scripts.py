@@ -18,6 +18,7 @@ from branchpoint.guest.debian import Deb
 from branchpoint.guest.tree import EPOCH, Tree
 from branchpoint.system import build
 from branchpoint.system.images import configuring
+from branchpoint.system.images import installed as keeping
 from branchpoint.system.images.debian_image import BASE
 
 # What a script could make different each time it runs.
@@ -79,7 +80,8 @@ def installed(
     """A tree with the packages in it, whose scripts have run in a machine of its own."""
     place.mkdir()
     shutil.copytree(cache_dir() / "changes", place / "changes", copy_function=os.link)
-    monkeypatch.setattr(configuring, "cache_dir", lambda: place)
+    for module in (configuring, keeping):
+        monkeypatch.setattr(module, "cache_dir", lambda: place)
     before = len(list((place / "changes").iterdir()))
     tree = configuring.configured([*base, *debs], base)
     assert len(list((place / "changes").iterdir())) == before + 1

@@ -25,6 +25,7 @@ from branchpoint.guest import changes, debian, unpacking, workshop
 from branchpoint.guest.tree import EPOCH, Tree
 from branchpoint.guest.unpacking import Package, Unpacked
 from branchpoint.guest.workshop import Outcome
+from branchpoint.system.images import installed
 from branchpoint.system.images.tarscan import scan
 
 _FAILED = re.compile(r"dpkg: error processing (?:package|archive) (\S+)(?: \(--(\w+)\))?:")
@@ -43,13 +44,28 @@ def configured(debs: Iterable[debian.Deb], base: Iterable[debian.Deb]) -> Tree:
     :raises ImageError: when a package's script fails, with its name and last words.
     """
     debs, base = list(debs), list(base)
-    first = base if set(base) <= set(debs) else debs
-    unpacked = unpacking.unpack(first)
-    _set_up(unpacked, [])
-    rest = [deb for deb in debs if deb not in first]
-    if rest:
-        _set_up(unpacking.unpack(rest, unpacked), unpacked.packages)
-    return unpacked.tree
+    packages = [[(deb.name, deb.version, deb.sha256) for deb in each] for each in (debs, base)]
+    key = blake3(json.dumps([workshop.fingerprint(), packages]).encode())
+    for source in _made_by():
+        key.update(source.read_bytes())
+    return installed.kept(key.hexdigest(16), lambda: _install(debs, base))
+
+
+def _made_by() -> list[Path]:
+    """The files of our own that decide what comes of packages."""
+    code = [*Path(unpacking.__file__).parent.glob("*.py"), Path(__file__), Path(installed.__file__)]
+    return sorted([*code, *_SCRIPTS.iterdir()])
+
+
+def _install(debs: list[debian.Deb], base: list[debian.Deb]) -> Tree:
+    rest = [deb for deb in debs if deb not in base]
+    if not rest or not set(base) <= set(debs):
+        unpacked = unpacking.unpack(debs)
+        _set_up(unpacked, [])
+        return unpacked.tree
+    below = unpacking.found(configured(base, base), base)
+    _set_up(unpacking.unpack(rest, below), below.packages)
+    return below.tree
 
 
 def _set_up(unpacked: Unpacked, before: list[Package]) -> None:
