@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import time
@@ -12,12 +13,17 @@ from ruamel.yaml import YAML
 
 import branchpoint as bp
 from branchpoint import progress
+from branchpoint.debian import hosttools
+from branchpoint.guest import debian
 from figures import Figure, at_most
 from scale import Scale
 from subjects import TESTED, demo
 
 _PROGRAMS = Path(__file__).parent / "programs"
+_LATER = _PROGRAMS / "later"
+"""Programs that were written when the order of culprits was settled, and changed nothing of it."""
 _SHARED = TESTED / "culprits"
+_DRAW = "draw.go"  # what the programs in Go have in common
 _MARK = "FAULT"
 _START = 0.4  # before anything is drawn
 _LENGTH = 6
@@ -28,35 +34,48 @@ _TIME = 60  # seconds
 
 
 def culprits(scale: Scale, work: Path) -> list[Figure]:
-    """Ten small programs; one in which a coin decides, again and again; the demo."""
+    """Twice ten small programs; one in which a coin decides, again and again; the demo."""
     with _recorded(work) as run:
-        places = {name: _place(run, name) for name in sorted(_sources())}
+        figures = []
+        for words, sources in (
+            ("small programs in C and Python", _earlier()),
+            ("others in C, Go and Python, written later", _later()),
+        ):
+            places = {path.stem: _place(run, path) for path in sources}
+            figures += _figures(words, places)
         named = _coin(run, scale)
-    return [*_figures(places), named, _cost(work)]
+    return [*figures, named, _cost(work)]
 
 
-def _sources() -> dict[str, Path]:
-    """The programs, by the name of their service."""
-    found = [*_PROGRAMS.glob("*.py"), *_PROGRAMS.glob("*.c")]
-    found += [_SHARED / "stock.py", _SHARED / "queue.c"]
-    return {path.stem: path for path in found}
+def _earlier() -> list[Path]:
+    own = [*_PROGRAMS.glob("*.py"), *_PROGRAMS.glob("*.c")]
+    return sorted([*own, _SHARED / "stock.py", _SHARED / "queue.c"])
+
+
+def _later() -> list[Path]:
+    return sorted(path for path in _LATER.iterdir() if path.name != _DRAW)
 
 
 def _recorded(work: Path) -> bp.Recording:
-    """All programs in one recording; those in C are compiled here, with debug information."""
+    """All programs in one recording; those in C and Go are compiled here."""
     folder = work / "culprits"
     shutil.rmtree(folder, ignore_errors=True)
-    shutil.copytree(_PROGRAMS, folder)
+    folder.mkdir()
+    for path in (_PROGRAMS / "draw.h", _LATER / _DRAW):
+        shutil.copy(path, folder)
+    go = _go(work)
     services: dict[str, Any] = {}
     files = {}
-    for name, path in {**_sources(), "coin": _SHARED / "coin.py"}.items():
+    for path in [*_earlier(), *_later(), _SHARED / "coin.py"]:
         shutil.copy(path, folder)
-        target = f"/srv/{path.name}"
-        command = ["python3", "-SE", target]
-        if path.suffix == ".c":
-            made = ["cc", "-g", "-Og", "-static", "-o", name, path.name]
-            subprocess.run(made, cwd=folder, check=True)
-            target, command = f"/srv/{name}", [f"/srv/{name}"]
+        name = path.stem
+        if path.suffix == ".py":
+            target = f"/srv/{path.name}"
+            command = ["python3", "-SE", target]
+        else:
+            _compile(path.name, folder, go)
+            target = f"/srv/{name}"
+            command = [target]
         files[target] = f"./{Path(target).name}"
         services[name] = {"command": command, "network_mode": "none"}
     document = {
@@ -70,27 +89,51 @@ def _recorded(work: Path) -> bp.Recording:
     return bp.record(folder, path, seed=1, duration=_LENGTH)
 
 
+def _go(work: Path) -> Path:
+    """Debian's Go, unpacked here."""
+    root = work / "go"
+    if not root.exists():
+        debs = debian.resolve(["golang-go"], keep=lambda name: name.startswith("golang"))
+        hosttools.unpack(debs, root)
+    return root / "usr" / "lib" / "go"
+
+
+def _compile(source: str, folder: Path, go: Path) -> None:
+    """The program beside its source, with debug information, as its name without suffix."""
+    name = Path(source).stem
+    command: list[str | Path] = ["cc", "-g", "-Og", "-static", "-o", name, source]
+    settings = {}
+    if source.endswith(".go"):
+        command = [go / "bin" / "go", "build", "-o", name, source, _DRAW]
+        settings = {
+            "GOROOT": str(go),
+            "GOCACHE": str(folder / "cache"),
+            "GO111MODULE": "off",
+            "CGO_ENABLED": "0",
+        }
+    subprocess.run(command, cwd=folder, env=os.environ | settings, check=True)
+
+
 def _failing(service: str) -> bp.Failure:
     return bp.failure(exit=f"{service}.1", code=1)
 
 
-def _place(run: bp.Recording, name: str) -> int | None:
+def _place(run: bp.Recording, source: Path) -> int | None:
     """At which place of the culprits of a program the line at fault stands; None: nowhere."""
-    source = _sources()[name]
     lines = enumerate(source.read_text().splitlines(), 1)
     fault = next(number for number, line in lines if _MARK in line)
-    found = run.contrast(_START, _failing(name), by="code", horizon=_LENGTH)
+    found = run.contrast(_START, _failing(source.stem), by="code", horizon=_LENGTH)
     for place, row in enumerate(found.decisive, 1):
         if any(spot.line == fault and source.name in spot.file for spot in row.spots):
             return place
     return None
 
 
-def _figures(places: dict[str, int | None]) -> list[Figure]:
+def _figures(words: str, places: dict[str, int | None]) -> list[Figure]:
     first = sum(place == 1 for place in places.values())
     near = sum(place is not None and place <= _NEAREST for place in places.values())
     told = ", ".join(f"{name} {place or 'not named'}" for name, place in places.items())
-    name = f"the line at fault, in {len(places)} small programs (C at -Og, Python)"
+    name = f"the line at fault, in {len(places)} {words}"
     return [
         Figure(f"{name}, is the first culprit", f"in {first} ({told})",
                f"≥ {_FIRST * len(places):.0f}", first >= _FIRST * len(places)),
