@@ -41,8 +41,8 @@ help:
 	@echo 'make demo    setup, record the demo system until it fails, execute the notebook on it'
 	@echo 'make demo-redis  the same with Redis, which loses acknowledged writes'
 	@echo 'make lab     open JupyterLab on the executed notebook'
-	@echo 'make test    setup, lint, and all tests but the longest'
-	@echo 'make test-all  the same with stories that take minutes each'
+	@echo 'make test    setup, lint, and the tests that fit into a quarter of an hour'
+	@echo 'make test-all  all tests there are, in more than an hour'
 	@echo 'make lint    ruff, mypy, eslint and tsc'
 	@echo 'make docs    build the reference (HTML) from the docstrings, and the page of compose keys'
 	@echo 'make outputs make the demo, and let its notebook be shipped with these outputs'
@@ -171,12 +171,12 @@ $(BESIDE): $(READY)
 
 # pytest comes last, so that its summary line is the last line. Two processes share the test files:
 # most tests wait for one emulator, and two busy emulators fill two cores.
-test: setup browser $(BESIDE) lint
+test: setup browser lint
 	@$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder -m '$(MARKED)' $(TESTS)
 
-# With the stories that take minutes each: before a release, and after a change of the machine.
+# All there are, in an hour: before a release, each night, and after a change of the machine.
 test-all: MARKED =
-test-all: test
+test-all: $(BESIDE) test
 
 lint: $(READY) $(LIBRARIES)
 	@$(BIN)/ruff check

@@ -80,6 +80,7 @@ def notebook7(folder: Path, jupyter: dict[str, str]) -> Iterator[Server]:
         yield server
 
 
+@pytest.mark.long
 def test_notebook_7_shows_it(chromium: Browser, notebook7: Server, made: Path) -> None:
     context = chromium.new_context(viewport={"width": 1280, "height": 860})
     page = LabPage(context.new_page(), notebook7.url, notebook7.token, SCREENS)
@@ -98,10 +99,11 @@ def test_notebook_7_shows_it(chromium: Browser, notebook7: Server, made: Path) -
 OTHERS = [v for v in ("7.2", "7.3", "7.4") if not ipykernel.__version__.startswith(f"{v}.")]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("version", OTHERS)
 def test_the_kernel_answers_while_it_is_busy_with_ipykernel(version: str) -> None:
     place = ROOT / ".venv" / "beside" / version
-    assert place.is_dir(), "it is put there by: make test"
+    assert place.is_dir(), "it is put there by: make test-all"
     path = os.pathsep.join([str(place), str(ROOT / "kernel")])
     asked = [sys.executable, "-c", "import ipykernel; print(ipykernel.__version__)"]
     environment = {**os.environ, "PYTHONPATH": path}

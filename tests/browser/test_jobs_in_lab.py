@@ -57,6 +57,7 @@ def test_a_running_cell_is_found_again_after_its_tab_was_closed(
     expect(page.panel).to_contain_text("done")
 
 
+@pytest.mark.long
 def test_a_running_cell_is_found_again_after_the_page_was_reloaded(
     page: LabPage, lab: Server, notebook: str
 ) -> None:
@@ -82,6 +83,7 @@ def test_a_running_cell_is_found_again_after_the_page_was_reloaded(
     assert not page.problems
 
 
+@pytest.mark.long
 def test_a_job_in_the_background_is_attached_to_while_it_runs(
     page: LabPage, lab: Server, notebook: str
 ) -> None:

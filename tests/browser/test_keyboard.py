@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 from labpage import LabPage
 from playwright.sync_api import expect
+
+pytestmark = pytest.mark.long
 
 CURVE = """\
 crash = failure(exit="standby.replicator.1")

@@ -60,6 +60,7 @@ def test_without_anything_the_panel_says_what_to_do(page: LabPage, lab: Server) 
     expect(page.page.locator(".Toastify__toast")).to_contain_text("There is no recording in empty")
 
 
+@pytest.mark.long
 def test_with_another_kernel_the_panel_says_which_to_choose(page: LabPage, lab: Server) -> None:
     write(lab, "other.ipynb", "python3", "1")
     page.goto("lab/tree/other.ipynb")
@@ -68,6 +69,7 @@ def test_with_another_kernel_the_panel_says_which_to_choose(page: LabPage, lab: 
     expect(page.panel).to_contain_text("Change Kernel…")
 
 
+@pytest.mark.long
 def test_a_dead_kernel_is_reported_with_the_way_out(page: LabPage, lab: Server) -> None:
     write(lab, "dies.ipynb", "branchpoint", "import os; os._exit(1)")
     page.goto("lab/tree/dies.ipynb")
@@ -110,6 +112,7 @@ def opened(page: LabPage, lab: Server) -> LabPage:
     return page
 
 
+@pytest.mark.long
 def test_a_line_of_the_log_gives_its_moment_by_the_context_menu(opened: LabPage) -> None:
     row = opened.page.locator("[data-vtime][data-container='standby.replicator.1']").nth(1)
     vtime = row.get_attribute("data-vtime")
@@ -120,6 +123,7 @@ def test_a_line_of_the_log_gives_its_moment_by_the_context_menu(opened: LabPage)
     expect(opened.output("moment = run.at(")).to_contain_text(f"main@{vtime.rstrip('0')}")
 
 
+@pytest.mark.long
 def test_a_row_chosen_in_a_view_is_where_commands_work(opened: LabPage) -> None:
     opened.page.locator("[data-vtime][data-container='standby.replicator.1']").nth(1).click()
     expect(opened.panel).to_contain_text("chosen:")
@@ -145,6 +149,7 @@ def test_rewind_here_asks_for_an_instant_and_terminal_offers_what_failed(opened:
     dialog.get_by_role("button", name="Cancel").click()
 
 
+@pytest.mark.long
 def test_pictures_are_dark_where_the_page_is(opened: LabPage) -> None:
     opened.theme("JupyterLab Light")
     opened.run(
@@ -160,6 +165,7 @@ def test_pictures_are_dark_where_the_page_is(opened: LabPage) -> None:
     opened.screenshot("curve-dark")
 
 
+@pytest.mark.long
 def test_a_cell_can_be_inserted_without_being_run(opened: LabPage) -> None:
     opened.panel.get_by_role("button", name="Timeline").focus()
     opened.page.keyboard.press("Alt+Shift+I")
@@ -167,12 +173,14 @@ def test_a_cell_can_be_inserted_without_being_run(opened: LabPage) -> None:
     assert opened.cells.last.locator(".jp-InputPrompt").first.inner_text() == "[ ]:"
 
 
+@pytest.mark.long
 def test_what_a_recording_says_is_shown_and_never_becomes_markup(opened: LabPage) -> None:
     opened.run('run.manifest.containers  # <b id="bad">')
     opened.wait_idle()
     assert opened.page.locator("#branchpoint-panel #bad").count() == 0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])
 def test_every_text_of_the_panel_can_be_read(opened: LabPage, theme: str) -> None:
     opened.theme(theme)

@@ -63,6 +63,7 @@ def test_a_session_fits_into_the_second_before_the_crash(page: LabPage, terminal
     expect(terminal.get_by_role("status")).to_contain_text("ended with exit code 137")
 
 
+@pytest.mark.long
 def test_a_session_is_saved_as_text_and_goes_on_after_a_reload(
     page: LabPage, terminal: Locator, path: Path
 ) -> None:
@@ -98,12 +99,14 @@ def test_a_terminal_whose_kernel_was_restarted_does_not_look_alive(
     page.screenshot("terminal-lost")
 
 
+@pytest.mark.long
 def test_it_takes_the_size_of_the_page(page: LabPage, terminal: Locator) -> None:
     terminal.get_by_role("button", name="Fit").click()
     type(page, terminal, "stty size\n")
     expect(terminal.locator(".xterm-rows")).to_contain_text(re.compile(r"24 (?!80)\d+root"))
 
 
+@pytest.mark.long
 def test_the_keyboard_alone_gets_in_and_out(page: LabPage, terminal: Locator) -> None:
     keyboard = page.page.keyboard
     terminal.get_by_role("button", name="Fit").focus()
@@ -116,6 +119,7 @@ def test_the_keyboard_alone_gets_in_and_out(page: LabPage, terminal: Locator) ->
     expect(terminal.get_by_role("status")).to_contain_text("ended with exit code 137")
 
 
+@pytest.mark.long
 def test_its_colours_are_the_page_s(page: LabPage, terminal: Locator) -> None:
     def colours() -> list[str]:
         found: list[str] = terminal.locator(".xterm-scrollable-element").evaluate(

@@ -68,6 +68,7 @@ def test_a_recording_is_triaged_from_the_file_browser(page: LabPage) -> None:
     page.screenshot("attached-dark")
 
 
+@pytest.mark.long
 def test_a_second_opening_shows_the_same_notebook_and_offers_another(
     page: LabPage, lab: Server
 ) -> None:
@@ -116,6 +117,7 @@ def shared(lab: Server, request: pytest.FixtureRequest) -> str:
     return name
 
 
+@pytest.mark.long
 def test_a_shared_recording_is_opened_from_the_file_browser(
     page: LabPage, lab: Server, shared: str
 ) -> None:

@@ -176,6 +176,7 @@ def test_a_log_is_searched_filtered_and_gives_moments(views: Views) -> None:
     expect(status).to_have_text("293 events")
 
 
+@pytest.mark.long
 def test_conditions_on_other_events(views: Views) -> None:
     views.open("view = run.events.explore()\nview")
     view = views.view()
@@ -193,6 +194,7 @@ def test_conditions_on_other_events(views: Views) -> None:
     expect(view.get_by_role("status")).to_have_text("293 events")
 
 
+@pytest.mark.long
 def test_the_log_explorer_is_used_by_keyboard_alone(views: Views) -> None:
     views.open("view = run.events.explore()\nview")
     view = views.view()
@@ -257,6 +259,7 @@ history.watchers[0](True)
     )
 
 
+@pytest.mark.long
 @pytest.mark.timeout(900)
 def test_a_million_events_are_shown_filtered_and_scrolled_without_waiting(views: Views) -> None:
     """Bars: first paint 1 s, a filter 0.3 s, 50 frames a second. Here ten times the time and a
@@ -359,6 +362,7 @@ def test_zooming_the_timeline_filters_the_log_and_a_click_gives_a_moment(views: 
 # -- packets
 
 
+@pytest.mark.long
 def test_packets_are_searched_and_read_byte_by_byte(views: Views) -> None:
     views.open(
         "packets = captured(segment(flags=SYN), segment(b'GET /a\\r\\n'), segment(b'<b>\\xff'))\n"
@@ -380,6 +384,7 @@ def test_packets_are_searched_and_read_byte_by_byte(views: Views) -> None:
 # -- the map
 
 
+@pytest.mark.long
 def test_a_branch_is_chosen_in_the_map_and_compared(views: Views) -> None:
     views.open(
         "from branchpoint.timeline.replaying.history import Point\n"
@@ -425,6 +430,7 @@ CELLS = [
 ]
 
 
+@pytest.mark.long
 def test_a_notebook_that_runs_again_has_not_changed(views: Views) -> None:
     views.open(*CELLS)
     first = views.saved()
@@ -444,6 +450,7 @@ def _uncounted(output: Any) -> Any:
     return {key: value for key, value in output.items() if key != "execution_count"}
 
 
+@pytest.mark.long
 def test_a_reloaded_page_has_its_views_again(views: Views) -> None:
     views.open("view = run.events.explore(text='line 7')\nview")
     views.saved()
@@ -451,6 +458,7 @@ def test_a_reloaded_page_has_its_views_again(views: Views) -> None:
     expect(views.view().get_by_role("status")).to_have_text("11 of 293 events")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("trusted", [True, False])
 def test_without_a_kernel_there_is_a_static_picture(views: Views, trusted: bool) -> None:
     views.open(*CELLS)
@@ -472,7 +480,9 @@ def test_without_a_kernel_there_is_a_static_picture(views: Views, trusted: bool)
     expect(views.lab.output("explore(container")).to_contain_text("line 288")
 
 
-@pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])
+@pytest.mark.parametrize(
+    "theme", [pytest.param("JupyterLab Light", marks=pytest.mark.long), "JupyterLab Dark"]
+)
 def test_everything_can_be_read_in_both_themes(views: Views, theme: str) -> None:
     views.open(*CELLS)
     views.lab.theme(theme)

@@ -3,6 +3,7 @@ the timeline adds when it is asked who ran."""
 
 from __future__ import annotations
 
+import pytest
 import test_views_in_lab
 from playwright.sync_api import Locator, expect
 from test_views_in_lab import Views
@@ -91,6 +92,7 @@ def test_the_timeline_shows_a_fault_above_the_exit_that_it_caused(views: Views) 
     )
 
 
+@pytest.mark.long
 def test_the_timeline_shows_who_had_the_processor_in_a_short_stretch(views: Views) -> None:
     views.open(RAN)
     view = views.view()
@@ -129,6 +131,7 @@ for n in range(400):
 exploration.map()"""
 
 
+@pytest.mark.long
 def test_the_map_of_an_exploration_gives_its_stretches(views: Views) -> None:
     views.open(NIGHT)
     view = views.view()

@@ -123,6 +123,7 @@ print("seen", *seen)
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("names", [["one"], ["one", "two"]], ids=["alone", "two notebooks"])
 def test_a_callback_acts_while_an_async_cell_runs(notebooks: Notebooks, names: list[str]) -> None:
     """Two notebooks with the same cells on one server do not get each other's messages."""

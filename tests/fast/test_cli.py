@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from equipping import equip
 from recordings import ORIGIN, SECOND, event, head, make
 
 import branchpoint as bp
@@ -493,6 +494,7 @@ def test_doctor_passes_its_verdict_on(
 
 
 def test_version_names_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    equip(tmp_path / "cache")
     monkeypatch.setenv("BRANCHPOINT_CACHE", str(tmp_path / "cache"))
     result = cli("version")
     assert result.exit_code == 0

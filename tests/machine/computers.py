@@ -6,17 +6,10 @@ import os
 from pathlib import Path
 
 from distributed import LocalCluster
+from equipping import equip, link
 
 import branchpoint
 from branchpoint.cache import cache_dir
-from branchpoint.machine import engine
-
-
-def equip(cache: Path) -> None:
-    """Put an emulator into an empty cache, as set-up does where the computer has none."""
-    root = engine.find().root
-    if root is not None:
-        link(root, cache / "tools" / root.name)
 
 
 def cluster_of(count: int, cache: Path) -> LocalCluster:
@@ -33,10 +26,3 @@ def equip_with_images(cache: Path) -> None:
     """Put all that was built or downloaded on this computer into an empty cache."""
     for name in ("debian", "guest", "systems", "tools"):
         link(cache_dir() / name, cache / name)
-
-
-def link(target: Path, path: Path) -> None:
-    """Make a symbolic link, if it is not there yet."""
-    if not path.is_symlink():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.symlink_to(target)

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
+KILLS = int(os.environ.get("BRANCHPOINT_TEST_KILLS", "4"))
+ROUNDS = [pytest.param(n, marks=pytest.mark.long if n else ()) for n in range(KILLS)]
+"""For tests in which something is killed at a random instant."""
 _LOOK = 0.005
 """Wall seconds between two looks: without rest, looking would take a core from what is awaited."""
 

@@ -344,6 +344,7 @@ with progress.task("test") as task:
 """
 
 
+@pytest.mark.long
 def test_two_builds_are_equal(tmp_path: Path) -> None:
     """... also in processes that differ in hash seed, time zone, umask, working directory, and in
     the computer's compilers: the second process finds none that works.

@@ -61,6 +61,7 @@ CELLS = [
 ]
 
 
+@pytest.mark.long
 def test_a_curve_is_one_picture_in_its_final_state(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -73,6 +73,7 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return work
 
 
+@pytest.mark.long
 def test_every_mutant_is_read_or_refused_in_words(work: Path) -> None:
     result = hunt.run(work, SEED, COUNT)
     assert result.wrong == []

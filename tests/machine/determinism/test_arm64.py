@@ -30,6 +30,8 @@ from branchpoint.machine.watching.coverage import Coverage
 from branchpoint.timeline.replaying.player import Player
 from branchpoint.torture.systems import PROBES, project
 
+pytestmark = pytest.mark.long
+
 ARM64 = HERE / "arm64"
 TIMEKEEPER = Path(engine.__file__).with_name("timekeeper")
 COMPILER = "aarch64-linux-gnu-gcc"

@@ -48,6 +48,7 @@ def digest(branch: bp.Branch) -> str:
     return replayer.bring(history, history.tip).computer.digest().hex()
 
 
+@pytest.mark.long
 def test_a_computer_that_tells_is_in_the_same_states(
     small: bp.Recording, covered: Callable[[], bp.Recording]
 ) -> None:
@@ -222,10 +223,12 @@ def test_lines_do_not_depend_on_where_the_emulator_is_stopped(
     player.close()
 
 
+@pytest.mark.long
 def test_a_computer_that_tells_byte_code_is_in_the_same_states(telling: bp.Recording) -> None:
     assert bp.verify(telling).states > 3
 
 
+@pytest.mark.long
 def test_replays_that_tell_byte_code_are_identical_under_the_worst_conditions(
     telling: bp.Recording,
 ) -> None:

@@ -29,18 +29,21 @@ def test_a_recorded_system_replays_identically_under_disturbance(small: bp.Recor
     assert report.divergences == []
 
 
+@pytest.mark.long
 def test_the_torture_guest_replays_identically_under_disturbance(torture: Subject) -> None:
     report = soak(torture, 12, busy=BUSY)
     assert report.replays == 12
     assert report.divergences == []
 
 
+@pytest.mark.long
 def test_a_host_that_cannot_tell_which_pages_changed_is_only_slower(small: bp.Recording) -> None:
     subject = subject_of(small, 2)
     blind = dataclasses.replace(subject, start=functools.partial(subject.start, track=False))
     assert soak(blind, 6, busy=BUSY).divergences == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", doctor.CONTROLS)
 def test_the_soak_notices_that_a_cure_is_missing(name: str, tmp_path: Path) -> None:
     subject = doctor.control(ensure_image(), tmp_path, name)

@@ -15,6 +15,8 @@ from branchpoint.machine import engine
 from branchpoint.machine.pages import PagePool
 from soaks import instants
 
+pytestmark = pytest.mark.long
+
 VISITS = 5  # per guest
 REFERENCES = (24, 28, "how many references there are to the object: the emulator's own bookkeeping")
 PROCESSOR = [

@@ -20,6 +20,8 @@ from branchpoint.sharing.proof.rehearsal import rehearse
 from branchpoint.timeline.failures import failure
 from branchpoint.timeline.replaying import checking
 
+pytestmark = pytest.mark.long
+
 TELLING = "does not say what it said|a branch that was run again"
 
 

@@ -17,6 +17,8 @@ from branchpoint.guest.compiler import static_program
 from branchpoint.machine.computer import Computer
 from branchpoint.soak import Subject, soak
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def racing(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -13,6 +13,8 @@ from branchpoint.torture.branches import branch_often
 from branchpoint.torture.coverage import coverage
 from branchpoint.torture.systems import PROBES, project
 
+pytestmark = pytest.mark.long
+
 PROBED = 17
 
 

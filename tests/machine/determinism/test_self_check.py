@@ -61,6 +61,7 @@ def test_a_branch_with_actions_is_the_same_again(run: bp.Recording) -> None:
     assert str(found).startswith(f"the same from {found.again} in another emulator")
 
 
+@pytest.mark.long
 def test_so_is_all_that_commands_and_terminals_write(run: bp.Recording) -> None:
     branch = run.at(2.2).branch()
     branch.run_command(DRAW, SERVER, raw=True)
@@ -163,6 +164,7 @@ def test_futures_are_checked_as_well(run: bp.Recording, monkeypatch: pytest.Monk
     assert f"in another emulator, from {before(run, 4.2)[1]}" in told
 
 
+@pytest.mark.long
 def test_a_rehearsal_goes_through_all_of_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

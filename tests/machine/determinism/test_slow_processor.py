@@ -15,6 +15,8 @@ import branchpoint as bp
 from branchpoint import bash, soak
 from branchpoint.timeline.replaying import checking
 
+pytestmark = pytest.mark.long
+
 SLOW = HERE / "systems" / "slow" / "compose.yaml"
 INSTRUCTION = 4  # ns
 SLACK = "read -r slack < /proc/self/timerslack_ns; echo $slack"

@@ -17,6 +17,8 @@ from branchpoint.events import reports, saying
 from branchpoint.store import checkpoints
 from branchpoint.store.checkpoints import Checkpoint
 
+pytestmark = pytest.mark.long
+
 DEBUG_REGISTERS = struct.pack(">QQ", 0xFFFF0FF0, 0x400)
 """DR6 and DR7 of a processor that was never debugged; DR0 to DR5 are before them."""
 

@@ -397,6 +397,7 @@ def test_quiet_windows(run: bp.Recording) -> None:
     assert not any(1.5 <= time < 2 for time in times)
 
 
+@pytest.mark.long
 def test_the_same_faults_give_the_same_history(run: bp.Recording) -> None:
     def act(start: bp.Moment) -> list[str]:
         branch = start.branch(7)

@@ -14,6 +14,8 @@ import branchpoint as bp
 from branchpoint import bash
 from branchpoint.faults.kinds import KINDS
 
+pytestmark = pytest.mark.long
+
 SEEN = ("loss", "clog", "throttle", "clock", "disk_full", "slow_disk", "cpu")
 """Some faults that this check finds while they last: so it is able to find what is left."""
 WHOM = ("a.1", "b.1", "b.2", "c.1")

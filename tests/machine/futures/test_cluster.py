@@ -82,6 +82,7 @@ def test_a_worker_that_is_gone_is_done_without(small: bp.Recording, cluster: Loc
     assert sorted(draw.seed for draw in draws) == list(range(12))
 
 
+@pytest.mark.long
 def test_a_cluster_whose_workers_have_all_gone_is_not_waited_for(
     small: bp.Recording, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -59,6 +59,7 @@ def numbers(row: Culprit) -> list[int | None]:
     return [spot.line for spot in row.spots]
 
 
+@pytest.mark.long
 def test_the_faulty_line_of_a_python_program_is_named(run: bp.Recording) -> None:
     """Together with the line that calls it, which runs in the same futures."""
     found = run.contrast(START, failing("stock"), by="code", futures=FUTURES, horizon=6)
@@ -90,6 +91,7 @@ def test_where_a_coin_decides_no_code_is_named(run: bp.Recording) -> None:
     assert all(row.chance > BAD_LUCK for row in found.rows)
 
 
+@pytest.mark.long
 def test_a_curve_knows_its_culprits(run: bp.Recording) -> None:
     curve = run.likelihood(failing("stock"), start=START, end=START + 2, points=2, horizon=6)
     found = curve.culprits(START, only="*/stock.py").decisive
@@ -107,12 +109,14 @@ def test_a_kept_curve_does_not_know_what_failed(run: bp.Recording) -> None:
 # -- what if
 
 
+@pytest.mark.long
 def test_a_change_that_takes_the_culprit_away_prevents_the_failure(run: bp.Recording) -> None:
     found = run.what_if(START, failing("queue"), lambda branch: branch.faults.kill("queue.1"))
     assert found.after.failed == 0 < found.before.failed
     assert found.found and found.effect < 0
 
 
+@pytest.mark.long
 def test_a_change_elsewhere_makes_no_difference(run: bp.Recording) -> None:
     def wait_there(branch: bp.Branch) -> None:
         bp.bash("sleep 1").run_in_background(branch, "coin.1")
@@ -122,6 +126,7 @@ def test_a_change_elsewhere_makes_no_difference(run: bp.Recording) -> None:
     assert found.chance > BAD_LUCK and found.after.failed > 0
 
 
+@pytest.mark.long
 def test_a_change_on_a_branch_is_tried_there(run: bp.Recording) -> None:
     branch = run.at(START).branch(3)
     branch.wait(0.1)
@@ -131,6 +136,7 @@ def test_a_change_on_a_branch_is_tried_there(run: bp.Recording) -> None:
     assert found.after == Rate(0, FUTURES) and found.before.failed > 0
 
 
+@pytest.mark.long
 def test_a_change_that_does_nothing_is_refused(run: bp.Recording) -> None:
     with pytest.raises(bp.BranchpointError, match="the change does nothing"):
         run.what_if(START, failing("queue"), lambda branch: None)
@@ -139,6 +145,7 @@ def test_a_change_that_does_nothing_is_refused(run: bp.Recording) -> None:
 # -- in words
 
 
+@pytest.mark.long
 def test_a_failure_is_explained_in_a_few_words(run: bp.Recording) -> None:
     curve = run.likelihood(failing("queue"), points=4, precision=0.25, resolution=1)
     found = run.explain(failing("queue"), curve=curve)
@@ -152,6 +159,7 @@ def test_a_failure_is_explained_in_a_few_words(run: bp.Recording) -> None:
     assert run.explain(failing("queue"), curve=curve).words == found.words
 
 
+@pytest.mark.long
 def test_what_is_not_known_is_said(run: bp.Recording) -> None:
     """It always exits, so no future tells more than the recording."""
     found = run.explain("exit:queue.1")

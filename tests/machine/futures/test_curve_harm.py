@@ -12,12 +12,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from processes import alive, emulators_of, wait_for, workers_of
+from processes import ROUNDS, alive, emulators_of, wait_for, workers_of
 
 import branchpoint as bp
 from branchpoint.futures.curve import Curve
 
-KILLS = int(os.environ.get("BRANCHPOINT_TEST_KILLS", "4"))
 DRAW = f"""
 import sys
 sys.path[:0] = {[str(Path(__file__).parent), str(Path(__file__).parents[1])]!r}
@@ -58,7 +57,7 @@ def undisturbed(small_path: Path, tmp_path_factory: pytest.TempPathFactory) -> s
         return str(curve.frame)
 
 
-@pytest.mark.parametrize("round", range(KILLS))
+@pytest.mark.parametrize("round", ROUNDS)
 def test_the_process_is_killed(
     small_path: Path, undisturbed: str, copy_of: Callable[[Path], Path], round: int
 ) -> None:
@@ -85,7 +84,7 @@ def test_the_process_is_killed(
     assert len(set(lines)) == len(lines)
 
 
-@pytest.mark.parametrize("round", range(KILLS))
+@pytest.mark.parametrize("round", ROUNDS)
 def test_workers_are_killed(
     small_path: Path, undisturbed: str, copy_of: Callable[[Path], Path], round: int
 ) -> None:

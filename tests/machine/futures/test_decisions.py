@@ -88,6 +88,7 @@ def test_too_few_failures_are_told(run: bp.Recording) -> None:
     assert rare.rows == [] and "too few failures to tell: 0/8 futures failed" in rare.conclusion
 
 
+@pytest.mark.long
 def test_turned_futures_replay_identically(
     run: bp.Recording, found: Decisions, monkeypatch: pytest.MonkeyPatch
 ) -> None:

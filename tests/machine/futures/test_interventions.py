@@ -119,6 +119,7 @@ def test_all_other_faults_come_as_recorded_and_the_id_tells_the_future(
     assert again.events.map(str) == found.branch(1).events.map(str)
 
 
+@pytest.mark.long
 def test_rates_tell_it_with_everything_drawn_anew(pairs: bp.Recording) -> None:
     """When a fault has begun, all later events are certain, so the rates are 0 or 1."""
     found = pairs.attribute(GONE, seeds=5, workers=1, horizon=2)
@@ -131,6 +132,7 @@ def test_rates_tell_it_with_everything_drawn_anew(pairs: bp.Recording) -> None:
     assert found.conclusion[-1].endswith("5/5 fail with it, 0/5 without it; by chance: 3.1 %")
 
 
+@pytest.mark.long
 def test_faults_that_a_user_asked_for_are_taken_away_too(
     pairs: bp.Recording, tmp_path: Path
 ) -> None:
@@ -156,6 +158,7 @@ def test_faults_that_a_user_asked_for_are_taken_away_too(
         assert names(again.branch(0).events) == ["kill right.1"]
 
 
+@pytest.mark.long
 def test_the_fewest_faults_are_a_recording_of_its_own(pairs: bp.Recording, tmp_path: Path) -> None:
     with pairs.minimise(GONE, tmp_path / "small.branchpoint", workers=1) as small:
         assert names(small.events) == ["kill left.1", "kill right.1"]
@@ -174,6 +177,7 @@ def test_the_fewest_faults_are_a_recording_of_its_own(pairs: bp.Recording, tmp_p
         assert [row.prevents for row in opened.attribute(GONE, workers=1).rows] == [True, True]
 
 
+@pytest.mark.long
 def test_where_one_fault_decides_it_alone_is_left(tmp_path: Path, pairs: bp.Recording) -> None:
     """For the log of the container that was killed third, only its kill matters."""
     path = tmp_path / "one.branchpoint"
@@ -244,6 +248,7 @@ def test_what_was_done_before_an_interrupt_is_known(pairs: bp.Recording) -> None
     assert totals and max(total or 0 for total in totals) <= 2  # of 6
 
 
+@pytest.mark.long
 def test_what_was_interrupted_gives_what_it_has(
     pairs: bp.Recording,
     tmp_path: Path,
@@ -301,6 +306,7 @@ def test_a_failure_that_never_comes_cannot_be_minimised(
 # -- what is told of a finding
 
 
+@pytest.mark.long
 def test_the_triage_of_a_finding_has_the_fewest_faults(
     pairs: bp.Recording, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

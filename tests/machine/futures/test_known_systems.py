@@ -14,14 +14,15 @@ from branchpoint.futures.running.workers import Pool
 
 BEFORE = 0.015  # seconds before a draw at which a seed still has an effect: see truths.UNKNOWN
 MOST_POINTS = 3  # most points per system
-LONG = (truths.DICE, truths.RETRY, truths.RAMP)
+SHORT = (truths.INJECTED, truths.NEVER)
+"""Systems of `make test`; it takes `make test-all` to see the others."""
 FUTURES = int(os.environ.get("BRANCHPOINT_TEST_FUTURES", "12"))  # at each point
 
 
 @pytest.fixture(
     scope="module",
     params=[
-        pytest.param(known, id=known.name, marks=pytest.mark.long if known in LONG else ())
+        pytest.param(known, id=known.name, marks=() if known in SHORT else pytest.mark.long)
         for known in truths.ALL
     ],
 )

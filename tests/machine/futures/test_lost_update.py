@@ -13,6 +13,8 @@ from branchpoint.futures.draws import Draw
 from branchpoint.futures.running.workers import Pool
 from branchpoint.timeline.seeds import NOISE
 
+pytestmark = pytest.mark.long
+
 LOST_UPDATE = Path(__file__).parents[1] / "systems" / "lost-update" / "compose.yaml"
 FUTURES = int(os.environ.get("BRANCHPOINT_TEST_FUTURES", "40"))
 LENGTH = 20  # virtual seconds of each future

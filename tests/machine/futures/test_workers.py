@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from processes import alive, emulators_of, wait_for, workers_of
+from processes import ROUNDS, alive, emulators_of, wait_for, workers_of
 
 import branchpoint as bp
 from branchpoint.events.event import Event
@@ -25,7 +25,6 @@ from branchpoint.timeline.failures import Failure, failure
 
 TENTH = 100_000_000
 MANY = int(os.environ.get("BRANCHPOINT_TEST_FUTURES", "40"))
-KILLS = int(os.environ.get("BRANCHPOINT_TEST_KILLS", "4"))
 NEVER = failure(log="this is never said")
 
 CURVE = """
@@ -126,7 +125,7 @@ def test_closing_ends_all_processes(small: bp.Recording) -> None:
         list(pool.run([(small.at(2).at, 1)]))
 
 
-@pytest.mark.parametrize("round", range(KILLS))
+@pytest.mark.parametrize("round", ROUNDS)
 def test_a_worker_that_dies_is_replaced(
     small: bp.Recording, jobs: list[tuple[int, int]], round: int
 ) -> None:
@@ -184,7 +183,7 @@ def test_an_interrupt_leaves_the_pool_usable(small: bp.Recording) -> None:
         assert again == by_id(iter(found))
 
 
-@pytest.mark.parametrize("round", range(KILLS))
+@pytest.mark.parametrize("round", ROUNDS)
 def test_nothing_outlives_a_parent_that_is_killed(small_path: Path, round: int) -> None:
     process = subprocess.Popen(
         [sys.executable, "-c", CURVE, small_path], stdout=subprocess.PIPE, text=True

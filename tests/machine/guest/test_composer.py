@@ -188,6 +188,7 @@ def test_while_the_first_command_runs_there_is_no_fault(tmp_path: Path) -> None:
         assert len(faults) == 1 and 4 <= faults[0] <= 5.1
 
 
+@pytest.mark.long
 def test_a_search_runs_them_and_judges_them(tmp_path: Path) -> None:
     with bp.explore(
         COMPOSED.parent, tmp_path / "c.bpx", stretches=40, length=1, duration=3600, workers=1,

@@ -108,6 +108,7 @@ def digest(tree: Tree) -> str:
     return sink.hash.hexdigest()
 
 
+@pytest.mark.long
 def test_two_builds_are_equal(
     project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

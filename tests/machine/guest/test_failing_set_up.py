@@ -8,6 +8,8 @@ import pytest
 
 import branchpoint as bp
 
+pytestmark = pytest.mark.long
+
 SYSTEM = """
 name: vain
 x-branchpoint-debian:

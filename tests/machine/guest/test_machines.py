@@ -21,6 +21,8 @@ from branchpoint.machine import engine, firmware
 from branchpoint.machine.engine import Engine
 from branchpoint.timeline.directory import RecordingFiles
 
+pytestmark = pytest.mark.long
+
 Only = Callable[..., None]
 PACKAGE = str(Path(bp.__file__).parents[1])
 

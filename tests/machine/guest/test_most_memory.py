@@ -11,6 +11,8 @@ import branchpoint as bp
 from branchpoint import bash
 from branchpoint.system.compose.declared import MOST_RAM
 
+pytestmark = pytest.mark.long
+
 
 @pytest.mark.slow
 def test_it_records_and_replays_what_lies_at_its_end(tmp_path: Path) -> None:

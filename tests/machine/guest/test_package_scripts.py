@@ -160,6 +160,7 @@ def test_a_failing_script_is_an_error_that_names_the_package(
     assert "\n    preparing\n    ?[31mno such thing\n" in caught.value.message
 
 
+@pytest.mark.long
 def test_a_name_that_no_user_has(tmp_path: Path) -> None:
     text = """\
 services:
@@ -173,6 +174,7 @@ services:
         build(tmp_path)
 
 
+@pytest.mark.long
 def test_a_user_that_the_packages_have_made(tmp_path: Path) -> None:
     text = """\
 services:
@@ -212,6 +214,7 @@ services:
     assert "ended with code 1; the last that was said:\n    lo" in e.value.message
 
 
+@pytest.mark.long
 def test_a_script_that_writes_too_much_or_does_not_end(
     base: list[Deb], monkeypatch: pytest.MonkeyPatch
 ) -> None:

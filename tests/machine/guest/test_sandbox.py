@@ -84,6 +84,7 @@ def flooded(kernel: Kernel, spec: Spec) -> tuple[bytes, str, int]:
         return computer.digest(), computer.console(), held
 
 
+@pytest.mark.long
 def test_a_guest_that_writes_without_end_fills_nothing_and_goes_on_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

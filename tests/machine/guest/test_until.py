@@ -45,6 +45,7 @@ def test_what_fails_right_after_set_up_ends_the_recording(
         assert event.fields["code"] == "7"
 
 
+@pytest.mark.long
 def test_checkpoints_lie_closest_before_the_failure(tmp_path: Path) -> None:
     """The last stretches before it are cut into four, and all of it replays as recorded."""
     with recorded(tmp_path, 2_000_000, "", "exit:*") as run:

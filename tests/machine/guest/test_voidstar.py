@@ -216,6 +216,7 @@ def test_every_container_has_it(told: bp.Recording) -> None:
         assert bash(f"! test -e {LIBRARY}").run(branch, f"{container}.1").exit_code == 0
 
 
+@pytest.mark.long
 def test_a_search_is_led_by_edges(told: bp.Recording, tmp_path: Path) -> None:
     asked = {"length": 0.6, "seed": 1, "workers": 1, "triaged": False}
     silent = ("lines", "events", "assertions")

@@ -68,6 +68,7 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exploration]:
         yield found
 
 
+@pytest.mark.long
 def test_five_unlikely_draws_in_a_row_are_found_one_after_another(opened: Exploration) -> None:
     assert len(opened.tree) <= MOST
     (finding,) = opened.findings
@@ -97,6 +98,7 @@ def test_a_lock_that_says_nothing_is_opened_by_the_code_that_runs(tmp_path: Path
         bp.explore(DIALS, path, stretches=1, **ASKED)
 
 
+@pytest.mark.long
 def test_a_silent_program_in_python_is_seen_by_its_lines(tmp_path: Path) -> None:
     """The interpreter runs the same code whether a dial is turned or not."""
     without = ("lines", "events", "assertions", "code")
@@ -122,6 +124,7 @@ def test_a_silent_program_in_python_is_seen_by_its_lines(tmp_path: Path) -> None
     assert place in ran.places
 
 
+@pytest.mark.long
 def test_a_system_that_hangs_is_found_by_its_silence(tmp_path: Path) -> None:
     """In one turn of five it waits for what never comes; nothing else tells that it hangs."""
     (tmp_path / "compose.yaml").write_text(HANGS)
@@ -288,6 +291,7 @@ def test_what_is_there_has_to_be_the_same_exploration(opened: Exploration) -> No
         bp.explore(LOCK, opened.path / "findings", **ASKED)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_finding_is_looked_into_by_itself(tmp_path: Path) -> None:
     """A kill at 12 s, which comes with chance 0.3, decides that a program exits with 1 at 20 s.
@@ -310,6 +314,7 @@ def test_a_finding_is_looked_into_by_itself(tmp_path: Path) -> None:
     assert (path / "findings" / f"{finding.number}.json").read_bytes() == kept
 
 
+@pytest.mark.long
 def test_on_the_command_line_the_status_says_whether_something_was_found(tmp_path: Path) -> None:
     def branchpoint(*arguments: object) -> tuple[int, str]:
         result = CliRunner().invoke(main, [str(argument) for argument in arguments])

@@ -19,7 +19,7 @@ from branchpoint.search import cluster as clusters
 from branchpoint.search.exploration import Exploration
 from branchpoint.search.stretches import Stretches
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 ASKED: dict[str, Any] = {"length": 1.2, "seed": 1, "triaged": False, "duration": 3600}
 
 

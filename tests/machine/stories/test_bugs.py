@@ -32,7 +32,7 @@ MENDED = 8
 EXAMPLE = "kombu-337"
 """The one that is run each time; the others are long."""
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600), pytest.mark.long]
 
 
 @pytest.mark.parametrize(

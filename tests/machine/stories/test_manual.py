@@ -16,6 +16,7 @@ GUIDE = sorted(
     (path for path in (NOTEBOOKS / "guide").glob("*.ipynb") if path.stem != "widgets"),
     key=lambda path: path.stem != "first-hour",
 )
+LONG = ("curves", "sharing", "your-system")
 PATIENCE = 1200  # wall seconds for one cell, on a busy computer
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
@@ -31,7 +32,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield place / "guide"
 
 
-@pytest.mark.parametrize("path", GUIDE, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(path, id=path.stem, marks=pytest.mark.long if path.stem in LONG else ())
+        for path in GUIDE
+    ],
+)
 def test_a_notebook_of_the_guide_runs(path: Path, folder: Path) -> None:
     notebook = nbformat.read(folder / path.name, as_version=4)
     NotebookClient(

@@ -25,7 +25,7 @@ OLD, WRITER = "rack1.redis.1", "rack1.writer.1"
 CUT = 3.0  # vtime of the partition
 LONG = 5  # virtual seconds: enough for the sentinels to act
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from blake3 import blake3
-from computers import equip
+from equipping import equip
 
 import branchpoint as bp
 from branchpoint.timeline.directory import RecordingFiles
@@ -97,6 +97,7 @@ def run_in_place(path: Path, recording: Path) -> None:
     )  # fmt: skip
 
 
+@pytest.mark.long
 def test_a_notebook_run_again_says_the_same_byte_for_byte(notebook: Path, small_path: Path) -> None:
     saved = json.loads(notebook.read_text())
     assert [len(cell["outputs"]) for cell in saved["cells"]] == [1] * len(CELLS)
@@ -112,6 +113,7 @@ def whole(small: bp.Recording, notebook: Path, tmp_path_factory: pytest.TempPath
     return bp.share(small, folder / "triage.bpz", notebook=notebook, whole=True)
 
 
+@pytest.mark.long
 def test_a_whole_bundle_replays_on_a_computer_that_has_nothing(
     whole: Path, tmp_path: Path, small: bp.Recording
 ) -> None:
@@ -127,6 +129,7 @@ def test_a_whole_bundle_replays_on_a_computer_that_has_nothing(
     assert not any(path.name.startswith("received-") for path in (cache / "boot").iterdir())
 
 
+@pytest.mark.long
 def test_the_boot_snapshot_of_a_trusted_bundle_is_used(whole: Path, tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir()
@@ -138,6 +141,7 @@ def test_the_boot_snapshot_of_a_trusted_bundle_is_used(whole: Path, tmp_path: Pa
     assert booted.name.startswith("received-")
 
 
+@pytest.mark.long
 def test_its_notebook_runs_there_byte_for_byte(
     whole: Path, tmp_path: Path, no_network: list[str]
 ) -> None:

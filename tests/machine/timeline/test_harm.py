@@ -14,12 +14,11 @@ from pathlib import Path
 
 import pytest
 from places import SMALL
-from processes import alive, emulators_of, wait_for
+from processes import ROUNDS, alive, emulators_of, wait_for
 
 import branchpoint as bp
 from branchpoint.machine.computer import Computer
 
-KILLS = int(os.environ.get("BRANCHPOINT_TEST_KILLS", "4"))
 FLIPS = int(os.environ.get("BRANCHPOINT_TEST_FLIPS", "12"))
 
 RECORD = f"""
@@ -46,7 +45,7 @@ def check_usable(path: Path) -> None:
             assert bp.bash("echo fine").run(branch, "server.1").output == "fine\n"
 
 
-@pytest.mark.parametrize("round", range(KILLS))
+@pytest.mark.parametrize("round", ROUNDS)
 def test_python_killed_while_recording(tmp_path: Path, round: int) -> None:
     path = tmp_path / "killed.branchpoint"
     chance = random.Random(round)
@@ -79,7 +78,7 @@ def test_a_disk_that_fills_up_while_recording(tmp_path: Path, megabytes: int) ->
         subprocess.run(["umount", small], check=True)
 
 
-@pytest.mark.parametrize("round", range(KILLS))
+@pytest.mark.parametrize("round", ROUNDS)
 def test_python_killed_while_seeking(
     small_path: Path, copy_of: Callable[[Path], Path], round: int
 ) -> None:
@@ -113,7 +112,7 @@ def test_emulators_killed_while_nobody_uses_them(small: bp.Recording) -> None:
     assert bp.bash("cat /srv/kept").run(branch, "server.1").output == "kept\n"
 
 
-@pytest.mark.parametrize("round", range(KILLS))
+@pytest.mark.parametrize("round", ROUNDS)
 def test_the_emulator_killed_while_recording(tmp_path: Path, round: int) -> None:
     path = tmp_path / "killed.branchpoint"
     chance = random.Random(100 + round)
@@ -133,7 +132,7 @@ def test_the_emulator_killed_while_recording(tmp_path: Path, round: int) -> None
     check_usable(path)
 
 
-@pytest.mark.parametrize("round", range(KILLS))
+@pytest.mark.parametrize("round", ROUNDS)
 def test_the_emulator_killed_while_it_runs(small: bp.Recording, round: int) -> None:
     """At an instant that the host chooses, after the first step of a run.
 

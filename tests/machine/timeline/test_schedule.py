@@ -59,6 +59,7 @@ def test_one_has_it_at_a_time_and_in_order(run: bp.Recording) -> None:
     assert {each.command for each in told if each.container == "busy.1"} == {"busybox"}
 
 
+@pytest.mark.long
 def test_another_stretch_says_the_same_to_some_microseconds(run: bp.Recording) -> None:
     one = [each for each in run.schedule(1, 3) if each.start > run.at(1.6).at]
     other = [each for each in run.schedule(1.5, 3) if each.start > run.at(1.6).at]
@@ -108,6 +109,7 @@ def test_the_timeline_of_a_branch_shows_it(run: bp.Recording) -> None:
     assert "blue: has the processor" in view._fallback_html()
 
 
+@pytest.mark.long
 def test_what_is_told_changes_no_state(run: bp.Recording) -> None:
     switches = fields_of(run.manifest.machine.guest_image)
     run.replayer.cover(Covered(switches=switches))

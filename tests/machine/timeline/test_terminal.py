@@ -179,6 +179,7 @@ def test_a_session_is_replayed_by_the_id_of_its_branch(
         assert said(again, "echo on") == ["on"]
 
 
+@pytest.mark.long
 def test_a_session_replays_identically_under_disturbance(idle: bp.Recording) -> None:
     branch = session(idle).branch
     place = branch._history.point(branch.start.at)

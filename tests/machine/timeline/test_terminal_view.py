@@ -91,6 +91,7 @@ def test_a_prompt_ends_an_answer_at_once(page: Page) -> None:
     assert branch._history.tip.at - shown[-1] < 0.05e9, "nothing is awaited after the prompt"
 
 
+@pytest.mark.long
 def test_time_passes_until_it_is_paused(page: Page) -> None:
     branch = page.view.terminal.branch
     page.type("while sleep 0.1; do echo x; done\r")
@@ -115,6 +116,7 @@ def test_time_stands_when_the_recording_is_closed(
     assert not page.view._clock.running
 
 
+@pytest.mark.long
 def test_a_flood_of_output_makes_time_stand(page: Page) -> None:
     page.type(f"yes {'long ' * 15}\r")
     first = len(page.shown)
@@ -157,6 +159,7 @@ def test_a_page_that_comes_later_gets_everything(
     assert page.first and other.first and not reloaded.first, "each cell takes the focus once"
 
 
+@pytest.mark.long
 def test_a_page_that_missed_much_gets_the_last_of_it(page: Page) -> None:
     page.view.terminal.type("seq 1 300000\n").settle(cap=20)
     answers: list[tuple[dict[str, Any], list[bytes]]] = []

@@ -43,6 +43,7 @@ def test_a_branch_with_nothing_added_is_the_recording(small: bp.Recording) -> No
     assert branch.events.map(str) == small.at(4).events.map(str)
 
 
+@pytest.mark.long
 def test_checkpoints_lie_closer_where_the_system_is_busy(tmp_path: Path) -> None:
     """A branch that is busy for the first four seconds, and idle afterwards."""
     at_work = "busybox timeout 4 busybox sh -c 'while :; do :; done'; exec busybox sleep infinity"
