@@ -27,23 +27,28 @@ STORY = 2  # least seconds between the kill and the crash, so that there is some
 
 
 LONGEST = (
+    "test_notebook.py",
+    "test_bugs.py",
     "test_redis.py",
     "test_known_systems.py",
     "test_packaged_servers.py",
+    "test_code_contrasts.py",
+    "test_exploring.py",
+    "test_healing.py",
     "test_determinism.py",
-    "test_notebook.py",
+    "test_faults.py",
+    "test_triage.py",
+    "test_sharing.py",
+    "test_interventions.py",
+    "test_names.py",
+    "test_views_in_lab.py",
     "test_arm64.py",
     "test_curve_harm.py",
-    "test_views_in_lab.py",
-    "test_terminal_page.py",
-    "test_sharing.py",
     "test_manual.py",
-    "test_bugs.py",
     "test_lost_flags.py",
-    "test_interventions.py",
-    "test_healing.py",
     "test_probes.py",
-    "test_faults.py",
+    "test_sdk.py",
+    "test_terminal_page.py",
 )
 """Files that take more than a minute: they start first, so that at the end no process waits long
 for another."""

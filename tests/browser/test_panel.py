@@ -79,6 +79,7 @@ def test_a_dead_kernel_is_reported_with_the_way_out(page: LabPage, lab: Server) 
     expect(page.panel).to_contain_text("Kernel menu")
 
 
+@pytest.mark.long
 def test_a_restarted_kernel_is_followed_again(page: LabPage, lab: Server) -> None:
     write(lab, "again.ipynb", "branchpoint", 'run = bp.open("aria.branchpoint")')
     page.goto("lab/tree/again.ipynb")

@@ -83,6 +83,7 @@ def test_a_session_is_saved_as_text_and_goes_on_after_a_reload(
     assert not page.problems
 
 
+@pytest.mark.long
 def test_a_terminal_whose_kernel_was_restarted_does_not_look_alive(
     page: LabPage, terminal: Locator
 ) -> None:

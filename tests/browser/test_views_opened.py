@@ -63,6 +63,7 @@ def test_a_log_opens_at_its_failure_and_shows_what_is_folded(views: Views) -> No
     assert views.value("view.folding") == "False"
 
 
+@pytest.mark.long
 def test_the_timeline_shows_a_fault_above_the_exit_that_it_caused(views: Views) -> None:
     views.open(
         "from likelihoods import END\n"

@@ -141,6 +141,7 @@ def test_a_callback_acts_while_an_async_cell_runs(notebooks: Notebooks, names: l
         expect(log).to_contain_text(f"seen main@{19 - number}.000")
 
 
+@pytest.mark.long
 def test_a_choice_made_while_a_cell_blocks_is_met(notebooks: Notebooks, folder: Path) -> None:
     """At once or, if the kernel does not get the message before, as soon as the cell ends."""
     go = folder / "go"

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from equipping import equip
 from recordings import ORIGIN, SECOND, event, head, make
 
 import branchpoint as bp
@@ -491,11 +490,3 @@ def test_doctor_passes_its_verdict_on(
     monkeypatch.setattr(doctor, "examine", examine)
     result = cli("doctor", "--minutes", "0.5")
     assert (result.stdout, result.exit_code) == ("30.0 s\n", status)
-
-
-def test_version_names_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    equip(tmp_path / "cache")
-    monkeypatch.setenv("BRANCHPOINT_CACHE", str(tmp_path / "cache"))
-    result = cli("version")
-    assert result.exit_code == 0
-    assert str(tmp_path / "cache") in result.stdout

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import recordings
 from click.testing import CliRunner, Result
+from equipping import equip
 from guestimages import guest, start
 
 import branchpoint as bp
@@ -158,3 +159,11 @@ def test_a_system_image_that_is_found_counts_as_used(
     assert [each.folder for each in cached.unnamed(set())] == [folder]
     assert cached.find("06" * 16) == folder / "system"
     assert cached.unnamed(set()) == []
+
+
+def test_version_names_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    equip(tmp_path / "cache")
+    monkeypatch.setenv("BRANCHPOINT_CACHE", str(tmp_path / "cache"))
+    result = CliRunner().invoke(main, ["version"])
+    assert result.exit_code == 0
+    assert str(tmp_path / "cache") in result.stdout

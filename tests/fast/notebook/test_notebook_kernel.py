@@ -371,6 +371,7 @@ def execute(cells: list[str]) -> str:
     return nbformat.writes(notebook)
 
 
+@pytest.mark.long
 def test_an_executed_notebook_has_no_trace_of_progress() -> None:
     display = "from IPython.display import display, HTML\n"
     quick = PROGRESS.replace("range(14)", "range(12, 13)")

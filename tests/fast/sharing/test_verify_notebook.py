@@ -145,6 +145,7 @@ def test_a_notebook_that_says_the_same_again_passes(tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == ["beside", "x.ipynb"]
 
 
+@pytest.mark.long
 def test_views_show_the_same_the_first_time_a_notebook_runs_again(tmp_path: Path) -> None:
     """What later cells keep with the recording is not in the outputs of earlier ones."""
     path = tmp_path / "x.ipynb"

@@ -102,6 +102,7 @@ def test_other_programs_are_other_places(covered: Callable[[], bp.Recording]) ->
         assert len(listed - sorted_) > 100 and len(sorted_ - listed) > 100
 
 
+@pytest.mark.long
 def test_replays_under_the_worst_conditions_are_identical(small: bp.Recording) -> None:
     subject = subject_of(small, 3)
     telling = replace(subject, start=functools.partial(subject.start, covered=COVERED))

@@ -34,6 +34,7 @@ def branch(run: bp.Recording) -> bp.Branch:
 # -- out of memory
 
 
+@pytest.mark.long
 def test_processes_killed_for_want_of_memory_are_told(branch: bp.Branch) -> None:
     """tail keeps a whole line in memory, and this line has no end."""
     process = bash("tail /dev/zero").run(branch, A)
@@ -135,6 +136,7 @@ def test_latency(branch: bp.Branch) -> None:
     assert max(trips(ping(branch, B, "c", 5))) < 5
 
 
+@pytest.mark.long
 def test_jitter_is_drawn_anew_by_a_seed(branch: bp.Branch) -> None:
     answered(ping(branch, B, "a", 1))
     branch.faults.latency("a", 0.05, jitter=0.02)
@@ -161,6 +163,7 @@ def test_loss(branch: bp.Branch) -> None:
     assert answered(ping(branch, B, "c", 50, 0.005)) == 50
 
 
+@pytest.mark.long
 def test_loss_is_drawn_anew_by_a_seed(branch: bp.Branch) -> None:
     answered(ping(branch, B, "a", 1))
     branch.faults.loss("a", 0.5)
@@ -259,6 +262,7 @@ def test_freeze(branch: bp.Branch) -> None:
     assert branch.containers()["c"].restarts == 0
 
 
+@pytest.mark.long
 def test_throttle(branch: bp.Branch) -> None:
     usual = seconds(branch, WORK, B)
     branch.faults.throttle(B, "20%")
@@ -272,6 +276,7 @@ def test_throttle_leaves_a_lower_limit_of_its_own(branch: bp.Branch) -> None:
     assert bash("cat /sys/fs/cgroup/cpu.max").run(branch.wait(0.1), A).output == "50000 100000\n"
 
 
+@pytest.mark.long
 def test_cpu(branch: bp.Branch) -> None:
     usual = seconds(branch, WORK, B)
     branch.faults.cpu("75%", for_=20)
@@ -318,6 +323,7 @@ def test_disk_full(branch: bp.Branch) -> None:
     assert [line.split()[1] for line in again[3:]] == ["16384", "4096"]
 
 
+@pytest.mark.long
 def test_slow_disk(branch: bp.Branch) -> None:
     sync = "busybox dd if=/dev/zero of=/x bs=4k count=1 conv=fsync 2> /dev/null; date +%s%N"
     told = bash(f"while :; do {sync}; busybox usleep 10000; done").run_in_background(branch, B)

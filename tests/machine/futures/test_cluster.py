@@ -33,6 +33,7 @@ def pool_of(run: bp.Recording, cluster: LocalCluster, what: bp.Failure = NEVER) 
     return pool
 
 
+@pytest.mark.long
 def test_a_cluster_finds_what_one_finds_alone(small: bp.Recording, cluster: LocalCluster) -> None:
     jobs = [FutureSpec(small.at(at).at, seed, digest=True) for at in (1, 3) for seed in range(4)]
     alone = Futures(small, NEVER, lambda at: at + 3 * TENTH)
@@ -48,6 +49,7 @@ def test_a_cluster_finds_what_one_finds_alone(small: bp.Recording, cluster: Loca
     wait_for(lambda: not any(map(alive, theirs)))
 
 
+@pytest.mark.long
 def test_what_was_sent_is_not_sent_again(small: bp.Recording, cluster: LocalCluster) -> None:
     with pool_of(small, cluster) as pool:
         client = pool._computers.client
@@ -70,6 +72,7 @@ def test_functions_and_errors_travel(small: bp.Recording, cluster: LocalCluster)
         list(pool.run([(small.at(2).at, seed) for seed in range(3)]))
 
 
+@pytest.mark.long
 def test_a_worker_that_is_gone_is_done_without(small: bp.Recording, cluster: LocalCluster) -> None:
     wanted = [(small.at(2).at, seed) for seed in range(12)]
     with pool_of(small, cluster) as pool:

@@ -84,6 +84,7 @@ def test_the_faulty_line_of_a_program_in_machine_code_comes_first(run: bp.Record
     assert (first.failing, first.passing) == (first.failed, 0)
 
 
+@pytest.mark.long
 def test_where_a_coin_decides_no_code_is_named(run: bp.Recording) -> None:
     found = run.contrast(START, failing("coin"), by="code", futures=FUTURES, horizon=6)
     assert found.contrast.failed >= 3
@@ -99,6 +100,7 @@ def test_a_curve_knows_its_culprits(run: bp.Recording) -> None:
     assert {spot.file for row in found for spot in row.spots} == {"/srv/stock.py"}
 
 
+@pytest.mark.long
 def test_a_kept_curve_does_not_know_what_failed(run: bp.Recording) -> None:
     run.likelihood(failing("stock"), start=START, end=START + 2, points=2, horizon=6)
     curve = curves.kept(run)[-1]
@@ -175,6 +177,7 @@ def test_what_did_not_happen_is_not_explained(run: bp.Recording) -> None:
         run.explain()
 
 
+@pytest.mark.long
 def test_the_command_line_says_the_same(run: bp.Recording) -> None:
     command = [sys.executable, "-m", "branchpoint.cli", "explain", run.path, "exit:queue.1"]
     said = subprocess.run([*command, "--short"], capture_output=True, text=True, check=True)

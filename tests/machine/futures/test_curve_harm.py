@@ -57,6 +57,7 @@ def undisturbed(small_path: Path, tmp_path_factory: pytest.TempPathFactory) -> s
         return str(curve.frame)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("round", ROUNDS)
 def test_the_process_is_killed(
     small_path: Path, undisturbed: str, copy_of: Callable[[Path], Path], round: int

@@ -83,6 +83,7 @@ def test_what_is_looked_for_can_be_chosen(run: bp.Recording, found: Decisions) -
     assert not run.decisions(run.start, FAILS, horizon=LENGTH, only="*/nothing.py").rows
 
 
+@pytest.mark.long
 def test_too_few_failures_are_told(run: bp.Recording) -> None:
     rare = run.decisions(run.start, bp.failure(exit="shop.1", code=3), horizon=LENGTH)
     assert rare.rows == [] and "too few failures to tell: 0/8 futures failed" in rare.conclusion

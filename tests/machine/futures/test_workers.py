@@ -125,6 +125,7 @@ def test_closing_ends_all_processes(small: bp.Recording) -> None:
         list(pool.run([(small.at(2).at, 1)]))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("round", ROUNDS)
 def test_a_worker_that_dies_is_replaced(
     small: bp.Recording, jobs: list[tuple[int, int]], round: int

@@ -186,6 +186,7 @@ def test_programs_may_empty_replace_and_remove_the_file(idle: bp.Recording) -> N
     assert lines == ["one", "2", "three", "four"]
 
 
+@pytest.mark.long
 def test_what_is_written_faster_than_it_is_read_is_kept_and_takes_no_memory(
     idle: bp.Recording,
 ) -> None:

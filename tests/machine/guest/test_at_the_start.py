@@ -135,6 +135,7 @@ def test_shared_memory_is_shared_by_those_who_ask(run: bp.Recording) -> None:
     assert bash("ipcs -m | grep -c 4096").run(branch, "bare").stdout.strip() == "0"
 
 
+@pytest.mark.long
 def test_one_that_stays_unhealthy_is_in_nobodys_way(run: bp.Recording, folder: Path) -> None:
     assert run.start.containers()["sick.1"].health == "unhealthy"
     program = [sys.executable, "-m", "branchpoint.cli", "record", ".", "--for", "100ms", "-o", "b"]
@@ -143,6 +144,7 @@ def test_one_that_stays_unhealthy_is_in_nobodys_way(run: bp.Recording, folder: P
     assert "note: container sick.1 did not become healthy" in done.stderr
 
 
+@pytest.mark.long
 def test_who_waits_for_its_health_waits_in_vain(tmp_path: Path) -> None:
     text = COMPOSE.replace(
         "  bare: {", "  bare: {depends_on: {sick: {condition: service_healthy}}, "

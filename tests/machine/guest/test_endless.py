@@ -13,6 +13,8 @@ import branchpoint as bp
 from branchpoint import bash
 from branchpoint.timeline.commands.bounding import CUT
 
+pytestmark = pytest.mark.long
+
 LINES = 60_000
 
 

@@ -75,6 +75,7 @@ def test_a_seed_in_between_keeps_what_has_begun(idle: bp.Recording) -> None:
 # -- the schedule
 
 
+@pytest.mark.long
 def test_rates_and_gaps_are_those_of_a_poisson_process(idle: bp.Recording) -> None:
     seconds = 300
     plan = kind("often", 1, 0, 0, "target x", "begin sh true") + kind("seldom", 5)

@@ -100,6 +100,7 @@ class Digest:
         return self._hash.hexdigest()
 
 
+@pytest.mark.long
 def test_equal_packages_equal_images(
     once: list[Deb], base: list[Deb], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

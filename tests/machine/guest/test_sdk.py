@@ -38,7 +38,7 @@ x-branchpoint: {setup: sdk}
 services:
   teller:
     x-branchpoint-debian:
-      packages: [python3]
+      packages: [python3-minimal, libpython3-stdlib]
       files:
         /usr/lib/python3/dist-packages/antithesis: ./antithesis
         /usr/lib/python3/dist-packages/INFO: ./INFO

@@ -137,6 +137,7 @@ def test_a_terminal_is_the_users_too(branch: bp.Branch) -> None:
         assert f"I am {number}" in terminal.transcript
 
 
+@pytest.mark.long
 def test_the_command_line_takes_the_same(branch: bp.Branch) -> None:
     def run(*options: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "branchpoint.cli", "run", str(branch.run.path)]

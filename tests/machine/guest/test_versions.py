@@ -92,6 +92,7 @@ def test_what_happened_is_told(run: bp.Recording) -> None:
     assert "upgrade store.1>store-2" in str(branch.events.where(type="fault.start"))
 
 
+@pytest.mark.long
 def test_it_is_rolled_back_with_a_fresh_file_system(run: bp.Recording) -> None:
     branch = upgraded(run)
     branch.faults.upgrade("store.1", "store")
@@ -102,6 +103,7 @@ def test_it_is_rolled_back_with_a_fresh_file_system(run: bp.Recording) -> None:
     assert branch.containers()["store.1"].status == "running"
 
 
+@pytest.mark.long
 def test_it_is_rolled_back_in_time_by_itself(run: bp.Recording) -> None:
     branch = run.end.branch()
     branch.faults.upgrade("store.1", "store-2", for_=20)
@@ -132,6 +134,7 @@ def test_a_version_that_cannot_start_is_told_and_can_be_left(run: bp.Recording) 
     assert said(branch, "cat /version", "store.2") == "2"
 
 
+@pytest.mark.long
 def test_the_history_is_the_same_when_it_is_run_again(run: bp.Recording) -> None:
     upgraded(run).check()
 

@@ -71,7 +71,7 @@ name: voidstar
 services:
   teller:
     x-branchpoint-debian:
-      packages: [python3]
+      packages: [python3-minimal, libpython3-stdlib]
       files: {/srv/teller.py: ./teller.py, /usr/lib/libvoidstar.so: ./theirs}
     command: [python3, /srv/teller.py]
   guarded:

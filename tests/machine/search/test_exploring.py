@@ -80,6 +80,7 @@ def test_five_unlikely_draws_in_a_row_are_found_one_after_another(opened: Explor
     assert sum(bool(opened.tree[number].fresh) for number in path) >= 5
 
 
+@pytest.mark.long
 def test_a_lock_that_says_nothing_is_opened_by_the_code_that_runs(tmp_path: Path) -> None:
     path, without = tmp_path / "dials.bpx", ("lines", "events", "assertions", "python")
     for most in range(100, MOST + 1, 100):

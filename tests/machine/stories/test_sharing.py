@@ -197,6 +197,7 @@ def forge(path: Path, change: Callable[[dict[str, Any]], None], number: int) -> 
     (path / "digests.jsonl").write_bytes(b"\n".join(lines) + b"\n")
 
 
+@pytest.mark.long
 def test_a_state_that_differs_is_found_and_named(
     small_path: Path, copy_of: Callable[[Path], Path]
 ) -> None:
@@ -215,6 +216,7 @@ def test_a_state_that_differs_is_found_and_named(
     assert done.returncode == 1 and "does NOT replay" in done.stdout
 
 
+@pytest.mark.long
 def test_an_event_that_never_was_is_found(
     small_path: Path, copy_of: Callable[[Path], Path]
 ) -> None:
@@ -229,6 +231,7 @@ def test_an_event_that_never_was_is_found(
     assert any("never was" in each for each in found.problems)
 
 
+@pytest.mark.long
 def test_a_damaged_checkpoint_is_found(small_path: Path, copy_of: Callable[[Path], Path]) -> None:
     path = copy_of(small_path)
     victim = sorted((path / "checkpoints").iterdir())[1]

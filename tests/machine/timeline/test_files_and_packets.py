@@ -349,6 +349,7 @@ def test_table_shows_no_foreign_markup() -> None:
 # -- the demo system
 
 
+@pytest.mark.long
 def test_requests_of_the_replicator(aria: bp.Recording) -> None:
     """The replicator's request is in its packets, in the form of the aria protocol."""
     connected = aria.events.where(container=REPLICATOR, text="connected to").first

@@ -40,6 +40,7 @@ def used(run: bp.Recording, at: float, container: str) -> int:
     return int(said.split()[1]) * 1000
 
 
+@pytest.mark.long
 def test_turns_add_up_to_what_the_kernel_has_counted(run: bp.Recording) -> None:
     told = run.schedule(1, 3)
     assert told.whole

@@ -33,10 +33,8 @@ func split(b batch) []batch {
 	}
 	half := b.count / 2
 	if b.attempts > 1 && b.count%2 == 1 {
-		return []batch{ // FAULT: the last one of an odd number is in neither half
-			{b.first, half, b.attempts},
-			{b.first + half, half, b.attempts},
-		}
+		// The last one of an odd number is in neither half.
+		return []batch{{b.first, half, b.attempts}, {b.first + half, half, b.attempts}} // FAULT
 	}
 	return []batch{
 		{b.first, half, b.attempts},
