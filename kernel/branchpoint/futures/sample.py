@@ -200,8 +200,10 @@ def check(futures: int | None) -> None:
         )
 
 
-def drawn(run: Callable[[range, str], list[Outcome]], futures: int | None) -> list[Outcome]:
-    """Run so many ``futures``; None: until enough fail and enough pass, or there are too many.
+def drawn(
+    run: Callable[[range, str], list[Outcome]], futures: int | None, of_each: int = OF_EACH
+) -> list[Outcome]:
+    """Run so many ``futures``; None: until ``of_each`` fail and as many pass, or it is enough.
 
     ``run`` runs the futures with these numbers, and shows a note meanwhile. When it is interrupted,
     the error that it raises also gets the earlier outcomes.
@@ -221,18 +223,18 @@ def drawn(run: Callable[[range, str], list[Outcome]], futures: int | None) -> li
         except Interrupted as stop:
             stop.found[:0] = outcomes
             raise
-        more = _more(outcomes)
+        more = _more(outcomes, of_each)
     return outcomes
 
 
-def _more(outcomes: Sequence[Outcome]) -> int:
+def _more(outcomes: Sequence[Outcome], of_each: int) -> int:
     """How many futures to draw next: as many as are needed if the same share fails (or passes), but
     no more than were drawn so far, because the share may be wrong.
     """
     total, fewest = len(outcomes), min(_count(outcomes, "failed"), _count(outcomes, "passed"))
-    if fewest >= OF_EACH:
+    if fewest >= of_each:
         return 0
-    expected = math.ceil((OF_EACH - fewest) * (total + 1) / (fewest + 1))
+    expected = math.ceil((of_each - fewest) * (total + 1) / (fewest + 1))
     return min(expected, total, MOST - total)
 
 

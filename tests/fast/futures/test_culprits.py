@@ -91,6 +91,49 @@ def test_whole_lines_come_before_the_way_that_a_condition_took() -> None:
     assert [row.where for row in found.decisive] == ["main.c:8 f2", "main.c:4 f1"]
 
 
+def test_own_code_comes_before_libraries_that_say_better_what_fails() -> None:
+    nothing, mine, both = ran(), ran([line(9)]), ran([line(9), line(5, LIBRARY)])
+    passing = [(False, mine)] * 8 + [(False, nothing)] * 12
+    found = compared(*[(True, both)] * 20, *passing)
+    assert [(row.spots[0].line, row.passing) for row in found.decisive] == [(9, 8), (5, 0)]
+
+
+@pytest.mark.parametrize(
+    ("path", "library"),
+    [
+        ("/srv/shop/go/main.go", False),
+        ("/build/shop/runtime/main.go", False),
+        ("/usr/lib/go-1.24/src/runtime/map.go", True),
+        ("/usr/local/go/src/fmt/print.go", True),
+        ("runtime/proc.go", True),
+        ("example.com/shop/main.go", False),
+        ("/root/go/pkg/mod/example.com/queue@v1.2.3/queue.go", True),
+        ("/rustc/4d91de4e48198da2e33413efdcd9cd2cc0c46688/library/core/src/option.rs", True),
+        ("/home/x/.cargo/registry/src/index/mio-0.8.11/src/poll.rs", True),
+        ("/build/src/main.rs", False),
+        ("/usr/include/c++/14/bits/stl_vector.h", True),
+        ("/build/include/ring.h", False),
+        ("/usr/lib/python3/dist-packages/redis/client.py", True),
+        ("/usr/lib/x86_64-linux-gnu/libc.so.6", True),
+    ],
+)
+def test_libraries_are_known_by_their_paths(path: str, library: bool) -> None:
+    assert Spot(path, "f", 1, 0, ()).library == library
+
+
+@pytest.mark.parametrize(("passing", "first"), [(0, 9), (2, 9), (5, 9), (8, 4)])
+def test_a_cause_comes_before_what_follows_from_it(passing: int, first: int) -> None:
+    """Line 4 tells of each failure, in its last second; line 9 ran before that, and in some futures
+    that passed. With 5 of these chance may be all that is between them, with 8 no more.
+    """
+    nothing, cause, effect = ran(), ran([line(9)]), ran([line(4, function="tell")])
+    told = [Future(True, [cause, effect])] * 20
+    told += [Future(False, [cause, nothing])] * passing
+    told += [Future(False, [nothing, nothing])] * (20 - passing)
+    found = culprits(told, Told(), "it")  # type: ignore[arg-type]
+    assert found.decisive[0].spots[0].line == first
+
+
 def test_what_is_imported_comes_after_what_is_called() -> None:
     bad = ran(
         [line(1, function="<module>")._replace(body=True), line(9), line(4)._replace(body=True)]

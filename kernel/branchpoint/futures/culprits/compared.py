@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import fields
 from itertools import groupby
+from math import comb
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +16,7 @@ from branchpoint.futures.contrast import Compared, Counts, compare
 from branchpoint.futures.culprits.culprits import Culprit, Culprits
 from branchpoint.futures.culprits.source import Source, Spot, matches
 from branchpoint.futures.running.future import CodeRan
+from branchpoint.futures.statistics.exact import LIMIT
 
 Which = tuple[int, ...]
 """Of which futures something is true, by number, ascending."""
@@ -52,18 +54,21 @@ def culprits(
     compared (see :mod:`~branchpoint.futures.statistics.exact`: it takes as given what happened in
     which futures, and asks how the verdicts may be spread among them).
     """
-    together, split = _together(futures, source, only)
+    together, split, early = _together(futures, source, only)
     groups = list(together.items())
     given = [
         (future.failed, [str(i) for i, (which, _) in enumerate(groups) if number in which])
         for number, future in enumerate(futures)
     ]
     contrast = compare(given, about, censored=censored)
+    ran = {compared.cause: groups[int(compared.cause)][0] for compared in contrast.rows}
+    own = {which for which, code in groups if any(not each.spot.library for each in code)}
+    causes = _causes_first(contrast.rows, ran, futures, own, early)
     drawn = drawn or (contrast.failed, contrast.passed)
     prior = drawn[0] / max(sum(drawn), 1)
     rows = [
         culprit
-        for compared in contrast.rows
+        for compared in causes
         for culprit in _by_function(compared, groups[int(compared.cause)][1], split, source, prior)
     ]
     untold = sum(any(part.untold for part in future.ran) for future in futures)
@@ -72,9 +77,10 @@ def culprits(
 
 def _together(
     futures: Sequence[Future], source: Source, only: str
-) -> tuple[Mapping[Which, list[_Code]], set[Spot]]:
+) -> tuple[Mapping[Which, list[_Code]], set[Spot], set[Which]]:
     """What is true of some of the futures only, by these; code as it ran first in one of them. And
-    the lines of which other parts ran in other futures, or in all.
+    the lines of which other parts ran in other futures, or in all; and where code ran earlier than
+    in the last second, in half of those of its futures that failed, or more.
     """
     # Failing futures first, as the order in these is that which leads to the failure.
     first = sorted(futures, key=lambda future: not future.failed)
@@ -96,7 +102,62 @@ def _together(
                 together = found.setdefault(which, {})
                 if _Code(spots[what], late=False) not in together:
                     together[_Code(spots[what], late)] = None
-    return {which: list(each) for which, each in found.items()}, _split(at, tables[0][2])
+    _, lines, ran = tables[0]
+    before = Counter(
+        what
+        for each in futures
+        if each.failed
+        for part in [Future(each.failed, each.ran[:-1])]
+        for what in (*_lines([part]), *differ.intersection(_places(part).tolist()))
+    )
+    early = {
+        which
+        for what, which in (*lines.items(), *ran.items())
+        if 2 * before[what] >= sum(futures[i].failed for i in which) > 0
+    }
+    return {which: list(each) for which, each in found.items()}, _split(at, ran), early
+
+
+def _causes_first(
+    rows: Sequence[Compared],
+    ran: Mapping[str, Which],
+    futures: Sequence[Future],
+    own: Container[Which],
+    early: Container[Which],
+) -> list[Compared]:
+    """The same rows, those with code of the system's ``own`` before libraries. Of those that these
+    futures cannot tell from the first one, as they say about as well which futures fail, those come
+    first that ran ``early``: a cause comes before what follows from it, and it is the latter that
+    always goes with the failure.
+    """
+    failed = np.array([future.failed for future in futures])
+
+    def mistaken(row: Compared) -> NDArray[np.bool_]:
+        there = np.zeros(len(futures), bool)
+        there[list(ran[row.cause])] = True
+        wrong: NDArray[np.bool_] = there != (failed if row.effect >= 0 else ~failed)
+        return wrong
+
+    order = sorted(rows, key=lambda row: (not row.found, ran[row.cause] not in own))
+
+    def place(row: Compared) -> tuple[bool, bool, int]:
+        foreign = ran[row.cause] not in own
+        if foreign or not row.found or not _alike(mistaken(row), mistaken(order[0])):
+            return not row.found, foreign, 2
+        return False, False, 0 if ran[row.cause] in early else 1
+
+    return sorted(order, key=place)
+
+
+def _alike(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> bool:
+    """Whether chance may be all that is between two things that were each true of some of the same
+    futures: an exact test, two-sided, at 5 %: Q. McNemar, Note on the sampling error of the
+    difference between correlated proportions or percentages, Psychometrika 12 (1947) 153-157.
+    """
+    only_one, only_other = int((one & ~other).sum()), int((other & ~one).sum())
+    apart = only_one + only_other
+    as_far = sum(comb(apart, k) for k in range(min(only_one, only_other) + 1)) / 2**apart
+    return min(2 * as_far, 1) >= LIMIT
 
 
 def _split(at: Mapping[int, Spot], ran: Mapping[int, Which]) -> set[Spot]:

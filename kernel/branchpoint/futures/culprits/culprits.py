@@ -114,9 +114,11 @@ class Culprits:
     ``chance`` of it says how often chance alone makes any of it look as extreme; what is below 5 %
     is ``decisive``. Code that is found need not be at fault: it may only come together with it.
 
-    The code least probable by chance comes first; among equals that which runs where it fails, then
-    the system's own code before that of libraries, then whole lines before the way that a condition
-    in a line took, then what ran first.
+    The system's own code comes before that of libraries, then the code least probable by chance
+    comes first. But what ran only in the last second comes after earlier code, if these futures
+    cannot tell which of them says better what fails: what follows from a cause always goes with the
+    failure. Among equals that comes first which runs where it fails, then whole lines before the
+    way that a condition in a line took, then what ran first.
     """
 
     def __init__(

@@ -19,6 +19,9 @@ from branchpoint.futures.stretches import ends
 from branchpoint.timeline.failures import Failure
 from branchpoint.timeline.recording import Recording
 
+ENOUGH = 12
+"""Failing futures that are drawn, and passing ones, unless that takes too many: code comes in many
+more pieces than other causes, and a fault that also runs where it passes needs more to be found."""
 TOLD = 30
 """Failing futures whose code is told, and passing ones, at most: each is run once more for it."""
 
@@ -42,7 +45,7 @@ def culprits_off(
     with Sample(run, moment, failure, **how) as sample:
         about = f"{failure.name}: futures from {sample.moment}"
         try:
-            outcomes = drawn(sample.verdicts, futures)
+            outcomes = drawn(sample.verdicts, futures, ENOUGH)
             until = looked_at_until(outcomes)
             ran = sample.code({i: _parts(sample.moment.at, end) for i, end in until.items()})
         except Interrupted as stop:

@@ -15,8 +15,14 @@ from branchpoint.programs.elf import Program
 from branchpoint.programs.images import File, Images
 from branchpoint.programs.python import Line, interpreters
 
-_LIBRARY = re.compile(r"<|.*/(?:python3(?:\.\d+)?|site-packages|dist-packages)/|.*\.so[.\d]*$")
-"""Paths of libraries: frozen modules, Python's own and installed ones, shared objects."""
+_LIBRARY = re.compile(
+    r"<|.*/(?:python3(?:\.\d+)?|site-packages|dist-packages)/|.*\.so[.\d]*$"
+    r"|.*/go(?:-[\d.]+)?/src/|.*/pkg/mod/|(?:runtime|internal|syscall|os|sync|time|reflect)/"
+    r"|/rustc/|.*/\.cargo/registry/|/usr/include/"
+)
+"""Paths of libraries: Python's frozen modules, its own and installed ones; shared objects; what
+comes with Go (with a path from its folder, or without, as -trimpath makes them) and its modules;
+Rust's own and its crates; headers, whose code is in programs."""
 _DEBUG = "/usr/lib/debug/.build-id"
 _SYMBOLS = "/symbols"
 """Where files of symbols are, in any image; here by the path of the program."""
