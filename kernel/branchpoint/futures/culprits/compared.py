@@ -71,6 +71,7 @@ def culprits(
         for compared in causes
         for culprit in _by_function(compared, groups[int(compared.cause)][1], split, source, prior)
     ]
+    rows.sort(key=lambda culprit: (not culprit.found, culprit.library))
     untold = sum(any(part.untold for part in future.ran) for future in futures)
     return Culprits(rows, contrast, drawn, untold, source.lines)
 
