@@ -174,9 +174,9 @@ $(BESIDE): $(READY)
 test: setup browser lint
 	@$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder -m '$(MARKED)' $(TESTS)
 
-# All there are, in an hour: before a release, each night, and after a change of the machine.
+# All there are: before a release, each night, and after a change of the machine.
 test-all: MARKED =
-test-all: $(BESIDE) test
+test-all: setup $(BESIDE) test
 
 lint: $(READY) $(LIBRARIES)
 	@$(BIN)/ruff check

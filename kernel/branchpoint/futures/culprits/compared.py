@@ -126,10 +126,9 @@ def _causes_first(
     own: Container[Which],
     early: Container[Which],
 ) -> list[Compared]:
-    """The same rows, those with code of the system's ``own`` before libraries. Of those that these
-    futures cannot tell from the first one, as they say about as well which futures fail, those come
-    first that ran ``early``: a cause comes before what follows from it, and it is the latter that
-    always goes with the failure.
+    """The same rows. Of those with the system's ``own`` code that these futures cannot tell from
+    the best one, as they say about as well which futures fail, those that ran ``early`` come first:
+    a cause comes before what follows from it, and the latter always goes with the failure.
     """
     failed = np.array([future.failed for future in futures])
 
@@ -139,15 +138,15 @@ def _causes_first(
         wrong: NDArray[np.bool_] = there != (failed if row.effect >= 0 else ~failed)
         return wrong
 
-    order = sorted(rows, key=lambda row: (not row.found, ran[row.cause] not in own))
+    best = next((mistaken(row) for row in rows if ran[row.cause] in own), None)
 
-    def place(row: Compared) -> tuple[bool, bool, int]:
-        foreign = ran[row.cause] not in own
-        if foreign or not row.found or not _alike(mistaken(row), mistaken(order[0])):
-            return not row.found, foreign, 2
-        return False, False, 0 if ran[row.cause] in early else 1
+    def place(row: Compared) -> int:
+        mine = row.found and ran[row.cause] in own
+        if not mine or best is None or not _alike(mistaken(row), best):
+            return 2
+        return 0 if ran[row.cause] in early else 1
 
-    return sorted(order, key=place)
+    return sorted(rows, key=place)
 
 
 def _alike(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> bool:
