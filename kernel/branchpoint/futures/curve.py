@@ -345,8 +345,11 @@ class Curve:
 
         Without ``at``, which is as for :meth:`contrast`, it is the point from which about as many
         seem to fail as to pass; more futures are drawn where it has too few. Then they are run once
-        more, which takes as long as drawing them. ``only`` is a pattern for
-        source files; see ``run.contrast(..., by="code")``; ``workers`` is as for the curve.
+        more, which takes as long as drawing them. If a Python program that starts goes with the
+        failure, no code of it can be told apart; then conditions that run shortly before the
+        failure are turned, as :meth:`decisions` does, and those that prevent it come first
+        (:attr:`Culprits.decided`). ``only`` is a pattern for source files; see
+        ``run.contrast(..., by="code")``; ``workers`` is as for the curve.
 
         :raises BranchpointError: when there are no futures yet, or the curve was only kept.
         """

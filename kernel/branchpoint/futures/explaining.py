@@ -97,12 +97,13 @@ def explain(
     mixed = any(0 < point.failed < point.trials for point in curve.points)
     culprits = curve.culprits(workers=workers) if mixed else None
     decided = curve.decisions(workers=workers) if decisions else None
+    named = decided or (culprits.decisions if culprits is not None else None)
     parts = [
         _what(run, at),
         _since(curve),
         _faults(attribution),
         _code(culprits),
-        _decisions(decided),
+        _decisions(named),
         _rests_on(curve, culprits),
     ]
     return Explanation(" ".join(filter(None, parts)), curve, attribution, culprits, decided)

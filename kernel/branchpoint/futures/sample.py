@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Self
@@ -62,17 +63,28 @@ class Sample:
         """``lines``: whether lines of logs are noted, too; with a ``question``, that is asked
         instead of that which horizon and noise give. The rest: see ``Recording.contrast``.
         """
-        self._run, self._timeline = run, Timeline(run, moment)
-        self.moment = self._timeline.moment
-        """The moment at which they begin."""
+        self._run = run
+        self._stand(moment)
         here = self.moment
-        # Futures of the recording are the same as those of a curve, and are kept with it.
-        self._recorded = here.at <= run.manifest.end and here.inputs == run.end.inputs
         until = run.end if here.at <= run.manifest.end else here
         self._question = question or question_of(until, failure, here.at, horizon, noise)[0]
         self._first, self._lines = seed * SEEDS, lines
         title = f"{failure.name} from {here}"
         self._trials = Trials(run, failure, self._question, workers, title)
+
+    def _stand(self, moment: Instant) -> None:
+        self._timeline = Timeline(self._run, moment)
+        self.moment = here = self._timeline.moment
+        """The moment at which they begin."""
+        # Futures of the recording are the same as those of a curve, and are kept with it.
+        end = self._run.end
+        self._recorded = here.at <= self._run.manifest.end and here.inputs == end.inputs
+
+    def moved(self, moment: Instant) -> Sample:
+        """Futures from another moment, run by the same workers, until this one's block ends."""
+        other = copy.copy(self)
+        other._stand(moment)
+        return other
 
     def run(self, numbers: Sequence[int], note: str = "") -> list[Outcome]:
         """What becomes of the futures with these numbers; ``note`` is shown meanwhile.

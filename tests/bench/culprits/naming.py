@@ -164,6 +164,7 @@ def _cost(work: Path) -> Figure:
         started = time.monotonic()
         found = curve.culprits()
         spent = time.monotonic() - started
-    first = found.decisive[0].where if found.decisive else "nobody"
+    named = [*found.decided, *found.decisive]
+    first = named[0].where if named else "nobody"
     name = "culprits of the demo, beside its curve"
     return at_most(name, spent, _TIME, "s", f"{found.futures} futures; first: {first}")

@@ -8,10 +8,13 @@ from collections.abc import Iterable, Set
 
 import numpy as np
 import pytest
+from decided import ALL, decided
 
 from branchpoint.errors import BranchpointError
+from branchpoint.futures.attribution import Rate
 from branchpoint.futures.culprits.compared import Future, culprits
 from branchpoint.futures.culprits.culprits import Culprit, Culprits
+from branchpoint.futures.culprits.decisions import Decisions
 from branchpoint.futures.culprits.source import Spot
 from branchpoint.futures.running.future import CodeRan
 from branchpoint.programs.python import Line
@@ -140,6 +143,39 @@ def test_what_is_imported_comes_after_what_is_called() -> None:
     )
     found = compared(*[(True, bad)] * 8, *[(False, ran())] * 8)
     assert [row.spots[0].line for row in found.rows] == [9, 1, 4]
+
+
+def test_a_program_that_starts_is_noticed() -> None:
+    """All that it runs goes with the failure then, so nothing of it can be told apart."""
+    body = line(1, function="<module>")._replace(body=True)
+    library = body._replace(file=LIBRARY)
+
+    def starts(*where_it_fails: Line, passing: Iterable[Line] = ()) -> bool:
+        bad = ran(where_it_fails)
+        return compared(*[(True, bad)] * 8, *[(False, ran(passing))] * 8).starts
+
+    assert starts(line(9), body)
+    assert not starts(line(9))
+    assert not starts(line(9), library)
+    assert not starts(passing=[body])
+    assert not starts(line(9), body, passing=[line(9), body])
+
+
+def test_conditions_that_prevent_the_failure_come_before_code_that_goes_with_it() -> None:
+    found = compared(*[(True, ran([line(9)]))] * 8, *[(False, ran())] * 8)
+    assert not found.decided and "turned" not in repr(found) + found._repr_html_()
+    found.decisions = Decisions([decided(1), decided(2, Rate(1, 1))], "it, from there", ALL)
+    (first,) = found.decided
+    assert first.spot.line == 1
+    lines = repr(found).splitlines()
+    assert lines[2:6] == [
+        "a program that starts goes with the failure, so decisions were turned, in it, from there",
+        "2 decisions were turned, one at a time: 1 prevents the failure",
+        str(first),
+        str(found.rows[0]),
+    ]
+    page = found._repr_html_()
+    assert page.index("if x1:") < page.index("ring.py:9 read")
 
 
 def test_where_and_when_else_it_runs_decides() -> None:

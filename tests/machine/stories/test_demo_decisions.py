@@ -22,6 +22,10 @@ def test_the_ring_check_comes_first(failing_aria: Path) -> None:
         assert first.spot.file.endswith("/aria/retransmitter.py"), found
         assert first.text == "if not self._ring.has(request.offset):", found
         assert not first.instead and first.after.failed == 0
+        culprits = curve.culprits()
+        assert culprits.starts  # the retransmitter, and all that it runs goes with the failure
+        named = culprits.decided[0]
+        assert (named.spot, named.after.failed) == (first.spot, 0), culprits
         explained = run.explain(curve.failure, curve=curve, decisions=True)
     assert explained.decisions is not None
     assert explained.decisions.rows[0] == first

@@ -14,6 +14,7 @@ from branchpoint.errors import BranchpointError
 from branchpoint.events import tables
 from branchpoint.events.listing import inert
 from branchpoint.futures.contrast import Contrast, Counts
+from branchpoint.futures.culprits.decisions import Decided, Decisions, table_of
 from branchpoint.futures.culprits.listing import Listing, Ran
 from branchpoint.futures.culprits.source import Spot
 from branchpoint.futures.statistics.exact import percent
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 _ROWS = 12  # that are shown
 _TOGETHER = 3  # of each group
 _NEAREST = 3  # that are shown where none is found
+_DECIDED = 3  # conditions that are shown
 _TEXT = 60  # characters of a line that are shown
 _NAME = 90  # of where it is
 _PLACES = 4  # places or stretches of lines that are named
@@ -119,6 +121,9 @@ class Culprits:
     cannot tell which of them says better what fails: what follows from a cause always goes with the
     failure. Among equals that comes first which runs where it fails, then whole lines before the
     way that a condition in a line took, then what ran first.
+
+    A curve's culprits also have ``decided``, where a program that starts goes with the failure:
+    conditions that prevent it when they are turned.
     """
 
     def __init__(
@@ -138,6 +143,26 @@ class Culprits:
         self.left_out = left_out
         """In how many futures some code could not be told, because there was too much."""
         self._text_of = text_of
+        self.stopped = False
+        """Whether it was interrupted, and fewer futures are compared than would have been."""
+        self.decisions: Decisions | None = None
+        """Which conditions decide shortly before the failure; None when that was not tried. It is
+        where code :attr:`starts`: this tells which programs are started, not what is wrong."""
+
+    @property
+    def starts(self) -> bool:
+        """Whether the code that goes with the failure best is that of a Python program that starts,
+        for example after a fault: of all that it runs, nothing can be told apart.
+        """
+        own = [row for row in self.decisive if not row.library and row.effect > 0]
+        return any(row.spots[0].body for row in own if row.group == own[0].group)
+
+    @property
+    def decided(self) -> list[Decided]:
+        """Conditions that prevent the failure when they are turned, if that was tried; best first.
+        They come before all code that only goes with it.
+        """
+        return self.decisions.decisive if self.decisions is not None else []
 
     @property
     def about(self) -> str:
@@ -197,7 +222,11 @@ class Culprits:
         if not found:
             return [f"none of {of} differs by more than chance; the nearest:"]
         verb = "differs" if found == 1 else "differ"
-        return [f"{found} of {of} {verb} by more than chance does in 5 of 100 contrasts"]
+        words = [f"{found} of {of} {verb} by more than chance does in 5 of 100 contrasts"]
+        if self.decisions is not None:
+            words += ["a program that starts goes with the failure, so decisions were turned, in "
+                      f"{self.decisions.about}", self.decisions.conclusion]  # fmt: skip
+        return words
 
     def _too_few(self) -> list[str]:
         failed, passed = self.drawn
@@ -253,8 +282,9 @@ class Culprits:
 
     def __repr__(self) -> str:
         shown, more = self._shown()
+        decided = map(str, self.decided[:_DECIDED])
         rows = [row.along(others) for row, others in shown]
-        lines = [self.about, *self.conclusion, *rows, more]
+        lines = [self.about, *self.conclusion, *decided, *rows, more]
         return "\n".join(filter(None, lines))
 
     def _repr_html_(self) -> str:
@@ -267,4 +297,5 @@ class Culprits:
         titles = ("where", "code", "in failing futures", "in passing ones", "by chance")
         lines = "".join(f"<p>{escape(line)}</p>" for line in (self.about, *self.conclusion))
         table = tables.html(titles, rows, verbatim="code") if rows else ""
-        return lines + table + (tables.note(more) if more else "")
+        decided = table_of(self.decided[:_DECIDED])
+        return lines + decided + table + (tables.note(more) if more else "")

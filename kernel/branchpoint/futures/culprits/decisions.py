@@ -177,12 +177,16 @@ class Decisions:
 
     def _repr_html_(self) -> str:
         shown, more = self._shown()
-        rows = [
-            (row.where, inert(row.text, _TEXT), str(row.before), str(row.after), row.others,
-             percent(row.chance))
-            for row in shown
-        ]  # fmt: skip
-        titles = ("turned", "code", "fails as it is", "turned", "what else changes", "by chance")
         lines = "".join(f"<p>{escape(line)}</p>" for line in (self.about, self.conclusion))
-        table = tables.html(titles, rows, verbatim="code") if rows else ""
-        return lines + table + (tables.note(more) if more else "")
+        return lines + table_of(shown) + (tables.note(more) if more else "")
+
+
+def table_of(rows: Sequence[Decided]) -> str:
+    """A table in HTML; empty when there are none."""
+    cells = [
+        (row.where, inert(row.text, _TEXT), str(row.before), str(row.after), row.others,
+         percent(row.chance))
+        for row in rows
+    ]  # fmt: skip
+    titles = ("turned", "code", "fails as it is", "turned", "what else changes", "by chance")
+    return tables.html(titles, cells, verbatim="code") if cells else ""

@@ -11,6 +11,7 @@ from branchpoint.futures import partial
 from branchpoint.futures.culprits.compared import Future, culprits
 from branchpoint.futures.culprits.culprits import Culprits
 from branchpoint.futures.culprits.source import Source
+from branchpoint.futures.culprits.turning import decisions_near
 from branchpoint.futures.curve import Curve, CurvePoint
 from branchpoint.futures.running.future import Outcome
 from branchpoint.futures.running.trials import Interrupted
@@ -41,18 +42,24 @@ def culprits_off(
     to which each is to be looked at, which the verdicts of all decide; only then is the code that
     runs told, which takes longer.
     """
-    check(futures)
     with Sample(run, moment, failure, **how) as sample:
-        about = f"{failure.name}: futures from {sample.moment}"
-        try:
-            outcomes = drawn(sample.verdicts, futures, ENOUGH)
-            until = looked_at_until(outcomes)
-            ran = sample.code({i: _parts(sample.moment.at, end) for i, end in until.items()})
-        except Interrupted as stop:
-            # Without their code, verdicts are of no use here.
-            ran = [outcome for outcome in stop.first if outcome.code]
-            partial.give(stop, len(ran), len(stop.found))
-            about = f"{about}, stopped early"
+        return _compared(sample, run, failure, futures, only)
+
+
+def _compared(
+    sample: Sample, run: Recording, failure: Failure, futures: int | None, only: str
+) -> Culprits:
+    check(futures)
+    about, stopped = f"{failure.name}: futures from {sample.moment}", False
+    try:
+        outcomes = drawn(sample.verdicts, futures, ENOUGH)
+        until = looked_at_until(outcomes)
+        ran = sample.code({i: _parts(sample.moment.at, end) for i, end in until.items()})
+    except Interrupted as stop:
+        # Without their code, verdicts are of no use here.
+        ran = [outcome for outcome in stop.first if outcome.code]
+        partial.give(stop, len(ran), len(stop.found))
+        about, stopped = f"{about}, stopped early", True
     verdicts = [outcome.draw.verdict for outcome in outcomes]
     told = [
         Future(verdicts[number] == "failed", outcome.code)
@@ -63,11 +70,13 @@ def culprits_off(
         told = [Future(failed=False, ran=[])] * verdicts.count("passed")
     source = Source(run.replayer.snapshot.spec.modules[-1])
     counted = verdicts.count("failed"), verdicts.count("passed")
-    return culprits(told, source, about, only, counted, verdicts.count("censored"))
+    found = culprits(told, source, about, only, counted, verdicts.count("censored"))
+    found.stopped = stopped
+    return found
 
 
 def culprits_of(curve: Curve, at: Any, only: str, workers: int | str | None = None) -> Culprits:
-    """See ``Curve.culprits``."""
+    """See ``Curve.culprits``. The same workers run all its futures."""
     if curve.failure is None:
         raise BranchpointError(
             "this curve was kept with the recording, without what its failure is",
@@ -75,9 +84,15 @@ def culprits_of(curve: Curve, at: Any, only: str, workers: int | str | None = No
         )
     point = curve.point(at) if at is not None or not curve.points else max(curve.points, key=_even)
     moment = curve.run.at_ns(point.at)
-    return culprits_off(
-        curve.run, moment, curve.failure, None, only=only, question=curve.question, workers=workers
-    )
+    run, failure = curve.run, curve.failure
+    with Sample(run, moment, failure, question=curve.question, workers=workers) as sample:
+        found = _compared(sample, run, failure, None, only)
+        if found.starts and not found.stopped:
+            try:
+                found.decisions = decisions_near(sample, curve, only)
+            except Interrupted as stop:
+                partial.give(stop, found.futures)
+    return found
 
 
 def _even(point: CurvePoint) -> tuple[float, int]:

@@ -6,13 +6,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from branchpoint.clock import Instant
+from branchpoint.clock import SECOND, Instant
 from branchpoint.errors import BranchpointError
 from branchpoint.futures import partial
 from branchpoint.futures.attribution import Rate
 from branchpoint.futures.culprits.decisions import FEWEST, Decided, Decisions
 from branchpoint.futures.culprits.source import Source, Spot, matches
 from branchpoint.futures.curve import Curve, CurvePoint
+from branchpoint.futures.likelihood import question_of
 from branchpoint.futures.running.future import Outcome
 from branchpoint.futures.running.signatures import LINE
 from branchpoint.futures.running.trials import Interrupted
@@ -27,11 +28,20 @@ _FIRST = 8
 _MOST = 40
 _FOLLOWED = 8
 """Decisions that are turned in more than one future: those that change least else."""
+_FOLLOWED_NEAR = 3
+"""The same where it was not asked for, which shows no more."""
 _LIKELY = 0.9
 """Of the largest share that fails: from such a moment, a prevention is seen with few futures."""
 _ROOM = 4
 """A future with a turned decision may run so many times the byte code of a failing one, in the same
 time."""
+NEAREST = 33 * SECOND
+"""How long, in ns of the machine, futures may run in which decisions are turned without being asked
+for: each first in one, up to the failure. This takes less than half a minute on two cores."""
+_EACH = SECOND * 3 // 10
+"""For each future, so much is added: it costs as much beside what it runs, when it ends."""
+_BACK = (4 * SECOND, 2 * SECOND, SECOND, SECOND // 2, SECOND // 4, SECOND // 10)
+"""How long before the failure, ns."""
 _FAULT = "fault"
 """Signs that begin with it are not the system's."""
 
@@ -90,21 +100,88 @@ def decisions_off(
     source = Source(run.replayer.snapshot.spec.modules[-1])
     base, tried = _Base(), list[_Tried]()
     with Sample(run, moment, failure, **how) as sample:
-        about = f"{failure.name}: futures from {sample.moment}"
+        about = _about(failure, sample)
         try:
-            base.outcomes += sample.run(range(_FIRST), "as they are")
-            if len(base.failed) >= FEWEST:  # of one whose machine stops there is no code
-                ends = {i: [base.outcomes[i].draw.failed_at or 0] for i in base.failed[:FEWEST]}
-                base.told += [each for each in sample.code(ends) if each.code]
-                base.lines += _own(source, base.told)
-                tried += _candidates(source, base, only) if base.told else []
-                more = range(_FIRST, _needed(base.rate, len(tried)))
-                base.outcomes += sample.run(more, "as they are")
-                _race(sample, source, base, tried)
+            _try(sample, source, base, tried, only)
         except Interrupted as stop:
             partial.give(stop, sum(len(each.outcomes) for each in tried))
             about = f"{about}, stopped early"
     return _judged(about, source, base, tried)
+
+
+def decisions_near(sample: Sample, curve: Curve, only: str) -> Decisions | None:
+    """Which conditions decide, of those that run shortly before the failure of the recording: as
+    far back as :data:`NEAREST` allows. None when the recording has no such failure, it does not
+    fail nearly always from there, or too many of them run all the time.
+
+    ``sample`` gives the workers.
+
+    :raises Interrupted: as :meth:`Sample.run`.
+    """
+    run, failure, last = curve.run, curve.failure, curve.points[-1]
+    if failure is None or last.failed < _LIKELY * last.trials:
+        return None
+    _, happened = question_of(run.end, failure, run.start.at, None, noise=True)
+    likely = _likely(curve.points).at
+    if happened is None or happened <= likely:
+        return None
+    source = Source(run.replayer.snapshot.spec.modules[-1])
+    back = _back(sample.moved(run.at_ns(likely)), source, only)
+    if back is None:
+        return None
+    base, tried = _Base(), list[_Tried]()
+    late = sample.moved(run.at_ns(max(happened - back, likely)))
+    _try(late, source, base, tried, only, _FOLLOWED_NEAR)
+    return _judged(_about(failure, late), source, base, tried)
+
+
+def _back(sample: Sample, source: Source, only: str) -> int | None:
+    """How long before the failure (ns) not more decisions run than :data:`NEAREST` allows, as one
+    failing future tells; None: there are more in each of :data:`_BACK`, or none failed.
+    """
+    draws = [outcome.draw for outcome in sample.verdicts(range(FEWEST))]
+    number, end = next(
+        ((i, draw.failed_at) for i, draw in enumerate(draws) if draw.failed_at is not None),
+        (0, None),
+    )
+    if end is None:
+        return None
+    begins = sorted({max(end - back, sample.moment.at) for back in _BACK})
+    instants = [*(begin for begin in begins if begin > sample.moment.at), end]
+    (told,) = sample.code({number: instants})
+    for begin in begins:
+        ran = [code for to, code in zip(instants, told.code, strict=False) if to > begin]
+        tried = _candidates(source, _Base(told=[Outcome(told.draw, code=ran)]), only)
+        if len(tried) * (end - begin + _EACH) <= NEAREST:
+            return end - begin if tried else None
+    return None
+
+
+def _try(
+    sample: Sample,
+    source: Source,
+    base: _Base,
+    tried: list[_Tried],
+    only: str,
+    followed: int = _FOLLOWED,
+) -> None:
+    """Run futures as they are, find what may be turned, and turn it; this adds to ``base`` and
+    ``tried``, where what is known stays when it is interrupted.
+    """
+    base.outcomes += sample.run(range(_FIRST), "as they are")
+    if len(base.failed) < FEWEST:
+        return
+    ends = {i: [base.outcomes[i].draw.failed_at or 0] for i in base.failed[:FEWEST]}
+    base.told += [each for each in sample.code(ends) if each.code]  # none if the machine stopped
+    base.lines += _own(source, base.told)
+    tried += _candidates(source, base, only) if base.told else []
+    more = range(_FIRST, _needed(base.rate, len(tried)))
+    base.outcomes += sample.run(more, "as they are")
+    _race(sample, source, base, tried, followed)
+
+
+def _about(failure: Failure, sample: Sample) -> str:
+    return f"{failure.name}: futures from {sample.moment}"
 
 
 def decisions_of(curve: Curve, at: Any, only: str, workers: int | str | None = None) -> Decisions:
@@ -155,7 +232,9 @@ def _needed(before: Rate, tried: int) -> int:
     return _MOST
 
 
-def _race(sample: Sample, source: Source, base: _Base, tried: Sequence[_Tried]) -> None:
+def _race(
+    sample: Sample, source: Source, base: _Base, tried: Sequence[_Tried], followed: int
+) -> None:
     """Turn each in one future that fails without; then the best of those that prevent it in all."""
     first = base.failed[0]
     _turn(sample, base, tried, [first], f"{len(tried)} decisions turned, one at a time")
@@ -167,7 +246,7 @@ def _race(sample: Sample, source: Source, base: _Base, tried: Sequence[_Tried]) 
 
     left.sort(key=changed)
     others = [i for i in range(len(base.outcomes)) if i != first]
-    _turn(sample, base, left[:_FOLLOWED], others, "those that prevent it turned in more futures")
+    _turn(sample, base, left[:followed], others, "those that prevent it turned in more futures")
 
 
 def _turn(
