@@ -41,6 +41,18 @@ def layer(*members: tuple[tarfile.TarInfo, bytes]) -> bytes:
     return out.getvalue()
 
 
+def header(name: bytes, kind: bytes, size: int) -> bytes:
+    """A header of a tar archive, in ustar's form."""
+    block = bytearray(512)
+    block[: len(name)] = name
+    block[124:136] = b"%011o\0" % size
+    block[156:157] = kind
+    block[257:265] = b"ustar\x0000"
+    block[148:156] = b" " * 8
+    block[148:156] = b"%06o\0 " % sum(block)
+    return bytes(block)
+
+
 def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
@@ -62,7 +74,10 @@ class TestImage:
                 "architecture": self.architecture,
                 "os": "linux",
                 "config": self.run,
-                "rootfs": {"diff_ids": [f"sha256:{sha256(x)}" for x in self.layers]},
+                "rootfs": {
+                    "type": "layers",
+                    "diff_ids": [f"sha256:{sha256(x)}" for x in self.layers],
+                },
                 "history": [],
             }
         ).encode()
@@ -116,6 +131,16 @@ class TestImage:
         blobs, descriptor = self.blobs(compression)
         descriptor["annotations"] = {"org.opencontainers.image.ref.name": tag}
         write_layout(path, blobs, [descriptor])
+        return path
+
+    def folder(self, path: Path) -> Path:
+        """As skopeo writes it for ``dir:``."""
+        blobs, descriptor = self.blobs()
+        manifest = descriptor["digest"].removeprefix("sha256:")
+        path.mkdir()
+        for digest, data in blobs.items():
+            (path / ("manifest.json" if digest == manifest else digest)).write_bytes(data)
+        (path / "version").write_text("Directory Transport Version: 1.1\n")
         return path
 
 

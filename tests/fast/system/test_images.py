@@ -16,7 +16,17 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from imagefiles import CAPABILITY, TestImage, archived, layer, link, member, sha256, write_layout
+from imagefiles import (
+    CAPABILITY,
+    TestImage,
+    archived,
+    header,
+    layer,
+    link,
+    member,
+    sha256,
+    write_layout,
+)
 
 from branchpoint.errors import ImageError
 from branchpoint.guest.tree import Tree
@@ -179,6 +189,54 @@ def test_platforms(tmp_path: Path) -> None:
         pass
 
 
+def test_a_variant_for_a_newer_processor_is_left_out(tmp_path: Path) -> None:
+    """The machine's processor has what amd64/v2 asks for. Of what it can run, the best is meant."""
+    images = {name: TestImage([BASE], {"Cmd": [name]}) for name in ("", "v2", "v3")}
+
+    def layout(*variants: str) -> Path:
+        blobs: dict[str, bytes] = {}
+        entries = []
+        for name in variants:
+            more, entry = images[name].blobs()
+            blobs |= more
+            entry["platform"] = {"os": "linux", "architecture": "amd64", "variant": name}
+            entries.append(entry)
+        path = tmp_path / "-".join(variants)
+        write_layout(path, blobs, entries)
+        return path
+
+    for variants, best in ((("", "v3"), ""), (("v3", "v2", ""), "v2")):
+        with open_archive(layout(*variants)) as image:
+            assert image.id == images[best].id
+    with pytest.raises(ImageError, match="no image for linux/amd64"), open_archive(layout("v3")):
+        pass
+
+
+def test_equal_tags_are_told(tmp_path: Path) -> None:
+    """It is the same image twice, or nobody knows which one is meant."""
+    blobs, first = TestImage([BASE]).blobs()
+    more, second = TestImage([TOP]).blobs()
+    name = "org.opencontainers.image.ref.name"
+    first["annotations"] = second["annotations"] = {name: "v1"}
+    write_layout(tmp_path / "same", blobs, [first, first])
+    with open_archive(tmp_path / "same", "v1") as image:
+        assert image.config.command == ()
+    write_layout(tmp_path / "two", blobs | more, [first, second])
+    for tag, words in (("v1", 'has 2 images "v1"'), ("", "has 2 images for linux/amd64")):
+        with pytest.raises(ImageError, match=words), open_archive(tmp_path / "two", tag):
+            pass
+
+
+def test_a_folder_of_a_manifest_and_its_files(tmp_path: Path) -> None:
+    path = IMAGE.folder(tmp_path / "d")
+    with open_archive(path) as image:
+        assert image.id == IMAGE.id
+        assert image.unpack().read("data/new") == b"new"
+    (path / IMAGE.id).write_bytes(b"{}")
+    with pytest.raises(ImageError, match="is damaged"), open_archive(path):
+        pass
+
+
 # --- what strangers may send ---------------------------------------------------------------------
 
 
@@ -274,24 +332,13 @@ def test_bombs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         pass
 
 
-def header(name: bytes, kind: bytes, size: int) -> bytes:
-    block = bytearray(512)
-    block[: len(name)] = name
-    block[124:136] = b"%011o\0" % size
-    block[156:157] = kind
-    block[257:265] = b"ustar\x0000"
-    block[148:156] = b" " * 8
-    block[148:156] = b"%06o\0 " % sum(block)
-    return bytes(block)
-
-
 @pytest.mark.parametrize(
     ("data", "message"),
     [
         (header(b"x", b"x", 8 << 20), "has a header of 8388608 bytes"),
         (header(b"f", b"0", 1 << 32), "is cut off"),
-        (header(b"f", b"S", 0), "unknown type b'S'"),
-        (header(b"f", b"x", 20) + b"20 GNU.sparse.x=yyy\n".ljust(512, b"\0"), "has a sparse file"),
+        (header(b"f", b"V", 0), "unknown type b'V'"),
+        (header(b"f", b"g", 20) + b"20 GNU.sparse.x=yyy\n".ljust(512, b"\0"), "global pax header"),
         (header(b"f", b"x", 9) + b"99 path=x".ljust(512, b"\0"), "malformed pax header"),
         (header(b"f", b"x", 9) + b"0 path=x\n".ljust(512, b"\0"), "malformed pax header"),
         (header(b"f", b"x", 13) + b"13 size=1e9\n\n".ljust(512, b"\0"), "malformed pax header"),

@@ -1,4 +1,4 @@
-"""Container images as files: docker-archive and OCI, as a directory or a tar archive.
+"""Container images as files: docker-archive, OCI, skopeo's ``dir:``; a folder or a tar archive.
 
 Everything here is untrusted. Digests are checked, sizes are bounded, and paths never lead out of
 the archive; see also :mod:`tarscan`.
@@ -13,7 +13,7 @@ import posixpath
 import re
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +34,7 @@ _MAX_LAYERS = 512
 _MAX_TREE_DEPTH = 200
 _CHUNK = 1 << 20
 _DIGEST = re.compile(r"sha256:([0-9a-f]{64})")
+_BLOBS = "blobs/sha256/"  # where an OCI layout has everything, by digest
 _TAG = "org.opencontainers.image.ref.name"
 
 
@@ -95,6 +96,7 @@ class _DockerManifest(msgspec.Struct, rename="pascal"):
 class _Platform(msgspec.Struct):
     architecture: str = ""
     os: str = ""
+    variant: str = ""
 
 
 class _Descriptor(msgspec.Struct, rename={"media_type": "mediaType"}):
@@ -223,7 +225,7 @@ class ImageArchive:
                 if hashlib.file_digest(layer, "sha256").hexdigest() != diff_id:  # type: ignore[arg-type]
                     raise ImageError(f"{what} is damaged: its content does not match its digest")
                 left -= layer.seek(0, 2)
-                scan(layer, what)
+                left -= sum(entry.holes for entry in scan(layer, what, left))
                 layer.seek(0)
                 try:
                     tree.apply_tar(layer, layer=True)
@@ -309,7 +311,8 @@ def check_depth(tree: Tree, what: str) -> None:
 
 def _select(files: _Files, tag: str) -> ImageArchive:
     if files.has("manifest.json"):
-        return _docker(files, tag)
+        manifest = _read(files, "manifest.json")
+        return _folder(files, manifest) if manifest[:1] == b"{" else _docker(files, manifest, tag)
     if files.has("index.json"):
         return _oci(files, tag)
     raise ImageError(
@@ -318,12 +321,21 @@ def _select(files: _Files, tag: str) -> ImageArchive:
     )
 
 
-def _docker(files: _Files, tag: str) -> ImageArchive:
-    what = f"{files.what}: manifest.json"
-    manifests = _decode(_read(files, "manifest.json"), list[_DockerManifest], what)
+def _folder(files: _Files, data: bytes) -> ImageArchive:
+    """What skopeo calls ``dir:``, and podman ``docker-dir`` and ``oci-dir``: a manifest and what it
+    names, as files that go by their digests.
+    """
+    manifest = _decode(data, _Manifest, f"{files.what}: manifest.json")
+    config = _blob(files, manifest.config.digest, "")
+    layers = [_hex(layer.digest, files.what) for layer in manifest.layers]
+    return ImageArchive(files, config, layers)
+
+
+def _docker(files: _Files, data: bytes, tag: str) -> ImageArchive:
+    manifests = _decode(data, list[_DockerManifest], f"{files.what}: manifest.json")
     fitting = [m for m in manifests if not tag or tag in (m.repo_tags or [])]
     if len(fitting) != 1:
-        tags = sorted({name for m in manifests for name in m.repo_tags or []})
+        tags = [name for m in manifests for name in m.repo_tags or []]
         raise _choose(files, tag, tags)
     return ImageArchive(files, _read(files, fitting[0].config), fitting[0].layers)
 
@@ -333,30 +345,54 @@ def _oci(files: _Files, tag: str) -> ImageArchive:
     tags = [(d.annotations or {}).get(_TAG, "") for d in index.manifests]
     fitting = [d for d, name in zip(index.manifests, tags, strict=True) if not tag or name == tag]
     for _ in range(4):  # an index may contain indexes, one for each platform
-        fitting = [d for d in fitting if d.platform is None or _ours(d.platform)]
-        if len(fitting) != 1:
-            raise _choose(files, tag, sorted(filter(None, tags)))
+        levels = [_level(d.platform) for d in fitting]
+        best = max(levels, default=-1)
+        fitting = [d for d, level in zip(fitting, levels, strict=True) if level == best >= 0]
+        if len({d.digest for d in fitting}) != 1:
+            raise _choose(files, tag, [*filter(None, tags)], [d.platform for d in fitting])
         body = _blob(files, fitting[0].digest)
         if "index" not in fitting[0].media_type and "manifest.list" not in fitting[0].media_type:
             manifest = _decode(body, _Manifest, f"{files.what}: the manifest")
             config = _blob(files, manifest.config.digest)
-            layers = [_blob_name(layer.digest, files.what) for layer in manifest.layers]
+            layers = [f"{_BLOBS}{_hex(each.digest, files.what)}" for each in manifest.layers]
             return ImageArchive(files, config, layers)
         fitting = _decode(body, _Index, f"{files.what}: an index").manifests
     raise ImageError(f"{files.what}: indexes are nested too deeply")
 
 
-def _ours(platform: _Platform) -> bool:
-    return (platform.os, platform.architecture) == ("linux", "amd64")
+def _level(platform: _Platform | None) -> int:
+    """How well it suits the machine, whose processor has what amd64/v2 asks for and not what v3
+    asks for; -1: it cannot run it.
+    """
+    if platform is None:
+        return 0
+    if (platform.os, platform.architecture) != ("linux", "amd64"):
+        return -1
+    return {"": 0, "v1": 0, "v2": 1}.get(platform.variant, -1)
 
 
-def _choose(files: _Files, tag: str, tags: list[str]) -> ImageError:
-    if tag:
-        return ImageError(f'{files.what} has no image "{tag}"', f"it has: {', '.join(tags)}")
-    if not tags:
-        return ImageError(f"{files.what} has no image for linux/amd64")
+def _choose(
+    files: _Files, tag: str, tags: list[str], fitting: Sequence[_Platform | None] = ()
+) -> ImageError:
+    """The error when not exactly one image is meant; ``fitting`` are those for this platform."""
+    names = ", ".join(sorted(set(tags)))
+    if tag and tag not in tags:
+        return ImageError(f'{files.what} has no image "{tag}"', f"it has: {names}")
+    if tag and (tags.count(tag) > 1 or len(fitting) > 1):
+        count = max(tags.count(tag), len(fitting))
+        return ImageError(
+            f'{files.what} has {count} images "{tag}"', "save the one that you mean by itself"
+        )
+    if len(set(tags)) > 1 and not tag:
+        return ImageError(f"{files.what} has several images: {names}", "append a colon and the tag")
+    if len(fitting) > 1:
+        return ImageError(
+            f"{files.what} has {len(fitting)} images for linux/amd64",
+            "save the one that you mean by itself",
+        )
     return ImageError(
-        f"{files.what} has several images: {', '.join(tags)}", "append a colon and the tag"
+        f"{files.what} has no image for linux/amd64",
+        "save it for that platform: docker pull --platform linux/amd64",
     )
 
 
@@ -368,12 +404,8 @@ def _read(files: _Files, name: str) -> bytes:
     return data
 
 
-def _blob_name(digest: str, what: str) -> str:
-    return f"blobs/sha256/{_hex(digest, what)}"
-
-
-def _blob(files: _Files, digest: str) -> bytes:
-    name = _blob_name(digest, files.what)
+def _blob(files: _Files, digest: str, folder: str = _BLOBS) -> bytes:
+    name = f"{folder}{_hex(digest, files.what)}"
     if not files.has(name):
         raise ImageError(f"{files.what} lacks {name}")
     data = _read(files, name)

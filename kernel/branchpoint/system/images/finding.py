@@ -19,7 +19,7 @@ from branchpoint.system.images.dockerfile import builds
 from branchpoint.system.images.engines import ContainerEngine, builder, find_image
 from branchpoint.system.model import SERVICE, Build, Service, System
 
-_TRANSPORTS = ("docker-archive:", "oci-archive:", "oci:")
+_TRANSPORTS = ("docker-archive:", "oci-archive:", "oci:", "dir:")
 
 
 @dataclass(frozen=True)

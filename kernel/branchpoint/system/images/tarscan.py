@@ -8,18 +8,20 @@ are bounded; kinds of entries that container images do not use are refused. What
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import IO
 
 from branchpoint.errors import ImageError
+from branchpoint.system.images import sparse
 
 BLOCK = 512
 MAX_ENTRIES = 1_000_000
 _MAX_EXTENSION = 1 << 20  # bytes of one pax header or long name
 _MAX_NAME = 4096
 _MAX_DEPTH = 200
-_ALLOWED = b"0\x007123456"
+_ALLOWED = b"0\x007123456S"
 _EXTENSIONS = b"xgLK"
+_SPARSE_NAME = f"{sparse.PREFIX}name"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +33,14 @@ class Entry:
     target: str
     offset: int
     size: int
+    holes: int = 0
+    """So many bytes more has a sparse file that is read from it."""
 
 
-def scan(file: IO[bytes], what: str) -> list[Entry]:
+def scan(file: IO[bytes], what: str, room: int = 0) -> list[Entry]:
     """All members of the seekable, uncompressed tar ``file``; ``what`` names it in errors.
+
+    ``room``: how many bytes the holes of sparse files may have, all together.
 
     :raises ImageError: when it is cut off, malformed, or larger than any real image.
     """
@@ -65,9 +71,17 @@ def scan(file: IO[bytes], what: str) -> list[Entry]:
         else:
             if "size" in extension:
                 size = _pax_size(extension["size"], what)
-            if kind not in (b"0", b"\0", b"7"):
-                size = 0 if kind != b"1" else size
-            entries.append(_entry(block, kind, extension, at + BLOCK, size, what))
+            if kind not in (b"0", b"\0", b"7", b"1", b"S"):
+                size = 0
+            hollow = _sparse(block, kind, extension, file, size, what)
+            entry = _entry(block, kind, extension, at + BLOCK, size, what)
+            if hollow is not None:
+                room -= hollow.size
+                if room < 0:
+                    raise ImageError(f"{what} has sparse files that are too large for it")
+                entry = replace(entry, holes=hollow.size)
+                at += hollow.map if kind == b"S" else 0
+            entries.append(entry)
             extension = {}
             if len(entries) > MAX_ENTRIES:
                 raise ImageError(f"{what} has more than {MAX_ENTRIES} entries")
@@ -76,10 +90,26 @@ def scan(file: IO[bytes], what: str) -> list[Entry]:
             raise ImageError(f"{what} is cut off")
 
 
+def _sparse(
+    block: bytes,
+    kind: bytes,
+    extension: dict[str, str],
+    file: IO[bytes],
+    size: int,
+    what: str,
+) -> sparse.Sparse | None:
+    """What an entry says of a sparse file; None: it is none."""
+    if kind == b"S":
+        return sparse.of_block(block, file, size, lambda field: _number(field, what), what)
+    begin = len(sparse.PREFIX)
+    keys = {key[begin:]: extension[key] for key in extension if key.startswith(sparse.PREFIX)}
+    return sparse.of_pax(keys, file, size, what) if keys else None
+
+
 def _entry(
     block: bytes, kind: bytes, extension: dict[str, str], offset: int, size: int, what: str
 ) -> Entry:
-    name = extension.get("path") or _text(block[:100])
+    name = extension.get(_SPARSE_NAME) or extension.get("path") or _text(block[:100])
     if "path" not in extension and block[257:263] == b"ustar\0" and block[345] != 0:
         name = f"{_text(block[345:500])}/{name}"
     target = extension.get("linkpath") or _text(block[157:257])
@@ -106,11 +136,10 @@ def _extension(kind: bytes, data: bytes, what: str) -> dict[str, str]:
         if match is None or length <= match.end() or at + length > len(data):
             raise ImageError(f"{what} has a malformed pax header")
         key = match[2].decode("utf-8", "replace")
-        if key.startswith("GNU.sparse"):
-            raise ImageError(f"{what} has a sparse file", "save the image again with docker")
-        if kind == b"g" and key in ("path", "linkpath", "size"):
+        matters = key in ("path", "linkpath", "size") or key.startswith(sparse.PREFIX)
+        if kind == b"g" and matters:
             raise ImageError(f'{what} has a global pax header for "{key}"')
-        if key in ("path", "linkpath", "size"):
+        if matters:
             value = data[at + match.end() : at + length - 1]
             found[key] = value.decode("utf-8", "surrogateescape")
         at += length

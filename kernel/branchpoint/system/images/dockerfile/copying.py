@@ -123,7 +123,7 @@ def unpacked(file: IO[bytes], what: str) -> Tree | None:
     tree = Tree()
     with plain(file, what, MAX_IMAGE_BYTES) as archive:
         archive.seek(0)
-        scan(archive, what)
+        scan(archive, what, MAX_IMAGE_BYTES)
         archive.seek(0)
         tree.apply_tar(archive)
     check_depth(tree, what)
