@@ -142,9 +142,9 @@ def _inputs(sample: Sample, change: Change) -> list[Input]:
     :raises BranchpointError: when it gives none, so that nothing would differ.
     """
     branch = sample.moment.branch()
-    before = len(branch.end.inputs)
+    known = branch.end.inputs  # those to come, too, before which the new ones are placed
     change(branch)
-    inputs = list(branch.end.inputs[before:])
+    inputs = [each for each in branch.end.inputs if not any(each is old for old in known)]
     if not inputs:
         raise BranchpointError(
             "the change does nothing to the branch that it is given",

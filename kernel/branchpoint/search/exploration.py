@@ -113,6 +113,24 @@ class Finding:
         return f"{self.number}  {self.failure}: {self.kind or '?'} ({times})  {self.path}"
 
 
+@contextlib.contextmanager
+def alone(root: int, path: Path) -> Iterator[None]:
+    """In this block, be the only one that changes the exploration at ``path``, which is open as
+    ``root``.
+
+    :raises RecordingError: when somebody does already.
+    """
+    if not disk.lock(root):
+        raise RecordingError(
+            f"{path} is being explored already",
+            "choose another name, or end that exploration first",
+        )
+    try:
+        yield
+    finally:
+        disk.unlock(root)
+
+
 class Exploration:
     """An exploration: its tree of stretches and its findings."""
 
@@ -289,17 +307,10 @@ class Exploration:
 
         :raises RecordingError: when somebody does already, or stretches are lost.
         """
-        if not disk.lock(self._root):
-            raise RecordingError(
-                f"{self.path} is being explored already",
-                "choose another name, or end that exploration first",
-            )
-        try:
+        with alone(self._root, self.path):
             if self._broken:
                 raise RecordingError(self._broken, f"{self.path} can be read, not continued")
             yield
-        finally:
-            disk.unlock(self._root)
 
     def add(self, node: Node) -> int:
         """Add a stretch, on disk too; returns its number."""

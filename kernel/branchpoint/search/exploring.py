@@ -20,13 +20,22 @@ from branchpoint.futures import recording as recordings
 from branchpoint.search.cluster import ClusterCrew, open_crew
 from branchpoint.search.composed import Commands
 from branchpoint.search.crew import Crew
-from branchpoint.search.exploration import BASE, HEAD, SUFFIX, Exploration, Finding, Head
+from branchpoint.search.exploration import (
+    BASE,
+    HEAD,
+    SUFFIX,
+    Exploration,
+    Finding,
+    Head,
+    alone,
+)
 from branchpoint.search.properties import built_in, check, declared
 from branchpoint.search.signs import SIGNALS, Signal
 from branchpoint.search.strategy import Next, Strategy
 from branchpoint.search.stretches import Ran, inputs
-from branchpoint.search.tree import Node
+from branchpoint.search.tree import MOST_WORKERS, Node
 from branchpoint.search.triage import triage
+from branchpoint.store import disk
 from branchpoint.system import load
 from branchpoint.timeline.failures import Failure, failure
 from branchpoint.timeline.recorder.rerecord import rerecord
@@ -197,7 +206,7 @@ class Search:
         start = tree.end(chosen.parent)
         node = msgspec.structs.replace(
             tree.node(chosen.parent, chosen.seed, start, ran.end, ran.seen, ran.places),
-            worker=worker,
+            worker=worker % MOST_WORKERS,
             walk=chosen.walk,
             ending=chosen.ending,
             failure=ran.failure,
@@ -241,7 +250,7 @@ class Search:
 def prepare(compose: Any, target: Path, head: Head, how: dict[str, Any]) -> None:
     """Make the directory of an exploration and its recording of set-up, unless they are there.
 
-    :raises BranchpointError: when what is there is something else.
+    :raises BranchpointError: when what is there is something else, or somebody makes it just now.
     """
     if (target / HEAD).exists():
         known = Head.read(target)
@@ -257,11 +266,21 @@ def prepare(compose: Any, target: Path, head: Head, how: dict[str, Any]) -> None
         with files.publish(target / HEAD) as file:
             file.write_bytes(msgspec.json.encode(head) + b"\n")
     base = target / BASE
-    if not base.exists():
-        unfinished = base.with_name(f".{base.name}")
-        shutil.rmtree(unfinished, ignore_errors=True)
-        recordings.record(compose, unfinished, seed=head.seed, duration=_SET_UP, **how).close()
-        unfinished.rename(base)
+    if base.exists():
+        return
+    root = disk.open_directory(target)
+    try:
+        with alone(root, target):
+            if not base.exists():
+                unfinished = base.with_name(f".{base.name}")
+                shutil.rmtree(unfinished, ignore_errors=True)
+                made = recordings.record(
+                    compose, unfinished, seed=head.seed, duration=_SET_UP, **how
+                )
+                made.close()
+                unfinished.rename(base)
+    finally:
+        os.close(root)
 
 
 def _differences(known: Head, head: Head) -> str:

@@ -22,6 +22,7 @@ ROOT = 0
 """The number of the node at which all begins: set-up complete."""
 MOST_SEEN = 500
 """Different things that are noted of one stretch."""
+MOST_WORKERS = 4096
 MOST_CODE = 2 * MOST_BLOCKS
 """Places of code that are noted of one stretch."""
 
@@ -36,8 +37,9 @@ class Node(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     parent: Annotated[int, Meta(ge=0)]
     """The number of the node that it continues; 0 is set-up complete."""
     seed: Seed
-    worker: Annotated[int, Meta(ge=0, le=4095)] = 0
-    """The number of the process that ran it."""
+    worker: Annotated[int, Meta(ge=0, lt=MOST_WORKERS)] = 0
+    """The number of the process that ran it; in a cluster that many come and go to, the rest when
+    it is divided by :data:`MOST_WORKERS`."""
     walk: bool = False
     """Whether it is part of a walk; see :mod:`strategy`."""
     ending: Ending = ""

@@ -6,6 +6,7 @@ openings share ends with the last of them, whether it is closed or garbage-colle
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import threading
 from bisect import bisect_left
@@ -13,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from weakref import WeakValueDictionary, finalize
 
+from branchpoint.errors import RecordingError
 from branchpoint.guest.snapshot import Snapshot
 from branchpoint.timeline.directory import Future, RecordingFiles
 from branchpoint.timeline.replaying.history import History, Point
@@ -75,3 +77,20 @@ def find(path: Path | str) -> Shared | None:
     except OSError:
         return None
     return _open.get((status.st_dev, status.st_ino))
+
+
+def expect_in_place(files: RecordingFiles) -> None:
+    """Who opens an open recording by its path has to get the same one.
+
+    :raises RecordingError: when it was moved, deleted, or replaced by another recording.
+    """
+    found = None
+    with contextlib.suppress(OSError):
+        status = files.path.stat()
+        found = status.st_dev, status.st_ino
+    if found != files.identity:
+        what = "is not there" if found is None else "is another recording now"
+        raise RecordingError(
+            f"{files.path} {what}: it was moved or replaced since it was opened",
+            "open the one that you mean: branchpoint.open",
+        )

@@ -330,7 +330,8 @@ class Recording:
         self.replayer.play(history, at)
         if history.tip.at > at:
             return Moment(self, history, history.point(at))
-        while history.tip.count < fork.count + len(given):
+        end = fork.count + len(given)
+        while history.tip.count < end and history.inputs[history.tip.count].at <= at:
             history.tip = Point(at, history.tip.count + 1)
         return Moment(self, history, history.tip)
 

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import recordings
 
+from branchpoint.clock import SECOND
+from branchpoint.errors import BranchpointError
 from branchpoint.futures.attribution import Rate
 from branchpoint.futures.draws import Draw
+from branchpoint.futures.recording import Recording
 from branchpoint.futures.running.future import Outcome
 from branchpoint.futures.sample import MOST
-from branchpoint.futures.what_if import WhatIf, _more, judged
+from branchpoint.futures.what_if import WhatIf, _inputs, _more, judged
+from branchpoint.store.manifest import Input
+from branchpoint.timeline.directory import RecordingFiles
+from branchpoint.timeline.replaying.history import COMMAND, FAULT
 
 Pairs = list[tuple[Outcome, Outcome]]
 
@@ -84,3 +93,16 @@ def test_where_the_change_does_nothing_it_is_hardly_ever_said_to_do_something(sh
 def test_a_complete_prevention_is_seen() -> None:
     seen = sum(judged("it", drawn(0.1, 0, seed)).found for seed in range(100))
     assert seen >= 90
+
+
+def test_what_is_to_come_anyway_is_no_part_of_the_change(tmp_path: Path) -> None:
+    """A recording without one of its faults has an input that comes later, and stays."""
+    skip = Input(at=recordings.ORIGIN + 5 * SECOND, kind=FAULT, data=b"skip", note="without a kill")
+    path = tmp_path / "x.branchpoint"
+    RecordingFiles.create(path, recordings.head(inputs=[*recordings.head().inputs, skip])).close()
+    with Recording(RecordingFiles.open(path), lambda: pytest.fail("not needed")) as run:
+        sample = SimpleNamespace(moment=run.at(2))
+        (given,) = _inputs(sample, lambda branch: branch.run_command("true", ""))  # type: ignore[arg-type]
+        assert (given.at, given.kind) == (recordings.ORIGIN + 2 * SECOND, COMMAND)
+        with pytest.raises(BranchpointError, match="the change does nothing"):
+            _inputs(sample, lambda branch: None)  # type: ignore[arg-type]

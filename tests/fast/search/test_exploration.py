@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -11,9 +13,11 @@ from recordings import ORIGIN, event, set_of
 
 import branchpoint as bp
 from branchpoint.events.event import Event
-from branchpoint.search.exploration import HEAD, Exploration
+from branchpoint.search.exploration import BASE, HEAD, Exploration, Head
+from branchpoint.search.exploring import Search, prepare
 from branchpoint.search.properties import built_in, declared
-from branchpoint.search.tree import ROOT, Node
+from branchpoint.search.stretches import Ran
+from branchpoint.search.tree import MOST_WORKERS, ROOT, Node
 from branchpoint.search.triage import Triage
 from branchpoint.system import load
 from branchpoint.timeline.judges import Stretch
@@ -46,6 +50,33 @@ def test_what_was_added_is_there_again(path: Path) -> None:
         assert found.finding(1) == finding
         with pytest.raises(bp.BranchpointError, match=r"no finding 2\n.*there are 1 to 1"):
             found.finding(2)
+
+
+def test_two_do_not_make_the_recording_of_set_up_at_once(tmp_path: Path) -> None:
+    """The second would delete what the first is recording."""
+    path = tmp_path / "x.bpx"
+    with begun(path) as found, found.claimed():
+        head = Head.read(path)
+        (path / BASE).rename(path / f".{BASE}")
+        with pytest.raises(bp.RecordingError, match="is being explored already"):
+            prepare("compose.yaml", path, head, {})
+        assert (path / f".{BASE}").exists()
+
+
+def test_the_number_of_a_worker_has_bounds(tmp_path: Path) -> None:
+    """In a cluster, each worker that comes has another one."""
+
+    class Late:
+        """A crew of which the worker that came last runs one stretch."""
+
+        def run(self, choose: Callable[[int], Any], take: Callable[[int, Any, Ran], Node]) -> None:
+            number = 3 * MOST_WORKERS + 5
+            take(number, choose(number), Ran(end=END + 50, seen=["started"]))
+
+    with begun(tmp_path / "x.bpx") as found, found.open_base() as base:
+        Search(found, [], base).run(Late(), 60, 1)  # type: ignore[arg-type]
+    with Exploration(tmp_path / "x.bpx") as found:
+        assert found.tree[1].worker == 5 and not found.damage
 
 
 def test_a_notebook_shows_findings_with_their_triage_and_what_does_not_hold(path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -85,3 +86,19 @@ def test_a_damaged_one_is_made_again(cache: Path, harm: Callable[[Path], None]) 
     (cache / "ab" / "index").chmod(0o600)
     harm(cache / "ab")
     assert written(installed.kept("ab", tree_of_all_kinds)) == written(tree_of_all_kinds())
+
+
+def test_one_that_another_process_forgets_meanwhile_is_good(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its files were open by then."""
+    installed.kept("00", tree_of_all_kinds)
+    read = installed._read
+
+    def read_and_lost(folder: Path) -> Tree | None:
+        tree = read(folder)
+        shutil.rmtree(folder)
+        return tree
+
+    monkeypatch.setattr(installed, "_read", read_and_lost)
+    assert written(installed.kept("00", never)) == written(tree_of_all_kinds())

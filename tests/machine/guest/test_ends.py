@@ -50,7 +50,8 @@ def test_no_time_passes_after_the_end_but_before_it_all_can_be_seen(idle: bp.Rec
     assert "sleep" in bash("ps").run(branch.end.rewind(0.1).branch()).output
 
 
-def test_a_recording_ends_with_its_guest_and_replays(tmp_path: Path) -> None:
+@pytest.mark.parametrize("until", [None, "event:machine.end"], ids=["time", "end"])
+def test_a_recording_ends_with_its_guest_and_replays(tmp_path: Path, until: str | None) -> None:
     system = tmp_path / "compose.yaml"
     shutil.copy(IDLE, system)
     system.write_text(
@@ -60,15 +61,16 @@ def test_a_recording_ends_with_its_guest_and_replays(tmp_path: Path) -> None:
             1,
         )
     )
-    with bp.record(system, tmp_path / "short.branchpoint", seed=1, duration=10) as run:
-        assert run.manifest.ended == "the guest ended: it was reset"
+    path = tmp_path / "short.branchpoint"
+    with bp.record(system, path, seed=1, duration=10, until=until) as run:
+        assert run.manifest.ended == (until or "the guest ended: it was reset")
         (event,) = run.events.where(type="machine.end")
         assert event.at == run.manifest.end and 0.9 < event.vtime < 1.5
         with pytest.raises(bp.GuestEnded):
             run.at(0.5).branch().wait(5)
     from branchpoint.sharing.proof.verify import verify
 
-    assert verify(tmp_path / "short.branchpoint")
+    assert verify(path)
 
 
 def test_a_guest_that_sleeps_does_not_keep_anybody_waiting(idle: bp.Recording) -> None:

@@ -89,6 +89,18 @@ def test_an_id_rebuilds_the_moment(small_path: Path, small: bp.Recording) -> Non
         assert bash("ls /srv").run(again.branch(), SERVER).output == files
 
 
+def test_an_id_with_an_earlier_time_has_what_was_done_by_then(small: bp.Recording) -> None:
+    branch = small.at(2).branch()
+    bash("echo first").run(branch, SERVER)
+    first = branch.end
+    branch.wait(0.5)
+    bash("echo second").run(branch, SERVER)
+    name = branch.id.partition("@")[0]
+    early = small.at(f"{name}@{first.vtime + 0.2:.9f}")
+    assert early.inputs == first.inputs
+    assert not early.branch().wait(1).events.where(text="second")
+
+
 def test_a_branch_of_a_branch_rewinds_into_its_parent(small: bp.Recording) -> None:
     branch = small.at(2).branch()
     bash("echo one > /srv/one").run(branch, SERVER)

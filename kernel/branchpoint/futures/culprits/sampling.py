@@ -57,8 +57,8 @@ def _compared(
         ran = sample.code({i: _parts(sample.moment.at, end) for i, end in until.items()})
     except Interrupted as stop:
         # Without their code, verdicts are of no use here.
-        ran = [outcome for outcome in stop.first if outcome.code]
-        partial.give(stop, len(ran), len(stop.found))
+        ran = stop.first
+        partial.give(stop, sum(bool(outcome.code) for outcome in ran), len(stop.found))
         about, stopped = f"{about}, stopped early", True
     verdicts = [outcome.draw.verdict for outcome in outcomes]
     told = [

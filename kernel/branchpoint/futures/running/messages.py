@@ -19,6 +19,7 @@ import branchpoint.errors
 from branchpoint.errors import BranchpointError, ComposeError
 from branchpoint.futures.running.future import FutureSpec, Outcome, Shares
 from branchpoint.timeline.failures import Failure
+from branchpoint.timeline.openings import expect_in_place
 from branchpoint.timeline.recording import Recording
 
 _LENGTH = struct.Struct("<I")
@@ -112,7 +113,11 @@ def setup_for(
     relative: bool,
     noise: tuple[int, int] | None,
 ) -> Setup:
-    """What workers on this computer need to know."""
+    """What workers on this computer need to know.
+
+    :raises RecordingError: when another recording is in its place now.
+    """
+    expect_in_place(run.files)
     path = str(run.path.resolve())
     return Setup(path, packed(failure), horizon, relative, noise, list(sys.path))
 

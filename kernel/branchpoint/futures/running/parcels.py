@@ -26,6 +26,7 @@ from branchpoint.guest import image
 from branchpoint.machine import firmware
 from branchpoint.store import manifest
 from branchpoint.system.bundle import cached
+from branchpoint.timeline.openings import expect_in_place
 from branchpoint.timeline.recording import Recording
 
 PIECE = 8 << 20  # bytes that are sent at once
@@ -64,7 +65,11 @@ class Parcel:
 
 
 def parcels(run: Recording) -> list[Parcel]:
-    """All that is needed to run futures of a recording."""
+    """All that is needed to run futures of a recording.
+
+    :raises RecordingError: when another one is in its place now, or parts of it are missing.
+    """
+    expect_in_place(run.files)
     machine = run.manifest.machine
     guest, system = image.find(machine.guest_image), cached.find(machine.system_image)
     if guest is None or system is None:
@@ -73,8 +78,8 @@ def parcels(run: Recording) -> list[Parcel]:
             "visit any moment of it first: run.at(0).branch().wait(1)",
         )
     content = blake3(manifest.encode(run.manifest))
-    for name in sorted(path.name for path in (run.path / "checkpoints").iterdir()):
-        content.update(f"{name}\0".encode())
+    for at in run.files.checkpoints:
+        content.update(f"{at}\0".encode())
     start = run.replayer.snapshot.firmware
     return [
         Parcel("firmware", start.digest, start.folder),

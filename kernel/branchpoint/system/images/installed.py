@@ -52,7 +52,8 @@ def kept(key: str, make: Callable[[], Tree]) -> Tree:
                 unfinished.mkdir()
                 _write(tree, unfinished)
             _forget_others(folder)
-        (folder / _INDEX).touch()
+        with contextlib.suppress(FileNotFoundError):  # another process has just forgotten it
+            os.utime(folder / _INDEX)
         return tree
 
 

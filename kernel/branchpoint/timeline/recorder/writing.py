@@ -85,7 +85,8 @@ class Writer(Generic[R]):
             self.play(end, stop, task)
         except GuestEnded:
             player = self.replayer.bring(self.root, self.root.tip)
-            self._checkpoint(player)
+            if player.place.at > self._last[0]:
+                self._checkpoint(player)
             return f"the guest ended: {player.computer.ended}"
         return ""
 
