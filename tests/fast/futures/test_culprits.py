@@ -169,8 +169,9 @@ def test_conditions_that_prevent_the_failure_come_before_code_that_goes_with_it(
     assert first.spot.line == 1
     lines = repr(found).splitlines()
     assert lines[2:6] == [
-        "a program that starts goes with the failure, so decisions were turned, in it, from there",
-        "2 decisions were turned, one at a time: 1 prevents the failure",
+        "where it fails, a program starts, so that all its code looks guilty; conditions that run "
+        "shortly before the failure were turned instead",
+        "it, from there: 2 decisions were turned, one at a time: 1 prevents the failure",
         str(first),
         str(found.rows[0]),
     ]

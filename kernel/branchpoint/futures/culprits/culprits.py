@@ -224,8 +224,11 @@ class Culprits:
         verb = "differs" if found == 1 else "differ"
         words = [f"{found} of {of} {verb} by more than chance does in 5 of 100 contrasts"]
         if self.decisions is not None:
-            words += ["a program that starts goes with the failure, so decisions were turned, in "
-                      f"{self.decisions.about}", self.decisions.conclusion]  # fmt: skip
+            words += [
+                "where it fails, a program starts, so that all its code looks guilty; conditions "
+                "that run shortly before the failure were turned instead",
+                f"{self.decisions.about}: {self.decisions.conclusion}",
+            ]
         return words
 
     def _too_few(self) -> list[str]:

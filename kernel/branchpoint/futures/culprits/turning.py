@@ -119,7 +119,7 @@ def decisions_near(sample: Sample, curve: Curve, only: str) -> Decisions | None:
     :raises Interrupted: as :meth:`Sample.run`.
     """
     run, failure, last = curve.run, curve.failure, curve.points[-1]
-    if failure is None or last.failed < _LIKELY * last.trials:
+    if failure is None or not last.trials or last.failed < _LIKELY * last.trials:
         return None
     _, happened = question_of(run.end, failure, run.start.at, None, noise=True)
     likely = _likely(curve.points).at
