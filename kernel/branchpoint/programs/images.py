@@ -4,6 +4,7 @@ them.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
@@ -89,6 +90,11 @@ class Images:
         """The file at a place; None when there is none."""
         extent = self._places.file(place)
         return None if extent is None else self._named(extent)
+
+    def among(self, places: Iterable[int]) -> list[File]:
+        """The files that have any of these places, each once."""
+        extents = dict.fromkeys(map(self._places.file, places))
+        return [self._named(extent) for extent in extents if extent is not None]
 
     def read(self, file: File) -> bytes:
         """Its content; nothing when it is too large."""

@@ -47,6 +47,30 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def test_interpreters_whose_programs_are_not_known(folder: Path, tmp_path: Path) -> None:
+    """Of those that ran; Python only where none runs that is known, as it may be two files."""
+    program = (folder / "program").read_bytes()
+    names = (
+        "usr/bin/node",
+        "usr/bin/dash",
+        "usr/bin/python3.9",
+        "usr/bin/nodedump",
+        "usr/bin/ruby3.3",
+    )
+    files = {f"images/aa11/{name}": program for name in names}
+    files["images/bb22/opt/jdk/lib/libjvm.so"] = program
+    source, _ = built(folder, tmp_path / "module", files)
+    extents = Places(tmp_path / "module").extents
+    ran = [each.start for each in extents if "ruby" not in each.path]
+    assert source.unknown(ran) == [
+        "Java (db.1)",
+        "JavaScript (web.1, web.2)",
+        "a Python other than 3.11 to 3.13 (web.1, web.2)",
+        "shell (web.1, web.2)",
+    ]
+    assert source.unknown([]) == []
+
+
 def built(folder: Path, module: Path, files: dict[str, bytes]) -> tuple[Source, dict[str, int]]:
     """The source of a module with these files, and where in it ``twice`` of each program is."""
     tree = Tree()

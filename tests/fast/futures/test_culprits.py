@@ -38,6 +38,9 @@ class Told:
         name, line = (f"f{number // 10}", line) if line else ("main", place)
         return Spot("/srv/main.c", name, line, 0, ("a.1",))
 
+    def unknown(self, places: Iterable[int]) -> list[str]:
+        return ["Java (j.1)"] if 99 in places else []
+
     def lines(self, file: str) -> list[str]:
         return [f"text {number}" for number in range(1, 100)] if file == RING else []
 
@@ -243,6 +246,13 @@ def test_what_could_not_be_told_is_said() -> None:
     found = compared(*[(True, ran([line(1)], untold=True))] * 8, *[(False, ran())] * 8)
     assert "in 8 futures there was more code than can be told apart" in repr(found)
     assert "in 8 futures there was more code" in found._repr_html_()
+
+
+def test_languages_that_are_not_known_are_named() -> None:
+    bad = ran([line(9)], [99])
+    found = compared(*[(True, bad)] * 8, *[(False, ran())] * 8)
+    said = "lines of programs in Java (j.1) are not known"
+    assert repr(found).endswith(said) and said in found._repr_html_()
 
 
 def test_what_a_stranger_wrote_is_shown_inert() -> None:

@@ -73,7 +73,9 @@ def culprits(
     ]
     rows.sort(key=lambda culprit: (not culprit.found, culprit.library))
     untold = sum(any(part.untold for part in future.ran) for future in futures)
-    return Culprits(rows, contrast, drawn, untold, source.lines)
+    found = Culprits(rows, contrast, drawn, untold, source.lines)
+    found.unknown = source.unknown(np.unique(_all_places(futures)).tolist())
+    return found
 
 
 def _together(
@@ -86,7 +88,7 @@ def _together(
     # Failing futures first, as the order in these is that which leads to the failure.
     first = sorted(futures, key=lambda future: not future.failed)
     number = {line: i for i, line in enumerate(_lines(first))}
-    places = np.unique(np.concatenate([np.empty(0, np.uint64), *map(_places, futures)]))
+    places = np.unique(_all_places(futures))
     tables = []
     for late in (False, True):
         parts = [Future(each.failed, each.ran[-1:] if late else each.ran) for each in futures]
@@ -171,6 +173,11 @@ def _split(at: Mapping[int, Spot], ran: Mapping[int, Which]) -> set[Spot]:
 def _lines(futures: Iterable[Future]) -> dict[Any, None]:
     """The lines that ran, each once, in this order."""
     return dict.fromkeys(line for each in futures for part in each.ran for line in part.lines)
+
+
+def _all_places(futures: Iterable[Future]) -> NDArray[np.uint64]:
+    """The places that ran in any of them, some several times."""
+    return np.concatenate([np.empty(0, np.uint64), *map(_places, futures)])
 
 
 def _places(future: Future) -> NDArray[np.uint64]:

@@ -145,6 +145,8 @@ class Culprits:
         self._text_of = text_of
         self.stopped = False
         """Whether it was interrupted, and fewer futures are compared than would have been."""
+        self.unknown: list[str] = []
+        """Languages of programs that ran and whose lines cannot be told, with their containers."""
         self.decisions: Decisions | None = None
         """Which conditions decide shortly before the failure; None when that was not tried. It is
         where code :attr:`starts`: this tells which programs are started, not what is wrong."""
@@ -281,6 +283,8 @@ class Culprits:
             notes.append(f"{more} more{of}: .frame has all")
         if self.left_out:
             notes.append(f"in {self.left_out} futures there was more code than can be told apart")
+        if self.unknown:
+            notes.append(f"lines of programs in {', '.join(self.unknown)} are not known")
         return shown, "; ".join(notes)
 
     def __repr__(self) -> str:

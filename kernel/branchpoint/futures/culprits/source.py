@@ -23,6 +23,23 @@ _LIBRARY = re.compile(
 """Paths of libraries: Python's frozen modules, its own and installed ones; shared objects; what
 comes with Go (with a path from its folder, or without, as -trimpath makes them) and its modules;
 Rust's own and its crates; headers, whose code is in programs."""
+_PYTHON = "a Python other than 3.11 to 3.13"
+_UNKNOWN = [
+    (re.compile(pattern), language)
+    for pattern, language in (
+        (r"libjvm\.so", "Java"),
+        (r"node(js)?|libnode\.so[.\d]*", "JavaScript"),
+        (r"ruby[.\d]*|libruby[-.\d]*\.so[.\d]*", "Ruby"),
+        (r"php[.\d]*|php-fpm[.\d]*", "PHP"),
+        (r"perl|libperl\.so[.\d]*", "Perl"),
+        (r"beam\.smp", "Erlang"),
+        (r"libcoreclr\.so", "C#"),
+        (r"lua[.\d]*|luajit[-.\d\w]*|liblua[-.\d]*\.so[.\d]*", "Lua"),
+        (r"bash|dash", "shell"),
+        (r"python[.\d]*|libpython[.\d]*\.so[.\d]*", _PYTHON),
+    )
+]
+"""Interpreters whose programs' lines are not told, by the names of their files."""
 _DEBUG = "/usr/lib/debug/.build-id"
 _SYMBOLS = "/symbols"
 """Where files of symbols are, in any image; here by the path of the program."""
@@ -95,6 +112,21 @@ class Source:
         for file, mine in within.items():
             found.update(self._spots(file, mine))
         return found
+
+    def unknown(self, places: Iterable[int]) -> list[str]:
+        """Languages whose interpreters have such places, but whose programs' lines are not known;
+        with the containers in which they may have run: ``Java (a.1)``.
+        """
+        found: dict[str, dict[str, None]] = {}
+        files = self._images.among(places)
+        known = {name for f in files if f.extent in self._interpreters for name in f.containers}
+        for file in files:
+            name = file.path.rpartition("/")[2]
+            language = next((word for pattern, word in _UNKNOWN if pattern.fullmatch(name)), "")
+            of = [name for name in file.containers if language != _PYTHON or name not in known]
+            if language and of:
+                found.setdefault(language, {}).update(dict.fromkeys(of))
+        return [f"{language} ({', '.join(of)})" for language, of in sorted(found.items())]
 
     @cached_property
     def _interpreters(self) -> set[object]:
