@@ -167,3 +167,27 @@ def test_version_names_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     result = CliRunner().invoke(main, ["version"])
     assert result.exit_code == 0
     assert str(tmp_path / "cache") in result.stdout
+
+
+def test_recordings_are_found_wherever_they_are_and_whatever_their_names(
+    two: tuple[Machine, Machine], tmp_path: Path
+) -> None:
+    first, second = two
+    deep = tmp_path / "a" / "b" / "c" / "d" / "e"
+    deep.mkdir(parents=True)
+    recorded(deep / "night", first)
+    for folder in (".", "a", str(deep / "night")):
+        assert "nothing to delete" in cli("prune", "--yes", folder).stdout
+    assert {machine.name for machine in machines.known()} == {first.name, second.name}
+
+
+def test_nothing_is_deleted_when_a_recording_cannot_be_read(
+    two: tuple[Machine, Machine], tmp_path: Path
+) -> None:
+    recorded(tmp_path / "here.branchpoint", two[0])
+    for name in ("recording.json", "recording.json.bak"):
+        (tmp_path / "here.branchpoint" / name).write_text("{")
+    for folder, words in ((".", "recording.json"), ("recordigns", "there is no recordigns")):
+        refused = cli("prune", "--yes", folder)
+        assert refused.exit_code == 1 and words in refused.stderr
+    assert len(machines.known()) == 2

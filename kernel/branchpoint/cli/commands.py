@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shlex
 import sys
@@ -29,6 +30,7 @@ from branchpoint.sharing.bundle.differences import differences
 from branchpoint.sharing.bundle.machines import SUFFIX
 from branchpoint.sharing.bundle.opening import briefly, unpack
 from branchpoint.sharing.bundle.share import remarks
+from branchpoint.sharing.report.export import format_of
 from branchpoint.timeline.commands.process import Process
 from branchpoint.timeline.moment import Moment
 from branchpoint.timeline.replaying.history import MOST_RAW
@@ -52,6 +54,11 @@ class _Commands(click.Group):
             return super().invoke(ctx)
         except BranchpointError as error:
             raise _Failure(error) from error
+        except OSError as error:
+            if error.errno is None or error.errno == errno.EPIPE:
+                raise
+            what = error.filename or "the output cannot be written"
+            raise click.ClickException(show.safe(f"{what}: {error.strerror}")) from error
         except KeyboardInterrupt:
             stop("stopped")
 
@@ -351,6 +358,7 @@ def export(
         raise BranchpointError(
             f"{output} exists already", "choose another name with -o, or replace it with --force"
         )
+    format_of(output, packets=bool(packets), schedule=schedule is not None)
     with briefly(recording) as run:
         moment = show.failure(run) or run.end
         captures = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shlex
 from collections import Counter
 from collections.abc import Iterator
@@ -24,7 +25,8 @@ from branchpoint.store import manifest
 from branchpoint.system.bundle import cached
 from branchpoint.system.bundle.cached import Cached
 
-_DEPTH = 4  # folders below one that is searched for recordings
+_DEPTH = 4  # folders below one that is searched for recordings, to list machines
+_HEADS = {"recording.json", "events"}  # a recording has these, whatever its name is
 _MIB = 1 << 20
 _KERNEL = "linux-image-"
 
@@ -85,19 +87,35 @@ def _engines() -> Iterator[str]:
 
 
 def _named_in(folder: Path) -> Iterator[str]:
-    """The machine of each recording and bundle in a folder and below."""
-    return (of_recording(head) for head in _heads_in(folder))
+    """The machine of each recording and bundle that can be read, in a folder and some below."""
+    for path in _recordings_in(folder, _DEPTH):
+        with contextlib.suppress(RecordingError):
+            yield of_recording(_head(path))
 
 
-def _heads_in(folder: Path) -> Iterator[manifest.Manifest | Contents]:
-    """What begins each recording and bundle in a folder and below."""
-    for depth in range(_DEPTH):
-        for path in folder.glob("*/" * depth + "*"):
-            with contextlib.suppress(RecordingError):  # it is none, or cannot be read
-                if path.suffix == ".branchpoint" and path.is_dir():
-                    yield manifest.decode(head_of(path), str(path))
-                elif path.suffix == ".bpz" and path.is_file():
-                    yield contents_of(path)
+def _recordings_in(folder: Path, depth: int | None = None) -> Iterator[Path]:
+    """All recordings and bundles in a folder, which may be one itself, and in those below it, down
+    to ``depth`` (None: in all).
+    """
+    for place, folders, names in os.walk(folder):
+        here = Path(place)
+        if here.suffix == ".branchpoint" or {*folders, *names} >= _HEADS:
+            folders.clear()
+            yield here
+            continue
+        if depth is not None and len(here.relative_to(folder).parts) >= depth:
+            folders.clear()
+        yield from (here / name for name in names if name.endswith(".bpz"))
+
+
+def _head(path: Path) -> manifest.Manifest | Contents:
+    """What begins a recording or a bundle.
+
+    :raises RecordingError: when it cannot be read.
+    """
+    if path.is_dir():
+        return manifest.decode(head_of(path), str(path))
+    return contents_of(path)
 
 
 def of_recording(head: manifest.Manifest | Contents) -> str:
@@ -170,8 +188,15 @@ def prune(folder: tuple[Path, ...], yes: bool) -> None:
 
     The machine for new recordings stays. Recordings elsewhere need theirs to be imported again, and
     their system images to be built again, which may not be possible when Debian has moved on.
+    Nothing is deleted when one of these folders, or a recording in them, cannot be read.
     """
-    heads = [head for each in folder or (Path(),) for head in _heads_in(each)]
+    for named_folder in folder:
+        if not named_folder.exists():
+            raise BranchpointError(
+                f"there is no {named_folder}", "name the folders that have recordings"
+            )
+    given = [path if path.is_dir() else path.parent for path in folder] or [Path()]
+    heads = [_head(path) for place in given for path in _recordings_in(place)]
     named = {machines.current().name, *map(of_recording, heads)}
     gone = [each for each in machines.known() if each.name not in named]
     images = cached.unnamed({head.machine.system_image for head in heads})

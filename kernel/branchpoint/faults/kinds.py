@@ -202,8 +202,10 @@ def _time(name: str, low: int, high: int, sentence: str) -> Parameter:
     return Parameter(name, "us", low, high, 0, 3600 * 1000 * _MS, sentence)
 
 
-def _share(low: int, high: int, most: int, sentence: str) -> Parameter:
-    return Parameter("share", "ppm", low * _PERCENT, high * _PERCENT, 1, most * _PERCENT, sentence)
+def _share(low: int, high: int, most: int, sentence: str, least: int = 1) -> Parameter:
+    """Per cent, but ``least``, which is in parts per million."""
+    most *= _PERCENT
+    return Parameter("share", "ppm", low * _PERCENT, high * _PERCENT, least, most, sentence)
 
 
 KINDS = {
@@ -336,7 +338,12 @@ KINDS = {
             "A container gets only a small share of the processor.",
             "containers",
             _throttle,
-            (_share(2, 20, 100, "how much of the one processor it gets, in periods of 100 ms"),),
+            (
+                _share(
+                    2, 20, 100, "how much of the one processor it gets, in periods of 100 ms",
+                    least=_PERCENT,  # Linux gives 1 ms of a period at least
+                ),
+            ),
         ),
         Kind(
             "clock",

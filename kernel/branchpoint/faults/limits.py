@@ -2,7 +2,8 @@
 
 While faults last, a limit is the lowest of the container's own and those that its faults set. The
 first fault saves the container's own limit, the last one to end restores it. A container that is
-restarted meanwhile starts with its own limits.
+restarted, or upgraded, meanwhile starts with limits of its own, which stay: its control group is
+another one then.
 """
 
 from __future__ import annotations
@@ -49,7 +50,11 @@ def _limit(name: str, file: str, value: str) -> str:
     echo "{name} is not running" >&2; exit 1
 }}
 mkdir -p $d
-[ -e $d/own ] || cat $g/{file} > $d/own
+[ "$(cat $d/group 2> /dev/null)" = $(stat -c %i $g) ] || {{
+    rm -f $d/fault.*
+    cat $g/{file} > $d/own
+    stat -c %i $g > $d/group
+}}
 read -r l rest < $d/own
 echo {value} > $d/fault.{{id}}
 lowest
@@ -64,7 +69,7 @@ def unlimit(name: str, file: str) -> str:
 [ -e $d/fault.{{id}} ] || exit 0
 rm $d/fault.{{id}}
 lowest
-[ ! -e $g/{file} ] || echo "$l $rest" > $g/{file}
+[ "$(cat $d/group)" != "$(stat -c %i $g 2> /dev/null)" ] || echo "$l $rest" > $g/{file}
 forget
 true
 """

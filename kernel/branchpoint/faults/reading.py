@@ -108,6 +108,11 @@ class Reader:
         lasts = (0, 0)
         if "for" in body:
             lasts = self.time_range(body["for"], (*path, "for"), '"for"')
+        if heal and not lasts[1]:
+            raise SettingsError(
+                f'the command "{name}" is over at once, so that "heal" never runs', path,
+                'say how long it lasts: "for"',
+            )  # fmt: skip
         every = self.every(body, path, 30 * 10**9)
         return Drawn(name, tuple(labels), lasts, every, run=run, heal=heal)
 
@@ -300,6 +305,10 @@ class Reader:
         if "exclude" in body:
             without |= set(self.names(body["exclude"], (*path, "exclude")))
         labels = [label for label in labels if label not in without]
+        if kind.hits == "groups" and without:  # "all others" would be those, too
+            rest = [c.name for c in self.containers if c.links and c.name not in without]
+            sides = [(label, [name for name in rest if name != label]) for label in labels]
+            labels = [f"{label}|{','.join(others)}" for label, others in sides if others]
         if not labels:
             raise SettingsError(f'there is no container that "{kind.name}" may hit', path)
         return labels

@@ -219,7 +219,9 @@ class CommandJudge(Judge):
         for event in events:
             if event.type == "process.exit" and event.fields.get("id") == self._number:
                 self._ended = True
-                if event.fields.get("code", "0") != "0" or event.fields.get("signal", "0") != "0":
+                if event.at > self.limit:
+                    self.failed_at = self.limit
+                elif event.fields.get("code", "0") != "0" or event.fields.get("signal", "0") != "0":
                     self.failed_at = event.at
             elif event.type == "error" and event.fields.get("about") == f"process/{self._number}":
                 raise ContainerError(

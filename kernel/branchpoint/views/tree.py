@@ -125,7 +125,8 @@ def _verdict(run: Recording, history: History, failure: Failure) -> str:
     past = cut(columns, 0, split)
     judge = failure.judge(Stretch(history.fork.at, history.tip.at, run.origin, past))
     new = (columns.event(place, run.origin) for place in range(split, len(columns)))
-    return "failed" if judge.feed(new) is not None else "passed"
+    failed = judge.feed(new) is not None or judge.settle(history.tip.at) is not None
+    return "failed" if failed else "passed"
 
 
 # -- branches that are noted with the recording

@@ -40,7 +40,7 @@ def build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Builder:
         ("COPY .git /git", {"git/HEAD": b"head"}),
         ("COPY <<one <<'two' /new/\n$FROM_BASE\\$\none\n$x\n'\ntwo",
          {"new/one": b"1$\n", "new/two": b"$x\n'\n"}),
-        ("COPY <<one /new\n\"a\" \\n\none", {"new": b"\"a\" \\n\n"}),
+        ("COPY <<one /new\n\"a\" \\.php\n\\\n\\\\ \\$x\none", {"new": b"\"a\" .php\n\n\\ $x\n"}),
         ("COPY --exclude=*.txt . /new", {"new/c.md": b"C", "new/src/main.c": b"main",
                                          "new/src/sub/x": b"X", "new/src/[odd]": b"odd",
                                          "new/Dockerfile": None, "new/base.tar": None,

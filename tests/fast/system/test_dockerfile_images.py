@@ -224,7 +224,7 @@ ENV i=$GIVEN
     more = "      target: '1'\n      args: {GIVEN: given, WITH: with, USELESS: x}\n"
     environment = build(text, more=more).config.environment
     assert environment[1:] == (
-        "FROM_BASE=env", "a=given", "b=", "c=with", "d=unset", "e=", "f=amd64", "g=env", "h=given",
+        "FROM_BASE=env", "a=given", "b=", "c=with", "d=unset", "e=", "f=amd64", "g=arg", "h=given",
     )  # fmt: skip
     assert build(text).config.environment[-1] == "i="
 

@@ -426,3 +426,29 @@ def test_scripts_come_out_of_a_plan_as_they_went_in(run: str) -> None:
     settings = read({"commands": {"mine": {"run": run, "containers": "a"}}}, SYSTEM)
     assert read_plan(compile_plan(settings, SYSTEM)) == settings
     assert only(settings, "mine").run == run
+
+
+def test_what_is_excluded_is_not_cut_off_by_a_partition_of_others() -> None:
+    """On the other side of a partition are all others, if it does not say which."""
+
+    def targets(said: dict[str, Any], **more: Any) -> tuple[str, ...]:
+        return only(read({"partition": said, **more}, SYSTEM), "partition").targets
+
+    assert targets({"exclude": "a"}) == ("b.1|b.2", "b.2|b.1")
+    assert targets({"containers": "b.1"}, exclude=["a"]) == ("b.1|b.2",)
+    assert targets({"containers": "b"}) == ("b.1", "b.2")
+    with pytest.raises(SettingsError, match='no container that "partition" may hit'):
+        targets({"containers": "b.1"}, exclude=["a", "b.2"])
+
+
+def test_what_ends_a_command_needs_a_time_after_which_it_ends() -> None:
+    for lasting in ({}, {"for": "0s"}):
+        with pytest.raises(SettingsError, match='so that "heal" never runs'):
+            read({"commands": {"x": {"run": "true", "heal": "true", **lasting}}}, SYSTEM)
+    read({"commands": {"x": {"run": "true", "heal": "true", "for": "1s"}}}, SYSTEM)
+
+
+def test_a_container_keeps_what_linux_gives_at_least() -> None:
+    with pytest.raises(SettingsError, match="share"):
+        read({"throttle": {"share": "0.5%"}}, SYSTEM)
+    read({"throttle": {"share": "1%"}}, SYSTEM)

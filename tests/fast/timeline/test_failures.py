@@ -303,3 +303,19 @@ def test_event_sets_are_failures_by_their_query() -> None:
 def test_what_is_no_failure_is_refused(arguments: dict) -> None:
     with pytest.raises(BranchpointError):
         failure(**arguments)
+
+
+def test_a_command_that_takes_too_long_fails_whatever_it_ends_with() -> None:
+    """Also when it has ended by the horizon, at which it is judged."""
+    for end, expected in ((2.5, None), (3.5, 3)):
+        one = judge(failure(shell="x", after=1, timeout=2))
+        one.probes(itertools.count(4))
+        one.feed([event(end, "process.exit", id="4", code="0", signal="0")])
+        assert not one.waiting
+        assert seconds(one.finish()) == expected
+
+
+@pytest.mark.parametrize("code", [[], range(0), ["x"], [None]])
+def test_exit_codes_are_numbers(code: list) -> None:
+    with pytest.raises(BranchpointError, match="has to be a number, or several"):
+        failure(exit="a", code=code)

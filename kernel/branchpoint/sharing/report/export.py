@@ -22,6 +22,28 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+FORMATS = (".html", ".json", ".csv", ".parquet")
+
+
+def format_of(path: Path, *, packets: bool, schedule: bool) -> str:
+    """The format that a path names, one of :data:`FORMATS`, if it can have what it is to have.
+
+    Raises what :func:`export` raises, before anything is done that takes long.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in FORMATS:
+        raise BranchpointError(
+            f"{path}: unknown format {path.suffix!r}", f"use {', '.join(FORMATS)}"
+        )
+    if packets and suffix != ".html":
+        raise BranchpointError("only a report has packets", "save them: packets.save('x.pcap')")
+    if schedule and suffix != ".json":
+        raise BranchpointError("only a trace has a schedule", "schedule.frame() is a table of it")
+    if path.is_dir():
+        raise RecordingError(f"{path} is a folder", "name a file")
+    return suffix
+
+
 def export(
     run: Recording,
     path: Path | str,
@@ -50,17 +72,7 @@ def export(
         ".csv": _csv,
         ".parquet": _parquet,
     }
-    writer = writers.get(path.suffix.lower())
-    if writer is None:
-        known = ", ".join(writers)
-        raise BranchpointError(f"{path}: unknown format {path.suffix!r}", f"use {known}")
-    if packets and path.suffix.lower() != ".html":
-        raise BranchpointError("only a report has packets", "save them: packets.save('x.pcap')")
-    if schedule is not None and path.suffix.lower() != ".json":
-        raise BranchpointError("only a trace has a schedule", "schedule.frame() is a table of it")
-    if path.is_dir():
-        raise RecordingError(f"{path} is a folder", "name a file")
-    data = writer(run)
+    data = writers[format_of(path, packets=bool(packets), schedule=schedule is not None)](run)
     with replacing(path) as file:
         file.write(data)
     return path

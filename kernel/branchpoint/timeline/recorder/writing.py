@@ -60,7 +60,9 @@ class Writer(Generic[R]):
         judge = self._judge_of(end)
 
         def failed(new: list[Event]) -> bool:
-            return judge is not None and judge.feed(new) is not None
+            if judge is None:
+                return False
+            return judge.feed(new) is not None or judge.settle(self.root.tip.at) is not None
 
         with progress.task(
             f"recording {self.files.manifest.title}", duration / 1e9, "virtual s"
@@ -68,7 +70,9 @@ class Writer(Generic[R]):
             over = ""
             if not failed(self._since_set_up()):
                 over = self._play_to_end(end, failed, task)
-            at = None if judge is None else judge.finish()
+            at = None
+            if judge is not None:  # a guest that has ended is not silent after that
+                at = judge.settle(self.root.tip.at) if over else judge.finish()
             if self.until is not None and at is not None:
                 self.save(ended=self.until.name, failure=at)
                 if not over:

@@ -73,8 +73,8 @@ class StagePlan:
 
     @property
     def variables(self) -> dict[str, str]:
-        """What a variable means now: what ENV says, else what ARG says."""
-        return {**self.stage.arguments, **settings.variables_of(self.stage.config)}
+        """What a variable means now: what ENV or ARG has said last."""
+        return {**settings.variables_of(self.stage.config), **self.stage.arguments}
 
     def _step(self, step: Instruction) -> None:
         stage = self.stage
@@ -107,12 +107,18 @@ class StagePlan:
         else:
             if step.keyword not in settings.KEYWORDS:
                 raise step.error(f"{step.keyword} is not possible here")
+            before = settings.variables_of(stage.config)
             stage.config = settings.changed(stage.config, step, self.variables, self.has_command)
+            if step.keyword == "ENV":
+                after = settings.variables_of(stage.config)
+                changed = {key for key in after if before.get(key) != after[key]}
+                for key in changed.union(key for key, _ in pairs(step, step.text)):
+                    stage.arguments.pop(key, None)
             self.has_command |= step.keyword == "CMD"
 
     def _run(self, step: Instruction) -> None:
         stage = self.stage
-        job = reading.job(step, stage.config, stage.arguments)
+        job = reading.job(step, stage.config, self.variables)
         wanted = mounts.read(step, stage.config)
         bound = tuple(mount for mount in wanted if isinstance(mount, Bound))
         scratch = tuple(mount for mount in wanted if isinstance(mount, Scratch))

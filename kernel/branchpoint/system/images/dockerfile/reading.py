@@ -27,7 +27,7 @@ _HEREDOC = re.compile(r"\d*<<-?[A-Za-z_].*")
 _MODE = re.compile(r"0?[0-7]{3,4}")
 
 
-def job(step: Instruction, config: ImageConfig, arguments: Mapping[str, str]) -> Job:
+def job(step: Instruction, config: ImageConfig, environment: Mapping[str, str]) -> Job:
     """What a RUN starts.
 
     :raises ImageError: with file and line, for flags that are not supported.
@@ -52,7 +52,6 @@ def job(step: Instruction, config: ImageConfig, arguments: Mapping[str, str]) ->
             args = (*config.shell, document.content)
     if not args:
         raise step.error("RUN has no command")
-    environment = {**arguments, **settings.variables_of(config)}
     return Job(
         text,
         args,

@@ -22,7 +22,8 @@ def expand(instruction: Instruction, text: str, variables: Mapping[str, str]) ->
 
 
 def only_variables(instruction: Instruction, text: str, variables: Mapping[str, str]) -> str:
-    """``text`` with its variables replaced; quotes are ordinary characters, as in a heredoc.
+    """``text`` of a heredoc with its variables replaced and its backslashes resolved, whichever
+    character the file escapes with; quotes are ordinary characters.
 
     :raises ImageError: as :func:`expand` does.
     """
@@ -88,6 +89,7 @@ class _Expansion:
         self.text = text
         self.variables = variables
         self.quotes = quotes
+        self.escape = instruction.escape if quotes else "\\"
         self.at = 0
         self.left = _LONGEST
 
@@ -106,10 +108,8 @@ class _Expansion:
                 out.append(self._single())
             elif character == '"' and self.quotes:
                 out.append(self._double(depth))
-            elif character == self.instruction.escape:
-                following = self._next()
-                out.append(following if self.quotes or following in ("$", character) else
-                           character + following)  # fmt: skip
+            elif character == self.escape:
+                out.append(self._next())
             else:
                 out.append(character)
         if stop:
