@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import math
 import re
-import shlex
 from collections.abc import Iterable
 
 from branchpoint import units
@@ -198,17 +197,6 @@ def _plain(value: Value, what: str) -> str:
     if isinstance(value, Scalar) and value.kind == "bool":
         return written.lower()
     return written
-
-
-def argv(value: Value, what: str) -> tuple[str, ...]:
-    """A command as a list, or as one line split as a shell would."""
-    if isinstance(value, Sequence):
-        return tuple(texts(value, what))
-    line = text(value, what)
-    try:
-        return tuple(shlex.split(line))
-    except ValueError as error:
-        raise value.error(f"{what}: {str(error).lower()}", "check the quotes") from None
 
 
 def choice(value: Value, what: str, known: Iterable[str]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from branchpoint.system.compose import fields
+from branchpoint.system.compose import commands, fields
 from branchpoint.system.compose.yamltree import Mapping, Scalar, Sequence, Value
 from branchpoint.system.model import Condition, Dependency, Healthcheck, Hook, Note, Restart
 
@@ -88,7 +88,7 @@ def _health_test(value: Value) -> tuple[str, ...]:
     return tuple(words)
 
 
-def read_post_start(value: Value) -> tuple[Hook, ...]:
+def read_post_start(value: Value, notes: list[Note]) -> tuple[Hook, ...]:
     """``post_start``: commands to run once a container has started, one after the other."""
     found = []
     for item in fields.sequence(value, '"post_start"').items:
@@ -99,7 +99,7 @@ def read_post_start(value: Value) -> tuple[Hook, ...]:
         entries = body.entries
         if "command" not in entries:
             raise item.error(f'{where} needs "command"')
-        command = fields.argv(entries["command"], '"command"')
+        command = commands.argv(entries["command"], '"command"', notes)
         if not command:
             raise entries["command"].error('"command" is empty')
         given = entries.get("environment")

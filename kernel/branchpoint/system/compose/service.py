@@ -9,7 +9,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from branchpoint.system.compose import attachments, fields, lifecycle, limits, mounts
+from branchpoint.system.compose import (
+    attachments,
+    commands,
+    fields,
+    lifecycle,
+    limits,
+    mounts,
+)
 from branchpoint.system.compose.attachments import BRIDGE
 from branchpoint.system.compose.build import read_build
 from branchpoint.system.compose.declared import KEY, read_own
@@ -92,7 +99,7 @@ class ServiceReader:
             ),
             "cap_add": keep("cap_add", limits.read_capabilities),
             "cap_drop": keep("cap_drop", limits.read_capabilities),
-            "command": keep("command", fields.argv),
+            "command": keep("command", self._argv),
             "configs": self._granted("configs"),
             "container_name": keep("container_name", _container_name),
             "cpu_period": self._cpu_quota,
@@ -106,7 +113,7 @@ class ServiceReader:
             "dns_search": self._resolver("search", fields.words),
             "devices": keep("devices", lambda v, _: limits.read_devices(v)),
             "domainname": keep("domainname", attachments.host_name),
-            "entrypoint": keep("entrypoint", fields.argv),
+            "entrypoint": keep("entrypoint", self._argv),
             "env_file": self._env_file,
             "environment": self._environment,
             "extra_hosts": keep(
@@ -126,7 +133,7 @@ class ServiceReader:
             "oom_score_adj": keep("oom_score_adj", at_most(-1000, 1000)),
             "pids_limit": keep("pids", limits.read_pids),
             "platform": self._platform,
-            "post_start": keep("post_start", lambda v, _: lifecycle.read_post_start(v)),
+            "post_start": keep("post_start", lambda v, _: lifecycle.read_post_start(v, self.notes)),
             "privileged": keep("privileged", fields.boolean),
             "profiles": lambda value, what: None,  # see read_profiles
             "read_only": keep("read_only", fields.boolean),
@@ -217,6 +224,9 @@ class ServiceReader:
         self._note("platform", "the machine is linux/amd64")
 
     # --- process -----------------------------------------------------------------------------
+
+    def _argv(self, value: Value, what: str) -> tuple[str, ...]:
+        return commands.argv(value, what, self.notes)
 
     def _environment(self, value: Value, what: str) -> None:
         own: dict[str, str] = {}
