@@ -12,7 +12,7 @@ from branchpoint.system.compose import fields
 from branchpoint.system.compose.files import Files
 from branchpoint.system.compose.interpolation import Interpolator, read_env_file
 from branchpoint.system.compose.merging import merge, settled
-from branchpoint.system.compose.yamltree import Mapping, Value, parse
+from branchpoint.system.compose.yamltree import Document, Mapping, Value, scan
 
 _SECTIONS = ("services", "networks", "volumes", "secrets", "configs")
 _MOST_FILES = 100
@@ -31,6 +31,16 @@ class Gatherer:
         self.unset: dict[str, int] = {}
         self.ignored: dict[int, str] = {}
         self._read = 0
+        self._scanned: dict[Path, Document] = {}
+
+    def scanned(self, path: Path) -> Document:
+        """The file before its variables have values; it is read only once.
+
+        :raises ComposeError: for what is not YAML.
+        """
+        if path not in self._scanned:
+            self._scanned[path] = scan(path)
+        return self._scanned[path]
 
     def gather(
         self,
@@ -61,7 +71,7 @@ class Gatherer:
         if self._read > _MOST_FILES:
             raise ComposeError(f"more than {_MOST_FILES} files are included or extended", path)
         interpolator = Interpolator(variables, self.files.error)
-        root = parse(self.files, path, folder, interpolator)
+        root = self.scanned(path).convert(self.files, folder, interpolator)
         if root is None:
             raise ComposeError("is empty", path, hint='it needs "services"')
         for name, line in interpolator.unset.items():

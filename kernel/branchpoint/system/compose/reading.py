@@ -20,6 +20,7 @@ from branchpoint.system.compose.grants import Granted
 from branchpoint.system.compose.joining import joined, owner_of
 from branchpoint.system.compose.keys import TOP
 from branchpoint.system.compose.merging import as_version
+from branchpoint.system.compose.naming import PROJECT_NAME, project_name
 from branchpoint.system.compose.networks import Addresses, read_networks
 from branchpoint.system.compose.service import ServiceReader, read_profiles
 from branchpoint.system.compose.volumes import Volumes
@@ -38,7 +39,7 @@ from branchpoint.system.model import (
     System,
 )
 
-FILE_NAMES = ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml")
+FILE_NAMES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
 OVERRIDE_NAMES = tuple(
     f"{name}.override.{end}" for name in ("compose", "docker-compose") for end in ("yml", "yaml")
 )
@@ -72,6 +73,7 @@ def load(
         profiles = variables.get("COMPOSE_PROFILES", "").split(",")
     numbered = Files()
     gatherer = Gatherer(numbered)
+    variables[PROJECT_NAME] = project_name([gatherer.scanned(path) for path in paths], variables)
     root = gatherer.gather(paths, paths[0].parent, variables)
     reader = _Reader(paths[0], numbered, root, variables, set(profiles))
     for name, line in gatherer.unset.items():
