@@ -47,3 +47,41 @@ def test_defaults_may_be_nested_but_not_without_end() -> None:
     assert expand(nested(16), 1) == "x"
     with pytest.raises(ComposeError, match="nested too deeply"):
         expand(nested(17), 1)
+
+
+@pytest.mark.parametrize(
+    ("written", "value"),
+    [
+        ("#ff0000", "#ff0000"),
+        (" #x", "#x"),
+        ("a #x", "a"),
+        ("a\t#x", "a\t#x"),
+        ("a  # x # y", "a"),
+        ("a#x", "a#x"),
+        ("#x #y", "#x"),
+        (r"a\nb", r"a\nb"),
+        (r"'it\'s' # x", "it's"),
+        (r"'a\\'", r"a\\"),
+        (r"'a\n\"$B'", r"a\n\"$B"),
+        (r'"a\"b"', 'a"b'),
+        (r'"a\\"', "a\\"),
+        (r'"a\nb\tc\rd\ae\bf\fg\vh"', "a\nb\tc\rd\ae\bf\fg\vh"),
+        (r'"it\'s \c \x41 \q"', r"it\'s \c \x41 \q"),
+        (r'"\0123\01014 \012 \0999 \0400"', r"SA4 \012 \0999 \0400"),
+        (r'"\$B $B \\$B"', "$B 2 \\2"),
+        ('"a  \nb"', "a  \nb"),
+        ("a\fb\u2028c\x85d", "a\fb\u2028c\x85d"),
+        ("a\r", "a"),
+    ],
+)
+def test_values_of_env_files(tmp_path: Path, written: str, value: str) -> None:
+    file = tmp_path / "one.env"
+    file.write_text(f"B=2\nA={written}\nC=3\n", newline="")
+    assert read_env_file(file, {}) == {"A": value, "B": "2", "C": "3"}
+
+
+def test_nul_in_an_env_file_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "one.env"
+    file.write_text('A=1\nB="\\0000"\n')
+    with pytest.raises(ComposeError, match=r"one\.env:2: a value must not contain NUL"):
+        read_env_file(file, {})

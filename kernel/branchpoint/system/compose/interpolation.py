@@ -13,7 +13,8 @@ from branchpoint.errors import ComposeError
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_.\-\[\]]*")
-_ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "\\": "\\", '"': '"', "$": "$", "'": "'"}
+_ESCAPE = re.compile(r'\\(?:([abfnrtv"$\\])|0([0-3][0-7]{2}))')
+_ESCAPES = dict(zip('abfnrtv"\\', '\a\b\f\n\r\t\v"\\', strict=True))
 _OPERATORS = (":-", ":?", ":+", "-", "?", "+")
 _MAX_NESTING = 16
 MAX_ENV_BYTES = 1 << 20
@@ -131,7 +132,7 @@ def read_env_file(file: Path, outer: Mapping[str, str], raw: bool = False) -> di
 
 class _EnvParser:
     def __init__(self, text: str, file: Path, outer: Mapping[str, str], raw: bool) -> None:
-        self.lines = text.splitlines()
+        self.lines = text.split("\n")
         self.file = file
         self.outer = outer
         self.raw = raw
@@ -141,7 +142,7 @@ class _EnvParser:
         at = 0
         while at < len(self.lines):
             number = at + 1
-            content = self.lines[at].strip()
+            content = self.lines[at].strip() if self.raw else self.lines[at].lstrip()
             at += 1
             if not content or content.startswith("#"):
                 continue
@@ -165,7 +166,7 @@ class _EnvParser:
     def _value(self, value: str, number: int, at: int) -> tuple[str, int]:
         """The value that starts on line ``number``, and the index of the first line after it."""
         if not value or value[0] not in "\"'":
-            plain = re.sub(r"(^|\s+)#.*$", "", value).rstrip()
+            plain = value.partition(" #")[0].rstrip()  # "#" alone begins no comment: COLOR=#fff
             return self._interpolate(plain, number), at
         quote, body = value[0], value[1:]
         while (end := _closing_quote(body, quote)) < 0:
@@ -176,9 +177,12 @@ class _EnvParser:
         tail = body[end + 1 :].strip()
         if tail and not tail.startswith("#"):
             raise ComposeError(f'"{tail[:20]}" follows the closing quote', self.file, number)
-        if quote == "'":
-            return body[:end], at
-        return _unescape(body[:end], lambda text: self._interpolate(text, number)), at
+        inner = re.sub(r"\\(.)", lambda m: quote if m[1] == quote else m[0], body[:end], flags=re.S)
+        if quote == '"':
+            inner = self._interpolate(_unescape(inner), number)
+        if "\0" in inner:
+            raise ComposeError("a value must not contain NUL", self.file, number)
+        return inner, at
 
     def _interpolate(self, text: str, line: int) -> str:
         known = {k: v for k, v in self.values.items() if v is not None}
@@ -191,7 +195,7 @@ class _EnvParser:
 def _closing_quote(text: str, quote: str) -> int:
     at = 0
     while at < len(text):
-        if text[at] == "\\" and quote == '"':
+        if text[at] == "\\":
             at += 1
         elif text[at] == quote:
             return at
@@ -199,17 +203,14 @@ def _closing_quote(text: str, quote: str) -> int:
     return -1
 
 
-def _unescape(text: str, interpolate: Callable[[str], str]) -> str:
-    """Resolve backslash escapes of a double-quoted value; replace variables outside of escapes."""
-    plain: list[str] = []
-    at = 0
-    while at < len(text):
-        following = text[at + 1 : at + 2]
-        if text[at] == "\\" and following in _ESCAPES:
-            # "$$" survives interpolation as one "$", which is what "\$" means
-            plain.append("$$" if following == "$" else _ESCAPES[following])
-            at += 2
-        else:
-            plain.append(text[at])
-            at += 1
-    return interpolate("".join(plain))
+def _unescape(text: str) -> str:
+    """Resolve the escapes of a double-quoted value; any other backslash stays."""
+
+    def plain(match: re.Match[str]) -> str:
+        letter, octal = match.groups()
+        if octal:
+            return chr(int(octal, 8))
+        # "$$" survives interpolation as one "$", which is what "\$" means
+        return "$$" if letter == "$" else _ESCAPES[letter]
+
+    return _ESCAPE.sub(plain, text)
