@@ -22,7 +22,7 @@ from branchpoint.system.compose.keys import TOP
 from branchpoint.system.compose.merging import as_version
 from branchpoint.system.compose.naming import PROJECT_NAME, project_name
 from branchpoint.system.compose.networks import Addresses, read_networks
-from branchpoint.system.compose.service import ServiceReader, read_profiles
+from branchpoint.system.compose.service import ServiceReader, check_keys, read_profiles
 from branchpoint.system.compose.volumes import Volumes
 from branchpoint.system.compose.yamltree import Mapping, Value
 from branchpoint.system.images.recipe import KEY as RECIPE_KEY
@@ -207,14 +207,12 @@ class _Reader:
             if not _NAME.fullmatch(name):
                 raise self._error(line, f'"{name}" cannot be the name of a service')
             body = fields.mapping(value, f'service "{name}"')
-            notes: list[Note] = []
-            reader = ServiceReader(name, body, self.variables, granted, notes)
-            service = reader.read(line)
             wanted = read_profiles(body)
             if wanted and not self.enabled & {*wanted, "*"}:
+                check_keys(name, body)
                 sleeping.add(name)
                 continue
-            self.notes += notes
+            service = ServiceReader(name, body, self.variables, granted, self.notes).read(line)
             if service.image is None and service.build is None and service.recipe is None:
                 if recipe is None:
                     raise self._error(
@@ -223,7 +221,7 @@ class _Reader:
                         f'give it "image", "build" or "{RECIPE_KEY}"',
                     )
                 service = replace(service, recipe=recipe)
-            if "networks" not in body.entries and "network_mode" not in body.entries:
+            if not service.networks and "network_mode" not in body.entries:
                 service = replace(service, networks=(Attachment("default", line),))
             active.append(service)
         if not active:

@@ -68,23 +68,19 @@ class ServiceReader:
 
         :raises ComposeError: with file and line, for what cannot be done.
         """
+        check_keys(self.name, self.body)
         readers = self._readers()
         where = f'service "{self.name}"'
         for key, value in self.body.entries.items():
             if key in readers:
-                if not fields.is_null(value):
+                if key == "networks" or not fields.is_null(value):
                     readers[key](value, f'"{key}"')
             elif key in SERVICE.refused:
                 if not _switched_off(value):
                     message = f'"{key}" is not supported ({where})'
                     raise self.body.key_error(key, message, SERVICE.refused[key])
-            elif key in SERVICE.noted:
-                if not _switched_off(value):
-                    self._note(key, SERVICE.noted[key])
-            elif not key.startswith("x-") or key.startswith("x-branchpoint"):
-                known = [*readers, *SERVICE.noted, *SERVICE.refused]
-                hint = fields.nearest(key, known) or "remove it, or name it x-..."
-                raise self.body.key_error(key, f'unknown key "{key}" in {where}', hint)
+            elif key in SERVICE.noted and not _switched_off(value):
+                self._note(key, SERVICE.noted[key])
         self._check()
         return Service(self.name, line, dict(self.body.key_lines), **self.found)
 
@@ -129,7 +125,7 @@ class ServiceReader:
             "mac_address": keep("mac_address", lambda v, _: attachments.mac_address(v)),
             "mem_limit": keep("memory", limits.read_memory),
             "network_mode": self._network_mode,
-            "networks": keep("networks", lambda v, _: attachments.read_attachments(v, self.name)),
+            "networks": self._networks,
             "oom_score_adj": keep("oom_score_adj", at_most(-1000, 1000)),
             "pids_limit": keep("pids", limits.read_pids),
             "platform": self._platform,
@@ -264,9 +260,16 @@ class ServiceReader:
 
     # --- the rest ----------------------------------------------------------------------------
 
+    def _networks(self, value: Value, what: str) -> None:
+        if fields.is_null(value):
+            raise value.error(f"{what} has no value", "remove it, or list networks below it")
+        if found := attachments.read_attachments(value, self.name):  # none mean the default one
+            self.found["networks"] = found
+
     def _network_mode(self, value: Value, what: str) -> None:
         mode = fields.text(value, what)
-        if "networks" in self.body.entries:
+        listed = self.body.entries.get("networks")
+        if listed is not None and attachments.read_attachments(listed, self.name):
             raise value.error('"network_mode" and "networks" cannot be used together', "remove one")
         kind, colon, name = mode.partition(":")
         if mode == "none":
@@ -337,6 +340,18 @@ class ServiceReader:
         for key, value in section.entries.items():
             if key in readers:
                 self.found[key] = readers[key](value, f'"{key}"')
+
+
+def check_keys(name: str, body: Mapping) -> None:
+    """Refuse keys that no service has; of one that is not enabled, nothing else is looked at.
+
+    :raises ComposeError: with file and line.
+    """
+    known = [*SERVICE.accepted, *SERVICE.refused, KEY, RECIPE_KEY]
+    for key in body.entries:
+        if key not in known and (not key.startswith("x-") or key.startswith("x-branchpoint")):
+            hint = fields.nearest(key, known) or "remove it, or name it x-..."
+            raise body.key_error(key, f'unknown key "{key}" in service "{name}"', hint)
 
 
 def read_profiles(body: Mapping) -> list[str]:
