@@ -35,7 +35,7 @@ def test_env_file_size(tmp_path: Path) -> None:
     file = tmp_path / "big.env"
     file.write_bytes(b"#" * (2 << 20))
     with pytest.raises(ComposeError, match="larger than 1024 KiB"):
-        read_env_file(file, {})
+        read_env_file(file, {}, earlier={})
 
 
 def nested(depth: int) -> str:
@@ -77,11 +77,11 @@ def test_defaults_may_be_nested_but_not_without_end() -> None:
 def test_values_of_env_files(tmp_path: Path, written: str, value: str) -> None:
     file = tmp_path / "one.env"
     file.write_text(f"B=2\nA={written}\nC=3\n", newline="")
-    assert read_env_file(file, {}) == {"A": value, "B": "2", "C": "3"}
+    assert read_env_file(file, {}, earlier={}) == {"A": value, "B": "2", "C": "3"}
 
 
 def test_nul_in_an_env_file_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "one.env"
     file.write_text('A=1\nB="\\0000"\n')
     with pytest.raises(ComposeError, match=r"one\.env:2: a value must not contain NUL"):
-        read_env_file(file, {})
+        read_env_file(file, {}, earlier={})

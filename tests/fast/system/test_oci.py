@@ -111,6 +111,11 @@ def test_environment(tmp_path: Path) -> None:
     assert process["user"] == {"uid": 33, "gid": 33, "additionalGids": [44]}
 
 
+def test_a_name_alone_takes_the_images_value_away(tmp_path: Path) -> None:
+    process = service(tmp_path, "environment: [A, PATH, HOME]")["process"]
+    assert process["env"] == ["HOSTNAME=a-1", "B=image", "HOME=/root", *SDK]
+
+
 def test_unknown_users_are_located(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match=r'compose\.yaml:4: service "a": .*no user "bob"'):
         service(tmp_path, "user: bob")

@@ -107,6 +107,7 @@ def process_of(
         key, _, value = entry.partition("=")
         environment[key] = value
     environment |= service.environment
+    environment = {key: value for key, value in environment.items() if key not in service.unset}
     environment.setdefault("HOME", identity.home)
     signal_name = service.stop_signal or config.stop_signal
     stop_signal = signal_number(signal_name)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from branchpoint.errors import ComposeError
 from branchpoint.system.compose import fields
+from branchpoint.system.compose.environment import resolved
 from branchpoint.system.compose.files import Files
 from branchpoint.system.compose.interpolation import Interpolator, read_env_file
 from branchpoint.system.compose.merging import merge, settled
@@ -130,7 +131,8 @@ class Gatherer:
         folder = folder or paths[0].parent
         if env_files is None:
             env_files = [folder / ".env"] if (folder / ".env").is_file() else []
-        return self.gather(paths, folder, with_env_files(variables, env_files), above)
+        own = with_env_files(variables, env_files)
+        return resolved(self.gather(paths, folder, own, above), own)
 
 
 class _Extending:
@@ -202,8 +204,7 @@ def with_env_files(variables: Variables[str, str], env_files: Paths[Path]) -> di
     """The variables, and those of the files, of which later ones win, where they have no value."""
     found: dict[str, str] = {}
     for path in env_files:
-        read = read_env_file(path, {**found, **variables})
-        found |= {key: value or "" for key, value in read.items()}
+        found |= read_env_file(path, variables, earlier=found)
     return {**found, **variables}
 
 

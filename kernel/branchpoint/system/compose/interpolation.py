@@ -107,12 +107,14 @@ class Interpolator:
         return self.variables.get(name, "")
 
 
-def read_env_file(file: Path, outer: Mapping[str, str], raw: bool = False) -> dict[str, str | None]:
+def read_env_file(
+    file: Path, outer: Mapping[str, str], raw: bool = False, *, earlier: Mapping[str, str]
+) -> dict[str, str]:
     """``KEY=VALUE`` lines with comments, quotes and variables; a KEY alone gets its value from
-    ``outer``, or None.
+    ``outer``, or is left out.
 
-    Values may use the variables in ``outer`` and earlier ones of the file; with ``raw``, values
-    are taken literally.
+    Values may use the variables in ``outer``, or else earlier ones of the file, or of files before
+    it (``earlier``); with ``raw``, values are taken literally.
 
     :raises ComposeError: with file and line for what cannot be read.
     """
@@ -127,18 +129,26 @@ def read_env_file(file: Path, outer: Mapping[str, str], raw: bool = False) -> di
         raise ComposeError("is not UTF-8 text", file, line) from None
     if len(data) > MAX_ENV_BYTES:
         raise ComposeError(f"is larger than {MAX_ENV_BYTES >> 10} KiB", file)
-    return _EnvParser(text, file, outer, raw).parse()
+    return _EnvParser(text, file, outer, raw, earlier).parse()
 
 
 class _EnvParser:
-    def __init__(self, text: str, file: Path, outer: Mapping[str, str], raw: bool) -> None:
+    def __init__(
+        self,
+        text: str,
+        file: Path,
+        outer: Mapping[str, str],
+        raw: bool,
+        earlier: Mapping[str, str],
+    ) -> None:
         self.lines = text.split("\n")
         self.file = file
         self.outer = outer
         self.raw = raw
-        self.values: dict[str, str | None] = {}
+        self.earlier = earlier
+        self.values: dict[str, str] = {}
 
-    def parse(self) -> dict[str, str | None]:
+    def parse(self) -> dict[str, str]:
         at = 0
         while at < len(self.lines):
             number = at + 1
@@ -155,7 +165,8 @@ class _EnvParser:
                     f'"{content[:40]}" is not of the form KEY=VALUE', self.file, number
                 )
             if not rest or rest[0] == "#":
-                self.values[match.group()] = self.outer.get(match.group())
+                if match.group() in self.outer:
+                    self.values[match.group()] = self.outer[match.group()]
                 continue
             value = rest[1:].lstrip()
             if not self.raw:
@@ -185,8 +196,8 @@ class _EnvParser:
         return inner, at
 
     def _interpolate(self, text: str, line: int) -> str:
-        known = {k: v for k, v in self.values.items() if v is not None}
-        return Interpolator({**known, **self.outer}, self._error)(text, line)
+        known = {**self.earlier, **self.values, **self.outer}
+        return Interpolator(known, self._error)(text, line)
 
     def _error(self, line: int, message: str, hint: str) -> ComposeError:
         return ComposeError(message, self.file, line, hint)

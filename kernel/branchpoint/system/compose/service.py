@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable
 from collections.abc import Mapping as Variables
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from branchpoint.system.compose import (
@@ -20,8 +19,8 @@ from branchpoint.system.compose import (
 from branchpoint.system.compose.attachments import BRIDGE
 from branchpoint.system.compose.build import read_build
 from branchpoint.system.compose.declared import KEY, read_own
+from branchpoint.system.compose.environment import read_variables
 from branchpoint.system.compose.grants import Granted, read_grants
-from branchpoint.system.compose.interpolation import read_env_file
 from branchpoint.system.compose.keys import DEPLOY, SERVICE
 from branchpoint.system.compose.yamltree import Mapping, Scalar, Sequence, Value
 from branchpoint.system.images.recipe import KEY as RECIPE_KEY
@@ -110,7 +109,7 @@ class ServiceReader:
             "devices": keep("devices", lambda v, _: limits.read_devices(v)),
             "domainname": keep("domainname", attachments.host_name),
             "entrypoint": keep("entrypoint", self._argv),
-            "env_file": self._env_file,
+            "env_file": self._environment,
             "environment": self._environment,
             "extra_hosts": keep(
                 "extra_hosts", lambda v, _: attachments.read_extra_hosts(v, self.notes)
@@ -225,38 +224,8 @@ class ServiceReader:
         return commands.argv(value, what, self.notes)
 
     def _environment(self, value: Value, what: str) -> None:
-        own: dict[str, str] = {}
-        for key, given, where in fields.pairs(value, what):
-            if "=" in key:
-                raise where.error(f'the name of a variable must not contain "=": "{key}"')
-            if given is None:
-                given = self.variables.get(key)  # as docker does: from the shell, or else not set
-            if given is not None:
-                own[key] = given
-        self.found["environment"] = {**self.found.get("environment", {}), **own}
-
-    def _env_file(self, value: Value, what: str) -> None:
-        read: dict[str, str] = {}
-        for entry in value.items if isinstance(value, Sequence) else [value]:
-            required, raw, where = True, False, entry
-            if isinstance(entry, Mapping):
-                fields.check_keys(entry, ["path", "required", "format"], what)
-                if "path" not in entry.entries:
-                    raise entry.error(f'an entry of {what} lacks "path"')
-                where = entry.entries["path"]
-                if "required" in entry.entries:
-                    required = fields.boolean(entry.entries["required"], '"required"')
-                if "format" in entry.entries:
-                    fields.choice(entry.entries["format"], '"format"', ["raw"])
-                    raw = True
-            path = where.folder / Path(fields.text(where, what)).expanduser()
-            if path.is_file():
-                values = read_env_file(path, self.variables, raw)
-                read |= {key: text for key, text in values.items() if text is not None}
-            elif required:
-                raise where.error(f'env_file "{path.name}" does not exist', f"looked at {path}")
-        # "environment" wins, whichever of the two keys comes first
-        self.found["environment"] = {**read, **self.found.get("environment", {})}
+        """Both keys together, as files may use what "environment" says."""
+        self.found["environment"], self.found["unset"] = read_variables(self.body, self.variables)
 
     # --- the rest ----------------------------------------------------------------------------
 
