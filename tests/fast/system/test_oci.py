@@ -81,7 +81,11 @@ def mounts(config: dict[str, Any]) -> dict[str, dict[str, Any]]:
         ("entrypoint: /other", ["/other"]),
         ("entrypoint: /other\ncommand: [x]", ["/other", "x"]),
         ("entrypoint: []\ncommand: [x]", ["x"]),
-        ("command: []", ["/start"]),
+        ("command: []", ["/start", "serve"]),
+        ("command: ''", ["/start", "serve"]),
+        ("entrypoint: []\ncommand: []", ["serve"]),
+        ("entrypoint: ''", ["serve"]),
+        ("entrypoint: ['']\ncommand: [x]", ["x"]),
     ],
 )
 def test_arguments(tmp_path: Path, keys: str, args: list[str]) -> None:
