@@ -9,7 +9,7 @@ import pytest
 
 from branchpoint.errors import ComposeError
 from branchpoint.system.compose.reading import load
-from branchpoint.system.model import Service, System
+from branchpoint.system.model import Restart, Service, System
 
 
 def read(folder: Path, text: str, **variables: str) -> System:
@@ -53,3 +53,85 @@ def test_networks_without_a_value_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ComposeError, match=r'compose\.yaml:4: "networks" has no value') as told:
         service(tmp_path, "networks:")
     assert "remove it" in told.value.hint
+
+
+# -- what "deploy" says, too
+
+
+@pytest.mark.parametrize(
+    ("written", "restart"),
+    [
+        ("restart: any", Restart("always")),
+        ("restart: none", Restart()),
+        ("restart: ${NONE:-}", Restart()),
+        ("deploy: {restart_policy: {condition: none}}\nrestart: always", Restart()),
+        ("restart: always\ndeploy: {restart_policy: {condition: none}}", Restart()),
+        ("deploy: {restart_policy: {condition: 'no'}}", Restart()),
+        ("deploy: {restart_policy: {condition: unless-stopped}}", Restart("unless-stopped")),
+        ("deploy: {restart_policy: {condition: always, max_attempts: 0}}", Restart("always")),
+        (
+            "deploy: {restart_policy: {condition: on-failure, max_attempts: 3}}\nrestart: 'no'",
+            Restart("on-failure", 3),
+        ),
+    ],
+)
+def test_policies_of_restarts(tmp_path: Path, written: str, restart: Restart) -> None:
+    assert service(tmp_path, written).restart == restart
+
+
+def test_a_policy_without_a_condition_restarts_nothing(tmp_path: Path) -> None:
+    text = "services: {a: {image: x, restart: always, deploy: {restart_policy: {%s}}}}"
+    system = read(tmp_path, text % "max_attempts: 3")
+    assert system.services["a"].restart == Restart()
+    (note,) = system.notes
+    assert "restarts nothing" in note.text
+
+
+@pytest.mark.parametrize("condition", ["any", "none", "unless-stopped"])
+def test_attempts_are_counted_on_failure_only(tmp_path: Path, condition: str) -> None:
+    policy = f"deploy:\n  restart_policy:\n    condition: {condition}\n    max_attempts: 2"
+    with pytest.raises(ComposeError, match=r'compose\.yaml:7: "max_attempts" is for') as told:
+        service(tmp_path, policy)
+    assert "write that condition" in told.value.hint
+
+
+LIMITS = "deploy: {replicas: 2, resources: {limits: {cpus: '0.5', memory: 64m, pids: 9}}}"
+
+
+@pytest.mark.parametrize(
+    ("key", "same", "other"),
+    [
+        ("scale", "2", "3"),
+        ("cpus", ".5", "0.6"),
+        ("mem_limit", "65536k", "63m"),
+        ("pids_limit", "9", "8"),
+    ],
+)
+def test_what_is_said_twice_has_to_be_the_same(
+    tmp_path: Path, key: str, same: str, other: str
+) -> None:
+    for keys in (f"{LIMITS}\n{key}: %s", f"{key}: %s\n{LIMITS}"):
+        a = service(tmp_path, keys % same)
+        assert (a.replicas, a.cpus, a.memory, a.pids) == (2, 0.5, 64 << 20, 9)
+        with pytest.raises(ComposeError, match=f'"{key}" and "[a-z]+" of "deploy" are not'):
+            service(tmp_path, keys % other)
+
+
+@pytest.mark.parametrize(
+    ("keys", "found"),
+    [
+        ("scale: 3\ndeploy: {mode: replicated}", (3, None, None)),
+        ("mem_limit: 64m\ndeploy: {replicas: 2}", (2, 64 << 20, None)),
+        ("mem_limit: 0\ndeploy: {resources: {limits: {memory: 64m}}}", (1, 64 << 20, None)),
+        ("cpu_quota: 50000\ndeploy: {resources: {limits: {memory: 64m}}}", (1, 64 << 20, 0.5)),
+    ],
+)
+def test_what_is_said_once_counts(tmp_path: Path, keys: str, found: tuple[object, ...]) -> None:
+    a = service(tmp_path, keys)
+    assert (a.replicas, a.memory, a.cpus) == found
+
+
+def test_a_limit_beside_other_limits_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ComposeError, match=r'compose\.yaml:4: "mem_limit" and "memory"') as told:
+        service(tmp_path, "mem_limit: 64m\ndeploy: {resources: {limits: {cpus: 1}}}")
+    assert told.value.hint == 'write it under "deploy" only'

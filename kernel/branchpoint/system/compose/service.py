@@ -41,6 +41,12 @@ _NOTHING = ("", "default", "false", "private", "shareable")  # values that ask f
 _MODES = ["replicated", "global", "replicated-job", "global-job"]  # alike where there is one host
 _CPU_PERIOD = 100_000  # µs, Linux's default
 _LONGEST_PERIOD = 1 << 40
+_SAID_TWICE = [  # a service's key, the argument that it gives, and the key of "deploy"
+    ("scale", "replicas", "replicas"),
+    ("cpus", "cpus", "cpus"),
+    ("mem_limit", "memory", "memory"),
+    ("pids_limit", "pids", "pids"),
+]
 _Reader = Callable[[Value, str], None]  # the value, and its key in quotes
 
 
@@ -61,6 +67,8 @@ class ServiceReader:
         self.granted = granted
         self.notes = notes
         self.found: dict[str, Any] = {}  # arguments of Service
+        self.deployed: dict[str, Any] = {}  # those that "deploy" gives; they win over other keys
+        self.limited = False  # whether "deploy" has limits
 
     def read(self, line: int) -> Service:
         """The service, whose name is in ``line``.
@@ -185,6 +193,8 @@ class ServiceReader:
     def _check(self) -> None:
         """Check what depends on several keys."""
         found = self.found
+        self._check_deployed()
+        found |= self.deployed
         if "build" in found and "recipe" in found:
             message = f'"build" and "{RECIPE_KEY}" cannot be used together'
             raise self.body.key_error(RECIPE_KEY, message, "keep one")
@@ -205,6 +215,21 @@ class ServiceReader:
                     f'two things are mounted at "{mount.target}"',
                     f"the other one is on {self.body.files.said(other.line)}",
                 )
+
+    def _check_deployed(self) -> None:
+        """Refuse what is said twice, but not alike: as in the engine, limits stay together."""
+        for key, name, other in _SAID_TWICE:
+            value = self.body.entries.get(key)
+            if value is None or fields.is_null(value):
+                continue
+            own, deployed = self.found.get(name), self.deployed.get(name)
+            if key == "scale":
+                differs = deployed is not None and own != deployed
+            else:
+                differs = own is not None and self.limited and own != deployed
+            if differs:
+                message = f'"{key}" and "{other}" of "deploy" are not the same'
+                raise value.error(message, 'write it under "deploy" only')
 
     # --- image -------------------------------------------------------------------------------
 
@@ -285,12 +310,12 @@ class ServiceReader:
             fields.choice(entries["mode"], '"mode"', _MODES)
         if "replicas" in entries:
             count = fields.integer(entries["replicas"], '"replicas"', 0, _MAX_REPLICAS)
-            self.found["replicas"] = count
+            self.deployed["replicas"] = count
         if "resources" in entries:
             self._resources(fields.mapping(entries["resources"], '"resources"'))
         if "restart_policy" in entries:
             policy = fields.mapping(entries["restart_policy"], '"restart_policy"')
-            self.found["restart"] = lifecycle.read_restart_policy(policy, self.notes)
+            self.deployed["restart"] = lifecycle.read_restart_policy(policy, self.notes)
 
     def _resources(self, body: Mapping) -> None:
         fields.check_keys(body, ["limits", "reservations"], '"resources"')
@@ -306,9 +331,10 @@ class ServiceReader:
             "memory": limits.read_memory,
             "pids": limits.read_pids,
         }
+        self.limited = True
         for key, value in section.entries.items():
             if key in readers:
-                self.found[key] = readers[key](value, f'"{key}"')
+                self.deployed[key] = readers[key](value, f'"{key}"')
 
 
 def check_keys(name: str, body: Mapping) -> None:
