@@ -135,3 +135,25 @@ def test_a_limit_beside_other_limits_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ComposeError, match=r'compose\.yaml:4: "mem_limit" and "memory"') as told:
         service(tmp_path, "mem_limit: 64m\ndeploy: {resources: {limits: {cpus: 1}}}")
     assert told.value.hint == 'write it under "deploy" only'
+
+
+# -- mounts
+
+
+@pytest.mark.parametrize("wanted", ["shared", "rshared", "slave", "rslave", "private", "rprivate"])
+@pytest.mark.parametrize(
+    "written",
+    ["/etc:/d:ro,%s", "{type: bind, source: /etc, target: /d, read_only: true, bind: {%s}}"],
+    ids=["short", "long"],
+)
+def test_mounts_are_private(tmp_path: Path, wanted: str, written: str) -> None:
+    option = f"propagation: {wanted}" if written.startswith("{") else wanted
+    system = read(tmp_path, f"services: {{a: {{image: x, volumes: [{written % option!r}]}}}}"
+                  .replace("'{", "{").replace("}'", "}"))  # fmt: skip
+    (mount,) = system.services["a"].mounts
+    assert (mount.source, mount.target, mount.read_only) == ("/etc", "/d", True)
+    told = [note.text for note in system.notes]
+    if "private" in wanted:
+        assert told == []
+    else:
+        assert told == [f'"{wanted}" of /d has no effect: nothing is mounted below it later']
