@@ -25,6 +25,11 @@ def located(line: int, message: str, hint: str = "") -> ComposeError:
         ("$$A $${A}", "$A ${A}"),
         ("${A:?no} ${U:-a}b}", "1 ab}"),
         ("no variable", "no variable"),
+        ("${U:-{}} ${A}", "{} 1"),
+        ('${U:-{"a": {"b": "$A"}}}|', '{"a": {"b": "1"}}|'),
+        ("${A:-{}} {${A}}", "1 {1}"),
+        ("${U:-{${A}}}", "{1}"),
+        ("${U:-{} x", "{ x"),
     ],
 )
 def test_interpolation(text: str, value: str) -> None:

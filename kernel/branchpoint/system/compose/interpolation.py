@@ -64,16 +64,14 @@ class Interpolator:
 
     def _closing_brace(self, text: str, at: int, line: int) -> int:
         depth = 1
-        while at < len(text):
-            if text.startswith("${", at):
-                depth += 1
-                at += 1
-            elif text[at] == "}":
-                depth -= 1
-                if depth == 0:
-                    return at
-            at += 1
-        raise self._error(line, '"${" is never closed', 'add "}", or write $$ for a plain $')
+        for index in range(at, len(text)):
+            depth += {"{": 1, "}": -1}.get(text[index], 0)
+            if depth == 0:
+                return index
+        last = text.rfind("}", at)  # as in ${A:-{}, whose default is "{"
+        if last < 0:
+            raise self._error(line, '"${" is never closed', 'add "}", or write $$ for a plain $')
+        return last
 
     def _braced(self, inner: str, line: int, depth: int) -> str:
         match = _NAME.match(inner)
