@@ -18,6 +18,7 @@ from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
 
 from branchpoint.errors import ComposeError
 from branchpoint.system.compose.files import Files
+from branchpoint.system.compose.tabs import TabScanner
 
 MAX_BYTES = 512 << 10  # of one file: pure-Python parsing takes seconds beyond that
 MAX_VALUES = 50_000  # after aliases are followed
@@ -138,6 +139,7 @@ def scan(file: Path) -> Document:
         raise ComposeError("is not UTF-8 text", file, line) from None
     try:
         yaml = YAML(typ="safe", pure=True)
+        yaml.Scanner = TabScanner
         yaml.composer.warn_double_anchors = False  # the last one counts, as everywhere
         return Document(file, text.count("\n") + 1, yaml.compose(text))
     except MarkedYAMLError as error:
