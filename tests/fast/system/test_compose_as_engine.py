@@ -157,3 +157,46 @@ def test_mounts_are_private(tmp_path: Path, wanted: str, written: str) -> None:
         assert told == []
     else:
         assert told == [f'"{wanted}" of /d has no effect: nothing is mounted below it later']
+
+
+# -- two keys, one name
+
+TWO = """\
+services:
+  a: {image: x, networks: [default, n], volumes: ['v:/v']}
+  b: {image: x, networks: %s, volumes: [%s]}
+networks: {n: {name: one}, m: {name: %s}}
+volumes:
+  v: {external: true, name: one}
+  w: {driver_opts: {o: bind, device: .}, name: %s}
+  one: %s
+"""
+
+
+@pytest.mark.parametrize(
+    ("filled", "line", "message"),
+    [
+        (("[m]", "/d", "one", "two", ""), 4, 'the networks "n" and "m" are one: .* name "one"'),
+        (("[n]", "w:/w", "two", "one", ""), 7, 'the volumes "v" and "w" are one'),
+        (("[n]", "one:/o", "", "two", "{external: true}"), 8, 'the volumes "v" and "one" are one'),
+        (("[n]", "one:/o", "", "two", "{external: {name: one}}"), 8, '"v" and "one" are one'),
+    ],
+)
+def test_two_keys_with_one_name_are_refused(
+    tmp_path: Path, filled: tuple[str, ...], line: int, message: str
+) -> None:
+    with pytest.raises(ComposeError, match=message) as told:
+        read(tmp_path, TWO % filled)
+    assert told.value.line == line
+    assert told.value.hint.startswith("keep ")
+
+
+@pytest.mark.parametrize(
+    "filled",
+    [
+        ("[n]", "/d", "one", "one", "{external: true}"),
+        ("[m]", "w:/w, 'one:/o'", "two", "three", ""),
+    ],
+)
+def test_what_has_names_of_its_own_is_as_before(tmp_path: Path, filled: tuple[str, ...]) -> None:
+    assert len(read(tmp_path, TWO % filled).containers) == 2

@@ -97,6 +97,35 @@ def external(value: Value) -> bool:
     return isinstance(value, Mapping) or boolean(value, '"external"')
 
 
+def check_names(section: Mapping, used: Iterable[str], kind: str) -> None:
+    """Refuse two networks or volumes that are one for the engine, since both have one ``name``.
+
+    Here each key would be one of its own.
+    """
+    keys: dict[str, str] = {}
+    for key in section.entries:
+        name = _name_outside(key, section.entries[key]) if key in used else ""
+        other = keys.setdefault(name, key) if name else key
+        if other != key:
+            raise section.key_error(
+                key,
+                f'the {kind}s "{other}" and "{key}" are one: both have the name "{name}"',
+                f'keep "{other}", and use it in all services',
+            )
+
+
+def _name_outside(key: str, value: Value) -> str:
+    """What the engine calls it, where that is not made from the key and the project's name."""
+    entries = value.entries if isinstance(value, Mapping) else {}
+    outside = entries.get("external")
+    name = entries.get("name")
+    if name is None and isinstance(outside, Mapping):
+        name = outside.entries.get("name")
+    if name is not None:
+        return text(name, '"name"')
+    return key if outside is not None and external(outside) else ""
+
+
 def number(value: Value, what: str, low: float, high: float) -> float:
     try:
         result = float(value.text) if isinstance(value, Scalar) else math.nan
