@@ -30,10 +30,21 @@ def located(line: int, message: str, hint: str = "") -> ComposeError:
         ("${A:-{}} {${A}}", "1 {1}"),
         ("${U:-{${A}}}", "{1}"),
         ("${U:-{} x", "{ x"),
+        ("${U:-{}${U:-{}}${U:-}}", "{}{}"),
     ],
 )
 def test_interpolation(text: str, value: str) -> None:
     assert Interpolator({"A": "1", "E": ""}, located)(text, 1) == value
+
+
+@pytest.mark.parametrize("text", ["${A", "${U:-{", "${A:-${A}", "{}${U:-${U:-}"])
+def test_what_is_never_closed_is_refused(text: str) -> None:
+    with pytest.raises(ComposeError, match="is never closed"):
+        Interpolator({"A": "1"}, located)(text, 1)
+
+
+def test_braces_are_matched_in_one_pass() -> None:
+    assert Interpolator({}, located)("${U:-{}" * 100_000, 1) == "{" * 100_000
 
 
 def test_env_file_size(tmp_path: Path) -> None:
@@ -72,7 +83,7 @@ def test_defaults_may_be_nested_but_not_without_end() -> None:
         (r'"a\\"', "a\\"),
         (r'"a\nb\tc\rd\ae\bf\fg\vh"', "a\nb\tc\rd\ae\bf\fg\vh"),
         (r'"it\'s \c \x41 \q"', r"it\'s \c \x41 \q"),
-        (r'"\0123\01014 \012 \0999 \0400"', r"SA4 \012 \0999 \0400"),
+        (r'"\0123\01014 \012 \0999 \0400 \0"', r"SA4 \12 \999 \400 " + "\\"),
         (r'"\$B $B \\$B"', "$B 2 \\2"),
         ('"a  \nb"', "a  \nb"),
         ("a\fb\u2028c\x85d", "a\fb\u2028c\x85d"),

@@ -13,7 +13,8 @@ from branchpoint.errors import ComposeError
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_.\-\[\]]*")
-_ESCAPE = re.compile(r'\\(?:([abfnrtv"$\\])|0([0-3][0-7]{2}))')
+_ESCAPE = re.compile(r'\\(?:([abfnrtv"$\\])|0(\d{0,3}))')
+_OCTAL = re.compile(r"[0-3][0-7]{2}")
 _ESCAPES = dict(zip('abfnrtv"\\', '\a\b\f\n\r\t\v"\\', strict=True))
 _OPERATORS = (":-", ":?", ":+", "-", "?", "+")
 _MAX_NESTING = 16
@@ -41,6 +42,8 @@ class Interpolator:
     def _expand(self, text: str, line: int, depth: int) -> str:
         if depth > _MAX_NESTING:
             raise self._error(line, "defaults of variables are nested too deeply")
+        # each brace counts, as in ${A:-{}}; where that closes nothing, only those of variables do
+        ends = _closing_braces(text, r"\$\{|\}") | _closing_braces(text, r"\{|\}")
         out: list[str] = []
         at = 0
         while (dollar := text.find("$", at)) >= 0:
@@ -50,7 +53,10 @@ class Interpolator:
                 out.append("$")
                 at = dollar + 2
             elif after == "{":
-                end = self._closing_brace(text, dollar + 2, line)
+                end = ends.get(dollar + 2)
+                if end is None:
+                    hint = 'add "}", or write $$ for a plain $'
+                    raise self._error(line, '"${" is never closed', hint)
                 out.append(self._braced(text[dollar + 2 : end], line, depth))
                 at = end + 1
             elif match := _NAME.match(text, dollar + 1):
@@ -61,17 +67,6 @@ class Interpolator:
                 at = dollar + 1
         out.append(text[at:])
         return "".join(out)
-
-    def _closing_brace(self, text: str, at: int, line: int) -> int:
-        depth = 1
-        for index in range(at, len(text)):
-            depth += {"{": 1, "}": -1}.get(text[index], 0)
-            if depth == 0:
-                return index
-        last = text.rfind("}", at)  # as in ${A:-{}, whose default is "{"
-        if last < 0:
-            raise self._error(line, '"${" is never closed', 'add "}", or write $$ for a plain $')
-        return last
 
     def _braced(self, inner: str, line: int, depth: int) -> str:
         match = _NAME.match(inner)
@@ -103,6 +98,18 @@ class Interpolator:
         if name not in self.variables:
             self.unset.setdefault(name, line)
         return self.variables.get(name, "")
+
+
+def _closing_braces(text: str, braces: str) -> dict[int, int]:
+    """Where what begins after an opening brace ends."""
+    begun: list[int] = []
+    found: dict[int, int] = {}
+    for match in re.finditer(braces, text):
+        if match[0] != "}":
+            begun.append(match.end())
+        elif begun:
+            found[begun.pop()] = match.start()
+    return found
 
 
 def read_env_file(
@@ -217,8 +224,8 @@ def _unescape(text: str) -> str:
 
     def plain(match: re.Match[str]) -> str:
         letter, octal = match.groups()
-        if octal:
-            return chr(int(octal, 8))
+        if letter is None:  # the engine drops the 0 of what is no character
+            return chr(int(octal, 8)) if _OCTAL.fullmatch(octal) else "\\" + octal
         # "$$" survives interpolation as one "$", which is what "\$" means
         return "$$" if letter == "$" else _ESCAPES[letter]
 
