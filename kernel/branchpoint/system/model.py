@@ -230,6 +230,7 @@ class Service:
     command: tuple[str, ...] | None = None
     entrypoint: tuple[str, ...] | None = None
     environment: dict[str, str] = field(default_factory=dict)
+    unset: tuple[str, ...] = ()  # variables that it does not have, though the image may
     working_dir: str | None = None
     user: str | None = None
     group_add: tuple[str, ...] = ()

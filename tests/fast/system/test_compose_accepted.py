@@ -368,6 +368,29 @@ def test_a_dollar_without_a_name_is_plain(tmp_path: Path, written: str) -> None:
     assert found.services["a"].command == (written,)
 
 
+@pytest.mark.parametrize(
+    "written",
+    [
+        "image:\tx", "image: x\t", "image: x\t# y", "image: x \t #y", "image: 'x'\t", "image:\t'x'",
+        "image\t: x", "image: &i\tx", "image: x\n\t", "image: x\n  \t# y", "image:\t\n      x\t",
+        "command: [a,\tb\t]\t# y\n    image:\tx",
+    ],
+)  # fmt: skip
+def test_tabs_between_words(tmp_path: Path, written: str) -> None:
+    system = read(
+        tmp_path, f"services:\t\n  a:\n    {written}\n    user: u\tv\n  b: {{image: y}}\n"
+    )
+    a = system.services["a"]
+    assert (a.image, a.user, list(system.services)) == ("x", "u\tv", ["a", "b"])
+
+
+@pytest.mark.parametrize("lines", ["  a:\n\timage: x", "\ta: {image: x}", "  a:\n  \t  image: x"])
+def test_tabs_are_no_indentation(tmp_path: Path, lines: str) -> None:
+    with pytest.raises(ComposeError, match="a tab is not allowed as indentation") as told:
+        read(tmp_path, f"services:\n{lines}\n")
+    assert told.value.line == 2 + lines.count("\n")
+
+
 @pytest.mark.filterwarnings("error")
 def test_an_anchor_may_be_used_again(tmp_path: Path) -> None:
     system = read(

@@ -90,7 +90,7 @@ SERVICE_CASES = [
     ("runtime", "runtime: nvidia", '"runtime" is not supported', "by crun"),
     ("network mode", "network_mode: macvlan", 'network_mode "macvlan" is not', "networks"),
     ("image a list", "image: [x]", '"image" must be text, not a list', ""),
-    ("quotes", "command: \"echo 'x\"", '"command": no closing quotation', "check the quotes"),
+    ("quotes", "command: \"echo 'x\"", '"command": a quote is never closed', "check the quotes"),
     ("command a mapping", "command: {a: b}", '"command" must be text, not a mapping', ""),
     ("nested command", "command: [a, [b]]", 'each of "command" must be text, not a list', ""),
     ("bad boolean", "init: maybe", '"init" must be true or false, not "maybe"', ""),

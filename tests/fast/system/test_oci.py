@@ -81,7 +81,11 @@ def mounts(config: dict[str, Any]) -> dict[str, dict[str, Any]]:
         ("entrypoint: /other", ["/other"]),
         ("entrypoint: /other\ncommand: [x]", ["/other", "x"]),
         ("entrypoint: []\ncommand: [x]", ["x"]),
-        ("command: []", ["/start"]),
+        ("command: []", ["/start", "serve"]),
+        ("command: ''", ["/start", "serve"]),
+        ("entrypoint: []\ncommand: []", ["serve"]),
+        ("entrypoint: ''", ["serve"]),
+        ("entrypoint: ['']\ncommand: [x]", ["x"]),
     ],
 )
 def test_arguments(tmp_path: Path, keys: str, args: list[str]) -> None:
@@ -109,6 +113,11 @@ def test_environment(tmp_path: Path) -> None:
     ]  # fmt: skip
     assert process["cwd"] == "/srv"
     assert process["user"] == {"uid": 33, "gid": 33, "additionalGids": [44]}
+
+
+def test_a_name_alone_takes_the_images_value_away(tmp_path: Path) -> None:
+    process = service(tmp_path, "environment: [A, PATH, HOME]")["process"]
+    assert process["env"] == ["HOSTNAME=a-1", "B=image", "HOME=/root", *SDK]
 
 
 def test_unknown_users_are_located(tmp_path: Path) -> None:

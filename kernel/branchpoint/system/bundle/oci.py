@@ -91,10 +91,11 @@ def process_of(
     :raises ImageError: when there is no command, or no such user, group or signal.
     """
     entrypoint = config.entrypoint if service.entrypoint is None else service.entrypoint
-    if service.command is not None:
-        command = service.command
-    else:  # a new entrypoint takes no arguments from the image
-        command = config.command if service.entrypoint is None else ()
+    command = service.command or ()
+    if not service.entrypoint and not command:
+        command = config.command  # a new entrypoint takes no arguments from the image
+    if entrypoint == ("",):
+        entrypoint = ()
     args = (*entrypoint, *command)
     if not args:
         raise ImageError("there is no command to run", 'give the service a "command"')
@@ -107,6 +108,7 @@ def process_of(
         key, _, value = entry.partition("=")
         environment[key] = value
     environment |= service.environment
+    environment = {key: value for key, value in environment.items() if key not in service.unset}
     environment.setdefault("HOME", identity.home)
     signal_name = service.stop_signal or config.stop_signal
     stop_signal = signal_number(signal_name)

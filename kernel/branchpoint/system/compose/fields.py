@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import math
 import re
-import shlex
 from collections.abc import Iterable
 
 from branchpoint import units
@@ -96,6 +95,35 @@ def boolean(value: Value, what: str) -> bool:
 def external(value: Value) -> bool:
     """Whether something is made elsewhere: true, or a mapping with its name (an old form)."""
     return isinstance(value, Mapping) or boolean(value, '"external"')
+
+
+def check_names(section: Mapping, used: Iterable[str], kind: str) -> None:
+    """Refuse two networks or volumes that are one for the engine, since both have one ``name``.
+
+    Here each key would be one of its own.
+    """
+    keys: dict[str, str] = {}
+    for key in section.entries:
+        name = _name_outside(key, section.entries[key]) if key in used else ""
+        other = keys.setdefault(name, key) if name else key
+        if other != key:
+            raise section.key_error(
+                key,
+                f'the {kind}s "{other}" and "{key}" are one: both have the name "{name}"',
+                f'keep "{other}", and use it in all services',
+            )
+
+
+def _name_outside(key: str, value: Value) -> str:
+    """What the engine calls it, where that is not made from the key and the project's name."""
+    entries = value.entries if isinstance(value, Mapping) else {}
+    outside = entries.get("external")
+    name = entries.get("name")
+    if name is None and isinstance(outside, Mapping):
+        name = outside.entries.get("name")
+    if name is not None:
+        return text(name, '"name"')
+    return key if outside is not None and external(outside) else ""
 
 
 def number(value: Value, what: str, low: float, high: float) -> float:
@@ -198,17 +226,6 @@ def _plain(value: Value, what: str) -> str:
     if isinstance(value, Scalar) and value.kind == "bool":
         return written.lower()
     return written
-
-
-def argv(value: Value, what: str) -> tuple[str, ...]:
-    """A command as a list, or as one line split as a shell would."""
-    if isinstance(value, Sequence):
-        return tuple(texts(value, what))
-    line = text(value, what)
-    try:
-        return tuple(shlex.split(line))
-    except ValueError as error:
-        raise value.error(f"{what}: {str(error).lower()}", "check the quotes") from None
 
 
 def choice(value: Value, what: str, known: Iterable[str]) -> str:

@@ -9,10 +9,11 @@ from pathlib import Path
 
 from branchpoint.errors import ComposeError
 from branchpoint.system.compose import fields
+from branchpoint.system.compose.environment import resolved
 from branchpoint.system.compose.files import Files
 from branchpoint.system.compose.interpolation import Interpolator, read_env_file
 from branchpoint.system.compose.merging import merge, settled
-from branchpoint.system.compose.yamltree import Mapping, Value, parse
+from branchpoint.system.compose.yamltree import Document, Mapping, Value, scan
 
 _SECTIONS = ("services", "networks", "volumes", "secrets", "configs")
 _MOST_FILES = 100
@@ -31,6 +32,16 @@ class Gatherer:
         self.unset: dict[str, int] = {}
         self.ignored: dict[int, str] = {}
         self._read = 0
+        self._scanned: dict[Path, Document] = {}
+
+    def scanned(self, path: Path) -> Document:
+        """The file before its variables have values; it is read only once.
+
+        :raises ComposeError: for what is not YAML.
+        """
+        if path not in self._scanned:
+            self._scanned[path] = scan(path)
+        return self._scanned[path]
 
     def gather(
         self,
@@ -61,7 +72,7 @@ class Gatherer:
         if self._read > _MOST_FILES:
             raise ComposeError(f"more than {_MOST_FILES} files are included or extended", path)
         interpolator = Interpolator(variables, self.files.error)
-        root = parse(self.files, path, folder, interpolator)
+        root = self.scanned(path).convert(self.files, folder, interpolator)
         if root is None:
             raise ComposeError("is empty", path, hint='it needs "services"')
         for name, line in interpolator.unset.items():
@@ -120,7 +131,8 @@ class Gatherer:
         folder = folder or paths[0].parent
         if env_files is None:
             env_files = [folder / ".env"] if (folder / ".env").is_file() else []
-        return self.gather(paths, folder, with_env_files(variables, env_files), above)
+        own = with_env_files(variables, env_files)
+        return resolved(self.gather(paths, folder, own, above), own)
 
 
 class _Extending:
@@ -192,8 +204,7 @@ def with_env_files(variables: Variables[str, str], env_files: Paths[Path]) -> di
     """The variables, and those of the files, of which later ones win, where they have no value."""
     found: dict[str, str] = {}
     for path in env_files:
-        read = read_env_file(path, {**found, **variables})
-        found |= {key: value or "" for key, value in read.items()}
+        found |= read_env_file(path, variables, earlier=found)
     return {**found, **variables}
 
 

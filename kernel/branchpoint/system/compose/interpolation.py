@@ -13,7 +13,9 @@ from branchpoint.errors import ComposeError
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_.\-\[\]]*")
-_ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "\\": "\\", '"': '"', "$": "$", "'": "'"}
+_ESCAPE = re.compile(r'\\(?:([abfnrtv"$\\])|0(\d{0,3}))')
+_OCTAL = re.compile(r"[0-3][0-7]{2}")
+_ESCAPES = dict(zip('abfnrtv"\\', '\a\b\f\n\r\t\v"\\', strict=True))
 _OPERATORS = (":-", ":?", ":+", "-", "?", "+")
 _MAX_NESTING = 16
 MAX_ENV_BYTES = 1 << 20
@@ -40,6 +42,8 @@ class Interpolator:
     def _expand(self, text: str, line: int, depth: int) -> str:
         if depth > _MAX_NESTING:
             raise self._error(line, "defaults of variables are nested too deeply")
+        # each brace counts, as in ${A:-{}}; where that closes nothing, only those of variables do
+        ends = _closing_braces(text, r"\$\{|\}") | _closing_braces(text, r"\{|\}")
         out: list[str] = []
         at = 0
         while (dollar := text.find("$", at)) >= 0:
@@ -49,7 +53,10 @@ class Interpolator:
                 out.append("$")
                 at = dollar + 2
             elif after == "{":
-                end = self._closing_brace(text, dollar + 2, line)
+                end = ends.get(dollar + 2)
+                if end is None:
+                    hint = 'add "}", or write $$ for a plain $'
+                    raise self._error(line, '"${" is never closed', hint)
                 out.append(self._braced(text[dollar + 2 : end], line, depth))
                 at = end + 1
             elif match := _NAME.match(text, dollar + 1):
@@ -60,19 +67,6 @@ class Interpolator:
                 at = dollar + 1
         out.append(text[at:])
         return "".join(out)
-
-    def _closing_brace(self, text: str, at: int, line: int) -> int:
-        depth = 1
-        while at < len(text):
-            if text.startswith("${", at):
-                depth += 1
-                at += 1
-            elif text[at] == "}":
-                depth -= 1
-                if depth == 0:
-                    return at
-            at += 1
-        raise self._error(line, '"${" is never closed', 'add "}", or write $$ for a plain $')
 
     def _braced(self, inner: str, line: int, depth: int) -> str:
         match = _NAME.match(inner)
@@ -106,12 +100,26 @@ class Interpolator:
         return self.variables.get(name, "")
 
 
-def read_env_file(file: Path, outer: Mapping[str, str], raw: bool = False) -> dict[str, str | None]:
-    """``KEY=VALUE`` lines with comments, quotes and variables; a KEY alone gets its value from
-    ``outer``, or None.
+def _closing_braces(text: str, braces: str) -> dict[int, int]:
+    """Where what begins after an opening brace ends."""
+    begun: list[int] = []
+    found: dict[int, int] = {}
+    for match in re.finditer(braces, text):
+        if match[0] != "}":
+            begun.append(match.end())
+        elif begun:
+            found[begun.pop()] = match.start()
+    return found
 
-    Values may use the variables in ``outer`` and earlier ones of the file; with ``raw``, values
-    are taken literally.
+
+def read_env_file(
+    file: Path, outer: Mapping[str, str], raw: bool = False, *, earlier: Mapping[str, str]
+) -> dict[str, str]:
+    """``KEY=VALUE`` lines with comments, quotes and variables; a KEY alone gets its value from
+    ``outer``, or is left out.
+
+    Values may use the variables in ``outer``, or else earlier ones of the file, or of files before
+    it (``earlier``); with ``raw``, values are taken literally.
 
     :raises ComposeError: with file and line for what cannot be read.
     """
@@ -126,22 +134,30 @@ def read_env_file(file: Path, outer: Mapping[str, str], raw: bool = False) -> di
         raise ComposeError("is not UTF-8 text", file, line) from None
     if len(data) > MAX_ENV_BYTES:
         raise ComposeError(f"is larger than {MAX_ENV_BYTES >> 10} KiB", file)
-    return _EnvParser(text, file, outer, raw).parse()
+    return _EnvParser(text, file, outer, raw, earlier).parse()
 
 
 class _EnvParser:
-    def __init__(self, text: str, file: Path, outer: Mapping[str, str], raw: bool) -> None:
-        self.lines = text.splitlines()
+    def __init__(
+        self,
+        text: str,
+        file: Path,
+        outer: Mapping[str, str],
+        raw: bool,
+        earlier: Mapping[str, str],
+    ) -> None:
+        self.lines = text.split("\n")
         self.file = file
         self.outer = outer
         self.raw = raw
-        self.values: dict[str, str | None] = {}
+        self.earlier = earlier
+        self.values: dict[str, str] = {}
 
-    def parse(self) -> dict[str, str | None]:
+    def parse(self) -> dict[str, str]:
         at = 0
         while at < len(self.lines):
             number = at + 1
-            content = self.lines[at].strip()
+            content = self.lines[at].strip() if self.raw else self.lines[at].lstrip()
             at += 1
             if not content or content.startswith("#"):
                 continue
@@ -154,7 +170,8 @@ class _EnvParser:
                     f'"{content[:40]}" is not of the form KEY=VALUE', self.file, number
                 )
             if not rest or rest[0] == "#":
-                self.values[match.group()] = self.outer.get(match.group())
+                if match.group() in self.outer:
+                    self.values[match.group()] = self.outer[match.group()]
                 continue
             value = rest[1:].lstrip()
             if not self.raw:
@@ -165,7 +182,7 @@ class _EnvParser:
     def _value(self, value: str, number: int, at: int) -> tuple[str, int]:
         """The value that starts on line ``number``, and the index of the first line after it."""
         if not value or value[0] not in "\"'":
-            plain = re.sub(r"(^|\s+)#.*$", "", value).rstrip()
+            plain = value.partition(" #")[0].rstrip()  # "#" alone begins no comment: COLOR=#fff
             return self._interpolate(plain, number), at
         quote, body = value[0], value[1:]
         while (end := _closing_quote(body, quote)) < 0:
@@ -176,13 +193,16 @@ class _EnvParser:
         tail = body[end + 1 :].strip()
         if tail and not tail.startswith("#"):
             raise ComposeError(f'"{tail[:20]}" follows the closing quote', self.file, number)
-        if quote == "'":
-            return body[:end], at
-        return _unescape(body[:end], lambda text: self._interpolate(text, number)), at
+        inner = re.sub(r"\\(.)", lambda m: quote if m[1] == quote else m[0], body[:end], flags=re.S)
+        if quote == '"':
+            inner = self._interpolate(_unescape(inner), number)
+        if "\0" in inner:
+            raise ComposeError("a value must not contain NUL", self.file, number)
+        return inner, at
 
     def _interpolate(self, text: str, line: int) -> str:
-        known = {k: v for k, v in self.values.items() if v is not None}
-        return Interpolator({**known, **self.outer}, self._error)(text, line)
+        known = {**self.earlier, **self.values, **self.outer}
+        return Interpolator(known, self._error)(text, line)
 
     def _error(self, line: int, message: str, hint: str) -> ComposeError:
         return ComposeError(message, self.file, line, hint)
@@ -191,7 +211,7 @@ class _EnvParser:
 def _closing_quote(text: str, quote: str) -> int:
     at = 0
     while at < len(text):
-        if text[at] == "\\" and quote == '"':
+        if text[at] == "\\":
             at += 1
         elif text[at] == quote:
             return at
@@ -199,17 +219,14 @@ def _closing_quote(text: str, quote: str) -> int:
     return -1
 
 
-def _unescape(text: str, interpolate: Callable[[str], str]) -> str:
-    """Resolve backslash escapes of a double-quoted value; replace variables outside of escapes."""
-    plain: list[str] = []
-    at = 0
-    while at < len(text):
-        following = text[at + 1 : at + 2]
-        if text[at] == "\\" and following in _ESCAPES:
-            # "$$" survives interpolation as one "$", which is what "\$" means
-            plain.append("$$" if following == "$" else _ESCAPES[following])
-            at += 2
-        else:
-            plain.append(text[at])
-            at += 1
-    return interpolate("".join(plain))
+def _unescape(text: str) -> str:
+    """Resolve the escapes of a double-quoted value; any other backslash stays."""
+
+    def plain(match: re.Match[str]) -> str:
+        letter, octal = match.groups()
+        if letter is None:  # the engine drops the 0 of what is no character
+            return chr(int(octal, 8)) if _OCTAL.fullmatch(octal) else "\\" + octal
+        # "$$" survives interpolation as one "$", which is what "\$" means
+        return "$$" if letter == "$" else _ESCAPES[letter]
+
+    return _ESCAPE.sub(plain, text)

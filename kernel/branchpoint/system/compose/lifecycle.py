@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
-from branchpoint.system.compose import fields
+from branchpoint.system.compose import commands, fields
 from branchpoint.system.compose.yamltree import Mapping, Scalar, Sequence, Value
-from branchpoint.system.model import Condition, Dependency, Healthcheck, Hook, Note, Restart
+from branchpoint.system.model import (
+    Condition,
+    Dependency,
+    Healthcheck,
+    Hook,
+    Note,
+    Restart,
+    RestartPolicy,
+)
 
 _CONDITIONS: dict[str, Condition] = {
     "service_started": "started",
     "service_healthy": "healthy",
     "service_completed_successfully": "completed",
 }
+_POLICIES: dict[str, RestartPolicy] = {
+    "": "no",
+    "no": "no",
+    "none": "no",
+    "always": "always",
+    "any": "always",
+    "on-failure": "on-failure",
+    "unless-stopped": "unless-stopped",
+}
+"""``restart`` and the conditions of ``restart_policy``, which the engine takes alike."""
 _LEAST_INTERVAL = 1_000_000  # ns
 
 
@@ -88,7 +106,7 @@ def _health_test(value: Value) -> tuple[str, ...]:
     return tuple(words)
 
 
-def read_post_start(value: Value) -> tuple[Hook, ...]:
+def read_post_start(value: Value, notes: list[Note]) -> tuple[Hook, ...]:
     """``post_start``: commands to run once a container has started, one after the other."""
     found = []
     for item in fields.sequence(value, '"post_start"').items:
@@ -99,7 +117,7 @@ def read_post_start(value: Value) -> tuple[Hook, ...]:
         entries = body.entries
         if "command" not in entries:
             raise item.error(f'{where} needs "command"')
-        command = fields.argv(entries["command"], '"command"')
+        command = commands.argv(entries["command"], '"command"', notes)
         if not command:
             raise entries["command"].error('"command" is empty')
         given = entries.get("environment")
@@ -121,14 +139,14 @@ def read_post_start(value: Value) -> tuple[Hook, ...]:
 def read_restart(value: Value) -> Restart:
     """``restart``: no, always, unless-stopped, on-failure or on-failure:N."""
     written = fields.text(value, '"restart"')
-    policy, colon, limit = written.partition(":")
-    match policy:
-        case "on-failure" if not colon or (limit.isdecimal() and len(limit) < 10):
-            return Restart("on-failure", int(limit or 0))
-        case "no" | "always" | "unless-stopped" if not colon:
-            return Restart(policy)
+    name, colon, limit = written.partition(":")
+    policy = _POLICIES.get(name)
+    if policy == "on-failure" and (not colon or (limit.isdecimal() and len(limit) < 10)):
+        return Restart(policy, int(limit or 0))
+    if policy is not None and policy != "on-failure" and not colon:
+        return Restart(policy)
     policies = ("no", "always", "on-failure", "unless-stopped")
-    hint = fields.nearest(policy, policies) or f"one of: {', '.join(policies)}"
+    hint = fields.nearest(name, policies) or f"one of: {', '.join(policies)}"
     raise value.error(f'"restart" cannot be "{written}"', hint)
 
 
@@ -142,13 +160,16 @@ def read_restart_policy(body: Mapping, notes: list[Note]) -> Restart:
             fields.duration(entries[key], f'"{key}"')
             text = f'"{key}" of {where} has no effect: restarts back off from 100 ms'
             notes.append(Note(body.key_lines[key], text))
+    policy: RestartPolicy = "no"
+    if "condition" in entries:
+        policy = _POLICIES[fields.choice(entries["condition"], '"condition"', list(_POLICIES))]
+    else:
+        text = f'{where} without "condition" restarts nothing, as with docker compose: write it'
+        notes.append(Note(body.line, text))
     limit = 0
     if "max_attempts" in entries:
         limit = fields.integer(entries["max_attempts"], '"max_attempts"', 0, 1 << 30)
-    condition = "any"
-    if "condition" in entries:
-        known = ["none", "on-failure", "any"]
-        condition = fields.choice(entries["condition"], '"condition"', known)
-    if condition == "none":
-        return Restart("no")
-    return Restart("on-failure" if condition == "on-failure" else "always", limit)
+    if limit and policy != "on-failure" and "condition" in entries:
+        message = '"max_attempts" is for "condition: on-failure" only'
+        raise entries["max_attempts"].error(message, "write that condition, or remove it")
+    return Restart(policy, limit if policy == "on-failure" else 0)

@@ -101,8 +101,12 @@ def _replaced(base: Value, over: Value, path: Path) -> Value:
 
 
 def _as_variables(base: Value, over: Value, path: Path) -> Value:
-    """``[K=V]`` or ``{K: V}``."""
-    return _mappings(_variables(base, path), _variables(over, path), path)
+    """``[K=V]`` or ``{K: V}``; a name alone counts in place of a value, too."""
+    if fields.is_null(over):
+        return base
+    first, last = _variables(base, path), _variables(over, path)
+    entries, lines = first.entries | last.entries, first.key_lines | last.key_lines
+    return replace(first, entries=entries, key_lines=lines)
 
 
 def _as_names(base: Value, over: Value, path: Path) -> Value:

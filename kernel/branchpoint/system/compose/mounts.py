@@ -97,6 +97,8 @@ class _Volumes:
                 read_only = flag == "ro"
             elif flag == "nocopy":
                 copy = False
+            elif flag in _PROPAGATIONS:
+                self._propagated(item, flag, target)
             elif flag not in _IGNORED_FLAGS:
                 raise item.error(f'a volume has no option "{flag}"', "known: ro, rw, nocopy")
         if source.startswith((".", "/", "~")):
@@ -125,7 +127,8 @@ class _Volumes:
         if which == "bind":
             options = _section(item, "bind", _BIND_OPTIONS).entries
             if "propagation" in options:
-                fields.choice(options["propagation"], '"propagation"', _PROPAGATIONS)
+                wanted = fields.choice(options["propagation"], '"propagation"', _PROPAGATIONS)
+                self._propagated(options["propagation"], wanted, target)
             created = options.get("create_host_path")
             create = created is None or fields.boolean(created, '"create_host_path"')
             if not source:
@@ -146,6 +149,11 @@ class _Volumes:
         copy = nocopy is None or not fields.boolean(nocopy, '"nocopy"')
         name = _volume_name(entries["source"], source) if source else ""
         return [Mount("volume", target, item.line, name, read_only, copy)]
+
+    def _propagated(self, item: Value, wanted: str, target: str) -> None:
+        if wanted not in ("private", "rprivate"):  # those are what everything has
+            text = f'"{wanted}" of {target} has no effect: nothing is mounted below it later'
+            self.notes.append(Note(item.line, text))
 
 
 def bind(

@@ -41,6 +41,8 @@ def read_networks(
         else:
             text = f'the network "{name}" has no effect: no service uses it'
             notes.append(Note(section.key_lines[name], text))
+    if section is not None:
+        fields.check_names(section, found, "network")
     for name in pending:
         found[name] = Network(name, 1, "", "", "")
     free = iter(s for s in _DEFAULT_SUBNETS if not any(IPv4Network(s).overlaps(t) for t in taken))

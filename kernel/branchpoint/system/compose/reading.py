@@ -20,8 +20,9 @@ from branchpoint.system.compose.grants import Granted
 from branchpoint.system.compose.joining import joined, owner_of
 from branchpoint.system.compose.keys import TOP
 from branchpoint.system.compose.merging import as_version
+from branchpoint.system.compose.naming import PROJECT_NAME, project_name
 from branchpoint.system.compose.networks import Addresses, read_networks
-from branchpoint.system.compose.service import ServiceReader, read_profiles
+from branchpoint.system.compose.service import ServiceReader, check_keys, read_profiles
 from branchpoint.system.compose.volumes import Volumes
 from branchpoint.system.compose.yamltree import Mapping, Value
 from branchpoint.system.images.recipe import KEY as RECIPE_KEY
@@ -38,7 +39,7 @@ from branchpoint.system.model import (
     System,
 )
 
-FILE_NAMES = ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml")
+FILE_NAMES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
 OVERRIDE_NAMES = tuple(
     f"{name}.override.{end}" for name in ("compose", "docker-compose") for end in ("yml", "yaml")
 )
@@ -72,6 +73,7 @@ def load(
         profiles = variables.get("COMPOSE_PROFILES", "").split(",")
     numbered = Files()
     gatherer = Gatherer(numbered)
+    variables[PROJECT_NAME] = project_name([gatherer.scanned(path) for path in paths], variables)
     root = gatherer.gather(paths, paths[0].parent, variables)
     reader = _Reader(paths[0], numbered, root, variables, set(profiles))
     for name, line in gatherer.unset.items():
@@ -205,14 +207,12 @@ class _Reader:
             if not _NAME.fullmatch(name):
                 raise self._error(line, f'"{name}" cannot be the name of a service')
             body = fields.mapping(value, f'service "{name}"')
-            notes: list[Note] = []
-            reader = ServiceReader(name, body, self.variables, granted, notes)
-            service = reader.read(line)
             wanted = read_profiles(body)
             if wanted and not self.enabled & {*wanted, "*"}:
+                check_keys(name, body)
                 sleeping.add(name)
                 continue
-            self.notes += notes
+            service = ServiceReader(name, body, self.variables, granted, self.notes).read(line)
             if service.image is None and service.build is None and service.recipe is None:
                 if recipe is None:
                     raise self._error(
@@ -221,7 +221,7 @@ class _Reader:
                         f'give it "image", "build" or "{RECIPE_KEY}"',
                     )
                 service = replace(service, recipe=recipe)
-            if "networks" not in body.entries and "network_mode" not in body.entries:
+            if not service.networks and "network_mode" not in body.entries:
                 service = replace(service, networks=(Attachment("default", line),))
             active.append(service)
         if not active:

@@ -6,15 +6,21 @@ import re
 from collections.abc import Callable
 from collections.abc import Mapping as Variables
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-from branchpoint.system.compose import attachments, fields, lifecycle, limits, mounts
+from branchpoint.system.compose import (
+    attachments,
+    commands,
+    fields,
+    lifecycle,
+    limits,
+    mounts,
+)
 from branchpoint.system.compose.attachments import BRIDGE
 from branchpoint.system.compose.build import read_build
 from branchpoint.system.compose.declared import KEY, read_own
+from branchpoint.system.compose.environment import read_variables
 from branchpoint.system.compose.grants import Granted, read_grants
-from branchpoint.system.compose.interpolation import read_env_file
 from branchpoint.system.compose.keys import DEPLOY, SERVICE
 from branchpoint.system.compose.yamltree import Mapping, Scalar, Sequence, Value
 from branchpoint.system.images.recipe import KEY as RECIPE_KEY
@@ -35,6 +41,12 @@ _NOTHING = ("", "default", "false", "private", "shareable")  # values that ask f
 _MODES = ["replicated", "global", "replicated-job", "global-job"]  # alike where there is one host
 _CPU_PERIOD = 100_000  # µs, Linux's default
 _LONGEST_PERIOD = 1 << 40
+_SAID_TWICE = [  # a service's key, the argument that it gives, and the key of "deploy"
+    ("scale", "replicas", "replicas"),
+    ("cpus", "cpus", "cpus"),
+    ("mem_limit", "memory", "memory"),
+    ("pids_limit", "pids", "pids"),
+]
 _Reader = Callable[[Value, str], None]  # the value, and its key in quotes
 
 
@@ -55,29 +67,27 @@ class ServiceReader:
         self.granted = granted
         self.notes = notes
         self.found: dict[str, Any] = {}  # arguments of Service
+        self.deployed: dict[str, Any] = {}  # those that "deploy" gives; they win over other keys
+        self.limited = False  # whether "deploy" has limits
 
     def read(self, line: int) -> Service:
         """The service, whose name is in ``line``.
 
         :raises ComposeError: with file and line, for what cannot be done.
         """
+        check_keys(self.name, self.body)
         readers = self._readers()
         where = f'service "{self.name}"'
         for key, value in self.body.entries.items():
             if key in readers:
-                if not fields.is_null(value):
+                if key == "networks" or not fields.is_null(value):
                     readers[key](value, f'"{key}"')
             elif key in SERVICE.refused:
                 if not _switched_off(value):
                     message = f'"{key}" is not supported ({where})'
                     raise self.body.key_error(key, message, SERVICE.refused[key])
-            elif key in SERVICE.noted:
-                if not _switched_off(value):
-                    self._note(key, SERVICE.noted[key])
-            elif not key.startswith("x-") or key.startswith("x-branchpoint"):
-                known = [*readers, *SERVICE.noted, *SERVICE.refused]
-                hint = fields.nearest(key, known) or "remove it, or name it x-..."
-                raise self.body.key_error(key, f'unknown key "{key}" in {where}', hint)
+            elif key in SERVICE.noted and not _switched_off(value):
+                self._note(key, SERVICE.noted[key])
         self._check()
         return Service(self.name, line, dict(self.body.key_lines), **self.found)
 
@@ -92,7 +102,7 @@ class ServiceReader:
             ),
             "cap_add": keep("cap_add", limits.read_capabilities),
             "cap_drop": keep("cap_drop", limits.read_capabilities),
-            "command": keep("command", fields.argv),
+            "command": keep("command", self._argv),
             "configs": self._granted("configs"),
             "container_name": keep("container_name", _container_name),
             "cpu_period": self._cpu_quota,
@@ -106,8 +116,8 @@ class ServiceReader:
             "dns_search": self._resolver("search", fields.words),
             "devices": keep("devices", lambda v, _: limits.read_devices(v)),
             "domainname": keep("domainname", attachments.host_name),
-            "entrypoint": keep("entrypoint", fields.argv),
-            "env_file": self._env_file,
+            "entrypoint": keep("entrypoint", self._argv),
+            "env_file": self._environment,
             "environment": self._environment,
             "extra_hosts": keep(
                 "extra_hosts", lambda v, _: attachments.read_extra_hosts(v, self.notes)
@@ -122,11 +132,11 @@ class ServiceReader:
             "mac_address": keep("mac_address", lambda v, _: attachments.mac_address(v)),
             "mem_limit": keep("memory", limits.read_memory),
             "network_mode": self._network_mode,
-            "networks": keep("networks", lambda v, _: attachments.read_attachments(v, self.name)),
+            "networks": self._networks,
             "oom_score_adj": keep("oom_score_adj", at_most(-1000, 1000)),
             "pids_limit": keep("pids", limits.read_pids),
             "platform": self._platform,
-            "post_start": keep("post_start", lambda v, _: lifecycle.read_post_start(v)),
+            "post_start": keep("post_start", lambda v, _: lifecycle.read_post_start(v, self.notes)),
             "privileged": keep("privileged", fields.boolean),
             "profiles": lambda value, what: None,  # see read_profiles
             "read_only": keep("read_only", fields.boolean),
@@ -183,6 +193,8 @@ class ServiceReader:
     def _check(self) -> None:
         """Check what depends on several keys."""
         found = self.found
+        self._check_deployed()
+        found |= self.deployed
         if "build" in found and "recipe" in found:
             message = f'"build" and "{RECIPE_KEY}" cannot be used together'
             raise self.body.key_error(RECIPE_KEY, message, "keep one")
@@ -204,6 +216,21 @@ class ServiceReader:
                     f"the other one is on {self.body.files.said(other.line)}",
                 )
 
+    def _check_deployed(self) -> None:
+        """Refuse what is said twice, but not alike: as in the engine, limits stay together."""
+        for key, name, other in _SAID_TWICE:
+            value = self.body.entries.get(key)
+            if value is None or fields.is_null(value):
+                continue
+            own, deployed = self.found.get(name), self.deployed.get(name)
+            if key == "scale":
+                differs = deployed is not None and own != deployed
+            else:
+                differs = own is not None and self.limited and own != deployed
+            if differs:
+                message = f'"{key}" and "{other}" of "deploy" are not the same'
+                raise value.error(message, 'write it under "deploy" only')
+
     # --- image -------------------------------------------------------------------------------
 
     def _platform(self, value: Value, what: str) -> None:
@@ -218,45 +245,25 @@ class ServiceReader:
 
     # --- process -----------------------------------------------------------------------------
 
-    def _environment(self, value: Value, what: str) -> None:
-        own: dict[str, str] = {}
-        for key, given, where in fields.pairs(value, what):
-            if "=" in key:
-                raise where.error(f'the name of a variable must not contain "=": "{key}"')
-            if given is None:
-                given = self.variables.get(key)  # as docker does: from the shell, or else not set
-            if given is not None:
-                own[key] = given
-        self.found["environment"] = {**self.found.get("environment", {}), **own}
+    def _argv(self, value: Value, what: str) -> tuple[str, ...]:
+        return commands.argv(value, what, self.notes)
 
-    def _env_file(self, value: Value, what: str) -> None:
-        read: dict[str, str] = {}
-        for entry in value.items if isinstance(value, Sequence) else [value]:
-            required, raw, where = True, False, entry
-            if isinstance(entry, Mapping):
-                fields.check_keys(entry, ["path", "required", "format"], what)
-                if "path" not in entry.entries:
-                    raise entry.error(f'an entry of {what} lacks "path"')
-                where = entry.entries["path"]
-                if "required" in entry.entries:
-                    required = fields.boolean(entry.entries["required"], '"required"')
-                if "format" in entry.entries:
-                    fields.choice(entry.entries["format"], '"format"', ["raw"])
-                    raw = True
-            path = where.folder / Path(fields.text(where, what)).expanduser()
-            if path.is_file():
-                values = read_env_file(path, self.variables, raw)
-                read |= {key: text for key, text in values.items() if text is not None}
-            elif required:
-                raise where.error(f'env_file "{path.name}" does not exist', f"looked at {path}")
-        # "environment" wins, whichever of the two keys comes first
-        self.found["environment"] = {**read, **self.found.get("environment", {})}
+    def _environment(self, value: Value, what: str) -> None:
+        """Both keys together, as files may use what "environment" says."""
+        self.found["environment"], self.found["unset"] = read_variables(self.body, self.variables)
 
     # --- the rest ----------------------------------------------------------------------------
 
+    def _networks(self, value: Value, what: str) -> None:
+        if fields.is_null(value):
+            raise value.error(f"{what} has no value", "remove it, or list networks below it")
+        if found := attachments.read_attachments(value, self.name):  # none mean the default one
+            self.found["networks"] = found
+
     def _network_mode(self, value: Value, what: str) -> None:
         mode = fields.text(value, what)
-        if "networks" in self.body.entries:
+        listed = self.body.entries.get("networks")
+        if listed is not None and attachments.read_attachments(listed, self.name):
             raise value.error('"network_mode" and "networks" cannot be used together', "remove one")
         kind, colon, name = mode.partition(":")
         if mode == "none":
@@ -303,12 +310,12 @@ class ServiceReader:
             fields.choice(entries["mode"], '"mode"', _MODES)
         if "replicas" in entries:
             count = fields.integer(entries["replicas"], '"replicas"', 0, _MAX_REPLICAS)
-            self.found["replicas"] = count
+            self.deployed["replicas"] = count
         if "resources" in entries:
             self._resources(fields.mapping(entries["resources"], '"resources"'))
         if "restart_policy" in entries:
             policy = fields.mapping(entries["restart_policy"], '"restart_policy"')
-            self.found["restart"] = lifecycle.read_restart_policy(policy, self.notes)
+            self.deployed["restart"] = lifecycle.read_restart_policy(policy, self.notes)
 
     def _resources(self, body: Mapping) -> None:
         fields.check_keys(body, ["limits", "reservations"], '"resources"')
@@ -324,9 +331,22 @@ class ServiceReader:
             "memory": limits.read_memory,
             "pids": limits.read_pids,
         }
+        self.limited = True
         for key, value in section.entries.items():
             if key in readers:
-                self.found[key] = readers[key](value, f'"{key}"')
+                self.deployed[key] = readers[key](value, f'"{key}"')
+
+
+def check_keys(name: str, body: Mapping) -> None:
+    """Refuse keys that no service has; of one that is not enabled, nothing else is looked at.
+
+    :raises ComposeError: with file and line.
+    """
+    known = [*SERVICE.accepted, *SERVICE.refused, KEY, RECIPE_KEY]
+    for key in body.entries:
+        if key not in known and (not key.startswith("x-") or key.startswith("x-branchpoint")):
+            hint = fields.nearest(key, known) or "remove it, or name it x-..."
+            raise body.key_error(key, f'unknown key "{key}" in service "{name}"', hint)
 
 
 def read_profiles(body: Mapping) -> list[str]:

@@ -66,6 +66,7 @@ class Volumes:
                             error.hint = 'list it under the top-level "volumes", or write ./path'
                         raise error
                     used.add(mount.source)
+        fields.check_names(self._section, used | self._bound, "volume")
         for name in self._options.keys() - used - self._bound:
             text = f'the volume "{name}" has no effect: no service uses it'
             self._notes.append(Note(self._section.key_lines[name], text))

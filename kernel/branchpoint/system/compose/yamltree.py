@@ -18,6 +18,7 @@ from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
 
 from branchpoint.errors import ComposeError
 from branchpoint.system.compose.files import Files
+from branchpoint.system.compose.tabs import TabScanner
 
 MAX_BYTES = 512 << 10  # of one file: pure-Python parsing takes seconds beyond that
 MAX_VALUES = 50_000  # after aliases are followed
@@ -86,14 +87,41 @@ class Mapping(Value):
         return self.files.error(self.key_lines[key], message, hint)
 
 
-def parse(
-    files: Files, file: Path, folder: Path, substitute: Callable[[str, int], str]
-) -> Value | None:
-    """Read ``file``; every scalar goes through ``substitute(text, line)``. None for an empty file.
+@dataclass(frozen=True)
+class Document:
+    """A file that is YAML, whose values are not converted yet."""
 
-    Relative paths in it start at ``folder``.
+    path: Path
+    lines: int
+    _root: Any
 
-    :raises ComposeError: for what is not YAML, and for files or expansions too large.
+    def top(self, key: str) -> tuple[str, int]:
+        """The text of a key of the whole file, as it is written, and its line; ("", 0) for none."""
+        pairs = self._root.value if isinstance(self._root, MappingNode) else []
+        for key_node, value in pairs:
+            if isinstance(value, ScalarNode) and key_node.value == key:
+                return str(value.value), int(value.start_mark.line + 1)
+        return "", 0
+
+    def convert(
+        self, files: Files, folder: Path, substitute: Callable[[str, int], str]
+    ) -> Value | None:
+        """Its values; every scalar goes through ``substitute(text, line)``. None for an empty file.
+
+        Relative paths in it start at ``folder``.
+
+        :raises ComposeError: for expansions too large.
+        """
+        before = files.add(self.path, folder, self.lines).before
+        if self._root is None:
+            return None
+        return _Converter(files, before, substitute).convert(self._root, 0, ())
+
+
+def scan(file: Path) -> Document:
+    """Read ``file``.
+
+    :raises ComposeError: for what is not YAML, and for files too large.
     """
     try:
         with file.open("rb") as stream:
@@ -111,10 +139,9 @@ def parse(
         raise ComposeError("is not UTF-8 text", file, line) from None
     try:
         yaml = YAML(typ="safe", pure=True)
+        yaml.Scanner = TabScanner
         yaml.composer.warn_double_anchors = False  # the last one counts, as everywhere
-        root = yaml.compose(text)
-        before = files.add(file, folder, text.count("\n") + 1).before
-        return None if root is None else _Converter(files, before, substitute).convert(root, 0, ())
+        return Document(file, text.count("\n") + 1, yaml.compose(text))
     except MarkedYAMLError as error:
         raise _syntax_error(file, text, error) from None
     except YAMLError as error:
