@@ -23,6 +23,7 @@ from branchpoint.futures.minimise import minimise
 from branchpoint.futures.rarity import Rarity, how_rare
 from branchpoint.futures.sample import contrast_off
 from branchpoint.futures.what_if import WhatIf, what_if
+from branchpoint.system import load, notes
 from branchpoint.timeline import recording as timeline
 from branchpoint.timeline.failures import Failure
 from branchpoint.timeline.failures import failure as failure_of
@@ -333,12 +334,15 @@ def record(
     seconds after the failure ``until``: ``bp.failure(...)`` or its short form, such as ``"exit:*"``
     (exits that a fault caused do not count). Equal seeds give equal runs. ``path`` is the directory
     to make (default: ``<name of the system>.branchpoint``); with ``force`` it replaces a recording
-    that is there. Interrupting keeps what was recorded.
+    that is there. Interrupting keeps what was recorded. What the files ask for that has no effect
+    is said in a note each.
 
     :raises ComposeError: when the compose file has something that cannot be done.
     :raises RecordingError: when ``path`` exists already, or the system cannot be set up; then what
         was recorded of it is in ``<path>.failed``, for reading.
     """
+    profiles = None if profiles is None else list(profiles)
+    notes.say(load(compose, profiles, env_files=env_files))
     return recorder.record(
         compose, path, seed=seed, duration=duration, until=until, after=after, kind=Recording,
         profiles=profiles, env_files=env_files, force=force,
