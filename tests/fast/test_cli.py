@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,10 +13,10 @@ from click.testing import CliRunner, Result
 from recordings import ORIGIN, SECOND, event, head, make
 
 import branchpoint as bp
-from branchpoint.cli import main, systems
+from branchpoint.cli import main
 from branchpoint.cli.words import Instant
 from branchpoint.errors import ProcessTimeout
-from branchpoint.system import System, load
+from branchpoint.system import load
 from branchpoint.timeline.directory import RecordingFiles
 from branchpoint.timeline.moment import Moment
 from branchpoint.timeline.recorder import record as recorder
@@ -362,68 +362,6 @@ def test_a_finished_recording_is_described(
     assert asked["target"] == Path("shop.branchpoint")
     assert (asked["seed"], asked["duration"], asked["after"]) == (7, 120, 2)
     assert "main@8.000000005" in result.stdout
-
-
-@pytest.fixture
-def noted(compose: Path, path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """A check that a text has the two notes of a system, each once, with its file and line."""
-    override = compose.with_name("compose.override.yaml")
-    override.write_text("services:\n  db:\n    tty: true\n")
-    monkeypatch.setattr(recorder, "record", lambda *_, **options: bp.open(path))
-    monkeypatch.setattr(systems, "build", lambda *given, **how: Built(load(*given, **how)))
-    monkeypatch.setattr(systems, "ensure_image", Built)
-    monkeypatch.setattr(systems, "ensure_snapshot", lambda *_: Built())
-
-    def check(said: str) -> None:
-        assert said.count("note: ") == 2
-        assert f"note: {compose}:5: " in said and f"note: {override}:3: " in said
-
-    return check
-
-
-class Built(SimpleNamespace):
-    """An image or a snapshot, for a command that only names it."""
-
-    def __init__(self, system: System | None = None) -> None:
-        super().__init__(system=system, digest="ab", path=Path(), size=0)
-
-
-@pytest.mark.parametrize(
-    "words",
-    [
-        ("record", "-o", "new.branchpoint"),
-        ("record", "-o", "new.branchpoint", "--force"),
-        ("image",),
-    ],
-)
-def test_commands_say_notes_once_and_not_in_their_output(
-    words: Sequence[str], noted: Callable[[str], None]
-) -> None:
-    result = cli(*words)
-    assert result.exit_code == 0
-    noted(result.stderr)
-    assert "note: " not in result.stdout
-
-
-def test_a_search_says_notes_when_it_sets_the_system_up(
-    noted: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def record(*_: Any, **__: Any) -> bp.Recording:
-        raise bp.SetupError("no machine here")
-
-    monkeypatch.setattr(recorder, "record", record)
-    result = cli("explore", "-o", "night.bpx")
-    assert result.exit_code == 2
-    noted(result.stderr)
-
-
-def test_python_says_notes(
-    compose: Path, noted: Callable[[str], None], capsys: pytest.CaptureFixture[str]
-) -> None:
-    bp.record(compose.parent, "new.branchpoint").close()
-    said = capsys.readouterr()
-    noted(said.err)
-    assert said.out == ""
 
 
 def test_what_can_never_match_is_said_before_an_image_is_built(
