@@ -41,7 +41,7 @@ help:
 	@echo 'make demo    setup, record the demo system until it fails, execute the notebook on it'
 	@echo 'make demo-redis  the same with Redis, which loses acknowledged writes'
 	@echo 'make lab     open JupyterLab on the executed notebook'
-	@echo 'make test    setup, lint, and tests of some twenty minutes'
+	@echo 'make test    setup, lint, and tests of about 20 minutes'
 	@echo 'make test-all  all tests there are, in more than an hour'
 	@echo 'make lint    ruff, mypy, eslint and tsc'
 	@echo 'make docs    build the reference (HTML) from the docstrings, and the page of compose keys'

@@ -33,23 +33,24 @@ def show(kind: str, subject: Any, **options: Any) -> Any:
     return view(subject, **options)
 
 
-def say(remark: str) -> None:
-    """Tell the user, in one line, something that is neither an error nor a result."""
-    _say(remark)
+def say(remark: str, *, always: bool = False) -> None:
+    """Tell the user, in one line, something that is neither an error nor a result.
+
+    Outside of notebooks it is written to stderr, if that is a terminal; ``always``: also else.
+    """
+    if _say is not None:
+        _say(remark)
+    elif always or sys.stderr.isatty():
+        print(remark, file=sys.stderr)
 
 
 def say_by(how: Callable[[str], None]) -> None:
-    """Call ``how(remark)`` for all later remarks; by default only a terminal shows them."""
+    """Call ``how(remark)`` for all later remarks."""
     global _say
     _say = how
 
 
-def _at_terminal(remark: str) -> None:
-    if sys.stderr.isatty():
-        print(remark, file=sys.stderr)
-
-
-_say = _at_terminal
+_say: Callable[[str], None] | None = None
 
 
 def when_chosen(tell: Callable[[Any], None]) -> None:

@@ -362,18 +362,6 @@ def test_a_finished_recording_is_described(
     assert asked["target"] == Path("shop.branchpoint")
     assert (asked["seed"], asked["duration"], asked["after"]) == (7, 120, 2)
     assert "main@8.000000005" in result.stdout
-    assert f"note: {compose}:5: " in result.stderr
-
-
-def test_notes_name_the_file_and_its_own_line(
-    compose: Path, path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    override = compose.with_name("compose.override.yaml")
-    override.write_text("services:\n  db:\n    tty: true\n")
-    monkeypatch.setattr(bp, "record", lambda *_, **options: bp.open(path))
-    result = cli("record", compose.parent, "-o", "new.branchpoint")
-    assert result.exit_code == 0
-    assert f"note: {override}:3: " in result.stderr
 
 
 def test_what_can_never_match_is_said_before_an_image_is_built(

@@ -287,7 +287,8 @@ main.add_command(image)
 @click.option(
     "--whole",
     is_flag=True,
-    help="Include its machine, the system's image and the boot snapshot: about 100 MB.",
+    help="Include its machine, the system's image and the boot snapshot: about 120 MB for the "
+    "demo.",
 )
 @click.option(
     "--machine",

@@ -22,7 +22,7 @@ _COLUMNS = 100
     "--decisions",
     is_flag=True,
     help="Also turn each condition of Python programs, to see which one decides; this "
-    "takes some minutes more.",
+    "takes a few minutes more.",
 )
 @click.option("--workers", type=WORKERS, metavar="NUMBER|ADDRESS", show_default=False,
               help="Processes that run futures, or the address of a dask.distributed cluster's "
@@ -38,7 +38,7 @@ def explain(
 
     FAILURE is exit:CONTAINER, log:CONTAINER:TEXT, event:TYPE, sdk:MESSAGE, test:COMMAND or
     silence:TIME; without it, the failure that ended the recording is meant. Hundreds of futures are
-    run, which takes some minutes; they are kept with the recording, so that asking again is quick.
+    run, which takes a few minutes; they are kept with the recording, so that asking again is quick.
     Ctrl-C stops; the same command goes on.
 
     \b

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from branchpoint.cli import show
-from branchpoint.cli.systems import as_compose, say_notes
+from branchpoint.cli.systems import as_compose
 from branchpoint.cli.words import DURATION, FAILURE, INTERRUPTED, SEED, WORKERS
 from branchpoint.clock import Time
 from branchpoint.errors import BranchpointError
@@ -17,7 +17,6 @@ from branchpoint.search.exploration import SUFFIX, Exploration
 from branchpoint.search.exploring import explore as search
 from branchpoint.search.signs import SIGNALS, Signal
 from branchpoint.sharing.files import replacing
-from branchpoint.system import load
 from branchpoint.timeline.failures import Failure
 
 _FOUND, _BROKEN = 1, 2  # exit status
@@ -90,7 +89,6 @@ def explore(
     """
     chosen = [*([compose] if compose else []), *files] or [Path()]
     try:
-        say_notes(load(chosen, profiles or None, env_files=env_files or None))
         found = search(
             chosen, output, duration=duration, stretches=stretches, failures=failures, seed=seed,
             length=length, depth=depth, workers=workers, memory=memory, disk=disk, without=without,

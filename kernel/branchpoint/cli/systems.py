@@ -16,7 +16,7 @@ from branchpoint.errors import RecordingError
 from branchpoint.guest import release
 from branchpoint.guest.image import ensure_image
 from branchpoint.guest.snapshot import ensure_snapshot
-from branchpoint.system import System, build, load
+from branchpoint.system import build, load, notes
 from branchpoint.system.bundle import cached
 from branchpoint.timeline.failures import Failure
 
@@ -37,13 +37,6 @@ def as_compose(command: Callable[..., None]) -> Callable[..., None]:
     ):  # fmt: skip
         command = option(command)
     return command
-
-
-def say_notes(system: System) -> None:
-    """Say what the compose file has that is not as everywhere."""
-    for note in system.notes:
-        file, line = system.place(note.line)
-        click.echo(f"note: {file}:{line}: {note.text}", err=True)
 
 
 def say_advice() -> None:
@@ -97,9 +90,10 @@ def record(
       branchpoint record -f compose.yaml -f test.yaml --profile load --env-file test.env
     """
     chosen = [*([compose] if compose else []), *files] or [Path()]
-    system = load(chosen, profiles or None, env_files=env_files or None)
-    say_notes(system)
-    path = output or Path(f"{system.name}.branchpoint")
+    path = output
+    if path is None:
+        name = load(chosen, profiles or None, env_files=env_files or None).name
+        path = Path(f"{name}.branchpoint")
     if path.exists() and not force:
         raise RecordingError(
             f"{path} exists already", "choose another name with -o, or replace it with --force"
@@ -152,6 +146,7 @@ def image(
     systems = [*([file] for file in compose), *([files] if files or not compose else [])]
     for chosen in systems:
         system = build(chosen or [Path()], profiles or None, env_files=env_files or None)
+        notes.say(system.system)
         rows.append((f"system image of {system.system.name}", system.digest))
         snapshot = ensure_snapshot(guest, system.path, system.system.hardware)
         shape = f"{system.system.ram >> 20} + {system.size >> 20} MiB, {system.system.mhz} MHz"

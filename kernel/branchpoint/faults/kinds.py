@@ -219,8 +219,8 @@ KINDS = {
             (
                 Parameter(
                     "one_way", "choice", 0, 0, 0, 2,
-                    "0: both ways; 1: nothing gets from the first group to the second; "
-                    "2: nothing gets back",
+                    "in a compose file never (both ways), always (one way, either one) or "
+                    "sometimes; in Python one_way=True loses what goes from a to b",
                 ),
             ),
         ),
@@ -367,10 +367,11 @@ KINDS = {
         ),
         Kind(
             "slow_disk",
-            "Each operation of a container on its files is delayed.",
+            "Opening, fsync, pread, pwrite, rename and the like are delayed for a container; plain "
+            "read and write are not.",
             "containers",
             _slow_disk,
-            (_time("delay", 5 * _MS, 100 * _MS, "by how much each operation is delayed"),),
+            (_time("delay", 5 * _MS, 100 * _MS, "by how much each of them is delayed"),),
         ),
         Kind(
             "cpu",

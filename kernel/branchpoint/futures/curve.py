@@ -345,11 +345,10 @@ class Curve:
 
         Without ``at``, which is as for :meth:`contrast`, it is the point from which about as many
         seem to fail as to pass; more futures are drawn where it has too few. Then they are run once
-        more, which takes as long as drawing them. If a Python program that starts goes with the
-        failure, no code of it can be told apart; then conditions that run shortly before the
-        failure are turned, as :meth:`decisions` does, and those that prevent it come first
-        (:attr:`Culprits.decided`). ``only`` is a pattern for source files; see
-        ``run.contrast(..., by="code")``; ``workers`` is as for the curve.
+        more, which takes as long as drawing them. After a kill, all start-up code of a Python
+        program looks guilty; then conditions that run shortly before the failure are tried, too, as
+        :meth:`decisions` does; those that prevent it come first (:attr:`Culprits.decided`).
+        ``only`` is as for ``run.contrast(..., by="code")``, ``workers`` as for the curve.
 
         :raises BranchpointError: when there are no futures yet, or the curve was only kept.
         """

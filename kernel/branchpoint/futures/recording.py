@@ -23,6 +23,7 @@ from branchpoint.futures.minimise import minimise
 from branchpoint.futures.rarity import Rarity, how_rare
 from branchpoint.futures.sample import contrast_off
 from branchpoint.futures.what_if import WhatIf, what_if
+from branchpoint.system import load, notes
 from branchpoint.timeline import recording as timeline
 from branchpoint.timeline.failures import Failure
 from branchpoint.timeline.failures import failure as failure_of
@@ -103,9 +104,9 @@ class Recording(timeline.Recording):
         contrasts.
 
         With ``futures``, exactly so many are drawn. Without it, 40 and then more, until 6 of them
-        fail and 6 pass, at most 120. If too few fail, it says about how many would be enough.
-        ``only`` is a pattern for what to look at: ``"fault *"``, ``"log db.1:*"``. The rest is as
-        for :meth:`likelihood`.
+        fail and 6 pass (12 with ``by="code"``), at most 120. If too few fail, it says about how
+        many would be enough. ``only`` is a pattern for what to look at: ``"fault *"``,
+        ``"log db.1:*"``. The rest is as for :meth:`likelihood`.
 
         With ``by="code"``, the code that runs in these futures before the failure is compared
         instead, and the result is :class:`Culprits`: lines of Python programs (CPython 3.11 to
@@ -143,7 +144,7 @@ class Recording(timeline.Recording):
         found, with how often, and what else changes with them.
 
         Take a moment from which it fails nearly always: ``curve.decisions()`` does. Each condition
-        is tried in one future, the best ones in eight or more, so some hundred conditions take
+        is tried in one future, the best ones in eight or more, so a few hundred conditions take
         minutes. A condition of which the interpreter makes one step with a comparison (between
         numbers or short texts, in 3.11) cannot be turned. ``only`` is a pattern for source files
         (or a file, a blank and a function): ``"*/aria/*"``. The rest is as for :meth:`likelihood`.
@@ -167,7 +168,7 @@ class Recording(timeline.Recording):
         seed: int = 0,
         noise: Noise = True,
     ) -> Rarity:
-        """How rarely it fails from a moment on: "1 in 140 futures (95 %: 1 in 90 to 1 in 260)".
+        """How rarely it fails from a moment on: "about 1 in 140 (95 %: 1 in 260 to 1 in 90)".
 
         Futures are drawn from the ``moment`` (of the recording or of a branch, or anything that
         :meth:`at` takes) until P(failure) is known to about ``precision``, which is a share of P
@@ -261,7 +262,7 @@ class Recording(timeline.Recording):
         those that pass (:meth:`contrast` with ``by="code"``). All of it is computed and kept, so
         asking again takes no time. Without a ``failure``, the one that ended the recording is
         explained. A ``curve`` of it that is there already is used; else one is drawn. With
-        ``decisions``, it also says which condition of a Python program decides, which takes some
+        ``decisions``, it also says which condition of a Python program decides, which takes a few
         minutes more (:meth:`decisions`). Futures run in ``workers`` processes, as for
         :meth:`likelihood`.
 
@@ -333,12 +334,15 @@ def record(
     seconds after the failure ``until``: ``bp.failure(...)`` or its short form, such as ``"exit:*"``
     (exits that a fault caused do not count). Equal seeds give equal runs. ``path`` is the directory
     to make (default: ``<name of the system>.branchpoint``); with ``force`` it replaces a recording
-    that is there. Interrupting keeps what was recorded.
+    that is there. Interrupting keeps what was recorded. What the files ask for that has no effect
+    is said in a note each.
 
     :raises ComposeError: when the compose file has something that cannot be done.
     :raises RecordingError: when ``path`` exists already, or the system cannot be set up; then what
         was recorded of it is in ``<path>.failed``, for reading.
     """
+    profiles = None if profiles is None else list(profiles)
+    notes.say(load(compose, profiles, env_files=env_files))
     return recorder.record(
         compose, path, seed=seed, duration=duration, until=until, after=after, kind=Recording,
         profiles=profiles, env_files=env_files, force=force,

@@ -1,7 +1,7 @@
 """``branch.faults``: the faults of a branch, drawn by the guest or asked for by its user.
 
 A fault asked for begins at the branch's tip: when the guest's agent next reads its mailbox (every
-10 virtual ms), plus some ms for its script. Its two events tell the exact instants.
+10 virtual ms), plus a few ms for its script. Its two events tell the exact instants.
 """
 
 from __future__ import annotations
@@ -68,8 +68,11 @@ class Faults:
 
     Each kind of fault is a method; the fault begins at the branch's tip. A container is given by
     its full name, or by the name of its service if that has one container. ``for_`` is how long the
-    fault lasts (virtual seconds, a Time, ``"500ms"``); without it, it lasts until it is healed.
-    Faults add up, on one container, too; when the last one ends, everything is as it was.
+    fault lasts (virtual seconds, a Time, ``"500ms"``); without it, most faults last until they are
+    healed. ``kill``, ``restart`` and ``upgrade``, and a ``command`` without ``heal``, are over at
+    once, and there is nothing to heal. Give ``kill`` a ``for_`` if the container must come back;
+    upgrade to its own service to go back. Faults add up, on one container, too; when the last one
+    ends, everything is as it was.
 
     All of them raise BranchpointError when a container does not exist or a value is out of bounds.
     """
@@ -230,7 +233,7 @@ class Faults:
         (pread, pwrite), truncating, allocating, renaming, linking, removing, listing. Not delayed
         are plain read and write (sockets and pipes use them, too), mapped files, and processes that
         are not children of the container's own, such as health checks. Files of /proc and /dev are
-        delayed like all others. strace does this: all other system calls take some ten µs longer,
+        delayed like all others. strace does this: all other system calls take about 10 µs longer,
         the processes can see that they are traced, and only one such fault, or one debugger, can be
         on them at a time.
         """

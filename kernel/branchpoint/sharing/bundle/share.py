@@ -61,11 +61,12 @@ def share(
     """Write a recording, and a notebook about it, into one file; its path is returned.
 
     The file (default: the recording's name with ``.bpz``, next to it) has the recording without its
-    checkpoints, which a replay makes again: some ten kilobytes to some megabytes. With ``whole`` it
-    also has the images of its machine and the boot snapshot, some hundred megabytes, and can be
-    replayed on computers that have only Branchpoint and the same QEMU. Equal content gives equal
-    files. Damaged lines of the lists of futures, digests and draws are left out, and named in
-    ``run.warnings`` afterwards.
+    checkpoints, which a replay makes again: about ten kilobytes to a few megabytes. With ``whole``
+    it also has the images of its machine and the boot snapshot, about 120 MB for the demo, and can
+    be replayed on computers that have only Branchpoint. A QEMU replays it if it boots the
+    recording's machine to the same state, bit for bit; releases 10.0.x are expected to. Else
+    Debian's is fetched and used. Equal content gives equal files. Damaged lines of the lists of
+    futures, digests and draws are left out, and named in ``run.warnings`` afterwards.
 
     :raises RecordingError: when the file exists already, when an image or the notebook is missing
         or damaged, or when the bundle would be too large.

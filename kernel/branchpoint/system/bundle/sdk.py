@@ -3,7 +3,7 @@
 Every container has a folder for it, which ``ANTITHESIS_OUTPUT_DIR`` names. An SDK appends lines of
 JSON to ``sdk.jsonl`` in there, or to the file that ``ANTITHESIS_SDK_LOCAL_OUTPUT`` names; if the
 service says where these are, they are there. ``ANTITHESIS_STOP_FAULTS`` names a program that asks
-for some seconds without faults. SDKs that find :data:`LIBRARY` write through it. The agent reads
+for a few seconds without faults. SDKs that find :data:`LIBRARY` write through it. The agent reads
 what is written.
 """
 

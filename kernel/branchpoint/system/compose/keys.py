@@ -1,4 +1,4 @@
-"""The keys of the compose specification: which are done, accepted without effect, or refused.
+"""The keys of the compose specification: supported, accepted without effect, or refused.
 
 Every key of the specification is listed here; any other key is an error. No key is ignored
 silently. The page of the manual is made from this (:mod:`page`).
@@ -15,7 +15,10 @@ class Keys:
     """The keys of one part of a compose file."""
 
     done: Mapping[str, str]
-    """What happens differs from what the specification says in this; "": in nothing."""
+    """What happens differs from what the specification says in this; "": in nothing.
+
+    It may begin with "no effect: " or "refused: ", where the key is read only to check its value.
+    """
     noted: Mapping[str, str] = field(default_factory=dict)
     """Accepted with a note: they cannot change what runs inside the machine, for this reason."""
     refused: Mapping[str, str] = field(default_factory=dict)
@@ -80,8 +83,8 @@ SERVICE = Keys(
         "scale": "",
         "secrets": "as configs; they are in the recording",
         "security_opt": (
-            "no-new-privileges; seccomp:unconfined, which also makes each system call some 150 "
-            "instructions shorter; others are a note"
+            "no-new-privileges; seccomp:unconfined, which also makes each system call about "
+            "150 instructions shorter; apparmor:unconfined and label:disable give a note"
         ),
         "shm_size": "",
         "stop_grace_period": "",
@@ -183,7 +186,7 @@ ATTACHMENT = Keys(
 NETWORK = Keys(
     done={
         "driver": "there is one machine, and every network is a bridge",
-        "driver_opts": "a note: they concern the host",
+        "driver_opts": "no effect: `com.docker.network.*` concerns the host; others are an error",
         "enable_ipv6": "false only",
         "external": "it is made, with a note",
         "internal": "",
@@ -210,10 +213,12 @@ GRANT = Keys(
     done={
         "content": "",
         "environment": "",
-        "external": "an error: nobody outside has it",
+        "external": (
+            "refused: nothing outside can be reached: use `file`, `content` or `environment`"
+        ),
         "file": "",
-        "labels": "nothing in the machine reads it",
-        "name": "nothing in the machine reads it",
+        "labels": "no effect: nothing in the machine reads it; without a note",
+        "name": "no effect: nothing in the machine reads it; without a note",
     },
     refused={"template_driver": "write the text as it is to be"},
 )

@@ -7,7 +7,7 @@ from branchpoint.system.compose import keys
 _HEAD = """\
 # The keys of a compose file
 
-Made from the code by `make docs`. A key that has no effect is told in a note when the system is
+Made from the code by `make docs`. A key that has no effect gives a note when the system is
 recorded; a key that is refused is an error with file and line. Any other key is an error, too,
 unless it begins with `x-`. The keys under `x-branchpoint` are in
 [your own system](your-system.ipynb)."""
@@ -31,13 +31,19 @@ def page() -> str:
 
 def _part(title: str, part: keys.Keys) -> str:
     rows = [
-        *((key, "done", remark) for key, remark in part.done.items()),
+        *((key, *_state(remark)) for key, remark in part.done.items()),
         *((key, "no effect", reason) for key, reason in part.noted.items()),
         *((key, "refused", reason) for key, reason in part.refused.items()),
     ]
     lines = [f"## {title}", "", "| key | | |", "|---|---|---|"]
     lines += [f"| `{key}` | {state} | {words} |" for key, state, words in sorted(rows)]
     return "\n".join(lines)
+
+
+def _state(remark: str) -> tuple[str, str]:
+    """What becomes of a key that is read, and the remark about it without that."""
+    state, _, words = remark.partition(": ")
+    return (state, words) if state in ("no effect", "refused") else ("supported", remark)
 
 
 if __name__ == "__main__":

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 _START_TIME = 10 * SECOND  # ns in which tcpdump must be listening, and have ended after a signal
 _STEP = 10_000_000  # ns between looks at what it says
 _LARGEST = 64 << 20  # bytes of a capture, which is held in memory
-# Packets of any size, each handed over at once; room for some 250 that come in a burst.
+# Packets of any size, each handed over at once; room for about 250 that come in a burst.
 _TCPDUMP = (
     "tcpdump -i any -p -Z root --immediate-mode -U -s 65600 -B 16384 --time-stamp-precision=nano"
 )
@@ -258,7 +258,7 @@ def capture(moment: Moment, container: str, time: Any, filter: str = "") -> Pack
     """The packets that a container sends and receives in ``time`` virtual seconds after a moment.
 
     ``filter`` is in tcpdump's language: ``"tcp and host 10.89.5.61"``. All interfaces count, the
-    loopback too. The capture begins some 20 virtual milliseconds after the moment, when tcpdump
+    loopback too. The capture begins about 20 virtual milliseconds after the moment, when tcpdump
     listens. In the guest itself (no container) it sees what all containers send, each packet once
     per interface by which it arrives.
 

@@ -2,7 +2,7 @@
 
 Reading a file runs a command, which would change the timeline, so it is done on a temporary branch.
 There every container is paused first and the recorded future is left out. So even a large file is
-read as it was at the moment, although reading takes some tenths of a second.
+read as it was at the moment, although reading takes a few tenths of a second.
 """
 
 from __future__ import annotations
