@@ -121,7 +121,11 @@ export async function writeTriage(contents: Contents.IManager, path: string): Pr
   }
   const cells = template.cells.map(cell => ({
     ...cell,
-    source: cell.source.map(line => line.replaceAll(PLACEHOLDER, name))
+    source: cell.source.map(line =>
+      cell.cell_type === 'code'
+        ? line.replaceAll(`"${PLACEHOLDER}"`, () => JSON.stringify(name))
+        : line.replaceAll(PLACEHOLDER, () => inWords(name))
+    )
   }));
   await contents.save(target, {
     type: 'notebook',
@@ -129,6 +133,11 @@ export async function writeTriage(contents: Contents.IManager, path: string): Pr
     content: { ...template, cells }
   });
   return target;
+}
+
+/** A name without any markup of its own; a stranger may have given it. */
+function inWords(name: string): string {
+  return name.replace(/\s/g, ' ').replace(/[\\`*_[\]<>$|~&]/g, '\\$&');
 }
 
 async function exists(contents: Contents.IManager, path: string): Promise<boolean> {

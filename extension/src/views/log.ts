@@ -36,6 +36,7 @@ interface State {
   scanned: number;
   filter: Filter;
   code: string;
+  branch: boolean;
   live: boolean;
   last: number;
   first?: Row[];
@@ -361,7 +362,8 @@ class LogView extends SearchView<State, Chosen, Row> {
     }
     const [, at, who, out, type, said, violated, size, folded] = item;
     // For JupyterLab's context menu.
-    row.dataset['vtime'] = (at / INSTANT).toFixed(9);
+    if (this.state.branch) delete row.dataset['vtime']; // the menu knows the recording only
+    else row.dataset['vtime'] = (at / INSTANT).toFixed(9);
     row.dataset['container'] = who.startsWith('(') ? '' : who;
     vtime.textContent = (at / INSTANT).toFixed(6);
     container.replaceChildren(h('bdi', {}, plain(who)));

@@ -48,12 +48,15 @@ def hint(error: BaseException, trace: TracebackType | None) -> str:
         return ""
     thing: Any = error.obj
     if isinstance(thing, ModuleType):
-        home, known = thing.__name__, getattr(thing, "__all__", dir(thing))
+        home = thing.__name__
     else:
         home = (thing if isinstance(thing, type) else type(thing)).__module__
+    if not isinstance(home, str) or home.partition(".")[0] != "branchpoint":
+        return ""  # before anything of it is looked at: a user's class may do what it likes
+    if isinstance(thing, ModuleType):
+        known = getattr(thing, "__all__", dir(thing))
+    else:
         known = [name for name in dir(thing) if not name.startswith("_")]
-    if home.partition(".")[0] != "branchpoint":
-        return ""
     close = difflib.get_close_matches(error.name, known, n=1, cutoff=0.6)
     return f"did you mean .{close[0]}?" if close else f"it has: {', '.join(known)}"
 

@@ -248,4 +248,4 @@ def _question(run: bp.Recording) -> str:
     except BranchpointError:
         return ""
     exited = wanted.removeprefix("exit:")
-    return f"failure({'exit=' * (exited != wanted)}{json.dumps(exited)})"
+    return f"failure({'exit=' * (exited != wanted)}{json.dumps(exited, ensure_ascii=False)})"

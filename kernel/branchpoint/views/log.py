@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from datetime import timedelta
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import traitlets
 
-from branchpoint.clock import format_vtime
+from branchpoint.clock import Time, format_vtime, to_ns
 from branchpoint.errors import BranchpointError
 from branchpoint.events import tables
 from branchpoint.events.event import LOG, Event, EventSet
@@ -58,8 +59,8 @@ class LogView(SearchView):
         self._filter = _filter_of(filters)
         self._selection = Selection(events, self._filter, self._lowered)
         history = events.history
-        goes_on = history is not None and history.parent is not None  # a branch, not a recording
-        self._live = goes_on and len(history.log) == len(events.columns)
+        self._on_branch = history is not None and history.parent is not None
+        self._live = self._on_branch and len(history.log) == len(events.columns)
         super().__init__(following=self._live if follow is None else follow, folding=fold)
         self._begin(self._filter)
         self.observe(lambda _: self._begin(self._filter), "folding")
@@ -214,12 +215,22 @@ class LogView(SearchView):
             "total": len(self._events),
             "scanned": 1.0 if selection.done else selection.scanned,
             "filter": self._filter.state(),
-            "code": self._filter.code(),
+            "code": self._filter.code(self._source()),
+            "branch": self._on_branch,
             "live": self._live,
             "last": int(columns.at[-1]) - self._events.origin if len(columns) else 0,
             "tail": [tail, self._rows(tail, FIRST)] if self._live else None,
             "facets": self._facets,
         }
+
+    def _source(self) -> str:
+        """What the code for the shown events begins with. Only the recording's own events have a
+        name that is known; others have the one that their user gave them.
+        """
+        history, count = self._events.history, len(self._events)
+        if history is None or not count == len(self._events.columns) == len(history.log):
+            return "events"
+        return "branch.events" if self._on_branch else "run.events"
 
     def _rows(self, start: int, count: int) -> list[list[Any]]:
         """Rows for the browser: position, ns since vtime 0, container, stream, type, text, whether
@@ -257,6 +268,9 @@ class LogView(SearchView):
         self._selection = kept.grown(self._events)
         if not np.array_equal(self._selection.positions[: len(kept)], kept.positions):
             self._folds = self._folded(self._opened)
+            self._folds.grow(self._events.columns, self._selection.positions)
+            self._renew()
+            return
         self._facets = facets(self._events.columns, self._events.positions)
         self._go_on()
 
@@ -279,8 +293,11 @@ class LogView(SearchView):
         self._opened ^= {position}
         self._folds = self._folded(self._opened)
         self._folds.grow(self._events.columns, self._selection.positions)
+        self._renew(self._folds.row_of(int(self._selection.positions.searchsorted(position))))
+
+    def _renew(self, row: int = 0) -> None:
+        """Show other rows where the page has scrolled to; those around ``row`` come at once."""
         self._generation += 1
-        row = self._folds.row_of(int(self._selection.positions.searchsorted(position)))
         start = max(row - FIRST // 2, 0)
         if self._position is not None:
             self._choose(self._position)  # it may be in another row now
@@ -410,4 +427,6 @@ def _names(given: str | Iterable[str]) -> tuple[str, ...]:
 def _seconds(given: Any) -> str:
     """Virtual seconds of a number, an event, a moment or the end of a branch."""
     vtime = getattr(getattr(given, "end", given), "vtime", given)
+    if isinstance(vtime, Time | timedelta):
+        return format_vtime(to_ns(vtime))
     return "" if given is None else str(vtime)

@@ -6,6 +6,7 @@ expression still works through a million lines.
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
 from collections.abc import Callable, Sequence
@@ -15,6 +16,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from branchpoint.clock import format_vtime, to_ns
 from branchpoint.errors import BranchpointError
 from branchpoint.events.event import Columns, EventSet
 from branchpoint.events.queries import Positions, Where, parse_query
@@ -59,7 +61,7 @@ class Nearby:
     @property
     def code(self) -> str:
         """The call that does the same."""
-        within = f", within={self.within}" if self.within else ""
+        within = f", within={_in_code(self.within)}" if self.within else ""
         return f".{self.how}({self.words!r}{within})"
 
 
@@ -160,7 +162,8 @@ class Filter:
         elif sources:
             asked.update(container="''", source=_listed(sources))
         asked.update({n: _listed(getattr(self, n)) for n in ("stream", "type") if getattr(self, n)})
-        asked.update({n: getattr(self, n) for n in ("start", "end") if getattr(self, n)})
+        ends = {name: getattr(self, name) for name in ("start", "end")}
+        asked.update({name: _in_code(end) for name, end in ends.items() if end})
         words = ", ".join(f"{name}={value}" for name, value in asked.items())
         where = f".where({words})" if words else ""
         return events + where + "".join(near.code for near in self.near)
@@ -172,6 +175,13 @@ class Filter:
     @property
     def _sources(self) -> list[str]:
         return [name[1:-1] for name in self.container if name.startswith("(")]
+
+
+def _in_code(seconds: str) -> str:
+    """A time as typed, such as "1m", as a number in Python; other instants as a text."""
+    with contextlib.suppress(BranchpointError):
+        return format_vtime(to_ns(seconds)).rstrip("0").rstrip(".")
+    return repr(seconds)
 
 
 class Lowered:

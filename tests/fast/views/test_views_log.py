@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from manyevents import many
 from recordings import ORIGIN, SECOND, event, set_of
 
 import branchpoint as bp
+from branchpoint import Time
 from branchpoint.events.event import EventLog, EventSet
 from branchpoint.timeline.replaying.history import History, Point
 from branchpoint.views import identity
@@ -92,21 +94,31 @@ def test_a_filter_shows_what_fits_and_says_it_in_python(
     assert texts(view) == shown
     assert [e.text for e in view.events] == shown
     code = view.state["code"]
-    assert code.startswith(("events", "run.events", "(run.events"))
+    assert code.startswith(("events", "(events"))
     again = EventSet.explore(_evaluated(code, events))
     assert texts(again) == shown
 
 
 def _evaluated(code: str, events: EventSet) -> EventSet:
     """The events of the expression that the view offers to copy."""
-
-    class Run:
-        pass
-
-    run = Run()
-    run.events = events  # type: ignore[attr-defined]
-    found: EventSet = eval(code, {"run": run})
+    found: EventSet = eval(code, {"events": events})
     return found
+
+
+@pytest.mark.parametrize(
+    "filters",
+    [
+        {"start": "05", "end": "1m"},
+        {"start": Time.seconds(2), "end": timedelta(seconds=6)},
+        {"followed_by": ("log:*:a", "1500ms")},
+        {"not_preceded_by": ("log:*:a", "1m")},
+    ],
+)
+def test_times_are_numbers_in_python_however_they_were_typed(filters: dict[str, Any]) -> None:
+    events = set_of(EVENTS)
+    view = events.explore(**filters)
+    assert len(view.events) > 0 and '"' not in view.state["code"].replace("'", "")
+    assert texts(EventSet.explore(_evaluated(view.state["code"], events))) == texts(view)
 
 
 @pytest.mark.parametrize(
@@ -332,6 +344,12 @@ def test_a_branch_is_followed_while_it_runs() -> None:
     assert branch.watchers == []
     root_view = EventSet(past.columns(), origin=ORIGIN, history=root).explore()
     assert not root_view.following and not root_view.state["live"]
+    whole = EventSet(branch.log.columns(), origin=ORIGIN, history=branch)
+    said = {
+        each.state["code"].partition(".where")[0]: each.state["branch"]
+        for each in (root_view, whole.explore(), set_of(EVENTS).explore())
+    }
+    assert said == {"run.events": False, "branch.events": True, "events": False}
 
 
 def test_what_is_near_is_asked_anew_when_a_branch_goes_on() -> None:
@@ -342,9 +360,11 @@ def test_what_is_near_is_asked_anew_when_a_branch_goes_on() -> None:
         text="sent", not_followed_by=("received", 1)
     )
     assert texts(view) == ["sent"]
+    generation = view.state["generation"]
     branch.log.append(event(1.5, "received"))
     branch.watchers[0](True)
     assert view.state["count"] == 0
+    assert view.state["generation"] > generation, "the page must not keep rows that are gone"
 
 
 # -- a million events

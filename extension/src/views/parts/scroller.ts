@@ -111,7 +111,11 @@ export class Scroller<T> {
         if (index < first - KEPT / 4 || index > last + KEPT / 4) this.items.delete(index);
       }
     }
-    items.forEach((item, i) => this.items.set(start + i, item));
+    items.forEach((item, i) => {
+      const old = this.items.get(start + i);
+      if (old && JSON.stringify(old) !== JSON.stringify(item)) this.version++; // a fold has grown
+      this.items.set(start + i, item);
+    });
     if (this.pending && this.items.has(this.chosen)) this.select(this.chosen);
     this.schedule();
   }
