@@ -52,7 +52,7 @@ def test_code_stays_with_its_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
     spec = SimpleNamespace(modules=["module"])
     run: Any = SimpleNamespace(replayer=SimpleNamespace(snapshot=SimpleNamespace(spec=spec)))
     failure: Any = SimpleNamespace(name="it")
-    found = sampling._compared(Futures(), run, failure, 8, "*")  # type: ignore[arg-type]
+    found = sampling._compared(Futures(), run, failure, 8, "*", 6)  # type: ignore[arg-type]
     assert found.stopped
     of = {future.ran[-1].places[0]: future.failed for future in compared}
     assert of == {number: number in FAILED for number in range(7) if number != LOST}

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from branchpoint.events import tables
 from branchpoint.events.listing import inert
@@ -84,6 +84,34 @@ class Decided:
         return f"{self.where}: fails in {self.before} → {self.after}; {self.others}{text}"
 
 
+class Changes(Protocol):
+    """What else is different with a decision turned."""
+
+    @property
+    def instead(self) -> tuple[str, ...]: ...
+
+    @property
+    def changed(self) -> int: ...
+
+
+T = TypeVar("T")
+
+
+def by_change(tried: Sequence[T], changes: Callable[[T], Changes]) -> list[T]:
+    """Those that change little else first, in the order in which they are given, which is that in
+    which they run; then the others by how much they change.
+    """
+    told = [changes(each) for each in tried]
+    least = min((each.changed for each in told if not each.instead), default=0)
+
+    def rank(place: int) -> tuple[int, int]:
+        it = told[place]
+        little = not it.instead and it.changed <= _ALIKE * least
+        return len(it.instead), 0 if little else it.changed
+
+    return [tried[place] for place in sorted(range(len(tried)), key=rank)]
+
+
 class Decisions:
     """Which conditions of Python programs decide that it fails.
 
@@ -100,13 +128,8 @@ class Decisions:
 
     def __init__(self, rows: Sequence[Decided], about: str, before: Rate) -> None:
         """``rows`` are in the order in which they run first."""
-        least = min((r.changed for r in rows if r.found and not r.instead), default=0)
-
-        def rank(row: Decided) -> tuple[bool, int, int]:
-            little = not row.instead and row.changed <= _ALIKE * least
-            return not row.found, len(row.instead), 0 if little else row.changed
-
-        self.rows = sorted(rows, key=rank)
+        found = by_change([row for row in rows if row.found], lambda row: row)
+        self.rows = found + by_change([row for row in rows if not row.found], lambda row: row)
         """All that were tried."""
         self.about = about
         """What was compared."""

@@ -15,7 +15,7 @@ from branchpoint.futures.culprits.turning import decisions_near
 from branchpoint.futures.curve import Curve, CurvePoint
 from branchpoint.futures.running.future import Outcome
 from branchpoint.futures.running.trials import Interrupted
-from branchpoint.futures.sample import Sample, check, drawn
+from branchpoint.futures.sample import OF_EACH, Sample, check, drawn
 from branchpoint.futures.stretches import ends
 from branchpoint.timeline.failures import Failure
 from branchpoint.timeline.recording import Recording
@@ -43,16 +43,21 @@ def culprits_off(
     runs told, which takes longer.
     """
     with Sample(run, moment, failure, **how) as sample:
-        return _compared(sample, run, failure, futures, only)
+        return _compared(sample, run, failure, futures, only, ENOUGH)
 
 
 def _compared(
-    sample: Sample, run: Recording, failure: Failure, futures: int | None, only: str
+    sample: Sample,
+    run: Recording,
+    failure: Failure,
+    futures: int | None,
+    only: str,
+    enough: int,
 ) -> Culprits:
     check(futures)
     about, stopped = f"{failure.name}: futures from {sample.moment}", False
     try:
-        outcomes = drawn(sample.verdicts, futures, ENOUGH)
+        outcomes = drawn(sample.verdicts, futures, enough)
         until = looked_at_until(outcomes)
         ran = sample.code({i: _parts(sample.moment.at, end) for i, end in until.items()})
     except Interrupted as stop:
@@ -76,7 +81,11 @@ def _compared(
 
 
 def culprits_of(curve: Curve, at: Any, only: str, workers: int | str | None = None) -> Culprits:
-    """See ``Curve.culprits``. The same workers run all its futures."""
+    """See ``Curve.culprits``. The same workers run all its futures.
+
+    Of the moments that a curve knows, the best is looked at. Where even from there few futures
+    fail, more failures would cost many futures, so that :data:`OF_EACH` are enough.
+    """
     if curve.failure is None:
         raise BranchpointError(
             "this curve was kept with the recording, without what its failure is",
@@ -86,7 +95,7 @@ def culprits_of(curve: Curve, at: Any, only: str, workers: int | str | None = No
     moment = curve.run.at_ns(point.at)
     run, failure = curve.run, curve.failure
     with Sample(run, moment, failure, question=curve.question, workers=workers) as sample:
-        found = _compared(sample, run, failure, None, only)
+        found = _compared(sample, run, failure, None, only, OF_EACH)
         if found.starts and not found.stopped:
             try:
                 found.decisions = decisions_near(sample, curve, only)

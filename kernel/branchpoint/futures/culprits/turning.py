@@ -10,7 +10,7 @@ from branchpoint.clock import SECOND, Instant
 from branchpoint.errors import BranchpointError
 from branchpoint.futures import partial
 from branchpoint.futures.attribution import Rate
-from branchpoint.futures.culprits.decisions import FEWEST, Decided, Decisions
+from branchpoint.futures.culprits.decisions import FEWEST, Decided, Decisions, by_change
 from branchpoint.futures.culprits.source import Source, Spot, matches
 from branchpoint.futures.curve import Curve, CurvePoint
 from branchpoint.futures.likelihood import question_of
@@ -239,12 +239,7 @@ def _race(
     first = base.failed[0]
     _turn(sample, base, tried, [first], f"{len(tried)} decisions turned, one at a time")
     left = [each for each in tried if each.prevents]
-
-    def changed(each: _Tried) -> tuple[int, int]:
-        changes = _changes(source, base, each)
-        return len(changes.instead), changes.lost + changes.new
-
-    left.sort(key=changed)
+    left = by_change(left, lambda each: _changes(source, base, each))
     others = [i for i in range(len(base.outcomes)) if i != first]
     _turn(sample, base, left[:followed], others, "those that prevent it turned in more futures")
 
@@ -270,6 +265,11 @@ class _Changes(NamedTuple):
     instead: tuple[str, ...]
     lost: int
     new: int
+
+    @property
+    def changed(self) -> int:
+        """Lines that run no more, or newly."""
+        return self.lost + self.new
 
 
 def _changes(source: Source, base: _Base, tried: _Tried) -> _Changes:
