@@ -57,8 +57,10 @@ class _Commands(click.Group):
         except OSError as error:
             if error.errno is None or error.errno == errno.EPIPE:
                 raise
-            what = error.filename or "the output cannot be written"
-            raise click.ClickException(show.safe(f"{what}: {error.strerror}")) from error
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO)
+            what = error.filename or ("the output cannot be written" if full else "")
+            said = f"{what}: {error.strerror}" if what else str(error.strerror)
+            raise click.ClickException(show.safe(said)) from error
         except KeyboardInterrupt:
             stop("stopped")
 

@@ -95,10 +95,21 @@ def _named_in(folder: Path) -> Iterator[str]:
 
 def _recordings_in(folder: Path, depth: int | None = None) -> Iterator[Path]:
     """All recordings and bundles in a folder, which may be one itself, and in those below it, down
-    to ``depth`` (None: in all).
+    to ``depth`` (None: in all, and none may be unreadable).
     """
-    for place, folders, names in os.walk(folder):
+    seen = set()  # links may lead round in circles
+
+    def unreadable(error: OSError) -> None:
+        if depth is None:
+            raise RecordingError(f"{error.filename}: {error.strerror}", "name other folders")
+
+    for place, folders, names in os.walk(folder, onerror=unreadable, followlinks=True):
         here = Path(place)
+        status = here.stat()
+        if (status.st_dev, status.st_ino) in seen:
+            folders.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
         if here.suffix == ".branchpoint" or {*folders, *names} >= _HEADS:
             folders.clear()
             yield here

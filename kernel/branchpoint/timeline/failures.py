@@ -312,12 +312,14 @@ def _exit(pattern: str, code: Any, signal: str | int | None, asked: bool, name: 
     query: Query = Where(type="container.exit", container=pattern)
     told = []
     if code is not None:
-        given = {code} if isinstance(code, int) else {*code}
-        if not given or not all(isinstance(each, int) for each in given):
+        try:
+            codes = sorted({code} if isinstance(code, int) else {int(each) for each in code})
+        except (TypeError, ValueError):
+            codes = []
+        if not codes:
             raise BranchpointError(
                 f"code={code!r} has to be a number, or several", "such as range(1, 256)"
             )
-        codes = sorted(given)
         parts = [Where(fields={"code": str(each), "signal": "0"}) for each in codes]
         any_of: Query = parts[0]
         for part in parts[1:]:

@@ -19,7 +19,7 @@ from branchpoint.events.listing import TITLES, inert, name
 from branchpoint.events.queries import Positions, Where
 from branchpoint.timeline.moment import Moment
 from branchpoint.views.folds import KERNEL, Fold, Folds, only_kernel
-from branchpoint.views.rows import FIRST, SearchView
+from branchpoint.views.rows import FIRST, SLICE, SearchView
 from branchpoint.views.selection import HOW, Filter, Lowered, Nearby, Selection, facets
 from branchpoint.views.view import bundle
 
@@ -266,12 +266,13 @@ class LogView(SearchView):
         self._events = self._events.on(log.columns())
         kept = self._selection
         self._selection = kept.grown(self._events)
+        self._selection.work(SLICE)
+        self._facets = facets(self._events.columns, self._events.positions)
         if not np.array_equal(self._selection.positions[: len(kept)], kept.positions):
             self._folds = self._folded(self._opened)
             self._folds.grow(self._events.columns, self._selection.positions)
             self._renew()
             return
-        self._facets = facets(self._events.columns, self._events.positions)
         self._go_on()
 
     def _choose(self, position: int) -> None:

@@ -14,7 +14,7 @@ from branchpoint.views.view import View
 FIRST = 100
 """Rows that are sent at first, without a request."""
 _MOST = 1000  # most rows in one answer
-_SLICE = 0.2  # wall seconds of searching between two answers
+SLICE = 0.2  # wall seconds of searching between two answers
 
 
 class RowsView(View):
@@ -58,7 +58,7 @@ class SearchView(RowsView):
     def _begin_search(self) -> None:
         """Show what is found at once."""
         self._generation += 1
-        self._search(_SLICE)
+        self._search(SLICE)
         at = self._opens_at()
         start = max(at - FIRST // 2, 0)
         rows = {"at": at, "start": start, "first": self._rows(start, FIRST)}
@@ -70,7 +70,7 @@ class SearchView(RowsView):
 
     def _go_on(self) -> None:
         """Continue the search and show what is found; rows on the screen stay where they are."""
-        self._search(_SLICE)
+        self._search(SLICE)
         self.state = {"generation": self._generation, **self._found()}
 
     def _on_more(self, message: dict[str, Any]) -> None:

@@ -40,8 +40,8 @@ def test_what_is_said() -> None:
     found = Decisions(rows, "exit of a.1: futures from main@1.0", ALL)
     assert repr(found).splitlines() == [
         "exit of a.1: futures from main@1.0",
-        "3 decisions were turned, one at a time: 1 prevents the failure; 1 more does so in one "
-        "future, and changes more else",
+        "3 decisions were turned, one at a time: 1 prevents the failure; 1 more does so in "
+        "the one future that was tried",
         "a.py:1 f (condition 2 of 3): fails in 8/8 → 0/8; exit b.1 1, restart b.1, 10 lines run no "
         "more, 0 others do  if x1:",
     ]

@@ -11,7 +11,7 @@ from imagefiles import TestImage, header
 
 from branchpoint.errors import ImageError
 from branchpoint.guest.tree import Tree
-from branchpoint.system.images import archive, tarscan
+from branchpoint.system.images import archive, sparse, tarscan
 
 
 @pytest.fixture(autouse=True)
@@ -90,6 +90,7 @@ def pax(keys: dict[str, str], data: bytes) -> bytes:
     )
 
 
+LARGE = {"major": "1", "minor": "0", "realsize": "9" * 15}
 ONE_ZERO = {"major": "1", "minor": "0", "realsize": "4096"}
 
 
@@ -109,9 +110,23 @@ ONE_ZERO = {"major": "1", "minor": "0", "realsize": "4096"}
         (pax({**ONE_ZERO, "realsize": "9" * 14}, b"0\n".ljust(512, b"\0")), "too large"),
         (pax({**ONE_ZERO, "realsize": "-1"}, b"0\n".ljust(512, b"\0")), "not in use any more"),
         (pax({"map": "0,4", "size": "9"}, b"data"), "not in use any more"),
+        (pax({**ONE_ZERO, "size": "9" * 15}, b"0\n".ljust(512, b"\0")), "not in use any more"),
+        (pax({**ONE_ZERO, "map": "a,b"}, b"0\n".ljust(512, b"\0")), "not in use any more"),
+        (pax(LARGE, b"0\n")[:1024] + pax(ONE_ZERO, b"0\n".ljust(512, b"\0")), "two headers"),
+        (pax(LARGE, b"")[:1024] + old_gnu((0, 4), size=9, data=4), "in two forms"),
     ],
 )
 def test_maps_of_strangers(data: bytes, message: str) -> None:
     follows = header(b"next", b"0", 0)
     with pytest.raises(ImageError, match=message):
         tarscan.scan(io.BytesIO(data + follows), "it", 1 << 30)
+
+
+def test_the_parts_of_all_files_are_bounded() -> None:
+    """Python's library takes time for each part, in each piece that it reads."""
+    parts = b"".join(b"%d\n0\n" % offset for offset in range(sparse.MOST))
+    table = b"%d\n" % sparse.MOST + parts
+    entry = pax({**ONE_ZERO, "realsize": "65536"}, table.ljust(-(-len(table) // 512) * 512, b"\0"))
+    tarscan.scan(io.BytesIO(entry), "it", 1 << 30)
+    with pytest.raises(ImageError, match="has sparse files that are too large"):
+        tarscan.scan(io.BytesIO(entry + pax(ONE_ZERO, b"1\n0\n0\n".ljust(512))), "it", 1 << 30)

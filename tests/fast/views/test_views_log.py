@@ -360,7 +360,10 @@ def test_what_is_near_is_asked_anew_when_a_branch_goes_on() -> None:
         text="sent", not_followed_by=("received", 1)
     )
     assert texts(view) == ["sent"]
+    branch.log.append(event(1.2, "something else"))
+    branch.watchers[0](True)
     generation = view.state["generation"]
+    assert (view.state["count"], generation) == (1, 1), "the same row is shown"
     branch.log.append(event(1.5, "received"))
     branch.watchers[0](True)
     assert view.state["count"] == 0
@@ -371,11 +374,11 @@ def test_what_is_near_is_asked_anew_when_a_branch_goes_on() -> None:
 
 
 def test_a_slow_search_shows_what_it_has_and_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("branchpoint.views.rows._SLICE", 0)
+    monkeypatch.setattr("branchpoint.views.rows.SLICE", 0)
     browser = Browser(many(set_of(EVENTS), 60_000).explore(), monkeypatch)
     browser.ask("filter", filter={"text": r"get /b #\d+", "is_regex": True})
     seen = [browser.view.state["scanned"]]
-    monkeypatch.setattr("branchpoint.views.rows._SLICE", 0.001)
+    monkeypatch.setattr("branchpoint.views.rows.SLICE", 0.001)
     while browser.view.state["scanned"] < 1:
         browser.ask("more", generation=browser.view.state["generation"])
         seen.append(browser.view.state["scanned"])

@@ -91,11 +91,11 @@ def test_a_packet_after_the_recordings_end_has_no_moment() -> None:
 
 
 def test_a_search_goes_on_where_it_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("branchpoint.views.rows._SLICE", 0)
+    monkeypatch.setattr("branchpoint.views.rows.SLICE", 0)
     packets = captured(*PACKETS * 500)
     view = packets.explore("get")
     assert (view.state["count"], view.state["scanned"]) == (0, 0)
-    monkeypatch.setattr("branchpoint.views.rows._SLICE", 60)
+    monkeypatch.setattr("branchpoint.views.rows.SLICE", 60)
     view._on_more({"generation": view.state["generation"]})
     assert (view.state["count"], view.state["scanned"]) == (500, 1)
 

@@ -166,8 +166,8 @@ class Decisions:
             return f"{tried}: none is found that prevents the failure"
         verb = "prevents" if len(self.decisive) == 1 else "prevent"
         once = sum(not row.found and row.after == Rate(0, 1) for row in self.rows)
-        do, change = ("does", "changes") if once == 1 else ("do", "change")
-        more = f"; {once} more {do} so in one future, and {change} more else" if once else ""
+        do = "does" if once == 1 else "do"
+        more = f"; {once} more {do} so in the one future that was tried" if once else ""
         return f"{tried}: {len(self.decisive)} {verb} the failure{more}"
 
     @property

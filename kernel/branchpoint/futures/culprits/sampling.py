@@ -83,8 +83,8 @@ def _compared(
 def culprits_of(curve: Curve, at: Any, only: str, workers: int | str | None = None) -> Culprits:
     """See ``Curve.culprits``. The same workers run all its futures.
 
-    Of the moments that a curve knows, the best is looked at. Where even from there few futures
-    fail, more failures would cost many futures, so that :data:`OF_EACH` are enough.
+    Of the moments that a curve knows, the best is looked at. Even from there few futures may fail,
+    and more failures cost many futures, so that :data:`OF_EACH` are enough here.
     """
     if curve.failure is None:
         raise BranchpointError(

@@ -27,7 +27,8 @@ _FIRST = 8
 """Futures as they are that are drawn at first; enough if all fail and 300 decisions are tried."""
 _MOST = 40
 _FOLLOWED = 8
-"""Decisions that are turned in more than one future: those that change least else."""
+"""Decisions that are turned in more than one future: of those that change little else, the first
+ones that run."""
 _FOLLOWED_NEAR = 3
 """The same where it was not asked for, which shows no more."""
 _LIKELY = 0.9
@@ -94,7 +95,7 @@ def decisions_off(
 
     A decision that prevents the failure runs in each future that fails. So what is tried is what
     runs in all of a few failing futures. Each is turned in one future that fails without. Of those
-    that prevent it there, the ones that change least else are turned in as many futures as there
+    that prevent it there, the ones that change little else are turned in as many futures as there
     are without the change, with the same seeds: so many that chance can be told from it.
     """
     source = Source(run.replayer.snapshot.spec.modules[-1])
@@ -177,7 +178,8 @@ def _try(
     tried += _candidates(source, base, only) if base.told else []
     more = range(_FIRST, _needed(base.rate, len(tried)))
     base.outcomes += sample.run(more, "as they are")
-    _race(sample, source, base, tried, followed)
+    if tried:
+        _race(sample, source, base, tried, followed)
 
 
 def _about(failure: Failure, sample: Sample) -> str:

@@ -28,7 +28,8 @@ def argv(value: Value, what: str, notes: list[Note]) -> tuple[str, ...]:
     except ValueError as error:
         raise value.error(f"{what}: {error}", "check the quotes, or write sh -c '…'") from None
     if dropped:
-        shown = dropped if len(dropped) <= _SHOWN else f"{dropped[:_SHOWN]}…"
+        shown = "".join(c if c.isprintable() else "?" for c in " ".join(dropped.split()))
+        shown = shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}…"
         text = f"{what} ends before \"{shown}\", as no shell reads it: write sh -c '…' to have one"
         notes.append(Note(value.line, text))
     return tuple(words)

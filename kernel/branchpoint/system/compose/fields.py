@@ -232,7 +232,7 @@ def choice(value: Value, what: str, known: Iterable[str]) -> str:
     written = text(value, what)
     known = list(known)
     if written not in known:
-        hint = nearest(written, known) or f"one of: {', '.join(known)}"
+        hint = nearest(written, known) or f"one of: {', '.join(filter(None, known))}"
         raise value.error(f'{what} cannot be "{written}"', hint)
     return written
 

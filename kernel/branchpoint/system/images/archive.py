@@ -12,6 +12,7 @@ import os
 import posixpath
 import re
 import stat
+import tarfile
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -225,7 +226,9 @@ class ImageArchive:
                 if hashlib.file_digest(layer, "sha256").hexdigest() != diff_id:  # type: ignore[arg-type]
                     raise ImageError(f"{what} is damaged: its content does not match its digest")
                 left -= layer.seek(0, 2)
-                left -= sum(entry.holes for entry in scan(layer, what, left))
+                if holes := sum(entry.holes for entry in scan(layer, what, left)):
+                    left -= holes
+                    expect_room(layer, what, left + holes)
                 layer.seek(0)
                 try:
                     tree.apply_tar(layer, layer=True)
@@ -233,6 +236,23 @@ class ImageArchive:
                     raise ImageError(f"{what}: {error.message}", error.hint) from None
                 check_depth(tree, what)
         return tree
+
+
+def expect_room(layer: IO[bytes], what: str, room: int) -> None:
+    """Refuse a layer with sparse files that have more bytes than there is room for, as the library
+    that unpacks them sees it: it reads their headers by itself.
+
+    :raises ImageError: also when it cannot read them.
+    """
+    layer.seek(0)
+    try:
+        with tarfile.open(fileobj=layer, mode="r:") as tar:
+            for member in tar:
+                room -= member.size if member.issparse() else 0
+                if room < 0:
+                    raise ImageError(f"{what} has sparse files that are too large for it")
+    except (tarfile.TarError, EOFError, ValueError) as error:
+        raise ImageError(f"{what} has a malformed sparse file: {error}") from None
 
 
 @contextmanager
@@ -336,20 +356,18 @@ def _docker(files: _Files, data: bytes, tag: str) -> ImageArchive:
     fitting = [m for m in manifests if not tag or tag in (m.repo_tags or [])]
     if len(fitting) != 1:
         tags = [name for m in manifests for name in m.repo_tags or []]
-        raise _choose(files, tag, tags)
+        raise _choose(files, tag, tags, len(fitting))
     return ImageArchive(files, _read(files, fitting[0].config), fitting[0].layers)
 
 
 def _oci(files: _Files, tag: str) -> ImageArchive:
     index = _decode(_read(files, "index.json"), _Index, f"{files.what}: index.json")
-    tags = [(d.annotations or {}).get(_TAG, "") for d in index.manifests]
+    tags = [_tag(d) for d in index.manifests]
     fitting = [d for d, name in zip(index.manifests, tags, strict=True) if not tag or name == tag]
     for _ in range(4):  # an index may contain indexes, one for each platform
-        levels = [_level(d.platform) for d in fitting]
-        best = max(levels, default=-1)
-        fitting = [d for d, level in zip(fitting, levels, strict=True) if level == best >= 0]
+        fitting = _best(fitting)
         if len({d.digest for d in fitting}) != 1:
-            raise _choose(files, tag, [*filter(None, tags)], [d.platform for d in fitting])
+            raise _choose(files, tag, [*filter(None, tags)], len(fitting))
         body = _blob(files, fitting[0].digest)
         if "index" not in fitting[0].media_type and "manifest.list" not in fitting[0].media_type:
             manifest = _decode(body, _Manifest, f"{files.what}: the manifest")
@@ -358,6 +376,18 @@ def _oci(files: _Files, tag: str) -> ImageArchive:
             return ImageArchive(files, config, layers)
         fitting = _decode(body, _Index, f"{files.what}: an index").manifests
     raise ImageError(f"{files.what}: indexes are nested too deeply")
+
+
+def _tag(descriptor: _Descriptor) -> str:
+    return (descriptor.annotations or {}).get(_TAG, "")
+
+
+def _best(images: Sequence[_Descriptor]) -> list[_Descriptor]:
+    """Those that the machine can run; of several with one tag, those that suit it best."""
+    best: dict[str, int] = {}
+    for each in images:
+        best[_tag(each)] = max(best.get(_tag(each), 0), _level(each.platform))
+    return [each for each in images if _level(each.platform) == best[_tag(each)]]
 
 
 def _level(platform: _Platform | None) -> int:
@@ -371,24 +401,22 @@ def _level(platform: _Platform | None) -> int:
     return {"": 0, "v1": 0, "v2": 1}.get(platform.variant, -1)
 
 
-def _choose(
-    files: _Files, tag: str, tags: list[str], fitting: Sequence[_Platform | None] = ()
-) -> ImageError:
-    """The error when not exactly one image is meant; ``fitting`` are those for this platform."""
+def _choose(files: _Files, tag: str, tags: list[str], fitting: int) -> ImageError:
+    """The error when not exactly one image is meant; so many are ``fitting``."""
     names = ", ".join(sorted(set(tags)))
     if tag and tag not in tags:
         return ImageError(f'{files.what} has no image "{tag}"', f"it has: {names}")
-    if tag and (tags.count(tag) > 1 or len(fitting) > 1):
-        count = max(tags.count(tag), len(fitting))
+    if tag and fitting > 1:
         return ImageError(
-            f'{files.what} has {count} images "{tag}"', "save the one that you mean by itself"
+            f'{files.what} has {fitting} images "{tag}"', "save the one that you mean by itself"
         )
     if len(set(tags)) > 1 and not tag:
         return ImageError(f"{files.what} has several images: {names}", "append a colon and the tag")
-    if len(fitting) > 1:
+    if fitting > 1:
+        one = f'; the one with a tag by ":{tags[0]}" at the end' if tags else ""
         return ImageError(
-            f"{files.what} has {len(fitting)} images for linux/amd64",
-            "save the one that you mean by itself",
+            f"{files.what} has {fitting} images for linux/amd64",
+            f"save the one that you mean by itself{one}",
         )
     return ImageError(
         f"{files.what} has no image for linux/amd64",

@@ -13,7 +13,9 @@ from typing import IO, NamedTuple
 from branchpoint.errors import ImageError
 
 _BLOCK = 512
-_MOST = 1 << 16  # parts with data
+MOST = 1 << 16
+"""Parts with data that the sparse files of an archive have at most, all together."""
+_KNOWN = {"major", "minor", "name", "realsize"}  # keys of version 1.0
 _IN_FIRST, _IN_MORE = 4, 21  # parts that a block of GNU's form has room for
 _LINE = 32  # bytes of a number in a map, at most
 PREFIX = "GNU.sparse."
@@ -27,6 +29,8 @@ class Sparse(NamedTuple):
     """With its holes, bytes."""
     map: int
     """Bytes of the archive that its map takes up, before the data; whole blocks."""
+    parts: int
+    """How many parts have data."""
 
 
 def of_block(
@@ -49,7 +53,7 @@ def of_block(
         goes_on = block[504]
         _expect_few(len(parts), what)
     _check(parts, data, size, what)
-    return Sparse(size, blocks * _BLOCK)
+    return Sparse(size, blocks * _BLOCK, len(parts))
 
 
 def _fields(
@@ -70,7 +74,8 @@ def of_pax(keys: dict[str, str], file: IO[bytes], data: int, what: str) -> Spars
     :raises ImageError: when the map and the data do not fit together, or it is another version.
     """
     size = keys.get("realsize", "")
-    if (keys.get("major"), keys.get("minor")) != ("1", "0") or not re.fullmatch(r"\d{1,15}", size):
+    version = keys.get("major"), keys.get("minor")
+    if version != ("1", "0") or not keys.keys() <= _KNOWN or not re.fullmatch(r"\d{1,15}", size):
         raise ImageError(
             f"{what} has a sparse file in a form that is not in use any more",
             "make the layer again with a newer tar, or without --sparse",
@@ -80,7 +85,7 @@ def of_pax(keys: dict[str, str], file: IO[bytes], data: int, what: str) -> Spars
     _expect_few(count, what)
     parts = [(lines.number(), lines.number()) for _ in range(count)]
     _check(parts, data - lines.read, int(size), what)
-    return Sparse(int(size), lines.read)
+    return Sparse(int(size), lines.read, count)
 
 
 class _Lines:
@@ -106,8 +111,8 @@ class _Lines:
 
 
 def _expect_few(parts: int, what: str) -> None:
-    if parts > _MOST:
-        raise ImageError(f"{what} has a sparse file with more than {_MOST} parts")
+    if parts > MOST:
+        raise ImageError(f"{what} has a sparse file with more than {MOST} parts")
 
 
 def _check(parts: list[tuple[int, int]], data: int, size: int, what: str) -> None:

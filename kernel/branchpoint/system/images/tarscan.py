@@ -48,6 +48,8 @@ def scan(file: IO[bytes], what: str, room: int = 0) -> list[Entry]:
     at = 0
     entries: list[Entry] = []
     extension: dict[str, str] = {}
+    headed = False  # whether a pax header came for the next entry
+    parts = 0  # of sparse files
     while True:
         file.seek(at)
         block = file.read(BLOCK)
@@ -65,7 +67,12 @@ def scan(file: IO[bytes], what: str, room: int = 0) -> list[Entry]:
             data = file.read(size)
             if len(data) < size:
                 raise ImageError(f"{what} is cut off")
-            extension |= _extension(kind, data, what)
+            found = _extension(kind, data, what)
+            hollow = any(key.startswith(sparse.PREFIX) for key in extension | found)
+            if kind == b"x" and headed and hollow:  # which one counts depends on who reads it
+                raise ImageError(f"{what} has a sparse file with two headers")
+            headed = headed or kind == b"x"
+            extension |= found
         elif kind not in _ALLOWED:
             raise ImageError(f"{what} has an entry of the unknown type {kind!r}")
         else:
@@ -73,16 +80,17 @@ def scan(file: IO[bytes], what: str, room: int = 0) -> list[Entry]:
                 size = _pax_size(extension["size"], what)
             if kind not in (b"0", b"\0", b"7", b"1", b"S"):
                 size = 0
-            hollow = _sparse(block, kind, extension, file, size, what)
+            told = _sparse(block, kind, extension, file, size, what)
             entry = _entry(block, kind, extension, at + BLOCK, size, what)
-            if hollow is not None:
-                room -= hollow.size
-                if room < 0:
+            if told is not None:
+                room -= told.size
+                parts += told.parts
+                if room < 0 or parts > sparse.MOST:
                     raise ImageError(f"{what} has sparse files that are too large for it")
-                entry = replace(entry, holes=hollow.size)
-                at += hollow.map if kind == b"S" else 0
+                entry = replace(entry, holes=told.size)
+                at += told.map if kind == b"S" else 0
             entries.append(entry)
-            extension = {}
+            extension, headed = {}, False
             if len(entries) > MAX_ENTRIES:
                 raise ImageError(f"{what} has more than {MAX_ENTRIES} entries")
         at += BLOCK + (size + BLOCK - 1) // BLOCK * BLOCK
@@ -99,10 +107,12 @@ def _sparse(
     what: str,
 ) -> sparse.Sparse | None:
     """What an entry says of a sparse file; None: it is none."""
-    if kind == b"S":
-        return sparse.of_block(block, file, size, lambda field: _number(field, what), what)
     begin = len(sparse.PREFIX)
     keys = {key[begin:]: extension[key] for key in extension if key.startswith(sparse.PREFIX)}
+    if kind == b"S":
+        if keys:
+            raise ImageError(f"{what} has a sparse file in two forms")
+        return sparse.of_block(block, file, size, lambda field: _number(field, what), what)
     return sparse.of_pax(keys, file, size, what) if keys else None
 
 

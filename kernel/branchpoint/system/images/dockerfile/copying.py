@@ -17,7 +17,7 @@ from branchpoint import decoding
 from branchpoint.cache import cache_dir, disk_errors
 from branchpoint.errors import ImageError
 from branchpoint.guest.tree import Node, Tree, clone
-from branchpoint.system.images.archive import MAX_IMAGE_BYTES, check_depth, plain
+from branchpoint.system.images.archive import MAX_IMAGE_BYTES, check_depth, expect_room, plain
 from branchpoint.system.images.dockerfile.patterns import Rules, compiled, is_pattern
 from branchpoint.system.images.tarscan import BLOCK, is_header, scan
 
@@ -123,7 +123,8 @@ def unpacked(file: IO[bytes], what: str) -> Tree | None:
     tree = Tree()
     with plain(file, what, MAX_IMAGE_BYTES) as archive:
         archive.seek(0)
-        scan(archive, what, MAX_IMAGE_BYTES)
+        if any(entry.holes for entry in scan(archive, what, MAX_IMAGE_BYTES)):
+            expect_room(archive, what, MAX_IMAGE_BYTES)
         archive.seek(0)
         tree.apply_tar(archive)
     check_depth(tree, what)
