@@ -176,7 +176,11 @@ def test_recordings_are_found_wherever_they_are_and_whatever_their_names(
     deep = tmp_path / "a" / "b" / "c" / "d" / "e"
     deep.mkdir(parents=True)
     recorded(deep / "night", first)
-    for folder in (".", "a", str(deep / "night")):
+    links = tmp_path / "links"
+    links.mkdir()
+    (links / "there").symlink_to(tmp_path / "a")
+    (links / "round").symlink_to(links)
+    for folder in (".", "a", str(deep / "night"), "links"):
         assert "nothing to delete" in cli("prune", "--yes", folder).stdout
     assert {machine.name for machine in machines.known()} == {first.name, second.name}
 
