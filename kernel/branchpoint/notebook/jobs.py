@@ -90,9 +90,15 @@ class Mirror:
         self._output = output
         self._printed: dict[int, int] = {}  # characters, by position in the output
         self._displays: dict[int, Any] = {}  # what is shown, by position
+        self._cleared = output.cleared
 
     def __call__(self) -> None:
-        """Show what is new."""
+        """Show what is new; when the cell has cleared its output, only what came after that."""
+        if self._cleared != self._output.cleared:
+            self._cleared = self._output.cleared
+            self._publisher.clear_output(wait=True)
+            self._printed.clear()
+            self._displays.clear()
         for position, (kind, content) in enumerate(list(self._output.messages)):
             if kind == "stream":
                 text = content["text"]

@@ -31,6 +31,7 @@ class Output:
         self.messages: list[tuple[str, dict[str, Any]]] = []
         self.size = 0
         self.clear_next = False
+        self.cleared = 0  # how often the cell has cleared it
         self.tasks: list[Task] = []
         self.jobs: list[Job] = []
         self.shown = False
@@ -42,6 +43,7 @@ class Output:
             self.clear_next = True
         elif kind == "clear_output" or (self.clear_next and kind in _REPEATED):
             self.messages.clear()
+            self.cleared += 1
             self.clear_next = False
             self.shown = False
         if kind == "update_display_data":
