@@ -279,10 +279,12 @@ class LogView(SearchView):
         self._position = position
         event = self.event
         assert event is not None
-        moment = self.moment
+        moment, positions = self.moment, self._selection.positions
+        number = int(positions.searchsorted(position))
+        shown = number < len(positions) and positions[number] == position
         self.chosen = {
             "position": position,
-            "row": self._folds.row_of(int(self._selection.positions.searchsorted(position))),
+            "row": self._folds.row_of(number) if shown else -1,  # it may have been filtered out
             "vtime": format_vtime(event.at - event.origin),
             "id": moment.id if moment is not None else "",
             "text": event.text,

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import socket
-import textwrap
 from pathlib import Path
 
 import pytest
+from composefiles import read, service
 
 from branchpoint.errors import ComposeError
 from branchpoint.system.compose.numbers import printed
-from branchpoint.system.compose.reading import load
 from branchpoint.system.model import (
     GATEWAY,
     MACHINE,
@@ -18,21 +17,8 @@ from branchpoint.system.model import (
     FileEntry,
     Link,
     Resolver,
-    Service,
     System,
 )
-
-
-def read(folder: Path, text: str, **variables: str) -> System:
-    (folder / "compose.yaml").write_text(textwrap.dedent(text))
-    return load(folder, environ=variables)
-
-
-def service(folder: Path, keys: str, **variables: str) -> Service:
-    """A service with these keys."""
-    body = textwrap.indent(textwrap.dedent(keys), "    ")
-    found = read(folder, f"services:\n  a:\n    image: x\n{body}", **variables)
-    return found.services["a"]
 
 
 def notes(system: System) -> str:

@@ -2,27 +2,13 @@
 
 from __future__ import annotations
 
-import textwrap
 from pathlib import Path
 
 import pytest
+from composefiles import read, service
 
 from branchpoint.errors import ComposeError
-from branchpoint.system.compose.reading import load
-from branchpoint.system.model import Restart, Service, System
-
-
-def read(folder: Path, text: str, **variables: str) -> System:
-    (folder / "compose.yaml").write_text(textwrap.dedent(text))
-    return load(folder, environ=variables)
-
-
-def service(folder: Path, keys: str, **variables: str) -> Service:
-    """A service with these keys."""
-    body = textwrap.indent(textwrap.dedent(keys), "    ")
-    found = read(folder, f"services:\n  a:\n    image: x\n{body}", **variables)
-    return found.services["a"]
-
+from branchpoint.system.model import Restart
 
 # -- services that are not enabled
 

@@ -364,10 +364,12 @@ def test_what_is_near_is_asked_anew_when_a_branch_goes_on() -> None:
     branch.watchers[0](True)
     generation = view.state["generation"]
     assert (view.state["count"], generation) == (1, 1), "the same row is shown"
+    view.select(1)
     branch.log.append(event(1.5, "received"))
     branch.watchers[0](True)
     assert view.state["count"] == 0
     assert view.state["generation"] > generation, "the page must not keep rows that are gone"
+    assert (view.chosen["text"], view.chosen["row"]) == ("sent", -1), "no other row is marked"
 
 
 # -- a million events
