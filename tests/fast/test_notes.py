@@ -28,13 +28,14 @@ class Built(SimpleNamespace):
 @pytest.fixture
 def noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     """In the folder of a system with two notes: a check that a text has each of them once, with its
-    file and line. No machine is needed.
+    file and line. No machine is needed, and the cache is empty, as a full one has a note, too.
     """
     file, override = tmp_path / "compose.yaml", tmp_path / "compose.override.yaml"
     file.write_text("services:\n  db:\n    image: db:1\n    ports: ['80:80']\n")
     override.write_text("services:\n  db:\n    tty: true\n")
     made = make(tmp_path / "made.branchpoint", 1)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("BRANCHPOINT_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(recorder, "record", lambda *_, **__: bp.open(made))
     monkeypatch.setattr(systems, "build", lambda *given, **how: Built(load(*given, **how)))
     monkeypatch.setattr(systems, "ensure_image", Built)
