@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define REQUESTS "/.branchpoint-sdk/hold"
+#define REQUESTS "/dev/branchpoint/sdk/hold"
 #define LONGEST (24 * 3600) /* seconds */
 
 int main(int count, char **given)

@@ -1,8 +1,8 @@
 """The guest's own programs: its root file system, and what containers see of it.
 
 One file system serves both. The guest runs with it as ``/``. A command that is run in a container
-finds the same file system at ``/.branchpoint`` (a plain bind mount of the root), and
-``/.branchpoint/bin`` at the end of its search path:
+finds the same file system at ``/dev/branchpoint/tools`` (a plain bind mount of the root), and
+``/dev/branchpoint/tools/bin`` at the end of its search path:
 
 =========================  ===============================================================
 path                       content
@@ -15,7 +15,6 @@ path                       content
                            real program has. (Its own shell would take ``ip``, ``mount``,
                            ... to be its applets, whatever the search path.)
 ``/sbin``                  a link to ``bin``
-``/.branchpoint``          a link to ``/``: the wrappers work in the guest, too
 ``/system``                empty, to mount the system image on
 ``/dev``, ``/proc``,       empty, to mount on
 ``/run``, ``/sys``,
@@ -23,7 +22,7 @@ path                       content
 =========================  ===============================================================
 
 Unlike in Debian, ``/bin`` is thus no link to ``/usr/bin``: inside the guest the search path should
-begin with ``/usr/sbin:/usr/bin``.
+begin with ``/usr/sbin:/usr/bin``. ``/dev/branchpoint/tools`` is there, too: the wrappers work.
 """
 
 from __future__ import annotations
@@ -114,7 +113,7 @@ VOIDSTAR = "/usr/lib/branchpoint/libvoidstar.so"
 _HERE = Path(__file__).parent
 SOURCES = (_HERE / "stop_faults.c", _HERE / "voidstar.c")
 """What these two are made of."""
-_SHOWN = "/.branchpoint"
+_SHOWN = "/dev/branchpoint/tools"
 _LOADER = f"{_SHOWN}/usr/lib64/ld-linux-x86-64.so.2"
 _LIBRARIES = f"{_SHOWN}/usr/lib/x86_64-linux-gnu"
 # Name → program in /usr/bin that needs no loader.
@@ -146,7 +145,6 @@ def toolbox() -> Tree:
     tree.remove("var")
     for name in _MOUNT_POINTS:
         tree.add_dir(name)
-    tree.add_symlink(_SHOWN, "/")
     stop_faults, voidstar = SOURCES
     tree.add_file(STOP_FAULTS.strip("/"), compiler.static_program([stop_faults]), 0o755)
     library = compiler.shared_library(voidstar, Path(VOIDSTAR).name)

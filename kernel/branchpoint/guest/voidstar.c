@@ -14,7 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define FILE "/.branchpoint-sdk/sdk.jsonl"
+#define FILE "/dev/branchpoint/sdk/sdk.jsonl"
 #define PUBLIC __attribute__((visibility("default")))
 #define LINE 2048          /* bytes; threads and handlers of signals may have small stacks */
 #define NAME 256           /* bytes of a module's name that are told */

@@ -13,10 +13,12 @@ CAPABILITIES = (  # in the order of their numbers
     "LEASE", "AUDIT_WRITE", "AUDIT_CONTROL", "SETFCAP", "MAC_OVERRIDE", "MAC_ADMIN", "SYSLOG",
     "WAKE_ALARM", "BLOCK_SUSPEND", "AUDIT_READ", "PERFMON", "BPF", "CHECKPOINT_RESTORE",
 )  # fmt: skip
-RLIMITS = (
-    "as", "core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nice", "nofile",
-    "nproc", "rss", "rtprio", "rttime", "sigpending", "stack",
-)  # fmt: skip
+RLIMITS = {
+    "as": 9, "core": 4, "cpu": 0, "data": 2, "fsize": 1, "locks": 10, "memlock": 8, "msgqueue": 12,
+    "nice": 13, "nofile": 7, "nproc": 6, "rss": 5, "rtprio": 14, "rttime": 15, "sigpending": 11,
+    "stack": 3,
+}  # fmt: skip
+"""Resources that a process can have limits of, and their numbers."""
 
 DEVICES = {"/dev/fuse": (10, 229), "/dev/net/tun": (10, 200)}
 """Devices of the machine that a container may ask for: major and minor number."""

@@ -152,16 +152,16 @@ def files_of(tree: Tree, name: str) -> tuple[dict[str, str], dict[str, str]]:
     return mounts, dict(told)
 
 
-STOP = "/.branchpoint-sdk/stop-faults"
+STOP = "/dev/branchpoint/sdk/stop-faults"
 
 
 def test_every_container_has_its_folder(tmp_path: Path) -> None:
     tree = tree_of(tmp_path, "services: {a: {image: IMAGE}}\n")
     assert files_of(tree, "a.1") == (
-        {"/.branchpoint-sdk": "/run/branchpoint/sdk/a.1"},
+        {"/dev/branchpoint/sdk": "/run/branchpoint/sdk/a.1"},
         {
-            "ANTITHESIS_OUTPUT_DIR": "/.branchpoint-sdk",
-            "ANTITHESIS_SDK_LOCAL_OUTPUT": "/.branchpoint-sdk/sdk.jsonl",
+            "ANTITHESIS_OUTPUT_DIR": "/dev/branchpoint/sdk",
+            "ANTITHESIS_SDK_LOCAL_OUTPUT": "/dev/branchpoint/sdk/sdk.jsonl",
             "ANTITHESIS_STOP_FAULTS": STOP,
         },
     )
@@ -215,7 +215,7 @@ services:
   b: {image: IMAGE, working_dir: /srv, environment: {ANTITHESIS_OUTPUT_DIR: out}}
   c: {image: IMAGE, environment: {ANTITHESIS_OUTPUT_DIR: "", ANTITHESIS_STOP_FAULTS: /mine}}
 """)  # fmt: skip
-    place, own = "/run/branchpoint/sdk", "/.branchpoint-sdk"
+    place, own = "/run/branchpoint/sdk", "/dev/branchpoint/sdk"
     mounts, told = files_of(tree, "a.1")
     assert mounts == {own: f"{place}/a.1", "/var/log/x.jsonl": f"{place}/a.1/sdk.jsonl"}
     assert told["ANTITHESIS_SDK_LOCAL_OUTPUT"] == "/var/log/x.jsonl"

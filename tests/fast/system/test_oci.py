@@ -100,9 +100,9 @@ def test_nothing_to_run(tmp_path: Path) -> None:
 
 
 SDK = [
-    "ANTITHESIS_OUTPUT_DIR=/.branchpoint-sdk",
-    "ANTITHESIS_SDK_LOCAL_OUTPUT=/.branchpoint-sdk/sdk.jsonl",
-    "ANTITHESIS_STOP_FAULTS=/.branchpoint-sdk/stop-faults",
+    "ANTITHESIS_OUTPUT_DIR=/dev/branchpoint/sdk",
+    "ANTITHESIS_SDK_LOCAL_OUTPUT=/dev/branchpoint/sdk/sdk.jsonl",
+    "ANTITHESIS_STOP_FAULTS=/dev/branchpoint/sdk/stop-faults",
 ]
 
 
@@ -293,9 +293,8 @@ def test_setup(tmp_path: Path) -> None:
     assert text.count("fill ") == 2
     assert 'fill "$run/c/a.1/rootfs"/data /run/branchpoint/v/v' in text
     image = next(name for name in tree.get("images").children)  # type: ignore[union-attr]
-    assert f'overlay "$here/lower:/system/images/{image}" "$run/c/b.1/rw"' in text
+    assert f'overlay "/system/images/{image}" "$run/c/b.1/rw"' in text
     assert tree.read(f"images/{image}/data/seed") == b"seed"
-    assert tree.get("branchpoint/lower/.branchpoint").is_dir  # type: ignore[union-attr]
     names = 'nsenter --net=/run/netns/b.1 nft -f "$here/network/names"'
     assert names in text and "61053" in tree.read("branchpoint/network/names").decode()
     for shell in ("sh", "dash", "busybox"):
@@ -397,11 +396,13 @@ def test_configuration(tmp_path: Path) -> None:
         "mount /run/branchpoint/v/v /data",
         "mount /run/branchpoint/v/w /empty",
         "mount /run/branchpoint/v/u /none",
-        "mount /run/branchpoint/sdk/a.1 /.branchpoint-sdk",
-        "mount /usr/lib/branchpoint/stop-faults /.branchpoint-sdk/stop-faults",
+        "mount /run/branchpoint/sdk/a.1 /dev/branchpoint/sdk",
+        "mount /usr/lib/branchpoint/stop-faults /dev/branchpoint/sdk/stop-faults",
         "mount /usr/lib/branchpoint/libvoidstar.so /usr/lib/libvoidstar.so",
         "workdir /srv",
         "user 0 0",
+        "limit 4 0 18446744073709551615",
+        "limit 7 1024 524288",
     ]
     assert second.startswith("a.2\n")
     assert "depends a.1 healthy\ndepends a.2 healthy\n" in last

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 import branchpoint as bp
+from branchpoint.guest import image
+from branchpoint.system.bundle import runtime_files
 
 pytestmark = pytest.mark.long
 
@@ -53,3 +55,16 @@ def test_one_container_that_fails_again_and_again(tmp_path: Path) -> None:
         path.name,
         f"{path.name}.failed",
     ]
+
+
+def test_a_machine_of_another_version_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that was chosen for new recordings, and does not know all that today's system says."""
+    (tmp_path / "compose.yaml").write_text(SYSTEM.replace("vain", "novel"))
+    said = runtime_files.configuration
+    monkeypatch.setattr(runtime_files, "configuration", lambda *given: said(*given) + "novelty 1\n")
+    monkeypatch.setattr(image, "chosen", image.built)
+    with pytest.raises(bp.RecordingError, match=r"another version.*understood \(novelty") as told:
+        bp.record(tmp_path, tmp_path / "novel.branchpoint", duration=1)
+    assert "branchpoint machine build" in told.value.hint

@@ -32,7 +32,7 @@ FORMS = {
     "docker-dir": "dir:{folder}/docker-dir",
 }
 """For skopeo; what the last one is called by podman has a manifest of docker's kind."""
-OURS = "dev", "proc", "sys", ".branchpoint", ".branchpoint-sdk"
+OURS = "dev", "proc", "sys"
 """Folders that a container has beside those of its image, at its root."""
 GIVEN = "etc/hosts", "etc/hostname", "etc/resolv.conf", "usr/lib", "usr/lib/libvoidstar.so"
 LIST = """

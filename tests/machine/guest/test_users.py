@@ -1,4 +1,6 @@
-"""Whom commands run as: the container's user and rights, others of its users, or root with all."""
+"""Whom commands run as: the container's user, rights and limits, others of its users, or root with
+all.
+"""
 
 from __future__ import annotations
 
@@ -22,11 +24,17 @@ x-branchpoint-debian:
     /srv/app/mine: {content: "for the app", mode: "600", owner: app}
 services:
   app: {command: [busybox, sleep, infinity], user: app, group_add: [tty]}
-  bare: {command: [busybox, sleep, infinity], cap_drop: [ALL], security_opt: [no-new-privileges]}
+  bare:
+    command: [busybox, sleep, infinity]
+    cap_drop: [ALL]
+    security_opt: [no-new-privileges]
+    ulimits: {nofile: {soft: 4096, hard: 8192}, nproc: 300}
+  open: {command: [busybox, sleep, infinity], security_opt: ["seccomp=unconfined"]}
   usual: {command: [busybox, sleep, infinity]}
   checked:
     command: [busybox, sleep, infinity]
-    healthcheck: {test: [CMD-SHELL, "grep CapEff /proc/self/status > /seen"], interval: 1s}
+    healthcheck: {test: [CMD-SHELL, "grep CapEff /proc/self/status > /seen;
+      grep Seccomp: /proc/self/status > /filter"], interval: 1s}
   done: {command: [busybox, "true"], user: app}
 """
 ALL = "000001ffffffffff"
@@ -81,10 +89,48 @@ def test_root_has_the_rights_of_the_container_and_no_more(branch: bp.Branch) -> 
     assert said(branch, "grep NoNewPrivs /proc/self/status", "bare").split() == ["NoNewPrivs:", "1"]
 
 
+def test_its_groups_are_those_of_the_container(branch: bp.Branch) -> None:
+    assert first_process(branch, "app", "Groups").split() == ["5"]  # Debian's number of tty
+    assert set(said(branch, "id -G", "app").split()) == {"1234", "5"}
+
+
+def test_the_filter_of_system_calls_holds_for_it(branch: bp.Branch) -> None:
+    def filtered(container: str, **whom: object) -> str:
+        return said(branch, "grep Seccomp: /proc/self/status", container, **whom).split()[1]
+
+    for container in ("app", "usual", "bare"):
+        assert filtered(container) == first_process(branch, container, "Seccomp") == "2"
+        assert filtered(container, privileged=True) == "0"
+    assert filtered("usual", user="0") == "2"
+    assert filtered("open") == first_process(branch, "open", "Seccomp") == "0"
+    refused = bash("unshare --user true").run(branch, "usual")
+    assert refused.exit_code and "not permitted" in refused.stderr
+
+
+def test_its_limits_are_those_of_the_container(branch: bp.Branch) -> None:
+    for container in ("usual", "bare"):
+        own, first = (
+            said(branch, f"cat /proc/{process}/limits", container) for process in ("self", "1")
+        )
+        assert own == first
+    assert said(branch, "ulimit -Sn; ulimit -Hn; ulimit -u", "bare").split() == [
+        "4096",
+        "8192",
+        "300",
+    ]
+    assert said(branch, "ulimit -n", "bare", privileged=True) == "1024"
+
+
+def test_containers_have_nothing_beside_their_images_files(branch: bp.Branch) -> None:
+    assert said(branch, "echo /.* /* | tr ' ' '\\n' | grep -i branchpoint", "usual") == ""
+    assert said(branch, "ls /dev/branchpoint", "usual").split() == ["sdk", "tools"]
+
+
 def test_a_healthcheck_has_the_rights_of_its_container(branch: bp.Branch) -> None:
     branch.wait_until("event:container.health:checked", cap=3)
     seen = said(branch, "cat /seen", "checked").split()
     assert seen == ["CapEff:", first_process(branch, "checked", "CapBnd")]
+    assert said(branch, "cat /filter", "checked").split() == ["Seccomp:", "2"]
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ from branchpoint.timeline.capture import packets
 from branchpoint.timeline.capture.packets import Clock, Packets
 
 REPLICATOR = "standby.replicator.1"
+TOOLS = "/dev/branchpoint/tools/bin"
 REQUEST = struct.Struct("<4sIQI")  # magic, operation, offset, length
 
 
@@ -38,7 +39,8 @@ def digest(moment: bp.Moment) -> str:
 
 def sum_inside(branch: bp.Branch, path: str, container: str) -> str:
     """The SHA-256 of a file, computed in the machine."""
-    return bp.bash(f"/.branchpoint/bin/sha256sum {path}").run(branch, container).output.split()[0]
+    done = bp.bash(f"{TOOLS}/sha256sum {path}").run(branch, container)
+    return done.output.split()[0]
 
 
 # -- files
@@ -46,8 +48,7 @@ def sum_inside(branch: bp.Branch, path: str, container: str) -> str:
 
 def test_large_file_is_the_same_byte_for_byte(small: bp.Recording, tmp_path: Path) -> None:
     branch = small.at(1).branch()
-    tools = "/.branchpoint/bin"
-    made = f"{tools}/seq 1 9999999 | {tools}/head -c 20000000 > /large"
+    made = f"{TOOLS}/seq 1 9999999 | {TOOLS}/head -c 20000000 > /large"
     assert bp.bash(made).run(branch, "client").exit_code == 0
     data = branch.extract_file("/large", "client", save=tmp_path / "large")
     assert len(data) == 20_000_000

@@ -227,7 +227,7 @@ def test_an_interrupt_leaves_everything_usable(
 def test_registers_of_one_branch_do_not_leak_into_another(small: bp.Recording) -> None:
     """x87 pointers are saved only when they are not zero; a restore must set them to zero then."""
     used = small.at(1).branch()
-    assert bash("/.branchpoint/bin/seq 1 3").run(used, CLIENT).exit_code == 0
-    bash("/.branchpoint/bin/seq 1 3").run_in_background(used, CLIENT)
+    assert bash("/dev/branchpoint/tools/bin/seq 1 3").run(used, CLIENT).exit_code == 0
+    bash("/dev/branchpoint/tools/bin/seq 1 3").run_in_background(used, CLIENT)
     for start in (0.5, 0.8, 1.2):
         small.at(start).branch().wait(1.2)  # compared with the recording on the way

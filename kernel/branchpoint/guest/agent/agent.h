@@ -12,6 +12,7 @@
 #ifndef AGENT_H
 #define AGENT_H
 
+#include <linux/filter.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -23,6 +24,11 @@ typedef uint64_t ns_t;
 #define SECOND (1000 * MS)
 #define TICK (10 * MS) /* the inbox is looked at, and most timers fire, at multiples of this */
 #define NEVER (1ULL << 62)
+/* Where containers see the toolbox, and the guest itself, too. Nothing of it is in their own file
+ * systems: /dev is made anew for each. */
+#define OURS "/dev/branchpoint"
+#define TOOLBOX OURS "/tools"
+#define CRUN_STATE "/run/crun" /* a folder for each container */
 #define PRINTF(a, b) __attribute__((format(printf, a, b)))
 
 static inline ns_t now(void)
@@ -142,13 +148,14 @@ struct container;
 
 struct launch { /* how to start a child */
     char *const *argv;
-    char *script; /* instead of argv: run by a shell, with the toolbox at /.branchpoint */
+    char *script; /* instead of argv: run by a shell, with the toolbox at TOOLBOX */
     bool terminal; /* instead of both: such a shell, at the terminal that is p->out_writer */
     char *const *env;
     const char *workdir;
-    unsigned uid, gid;
-    const char *user; /* instead of these, as the container has it: NAME or UID, or with :GROUP */
-    bool limited;     /* no more rights than the container's first process, if it runs */
+    bool own;         /* as the container's user */
+    const char *user; /* as another one that the container has: NAME or UID, or with :GROUP */
+    bool limited;     /* no more rights than the container's first process, if it runs, and
+                       * its limits */
     struct container *where; /* NULL: the guest itself */
     bool ahead; /* of all other processes but the agent, whoever keeps the CPU busy */
     ns_t slack; /* timer slack of what starts a container, see spec; `where` has its own */
@@ -182,9 +189,20 @@ void children_reap(void);
 int exit_code(int status);   /* 128 + signal when killed by one, as shells show it */
 int exit_signal(int status); /* 0 when it exited by itself */
 
-/* ---- enter.c: the child's side of a start */
+/* ---- enter.c: the child's side of a start, rights.c: what it may do */
 
 void enter_and_exec(const struct launch *how, int pidfd) __attribute__((noreturn));
+void give_up(int code, const char *what) __attribute__((noreturn)); /* says why; see errno */
+
+struct rights { /* of a container's first process */
+    unsigned long long capabilities;
+    unsigned no_more; /* it can get no new ones */
+    bool known;
+    struct sock_fprog filter; /* of its system calls; empty: there is none */
+    const struct container *of; /* NULL: of nobody */
+};
+void rights_find(struct rights *rights, const struct container *c); /* before the child enters it */
+void rights_take(const struct rights *rights);
 
 /* ---- command.c: what the host asks for */
 
@@ -336,6 +354,11 @@ struct address { /* in one network */
     unsigned turn;        /* how often was asked for what begins with this address */
 };
 
+struct limit { /* of a resource, as setrlimit takes it */
+    int resource;
+    uint64_t soft, hard;
+};
+
 struct spec {
     char *bundle, *rootfs, *netns, *workdir;
     char *renew; /* script that makes the file system anew; NULL: there is one version only */
@@ -354,6 +377,10 @@ struct spec {
     size_t address_count;
     struct strings links; /* its own names for others, in turns with the containers */
     unsigned uid, gid;
+    unsigned *groups; /* supplementary */
+    size_t group_count;
+    struct limit *limits;
+    size_t limit_count;
     ns_t timer_slack; /* how late timers may fire; 0: as those of any process of Linux */
     struct hook *hooks;
     size_t hook_count;

@@ -107,6 +107,10 @@ void boot_root(void)
     chmod("/var/tmp", 01777);
     make_mount("devpts", "/dev/pts", MS_NOSUID | MS_NOEXEC, "mode=620,ptmxmode=666");
     make_mount("tmpfs", "/dev/shm", MS_NOSUID | MS_NODEV, "mode=1777");
+    mkdir(OURS, 0755);
+    mkdir(TOOLBOX, 0755);
+    if (mount("/", TOOLBOX, NULL, MS_BIND, NULL)) /* its own programs look for their libraries there */
+        fail("cannot show the toolbox at " TOOLBOX ": %s", strerror(errno));
     if (symlink("/proc/self/fd", "/dev/fd") || symlink("fd/0", "/dev/stdin") ||
         symlink("fd/1", "/dev/stdout") || symlink("fd/2", "/dev/stderr"))
         fail("cannot complete /dev: %s", strerror(errno));

@@ -13,7 +13,6 @@ path                                             content
 ``.../renew.sh``                                 makes its file system anew, as this version
 ``branchpoint/binds/<digest>``                   project files (:mod:`project_mounts`)
 ``branchpoint/granted/<digest>-...``             secrets and configs
-``branchpoint/lower/.branchpoint/``              empty: where containers see the toolbox
 ``branchpoint/init``                             process 1 for services with ``init: true``
 ===============================================  ==================================================
 """
@@ -171,8 +170,6 @@ def system_tree(
             tree.add_dir(f"images/{image.id[:12]}", root.mode & 0o7777, root.uid, root.gid)
     if task is not None:
         task.update(1, "containers")
-    tree.add_dir("branchpoint/lower/.branchpoint")
-    tree.add_dir(f"branchpoint/lower{sdk.FOLDER}")
     project = ProjectMounts(system)
     if any(service.init for service in system.services.values()):
         init = debian.unpack(debian.resolve([_INIT_PACKAGE], keep=lambda n: n == _INIT_PACKAGE))

@@ -187,7 +187,10 @@ def bundle_config(
                 "inheritable": [],
                 "ambient": [],
             },
-            "rlimits": _rlimits(service),
+            "rlimits": [
+                {"type": f"RLIMIT_{name.upper()}", "soft": soft, "hard": hard}
+                for name, (soft, hard) in resource_limits(service).items()
+            ],
             "noNewPrivileges": service.no_new_privileges,
         },
         "root": {"path": f"{RUN}/c/{container.name}/rootfs", "readonly": service.read_only},
@@ -225,17 +228,14 @@ def _device(path: str) -> dict[str, Any]:
     return {"path": path, "type": "c", "major": major, "minor": minor, "fileMode": 0o666}
 
 
-def _rlimits(service: Service) -> list[dict[str, Any]]:
+def resource_limits(service: Service) -> dict[str, tuple[int, int]]:
+    """The soft and the hard limit of each resource that has one (``nofile``), as Linux has them."""
     limits = {"nofile": _NOFILE, "core": (0, -1)}  # core dumps would only fill the writable layer
     limits |= {limit.name: (limit.soft, limit.hard) for limit in service.ulimits}
-    return [
-        {
-            "type": f"RLIMIT_{name.upper()}",
-            "soft": _UNLIMITED if soft == -1 else soft,
-            "hard": _UNLIMITED if hard == -1 else hard,
-        }
+    return {
+        name: (_UNLIMITED if soft == -1 else soft, _UNLIMITED if hard == -1 else hard)
         for name, (soft, hard) in sorted(limits.items())
-    ]
+    }
 
 
 def _resources(service: Service) -> dict[str, Any]:

@@ -9,8 +9,15 @@ from typing import TypeAlias
 from branchpoint.errors import ImageError
 from branchpoint.guest import wire
 from branchpoint.system.bundle import templates
-from branchpoint.system.bundle.oci import RUN, Bind, Process, network_namespace
+from branchpoint.system.bundle.oci import (
+    RUN,
+    Bind,
+    Process,
+    network_namespace,
+    resource_limits,
+)
 from branchpoint.system.compose.networks import mac
+from branchpoint.system.linux import RLIMITS
 from branchpoint.system.model import (
     GATEWAY,
     MACHINE,
@@ -234,6 +241,7 @@ def configuration(
             f"restart {service.restart.policy} {service.restart.limit}",
             f"stop {process.stop_signal} {service.stop_grace}",
         ]
+        who = process.identity
         if service.timer_slack is not None:
             lines.append(f"slack {service.timer_slack}")
         lines += [f"env {wire.encoded(entry)}" for entry in process.environment]
@@ -241,7 +249,11 @@ def configuration(
         lines += [f"mount {bind.source} {wire.encoded(bind.target)}" for bind in binds]
         lines += [
             f"workdir {wire.encoded(process.working_dir)}",
-            f"user {process.identity.uid} {process.identity.gid}",
+            f"user {' '.join(map(str, (who.uid, who.gid, *who.groups)))}",
+        ]
+        lines += [
+            f"limit {RLIMITS[resource]} {soft} {hard}"
+            for resource, (soft, hard) in resource_limits(service).items()
         ]
         for hook in service.post_start:
             lines += _hook(hook, process)

@@ -18,7 +18,7 @@ from branchpoint.guest.toolbox import STOP_FAULTS, VOIDSTAR
 from branchpoint.system.bundle.oci import RUN, Bind, Process
 from branchpoint.system.model import ContainerSpec
 
-FOLDER = "/.branchpoint-sdk"
+FOLDER = "/dev/branchpoint/sdk"
 """Where every container has its folder."""
 LIBRARY = "/usr/lib/libvoidstar.so"
 """Where SDKs look for the library. An image's own one is for another machine: ours is in its place.

@@ -48,7 +48,9 @@ layer() { # DIRECTORY SIZE
 }
 """
 
-_ROOTED = re.compile(r'^overlay "\$here/lower:/system/images/([^"/]+)" "\$run/c/([^"/]+)/rw"', re.M)
+_ROOTED = re.compile(
+    r'^overlay "(?:\$here/lower:)?/system/images/([^"/]+)" "\$run/c/([^"/]+)/rw"', re.M
+)
 _COPIED = re.compile(r"^(?:overlay|cp -p) (/system/branchpoint/binds/\S+) (?:\S+ )?(\S+)$", re.M)
 
 
@@ -155,9 +157,8 @@ def _root(rooting: Rooting, upper: int) -> list[str]:
 
 def _overlay(rooting: Rooting) -> list[str]:
     name = rooting.container.name
-    lower = f"$here/lower:/system/images/{rooting.image}"
     root = f"$run/c/{name}/rootfs"
-    lines = [f'overlay "{lower}" "$run/c/{name}/rw" "{root}"']
+    lines = [f'overlay "/system/images/{rooting.image}" "$run/c/{name}/rw" "{root}"']
     if rooting.directories:
         lines.append(f"mkdir -p {' '.join(quote(path) for path in rooting.directories)}")
     if rooting.made:

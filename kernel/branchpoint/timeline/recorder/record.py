@@ -33,6 +33,7 @@ from branchpoint.timeline.replaying.history import SETUP
 _SETUP_LIMIT = 600_000_000_000  # ns in which a system must be up
 _LAST_LINES = 15
 _LINE = 1000  # characters of each
+_NOT_UNDERSTOOD = "cannot be understood ("  # so the agent says it of a line of system.conf
 _BEFORE_START = 10_000_000  # ns from the boot snapshot to the first input
 
 
@@ -154,8 +155,12 @@ class _Recorder(Writer[R]):
             self.save(origin=watch.done.at)
             place.keep()
             return
+        hint = f"look at everything: branchpoint.open({str(place.failed)!r}).events"
         if watch.done is not None:
             what = watch.done.text
+            if _NOT_UNDERSTOOD in what and image.chosen() is not None:
+                what = f"its machine is of another version of Branchpoint ({what})"
+                hint = "build one that fits, for new recordings: branchpoint machine build"
         elif watch.vain:
             what = watch.problem
         else:
@@ -163,7 +168,7 @@ class _Recorder(Writer[R]):
             what = f"not ready in {_SETUP_LIMIT // SECOND} virtual s, waiting for {awaited}"
         raise SetUpFailed(
             f"{self.system.file}: the system was not set up: {what}{self._last_words(watch.vain)}",
-            f"look at everything: branchpoint.open({str(place.failed)!r}).events",
+            hint,
         )
 
     def _last_words(self, container: str) -> str:

@@ -181,7 +181,7 @@ static bool run(const struct test *test)
     r->proc.on_done = say_exit;
     r->proc.on_gone = forget;
     struct launch how = {.argv = argv, .env = c->spec.env.items, .workdir = c->spec.workdir,
-                         .uid = c->spec.uid, .gid = c->spec.gid, .limited = true, .where = c};
+                         .own = true, .limited = true, .where = c};
     if (proc_start(&r->proc, &how)) { /* it is just dying */
         forget(&r->proc);
         return false;

@@ -91,8 +91,7 @@ static void probe_due(void *arg)
     p->on_gone = probe_gone;
     p->arg = c;
     struct launch how = {.argv = c->spec.health.items, .env = c->spec.env.items,
-                         .workdir = c->spec.workdir, .uid = c->spec.uid, .gid = c->spec.gid,
-                         .limited = true, .where = c};
+                         .workdir = c->spec.workdir, .own = true, .limited = true, .where = c};
     if (proc_start(p, &how)) { /* it is just dying: that will be told by its exit */
         probe_gone(p);
         return;

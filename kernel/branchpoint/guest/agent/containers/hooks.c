@@ -44,8 +44,8 @@ static void next(struct container *c)
     run->proc.on_gone = hook_ended;
     run->proc.arg = run;
     struct launch how = {.argv = hook->argv.items, .env = hook->env.items,
-                         .workdir = hook->workdir, .user = hook->user, .uid = c->spec.uid,
-                         .gid = c->spec.gid, .limited = !hook->privileged, .where = c};
+                         .workdir = hook->workdir, .user = hook->user, .own = true,
+                         .limited = !hook->privileged, .where = c};
     if (proc_start(&run->proc, &how))
         proc_exited(&run->proc, 126 << 8);
     else

@@ -105,6 +105,32 @@ static bool pair(char **rest, uint64_t *a, uint64_t *b)
     return whole(rest, a) && whole(rest, b);
 }
 
+/* "GROUP...", up to the end of the line. */
+static bool groups(struct spec *s, char *rest)
+{
+    uint64_t group;
+    while (rest && *rest) {
+        if (!whole(&rest, &group))
+            return false;
+        s->groups = regrow(s->groups, (s->group_count + 1) * sizeof *s->groups);
+        s->groups[s->group_count++] = (unsigned)group;
+    }
+    return true;
+}
+
+/* "RESOURCE SOFT HARD", all of them numbers. */
+static bool limit(struct spec *s, char **rest)
+{
+    uint64_t resource;
+    struct limit new;
+    if (!whole(rest, &resource) || !pair(rest, &new.soft, &new.hard))
+        return false;
+    new.resource = (int)resource;
+    s->limits = regrow(s->limits, (s->limit_count + 1) * sizeof new);
+    s->limits[s->limit_count++] = new;
+    return true;
+}
+
 static bool hook(struct spec *s, const char *key, char *rest)
 {
     if (!strcmp(key, "hook")) {
@@ -154,8 +180,10 @@ static bool property(struct spec *s, const char *key, char *rest)
             return false;
         s->uid = (unsigned)a;
         s->gid = (unsigned)b;
-        return true;
+        return groups(s, rest);
     }
+    if (!strcmp(key, "limit"))
+        return limit(s, &rest);
     if (!strcmp(key, "slack"))
         return whole(&rest, &s->timer_slack);
     if (!strncmp(key, "hook", strlen("hook")))

@@ -16,7 +16,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -24,13 +23,10 @@
 /* <sys/mount.h> clashes with <linux/mount.h> in glibc 2.36. */
 int mount(const char *, const char *, const char *, unsigned long, const void *);
 
-#define TOOLBOX "/.branchpoint"
 #define MOST_GROUPS 64
 #define TIMER_SLACK 50000UL /* ns; what every process of a Linux has that nobody tunes */
-#define OPEN_FILES 1024 /* Linux's default for every process */
 
-static void give_up(int code, const char *what) __attribute__((noreturn));
-static void give_up(int code, const char *what)
+void give_up(int code, const char *what)
 {
     dprintf(2, "branchpoint: %s: %s\n", what, strerror(errno));
     _exit(code);
@@ -51,8 +47,11 @@ static int toolbox_tree(void)
     return tree;
 }
 
+/* The place may be new: nothing of the toolbox is there until the first command. */
 static void show_toolbox(int tree)
 {
+    mkdir(OURS, 0755);
+    mkdir(TOOLBOX, 0755);
     if (syscall(SYS_move_mount, tree, "", AT_FDCWD, TOOLBOX, MOVE_MOUNT_F_EMPTY_PATH))
         give_up(125, "cannot mount the toolbox at " TOOLBOX);
 }
@@ -106,36 +105,6 @@ static void enter_dead(const struct container *c)
 }
 
 /* ---- whom it runs as */
-
-struct rights { /* of a container's first process */
-    unsigned long long capabilities;
-    unsigned no_more; /* it can get no new ones */
-    bool known;
-};
-
-static struct rights rights_of(pid_t pid)
-{
-    struct rights rights = {0};
-    char path[64], text[4096];
-    snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
-    if (pid <= 0 || read_file(path, text, sizeof text) < 0)
-        return rights;
-    const char *bounds = strstr(text, "\nCapBnd:"), *more = strstr(text, "\nNoNewPrivs:");
-    rights.known = bounds && more && sscanf(bounds, "\nCapBnd: %llx", &rights.capabilities) == 1 &&
-                   sscanf(more, "\nNoNewPrivs: %u", &rights.no_more) == 1;
-    return rights;
-}
-
-/* What is not in the bounding set is lost when the program is executed. */
-static void keep_only(const struct rights *rights)
-{
-    for (unsigned long c = 0; c < 64; c++)
-        if (!(rights->capabilities >> c & 1) && prctl(PR_CAPBSET_READ, c) == 1 &&
-            prctl(PR_CAPBSET_DROP, c))
-            give_up(125, "cannot give up the guest's rights");
-    if (rights->no_more && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
-        give_up(125, "cannot give up new rights");
-}
 
 struct user {
     uid_t uid;
@@ -215,6 +184,19 @@ static void become_user(const char *given)
     setenv("HOME", user.home, 1);
 }
 
+/* The user of the container's first process. */
+static void become_own_user(const struct container *c)
+{
+    const struct spec *s = &c->spec;
+    gid_t groups[MOST_GROUPS];
+    size_t count = 0;
+    groups[count++] = s->gid; /* first, so that no other one takes its place */
+    for (size_t i = 0; i < s->group_count && count < MOST_GROUPS; i++)
+        groups[count++] = s->groups[i];
+    if (setgroups(count, groups) || setgid(s->gid) || setuid(s->uid))
+        give_up(125, "cannot become the container's user");
+}
+
 /* ---- what it runs */
 
 /* The best shell of a container is the one its own scripts are written for; some have none. */
@@ -239,7 +221,9 @@ static void run_shell(const struct launch *how)
 void enter_and_exec(const struct launch *how, int pidfd)
 {
     bool in_shell = how->script || how->terminal;
-    struct rights rights = rights_of(how->limited ? how->where->pid : 0);
+    struct rights rights = {0};
+    if (how->limited)
+        rights_find(&rights, how->where);
     /* The agent has none; children of their own accord would have none either. */
     ns_t slack = how->where ? how->where->spec.timer_slack : how->slack;
     prctl(PR_SET_TIMERSLACK, slack ? slack : TIMER_SLACK);
@@ -251,21 +235,12 @@ void enter_and_exec(const struct launch *how, int pidfd)
         enter_dead(how->where);
     if (chdir(how->workdir ? how->workdir : "/") && chdir("/"))
         give_up(125, "cannot change to /");
-    if (rights.known)
-        keep_only(&rights);
     environ = (char **)how->env;
-    if (how->user) {
+    rights_take(&rights);
+    if (how->user)
         become_user(how->user);
-    } else if (how->gid || how->uid) {
-        gid_t group = how->gid;
-        if (setgroups(1, &group) || setgid(how->gid) || setuid(how->uid))
-            give_up(125, "cannot become the container's user");
-    }
-    struct rlimit files; /* the agent's own is raised, and until here all that it has was open */
-    if (!getrlimit(RLIMIT_NOFILE, &files)) {
-        files.rlim_cur = OPEN_FILES;
-        setrlimit(RLIMIT_NOFILE, &files);
-    }
+    else if (how->own)
+        become_own_user(how->where);
     if (in_shell)
         run_shell(how);
     execvp(how->argv[0], how->argv);

@@ -8,7 +8,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#define TOOLBOX "/.branchpoint"
 #define TOOLBOX_PATH TOOLBOX "/bin"
 #define MOST_TYPED (1 << 20) /* bytes that may wait to be read */
 
@@ -69,10 +68,8 @@ static bool choose_user(struct launch *how, char *given)
         how->user = given;
     else if (strcmp(kind, "own"))
         return false;
-    else if (how->where) {
-        how->uid = how->where->spec.uid;
-        how->gid = how->where->spec.gid;
-    }
+    else
+        how->own = how->where;
     return true;
 }
 
