@@ -194,6 +194,27 @@ for i in range(100):
     assert mine == {(f"body{i}.py", i + line) for i in range(100) for line in (1, 2, 3)}
 
 
+@pytest.mark.long
+def test_more_code_than_can_be_told_is_left_out_and_said(telling: bp.Recording) -> None:
+    """Each place in memory is told again whenever other code has come there, without end."""
+    branch = telling.at(3).branch(7)
+    program = """\
+body = "def function():\\n    return 1\\nfunction()\\n"
+codes = [compile("\\n" * i + body, f"body{i}.py", "exec") for i in range(2)]
+import marshal
+codes = [marshal.dumps(code) for code in codes]
+for i in range(200000):
+    exec(marshal.loads(codes[i % 2]))
+"""
+    command = f"python3 -SEc {shlex.quote(program)}"
+    bp.bash(command).run_in_background(branch, "primary.archive.1")
+    telling.replayer.play(branch._history, branch.end.at + 12_000 * MS)
+    ran = telling.replayer.ran
+    assert ran.untold and ran.bytecode
+    telling.replayer.play(telling.at(4).branch(8)._history, telling.at(4).at + 100 * MS)
+    assert not telling.replayer.ran.untold, "another run has nothing left out"
+
+
 def all_lines(code: CodeType) -> Iterator[tuple[int, int, int]]:
     """The lines that a code object and those in it have."""
     yield from (each for each in code.co_lines() if each[2])

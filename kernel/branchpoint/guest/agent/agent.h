@@ -130,6 +130,8 @@ struct stream {
     void (*said)(const char *line, size_t size); /* MODE_LINES: one was written; may be NULL */
     void (*ended)(void *arg); /* all was written; called at most once */
     void *arg;
+    bool blocked; /* it waits for the next window, in line with others */
+    struct stream *next_blocked;
 };
 void streams_open(void);
 int streams_fd(void);
@@ -170,6 +172,7 @@ struct proc {
     int out_writer, err_writer; /* the pipes' other ends, until the child has them */
     int open_streams;
     bool reaped, done;
+    ns_t ended_at;
     int status;        /* as waitpid's */
     struct timer linger;
     void (*on_reaped)(struct proc *p); /* at once; may be NULL */
@@ -197,11 +200,12 @@ void give_up(int code, const char *what) __attribute__((noreturn)); /* says why;
 struct rights { /* of a container's first process */
     unsigned long long capabilities;
     unsigned no_more; /* it can get no new ones */
-    bool known;
+    bool known; /* it runs; else there are none to go by */
     struct sock_fprog filter; /* of its system calls; empty: there is none */
     const struct container *of; /* NULL: of nobody */
 };
-void rights_find(struct rights *rights, const struct container *c); /* before the child enters it */
+/* Before the child enters it. */
+void rights_find(struct rights *rights, const struct container *c, bool alive);
 void rights_take(const struct rights *rights);
 
 /* ---- command.c: what the host asks for */
@@ -415,6 +419,7 @@ struct container {
     bool ever_started, ever_ready, ever_healthy, ever_unhealthy; /* ready: its hooks are over */
     bool hooked; /* this version's hooks have begun */
     size_t hooks_left;
+    unsigned hooking; /* counts the versions that have begun theirs */
     bool asked; /* somebody wants this run of it to end */
     int code, signal; /* of the last run */
     struct {
@@ -428,7 +433,8 @@ struct container {
         enum health state;
         int failures; /* in a row */
         struct proc *probe;
-        bool late; /* the probe was ended for taking too long */
+        ns_t began; /* the probe */
+        bool late;  /* it was ended for taking too long */
         struct timer timer;
     } health;
     struct container *next;

@@ -325,9 +325,14 @@ static void on_load(unsigned cpu, plugin_meminfo info, uint64_t address, void *p
             if (unit->object != NO_OBJECT)
                 turn(python, unit);
         }
-        if (unit->when != self.now && unit->object != NO_OBJECT)
-            self.told[self.told_count++] =
-                (struct told){ unit->object, unit->offset, opcode_at(python, physical) };
+        if (unit->when != self.now && unit->object != NO_OBJECT) {
+            /* More than there are units: places in memory may be used again and again. */
+            if (self.told_count == MOST_UNITS)
+                self.left_out++;
+            else
+                self.told[self.told_count++] =
+                    (struct told){ unit->object, unit->offset, opcode_at(python, physical) };
+        }
         unit->when = self.now;
         return;
     }
@@ -363,7 +368,7 @@ static void forget(void)
 {
     memset(self.units, 0, sizeof self.units);
     memset(self.seen, 0, sizeof self.seen);
-    self.unit_count = self.seen_count = self.told_count = 0;
+    self.unit_count = self.seen_count = self.told_count = self.left_out = 0;
     self.loads = 0;
 }
 

@@ -243,10 +243,28 @@ static void grace_over(void *arg)
     kill(c->pid, SIGKILL);
 }
 
+static char *set_paused(struct container *c, bool paused)
+{
+    char *path = format("%s/cgroup.freeze", c->cgroup);
+    int result = write_file(path, paused ? "1" : "0");
+    free(path);
+    if (result)
+        return format("cannot be %s: %s", paused ? "paused" : "unpaused", strerror(-result));
+    c->paused = paused;
+    if (paused)
+        health_suspend(c);
+    else
+        health_resume(c);
+    event(paused ? "container.pause" : "container.unpause", "name", c->name, NULL);
+    return NULL;
+}
+
 static void stop(struct container *c)
 {
     c->asked = true;
     kill(c->pid, c->spec.stop_signal);
+    if (c->paused) /* else the signal would wait, and it could not end by itself */
+        free(set_paused(c, false));
     if (!c->timer.armed)
         timer_set(&c->timer, now() + c->spec.stop_grace, grace_over, c);
 }
@@ -288,22 +306,6 @@ static char *become(struct container *c, const char *name)
         c->wanted = c->restart_now = true;
         stop(c);
     }
-    return NULL;
-}
-
-static char *set_paused(struct container *c, bool paused)
-{
-    char *path = format("%s/cgroup.freeze", c->cgroup);
-    int result = write_file(path, paused ? "1" : "0");
-    free(path);
-    if (result)
-        return format("cannot be %s: %s", paused ? "paused" : "unpaused", strerror(-result));
-    c->paused = paused;
-    if (paused)
-        health_suspend(c);
-    else
-        health_resume(c);
-    event(paused ? "container.pause" : "container.unpause", "name", c->name, NULL);
     return NULL;
 }
 

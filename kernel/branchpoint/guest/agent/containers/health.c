@@ -4,6 +4,7 @@
 #define _GNU_SOURCE
 #include "../agent.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,21 +30,21 @@ static void change(struct container *c, enum health state, const char *text)
     }
 }
 
-static bool settling(const struct container *c)
+/* Whether an instant belongs to its start, as long as it was never healthy. */
+static bool settling(const struct container *c, ns_t at)
 {
-    return c->health.state == HEALTH_STARTING &&
-           now() < c->started_at + c->spec.health_start_period;
+    return c->health.state == HEALTH_STARTING && at < c->started_at + c->spec.health_start_period;
 }
 
 static void probe_later(struct container *c)
 {
-    ns_t pause = settling(c) ? c->spec.health_start_interval : c->spec.health_interval;
+    ns_t pause = settling(c, now()) ? c->spec.health_start_interval : c->spec.health_interval;
     timer_set(&c->health.timer, now() + pause, probe_due, c);
 }
 
 static void failed(struct container *c, const char *text)
 {
-    if (!settling(c) && ++c->health.failures >= c->spec.health_retries)
+    if (!settling(c, c->health.began) && ++c->health.failures >= c->spec.health_retries)
         change(c, HEALTH_UNHEALTHY, text);
 }
 
@@ -92,8 +93,15 @@ static void probe_due(void *arg)
     p->arg = c;
     struct launch how = {.argv = c->spec.health.items, .env = c->spec.env.items,
                          .workdir = c->spec.workdir, .own = true, .limited = true, .where = c};
-    if (proc_start(p, &how)) { /* it is just dying: that will be told by its exit */
+    c->health.began = now();
+    int result = proc_start(p, &how);
+    if (result) {
+        char *text = format("cannot be started: %s", strerror(-result));
         probe_gone(p);
+        if (result != -ESRCH && result != -ENOMEM) /* it is just dying: its exit will tell that */
+            failed(c, text);
+        free(text);
+        probe_later(c);
         return;
     }
     proc_listen(p);

@@ -8,17 +8,19 @@
 struct run {
     struct proc proc;
     struct container *of;
+    unsigned hooking; /* for which of its versions */
 };
 
 static void next(struct container *c);
 
+/* What it has left in the background may go on. */
 static void hook_ended(struct proc *p)
 {
-    struct run *run = p->arg;
+    const struct run *run = p->arg;
     struct container *c = run->of;
     int code = exit_code(p->status);
-    proc_free(p);
-    free(run);
+    if (run->hooking != c->hooking)
+        return;
     if (code) {
         char *what = format("has a post_start command that ended with code %d", code);
         error(c->ever_ready ? c->source : "setup", "container %s %s", c->name, what);
@@ -28,6 +30,13 @@ static void hook_ended(struct proc *p)
     }
     c->hooks_left--;
     next(c);
+}
+
+static void hook_gone(struct proc *p)
+{
+    struct run *run = p->arg;
+    proc_free(p);
+    free(run);
 }
 
 static void next(struct container *c)
@@ -40,8 +49,10 @@ static void next(struct container *c)
     const struct hook *hook = &c->spec.hooks[c->spec.hook_count - c->hooks_left];
     struct run *run = grab(sizeof *run);
     run->of = c;
+    run->hooking = c->hooking;
     proc_init(&run->proc, c->source, MODE_LINES);
-    run->proc.on_gone = hook_ended;
+    run->proc.on_done = hook_ended;
+    run->proc.on_gone = hook_gone;
     run->proc.arg = run;
     struct launch how = {.argv = hook->argv.items, .env = hook->env.items,
                          .workdir = hook->workdir, .user = hook->user, .own = true,
@@ -57,6 +68,7 @@ void hooks_begin(struct container *c)
     if (c->hooked)
         return;
     c->hooked = true;
+    c->hooking++;
     c->hooks_left = c->spec.hook_count;
     next(c);
 }

@@ -72,6 +72,8 @@ void memory_end(struct container *c)
     if (c->memory.fd < 0)
         return;
     tell(c);
-    close(c->memory.fd); /* which also takes it out of the set */
+    /* Closing alone is not enough, as with pipes: see stream.c. */
+    epoll_ctl(set, EPOLL_CTL_DEL, c->memory.fd, NULL);
+    close(c->memory.fd);
     c->memory.fd = -1;
 }

@@ -30,7 +30,8 @@ struct teller {
     const struct container *of;
     int watch, folder, file, pipe;
     off_t at, given_back;
-    bool more; /* the pipe was full */
+    bool more;  /* the pipe was full */
+    off_t held; /* up to there, requests were taken */
     struct stream stream;
     struct teller *next;
 };
@@ -125,17 +126,9 @@ static void take(struct teller *t)
     t->more = !pump(t);
 }
 
-static void take_requests(struct teller *t)
+static void take_lines(const struct teller *t, char *at)
 {
-    struct stat facts;
-    char text[4096], *at = text, *end;
-    int fd = open_regular(t, HOLD, &facts);
-    ssize_t n = fd < 0 ? 0 : read(fd, text, sizeof text - 1);
-    text[n > 0 ? n : 0] = 0;
-    if (n > 0 && ftruncate(fd, 0))
-        error(t->of->source, "%s: %s", HOLD, strerror(errno));
-    if (fd >= 0)
-        close(fd);
+    char *end;
     for (; (end = strchr(at, '\n')); at = end + 1) {
         uint64_t seconds;
         char *rest = at;
@@ -145,6 +138,36 @@ static void take_requests(struct teller *t)
         else if (seconds)
             inject_hold(t->of, seconds * SECOND);
     }
+}
+
+/* All whole lines; the rest of the last one may come later. */
+static void take_requests(struct teller *t)
+{
+    struct stat facts;
+    char text[4096];
+    ssize_t n, most = sizeof text - 1;
+    int fd = open_regular(t, HOLD, &facts);
+    if (fd < 0)
+        return;
+    if (facts.st_size < t->held) /* it was emptied */
+        t->held = 0;
+    while ((n = pread(fd, text, (size_t)most, t->held)) > 0) {
+        const char *last = memrchr(text, '\n', (size_t)n);
+        if (!last && n < most)
+            break;
+        if (last)
+            n = last - text + 1;
+        text[n - 1] = '\n'; /* also of a line that is longer than any request */
+        text[n] = 0;
+        take_lines(t, text);
+        t->held += n;
+    }
+    if (t->held && t->held == facts.st_size) {
+        if (ftruncate(fd, 0))
+            error(t->of->source, "%s: %s", HOLD, strerror(errno));
+        t->held = 0;
+    }
+    close(fd);
 }
 
 static struct teller *find(int watch)
@@ -164,8 +187,10 @@ void sdk_ready(void)
         struct teller *t = find(e->wd);
         at += (ssize_t)(sizeof *e + e->len);
         if (e->mask & IN_Q_OVERFLOW)
-            for (t = tellers; t; t = t->next)
+            for (t = tellers; t; t = t->next) {
                 take(t);
+                take_requests(t);
+            }
         else if (t && e->len && !strcmp(e->name, TOLD))
             take(t);
         else if (t && e->len && !strcmp(e->name, HOLD))

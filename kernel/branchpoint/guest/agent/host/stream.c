@@ -2,7 +2,8 @@
  *
  * All streams hang in one epoll set, which itself is one member of the main loop's set. When the
  * window of this tick is used up, that member is not looked at until the next tick: writers then
- * block on their full pipes. Then at most one stream, the one read last, has a line left over.
+ * block on their full pipes. Streams that have a line left over then wait in line: the one that was
+ * read last, and those that end meanwhile.
  */
 #define _GNU_SOURCE
 #include "../agent.h"
@@ -20,7 +21,7 @@
 #define KERNEL_ERROR 3      /* log levels up to this one go to "err" */
 
 static int set = -1;
-static struct stream *blocked;
+static struct stream *blocked, **blocked_end = &blocked;
 static bool throttled;
 static struct stream kernel = {.mode = MODE_KERNEL, .source = "kernel", .name = "out"};
 
@@ -58,12 +59,35 @@ static void close_pipe(struct stream *s)
     s->fd = -1;
 }
 
+static void block(struct stream *s)
+{
+    if (s->blocked)
+        return;
+    s->blocked = true;
+    s->next_blocked = NULL;
+    *blocked_end = s;
+    blocked_end = &s->next_blocked;
+}
+
+static void unblock(struct stream *s)
+{
+    struct stream **place = &blocked;
+    if (!s->blocked)
+        return;
+    while (*place != s)
+        place = &(*place)->next_blocked;
+    *place = s->next_blocked;
+    if (blocked_end == &s->next_blocked)
+        blocked_end = place;
+    s->blocked = false;
+}
+
 static bool record(struct stream *s, const char *bytes, size_t size)
 {
     size_t source = strlen(s->source) + 1, name = strlen(s->name) + 1;
     if (!mailbox_has_room(source + name + size)) {
         throttled = true;
-        blocked = s;
+        block(s);
         return false;
     }
     mailbox_frame(s->mode == MODE_RAW ? KIND_RAW : KIND_LINE, (const void *)s->source, source,
@@ -162,10 +186,11 @@ bool streams_throttled(void)
 void streams_new_window(void)
 {
     throttled = false;
-    struct stream *s = blocked;
-    blocked = NULL;
-    if (s)
+    while (blocked && !throttled) {
+        struct stream *s = blocked;
+        unblock(s);
         advance(s, false);
+    }
 }
 
 void stream_flush(struct stream *s)
@@ -187,13 +212,12 @@ bool stream_pending(const struct stream *s)
     int waiting = 0;
     if (s->fd >= 0)
         ioctl(s->fd, FIONREAD, &waiting);
-    return waiting > 0 || blocked == s;
+    return waiting > 0 || s->blocked;
 }
 
 void stream_drop(struct stream *s)
 {
-    if (blocked == s)
-        blocked = NULL;
+    unblock(s);
     if (s->fd >= 0)
         close_pipe(s);
     s->ended = NULL;

@@ -223,7 +223,7 @@ void enter_and_exec(const struct launch *how, int pidfd)
     bool in_shell = how->script || how->terminal;
     struct rights rights = {0};
     if (how->limited)
-        rights_find(&rights, how->where);
+        rights_find(&rights, how->where, pidfd >= 0);
     /* The agent has none; children of their own accord would have none either. */
     ns_t slack = how->where ? how->where->spec.timer_slack : how->slack;
     prctl(PR_SET_TIMERSLACK, slack ? slack : TIMER_SLACK);

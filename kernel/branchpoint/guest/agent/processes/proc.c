@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #define LINGER (50 * MS) /* how long a dead process' pipes may be kept open by its children */
+#define LINGER_LONGEST SECOND /* ... if more output comes from them all the time */
 
 static struct proc *procs;
 
@@ -70,12 +71,16 @@ static void stream_ended(void *arg)
     finish(p);
 }
 
+/* Children that go on writing must not hide for ever that it has ended. */
 static void lingered(void *arg)
 {
     struct proc *p = arg;
-    stream_flush(&p->out);
-    stream_flush(&p->err);
-    if (stream_pending(&p->out) || stream_pending(&p->err)) {
+    if (!streams_throttled()) {
+        stream_flush(&p->out);
+        stream_flush(&p->err);
+    }
+    bool pending = stream_pending(&p->out) || stream_pending(&p->err);
+    if ((pending || streams_throttled()) && now() < p->ended_at + LINGER_LONGEST) {
         timer_set(&p->linger, now() + TICK, lingered, p);
         return;
     }
@@ -107,6 +112,7 @@ void proc_exited(struct proc *p, int status)
     p->pid = 0;
     p->status = status;
     p->reaped = true;
+    p->ended_at = now();
     if (p->open_streams)
         timer_set(&p->linger, now() + LINGER, lingered, p);
     if (p->on_reaped)
@@ -189,8 +195,13 @@ static int start(struct proc *p, const struct launch *how, bool alive)
 
     if (own_pids < 0)
         own_pids = open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC);
-    if (c && !alive && (p->holder = start_holder()) < 0)
-        result = -errno;
+    if (c && !alive) {
+        pid_t holder = start_holder();
+        if (holder < 0)
+            result = -errno; /* and p->holder stays 0: whoever kills -1 kills everybody */
+        else
+            p->holder = holder;
+    }
     if (c && !result) {
         pidfd = (int)syscall(SYS_pidfd_open, alive ? c->pid : p->holder, 0);
         if (pidfd < 0 || setns(pidfd, CLONE_NEWPID))
@@ -216,7 +227,7 @@ static int start(struct proc *p, const struct launch *how, bool alive)
         close(pidfd);
     if (cgroup >= 0)
         close(cgroup);
-    if (result && p->holder > 0) {
+    if (result && p->holder) {
         kill(p->holder, SIGKILL);
         p->holder = 0;
     }

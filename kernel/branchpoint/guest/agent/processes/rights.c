@@ -19,18 +19,20 @@
 #include <unistd.h>
 
 #define MOST_INSTRUCTIONS 4096 /* of a filter, as Linux takes it */
+#define LONGEST_STATUS (1 << 20) /* bytes: it names all groups, and 65536 are possible */
 #define OPEN_FILES 1024 /* Linux's default for every process */
 
 static void read_status(struct rights *rights, pid_t pid)
 {
-    char path[64], text[4096];
+    char path[64], *text = grab(LONGEST_STATUS);
     snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
-    if (pid <= 0 || read_file(path, text, sizeof text) < 0)
-        return;
+    ssize_t length = read_file(path, text, LONGEST_STATUS);
     const char *bounds = strstr(text, "\nCapBnd:"), *more = strstr(text, "\nNoNewPrivs:");
-    rights->known = bounds && more &&
-                    sscanf(bounds, "\nCapBnd: %llx", &rights->capabilities) == 1 &&
-                    sscanf(more, "\nNoNewPrivs: %u", &rights->no_more) == 1;
+    if (length < 0 || !bounds || !more ||
+        sscanf(bounds, "\nCapBnd: %llx", &rights->capabilities) != 1 ||
+        sscanf(more, "\nNoNewPrivs: %u", &rights->no_more) != 1)
+        give_up(125, "cannot learn the container's rights");
+    free(text);
 }
 
 /* crun keeps the filter that it has made of the container's seccomp profile, if it has one. */
@@ -57,12 +59,14 @@ static void read_filter(struct rights *rights, const char *name)
     close(fd);
 }
 
-void rights_find(struct rights *rights, const struct container *c)
+void rights_find(struct rights *rights, const struct container *c, bool alive)
 {
-    read_status(rights, c->pid);
-    if (rights->known)
-        read_filter(rights, c->name);
     rights->of = c;
+    rights->known = alive;
+    if (!alive)
+        return;
+    read_status(rights, c->pid);
+    read_filter(rights, c->name);
 }
 
 /* What is not in the bounding set is lost when the program is executed. */
