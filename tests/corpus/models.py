@@ -61,7 +61,7 @@ def _ours(service: Service) -> Model:
         + (f":{service.restart.limit}" if service.restart.limit else ""),
         "replicas": service.replicas,
         "networks": {
-            each.network: (each.address, list(each.aliases))
+            each.network: (each.address, each.address6, list(each.aliases))
             for each in service.networks
             if each.network != "bridge"  # network_mode
         },
@@ -119,8 +119,8 @@ def _reference(service: Model, project: Model) -> Model:
         "restart": service.get("restart") or _restart(deploy.get("restart_policy")),
         "replicas": deploy.get("replicas", service.get("scale", 1)),
         "networks": {
-            name: ((each or {}).get("ipv4_address"), (each or {}).get("aliases") or [])
-            for name, each in networks.items()
+            name: (each.get("ipv4_address"), each.get("ipv6_address"), each.get("aliases") or [])
+            for name, each in ((name, each or {}) for name, each in networks.items())
         },
         "network_mode": service.get("network_mode") == "host",
         "volumes": _mounts(service, project),

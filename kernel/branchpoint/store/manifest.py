@@ -79,7 +79,7 @@ Device = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*\Z", max_lengt
 """The name of a network interface: safe in the guest's commands."""
 
 
-class Link(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class Link(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
     """A container's place in one network."""
 
     network: Name
@@ -89,6 +89,8 @@ class Link(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Its end in the container."""
     address: Annotated[str, Meta(pattern=r"^[0-9.]{7,15}\Z")]
     """IPv4."""
+    address6: Annotated[str, Meta(pattern=r"^[0-9a-f:]{0,39}\Z")] = ""
+    """IPv6; empty where the network has none."""
 
 
 class ContainerFacts(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -97,8 +99,8 @@ class ContainerFacts(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     name: Name
     service: Name
     image: Annotated[str, Meta(max_length=1000)] = ""
-    address: Annotated[str, Meta(max_length=1000)] = ""
-    """IPv4 address; with several networks, one address for each, separated by commas."""
+    address: Annotated[str, Meta(max_length=10_000)] = ""
+    """Its IP addresses in all its networks, separated by commas."""
     links: Annotated[list[Link], Meta(max_length=100)] = []
     volumes: Annotated[list[Name], Meta(max_length=100)] = []
     """The named volumes that it may write to."""

@@ -83,6 +83,8 @@ class Attachment:
     address: str | None = None
     aliases: tuple[str, ...] = ()
     mac: str | None = None
+    address6: str | None = None
+    line6: int = 0  # of ``address6``
 
 
 @dataclass(frozen=True)
@@ -289,6 +291,9 @@ class Network:
     gateway: str
     internal: bool = False
     pool: str = ""  # the part of the subnet from which addresses are given out; "": all of it
+    subnet6: str = ""  # "": it has no IPv6
+    gateway6: str = ""
+    pool6: str = ""
 
 
 @dataclass(frozen=True)
@@ -311,6 +316,12 @@ class Endpoint:
     address: str
     mac: str
     names: tuple[str, ...]  # other containers in this network find it by these
+    address6: str = ""  # "": the network has no IPv6
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Of IPv4, and of IPv6 where it has one."""
+        return (self.address, self.address6) if self.address6 else (self.address,)
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ class Container:
     service: str
     image: str
     address: str
-    """IPv4 addresses, separated by commas."""
+    """Its IP addresses in all its networks, separated by commas."""
     state: str = "created"
     """created, running, paused or exited."""
     health: str = ""

@@ -44,6 +44,14 @@ def link(**changes: str) -> Link:
 def test_links_survive() -> None:
     one = ContainerFacts(name="x", service="x", links=[link()], volumes=["data"])
     assert manifest.decode(manifest.encode(head(containers=[one]))).containers == [one]
+    six = ContainerFacts(name="y", service="x", links=[link(address6="fd00:5::9")])
+    assert manifest.decode(manifest.encode(head(containers=[six]))).containers == [six]
+
+
+def test_a_link_without_ipv6_is_written_as_it_always_was() -> None:
+    one = ContainerFacts(name="x", service="x", links=[link()])
+    data = manifest.encode(head(containers=[one]))
+    assert b"10.0.0.2" in data and b"address6" not in data
 
 
 @pytest.mark.parametrize(

@@ -144,7 +144,6 @@ SERVICE_CASES = [
     ("gateway", "networks: {backbone: {ipv4_address: 10.89.5.1}}", "is the gateway", ""),
     ("no ip", "networks: {backbone: {ipv4_address: 10.89.5}}", "must be an IPv4 address", ""),
     ("taken", "networks: {backbone: {ipv4_address: 10.89.5.9}}", 'address of service "b"', ""),
-    ("ipv6", 'networks: {backbone: {ipv6_address: "::1"}}', '"ipv6_address" of', "remove it"),
     ("volume", "volumes: ['dta:/x']", 'there is no volume "dta"', 'did you mean "data"?'),
     (
         "no source",
@@ -196,9 +195,13 @@ volumes:
 # Keys at the top level, beside a service that uses them.
 TOP_CASES = [
     ("driver", "networks: {n: {driver: macvlan}}", '"macvlan" of the network "n"', "bridge"),
-    ("subnet", "networks: {n: {ipam: {config: [{subnet: 10.0.0.300/24}]}}}", "IPv4 network", ""),
+    (
+        "subnet",
+        "networks: {n: {ipam: {config: [{subnet: 10.0.0.300/24}]}}}",
+        "IPv4 or IPv6 network",
+        "",
+    ),
     ("tiny", "networks: {n: {ipam: {config: [{subnet: 10.0.0.0/31}]}}}", "/8 and /30", ""),
-    ("ipv6", "networks: {n: {enable_ipv6: true}}", "IPv6 networks are not supported", "remove"),
     (
         "far gateway",
         "networks: {n: {ipam: {config: [{subnet: 10.0.0.0/24, gateway: 10.0.1.1}]}}}",

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from captures import ACK, CLOCK, RST, SYN, captured, segment
+from captures import ACK, CLOCK, RST, SYN, captured, packet6, segment
 from recordings import ORIGIN, SECOND
 
 import branchpoint as bp
@@ -47,6 +47,17 @@ def test_a_row_tells_what_a_packet_is() -> None:
     assert rows[0] == [0, SECOND, "10.0.0.1:40000", "10.0.0.2:80", "TCP", "SYN", 40, ""]
     assert rows[1][5:] == ["PSH ACK", 57, "GET /a HTTP/1.1.."]
     assert rows[2][7] == "..<b>"
+
+
+def test_rows_of_ipv6() -> None:
+    request = segment(b"GET /a")[20:]
+    report = bytes((143, 0, 0, 0, 0, 0, 0, 0))  # of the groups that a host listens to
+    alert = bytes((58, 0, 5, 2, 0, 0, 1, 0))
+    packets = captured(packet6(request, 6), packet6(report, 58, alert), packet6(request[:9], 6))
+    rows = packets.explore("fd00::").state["first"]
+    assert rows[0][2:] == ["[fd00::1]:40000", "[fd00::2]:80", "TCP", "PSH ACK", 66, "GET /a"]
+    assert rows[1][2:] == ["fd00::1", "fd00::2", "ICMPv6", "", 56, "........"]
+    assert [row[4] for row in rows] == ["TCP", "ICMPv6", "TCP"]
 
 
 @pytest.mark.parametrize(

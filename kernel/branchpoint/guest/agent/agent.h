@@ -353,9 +353,10 @@ struct hook { /* a command that runs in a container after its start */
 
 struct address { /* in one network */
     char *network;
-    uint8_t ip[4];
+    uint8_t ip[4], ip6[16];
+    bool has_ip6;
     struct strings names; /* by which others in that network find it */
-    unsigned turn;        /* how often was asked for what begins with this address */
+    unsigned turn, turn6; /* how often was asked for what begins with this address */
 };
 
 struct limit { /* of a resource, as setrlimit takes it */

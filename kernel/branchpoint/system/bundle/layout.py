@@ -134,10 +134,13 @@ def _key(system: System, images: dict[str, Image]) -> str:
     return key.hexdigest(16)
 
 
+_LINES = ("line", "line6", "lines")
+
+
 def _without_lines(value: object) -> object:
     """The record without line numbers: a new comment in the file changes nothing."""
     if isinstance(value, dict):
-        return {k: _without_lines(v) for k, v in value.items() if k not in ("line", "lines")}
+        return {k: _without_lines(v) for k, v in value.items() if k not in _LINES}
     return [_without_lines(item) for item in value] if isinstance(value, list) else value
 
 
@@ -222,6 +225,8 @@ def system_tree(
     _check_health(system, parts)
     templates.check(chain.from_iterable(tests.values()))
     _text(tree, "branchpoint/network/host", runtime_files.host_network(system))
+    if six := runtime_files.host_network6(system):
+        _text(tree, "branchpoint/network/host6", six)
     _text(tree, "branchpoint/network/names", runtime_files.NAMES)
     _text(tree, _CONFIGURATION, runtime_files.configuration(system, parts, tests))
     _text(

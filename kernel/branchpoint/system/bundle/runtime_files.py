@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from ipaddress import IPv4Network, ip_address
+from ipaddress import IPv4Network, IPv6Address, ip_address, ip_network
 from typing import TypeAlias
 
 from branchpoint.errors import ImageError
@@ -16,6 +16,7 @@ from branchpoint.system.bundle.oci import (
     network_namespace,
     resource_limits,
 )
+from branchpoint.system.compose.ipam import subnets
 from branchpoint.system.compose.networks import mac
 from branchpoint.system.linux import RLIMITS
 from branchpoint.system.model import (
@@ -72,9 +73,9 @@ def _asks_agent(system: System, container: ContainerSpec) -> bool:
     A server outside could not be reached. The engines ask it only after names that they do not know
     themselves, so without it these are unknown, and all others as with it.
     """
-    networks = [IPv4Network(network.subnet) for network in system.networks.values()]
+    all_ = [block.parsed for n in system.networks.values() for block in subnets(n).values()]
     servers = [ip_address(text) for text in _resolver(system, container).servers]
-    inside = any(a.is_loopback or any(a in network for network in networks) for a in servers)
+    inside = any(a.is_loopback or any(a in subnet for subnet in all_) for a in servers)
     return bool(_of_network(system, container).endpoints) and not inside
 
 
@@ -103,7 +104,7 @@ def hosts(system: System, container: ContainerSpec) -> str:
     full = f"{container.hostname}.{service.domainname} " if service.domainname else ""
     for endpoint in container.endpoints:
         names = dict.fromkeys([container.hostname, *(() if asks else endpoint.names)])
-        lines.append(f"{endpoint.address} {full}{' '.join(names)}")
+        lines += [f"{address} {full}{' '.join(names)}" for address in endpoint.addresses]
     lines += [] if asks else _others(system, container)
     first = container.endpoints[0].network if container.endpoints else None
     machine = system.networks[first].gateway if first else "127.0.0.1"
@@ -118,11 +119,12 @@ def _others(system: System, container: ContainerSpec) -> list[str]:
     for link in system.services[container.service].links:
         aliases.setdefault(link.service, []).append(link.alias)
     return [
-        f"{theirs.address} {' '.join(dict.fromkeys([*theirs.names, *aliases.get(o.service, ())]))}"
+        f"{address} {' '.join(dict.fromkeys([*theirs.names, *aliases.get(o.service, ())]))}"
         for endpoint in container.endpoints
         for o in system.containers
         for theirs in o.endpoints
         if o is not container and theirs.network == endpoint.network
+        for address in theirs.addresses
     ]
 
 
@@ -172,6 +174,35 @@ def host_network(system: System) -> str:
     return "\n".join(lines) + "\n"
 
 
+def host_network6(system: System) -> str:
+    """Input of ``ip -6 -batch`` after that; "" where no network has IPv6.
+
+    No address is first asked for in the network (``nodad``): that takes a time that is drawn.
+    """
+    lines = []
+    for network in system.networks.values():
+        if network.subnet6:
+            dev = f"dev {network.bridge} nodad"
+            lines += [
+                f"addr add {_link_local(mac(network.gateway))} {dev}",
+                f"addr add {_with_prefix(network.gateway6, network.subnet6)} {dev}",
+                f"rule add iif {network.bridge} lookup {NO_ROUTE_TABLE}",
+            ]
+    first = f"route add unreachable default table {NO_ROUTE_TABLE}"
+    return "\n".join([first, *lines]) + "\n" if lines else ""
+
+
+def _with_prefix(address: str, subnet: str) -> str:
+    return f"{address}/{ip_network(subnet).prefixlen}"
+
+
+def _link_local(mac_address: str) -> str:
+    """The address that Linux makes for an interface itself, but later: EUI-64 of its MAC."""
+    first, *others = bytes.fromhex(mac_address.replace(":", ""))
+    host = bytes([first ^ 2, *others[:2], 0xFF, 0xFE, *others[2:]])
+    return f"{IPv6Address(bytes.fromhex('fe80' + '00' * 6) + host)}/64"
+
+
 def _bridge_side(endpoint: Endpoint) -> str:
     """MAC of the interface's other end: fixed, and different from the container's."""
     return endpoint.mac.replace("02:42:", "02:43:", 1)
@@ -180,7 +211,7 @@ def _bridge_side(endpoint: Endpoint) -> str:
 def container_network(system: System, container: ContainerSpec) -> str:
     """Input of ``ip -batch`` in a container's network namespace."""
     lines = ["link set lo up"]
-    default = ""
+    default = default6 = ""
     for endpoint in container.endpoints:
         network = system.networks[endpoint.network]
         prefix = IPv4Network(network.subnet).prefixlen
@@ -188,9 +219,18 @@ def container_network(system: System, container: ContainerSpec) -> str:
             f"addr add {endpoint.address}/{prefix} broadcast + dev {endpoint.interface}",
             f"link set {endpoint.interface} up",
         ]
-        if not network.internal and not default:
-            default = f"route add default via {network.gateway} dev {endpoint.interface}"
-    return "\n".join([*lines, default] if default else lines) + "\n"
+        if network.subnet6:
+            dev = f"dev {endpoint.interface} nodad"
+            lines += [
+                f"addr add {_link_local(endpoint.mac)} {dev}",
+                f"addr add {_with_prefix(endpoint.address6, network.subnet6)} {dev}",
+            ]
+        if not network.internal:
+            out = f"dev {endpoint.interface}"
+            default = default or f"route add default via {network.gateway} {out}"
+            if network.subnet6:
+                default6 = default6 or f"route add ::/0 via {network.gateway6} {out}"
+    return "\n".join([*lines, *filter(None, (default, default6))]) + "\n"
 
 
 def configuration(
@@ -222,9 +262,9 @@ def configuration(
         ]
         if first:
             lines += [f"depends {d.name} {d.condition}" for d in container.depends]
-        lines += [
-            f"address {e.network} {e.address} {' '.join(e.names)}" for e in container.endpoints
-        ]
+        for e in container.endpoints:
+            lines.append(f"address {e.network} {e.address} {' '.join(e.names)}")
+            lines += [f"address6 {e.address6}"] if e.address6 else []
         lines += [
             f"link {link.alias} {other.name}"
             for link in service.links

@@ -48,6 +48,13 @@ layer() { # DIRECTORY SIZE
 }
 """
 
+_IPV6 = """\
+# Containers are told their router: nobody asks for one, at instants that are drawn.
+set_to 0 /proc/sys/net/ipv6/conf/default/accept_ra
+ip -batch "$here/network/host"
+ip -6 -batch "$here/network/host6"
+"""
+
 _ROOTED = re.compile(
     r'^overlay "(?:\$here/lower:)?/system/images/([^"/]+)" "\$run/c/([^"/]+)/rw"', re.M
 )
@@ -88,7 +95,8 @@ def etc_binds(container: ContainerSpec) -> list[Bind]:
 
 def script(system: System, rootings: list[Rooting], copies: list[Writable]) -> str:
     """The text of setup.sh."""
-    lines = [_HEAD + _FIRST, 'ip -batch "$here/network/host"']
+    ipv6 = any(network.subnet6 for network in system.networks.values())
+    lines = [_HEAD + _FIRST, _IPV6 if ipv6 else 'ip -batch "$here/network/host"']
     for container in system.containers:
         if container.network_of not in ("", MACHINE):
             continue

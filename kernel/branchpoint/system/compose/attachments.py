@@ -50,10 +50,13 @@ def _attachment(name: str, body: Mapping, where: str) -> tuple[float, Attachment
     """(priority, attachment)."""
     fields.check(body, ATTACHMENT, where)
     entries = body.entries
-    line, address = body.line, None
+    line, line6, address, address6 = body.line, body.line, None, None
     if "ipv4_address" in entries:
         line = entries["ipv4_address"].line
         address = _ipv4(entries["ipv4_address"])
+    if "ipv6_address" in entries:
+        line6 = entries["ipv6_address"].line
+        address6 = _ipv6(entries["ipv6_address"])
     own = mac_address(entries["mac_address"]) if "mac_address" in entries else None
     aliases: list[str] = []
     if "aliases" in entries:
@@ -63,7 +66,7 @@ def _attachment(name: str, body: Mapping, where: str) -> tuple[float, Attachment
     for key in ("priority", "gw_priority"):
         if key in entries:
             priority = fields.number(entries[key], f'"{key}"', -1e9, 1e9)
-    return priority, Attachment(name, line, address, tuple(aliases), own)
+    return priority, Attachment(name, line, address, tuple(aliases), own, address6, line6)
 
 
 def mac_address(value: Value) -> str:
@@ -83,6 +86,16 @@ def _ipv4(value: Value) -> str:
         return str(ipaddress.IPv4Address(written))
     except ValueError:
         raise value.error(f'"ipv4_address" must be an IPv4 address, not "{written}"') from None
+
+
+def _ipv6(value: Value) -> str:
+    written = fields.text(value, '"ipv6_address"')
+    try:
+        if "%" in written:
+            raise ValueError("names an interface")
+        return str(ipaddress.IPv6Address(written))
+    except ValueError:
+        raise value.error(f'"ipv6_address" must be an IPv6 address, not "{written}"') from None
 
 
 def read_links(value: Value) -> tuple[Link, ...]:

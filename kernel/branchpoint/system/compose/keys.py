@@ -179,18 +179,18 @@ DEPLOY = Keys(
 )
 
 ATTACHMENT = Keys(
-    done=_plainly("aliases gw_priority ipv4_address mac_address priority"),
-    refused=_alike("driver_opts interface_name ipv6_address link_local_ips", "remove it"),
+    done=_plainly("aliases gw_priority ipv4_address ipv6_address mac_address priority"),
+    refused=_alike("driver_opts interface_name link_local_ips", "remove it"),
 )
 
 NETWORK = Keys(
     done={
         "driver": "there is one machine, and every network is a bridge",
         "driver_opts": "no effect: `com.docker.network.*` concerns the host; others are an error",
-        "enable_ipv6": "false only",
+        "enable_ipv6": "where `ipam` has no IPv6 subnet, it is `fd00:10:89:N::/64`",
         "external": "it is made, with a note",
         "internal": "",
-        "ipam": "one subnet",
+        "ipam": "one IPv4 subnet, and one for IPv6",
     },
     noted={
         "attachable": "there is one machine",

@@ -200,10 +200,12 @@ class ServiceReader:
             raise self.body.key_error(RECIPE_KEY, message, "keep one")
         replicas = found.get("replicas", 1)
         if replicas > 1:
-            fixed = [a for a in found.get("networks", ()) if a.address]
-            lines = {"ipv4_address": fixed[0].line} if fixed else {}
+            lines: dict[str, int] = {}
+            for attachment in reversed(found.get("networks", ())):
+                lines |= {"ipv4_address": attachment.line} if attachment.address else {}
+                lines |= {"ipv6_address": attachment.line6} if attachment.address6 else {}
             lines |= self.body.key_lines
-            for key in ("container_name", "hostname", "ipv4_address"):
+            for key in ("container_name", "hostname", "ipv4_address", "ipv6_address"):
                 if key in lines:
                     message = f'"{key}" cannot be shared by {replicas} replicas'
                     raise Value(self.body.files, lines[key]).error(message, "remove it")

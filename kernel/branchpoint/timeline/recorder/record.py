@@ -96,10 +96,14 @@ class _Recorder(Writer[R]):
                 name=c.name,
                 service=c.service,
                 image=system.images[c.service][0],
-                address=",".join(e.address for e in c.endpoints),
+                address=",".join(address for e in c.endpoints for address in e.addresses),
                 links=[
                     manifest.Link(
-                        network=e.network, veth=e.veth, interface=e.interface, address=e.address
+                        network=e.network,
+                        veth=e.veth,
+                        interface=e.interface,
+                        address=e.address,
+                        address6=e.address6,
                     )
                     for e in c.endpoints
                 ],

@@ -89,6 +89,17 @@ static bool address(struct spec *s, char **rest)
     return true;
 }
 
+/* "ADDRESS", the IPv6 address in the network of the line before */
+static bool address6(struct spec *s, char **rest)
+{
+    const char *ip = word(rest);
+    if (!ip || !s->address_count)
+        return false;
+    struct address *last = &s->addresses[s->address_count - 1];
+    last->has_ip6 = inet_pton(AF_INET6, ip, last->ip6) == 1;
+    return last->has_ip6;
+}
+
 /* "NAME CONTAINER" */
 static bool link_to(struct spec *s, char **rest)
 {
@@ -166,6 +177,8 @@ static bool property(struct spec *s, const char *key, char *rest)
         return restart(s, &rest);
     if (!strcmp(key, "address"))
         return address(s, &rest);
+    if (!strcmp(key, "address6"))
+        return address6(s, &rest);
     if (!strcmp(key, "link"))
         return link_to(s, &rest);
     if (!strcmp(key, "stop")) {

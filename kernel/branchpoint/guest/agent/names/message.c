@@ -127,6 +127,13 @@ void answer_address(struct answer *a, const uint8_t ip[4])
         memcpy(at, ip, 4);
 }
 
+void answer_address6(struct answer *a, const uint8_t ip[16])
+{
+    uint8_t *at = record(a, TYPE_AAAA, 16);
+    if (at)
+        memcpy(at, ip, 16);
+}
+
 void answer_name(struct answer *a, const char *name)
 {
     uint8_t bytes[LONGEST_NAME + 1];

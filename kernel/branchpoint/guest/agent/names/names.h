@@ -20,7 +20,7 @@
 
 /* ---- message.c */
 
-enum type { TYPE_A = 1, TYPE_PTR = 12, TYPE_OPT = 41, TYPE_ANY = 255 };
+enum type { TYPE_A = 1, TYPE_PTR = 12, TYPE_AAAA = 28, TYPE_OPT = 41, TYPE_ANY = 255 };
 enum code { CODE_GOOD = 0, CODE_MALFORMED = 1, CODE_FAILED = 2, CODE_UNKNOWN = 3,
             CODE_NOT_DONE = 4, CODE_REFUSED = 5 };
 
@@ -43,6 +43,7 @@ struct answer {
 };
 void answer_begin(struct answer *a, const struct question *q, uint8_t *bytes, size_t most);
 void answer_address(struct answer *a, const uint8_t ip[4]);
+void answer_address6(struct answer *a, const uint8_t ip[16]);
 void answer_name(struct answer *a, const char *name);
 void answer_end(struct answer *a, const struct question *q, enum code code);
 

@@ -9,6 +9,7 @@
 #include <strings.h>
 
 #define REVERSE ".in-addr.arpa"
+#define REVERSE6 ".ip6.arpa"
 
 /* Is `name` one of `a`'s, which is an address of `c`, for whoever asks `s`? */
 static bool has_name(const struct server *s, const struct container *c, const struct address *a,
@@ -34,17 +35,24 @@ static struct address *in_network(const struct server *s, const struct container
     return NULL;
 }
 
-/* All addresses with that name in a network, into `found`, which has a place for each container. */
-static size_t look_up(const struct server *s, const char *network, const char *name,
-                      struct address **found)
+struct found {
+    bool known; /* the name leads to somebody, who may have no IPv6 */
+    size_t count;
+    struct address **all; /* has a place for each container */
+};
+
+/* All addresses with that name in a network; with `six`, those with IPv6. */
+static void look_up(const struct server *s, const char *network, const char *name, bool six,
+                    struct found *f)
 {
-    size_t count = 0;
     for (const struct container *c = containers; c; c = c->next) {
         struct address *a = in_network(s, c, network);
-        if (a && has_name(s, c, a, name))
-            found[count++] = a;
+        if (!a || !has_name(s, c, a, name))
+            continue;
+        f->known = true;
+        if (!six || a->has_ip6)
+            f->all[f->count++] = a;
     }
-    return count;
 }
 
 /* The part of `name` before ".network", to be freed; NULL when it does not end like that. */
@@ -56,30 +64,37 @@ static char *without_network(const char *name, const char *network)
     return format("%.*s", (int)(length - end), name);
 }
 
-/* As docker does it: the first of the asker's networks in which the name is known has all that
- * there is to say. */
-static size_t find(const struct server *s, const char *name, struct address **found)
+/* As docker does it: the first of the asker's networks in which the name has such addresses has all
+ * that there is to say. */
+static void find(const struct server *s, const char *name, bool six, struct found *f)
 {
     const struct spec *own = &s->of->spec;
-    size_t count = 0;
-    for (size_t i = 0; i < own->address_count && !count; i++)
-        count = look_up(s, own->addresses[i].network, name, found);
-    for (size_t i = 0; i < own->address_count && !count; i++) {
+    for (size_t i = 0; i < own->address_count && !f->count; i++)
+        look_up(s, own->addresses[i].network, name, six, f);
+    if (f->known)
+        return;
+    for (size_t i = 0; i < own->address_count && !f->count; i++) {
         char *first = without_network(name, own->addresses[i].network);
         if (first)
-            count = look_up(s, own->addresses[i].network, first, found);
+            look_up(s, own->addresses[i].network, first, six, f);
         free(first);
     }
-    return count;
 }
 
 /* The first one is another each time. The count is kept where the name leads to first, so that
- * questions for other names do not matter. */
-static void tell_addresses(struct answer *a, struct address **found, size_t count)
+ * questions for other names do not matter; programs ask for both versions of IP at a time, so each
+ * version has its own. */
+static void tell_addresses(struct answer *a, const struct found *f, enum type type)
 {
-    size_t first = found[0]->turn++ % count;
-    for (size_t i = 0; i < count; i++)
-        answer_address(a, found[(first + i) % count]->ip);
+    bool six = type == TYPE_AAAA;
+    size_t first = (six ? f->all[0]->turn6++ : f->all[0]->turn++) % f->count;
+    for (size_t i = 0; i < f->count; i++) {
+        const struct address *each = f->all[(first + i) % f->count];
+        if (!six)
+            answer_address(a, each->ip);
+        if (six || (type == TYPE_ANY && each->has_ip6))
+            answer_address6(a, each->ip6);
+    }
 }
 
 /* The address in a name such as 2.0.89.10.in-addr.arpa. */
@@ -98,14 +113,35 @@ static bool reversed(const char *name, uint8_t ip[4])
     return true;
 }
 
+/* The address in a name such as 2.0.0.(26 more).f.d.ip6.arpa: its 32 digits, the last one first. */
+static bool reversed6(const char *name, uint8_t ip[16])
+{
+    static const char digits[] = "0123456789abcdef";
+    if (strlen(name) != 63 + strlen(REVERSE6) || strcmp(name + 63, REVERSE6))
+        return false;
+    memset(ip, 0, 16);
+    for (int i = 0; i < 32; i++) {
+        const char *digit = strchr(digits, name[2 * i]);
+        if (!digit || name[2 * i + 1] != '.')
+            return false;
+        ip[15 - i / 2] |= (uint8_t)((digit - digits) << (i % 2 ? 4 : 0));
+    }
+    return true;
+}
+
+static bool is_at(const struct address *a, const uint8_t ip[16], bool six)
+{
+    return six ? a->has_ip6 && !memcmp(a->ip6, ip, 16) : !memcmp(a->ip, ip, 4);
+}
+
 static enum code answer_reverse(struct answer *a, const struct server *s, const struct question *q,
-                                const uint8_t ip[4])
+                                const uint8_t ip[16], bool six)
 {
     for (size_t i = 0; i < s->of->spec.address_count; i++) {
         const char *network = s->of->spec.addresses[i].network;
         for (const struct container *c = containers; c; c = c->next) {
             const struct address *theirs = in_network(s, c, network);
-            if (!theirs || memcmp(theirs->ip, ip, 4))
+            if (!theirs || !is_at(theirs, ip, six))
                 continue;
             char *name = format("%s.%s", c->name, network);
             if (q->type == TYPE_PTR || q->type == TYPE_ANY)
@@ -119,16 +155,18 @@ static enum code answer_reverse(struct answer *a, const struct server *s, const 
 
 enum code records_answer(struct answer *a, const struct server *s, const struct question *q)
 {
-    uint8_t ip[4];
+    uint8_t ip[16];
     size_t places = 0;
     if (reversed(q->name, ip))
-        return answer_reverse(a, s, q, ip);
+        return answer_reverse(a, s, q, ip, false);
+    if (reversed6(q->name, ip))
+        return answer_reverse(a, s, q, ip, true);
     for (const struct container *c = containers; c; c = c->next)
         places++;
-    struct address **found = grab(places * sizeof *found);
-    size_t count = find(s, q->name, found);
-    if (count && (q->type == TYPE_A || q->type == TYPE_ANY))
-        tell_addresses(a, found, count);
-    free(found);
-    return count ? CODE_GOOD : CODE_UNKNOWN;
+    struct found f = {.all = grab(places * sizeof *f.all)};
+    find(s, q->name, q->type == TYPE_AAAA, &f);
+    if (f.count && (q->type == TYPE_A || q->type == TYPE_AAAA || q->type == TYPE_ANY))
+        tell_addresses(a, &f, q->type);
+    free(f.all);
+    return f.known ? CODE_GOOD : CODE_UNKNOWN;
 }
