@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from branchpoint.system.compose.mounts import OF_THE_MACHINE
+from branchpoint.system.compose.services.mounts import OF_THE_MACHINE
 from branchpoint.system.model import MACHINE, SECOND, Mount, Service, System
 
 Model = dict[str, Any]

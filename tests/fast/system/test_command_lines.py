@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from branchpoint.errors import ComposeError
-from branchpoint.system.compose.commands import split
 from branchpoint.system.compose.reading import load
+from branchpoint.system.compose.services.commands import split
 
 
 @pytest.mark.parametrize(

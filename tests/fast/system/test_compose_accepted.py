@@ -9,7 +9,7 @@ import pytest
 from composefiles import read, service
 
 from branchpoint.errors import ComposeError
-from branchpoint.system.compose.numbers import printed
+from branchpoint.system.compose.tree.numbers import printed
 from branchpoint.system.model import (
     GATEWAY,
     MACHINE,

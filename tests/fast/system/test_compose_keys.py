@@ -10,7 +10,7 @@ import branchpoint
 from branchpoint.errors import ComposeError
 from branchpoint.system import load
 from branchpoint.system.compose import keys, page
-from branchpoint.system.compose.service import ServiceReader
+from branchpoint.system.compose.services.service import ServiceReader
 
 PAGE = Path(branchpoint.__file__).parents[2] / "notebooks" / "guide" / "compose-keys.md"
 

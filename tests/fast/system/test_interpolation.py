@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from branchpoint.errors import ComposeError
-from branchpoint.system.compose.interpolation import Interpolator, read_env_file
+from branchpoint.system.compose.tree.interpolation import Interpolator, read_env_file
 
 
 def located(line: int, message: str, hint: str = "") -> ComposeError:

@@ -18,7 +18,6 @@ from branchpoint.system.bundle import layout
 from branchpoint.system.bundle.oci import INIT_PATH
 from branchpoint.system.bundle.runtime_files import hosts, resolv_conf
 from branchpoint.system.compose.reading import load
-from branchpoint.system.images import projectfiles
 from branchpoint.system.images.finding import find_images
 
 FILES = layer(
@@ -416,45 +415,6 @@ def test_waiting_for_a_health_nobody_asks_for(tmp_path: Path) -> None:
     )
     with pytest.raises(ComposeError, match=r'compose\.yaml:6: service "b" waits until "a.1" is'):
         system_tree(tmp_path, text, {"Cmd": ["x"]})
-
-
-# --- files of the project ------------------------------------------------------------------------
-
-
-def test_project_files_do_not_depend_on_the_checkout(tmp_path: Path) -> None:
-    first, second = tmp_path / "one", tmp_path / "two"
-    for folder, mode in ((first, 0o600), (second, 0o664)):
-        (folder / "sub").mkdir(parents=True)
-        (folder / "sub" / "f").write_text("f")
-        (folder / "sub" / "f").chmod(mode)
-        (folder / "run").write_text("r")
-        (folder / "run").chmod(mode | 0o100)
-        (folder / "link").symlink_to("run")
-    (second / "__pycache__").mkdir()
-    assert projectfiles.digest(first) == projectfiles.digest(second)
-    trees = [Tree(), Tree()]
-    for folder, tree in zip((first, second), trees, strict=True):
-        projectfiles.copy(folder, tree, "there")
-    found = [[(p, n.mode, n.uid, n.mtime, n.target) for p, n in t.walk()] for t in trees]
-    assert found[0] == found[1]
-    assert trees[1].get("there/run").mode & 0o777 == 0o755  # type: ignore[union-attr]
-    (second / "run").chmod(0o600)
-    assert projectfiles.digest(first) != projectfiles.digest(second)
-
-
-def test_project_files_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(projectfiles, "MAX_FILES", 3)
-    for name in "abcd":
-        (tmp_path / name).write_text(name)
-    with pytest.raises(ImageError, match="more than 3 files"):
-        projectfiles.digest(tmp_path)
-    (tmp_path / "s").mkdir()
-    import socket
-
-    with socket.socket(socket.AF_UNIX) as endpoint:
-        endpoint.bind(str(tmp_path / "s" / "sock"))
-        with pytest.raises(ImageError, match="neither a file, a directory nor a symbolic link"):
-            projectfiles.digest(tmp_path / "s")
 
 
 def test_the_cache_key_follows_what_matters(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import stat
 import textwrap
 from pathlib import Path
@@ -11,9 +12,11 @@ from typing import Any
 import pytest
 from imagefiles import TestImage, layer, member
 
+from branchpoint.errors import ImageError
 from branchpoint.guest.tree import Tree
 from branchpoint.system.bundle import layout
 from branchpoint.system.compose.reading import load
+from branchpoint.system.images import projectfiles
 from branchpoint.system.images.finding import find_images
 
 FILES = layer(
@@ -214,3 +217,37 @@ def test_names_of_links_and_of_the_machine(project: Path) -> None:
     )
     assert tree.read("branchpoint/containers/web.1/etc/resolv.conf").endswith(b"ndots:0\n")
     assert tree.read("branchpoint/containers/host.1/etc/resolv.conf").startswith(b"# No name")
+
+
+def test_project_files_do_not_depend_on_the_checkout(tmp_path: Path) -> None:
+    first, second = tmp_path / "one", tmp_path / "two"
+    for folder, mode in ((first, 0o600), (second, 0o664)):
+        (folder / "sub").mkdir(parents=True)
+        (folder / "sub" / "f").write_text("f")
+        (folder / "sub" / "f").chmod(mode)
+        (folder / "run").write_text("r")
+        (folder / "run").chmod(mode | 0o100)
+        (folder / "link").symlink_to("run")
+    (second / "__pycache__").mkdir()
+    assert projectfiles.digest(first) == projectfiles.digest(second)
+    trees = [Tree(), Tree()]
+    for folder, tree in zip((first, second), trees, strict=True):
+        projectfiles.copy(folder, tree, "there")
+    found = [[(p, n.mode, n.uid, n.mtime, n.target) for p, n in t.walk()] for t in trees]
+    assert found[0] == found[1]
+    assert trees[1].get("there/run").mode & 0o777 == 0o755  # type: ignore[union-attr]
+    (second / "run").chmod(0o600)
+    assert projectfiles.digest(first) != projectfiles.digest(second)
+
+
+def test_project_files_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(projectfiles, "MAX_FILES", 3)
+    for name in "abcd":
+        (tmp_path / name).write_text(name)
+    with pytest.raises(ImageError, match="more than 3 files"):
+        projectfiles.digest(tmp_path)
+    (tmp_path / "s").mkdir()
+    with socket.socket(socket.AF_UNIX) as endpoint:
+        endpoint.bind(str(tmp_path / "s" / "sock"))
+        with pytest.raises(ImageError, match="neither a file, a directory nor a symbolic link"):
+            projectfiles.digest(tmp_path / "s")

@@ -36,9 +36,9 @@ from typing import Any
 
 from branchpoint.faults.settings import NOTHING, Settings
 from branchpoint.machine.spec import Mhz
-from branchpoint.system.compose import fields
 from branchpoint.system.compose.faults import read_faults
-from branchpoint.system.compose.yamltree import Mapping, Value
+from branchpoint.system.compose.tree import fields
+from branchpoint.system.compose.tree.yamltree import Mapping, Value
 from branchpoint.system.model import SECOND, ContainerSpec, Noise
 
 KEY = "x-branchpoint"

@@ -9,7 +9,7 @@ from branchpoint.errors import ComposeError
 from branchpoint.faults.kinds import ContainerLike
 from branchpoint.faults.reading import read
 from branchpoint.faults.settings import Settings, SettingsError
-from branchpoint.system.compose.yamltree import Mapping, Scalar, Sequence, Value
+from branchpoint.system.compose.tree.yamltree import Mapping, Scalar, Sequence, Value
 
 
 def read_faults(section: Mapping, containers: Sequence_[ContainerLike]) -> Settings:

@@ -6,9 +6,9 @@ from collections.abc import Mapping as Variables
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from branchpoint.system.compose import fields
 from branchpoint.system.compose.keys import GRANT
-from branchpoint.system.compose.yamltree import Mapping, Value
+from branchpoint.system.compose.tree import fields
+from branchpoint.system.compose.tree.yamltree import Mapping, Value
 from branchpoint.system.model import FileEntry
 
 KINDS = {"secrets": "secret", "configs": "config"}

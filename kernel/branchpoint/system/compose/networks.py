@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from ipaddress import IPv4Address, ip_address, ip_network
 
-from branchpoint.system.compose import fields
 from branchpoint.system.compose.ipam import (
     IPNetwork,
     Subnet,
@@ -17,7 +16,8 @@ from branchpoint.system.compose.ipam import (
     with_gateway,
 )
 from branchpoint.system.compose.keys import NETWORK
-from branchpoint.system.compose.yamltree import Mapping, Value
+from branchpoint.system.compose.tree import fields
+from branchpoint.system.compose.tree.yamltree import Mapping, Value
 from branchpoint.system.model import Endpoint, Network, Note, Service
 
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")

@@ -10,21 +10,21 @@ from dataclasses import replace
 from pathlib import Path
 
 from branchpoint.errors import ComposeError
-from branchpoint.system.compose import fields
-from branchpoint.system.compose.attachments import BRIDGE
 from branchpoint.system.compose.declared import KEY as DECLARED_KEY
 from branchpoint.system.compose.declared import read_declared
-from branchpoint.system.compose.files import Files
-from branchpoint.system.compose.gathering import Gatherer, with_env_files
 from branchpoint.system.compose.grants import Granted
-from branchpoint.system.compose.joining import joined, owner_of
 from branchpoint.system.compose.keys import TOP
-from branchpoint.system.compose.merging import as_version
-from branchpoint.system.compose.naming import PROJECT_NAME, project_name
 from branchpoint.system.compose.networks import Addresses, read_networks
-from branchpoint.system.compose.service import ServiceReader, check_keys, read_profiles
+from branchpoint.system.compose.services.attachments import BRIDGE
+from branchpoint.system.compose.services.joining import joined, owner_of
+from branchpoint.system.compose.services.service import ServiceReader, check_keys, read_profiles
+from branchpoint.system.compose.tree import fields
+from branchpoint.system.compose.tree.files import Files
+from branchpoint.system.compose.tree.gathering import Gatherer, with_env_files
+from branchpoint.system.compose.tree.merging import as_version
+from branchpoint.system.compose.tree.naming import PROJECT_NAME, project_name
+from branchpoint.system.compose.tree.yamltree import Mapping, Value
 from branchpoint.system.compose.volumes import Volumes
-from branchpoint.system.compose.yamltree import Mapping, Value
 from branchpoint.system.images.recipe import KEY as RECIPE_KEY
 from branchpoint.system.images.recipe import read_recipe
 from branchpoint.system.model import (

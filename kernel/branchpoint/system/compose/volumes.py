@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from branchpoint.system.compose import fields
 from branchpoint.system.compose.keys import VOLUME
-from branchpoint.system.compose.mounts import bind, tmpfs_options
-from branchpoint.system.compose.yamltree import Mapping, Scalar, Value
+from branchpoint.system.compose.services.mounts import bind, tmpfs_options
+from branchpoint.system.compose.tree import fields
+from branchpoint.system.compose.tree.yamltree import Mapping, Scalar, Value
 from branchpoint.system.model import Mount, Note, Service, Volume
 
 _SUPPORTED = (

@@ -24,8 +24,8 @@ import re
 from pathlib import Path
 
 from branchpoint.debian.apt import SUITE, SUITES
-from branchpoint.system.compose import fields
-from branchpoint.system.compose.yamltree import Mapping, Value
+from branchpoint.system.compose.tree import fields
+from branchpoint.system.compose.tree.yamltree import Mapping, Value
 from branchpoint.system.model import FileEntry, Recipe, UserEntry
 
 KEY = "x-branchpoint-debian"

@@ -6,9 +6,9 @@ from collections.abc import Mapping as Variables
 from dataclasses import replace
 from pathlib import Path
 
-from branchpoint.system.compose import fields
-from branchpoint.system.compose.interpolation import read_env_file
-from branchpoint.system.compose.yamltree import Mapping, Scalar, Sequence, Value
+from branchpoint.system.compose.tree import fields
+from branchpoint.system.compose.tree.interpolation import read_env_file
+from branchpoint.system.compose.tree.yamltree import Mapping, Scalar, Sequence, Value
 
 
 def read_variables(

@@ -17,8 +17,8 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
 
 from branchpoint.errors import ComposeError
-from branchpoint.system.compose.files import Files
-from branchpoint.system.compose.tabs import TabScanner
+from branchpoint.system.compose.tree.files import Files
+from branchpoint.system.compose.tree.tabs import TabScanner
 
 MAX_BYTES = 512 << 10  # of one file: pure-Python parsing takes seconds beyond that
 MAX_VALUES = 50_000  # after aliases are followed

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from branchpoint.system.compose import fields
-from branchpoint.system.compose.files import Files
-from branchpoint.system.compose.yamltree import Value
+from branchpoint.system.compose.tree import fields
+from branchpoint.system.compose.tree.files import Files
+from branchpoint.system.compose.tree.yamltree import Value
 from branchpoint.system.model import MACHINE, Dependency, Mount, Service
 
 

@@ -6,10 +6,10 @@ import re
 from collections.abc import Mapping as Variables
 from pathlib import Path
 
-from branchpoint.system.compose import fields
 from branchpoint.system.compose.grants import Granted, read_grants
 from branchpoint.system.compose.keys import BUILD
-from branchpoint.system.compose.yamltree import Mapping, Value
+from branchpoint.system.compose.tree import fields
+from branchpoint.system.compose.tree.yamltree import Mapping, Value
 from branchpoint.system.model import SERVICE, Build, BuildSecret, Note
 
 _REMOTE = re.compile(r"[a-z+]+://|git@|github\.com/")

@@ -8,21 +8,15 @@ from collections.abc import Mapping as Variables
 from dataclasses import replace
 from typing import Any
 
-from branchpoint.system.compose import (
-    attachments,
-    commands,
-    fields,
-    lifecycle,
-    limits,
-    mounts,
-)
-from branchpoint.system.compose.attachments import BRIDGE
-from branchpoint.system.compose.build import read_build
 from branchpoint.system.compose.declared import KEY, read_own
-from branchpoint.system.compose.environment import read_variables
 from branchpoint.system.compose.grants import Granted, read_grants
 from branchpoint.system.compose.keys import DEPLOY, SERVICE
-from branchpoint.system.compose.yamltree import Mapping, Scalar, Sequence, Value
+from branchpoint.system.compose.services import attachments, commands, lifecycle, limits, mounts
+from branchpoint.system.compose.services.attachments import BRIDGE
+from branchpoint.system.compose.services.build import read_build
+from branchpoint.system.compose.tree import fields
+from branchpoint.system.compose.tree.environment import read_variables
+from branchpoint.system.compose.tree.yamltree import Mapping, Scalar, Sequence, Value
 from branchpoint.system.images.recipe import KEY as RECIPE_KEY
 from branchpoint.system.images.recipe import read_recipe
 from branchpoint.system.linux import signal_number

@@ -8,12 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from branchpoint.errors import ComposeError
-from branchpoint.system.compose import fields
-from branchpoint.system.compose.environment import resolved
-from branchpoint.system.compose.files import Files
-from branchpoint.system.compose.interpolation import Interpolator, read_env_file
-from branchpoint.system.compose.merging import merge, settled
-from branchpoint.system.compose.yamltree import Document, Mapping, Value, scan
+from branchpoint.system.compose.tree import fields
+from branchpoint.system.compose.tree.environment import resolved
+from branchpoint.system.compose.tree.files import Files
+from branchpoint.system.compose.tree.interpolation import Interpolator, read_env_file
+from branchpoint.system.compose.tree.merging import merge, settled
+from branchpoint.system.compose.tree.yamltree import Document, Mapping, Value, scan
 
 _SECTIONS = ("services", "networks", "volumes", "secrets", "configs")
 _MOST_FILES = 100

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from branchpoint.system.compose import fields
-from branchpoint.system.compose.yamltree import Mapping, Value
+from branchpoint.system.compose.tree import fields
+from branchpoint.system.compose.tree.yamltree import Mapping, Value
 from branchpoint.system.linux import CAPABILITIES, DEVICES, RLIMITS
 from branchpoint.system.model import Note, Ulimit
 

@@ -9,9 +9,9 @@ from collections.abc import Iterable
 
 from branchpoint import units
 from branchpoint.errors import ComposeError
-from branchpoint.system.compose import numbers
 from branchpoint.system.compose.keys import Keys
-from branchpoint.system.compose.yamltree import Mapping, Scalar, Sequence, Value
+from branchpoint.system.compose.tree import numbers
+from branchpoint.system.compose.tree.yamltree import Mapping, Scalar, Sequence, Value
 from branchpoint.system.model import Note
 
 _MAX_DURATION = 365 * 24 * 3600 * 1_000_000_000

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from branchpoint.errors import ComposeError
-from branchpoint.system.compose.interpolation import Interpolator
-from branchpoint.system.compose.yamltree import Document
+from branchpoint.system.compose.tree.interpolation import Interpolator
+from branchpoint.system.compose.tree.yamltree import Document
 
 PROJECT_NAME = "COMPOSE_PROJECT_NAME"
 

@@ -6,8 +6,8 @@ close to a shell's, but a line ends at the first ``;``, ``&``, ``|``, ``<`` or `
 
 from __future__ import annotations
 
-from branchpoint.system.compose import fields
-from branchpoint.system.compose.yamltree import Sequence, Value
+from branchpoint.system.compose.tree import fields
+from branchpoint.system.compose.tree.yamltree import Sequence, Value
 from branchpoint.system.model import Note
 
 _ENDS = ";&|<>"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import ipaddress
 import re
 
-from branchpoint.system.compose import fields
 from branchpoint.system.compose.keys import ATTACHMENT
-from branchpoint.system.compose.yamltree import Mapping, Scalar, Sequence, Value
+from branchpoint.system.compose.tree import fields
+from branchpoint.system.compose.tree.yamltree import Mapping, Scalar, Sequence, Value
 from branchpoint.system.model import GATEWAY, Attachment, Link, Note
 
 BRIDGE = "bridge"

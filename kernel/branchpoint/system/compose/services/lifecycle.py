@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from branchpoint.system.compose import commands, fields
-from branchpoint.system.compose.yamltree import Mapping, Scalar, Sequence, Value
+from branchpoint.system.compose.services import commands
+from branchpoint.system.compose.tree import fields
+from branchpoint.system.compose.tree.yamltree import Mapping, Scalar, Sequence, Value
 from branchpoint.system.model import (
     Condition,
     Dependency,

@@ -1,0 +1,1 @@
+"""One entry of ``services`` -> a Service, part by part."""

@@ -1,0 +1,1 @@
+"""Compose files as text -> one tree of values with lines, and readers of these values."""
