@@ -123,7 +123,11 @@ class LogView extends SearchView<State, Chosen, Row> {
       this.model.save_changes();
     });
     this.clear = h('button', {
-      class: 'bpv-button', type: 'button', click: () => this.change(EMPTY)
+      class: 'bpv-button', type: 'button',
+      click: () => {
+        this.near.replaceChildren();
+        this.change(EMPTY);
+      }
     }, 'Clear');
     this.detail.setAttribute('aria-live', 'polite');
     this.copy = copyButton('Copy the Python expression for these events', () => this.state.code);
@@ -222,7 +226,8 @@ class LogView extends SearchView<State, Chosen, Row> {
     this.case.setAttribute('aria-pressed', String(filter.case));
     this.clear.hidden = JSON.stringify(filter) === JSON.stringify(EMPTY);
     if (!this.near.contains(document.activeElement)) {
-      this.near.replaceChildren(...filter.near.map(near => this.nearRow(near)));
+      const begun = [...this.near.children].filter(row => !queryOf(row)); // no part of the filter yet
+      this.near.replaceChildren(...filter.near.map(near => this.nearRow(near)), ...begun);
     }
   }
 
@@ -334,10 +339,10 @@ class LogView extends SearchView<State, Chosen, Row> {
 
   private nearby(): Nearby[] {
     return [...this.near.children].flatMap(row => {
-      const [query, within] = row.querySelectorAll('input');
+      const query = queryOf(row);
       const how = row.querySelector('select')!.value;
-      const asked = query!.value.trim();
-      return asked ? [{ how, query: asked, within: within!.value.trim() }] : [];
+      const within = row.querySelector<HTMLInputElement>('.bpv-seconds')!.value.trim();
+      return query ? [{ how, query, within }] : [];
     });
   }
 
@@ -397,6 +402,11 @@ class LogView extends SearchView<State, Chosen, Row> {
       }
     }, isOpen ? '▾' : '▸');
   }
+}
+
+/** What a row of conditions asks for; "" while nothing was entered. */
+function queryOf(row: Element): string {
+  return row.querySelector<HTMLInputElement>('.bpv-query')!.value.trim();
 }
 
 function kind(type: string): string {
