@@ -130,8 +130,9 @@ class LogView extends SearchView<State, Chosen, Row> {
       }
     }, 'Clear');
     this.detail.setAttribute('aria-live', 'polite');
-    this.copy = copyButton('Copy the Python expression for these events', () => this.state.code);
-    this.copy.textContent = 'Copy as Python';
+    this.copy = copyButton(
+      'Copy the Python expression for these events', () => this.state.code, 'Copy as Python'
+    );
     this.frame(
       'Log explorer',
       [h('div', { class: 'bpv-bar' },
@@ -180,10 +181,9 @@ class LogView extends SearchView<State, Chosen, Row> {
       this.underway = Math.max(this.underway - 1, 0);
       if (!this.underway) this.showFilter(state); // otherwise the user has set a newer one
       this.mark = marking(state.filter);
-      if (state.stays) {
-        this.showChosen(false);
-        this.current = state.first?.find(row => row[0] === this.chosen.position) ?? null;
-      }
+      const { stays, first = [] } = state;
+      if (stays) this.showChosen(false);
+      this.current = (stays && first.find(row => row[0] === this.chosen.position)) || null;
     }
     for (const name of ['container', 'stream', 'type'] as const) {
       this.menus[name].set(state.facets[name] ?? [], this.filter[name]);
