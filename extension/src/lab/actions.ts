@@ -37,6 +37,14 @@ export function branchHere(model: Model): Action | null {
   return here ? { label: 'Branch here', code: `branch = ${here}.branch()\nbranch`, moves: true } : null;
 }
 
+/** The recording in which `terminalHere` opens one. */
+export function terminalIn(model: Model): Recording | null {
+  const { chosen, branch, moment, run } = model;
+  if (chosen) return model.recording(chosen.run, chosen.path);
+  const held = branch ?? moment;
+  return (held && model.recording(held.run)) ?? run;
+}
+
 /** A terminal at the chosen instant; without one, at the tip of the branch that was used last. */
 export function terminalHere(model: Model, container: string): Action | null {
   const where = quoted(container);

@@ -137,7 +137,7 @@ export class Panel extends Widget {
       `${run.events} events · seed ${run.seed} · ${failure}`;
     const { chosen, moment } = this.model;
     const here = chosen
-      ? `chosen: ${shown(chosen.vtime)}`
+      ? `chosen: ${shown(chosen.vtime)}${chosen.path === run.path ? '' : ` in ${chosen.path}`}`
       : moment
         ? `${moment.name} is at ${shown(moment.vtime)}`
         : '';
@@ -175,14 +175,14 @@ export class Panel extends Widget {
   }
 
   private choose(run: Recording, vtime: number, container = ''): void {
-    this.model.choose({ run: run.name, vtime, container });
+    this.model.choose({ run: run.name, path: run.path, vtime, container });
   }
 
   private marks(run: Recording): HTMLElement {
     const list = h('ul', { class: 'bpl-list bpl-marks', 'aria-label': 'What happened' });
     for (const mark of [...run.marks].reverse()) {
       const key = `${mark.vtime}${mark.type}${mark.container}`;
-      const chosen = this.model.chosen?.vtime === mark.vtime;
+      const chosen = this.model.chosen?.path === run.path && this.model.chosen.vtime === mark.vtime;
       const failed = mark.vtime === run.failure && mark.type === 'container.exit';
       list.append(
         h(

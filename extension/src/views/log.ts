@@ -37,6 +37,7 @@ interface State {
   filter: Filter;
   code: string;
   branch: boolean;
+  recording: string; // path of the recording whose events these are, as JupyterLab's panel has it
   live: boolean;
   last: number;
   first?: Row[];
@@ -367,8 +368,9 @@ class LogView extends SearchView<State, Chosen, Row> {
     }
     const [, at, who, out, type, said, violated, size, folded] = item;
     // For JupyterLab's context menu.
-    if (this.state.branch) delete row.dataset['vtime']; // the menu knows the recording only
+    if (this.state.branch) delete row.dataset['vtime']; // the menu knows recordings only
     else row.dataset['vtime'] = (at / INSTANT).toFixed(9);
+    row.dataset['run'] = this.state.recording;
     row.dataset['container'] = who.startsWith('(') ? '' : who;
     vtime.textContent = (at / INSTANT).toFixed(6);
     container.replaceChildren(h('bdi', {}, plain(who)));
