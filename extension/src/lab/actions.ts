@@ -14,6 +14,8 @@ export interface Action {
   code: string;
   /** Whether "here" is another instant after this action. */
   moves?: boolean;
+  /** What tells its button from others with the same label. */
+  key?: string;
 }
 
 export function open(path: string): Action {

@@ -67,8 +67,7 @@ export class Doer {
 
   /** Insert the cell of the focused button of the panel, or of the last action. */
   again(): void {
-    const focus = this.panel?.node.contains(document.activeElement) ? this.panel.focused : null;
-    this.cell(focus ?? this.latest ?? actions.rewindHere(this.model), false);
+    this.cell(this.panel?.focused ?? this.latest ?? actions.rewindHere(this.model), false);
   }
 
   openRecording(path: string): void {
