@@ -80,6 +80,13 @@ def test_a_running_cell_is_found_again_after_the_page_was_reloaded(
     expect(cell.locator(".jp-OutputArea progress")).to_have_count(0)
     expect(cell.locator(".jp-InputPrompt")).to_have_text("[2]:")
     expect(bar).to_contain_text("Branchpoint | Idle")
+    (lab.folder / "go").touch()
+    cell.locator(".jp-InputPrompt").click()
+    page.page.keyboard.press("Control+Enter")
+    expect(cell.locator(".jp-InputPrompt")).to_have_text("[4]:")
+    page.evaluate("window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()")
+    expect(page.panel).to_contain_text("No jobs.")
+    expect(cell.locator(".jp-InputPrompt")).to_have_text("[4]:")  # nothing follows it any more
     assert not page.problems
 
 

@@ -80,6 +80,18 @@ def test_a_second_opening_shows_the_same_notebook_and_offers_another(
 
     (lab.folder / "again.branchpoint").symlink_to("aria.branchpoint")
     page.goto()
+    # A server that cannot say whether there is a notebook: none is written.
+    page.page.route(
+        "**/api/contents/again-triage.ipynb*",
+        lambda route: (
+            route.fulfill(status=503) if route.request.method == "GET" else route.continue_()
+        ),
+    )
+    page.browser_item("again.branchpoint").dblclick()
+    expect(page.page.locator(".Toastify__toast")).to_contain_text("cannot be opened")
+    assert not (lab.folder / "again-triage.ipynb").exists()
+    page.page.unroute("**/api/contents/again-triage.ipynb*")
+    page.goto()
     assert opened() == "again-triage.ipynb"
     page.wait_idle()
     first = page.output("prepare_multiverse_debugging")

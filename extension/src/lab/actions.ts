@@ -14,6 +14,8 @@ export interface Action {
   code: string;
   /** Whether "here" is another instant after this action. */
   moves?: boolean;
+  /** What tells its button from others with the same label. */
+  key?: string;
 }
 
 export function open(path: string): Action {
@@ -35,6 +37,14 @@ export function rewind(model: Model, by: number): Action | null {
 export function branchHere(model: Model): Action | null {
   const here = model.hereCode;
   return here ? { label: 'Branch here', code: `branch = ${here}.branch()\nbranch`, moves: true } : null;
+}
+
+/** The recording in which `terminalHere` opens one. */
+export function terminalIn(model: Model): Recording | null {
+  const { chosen, branch, moment, run } = model;
+  if (chosen) return model.recording(chosen.run, chosen.path);
+  const held = branch ?? moment;
+  return (held && model.recording(held.run)) ?? run;
 }
 
 /** A terminal at the chosen instant; without one, at the tip of the branch that was used last. */

@@ -9,6 +9,9 @@ export async function insert(panel: NotebookPanel, code: string, run: boolean): 
   const active = notebook.activeCell;
   const empty = active?.model.type === 'code' && !active.model.sharedModel.getSource().trim();
   if (!empty) NotebookActions.insertBelow(notebook);
+  notebook.deselectAll(); // only this cell is to run
+  // The settings can make new cells text.
+  if (notebook.activeCell?.model.type !== 'code') NotebookActions.changeCellType(notebook, 'code');
   const cell = notebook.activeCell;
   if (!cell) return;
   cell.model.sharedModel.setSource(code);

@@ -67,8 +67,7 @@ export class Doer {
 
   /** Insert the cell of the focused button of the panel, or of the last action. */
   again(): void {
-    const focus = this.panel?.node.contains(document.activeElement) ? this.panel.focused : null;
-    this.cell(focus ?? this.latest ?? actions.rewindHere(this.model), false);
+    this.cell(this.panel?.focused ?? this.latest ?? actions.rewindHere(this.model), false);
   }
 
   openRecording(path: string): void {
@@ -145,7 +144,8 @@ export class Doer {
   }
 
   async terminal(given?: unknown): Promise<void> {
-    const { run, chosen } = this.model;
+    const { chosen } = this.model;
+    const run = actions.terminalIn(this.model);
     if (!run) {
       this.cell(null, true);
       return;
@@ -263,17 +263,21 @@ export function addCommands(
   });
 }
 
-/** Commands for the line of a log under the pointer. */
+/** Commands for the line of a log under the pointer, in the recording that the log is of. */
 function addRowCommands(app: JupyterFrontEnd, model: Model, doer: Doer): void {
+  const pointed = () => app.contextMenuHitTest(node => node.matches(ROW));
+  const recordingOf = (row?: HTMLElement) => model.recordingAt(row?.dataset['run'] ?? '');
   const onRow = (id: string, label: string, act: () => void) => {
     app.commands.addCommand(id, {
       label,
-      isEnabled: () => model.run !== null,
+      isEnabled: () => recordingOf(pointed()) !== null,
       execute: () => {
-        const row = app.contextMenuHitTest(node => node.matches(ROW));
-        if (!row || !model.run) return;
+        const row = pointed();
+        const run = recordingOf(row);
+        if (!row || !run) return;
         model.choose({
-          run: model.run.name,
+          run: run.name,
+          path: run.path,
           vtime: Number(row.dataset['vtime']),
           container: row.dataset['container'] ?? ''
         });

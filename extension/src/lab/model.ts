@@ -15,7 +15,9 @@ export type Trouble = { what: string; remedy: string } | null;
 
 /** An instant that was chosen in the panel or in a view. */
 export interface Chosen {
+  /** The recording: its variable, and its path, because the variable may get another recording. */
   run: string;
+  path: string;
   vtime: number;
   container: string;
   /** The id of the moment, if the instant is in a branch. */
@@ -85,18 +87,29 @@ export class Model {
     this._changed.emit();
   }
 
+  /** The recording that a variable holds; with `path`, only if it is the one there. */
+  recording(name: string, path?: string): Recording | null {
+    const held = this._state?.recordings.find(run => run.name === name);
+    return held && (path === undefined || held.path === path) ? held : null;
+  }
+
+  /** The recording at a path; the one that was used last, if several variables hold it. */
+  recordingAt(path: string): Recording | null {
+    if (this.run?.path === path) return this.run;
+    return this._state?.recordings.find(run => run.path === path) ?? null;
+  }
+
   /** The Python expression for the recording. */
   get runCode(): string {
-    const run = this.run;
-    return run?.name ? run.name : `bp.open(${quoted(run?.path ?? '')})`;
+    return codeOf(this.run);
   }
 
   /** The Python expression for the instant that commands use; "" when there is none. */
   get hereCode(): string {
     if (this._chosen) {
-      const { run, vtime, id } = this._chosen;
+      const { run, path, vtime, id } = this._chosen;
       const when = id && !id.startsWith(MAIN) ? quoted(id) : seconds(vtime);
-      return `${run || this.runCode}.at(${when})`;
+      return `${codeOf(this.recording(run, path))}.at(${when})`;
     }
     if (this.moment) return this.moment.name;
     if (!this.run) return '';
@@ -155,9 +168,7 @@ export class Model {
       this._chosen = { ...state.chosen, container: '' };
     }
     this._trouble = null;
-    if (this._chosen && !state.recordings.some(run => run.name === this._chosen?.run)) {
-      this._chosen = null;
-    }
+    if (this._chosen && !this.recording(this._chosen.run, this._chosen.path)) this._chosen = null;
     this._changed.emit();
   }
 
@@ -180,6 +191,10 @@ export class Model {
     this._trouble = trouble;
     this._changed.emit();
   }
+}
+
+function codeOf(run: Recording | null): string {
+  return run?.name ? run.name : `bp.open(${quoted(run?.path ?? '')})`;
 }
 
 const NOTHING_OPEN: Trouble = {

@@ -7,7 +7,7 @@ import { branchIcon } from './icons';
 import type { Model } from './model';
 import type { Folder } from './recordings';
 import { shown, type Job, type Listed, type Recording } from './state';
-import { strip } from './strip';
+import { moveTip, strip } from './strip';
 
 /** The actions that the panel needs. */
 export interface Doing {
@@ -21,11 +21,11 @@ export interface Doing {
 export class Panel extends Widget {
   private recordings = h('div');
   private opened = h('div');
+  private branches = h('div');
   private jobs = h('div');
-  private drawn = '';
+  private drawn = new Map<HTMLElement, string>(); // what these parts show
+  private does = new WeakMap<Element, Action>(); // by button
   private unfolded = false; // whether branches from earlier are shown
-  /** The action of the focused element, for "insert the cell that does this". */
-  focused: Action | null = null;
 
   constructor(
     private model: Model,
@@ -43,6 +43,7 @@ export class Panel extends Widget {
       h('h2', {}, 'Branchpoint'),
       section('Recordings', this.recordings),
       this.opened,
+      this.branches,
       section('Jobs', this.jobs)
     );
     model.changed.connect(() => this.draw());
@@ -56,37 +57,69 @@ export class Panel extends Widget {
     this.node.querySelector<HTMLElement>('button, [tabindex]')?.focus();
   }
 
+  /** The action of the focused button, for "insert the cell that does this". */
+  get focused(): Action | null {
+    const { activeElement } = this.node.ownerDocument;
+    return (activeElement && this.does.get(activeElement)) ?? null;
+  }
+
+  /**
+   * Draw a part again if what it shows has changed.
+   *
+   * The state comes twice a second while time passes: elements that stay the same are kept, or a
+   * click that has begun would be lost. When they are made anew, the focus stays, and the marks
+   * stay where they are scrolled to.
+   */
+  private renew(part: HTMLElement, shows: unknown, make: () => HTMLElement[]): void {
+    const now = JSON.stringify(shows);
+    if (this.drawn.get(part) === now) return;
+    this.drawn.set(part, now);
+    const marks = () => part.querySelector<HTMLElement>('.bpl-marks');
+    const { scrollTop = 0, dataset: { run } = {} } = marks() ?? {};
+    const active = this.node.ownerDocument.activeElement;
+    const focus = part.contains(active) && active?.getAttribute('data-key');
+    part.replaceChildren(...make());
+    const list = marks();
+    if (list && list.dataset['run'] === run) list.scrollTop = scrollTop;
+    if (focus) {
+      part
+        .querySelector<HTMLElement>(`[data-key=${CSS.escape(focus)}]`)
+        ?.focus({ preventScroll: true });
+    }
+  }
+
   // -- recordings
 
+  /** The file browser reads its folder again every few seconds. */
   private drawRecordings(): void {
-    const found = this.folder.recordings;
+    const { recordings, path } = this.folder;
+    this.renew(this.recordings, [path, recordings], () => [this.recordingList(recordings, path)]);
+  }
+
+  private recordingList(found: string[], folder: string): HTMLElement {
     if (!found.length) {
-      this.recordings.replaceChildren(
-        empty(
-          `No recording in ${this.folder.path || 'this folder'}.`,
-          'Go to another folder in the file browser, or record one: ',
-          'branchpoint record compose.yaml'
-        )
+      return empty(
+        `No recording in ${folder || 'this folder'}.`,
+        'Go to another folder in the file browser, or record one: ',
+        'branchpoint record compose.yaml'
       );
-      return;
     }
-    this.recordings.replaceChildren(
-      h(
-        'ul',
-        { class: 'bpl-list' },
-        ...found.map(path =>
+    return h(
+      'ul',
+      { class: 'bpl-list' },
+      ...found.map(path =>
+        h(
+          'li',
+          {},
           h(
-            'li',
-            {},
-            h(
-              'button',
-              {
-                class: 'bpl-item',
-                title: `Open ${path} in its triage notebook`,
-                click: () => this.doing.openRecording(path)
-              },
-              path.split('/').pop()
-            )
+            'button',
+            {
+              class: 'bpl-item',
+              'data-key': path,
+              title: `Open ${path} in its triage notebook`,
+              click: () => this.doing.openRecording(path)
+            },
+            path.split('/').pop()
           )
         )
       )
@@ -96,21 +129,28 @@ export class Panel extends Widget {
   // -- the rest, from the kernel
 
   private draw(): void {
-    const { state, trouble, chosen } = this.model;
-    // Jobs change all the time; the other elements are kept if possible, and with them the focus.
-    const now = JSON.stringify([{ ...state, jobs: 0, speed: 0, busy: 0, moving: 0 }, trouble, chosen]);
-    if (now !== this.drawn) {
-      this.drawn = now;
-      const focus = this.node.ownerDocument.activeElement?.getAttribute('data-key');
-      this.opened.replaceChildren(...this.openedParts());
-      if (focus) {
-        this.opened.querySelector<HTMLElement>(`[data-key=${CSS.escape(focus)}]`)?.focus();
-      }
-    }
+    const { trouble, run, chosen, moment, branch, runCode, hereCode } = this.model;
+    // All that the elements depend on, but not the ends of branches, which are put in place below.
+    const held = branch && [branch.name, branch.run];
+    const about = run && { ...run, branches: 0, earlier: 0, unlisted: 0 };
+    const here = [chosen, moment, held, runCode, hereCode];
+    this.renew(this.opened, [trouble, about, here], () => this.openedPart());
+    const listed = run ? [...run.branches, ...run.earlier] : [];
+    const branches = listed.map(each => ({ ...each, end: 0 }));
+    this.renew(
+      this.branches,
+      run && [runCode, branches, run.branches.length, run.unlisted],
+      () => (run ? [this.branchesPart(run)] : [])
+    );
+    this.branches.querySelectorAll('small').forEach((reach, place) => {
+      const { start, end } = listed[place]!;
+      reach.textContent = `${start.toFixed(3)} → ${shown(end)}`;
+    });
+    if (run && branch) moveTip(this.opened, run, branch);
     this.drawJobs();
   }
 
-  private openedParts(): HTMLElement[] {
+  private openedPart(): HTMLElement[] {
     const { trouble, run } = this.model;
     if (trouble) {
       return [section('Open recording', empty(trouble.what, trouble.remedy))];
@@ -127,7 +167,7 @@ export class Panel extends Widget {
         )
       ];
     }
-    return [section(run.title || run.path, ...this.runParts(run)), this.branches(run)];
+    return [section(run.title || run.path, ...this.runParts(run))];
   }
 
   private runParts(run: Recording): HTMLElement[] {
@@ -137,7 +177,7 @@ export class Panel extends Widget {
       `${run.events} events · seed ${run.seed} · ${failure}`;
     const { chosen, moment } = this.model;
     const here = chosen
-      ? `chosen: ${shown(chosen.vtime)}`
+      ? `chosen: ${shown(chosen.vtime)}${chosen.path === run.path ? '' : ` in ${chosen.path}`}`
       : moment
         ? `${moment.name} is at ${shown(moment.vtime)}`
         : '';
@@ -175,14 +215,17 @@ export class Panel extends Widget {
   }
 
   private choose(run: Recording, vtime: number, container = ''): void {
-    this.model.choose({ run: run.name, vtime, container });
+    this.model.choose({ run: run.name, path: run.path, vtime, container });
   }
 
   private marks(run: Recording): HTMLElement {
-    const list = h('ul', { class: 'bpl-list bpl-marks', 'aria-label': 'What happened' });
+    const list = h('ul', {
+      class: 'bpl-list bpl-marks', 'aria-label': 'What happened', 'data-run': run.path
+    });
+    const { chosen } = this.model;
     for (const mark of [...run.marks].reverse()) {
       const key = `${mark.vtime}${mark.type}${mark.container}`;
-      const chosen = this.model.chosen?.vtime === mark.vtime;
+      const pressed = chosen?.path === run.path && chosen.vtime === mark.vtime;
       const failed = mark.vtime === run.failure && mark.type === 'container.exit';
       list.append(
         h(
@@ -193,7 +236,7 @@ export class Panel extends Widget {
             {
               class: `bpl-item bpl-mark ${failed ? 'bpl-failed' : ''}`,
               'data-key': key,
-              'aria-pressed': String(chosen),
+              'aria-pressed': String(pressed),
               title: mark.text,
               click: () => this.choose(run, mark.vtime, mark.container)
             },
@@ -207,7 +250,7 @@ export class Panel extends Widget {
     return list;
   }
 
-  private branches(run: Recording): HTMLElement {
+  private branchesPart(run: Recording): HTMLElement {
     const { branches, earlier, unlisted } = run;
     const parts: HTMLElement[] = [];
     if (branches.length) parts.push(h('ul', { class: 'bpl-list' }, ...this.listed(branches)));
@@ -235,9 +278,9 @@ export class Panel extends Widget {
         'li',
         { class: 'bpl-branch', style: `padding-left: ${branch.depth}em`, title: branch.title },
         branch.id
-          ? this.button({ ...actions.reopen(this.model, branch.id), label: branch.title })
+          ? this.button({ ...actions.reopen(this.model, branch.id), label: branch.title, key: branch.id })
           : h('span', {}, branch.name && h('code', {}, branch.name), ' ', branch.title),
-        h('small', {}, `${branch.start.toFixed(3)} → ${shown(branch.end)}`)
+        h('small')
       )
     );
   }
@@ -292,17 +335,18 @@ export class Panel extends Widget {
         ? h('button', { class: 'bpl-button', disabled: true, title: needs.what }, needs.label)
         : null;
     }
-    return h(
+    const button = h(
       'button',
       {
         class: 'bpl-button',
-        'data-key': action.label,
+        'data-key': action.key ?? action.label,
         title: `${action.code}\n\nShift: insert this cell without running it`,
-        focus: () => (this.focused = action),
         click: (event: MouseEvent) => this.doing.cell(action, !event.shiftKey)
       },
       action.label
     );
+    this.does.set(button, action);
+    return button;
   }
 }
 

@@ -2,7 +2,7 @@
 import type { DocumentRegistry } from '@jupyterlab/docregistry';
 import type { FileBrowser } from '@jupyterlab/filebrowser';
 import { NotebookActions, type NotebookPanel } from '@jupyterlab/notebook';
-import type { Contents } from '@jupyterlab/services';
+import { ServerConnection, type Contents } from '@jupyterlab/services';
 import { PathExt } from '@jupyterlab/coreutils';
 import { Signal, type ISignal } from '@lumino/signaling';
 import template from '../../../kernel/branchpoint/notebook/triage.ipynb';
@@ -140,12 +140,15 @@ function inWords(name: string): string {
   return name.replace(/\s/g, ' ').replace(/[\\`*_[\]<>$|~&]/g, '\\$&');
 }
 
+/** Rejected when it is not known: a notebook that is there must not be written over. */
 async function exists(contents: Contents.IManager, path: string): Promise<boolean> {
   try {
     await contents.get(path, { content: false });
     return true;
-  } catch {
-    return false;
+  } catch (problem) {
+    const { ResponseError } = ServerConnection;
+    if (problem instanceof ResponseError && problem.response.status === 404) return false;
+    throw problem;
   }
 }
 

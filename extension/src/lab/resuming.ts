@@ -1,6 +1,6 @@
 /** A cell that was running when this page was loaded: shows its output so far, and what follows. */
 import type { CodeCell } from '@jupyterlab/cells';
-import type { KernelMessage } from '@jupyterlab/services';
+import type { Kernel, KernelMessage } from '@jupyterlab/services';
 import type { JSONObject } from '@lumino/coreutils';
 import type { Connection } from './connection';
 import type { Job } from './state';
@@ -13,6 +13,7 @@ export async function resume(connection: Connection, cell: CodeCell, job: Job): 
   const places = new Map<string, number>(); // indexes of displays, by display id
   let waiting: KernelMessage.IIOPubMessage[] | null = [];
   let count: number | null = null;
+  let done = false;
 
   const show = (type: string, content: JSONObject): void => {
     const id = (content['transient'] as JSONObject | undefined)?.['display_id'] as
@@ -43,21 +44,30 @@ export async function resume(connection: Connection, cell: CodeCell, job: Job): 
     if (waiting) waiting.push(message);
     else hear(message);
   };
-  const end = (): void => {
+  const changed = (_: unknown, status: Kernel.Status): void => {
+    if (status === 'restarting' || status === 'autorestarting' || status === 'dead') end();
+  };
+  const leave = (): void => {
+    done = true;
     connection.kernel.iopubMessage.disconnect(heard);
+    connection.kernel.statusChanged.disconnect(changed);
+    cell.disposed.disconnect(end);
+  };
+  const end = (): void => {
+    if (done) return;
+    leave();
     if (cell.isDisposed) return;
     cell.model.executionState = 'idle';
     cell.model.executionCount = count;
   };
 
   connection.kernel.iopubMessage.connect(heard);
+  connection.kernel.statusChanged.connect(changed);
   cell.disposed.connect(end);
-  connection.kernel.statusChanged.connect((_, status) => {
-    if (status === 'restarting' || status === 'autorestarting' || status === 'dead') end();
-  });
   try {
     const { output } = await connection.ask({ ask: 'output', job: job.number });
-    if (!output || cell.isDisposed) return;
+    if (done) return; // the cell or its kernel went meanwhile
+    if (!output) return leave(); // what it shows is not kept
     count = output.count;
     cell.model.executionState = 'running';
     outputs.clear();

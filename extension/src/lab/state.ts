@@ -84,7 +84,7 @@ export interface State {
   moving: { name: string; start: number; end: number } | null;
   latest: Partial<Record<'Recording' | 'Moment' | 'Branch', string>>;
   /** The moment chosen last in a view; `number` is different for each choice. */
-  chosen: { number: number; run: string; vtime: number; id: string } | null;
+  chosen: { number: number; run: string; path: string; vtime: number; id: string } | null;
   jobs: Job[];
   /** Virtual seconds per wall second. */
   speed: number | null;

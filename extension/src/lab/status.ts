@@ -46,7 +46,7 @@ export class Status extends Widget {
           ? `${moment.name} ${shown(moment.vtime)}`
           : shown(run.duration);
     const runs = state.busy || state.jobs.some(job => job.state === 'running');
-    const speed = state.speed === null ? '' : ` ${state.speed.toPrecision(2)}×`;
+    const speed = state.speed === null ? '' : ` ${Number(state.speed.toPrecision(2))}×`;
     return `${name} · ${place} · ${runs ? `running${speed}` : `paused${speed && `, was${speed}`}`}`;
   }
 }

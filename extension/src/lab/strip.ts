@@ -1,17 +1,23 @@
 /** A recording's timeline as one strip, with marks for events and for the current instant. */
 import { h } from '../views/parts/dom';
 import type { Model } from './model';
-import { shown, type Recording } from './state';
+import { shown, type Branch, type Recording } from './state';
 
 const KEYS: Record<string, number> = { ArrowLeft: -1, ArrowRight: 1, PageUp: 10, PageDown: -10 };
 const STEP = 0.1; // virtual s of an arrow key
 
 /** `choose` is called with the vtime that was clicked or reached with the arrow keys. */
 export function strip(run: Recording, model: Model, choose: (vtime: number) => void): HTMLElement {
-  const share = (vtime: number) => `${Math.min(Math.max(vtime / run.duration, 0), 1) * 100}%`;
   const mark = (vtime: number, kind: string, title: string) =>
-    h('span', { class: `bpl-tick bpl-${kind}`, style: `left: ${share(vtime)}`, title });
-  const here = model.chosen?.vtime ?? model.moment?.vtime ?? run.failure ?? run.duration;
+    h('span', { class: `bpl-tick bpl-${kind}`, style: `left: ${share(run, vtime)}`, title });
+  const { chosen, moment, branch } = model;
+  // The moment and the branch that were used last may be of another recording.
+  const isHere = (held: { run: string }) => model.recording(held.run)?.path === run.path;
+  const here =
+    (chosen?.path === run.path ? chosen.vtime : null) ??
+    (moment && isHere(moment) ? moment.vtime : null) ??
+    run.failure ??
+    run.duration;
   const bar = h(
     'div',
     {
@@ -30,7 +36,7 @@ export function strip(run: Recording, model: Model, choose: (vtime: number) => v
       mark(each.vtime, kind(each.type), `${shown(each.vtime)} ${each.type} ${each.container}`)
     ),
     run.failure !== null && mark(run.failure, 'failure', `${shown(run.failure)} failure`),
-    model.branch && mark(model.branch.end, 'tip', `${model.branch.name} at ${shown(model.branch.end)}`),
+    branch && isHere(branch) && h('span', { class: 'bpl-tick bpl-tip' }),
     mark(here, 'cursor', shown(here))
   );
   const within = (vtime: number) =>
@@ -40,6 +46,7 @@ export function strip(run: Recording, model: Model, choose: (vtime: number) => v
     within(((event.clientX - box.left) / box.width) * run.duration);
   });
   bar.addEventListener('keydown', event => {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
     const steps = KEYS[event.key];
     if (steps !== undefined) within(here + steps * STEP);
     else if (event.key === 'Home') within(0);
@@ -49,6 +56,19 @@ export function strip(run: Recording, model: Model, choose: (vtime: number) => v
     event.stopPropagation();
   });
   return bar;
+}
+
+/** Put the mark of the branch's tip to where the branch is now, if `within` has a strip with one. */
+export function moveTip(within: HTMLElement, run: Recording, branch: Branch): void {
+  const tip = within.querySelector<HTMLElement>('.bpl-tip');
+  if (!tip) return;
+  tip.style.left = share(run, branch.end);
+  tip.title = `${branch.name} at ${shown(branch.end)}`;
+}
+
+/** Where an instant is, from left to right. */
+function share(run: Recording, vtime: number): string {
+  return `${Math.min(Math.max(vtime / run.duration, 0), 1) * 100}%`;
 }
 
 function kind(type: string): string {

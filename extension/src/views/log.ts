@@ -37,6 +37,7 @@ interface State {
   filter: Filter;
   code: string;
   branch: boolean;
+  recording: string; // path of the recording whose events these are, as JupyterLab's panel has it
   live: boolean;
   last: number;
   first?: Row[];
@@ -123,11 +124,16 @@ class LogView extends SearchView<State, Chosen, Row> {
       this.model.save_changes();
     });
     this.clear = h('button', {
-      class: 'bpv-button', type: 'button', click: () => this.change(EMPTY)
+      class: 'bpv-button', type: 'button',
+      click: () => {
+        this.near.replaceChildren();
+        this.change(EMPTY);
+      }
     }, 'Clear');
     this.detail.setAttribute('aria-live', 'polite');
-    this.copy = copyButton('Copy the Python expression for these events', () => this.state.code);
-    this.copy.textContent = 'Copy as Python';
+    this.copy = copyButton(
+      'Copy the Python expression for these events', () => this.state.code, 'Copy as Python'
+    );
     this.frame(
       'Log explorer',
       [h('div', { class: 'bpv-bar' },
@@ -176,10 +182,9 @@ class LogView extends SearchView<State, Chosen, Row> {
       this.underway = Math.max(this.underway - 1, 0);
       if (!this.underway) this.showFilter(state); // otherwise the user has set a newer one
       this.mark = marking(state.filter);
-      if (state.stays) {
-        this.showChosen(false);
-        this.current = state.first?.find(row => row[0] === this.chosen.position) ?? null;
-      }
+      const { stays, first = [] } = state;
+      if (stays) this.showChosen(false);
+      this.current = (stays && first.find(row => row[0] === this.chosen.position)) || null;
     }
     for (const name of ['container', 'stream', 'type'] as const) {
       this.menus[name].set(state.facets[name] ?? [], this.filter[name]);
@@ -222,7 +227,8 @@ class LogView extends SearchView<State, Chosen, Row> {
     this.case.setAttribute('aria-pressed', String(filter.case));
     this.clear.hidden = JSON.stringify(filter) === JSON.stringify(EMPTY);
     if (!this.near.contains(document.activeElement)) {
-      this.near.replaceChildren(...filter.near.map(near => this.nearRow(near)));
+      const begun = [...this.near.children].filter(row => !queryOf(row)); // no part of the filter yet
+      this.near.replaceChildren(...filter.near.map(near => this.nearRow(near)), ...begun);
     }
   }
 
@@ -334,10 +340,10 @@ class LogView extends SearchView<State, Chosen, Row> {
 
   private nearby(): Nearby[] {
     return [...this.near.children].flatMap(row => {
-      const [query, within] = row.querySelectorAll('input');
+      const query = queryOf(row);
       const how = row.querySelector('select')!.value;
-      const asked = query!.value.trim();
-      return asked ? [{ how, query: asked, within: within!.value.trim() }] : [];
+      const within = row.querySelector<HTMLInputElement>('.bpv-seconds')!.value.trim();
+      return query ? [{ how, query, within }] : [];
     });
   }
 
@@ -362,8 +368,9 @@ class LogView extends SearchView<State, Chosen, Row> {
     }
     const [, at, who, out, type, said, violated, size, folded] = item;
     // For JupyterLab's context menu.
-    if (this.state.branch) delete row.dataset['vtime']; // the menu knows the recording only
+    if (this.state.branch) delete row.dataset['vtime']; // the menu knows recordings only
     else row.dataset['vtime'] = (at / INSTANT).toFixed(9);
+    row.dataset['run'] = this.state.recording;
     row.dataset['container'] = who.startsWith('(') ? '' : who;
     vtime.textContent = (at / INSTANT).toFixed(6);
     container.replaceChildren(h('bdi', {}, plain(who)));
@@ -397,6 +404,11 @@ class LogView extends SearchView<State, Chosen, Row> {
       }
     }, isOpen ? '▾' : '▸');
   }
+}
+
+/** What a row of conditions asks for; "" while nothing was entered. */
+function queryOf(row: Element): string {
+  return row.querySelector<HTMLInputElement>('.bpv-query')!.value.trim();
 }
 
 function kind(type: string): string {

@@ -62,10 +62,10 @@ class TerminalView extends View<State> {
       title: 'Use as many rows and columns as fit; drag the lower edge for more rows',
       click: () => this.resize()
     }, 'Fit');
-    this.copy = copyButton('Copy the Python expression for this terminal as it is now', () =>
-      this.state.code
+    this.copy = copyButton(
+      'Copy the Python expression for this terminal as it is now', () => this.state.code,
+      'Copy as Python'
     );
-    this.copy.textContent = 'Copy as Python';
     this.terminal = new Terminal({
       rows: this.state.rows,
       cols: this.state.columns,

@@ -263,6 +263,8 @@ class TimelineView extends View<State, Chosen> {
 
   private pressed(event: KeyboardEvent): void {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
+    // With nothing to take back, Escape leaves the view, as in all views.
+    if (event.key === 'Escape' && this.cursor === null && !this.press) return;
     const { scale } = this.look;
     const pixel = (this.end - this.start) / scale.width;
     const at = this.cursor ?? this.chosen.at ?? (this.start + this.end) / 2;

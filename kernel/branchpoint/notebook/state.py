@@ -147,7 +147,13 @@ class Watch:
         if moment is None or moment.run.closed:
             return None
         run = names.get(moment.run, "")
-        return {"number": self._choices, "run": run, "vtime": moment.vtime, "id": moment.id}
+        return {
+            "number": self._choices,
+            "run": run,
+            "path": os.path.relpath(moment.run.path),
+            "vtime": moment.vtime,
+            "id": moment.id,
+        }
 
     def _recording(self, name: str, run: bp.Recording, variables: dict[int, str]) -> dict[str, Any]:
         if run not in self._summaries:
@@ -159,6 +165,7 @@ class Watch:
 
         return {
             "name": name,
+            "path": os.path.relpath(run.path),
             **self._summaries[run],
             "branches": told(now),
             "earlier": told(earlier),
@@ -225,7 +232,6 @@ def _summary(run: bp.Recording) -> dict[str, Any]:
     ]
     failed = run.manifest.failure
     return {
-        "path": os.path.relpath(run.path),
         "title": run.manifest.title,
         "duration": run.duration,
         "seed": run.manifest.seed,

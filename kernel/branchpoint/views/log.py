@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import timedelta
@@ -12,7 +13,7 @@ import numpy as np
 import traitlets
 
 from branchpoint.clock import Time, format_vtime, to_ns
-from branchpoint.errors import BranchpointError
+from branchpoint.errors import BranchpointError, TimeError
 from branchpoint.events import tables
 from branchpoint.events.event import LOG, Event, EventSet
 from branchpoint.events.listing import TITLES, inert, name
@@ -194,16 +195,26 @@ class LogView(SearchView):
         """Absolute ns of the recording's failure, if it is on this timeline; otherwise of the last
         exit of a container that nobody asked for.
         """
-        events = self._events
-        if events.moment_of is not None and len(events.columns):
-            run = getattr(events.moment_of(int(events.columns.at[-1])), "run", None)
-            failed = run.manifest.failure if run is not None else None
+        events, run = self._events, self._run
+        if run is not None:
+            failed = run.manifest.failure
             fork = None if events.history is None else events.history.parent and events.history.fork
             if failed is not None and (not fork or failed <= fork.at):
                 return int(failed)
         whole = EventSet(events.columns, origin=events.origin)
         last = (whole.where(type="container.exit") - Where(fields={"asked": "1"})).last
         return None if last is None else last.at
+
+    @cached_property
+    def _run(self) -> Any:
+        """The recording that the events are of; None when they are of none, or have no moments."""
+        events = self._events
+        if events.moment_of is None or not len(events.columns):
+            return None
+        try:
+            return getattr(events.moment_of(int(events.columns.at[-1])), "run", None)
+        except TimeError:  # all of them are from before the first instant that can be visited
+            return None
 
     def _found(self) -> dict[str, Any]:
         selection, folds = self._selection, self._folds
@@ -217,6 +228,8 @@ class LogView(SearchView):
             "filter": self._filter.state(),
             "code": self._filter.code(self._source()),
             "branch": self._on_branch,
+            # as the panel names it
+            "recording": "" if self._run is None else os.path.relpath(self._run.path),
             "live": self._live,
             "last": int(columns.at[-1]) - self._events.origin if len(columns) else 0,
             "tail": [tail, self._rows(tail, FIRST)] if self._live else None,

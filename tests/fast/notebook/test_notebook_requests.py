@@ -240,6 +240,11 @@ def test_the_state_tells_what_the_notebook_holds(kernel: Talk, tmp_path: Path) -
     assert state["branches"] == [{"name": "branch", "run": "run", "end": 5.0}]
     assert run["question"] == "" and state["moving"] is None
     assert state["latest"] == {"Recording": "run", "Moment": "here", "Branch": "branch"}
+    kernel("log = run.events.explore()")
+    kernel("log._asked(log, {'ask': 'select', 'position': 3}, [])")
+    chosen = kernel.ask("state")["state"]["chosen"]
+    assert (chosen["run"], chosen["path"]) == ("run", run["path"])
+    assert kernel.text("log.state['recording']") == repr(run["path"]), "rows say where they lead to"
     kernel("run.close()")
     assert kernel.ask("state")["state"]["recordings"] == []
 

@@ -291,6 +291,8 @@ def test_a_recorded_failure_comes_before_later_exits(tmp_path: Path) -> None:
         branch = run.at(1.5).branch()
         branch._history.log.append(event(2, "other"))
         assert branch.events.explore(follow=False).state["at"] == -1, "it is not this branch's"
+    with recording(tmp_path / "early.branchpoint", [event(-2, "before set-up")]) as run:
+        assert texts(run.events.explore()) == ["before set-up"]
 
 
 def test_who_follows_opens_at_the_tail() -> None:

@@ -67,12 +67,14 @@ export class Earlier {
 }
 
 /** A button that copies a text to the clipboard and shows that it did. */
-export function copyButton(title: string, text: () => string): HTMLButtonElement {
-  const button = h('button', { class: 'bpv-button', type: 'button', title }, 'Copy');
+export function copyButton(
+  title: string, text: () => string, label = 'Copy'
+): HTMLButtonElement {
+  const button = h('button', { class: 'bpv-button', type: 'button', title }, label);
   button.addEventListener('click', () => {
     void copy(text()).then(done => {
       button.textContent = done ? 'Copied' : 'Press Ctrl+C';
-      setTimeout(() => (button.textContent = 'Copy'), 1200);
+      setTimeout(() => (button.textContent = label), 1200);
     });
   });
   return button;

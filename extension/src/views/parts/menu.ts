@@ -1,4 +1,5 @@
 // A button that opens a list of names with counts, of which several can be ticked.
+import { plain } from './ansi';
 import { h, number } from './dom';
 
 export type Entry = [name: string, count: number];
@@ -42,8 +43,8 @@ export class Menu {
   }
 
   private label(): void {
-    const [only] = this.ticked;
-    const what = this.ticked.size === 1 ? only : `${this.ticked.size} of ${this.entries.length}`;
+    const [only = ''] = this.ticked;
+    const what = this.ticked.size === 1 ? plain(only) : `${this.ticked.size} of ${this.entries.length}`;
     this.button.textContent = this.ticked.size ? `${this.title}: ${what} ▾` : `${this.title} ▾`;
     this.button.classList.toggle('bpv-active', this.ticked.size > 0);
   }
@@ -60,7 +61,7 @@ export class Menu {
           this.label();
           this.changed([...this.ticked]);
         });
-        return h('label', {}, box, name, h('span', { class: 'bpv-count' }, number(count)));
+        return h('label', {}, box, plain(name), h('span', { class: 'bpv-count' }, number(count)));
       })
     );
   }
