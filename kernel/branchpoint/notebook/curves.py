@@ -8,6 +8,7 @@ from typing import Any
 
 from branchpoint.futures import live
 from branchpoint.futures.curve import Curve
+from branchpoint.notebook import nesting
 from branchpoint.notebook.aside import on_main
 
 
@@ -60,5 +61,5 @@ def install(shell: Any, mirrored: Callable[[dict[str, Any]], bool]) -> None:
     """Show curves while they are drawn, in the cells of this shell; see :class:`CurveDisplay`."""
     display = CurveDisplay(shell, mirrored)
     shell.display_formatter.ipython_display_formatter.for_type(Curve, display.show)
-    shell.events.register("pre_run_cell", display.forget)
+    nesting.watch(shell, begin=display.forget)
     live.use(display.begin)

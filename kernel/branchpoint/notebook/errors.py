@@ -12,28 +12,36 @@ from branchpoint.notebook.language import typed
 
 _RED, _BOLD, _PLAIN = "\x1b[31m", "\x1b[1m", "\x1b[0m"
 _WIDTH = 100  # characters of a line of code
+_OURS = (BranchpointError, KeyboardInterrupt, asyncio.CancelledError, NameError, AttributeError)
 
 
 def install(shell: Any) -> None:
     """Make ``shell`` show our errors by :func:`describe` instead of a traceback."""
-    shell.set_custom_exc(
-        (
-            BranchpointError,
-            KeyboardInterrupt,
-            asyncio.CancelledError,
-            NameError,
-            AttributeError,
-        ),
-        _show,
-    )
+
+    def again(_: Any) -> None:
+        # IPython forgets a handler in which anything fails.
+        if not shell.custom_exceptions:
+            shell.set_custom_exc(_OURS, _show)
+
+    again(None)
+    shell.events.register("pre_run_cell", again)
 
 
 def _show(shell: Any, kind: type, error: BaseException, trace: Any, tb_offset: Any = None) -> None:
+    try:
+        _show_all(shell, kind, error, trace)
+    except KeyboardInterrupt:
+        # Stop came once more before all was shown.
+        shell._showtraceback(kind, error, [_head(error)])
+
+
+def _show_all(shell: Any, kind: type, error: BaseException, trace: Any) -> None:
     if isinstance(error, NameError | AttributeError):
         ours = bool(hint(error, trace))
     else:
         ours = isinstance(error, BranchpointError) or bool(notes(error)) or _in_our_code(trace)
     if ours:
+        shell._get_exc_info((kind, error, trace))  # now %tb and %debug mean this error
         shell._showtraceback(kind, error, describe(shell, error, trace))
     else:
         # An error in the user's own code, or the user stopped it: a traceback shows where it was.
@@ -69,14 +77,18 @@ def notes(error: BaseException) -> list[str]:
 def describe(shell: Any, error: BaseException, trace: TracebackType | None) -> list[str]:
     """The lines to show: what happened, what to do about it, and in which lines of cells."""
     if isinstance(error, BranchpointError):
-        head = f"{_RED}{type(error).__name__}{_PLAIN}: {error}"
+        head = _head(error)
     elif better := hint(error, trace):
-        head = f"{_RED}{type(error).__name__}{_PLAIN}: {error}\n  → {better}"
+        head = f"{_head(error)}\n  → {better}"
     else:
         head = f"{_BOLD}Stopped{_PLAIN}"
         if not notes(error):
             head += ": everything can be used as it is now"
     return [head, *notes(error), *_cell_lines(shell, trace)]
+
+
+def _head(error: BaseException) -> str:
+    return f"{_RED}{type(error).__name__}{_PLAIN}: {error}"
 
 
 def _in_our_code(trace: TracebackType | None) -> bool:

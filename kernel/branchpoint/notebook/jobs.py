@@ -10,6 +10,7 @@ import time
 from typing import Any
 
 from branchpoint.background import Job, Screen, jobs
+from branchpoint.notebook import nesting
 from branchpoint.notebook.aside import on_main
 from branchpoint.notebook.reporter import Output
 
@@ -28,8 +29,7 @@ class CellJobs:
         self._began = 0.0  # when that cell began
         self._cell: Job | None = None  # the job that this cell has become
         self._shown = threading.local()  # .mirror: shows another job in the cell of this thread
-        shell.events.register("pre_run_cell", self._begin)
-        shell.events.register("post_run_cell", self._end)
+        nesting.watch(shell, begin=self._begin, end=self._end)
         jobs.use(self._screen)
 
     def drawn(self) -> None:

@@ -195,6 +195,9 @@ class BranchpointKernel(IPythonKernel):
         signal.set_wakeup_fd(waker.detach(), warn_on_full_buffer=False)
 
     def do_complete(self, code: str, cursor_pos: int) -> Any:
+        if syntax.in_shell(code, cursor_pos):
+            place = {"cursor_start": cursor_pos, "cursor_end": cursor_pos}
+            return {"status": "ok", "matches": [], "metadata": {}, **place}
         reply = super().do_complete(syntax.mask(code), cursor_pos)
         for match in reply["metadata"].get(_TYPES, []):
             if match["type"] == "<unknown>":  # front ends would show this

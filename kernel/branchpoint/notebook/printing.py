@@ -13,6 +13,7 @@ from typing import Any
 
 from branchpoint import showing
 from branchpoint.events.excerpt import excerpt
+from branchpoint.notebook import nesting
 from branchpoint.notebook.aside import on_main
 from branchpoint.timeline.commands.process import Process
 
@@ -21,7 +22,7 @@ _followed: dict[Process, int] = {}  # how many lines of each process were printe
 
 def install(shell: Any) -> None:
     """At the end of each cell, print the rest of what its printed processes wrote."""
-    shell.events.register("post_run_cell", _finish)
+    nesting.watch(shell, end=_finish)
 
 
 def print(

@@ -18,7 +18,7 @@ from typing import Any
 from branchpoint.background import Job
 from branchpoint.progress import Task
 
-_REPEATED = {"stream", "display_data", "execute_result"}  # message types that are sent again
+_REPEATED = {"stream", "display_data", "execute_result", "error"}  # these are sent again
 _RECENT = 500  # messages of a cell that may still be on their way to a page
 _BUDGET = 1 << 20  # most characters of a cell's output that are kept to be sent again
 
@@ -35,17 +35,17 @@ class Output:
         self.tasks: list[Task] = []
         self.jobs: list[Job] = []
         self.shown = False
+        self.takers: set[str] = set()  # widgets that show what the cell puts out, by comm id
         self.count: int | None = None  # the cell's execution count
         self.ids: deque[str] = deque(maxlen=_RECENT)  # ids of the latest messages
 
     def record(self, kind: str, content: dict[str, Any]) -> None:
+        if self.takers and kind in (*_REPEATED, "clear_output"):
+            return  # it is not in the cell's own output
         if kind == "clear_output" and content.get("wait"):
             self.clear_next = True
         elif kind == "clear_output" or (self.clear_next and kind in _REPEATED):
-            self.messages.clear()
-            self.cleared += 1
-            self.clear_next = False
-            self.shown = False
+            self.clear()
         if kind == "update_display_data":
             name = _display_id(content)
             for _, earlier in self.messages:
@@ -58,10 +58,18 @@ class Output:
             else:
                 self.messages.append((kind, dict(content)))
             # Pictures can be bytes here, which the session encodes later.
-            data = content.get("data", "")
+            data = content.get("data", content)
             self.size += len(content.get("text", "")) or len(json.dumps(data, default=repr))
             if self.size > _BUDGET:
                 self.messages.clear()
+
+    def clear(self) -> None:
+        """Call this when the page shows nothing of it any more."""
+        self.messages.clear()
+        self.size = 0
+        self.cleared += 1
+        self.clear_next = False
+        self.shown = False
 
     @property
     def alive(self) -> bool:
@@ -93,7 +101,10 @@ class CellReporter:
     def _send_and_record(self, stream: Any, msg_or_type: Any, *args: Any, **kwargs: Any) -> Any:
         # Sending only queues the message; the lock keeps the record in the order of the queue.
         with self._lock:
+            freed: list[Output] = []
             message = self._send(stream, msg_or_type, *args, **kwargs)
+            if message and message["msg_type"].startswith("comm_"):
+                freed = self._follow_taker(message["msg_type"], message["content"])
             if message and message.get("parent_header"):
                 kind, parent = message["msg_type"], message["parent_header"]
                 if kind == "execute_input":
@@ -104,7 +115,28 @@ class CellReporter:
                     output = self._outputs[parent["msg_id"]]
                     output.ids.append(message["header"]["msg_id"])
                     output.record(kind, message["content"])
+        for output in freed:
+            self._show(output)  # progress may have begun or ended meanwhile
         return message
+
+    def _follow_taker(self, kind: str, content: dict[str, Any]) -> list[Output]:
+        """Note whether a widget (``ipywidgets.Output``) takes what a cell puts out, which its trait
+        ``msg_id`` names. Returns the outputs that no widget takes any more.
+        """
+        data = content.get("data")
+        state = data.get("state") if isinstance(data, dict) else None
+        state = state if isinstance(state, dict) else {}
+        if kind != "comm_close" and "msg_id" not in state:
+            return []
+        taken, name = self._outputs.get(state.get("msg_id", "")), content["comm_id"]
+        freed = []
+        for output in self._outputs.values():
+            if name in output.takers and output is not taken:
+                output.takers.remove(name)
+                freed += [] if output.takers else [output]
+        if taken is not None:
+            taken.takers.add(name)
+        return freed
 
     def __call__(self, task: Task, *, final: bool) -> None:
         publisher = self._kernel.shell.display_pub
@@ -120,6 +152,9 @@ class CellReporter:
             elif task not in output.tasks:
                 output.tasks.append(task)
         self._drawn()
+        self._show(output)
+
+    def _show(self, output: Output) -> None:
         if output.tasks:
             self._draw(output)
         elif output.shown:
@@ -169,16 +204,20 @@ class CellReporter:
             return
         _flush()
         with self._lock:
+            # A widget would show it for ever; without a task, it has just been removed.
+            if output.takers or not output.tasks:
+                return
+            if output.clear_next and not output.shown:
+                output.clear()  # the page does so when there is something new to show
             kind = "update_display_data" if output.shown else "display_data"
             output.shown = True
-            if output.clear_next:
-                output.messages.clear()
-                output.clear_next = False
             self._publish(output, kind, self._bundle(output, output.tasks))
 
     def _remove(self, output: Output) -> None:
         _flush()
         with self._lock:
+            if output.takers or not output.shown:
+                return
             output.shown = False
             if not output.repeatable:
                 self._publish(output, "update_display_data", self._bundle(output, []))

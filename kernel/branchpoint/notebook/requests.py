@@ -22,6 +22,7 @@ from typing import Any
 from branchpoint import showing
 from branchpoint.background import Job, jobs
 from branchpoint.errors import BranchpointError
+from branchpoint.notebook import nesting
 from branchpoint.notebook.aside import on_main
 from branchpoint.notebook.state import Watch
 
@@ -41,8 +42,7 @@ class Requests:
         self._pushed = 0.0
         self._lock = threading.Lock()
         kernel.control_handlers[REQUEST] = self.answer
-        kernel.shell.events.register("pre_run_cell", self._begin)
-        kernel.shell.events.register("post_run_cell", self._end)
+        nesting.watch(kernel.shell, begin=self._begin, end=self._end)
         jobs.when_changed(self._changed)
         showing.when_chosen(self._chosen)
 

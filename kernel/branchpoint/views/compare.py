@@ -82,7 +82,7 @@ class ComparisonView(RowsView):
             rows.append([number, known.container or f"({known.source})", *sides])
         return rows
 
-    def _tell_chosen(self, _: Any) -> None:
+    def _tell_chosen(self) -> None:
         self.set_trait("value", self.moments)
 
     # -- requests of the browser
@@ -97,6 +97,7 @@ class ComparisonView(RowsView):
         ids = ["" if moment is None else moment.id for moment in self.moments]
         texts = ["" if event is None else event.text for event in pair]
         self.chosen = {"number": number, "ids": ids, "texts": texts}
+        self._tell_chosen()
 
     # -- static
 

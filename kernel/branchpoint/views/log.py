@@ -290,6 +290,12 @@ class LogView(SearchView):
 
     def _choose(self, position: int) -> None:
         self._position = position
+        self._show_chosen()
+        self._tell_chosen()
+
+    def _show_chosen(self) -> None:
+        position = self._position
+        assert position is not None
         event = self.event
         assert event is not None
         moment, positions = self.moment, self._selection.positions
@@ -316,7 +322,7 @@ class LogView(SearchView):
         self._generation += 1
         start = max(row - FIRST // 2, 0)
         if self._position is not None:
-            self._choose(self._position)  # it may be in another row now
+            self._show_chosen()  # it may be in another row now
         rows = {"at": -1, "start": start, "first": self._rows(start, FIRST), "stays": True}
         self.state = {"generation": self._generation, **self._found(), **rows}
 

@@ -63,6 +63,7 @@ class MapView(RowsView):
         self._nodes, self._left_out = grow(run, noted.values(), drawn, self._failure)
         self._node = self._draw = None
         self.chosen = {}
+        self._tell_chosen()
         origin = run.origin
         self.state = {
             "failure": self._failure.name,
@@ -126,14 +127,15 @@ class MapView(RowsView):
         self._choose(number)
         if future is not None:
             self._choose_future(future)
+        self._tell_chosen()
         return self
 
     # -- what it shows
 
-    def _tell_chosen(self, change: Any) -> None:
+    def _tell_chosen(self) -> None:
         # To get the moment of a branch that nobody holds, it would have to run again.
         if self._node is not None and (self._node.held is not None or self._node.parent < 0):
-            super()._tell_chosen(change)
+            super()._tell_chosen()
         else:
             self.set_trait("value", None)
 

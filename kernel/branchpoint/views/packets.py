@@ -133,6 +133,7 @@ class PacketsView(SearchView):
             "payload": payload,
             "dissected": "",
         }
+        self._tell_chosen()
 
     # -- requests of the browser
 

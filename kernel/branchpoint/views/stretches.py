@@ -193,9 +193,6 @@ class ExplorationMap(RowsView):
 
     # -- what it shows
 
-    def _tell_chosen(self, change: Any) -> None:
-        """To get the moment of a stretch, it would have to run again."""
-
     def _choose(self, number: int) -> None:
         row = self._tree[number]
         group = row.kind == "futures"

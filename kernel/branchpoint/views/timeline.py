@@ -84,7 +84,7 @@ class TimelineView(View):
         """
         if self._log is None or self._log.comm is None:
             self._log = LogView(self._events)
-            self._log.observe(self._chosen_in_log, "chosen")
+            self._log.when_chosen(self._chosen_in_log)
             self._filter_log()
         return self._log
 
@@ -220,6 +220,7 @@ class TimelineView(View):
 
     def _choose(self, at: int) -> None:
         self._show_chosen(at)
+        self._tell_chosen()
         if self._log is not None and self._moment is not None:
             self._log.reveal(self._moment)
 
@@ -229,11 +230,12 @@ class TimelineView(View):
         vtime = format_vtime(moment.at - self._run.origin)
         self.chosen = {"at": moment.at - self._run.origin, "vtime": vtime, "id": moment.id}
 
-    def _chosen_in_log(self, _: Any) -> None:
+    def _chosen_in_log(self) -> None:
         assert self._log is not None
         event = self._log.event
         if event is not None:
             self._show_chosen(event.at)
+            self.set_trait("value", self._moment)  # the log has told everybody else
 
     def _grew(self) -> None:
         """Time has passed in the branch."""

@@ -53,6 +53,7 @@ class View(anywidget.AnyWidget, ValueWidget):
     kind: ClassVar[str] = ""
     value = traitlets.Any(None, read_only=True)
     _releases: tuple[Callable[[], None], ...] = ()
+    _followers: tuple[Callable[[], None], ...] = ()
 
     def __init__(self, **traits: Any) -> None:
         name = identity.next_name(self.kind)
@@ -63,14 +64,21 @@ class View(anywidget.AnyWidget, ValueWidget):
         super().__init__(model_id=name, **traits)
         _open[name] = self
         self.on_msg(self._asked)
-        if self.has_trait("chosen"):
-            self.observe(self._tell_chosen, "chosen")
 
-    def _tell_chosen(self, _: Any) -> None:
+    def _tell_chosen(self) -> None:
+        """Call this when somebody has chosen something, even if it was chosen before. What is only
+        shown in another way is not told: elsewhere, something else may be chosen by then.
+        """
         moment = getattr(self, "moment", None)
         self.set_trait("value", moment)
         if moment is not None:
             showing.chosen(moment)
+        for act in self._followers:
+            act()
+
+    def when_chosen(self, act: Callable[[], None]) -> None:
+        """Call ``act()`` whenever something is chosen in this view."""
+        self._followers = (*self._followers, act)
 
     def when_closed(self, release: Callable[[], None]) -> None:
         """Call ``release()`` when this view is closed."""

@@ -52,6 +52,9 @@ class ProtocolTest(jupyter_kernel_test.KernelTests):
         {"text": "Time.mill", "matches": {"milliseconds"}},
         {"text": "bash`it's ${Time.mill", "matches": {"milliseconds"}},
         {"text": "bash`it's ${1} \" '`; Time.mill", "matches": {"milliseconds"}},
+        {"text": "bash`ls /et", "matches": set()},
+        {"text": "bash`ls ${1} pri", "matches": set()},
+        {"text": "bash`ls ${bash`pri", "matches": set()},
     ]
     complete_code_samples: ClassVar = ["1", "print('x')", "bash`ls`", "x = bash`ls\n`"]
     incomplete_code_samples: ClassVar = ["print('''x", "def f(x):\n  x", "bash`ls", "bash`ls\n${x"]

@@ -227,6 +227,12 @@ def test_print_is_pythons_otherwise(capsys: pytest.CaptureFixture[str]) -> None:
 # -- results without addresses of this process
 
 
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("text", ["<" * 10**6, "<a " * 10**5, "<object at 0x12 " * 10**5])
+def test_a_long_result_without_addresses_is_shown_at_once(text: str) -> None:
+    assert addresses.strip(text) == text
+
+
 @pytest.mark.parametrize(
     ("shown", "expected"),
     [

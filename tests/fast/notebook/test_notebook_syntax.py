@@ -11,7 +11,14 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from branchpoint.notebook.language.syntax import is_open, mask, templates, transform
+from branchpoint.notebook.language.syntax import (
+    continued,
+    in_shell,
+    is_open,
+    mask,
+    templates,
+    transform,
+)
 
 
 def rewrite(cell: str) -> str:
@@ -246,6 +253,16 @@ def test_later_lines_keep_their_numbers() -> None:
         ("bash`${x)}`", 1, "Python expression"),
         ("bash`${x; y}`", 1, "Python expression"),
         ("bash`${x = 1}`", 1, "Python expression"),
+        ("bash`a\n${f##*/}`", 2, r"write \${f##*/}"),
+        ("bash`f() { echo ${f##*/}\n}`", 1, r"write \${f##*/}"),
+        ("bash`${f#${dir}/} ${g}`", 1, r"write \${f#${dir}/}"),
+        ("bash`${#a} ${#b}\n ${b}`", 1, r"write \${#a}"),
+        ("bash`${#a[@]}`", 1, r"write \${#a[@]}"),
+        ("bash`${#}`", 1, r"write \${#}"),
+        ("bash`a ${bash`b ${1#c}`}`", 1, r"write \${1#c}"),
+        ("bash`${x:-it's}`", 1, r"write \${x:-it's}"),
+        ("bash`${x%%(*}\n`", 1, r"write \${x%%(*}"),
+        ("bash`${x # }`", 1, r"for the shell's own, write \${"),
     ],
 )
 def test_errors_name_the_line(cell: str, line: int, words: str) -> None:
@@ -258,10 +275,42 @@ def test_errors_name_the_line(cell: str, line: int, words: str) -> None:
 
 @pytest.mark.parametrize(
     ("cell", "answer"),
-    [("bash`ls", True), ("bash`ls ${x", True), ("bash`ls`", False), ("'bash`ls", False)],
+    [
+        ("bash`ls", True),
+        ("bash`ls ${x", True),
+        ("bash`ls`", False),
+        ("'bash`ls", False),
+        ("bash`${f##*/}`", False),
+        ("bash`${#a}`", False),
+        ("bash`${x:-it's}`", False),
+        ("bash`${x:-it's}", True),
+        ("bash`${x # y}`", True),
+        ("bash`${x+f({1: 2},", True),
+    ],
 )
 def test_open_templates_ask_for_more(cell: str, answer: bool) -> None:
     assert is_open(cell) is answer
+
+
+@pytest.mark.parametrize(
+    "cell",
+    ["x # it's}\n", "x['a#b']", "f'{x:#x}'", "x-len('}')", "x\n#}\n", "x-max({1},\n{2})"],
+)
+def test_what_python_can_read_is_pythons(cell: str) -> None:
+    ast.parse(f"({cell})")
+    assert rewrite(f"bash`${{{cell}}}`") == f"bash('%s' % (({cell}),))"
+
+
+def test_where_a_shell_reads_is_known_for_every_place() -> None:
+    cell = "a = bash`b ${c + bash`d ${e}`} f` + bash`g ${h}` + bash`i ${j} k"
+    shell = "         ~~~~         ~~~~  ~ ~~~        ~~~~  ~        ~~~~  ~~~"
+    found = "".join(" ~"[in_shell(cell, place)] for place in range(len(cell) + 1))
+    assert found == shell, "a cursor stands before the character of its place"
+
+
+def test_lines_that_continue_an_escape_are_known() -> None:
+    cell = "!a \\\n b \\\n c\nx = 1 + \\\n  2\nbash`d \\\n e`\n%f \\\n g\n"
+    assert continued(cell) == {1, 2, 8}
 
 
 def test_mask_keeps_interpolated_python() -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from talking import Talk, kernels
 
-from branchpoint.notebook.language.typed import as_typed, put_right
+from branchpoint.notebook.language.typed import as_typed, checking, put_right
 
 # -- lines and columns
 
@@ -27,6 +27,9 @@ def test_every_line_that_runs_has_the_one_that_was_typed() -> None:
     assert as_typed("%%bash\nls\npwd\n", "get_ipython()…\n") == ["%%bash"]
     assert as_typed("a\n!echo \\\n  x\nb\nc", "a\nget_ipython()…\nb\nc\n") == [
         "a", "!echo \\", "b", "c"
+    ]  # fmt: skip
+    assert as_typed("!echo \\\n  x\nbash`a`\nb", "get_ipython()…\nbash('a')\nb\n") == [
+        "!echo \\", "bash`a`", "b"
     ]  # fmt: skip
     assert as_typed("", "x\n") == [""]
 
@@ -53,6 +56,38 @@ def test_an_error_inside_of_what_was_generated_is_at_the_templates_begin() -> No
     error = SyntaxError("invalid syntax", ("cell", 1, 12, "bash('x' % ((y),))", 1, 14))
     put_right(error, ["bash('x' % ((y),))"], ["bash`x${y}`"])
     assert (error.text, error.offset) == ("bash`x${y}`", 5)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "dir = 1",
+        "def dir(): ...",
+        "async def dir(): ...",
+        "class dir: ...",
+        "lambda dir: 1",
+        "import dir.x",
+        "import x as dir",
+        "from x import dir",
+        "from x import *",
+        "try: ...\nexcept OSError as dir: ...",
+        "match x:\n case [1, dir]: ...",
+        "match x:\n case 1 as dir: ...",
+        "match x:\n case [1, *dir]: ...",
+        "match x:\n case {1: 2, **dir}: ...",
+    ],
+)
+def test_a_cell_gives_a_name_in_many_ways(code: str) -> None:
+    cell = f"{code}\nbash`ls ${{dir}}`\n".splitlines(keepends=True)
+    assert checking({})(cell)[:-1] == cell[:-1]
+
+
+@pytest.mark.parametrize(
+    "code", ["dir.x = 1", "import x.dir", "from x import dir as y", "match x:\n case _: ..."]
+)
+def test_what_gives_another_name_gives_not_this_one(code: str) -> None:
+    with pytest.raises(SyntaxError, match="Python's function dir"):
+        checking({})(f"{code}\nbash`ls ${{dir}}`\n".splitlines(keepends=True))
 
 
 # -- in a kernel
@@ -122,6 +157,11 @@ def test_no_error_shows_generated_code(kernel: Talk, cell: str) -> None:
     assert said
     for generated in ("bash('", 'bash("', "get_ipython()", "% ((", "run_line_magic"):
         assert generated not in said
+
+
+def test_a_traceback_points_at_the_right_line_below_a_continued_one(kernel: Talk) -> None:
+    said = shown(kernel, "out = %who_ls \\\n  str\nbash`${1/0}`\nbash`b`")
+    assert re.search(r"-+> *\d+ bash`\$\{1/0\}`", said)
 
 
 def test_a_variable_may_have_the_name_of_a_function_of_pythons(kernel: Talk) -> None:

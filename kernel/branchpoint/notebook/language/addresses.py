@@ -9,12 +9,14 @@ from __future__ import annotations
 import re
 from typing import Any
 
-_ADDRESS = re.compile(r"(<[\w.<>:' -]+?) at 0x[0-9a-f]{8,16}(?=[ >])")
+_AT = r" at 0x[0-9a-f]{8,16}(?=[ >])"
+# A name without an address matches as well: to look for one from each < would take long.
+_OBJECT = re.compile(rf"(<(?:(?!{_AT})[\w.<>:' -])+)(?:{_AT})?")
 
 
 def strip(text: str) -> str:
     """``text`` without the addresses of Python objects."""
-    return _ADDRESS.sub(r"\1", text)
+    return _OBJECT.sub(r"\1", text)
 
 
 def install(shell: Any) -> None:

@@ -22,6 +22,10 @@ from dataclasses import dataclass, field
 _CANDIDATE = re.compile(r"\bbash[ \t]*`")
 _WORD = re.compile(r"\w+")
 _BLANK = re.compile(r"[^\n]")
+# The shell's own, in which Python would read on behind the }: ${#a} and ${f##*/}; ${x:-it's}.
+_NAME = r"!?[\w@*]+(?:\[[^]\n{}`]*\])?"
+_COMMENT = re.compile(rf"\$\{{(?:{_NAME})?#(?:[^{{}}\n`]|\{{[^{{}}\n`]*\}})*\}}")
+_UNENDED = re.compile(rf"\$\{{{_NAME}[-:%/^,@=+?][^{{}}\n`#]*\}}")
 _STRING_PREFIXES = {"r", "u", "b", "br", "rb", "f", "fr", "rf", "t", "tr", "rt"}
 
 
@@ -70,6 +74,18 @@ def is_open(source: str) -> bool:
     return bool(found) and not found[-1].closed
 
 
+def in_shell(source: str, position: int) -> bool:
+    """Whether a cursor at this offset is in the shell text of a template."""
+    for template in templates(source):
+        inside = template.start < position
+        if inside and (position < template.stop or not template.closed):
+            for part in template.parts:
+                if part.is_code and part.start <= position <= part.stop:
+                    return in_shell(source[part.start : part.stop], position - part.start)
+            return True
+    return False
+
+
 def mask(source: str) -> str:
     """The cell as Python of exactly the same length, for completion and help.
 
@@ -91,6 +107,13 @@ def mask(source: str) -> str:
             out[-1] = out[-1][:-1] + ")"
         position = template.stop
     return "".join([*out, source[position:]])
+
+
+def continued(source: str) -> set[int]:
+    """The lines (from 0) of a cell that belong to the magic or shell escape of an earlier line."""
+    scanner = _Scanner(source)
+    scanner.scan()
+    return scanner.continued
 
 
 def _rewrite(cell: str, start: int, stop: int) -> str:
@@ -136,23 +159,30 @@ def _check(code: str, cell: str, part: Part) -> None:
     """Raise, at the right place of the cell, when ``code`` is not one Python expression."""
     if not code.strip():
         raise _error("nothing between ${ and }", cell, part.start)
+    if _COMMENT.fullmatch(cell, part.start - 2, part.stop + 1):
+        raise _error(f"# begins a comment ({_advice(cell, part)})", cell, part.start)
     try:
         ast.parse(f"({code}\n)", mode="eval")
     except SyntaxError as exc:
         first, last = (cell.count("\n", 0, i) + 1 for i in (part.start, part.stop))
-        shell = cell[part.start - 2 : part.stop + 1].split("\n")[0]
         raise _error(
-            f"{exc.msg} (${{…}} takes a Python expression; for the shell's own, write \\{shell})",
+            f"{exc.msg} ({_advice(cell, part)})",
             cell,
             part.start,
             line=min(first + (exc.lineno or 1) - 1, last),
         ) from None
 
 
+def _advice(cell: str, part: Part) -> str:
+    shell = cell[part.start - 2 : part.stop + 1].split("\n")[0]
+    return f"${{…}} takes a Python expression; for the shell's own, write \\{shell}"
+
+
 def _unclosed(template: Template, cell: str) -> SyntaxError:
     last = template.parts[-1] if template.parts else None
     if last and last.is_code:
-        return _error("this ${ has no closing }", cell, last.start - 2)
+        words = "this ${ has no closing } (for the shell's own, write \\${)"
+        return _error(words, cell, last.start - 2)
     return _error("this bash`…` template has no closing backtick", cell, template.start)
 
 
@@ -171,6 +201,7 @@ class _Scanner:
         self.start = start
         self.stop = len(source) if stop is None else stop
         self.found: list[Template] = []
+        self.continued: set[int] = set()
 
     def scan(self) -> list[Template]:
         self.code(self.start, self.found, ends="")
@@ -227,6 +258,7 @@ class _Scanner:
         """The end of a line escape; a backslash at a line's end continues it on the next line."""
         end = self.line_end(i)
         while end < self.stop and self.source[end - 1] == "\\":
+            self.continued.add(self.source.count("\n", 0, end + 1))
             end = self.line_end(end + 1)
         return end
 
@@ -306,7 +338,10 @@ class _Scanner:
             elif s.startswith("${", i):
                 template.parts.append(Part(False, text, i))
                 # Nested templates are searched again when this part is rewritten or masked.
-                end = self.code(i + 2, [], ends="}")
+                own = _COMMENT.match(s, i, self.stop)
+                end = own.end() - 1 if own else self.code(i + 2, [], ends="}")
+                if end >= self.stop and (own := _UNENDED.match(s, i, self.stop)):
+                    end = own.end() - 1
                 template.parts.append(Part(True, i + 2, end))
                 text = i = min(end + 1, self.stop)
             else:

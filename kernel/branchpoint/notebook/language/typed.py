@@ -24,6 +24,11 @@ _NAME = re.compile(r"\s*([A-Za-z_]\w*)\s*")
 _WORD = re.compile(r"\w+")
 _ENTRY = re.compile(r"""\s*(\w+|'\w+'|"\w+")\s*(?::\s*(.*\S))?\s*""")
 _SHELLS_OWN = "{what} here; for the shell's own variable, write {own}"
+_NAMING = (
+    ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef,
+    ast.ExceptHandler, ast.MatchAs, ast.MatchStar,
+)  # fmt: skip
+"""Nodes that give a value the name ``node.name``."""
 _ARGUMENTS = {"branch", "cap", "container", "moment", "path", "timeout"}
 
 
@@ -59,8 +64,11 @@ def as_typed(raw: str, transformed: str) -> list[str]:
     if typed and not typed[-1]:
         del typed[-1]
     runs = transformed.removesuffix("\n").split("\n")
-    if len(typed) == len(runs):
-        return typed
+    joined = syntax.continued("\n".join(typed))  # IPython makes one line of them
+    whole = [line for number, line in enumerate(typed) if number not in joined]
+    for lines in (typed, whole):
+        if len(lines) == len(runs):
+            return lines
     found: list[str] = []
     matcher = difflib.SequenceMatcher(None, typed, runs, autojunk=False)
     for _, first, last, begin, end in matcher.get_opcodes():
@@ -192,7 +200,8 @@ def _assigned(name: str, code: str) -> bool:
     return any(
         (isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Store))
         or (isinstance(node, ast.arg) and node.arg == name)
-        or (isinstance(node, ast.alias) and name in (node.name, node.asname))
-        or (isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name == name)
+        or (isinstance(node, ast.alias) and (node.asname or node.name.split(".")[0]) in (name, "*"))
+        or (isinstance(node, ast.MatchMapping) and node.rest == name)
+        or (isinstance(node, _NAMING) and node.name == name)
         for node in nodes
     )
