@@ -37,6 +37,18 @@ _SAID = {
     "censored": "may happen: it ended early",
 }
 """What is said of the failure in a future, by its verdict."""
+_UNSTABLE = {
+    "passed": "the least disturbance already prevents the failure, so one future without a fault "
+    "shows nothing",
+    "censored": "whether the least disturbance already prevents the failure is not known: that "
+    "future ended early, so one future without a fault shows nothing",
+}
+_BARE = {
+    "failed": "without all of them, too",
+    "passed": "without all of them it does not: run.minimise finds a set that is enough",
+    "censored": "what happens without all of them is not known: that future ended early",
+}
+"""What is said of the control and of the timeline without any fault, by their verdicts."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +131,9 @@ class Removal:
 
     @property
     def prevents(self) -> bool:
-        """Whether the failure does not happen without this fault."""
+        """Whether the failure does not happen without this fault. False also where that is not
+        known, because the future ended early.
+        """
         return self.draw.verdict == "passed"
 
     def __str__(self) -> str:
@@ -157,7 +171,9 @@ class Attribution:
 
     @property
     def stable(self) -> bool:
-        """Whether the failure happens in :attr:`control`, so that the verdicts mean something."""
+        """Whether the failure happens in :attr:`control`, so that the verdicts mean something. False
+        also where that is not known, because this future ended early.
+        """
         return self.control.verdict == "failed"
 
     @property
@@ -183,30 +199,33 @@ class Attribution:
     @property
     def conclusion(self) -> list[str]:
         """What it shows, in a few lines."""
-        count = len(self.rows)
         if not self.stable:
-            words = [
-                "the least disturbance already prevents the failure, so one future without a fault "
-                "shows nothing"
-            ]
+            words = [_UNSTABLE[self.control.verdict]]
             if self.rows[0].rates is None:
                 return [*words, "ask for rates: seeds=20"]
         else:
-            words = [str(row) for row in self.rows if row.prevents]
-            if not words:
-                whole = count + self.unknown
-                some = f"{count} of its {whole}" if self.unknown else f"its {whole}"
-                ones = "its one fault" if whole == 1 else f"any single one of {some} faults"
-                words = [f"without {ones} the failure happens all the same"]
+            words = self._of_single()
             if self.unknown:
                 words.append(f"stopped early: {self.unknown} more faults are not looked at")
             if self.bare is not None and not any(row.prevents for row in self.rows):
-                words.append(
-                    "without all of them, too"
-                    if self.bare.verdict == "failed"
-                    else "without all of them it does not: run.minimise finds a set that is enough"
-                )
+                words.append(_BARE[self.bare.verdict])
         return words + self._of_rates()
+
+    def _of_single(self) -> list[str]:
+        """What the futures without one fault each show; one that ended early shows nothing."""
+        whole = len(self.rows) + self.unknown
+        words = [str(row) for row in self.rows if row.prevents]
+        verdicts = [row.draw.verdict for row in self.rows]
+        failed, lost = verdicts.count("failed"), verdicts.count("censored")
+        if not words and failed:
+            some = f"{failed} of its {whole}" if failed < whole else f"its {whole}"
+            ones = "its one fault" if whole == 1 else f"any single one of {some} faults"
+            words = [f"without {ones} the failure happens all the same"]
+        if lost:
+            ended = "the future without it" if lost == 1 else "the futures without them"
+            which = "its one fault" if whole == 1 else f"{lost} of its {whole} faults"
+            words.append(f"of {which} it is not known: {ended} ended early")
+        return words
 
     def _of_rates(self) -> list[str]:
         known = [row.rates for row in self.rows if row.rates]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Callable, Iterator, Sequence
 from itertools import combinations
@@ -170,6 +171,26 @@ def test_where_none_decides_alone_all_of_them_may(run: Recording) -> None:
         words, "without all of them it does not: run.minimise finds a set that is enough"
     ]  # fmt: skip
     assert concluded(run, [True] * 3, bare=True).conclusion == [words, "without all of them, too"]
+
+
+def test_a_future_that_ended_early_is_no_verdict(run: Recording) -> None:
+    """Neither of a fault, nor of all of them, nor of the control."""
+    lost = Draw(at=ORIGIN, seed=0, verdict="censored", end=ORIGIN)
+    unknown = "what happens without all of them is not known: that future ended early"
+    found = concluded(run, [True] * 3)
+    rows = [dataclasses.replace(row, draw=lost) for row in found.rows]
+    some = Attribution(Timeline(run), "x", draw(True), [*found.rows[:2], rows[2]], lost)
+    assert some.conclusion == [
+        "without any single one of 2 of its 3 faults the failure happens all the same",
+        "of 1 of its 3 faults it is not known: the future without it ended early",
+        unknown,
+    ]
+    none = Attribution(Timeline(run), "x", draw(True), rows, lost)
+    assert none.decisive == [] and none.conclusion == [
+        "of 3 of its 3 faults it is not known: the futures without them ended early", unknown
+    ]  # fmt: skip
+    found = Attribution(Timeline(run), "x", lost, found.rows)
+    assert not found.stable and found.conclusion[0].startswith("whether the least disturbance")
 
 
 def test_a_failure_that_anything_prevents_says_nothing_about_faults(run: Recording) -> None:
