@@ -21,6 +21,7 @@ from branchpoint.futures.running.future import FutureSpec, Outcome
 from branchpoint.futures.running.trials import Interrupted, Trials
 from branchpoint.futures.statistics.exact import LIMIT, Chances, percent, perfect, together
 from branchpoint.futures.statistics.proportion import difference, wilson
+from branchpoint.store.manifest import Input
 from branchpoint.timeline.branch import Branch
 from branchpoint.timeline.failures import Failure
 from branchpoint.timeline.recording import Recording
@@ -335,8 +336,8 @@ def attribute(
     timeline, faults = case.timeline, case.faults
     first = min(timeline.begin(fault) for fault in faults)
     control = timeline.job(timeline.disturbed(first), first)
-    removals = [timeline.job(timeline.without([f]), timeline.begin(f)) for f in faults]
-    bare = [timeline.job(timeline.without(faults), first)] if len(faults) > 1 else []
+    removals = [timeline.job(case.without([f]), timeline.begin(f)) for f in faults]
+    bare = [timeline.job(case.without(faults), first)] if len(faults) > 1 else []
     noisy = case.question.noise
     seeded = [
         timeline.job(timeline.seeded(f, seed, noisy, removed=removed), timeline.begin(f))
@@ -398,11 +399,22 @@ class Case:
         end = self.question.horizon if self.happened is None else self.happened
         self.faults = [fault for fault in self.timeline.faults if fault.at < end]
         """The faults before the failure."""
+        # Not one of its very instant: the failure may be that fault.
+        self._later = [fault for fault in self.timeline.faults if fault.at > end]
         if not self.faults:
             raise BranchpointError(
                 f"{run.path.name} has no faults before {format_vtime(end - run.origin)} s",
                 "without faults, look at what chance decides: run.likelihood, run.contrast",
             )
+
+    def without(self, removed: Sequence[Happened]) -> list[Input]:
+        """All inputs, changed so that these faults do not happen, nor any after the failure.
+
+        The future is judged up to a horizon that is later than the failure was. A fault that came
+        after it had no part in it, but could bring it about in the future; then that would be told
+        as what happens without the others. Those after the end of the timeline are not known.
+        """
+        return self.timeline.without([*removed, *self._later])
 
     def check(self, control: Draw) -> None:
         """:raises BranchpointError: when the timeline does not fail at all."""

@@ -14,13 +14,14 @@ from recordings import ORIGIN, SECOND, event
 
 from branchpoint.errors import BranchpointError, RecordingError
 from branchpoint.events.event import Event
-from branchpoint.futures.attribution import Attribution, Rates, Removal, _rates
+from branchpoint.futures.attribution import Attribution, Case, Rates, Removal, _rates
 from branchpoint.futures.draws import Draw
 from branchpoint.futures.interventions import Happened, Timeline
 from branchpoint.futures.minimise import ddmin
 from branchpoint.futures.recording import Recording
 from branchpoint.futures.running.future import FutureSpec
 from branchpoint.guest import wire
+from branchpoint.timeline.failures import failure
 
 TICK = wire.TICK
 
@@ -79,6 +80,21 @@ def test_draws_that_were_lost_stay_lost(run: Recording) -> None:
     seeded = timeline.seeded(timeline.faults[1], 5, None, removed=True)
     assert [i.data for i in seeded if b"skip" in i.data] == [wire.injector("skip", 3)]
     assert [i.at for i in seeded if i.kind == "seed"] == [ORIGIN + 7_250_000_001] * 2
+
+
+def test_faults_after_the_failure_are_skipped_where_one_before_it_is_removed(
+    run: Recording,
+) -> None:
+    """One of them could bring it about before the horizon, as if none had been removed."""
+    case = Case(run, failure("log:*:no such block"), None, None)
+    assert [fault.id for fault in case.faults] == ["1", "3", "6"]
+    given = {i.data for i in case.without(case.faults[2:])}
+    assert {wire.injector("skip", number) for number in (6, 7)} <= given
+    last = failure(check=lambda event: event.type == "fault.start" and event.vtime > 10)
+    case = Case(run, last, None, None)
+    assert case.happened == case.timeline.faults[3].at
+    given = {i.data for i in case.without(case.faults[2:])}
+    assert wire.injector("skip", 7) not in given, "it is the failure"
 
 
 def test_a_future_leaves_the_recording_where_something_differs(run: Recording) -> None:
