@@ -172,8 +172,8 @@ class Attribution:
 
     @property
     def stable(self) -> bool:
-        """Whether the failure happens in :attr:`control`, so that the verdicts mean something. False
-        also where that is not known, because this future ended early.
+        """Whether the failure happens in :attr:`control`, so that the verdicts mean something.
+        False also where that is not known, because this future ended early.
         """
         return self.control.verdict == "failed"
 
