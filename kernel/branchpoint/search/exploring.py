@@ -170,7 +170,7 @@ class Search:
         takes more than ``disk`` bytes (0: no limit).
         """
         tree, begun, given = self._found.tree, time.monotonic(), len(self._found.tree)
-        full = False
+        full = bool(disk) and self._found.size > disk
         with progress.task(f"exploring {self._found.head.title}", wall, "s") as task:
             self._record_findings(1)
 

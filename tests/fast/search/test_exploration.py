@@ -79,6 +79,24 @@ def test_the_number_of_a_worker_has_bounds(tmp_path: Path) -> None:
         assert found.tree[1].worker == 5 and not found.damage
 
 
+def test_one_that_takes_too_much_disk_already_runs_no_stretch(
+    path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Asking:
+        """A crew that asks what to run."""
+
+        def run(self, choose: Callable[[int], Any], take: object) -> None:
+            self.chosen = choose(0)
+
+    with Exploration(path) as found, found.open_base() as base:
+        found.findings[0].path.mkdir(parents=True)
+        for disk, runs in ((0, True), (1 << 40, True), (1000, False)):
+            crew = Asking()
+            Search(found, [], base).run(crew, 60, None, disk)  # type: ignore[arg-type]
+            assert (crew.chosen is not None) == runs
+    assert "are allowed" in capsys.readouterr().err
+
+
 def test_a_notebook_shows_findings_with_their_triage_and_what_does_not_hold(path: Path) -> None:
     with Exploration(path) as found:
         found.keep_triage(1, Triage(likely=[], decided=[], words="Because of <b>."))
