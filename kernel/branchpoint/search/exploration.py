@@ -68,6 +68,9 @@ class Head(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The names and keys of what is looked for."""
     signals: tuple[Signal, ...] = ("lines", "events")
     """What is seen of a stretch."""
+    content: Annotated[dict[Text, Key], Meta(max_length=10_000)] = {}
+    """Digests of what the system is made of besides its compose files, as far as they were known;
+    see :mod:`branchpoint.system.bundle.contents`."""
 
     @classmethod
     def read(cls, path: Path) -> Head:

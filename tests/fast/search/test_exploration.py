@@ -55,11 +55,13 @@ def test_what_was_added_is_there_again(path: Path) -> None:
 def test_two_do_not_make_the_recording_of_set_up_at_once(tmp_path: Path) -> None:
     """The second would delete what the first is recording."""
     path = tmp_path / "x.bpx"
+    (tmp_path / "compose.yaml").write_text("services: {db: {image: 'db:1'}}")
+    system = load(tmp_path)
     with begun(path) as found, found.claimed():
         head = Head.read(path)
         (path / BASE).rename(path / f".{BASE}")
         with pytest.raises(bp.RecordingError, match="is being explored already"):
-            prepare("compose.yaml", path, head, {})
+            prepare(system, "compose.yaml", path, head, {})
         assert (path / f".{BASE}").exists()
 
 
