@@ -13,7 +13,7 @@ from branchpoint.cli.words import DURATION, FAILURE, INTERRUPTED, SEED, WORKERS
 from branchpoint.clock import Time
 from branchpoint.errors import BranchpointError
 from branchpoint.search.changes import Changed, changes
-from branchpoint.search.exploration import SUFFIX, Exploration
+from branchpoint.search.exploration import BASE, SUFFIX, Exploration
 from branchpoint.search.exploring import explore as search
 from branchpoint.search.signs import SIGNALS, Signal
 from branchpoint.sharing.files import replacing
@@ -77,8 +77,8 @@ def explore(
     whole machine are always failures. The first of each kind becomes a recording,
     DIRECTORY/findings/N.branchpoint. Ctrl-C stops; the same command goes on.
 
-    Exit status: 0 when nothing was found, 1 when something was, 2 when it could not be explored,
-    130 after Ctrl-C.
+    Exit status: 0 when nothing was found, 1 when something was or an assertion is violated (during
+    set-up, too), 2 when it could not be explored, 130 after Ctrl-C.
 
     \b
     Examples:
@@ -101,7 +101,7 @@ def explore(
         click.echo(summary(found))
         if found.stopped:
             sys.exit(INTERRUPTED)
-        sys.exit(_FOUND if found.findings else 0)
+        sys.exit(0 if found.clean else _FOUND)
 
 
 @click.command()
@@ -139,7 +139,7 @@ def report(exploration: Path, output: Path | None, since: Path | None, junit: Pa
                 _write(output, pages.report(found, changed))
             if junit is not None:
                 _write(junit, pages.junit(found))
-            status = _FOUND if found.findings else 0
+            status = 0 if found.clean else _FOUND
     except BranchpointError as problem:
         raise _Broken(show.safe(str(problem))) from problem
     sys.exit(status)
@@ -161,7 +161,7 @@ def _write(path: Path, text: str) -> None:
 
 def summary(found: Exploration) -> str:
     """An exploration in a few lines: what was run, what was found, and what to do next."""
-    lines = [show.safe(repr(found))]
+    lines, base = [show.safe(repr(found))], found.path / BASE
     if found.findings:
         for finding in found.findings:
             told = found.triage(finding.number)
@@ -170,6 +170,8 @@ def summary(found: Exploration) -> str:
                 lines += [show.safe(f"  {line}") for line in told.lines]
         first = found.findings[0].path
         lines += ["", "Go on with:", f"  branchpoint open {first}"]
+    elif found.violated:
+        lines += ["", "Assertions are violated. Look at set-up:", f"  branchpoint open {base}"]
     else:
         lines += ["", f"Nothing was found. To search on: the same command, {found.path} goes on."]
     return "\n".join(lines)

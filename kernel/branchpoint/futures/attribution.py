@@ -21,6 +21,7 @@ from branchpoint.futures.running.future import FutureSpec, Outcome
 from branchpoint.futures.running.trials import Interrupted, Trials
 from branchpoint.futures.statistics.exact import LIMIT, Chances, percent, perfect, together
 from branchpoint.futures.statistics.proportion import difference, wilson
+from branchpoint.store.manifest import Input
 from branchpoint.timeline.branch import Branch
 from branchpoint.timeline.failures import Failure
 from branchpoint.timeline.recording import Recording
@@ -37,6 +38,18 @@ _SAID = {
     "censored": "may happen: it ended early",
 }
 """What is said of the failure in a future, by its verdict."""
+_UNSTABLE = {
+    "passed": "the least disturbance already prevents the failure, so one future without a fault "
+    "shows nothing",
+    "censored": "whether the least disturbance already prevents the failure is not known: that "
+    "future ended early, so one future without a fault shows nothing",
+}
+_BARE = {
+    "failed": "without all of them, too",
+    "passed": "without all of them it does not: run.minimise finds a set that is enough",
+    "censored": "what happens without all of them is not known: that future ended early",
+}
+"""What is said of the control and of the timeline without any fault, by their verdicts."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +132,9 @@ class Removal:
 
     @property
     def prevents(self) -> bool:
-        """Whether the failure does not happen without this fault."""
+        """Whether the failure does not happen without this fault. False also where that is not
+        known, because the future ended early.
+        """
         return self.draw.verdict == "passed"
 
     def __str__(self) -> str:
@@ -157,7 +172,9 @@ class Attribution:
 
     @property
     def stable(self) -> bool:
-        """Whether the failure happens in :attr:`control`, so that the verdicts mean something."""
+        """Whether the failure happens in :attr:`control`, so that the verdicts mean something.
+        False also where that is not known, because this future ended early.
+        """
         return self.control.verdict == "failed"
 
     @property
@@ -183,30 +200,33 @@ class Attribution:
     @property
     def conclusion(self) -> list[str]:
         """What it shows, in a few lines."""
-        count = len(self.rows)
         if not self.stable:
-            words = [
-                "the least disturbance already prevents the failure, so one future without a fault "
-                "shows nothing"
-            ]
+            words = [_UNSTABLE[self.control.verdict]]
             if self.rows[0].rates is None:
                 return [*words, "ask for rates: seeds=20"]
         else:
-            words = [str(row) for row in self.rows if row.prevents]
-            if not words:
-                whole = count + self.unknown
-                some = f"{count} of its {whole}" if self.unknown else f"its {whole}"
-                ones = "its one fault" if whole == 1 else f"any single one of {some} faults"
-                words = [f"without {ones} the failure happens all the same"]
+            words = self._of_single()
             if self.unknown:
                 words.append(f"stopped early: {self.unknown} more faults are not looked at")
             if self.bare is not None and not any(row.prevents for row in self.rows):
-                words.append(
-                    "without all of them, too"
-                    if self.bare.verdict == "failed"
-                    else "without all of them it does not: run.minimise finds a set that is enough"
-                )
+                words.append(_BARE[self.bare.verdict])
         return words + self._of_rates()
+
+    def _of_single(self) -> list[str]:
+        """What the futures without one fault each show; one that ended early shows nothing."""
+        whole = len(self.rows) + self.unknown
+        words = [str(row) for row in self.rows if row.prevents]
+        verdicts = [row.draw.verdict for row in self.rows]
+        failed, lost = verdicts.count("failed"), verdicts.count("censored")
+        if not words and failed:
+            some = f"{failed} of its {whole}" if failed < whole else f"its {whole}"
+            ones = "its one fault" if whole == 1 else f"any single one of {some} faults"
+            words = [f"without {ones} the failure happens all the same"]
+        if lost:
+            ended = "the future without it" if lost == 1 else "the futures without them"
+            which = "its one fault" if whole == 1 else f"{lost} of its {whole} faults"
+            words.append(f"of {which} it is not known: {ended} ended early")
+        return words
 
     def _of_rates(self) -> list[str]:
         known = [row.rates for row in self.rows if row.rates]
@@ -316,8 +336,8 @@ def attribute(
     timeline, faults = case.timeline, case.faults
     first = min(timeline.begin(fault) for fault in faults)
     control = timeline.job(timeline.disturbed(first), first)
-    removals = [timeline.job(timeline.without([f]), timeline.begin(f)) for f in faults]
-    bare = [timeline.job(timeline.without(faults), first)] if len(faults) > 1 else []
+    removals = [timeline.job(case.without([f]), timeline.begin(f)) for f in faults]
+    bare = [timeline.job(case.without(faults), first)] if len(faults) > 1 else []
     noisy = case.question.noise
     seeded = [
         timeline.job(timeline.seeded(f, seed, noisy, removed=removed), timeline.begin(f))
@@ -379,11 +399,22 @@ class Case:
         end = self.question.horizon if self.happened is None else self.happened
         self.faults = [fault for fault in self.timeline.faults if fault.at < end]
         """The faults before the failure."""
+        # Not one of its very instant: the failure may be that fault.
+        self._later = [fault for fault in self.timeline.faults if fault.at > end]
         if not self.faults:
             raise BranchpointError(
                 f"{run.path.name} has no faults before {format_vtime(end - run.origin)} s",
                 "without faults, look at what chance decides: run.likelihood, run.contrast",
             )
+
+    def without(self, removed: Sequence[Happened]) -> list[Input]:
+        """All inputs, changed so that these faults do not happen, nor any after the failure.
+
+        The future is judged up to a horizon that is later than the failure was. A fault that came
+        after it had no part in it, but could bring it about in the future; then that would be told
+        as what happens without the others. Those after the end of the timeline are not known.
+        """
+        return self.timeline.without([*removed, *self._later])
 
     def check(self, control: Draw) -> None:
         """:raises BranchpointError: when the timeline does not fail at all."""

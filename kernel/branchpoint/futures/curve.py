@@ -89,9 +89,7 @@ class TurningPoint:
     """A change of P(failure), as far as it is known. False when there is none."""
 
     def __init__(self, curve: Curve, step: Step | None, why: str = "") -> None:
-        self._curve = curve
-        self._step = step
-        self._why = why
+        self._curve, self._step, self._why = curve, step, why
 
     def __bool__(self) -> bool:
         return self._step is not None
@@ -427,12 +425,12 @@ class Curve:
         return lines
 
     def _no_turning(self) -> str:
-        gradual = [str(step) for step in self.steps if step.gradual]
-        return gradual[0] if gradual else self._no_change()
+        return next((str(step) for step in self.steps if step.gradual), self._no_change())
 
     def _no_change(self) -> str:
         """Words for a curve that shows no change."""
-        failed, trials = sum(p.failed for p in self.points), sum(p.trials for p in self.points)
+        counts = [(p.failed, p.trials, p.censored) for p in self.points] or [(0, 0, 0)]
+        failed, trials, lost = map(sum, zip(*counts, strict=True))
         if not trials:
             return "nothing is known yet"
         if self.missing:
@@ -442,7 +440,8 @@ class Curve:
                 "these futures leave it open whether P(failure) changes "
                 f"(evidence {self.evidence:.1f} of {EVIDENCE:.0f})"
             )
-        low, high = stopping.exact(failed, trials)
+        low = stopping.exact(failed, trials + lost)[0]  # the lost ones may all have passed
+        high = stopping.exact(failed + lost, trials + lost)[1]  # ... or failed
         return f"no change of P(failure) is seen: {low:.2g} to {high:.2g} all along"
 
     def __repr__(self) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from weakref import WeakKeyDictionary
 
+from branchpoint.futures.allocation import SEEDS
 from branchpoint.futures.curve import Curve
 from branchpoint.futures.draws import Draw, Draws, Question, questions
 from branchpoint.timeline.openings import Shared
@@ -35,7 +37,7 @@ def asked(run: Recording) -> list[Curve]:
 
 def kept(run: Recording) -> list[Curve]:
     """The curves whose futures are kept with a recording."""
-    found = [_curve(run, each, list(Draws(run.files, each))) for each in questions(run.files)]
+    found = [_curve(run, each, Draws(run.files, each)) for each in questions(run.files)]
     return [curve for curve in found if curve is not None]
 
 
@@ -45,7 +47,23 @@ def known(run: Recording) -> list[Curve]:
     return list(found.values())
 
 
-def _curve(run: Recording, question: Question, draws: list[Draw]) -> Curve | None:
+def whole(draws: Iterable[Draw]) -> list[Draw]:
+    """Those whose row, of one point and one number of :data:`SEEDS`, has no gap before them.
+
+    Later ones would be biased, because short futures, which are the failing ones, end first.
+    """
+    found: list[Draw] = []
+    wanted: dict[tuple[int, int], int] = {}
+    for draw in sorted(draws, key=lambda draw: (draw.at, draw.seed)):
+        row = draw.at, draw.seed // SEEDS
+        if draw.seed == wanted.get(row, row[1] * SEEDS):
+            wanted[row] = draw.seed + 1
+            found.append(draw)
+    return found
+
+
+def _curve(run: Recording, question: Question, known: Iterable[Draw]) -> Curve | None:
+    draws = whole(known)
     if not draws:
         return None
     span = min(draw.at for draw in draws), max(draw.at for draw in draws)

@@ -145,15 +145,20 @@ def _named(event: Event) -> str:
 
 
 def _since(curve: Curve) -> str:
-    """Since when the failure was likely, and what happened then."""
-    turning = curve.turning_point
-    if not turning or turning.gradual:
-        return f"When it became likely: {turning}."
-    events = [event for event in turning.events if event.type != LOG]
+    """Since when the failure was likely, and what happened then; a fall is never meant."""
+    rises = [step for step in curve.steps if step.after > step.before]
+    sudden = [step for step in rises if not step.gradual]
+    rise = max(sudden or rises, key=lambda step: step.after - step.before, default=None)
+    if rise is None:
+        falls = " is not known, only when it became less likely" if curve.steps else ""
+        return f"When it became likely{falls}: {curve.turning_point}."
+    if rise.gradual:
+        return f"When it became likely: {rise}."
+    events = [event for event in rise.events if event.type != LOG]
     faults = [event for event in events if event.type == "fault.start"]
     named = "; ".join(map(_named, (faults or events)[:_EVENTS]))
     then = f" What happened then: {named}." if named else ""
-    return f"When it became likely: {turning}.{then}"
+    return f"When it became likely: {rise}.{then}"
 
 
 def _faults(attribution: Attribution | None) -> str:

@@ -98,7 +98,7 @@ def minimise(
         def first(sets: list[list[Happened]]) -> int | None:
             for begin in range(0, len(sets), trials.count):
                 some = sets[begin : begin + trials.count]
-                jobs = [timeline.job(timeline.without(removed(kept)), start) for kept in some]
+                jobs = [timeline.job(case.without(removed(kept)), start) for kept in some]
                 for number, outcome in enumerate(trials.run(jobs), begin):
                     for fault in removed(sets[number]):
                         check_skipped(fault, outcome)
@@ -121,7 +121,8 @@ def minimise(
             if len(kept) < len(faults):
                 stop.add_note(f"{len(kept)} of {len(faults)} faults are enough: {_listed(kept)}")
             raise
-    return _recorded(case, timeline.without(removed(kept)), target, kind)
+    gone = removed(kept)
+    return _recorded(case, case.without(gone) if gone else timeline.inputs, target, kind)
 
 
 def _check_recordable(run: Recording, failure: Failure) -> None:

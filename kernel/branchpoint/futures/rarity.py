@@ -24,6 +24,7 @@ from branchpoint.timeline.recording import Recording
 
 _BATCH = 32  # futures between two looks at how many failed
 _OFTEN = 0.1  # P from which it is given in per cent
+_DECIMALS = 18  # of a P in per cent: as many as tell the largest number below 1 from it
 
 
 @dataclass(frozen=True)
@@ -134,4 +135,8 @@ def _one_in(p: float) -> str:
     """A probability in words."""
     if p <= 0:
         return "never"
-    return f"{p:.0%}" if p >= _OFTEN else f"1 in {1 / p:.0f}"
+    if p < _OFTEN:
+        return f"1 in {1 / p:.0f}"
+    # "100%" would say that it always fails: as many decimals as that is not.
+    shown = (f"{p:.{decimals}%}" for decimals in range(_DECIMALS))
+    return next((text for text in shown if p >= 1 or not text.startswith("100")), "100%")

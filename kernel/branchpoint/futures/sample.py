@@ -95,9 +95,9 @@ class Sample:
         try:
             outcomes = self._trials.run(jobs, note)
         except Interrupted as stop:
-            self._keep([outcome for outcome in stop.found if outcome is not None])
+            self._keep([outcome for outcome in stop.found if outcome is not None], stop.first)
             raise
-        self._keep(outcomes)
+        self._keep(outcomes, outcomes)
         return outcomes
 
     def changed(self, numbers: Sequence[int], inputs: Sequence[Input]) -> list[Outcome]:
@@ -118,6 +118,7 @@ class Sample:
             for number in numbers
             if self._recorded and (draw := draws.get(self.moment.at, self._first + number))
         }
+        draws.ask(kept.values())
         missing = [number for number in numbers if number not in kept]
 
         def together(ran: Sequence[Outcome | None]) -> list[Outcome | None]:
@@ -156,12 +157,13 @@ class Sample:
             [structs.replace(self._job(i), turned=[jump], most=most) for i, jump in jobs], note
         )
 
-    def _keep(self, outcomes: Sequence[Outcome]) -> None:
+    def _keep(self, outcomes: Sequence[Outcome], asked: Sequence[Outcome]) -> None:
+        """Keep all of these with the recording; show only those that were ``asked`` for."""
         if self._recorded:
             draws = draws_of(self._run, self._question)
             for outcome in outcomes:
                 draws.add(outcome.draw)
-            draws.ask(outcome.draw for outcome in outcomes)
+            draws.ask(outcome.draw for outcome in asked)
 
     def _job(self, number: int, inputs: Sequence[Input] = ()) -> FutureSpec:
         seed, here = self._first + number, self.moment.at

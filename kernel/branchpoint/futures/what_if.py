@@ -74,10 +74,11 @@ class WhatIf:
                 f"(95 %: {low:+.2f} to {high:+.2f})"
             )
         if self.before.failed < OF_EACH and self.after.failed < OF_EACH:
-            failed, trials = self.before.failed + self.after.failed, self.before.trials
+            failed = self.before.failed + self.after.failed
             if not failed:
                 return "too few failures to tell: take a moment from which it fails more often"
-            enough = math.ceil(2 * OF_EACH * trials / failed)
+            drawn = self.before.trials + self.after.trials + self.censored  # in both arms
+            enough = math.ceil(OF_EACH * drawn / failed)
             return f"too few failures to tell: about futures={enough} would do"
         return "the change makes no difference beyond chance"
 

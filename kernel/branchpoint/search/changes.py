@@ -44,7 +44,8 @@ def changes(found: Exploration, earlier: Exploration) -> list[Changed]:
     share = found.tree.virtual / earlier.tree.virtual
     now = {(each.failure, each.kind): len(each.nodes) for each in found.findings}
     before = {(each.failure, each.kind): len(each.nodes) for each in earlier.findings}
-    looked_for = {name for name, _ in found.head.failures}
+    # Under the same name something else may be looked for now.
+    looked_for = {name for name, _ in {*found.head.failures} & {*earlier.head.failures}}
     told = [
         Changed("ongoing" if key in before else "new", *key, before.get(key, 0), times)
         for key, times in now.items()

@@ -68,6 +68,9 @@ class Head(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The names and keys of what is looked for."""
     signals: tuple[Signal, ...] = ("lines", "events")
     """What is seen of a stretch."""
+    content: Annotated[dict[Text, Key], Meta(max_length=10_000)] = {}
+    """Digests of what the system is made of besides its compose files, as far as they were known;
+    see :mod:`branchpoint.system.bundle.contents`."""
 
     @classmethod
     def read(cls, path: Path) -> Head:
@@ -266,6 +269,18 @@ class Exploration:
         judged = judge(self.tree, told, commands)
         return [each for each in judged if each.signal in self.head.signals]
 
+    @property
+    def violated(self) -> list[Judged]:
+        """The :attr:`assertions` that are violated. Of those violated only during set-up no
+        finding tells, as all stretches begin after it.
+        """
+        return [each for each in self.assertions if each.status == "violated"]
+
+    @property
+    def clean(self) -> bool:
+        """Whether nothing was found and no assertion is violated."""
+        return not self._kinds and not self.violated
+
     def files_ran(self) -> list[FileRan] | None:
         """The files of which code ran, most places first; None when the system's image is not on
         this computer.
@@ -335,7 +350,10 @@ class Exploration:
         )
 
     def __repr__(self) -> str:
-        return "\n".join([self._summary, *(f"  {finding}" for finding in self.findings)])
+        violated = [f"violated in {e.where}: {e.kind}, {e.message}" for e in self.violated]
+        if len(violated) > _SHOWN:
+            violated[_SHOWN:] = [f"{len(violated) - _SHOWN} more are violated: .violated has all"]
+        return "\n  ".join([self._summary, *map(str, self.findings), *violated])
 
     def _repr_html_(self) -> str:
         """The findings, each with what its triage says; then what has to hold and does not."""

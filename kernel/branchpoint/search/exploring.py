@@ -8,6 +8,7 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Collection, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import msgspec
 from branchpoint import files, progress
 from branchpoint.clock import SECOND, Duration, to_ns
 from branchpoint.errors import BranchpointError, RecordingError, near
+from branchpoint.events.listing import inert
 from branchpoint.futures import recording as recordings
 from branchpoint.search.cluster import ClusterCrew, open_crew
 from branchpoint.search.composed import Commands
@@ -36,14 +38,18 @@ from branchpoint.search.stretches import Ran, inputs
 from branchpoint.search.tree import MOST_WORKERS, Node
 from branchpoint.search.triage import triage
 from branchpoint.store import disk
-from branchpoint.system import load
+from branchpoint.store.manifest import Manifest
+from branchpoint.system import System, load
+from branchpoint.system.bundle.contents import contents
 from branchpoint.timeline.failures import Failure, failure
+from branchpoint.timeline.recorder.record import texts
 from branchpoint.timeline.recorder.rerecord import rerecord
 from branchpoint.timeline.recording import Recording
 from branchpoint.units import size
 
 _WEIGHED = 100  # stretches between two looks at the disk
 _SET_UP = 0.1  # virtual seconds that the recording of set-up goes on after it
+_LINE = 80  # characters of a line that has changed
 _AFTER = 2 * SECOND  # ns that a finding's recording goes on after the failure
 
 
@@ -87,8 +93,8 @@ def explore(
     each of its faults removed in turn, which takes a minute or two each. ``how`` is as for
     :func:`branchpoint.record`: ``profiles`` and ``env_files``. Interrupted, it returns what it has.
 
-    :raises BranchpointError: when the exploration that is there asks for something else, or a
-        failure cannot be looked for in short stretches.
+    :raises BranchpointError: when the exploration that is there asks for something else or is of
+        another system, or a failure cannot be looked for in short stretches.
     :raises ComposeError: when the compose file has something that cannot be done.
     """
     system = load(compose, how.get("profiles"), env_files=how.get("env_files"))
@@ -110,8 +116,9 @@ def explore(
     head = Head(
         title=title, seed=seed, length=to_ns(length), depth=to_ns(depth), failures=named,
         signals=tuple(signal for signal in SIGNALS if signal not in without),
+        content=contents(system, target),
     )  # fmt: skip
-    prepare(compose, target, head, how)
+    prepare(system, compose, target, head, how)
     found = Exploration(target)
     count = workers or len(os.sched_getaffinity(0))
     kept = _bytes(memory, "memory")
@@ -170,7 +177,7 @@ class Search:
         takes more than ``disk`` bytes (0: no limit).
         """
         tree, begun, given = self._found.tree, time.monotonic(), len(self._found.tree)
-        full = False
+        full = bool(disk) and self._found.size > disk
         with progress.task(f"exploring {self._found.head.title}", wall, "s") as task:
             self._record_findings(1)
 
@@ -247,18 +254,21 @@ class Search:
         unfinished.rename(finding.path)
 
 
-def prepare(compose: Any, target: Path, head: Head, how: dict[str, Any]) -> None:
+def prepare(system: System, compose: Any, target: Path, head: Head, how: dict[str, Any]) -> None:
     """Make the directory of an exploration and its recording of set-up, unless they are there.
+
+    ``system`` is that of the compose files.
 
     :raises BranchpointError: when what is there is something else, or somebody makes it just now.
     """
     if (target / HEAD).exists():
         known = Head.read(target)
-        if known != head:
+        if differences := _differences(known, head):
             raise BranchpointError(
-                f"{target} is an exploration with {_differences(known, head)}",
+                f"{target} is an exploration with {differences}",
                 "choose another name, or ask for the same again",
             )
+        _check_same(system, target, known, head)
     else:
         target.mkdir(parents=True, exist_ok=True)
         if any(target.iterdir()):
@@ -283,8 +293,42 @@ def prepare(compose: Any, target: Path, head: Head, how: dict[str, Any]) -> None
         os.close(root)
 
 
+def _check_same(system: System, target: Path, known: Head, head: Head) -> None:
+    """Refuse to search on when the system is another one: the recording of set-up, off which all
+    stretches begin, would still be that of the old one.
+
+    What is not known of either, as on a computer without its images, is taken to be the same.
+    """
+    changed = [
+        f"another {name}"
+        for name, digest in known.content.items()
+        if head.content.get(name, digest) != digest
+    ]
+    if (target / BASE).exists():
+        with recordings.open_recording(target / BASE) as base:
+            changed = [*_of_files(base.manifest, system), *changed]
+    if changed:
+        raise BranchpointError(
+            f"{target} explores {head.title} as it was, with {'; '.join(changed)}",
+            "choose another name for the system as it is now (-o, or the second argument)",
+        )
+
+
+def _of_files(base: Manifest, system: System) -> list[str]:
+    """In what the compose files, and the containers that follow from them, differ."""
+    lines = zip_longest(base.compose.splitlines(), texts(system).splitlines(), fillvalue="")
+    changed = next((pair for pair in lines if pair[0] != pair[1]), None)
+    if changed is not None:
+        was, is_now = (inert(line.strip(), _LINE) for line in changed)
+        return [f'"{was}", not "{is_now}", in its compose file']
+    had, has = ({each.name for each in of} for of in (base.containers, system.containers))
+    named = ", ".join(sorted(had ^ has))
+    return [f"other containers (profiles?): {inert(named, _LINE)}"] if named else []
+
+
 def _differences(known: Head, head: Head) -> str:
-    both = ((name, _shown(known, name), _shown(head, name)) for name in Head.__struct_fields__)
+    names = [name for name in Head.__struct_fields__ if name != "content"]
+    both = ((name, _shown(known, name), _shown(head, name)) for name in names)
     return "; ".join(f"{name} {one}, not {other}" for name, one, other in both if one != other)
 
 

@@ -59,6 +59,12 @@ class Judged:
                 return "holds" if self.true or self.false else "not met"
         return "holds" if self.true else "not met"
 
+    @property
+    def where(self) -> str:
+        """Where it is violated first, in words."""
+        number = self.example if self.counterexample is None else self.counterexample
+        return f"stretch {number}" if number else "set-up"
+
     def with_one(self, outcome: Outcome, number: int) -> Judged:
         """It, after one more stretch."""
         match outcome:

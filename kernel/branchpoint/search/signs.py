@@ -12,6 +12,7 @@ from math import copysign, log2
 from typing import Any, Literal, get_args
 
 import msgspec
+from blake3 import blake3
 
 from branchpoint.decoding import Malformed, from_json
 from branchpoint.events.event import LOG, Event
@@ -25,6 +26,10 @@ Outcome = Literal["declared", "true", "false"]
 SIGNALS: tuple[Signal, ...] = get_args(Signal)
 _ASSERTED = ("assertion ", "guided ")
 """How signs of assertions begin."""
+_MESSAGE = 150
+"""Characters of an assertion's message; the longest sign has room for what stands before it."""
+_CONTAINER, _GUIDED, _LEVEL = 40, 80, 60  # characters: all of it is a sign
+_DIGEST = 8  # hex digits, of a text that is cut
 _STEPS = 4  # levels of a number between it and its double
 _LARGEST = 1e300
 
@@ -62,7 +67,9 @@ def asserted(event: Event) -> str:
     outcome: Outcome = "true" if fields.get("condition") == "1" else "false"
     if fields.get("hit") != "1":
         outcome = "declared"
-    return f"assertion {fields.get('type', '')} {outcome}: {event.text}"[:LONGEST_CAUSE]
+    # The same message after any of these, or one assertion would be judged as several.
+    message = _short(event.text, _MESSAGE)
+    return f"assertion {fields.get('type', '')} {outcome}: {message}"[:LONGEST_CAUSE]
 
 
 def assertion(found: str) -> tuple[str, str, Outcome] | None:
@@ -82,7 +89,16 @@ def _guided(event: Event) -> str:
     if not isinstance(body, dict) or body.get("guidance_data") is None:
         return ""
     level = _level(body.get("guidance_type"), body["guidance_data"])
-    return f"guided {event.container} {body.get('message', '')}: {level}"[:LONGEST_CAUSE]
+    message = _short(str(body.get("message", "")), _GUIDED)
+    return f"guided {_short(event.container, _CONTAINER)} {message}: {_short(level, _LEVEL)}"
+
+
+def _short(text: str, most: int) -> str:
+    """The text; if it is longer than that, its beginning and a digest of all of it."""
+    if len(text) <= most:
+        return text
+    digest = blake3(text.encode("utf-8", "surrogatepass")).hexdigest(_DIGEST // 2)
+    return f"{text[: most - _DIGEST - 1]}…{digest}"
 
 
 def _level(kind: Any, data: Any) -> str:

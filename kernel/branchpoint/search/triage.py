@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from contextlib import closing
 from pathlib import Path
 from typing import Annotated, Any
@@ -68,13 +68,16 @@ def triage(path: Path, failure: Failure, workers: int | str | None = None) -> Tr
             likely += [f"  {event}" for event in list(turning.events)[:_EVENTS]]
         decided = told.attribution.conclusion if told.attribution else []
         if told.attribution is not None and len(told.attribution.rows) > 1:
-            decided = [*decided, _fewest(run, path, failure, len(told.attribution.rows))]
+            tested = {row.fault.id for row in told.attribution.rows}
+            decided = [*decided, _fewest(run, path, failure, tested)]
         code = repr(told.culprits).splitlines() if told.culprits else []
         return Triage(_inert(likely), _inert(decided), inert(told.words, _PARAGRAPH), _inert(code))
 
 
-def _fewest(run: Recording, path: Path, failure: Failure, faults: int) -> str:
-    """Look for the fewest faults that are enough, and keep a recording with these only."""
+def _fewest(run: Recording, path: Path, failure: Failure, tested: Set[str]) -> str:
+    """Look for the fewest of the faults with these ids that are enough, and keep a recording with
+    these only. It may fail later than ``run``, after faults that nobody has tried to remove.
+    """
     target = path.with_name(f"{path.stem}-minimal{path.suffix}")
     unfinished = target.with_name(f".{target.name}")
     if not target.exists():
@@ -82,11 +85,12 @@ def _fewest(run: Recording, path: Path, failure: Failure, faults: int) -> str:
         run.minimise(failure, unfinished).close()
         unfinished.rename(target)
     with closing(recordings.open_recording(target)) as small:
-        needed = sum(each.at < small.failure.at for each in small.events.where(type="fault.start"))
-    if needed == faults:
+        begun = {each.fields.get("id") for each in small.events.where(type="fault.start")}
+    needed = len(begun & tested)
+    if needed == len(tested):
         shutil.rmtree(target)  # it is the same
-        return f"all of its {faults} faults are needed"
-    return f"{needed} of its {faults} faults are enough: {target.name}"
+        return f"all of its {needed} faults are needed"
+    return f"{needed} of its {len(tested)} faults are enough: {target.name}"
 
 
 def _inert(lines: Iterable[str]) -> list[str]:

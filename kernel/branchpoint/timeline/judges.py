@@ -205,7 +205,7 @@ class CommandJudge(Judge):
 
     @property
     def waiting(self) -> bool:
-        return not self._ended
+        return not self._ended and self.failed_at is None
 
     def probes(self, numbers: Iterator[int]) -> list[Input]:
         number = next(numbers)
@@ -217,11 +217,11 @@ class CommandJudge(Judge):
 
     def feed(self, events: Iterable[Event]) -> int | None:
         for event in events:
+            if self.settle(event.at) is not None:  # later events are no causes of it
+                break
             if event.type == "process.exit" and event.fields.get("id") == self._number:
                 self._ended = True
-                if event.at > self.limit:
-                    self.failed_at = self.limit
-                elif event.fields.get("code", "0") != "0" or event.fields.get("signal", "0") != "0":
+                if event.fields.get("code", "0") != "0" or event.fields.get("signal", "0") != "0":
                     self.failed_at = event.at
             elif event.type == "error" and event.fields.get("about") == f"process/{self._number}":
                 raise ContainerError(
@@ -230,8 +230,14 @@ class CommandJudge(Judge):
                 )
         return self.failed_at
 
+    def settle(self, at: int) -> int | None:
+        runs = self._number and not self._ended  # where nobody placed it, none is late
+        if runs and self.failed_at is None and at > self.limit:
+            self.failed_at = self.limit
+        return self.failed_at
+
     def finish(self) -> int | None:
-        if not self._ended:
+        if not self._ended and self.failed_at is None:
             self.failed_at = self.limit
         return self.failed_at
 

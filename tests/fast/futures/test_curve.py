@@ -149,6 +149,18 @@ def test_censored_futures_are_told_and_may_have_failed_or_not(run: Recording) ->
     assert 0.5 < point.interval[1] < 0.7
 
 
+def test_where_nothing_changes_the_interval_holds_whatever_lost_futures_were(
+    run: Recording,
+) -> None:
+    draws = [
+        Draw(at=ORIGIN + point * SECOND, seed=s, verdict="censored" if s % 2 else "passed", end=END)
+        for point in range(4)
+        for s in range(50)
+    ]
+    words = curve_of(run, draws=draws)._no_change()
+    assert words == "no change of P(failure) is seen: 0 to 0.57 all along"
+
+
 def test_a_gradual_change_is_no_moment(run: Recording) -> None:
     curve = curve_of(run, Known("hazard", lambda t: 1 - 2.7 ** (-0.08 * (30 - t)), 0))
     assert not curve.turning_point

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Callable, Iterator, Sequence
 from itertools import combinations
@@ -13,13 +14,14 @@ from recordings import ORIGIN, SECOND, event
 
 from branchpoint.errors import BranchpointError, RecordingError
 from branchpoint.events.event import Event
-from branchpoint.futures.attribution import Attribution, Rates, Removal, _rates
+from branchpoint.futures.attribution import Attribution, Case, Rates, Removal, _rates
 from branchpoint.futures.draws import Draw
 from branchpoint.futures.interventions import Happened, Timeline
 from branchpoint.futures.minimise import ddmin
 from branchpoint.futures.recording import Recording
 from branchpoint.futures.running.future import FutureSpec
 from branchpoint.guest import wire
+from branchpoint.timeline.failures import failure
 
 TICK = wire.TICK
 
@@ -78,6 +80,21 @@ def test_draws_that_were_lost_stay_lost(run: Recording) -> None:
     seeded = timeline.seeded(timeline.faults[1], 5, None, removed=True)
     assert [i.data for i in seeded if b"skip" in i.data] == [wire.injector("skip", 3)]
     assert [i.at for i in seeded if i.kind == "seed"] == [ORIGIN + 7_250_000_001] * 2
+
+
+def test_faults_after_the_failure_are_skipped_where_one_before_it_is_removed(
+    run: Recording,
+) -> None:
+    """One of them could bring it about before the horizon, as if none had been removed."""
+    case = Case(run, failure("log:*:no such block"), None, None)
+    assert [fault.id for fault in case.faults] == ["1", "3", "6"]
+    given = {i.data for i in case.without(case.faults[2:])}
+    assert {wire.injector("skip", number) for number in (6, 7)} <= given
+    last = failure(check=lambda event: event.type == "fault.start" and event.vtime > 10)
+    case = Case(run, last, None, None)
+    assert case.happened == case.timeline.faults[3].at
+    given = {i.data for i in case.without(case.faults[2:])}
+    assert wire.injector("skip", 7) not in given, "it is the failure"
 
 
 def test_a_future_leaves_the_recording_where_something_differs(run: Recording) -> None:
@@ -170,6 +187,26 @@ def test_where_none_decides_alone_all_of_them_may(run: Recording) -> None:
         words, "without all of them it does not: run.minimise finds a set that is enough"
     ]  # fmt: skip
     assert concluded(run, [True] * 3, bare=True).conclusion == [words, "without all of them, too"]
+
+
+def test_a_future_that_ended_early_is_no_verdict(run: Recording) -> None:
+    """Neither of a fault, nor of all of them, nor of the control."""
+    lost = Draw(at=ORIGIN, seed=0, verdict="censored", end=ORIGIN)
+    unknown = "what happens without all of them is not known: that future ended early"
+    found = concluded(run, [True] * 3)
+    rows = [dataclasses.replace(row, draw=lost) for row in found.rows]
+    some = Attribution(Timeline(run), "x", draw(True), [*found.rows[:2], rows[2]], lost)
+    assert some.conclusion == [
+        "without any single one of 2 of its 3 faults the failure happens all the same",
+        "of 1 of its 3 faults it is not known: the future without it ended early",
+        unknown,
+    ]
+    none = Attribution(Timeline(run), "x", draw(True), rows, lost)
+    assert none.decisive == [] and none.conclusion == [
+        "of 3 of its 3 faults it is not known: the futures without them ended early", unknown
+    ]  # fmt: skip
+    found = Attribution(Timeline(run), "x", lost, found.rows)
+    assert not found.stable and found.conclusion[0].startswith("whether the least disturbance")
 
 
 def test_a_failure_that_anything_prevents_says_nothing_about_faults(run: Recording) -> None:

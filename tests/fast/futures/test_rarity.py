@@ -52,6 +52,15 @@ def test_it_reads_as_people_say_it() -> None:
     assert repr(Rarity("x", 0, 0, 3, 16)).startswith("x: nothing is known yet; 3 more ended early")
 
 
+def test_what_hardly_ever_passes_is_not_said_to_fail_always() -> None:
+    assert [rarity._one_in(p) for p in (0.1, 0.994, 0.995, 0.9996, 1)] == [
+        "10%", "99%", "99.5%", "99.96%", "100%"
+    ]  # fmt: skip
+    for p in (1 - 10.0**-n for n in range(2, 17)):
+        assert float(rarity._one_in(p)[:-1]) < 100
+    assert "about 99.6% (95 %: " in repr(Rarity("x", 250, 251, 0, 300))
+
+
 def test_censored_futures_may_have_failed_or_not() -> None:
     found = Rarity("x", 2, 98, 20, 16)
     assert found.interval[0] < 2 / 118

@@ -77,6 +77,14 @@ def test_futures_that_ended_early_are_not_counted_and_said() -> None:
     assert "(1 more ended early)" in repr(found)
 
 
+def test_how_many_would_do_counts_futures_that_ended_early() -> None:
+    pairs = [(outcome("censored"), outcome("failed"))] + [
+        (outcome("censored"), outcome("passed"))
+    ] * 9
+    words = judged("it", pairs).conclusion
+    assert words == "too few failures to tell: about futures=120 would do"
+
+
 def test_it_is_drawn_until_a_prevention_would_be_seen() -> None:
     assert 20 <= len(drawn(0.5, 0, 1)) <= 40
     assert len(drawn(0, 0, 1)) == len(drawn(1, 1, 1)) == MOST

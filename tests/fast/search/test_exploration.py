@@ -55,11 +55,13 @@ def test_what_was_added_is_there_again(path: Path) -> None:
 def test_two_do_not_make_the_recording_of_set_up_at_once(tmp_path: Path) -> None:
     """The second would delete what the first is recording."""
     path = tmp_path / "x.bpx"
+    (tmp_path / "compose.yaml").write_text("services: {db: {image: 'db:1'}}")
+    system = load(tmp_path)
     with begun(path) as found, found.claimed():
         head = Head.read(path)
         (path / BASE).rename(path / f".{BASE}")
         with pytest.raises(bp.RecordingError, match="is being explored already"):
-            prepare("compose.yaml", path, head, {})
+            prepare(system, "compose.yaml", path, head, {})
         assert (path / f".{BASE}").exists()
 
 
@@ -77,6 +79,24 @@ def test_the_number_of_a_worker_has_bounds(tmp_path: Path) -> None:
         Search(found, [], base).run(Late(), 60, 1)  # type: ignore[arg-type]
     with Exploration(tmp_path / "x.bpx") as found:
         assert found.tree[1].worker == 5 and not found.damage
+
+
+def test_one_that_takes_too_much_disk_already_runs_no_stretch(
+    path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Asking:
+        """A crew that asks what to run."""
+
+        def run(self, choose: Callable[[int], Any], take: object) -> None:
+            self.chosen = choose(0)
+
+    with Exploration(path) as found, found.open_base() as base:
+        found.findings[0].path.mkdir(parents=True)
+        for disk, runs in ((0, True), (1 << 40, True), (1000, False)):
+            crew = Asking()
+            Search(found, [], base).run(crew, 60, None, disk)  # type: ignore[arg-type]
+            assert (crew.chosen is not None) == runs
+    assert "are allowed" in capsys.readouterr().err
 
 
 def test_a_notebook_shows_findings_with_their_triage_and_what_does_not_hold(path: Path) -> None:

@@ -9,11 +9,13 @@ from xml.etree import ElementTree
 import pytest
 from click.testing import CliRunner
 from explorations import add, begun
+from recordings import event
 
 from branchpoint.cli import main
-from branchpoint.search.changes import changes
-from branchpoint.search.exploration import Exploration
+from branchpoint.search.changes import Changed, changes
+from branchpoint.search.exploration import BASE, Exploration
 from branchpoint.sharing.report import exploring
+from branchpoint.timeline.directory import RecordingFiles
 
 EVIL = "<script>alert(1)</script>\x1b[2J & more"
 
@@ -41,6 +43,26 @@ def test_the_page_has_all_and_no_script(tmp_path: Path, findings: int) -> None:
     assert page.count("<img alt=") == 1 and len(page) < 1_000_000
 
 
+def test_that_nothing_happens_is_only_said_where_it_was_looked_at(tmp_path: Path) -> None:
+    with begun(tmp_path / "a.bpx") as found:
+        assert "No stretch has been run." in exploring.report(found)
+        add(found)
+        page = exploring.report(found)
+    assert "nothing happens in it" in page and "continued up to 1 s after set-up" in page
+    with begun(tmp_path / "b.bpx", signals=["assertions", "code"]) as found:
+        add(found)
+        page = exploring.report(found)
+    assert "only this was looked at: assertions, code." in page and "nothing happens" not in page
+
+
+@pytest.mark.parametrize(
+    ("missed", "words"),
+    [(1e-9, "in under 0.1 %"), (0.0301, "in at most 3.1 %"), (0.95, "in at most 95 %")],
+)
+def test_how_surely_it_would_be_missed_is_not_rounded_down(missed: float, words: str) -> None:
+    assert exploring._sure(Changed("rare", "exit", "", 1, 0, missed)).endswith(words)
+
+
 def test_when_nothing_new_comes_any_more_it_says_so(tmp_path: Path) -> None:
     with Exploration(explored(tmp_path / "x.bpx", 0)) as found:
         for _ in range(5):
@@ -64,8 +86,28 @@ def test_assertions_of_programs_are_judged_over_all_timelines(tmp_path: Path) ->
     assert (suite.get("tests"), suite.get("failures"), suite.get("skipped")) == ("5", "1", "1")
     by_name = {case.get("name"): case for case in suite.findall("testcase")}
     failed, skipped = by_name["no"].find("failure"), by_name["the slow way"].find("skipped")
-    assert failed is not None and failed.get("message") == "violated in 5"
+    assert failed is not None and failed.get("message") == "violated in stretch 5"
     assert skipped is not None and skipped.get("message") == "not met in 5 stretches"
+
+
+def test_an_assertion_violated_during_set_up_is_told_everywhere(tmp_path: Path) -> None:
+    """No stretch fails with it, as all of them begin later."""
+    path = explored(tmp_path / "x.bpx", 0)
+    violated = {"type": "always", "hit": "1", "condition": "0", "violated": "1"}
+    with RecordingFiles.open(path / BASE, write=True) as files:
+        files.events.add([event(9.999, "one leader", type="sdk.assert", fields=violated)])
+        files.save(files.manifest)
+    with Exploration(path) as found:
+        assert not found.clean and not found.findings
+        page, suite = exploring.report(found), ElementTree.fromstring(exploring.junit(found))
+    assert "No failure was found, but assertions are violated: see below" in page
+    assert "violated assertions</td><td>1<" in page and "Nothing was found" not in page
+    failed = suite.find("testcase[@name='one leader']/failure")
+    assert failed is not None and failed.get("message") == "violated in set-up"
+    result = CliRunner().invoke(main, ["report", str(path)])
+    assert result.exit_code == 1 and "Nothing was found" not in result.output
+    assert "  violated in set-up: always, one leader\n" in result.output
+    assert f"branchpoint open {path / BASE}" in result.output
 
 
 def test_assertions_that_are_not_looked_at_are_not_judged(tmp_path: Path) -> None:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
 from click.testing import CliRunner
 from explorations import add, begun
+from recordings import ORIGIN, SECOND, event, head
 
 import branchpoint as bp
 from branchpoint.cli import main
 from branchpoint.search.exploration import Exploration
-from branchpoint.search.triage import Triage
+from branchpoint.search.triage import Triage, _fewest
 from branchpoint.sharing.report import exploring
+from branchpoint.timeline.directory import RecordingFiles
+from branchpoint.timeline.failures import failure
 
 TOLD = Triage(
     likely=["P(failure) 0.02 → 0.99 at 20.57 s <b>"],
@@ -66,3 +71,26 @@ def test_a_damaged_one_is_named(path: Path, content: bytes) -> None:
             found.triage(1)
         with pytest.raises(bp.BranchpointError, match="no finding 2"):
             found.triage(2)
+
+
+def test_only_faults_that_were_tried_count_as_needed(tmp_path: Path) -> None:
+    """The smaller recording may fail later, and have more faults until then."""
+
+    def minimise(wanted: object, path: Path) -> Any:
+        events = [
+            event(second, type="fault.start", source="agent", container="", fields={"id": number})
+            for second, number in ((1, "2"), (7, "5"))
+        ]
+        ended = head(failure=ORIGIN + 8 * SECOND)
+        with RecordingFiles.create(path, ended) as files:
+            files.events.add(events)
+            files.save(ended)
+        return SimpleNamespace(close=lambda: None)
+
+    run: Any = SimpleNamespace(minimise=minimise)
+    finding, wanted = tmp_path / "1.branchpoint", failure("exit:db.1")
+    found = _fewest(run, finding, wanted, {"1", "2"})
+    assert found == "1 of its 2 faults are enough: 1-minimal.branchpoint"
+    assert (tmp_path / "1-minimal.branchpoint").exists()
+    assert _fewest(run, finding, wanted, {"2", "5"}) == "all of its 2 faults are needed"
+    assert not (tmp_path / "1-minimal.branchpoint").exists()

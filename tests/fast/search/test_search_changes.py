@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
+import msgspec
 import pytest
 from explorations import FAILURE, add, begun
 from recordings import SECOND
@@ -43,6 +44,16 @@ def test_a_shorter_exploration_is_less_sure(tmp_path: Path) -> None:
     with earlier, explored(tmp_path / "b.bpx", 10, {}) as short:
         (told,) = changes(short, earlier)
     assert told.change == "rare" and told.missed == pytest.approx(0.265, abs=0.001)
+
+
+def test_another_failure_of_the_same_name_is_not_the_one_that_was_found(tmp_path: Path) -> None:
+    """Not finding it says nothing about what was looked for before."""
+    earlier = explored(tmp_path / "a.bpx", 100, {"often": 20})
+    with earlier, explored(tmp_path / "b.bpx", 100, {}) as found:
+        assert [each.change for each in changes(found, earlier)] == ["resolved"]
+        found.head = msgspec.structs.replace(found.head, failures=[(FAILURE, "ef")])
+        (told,) = changes(found, earlier)
+    assert (told.change, told.missed) == ("rare", 1)
 
 
 def test_only_explorations_of_one_system_are_compared(tmp_path: Path) -> None:

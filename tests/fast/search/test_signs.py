@@ -6,9 +6,12 @@ import json
 from typing import Any
 
 import pytest
+from recordings import event
 
 from branchpoint.events.reports import from_guest
+from branchpoint.futures.draws import LONGEST_CAUSE
 from branchpoint.guest import wire
+from branchpoint.search.signs import asserted as asserted_sign
 from branchpoint.search.signs import assertion, sign, signal
 
 
@@ -53,6 +56,30 @@ def test_what_is_only_declared_shows_nothing_new() -> None:
     assert asserted("sometimes", hit=False, condition=False) == ""
 
 
+def test_a_long_message_is_cut_to_the_same_text_whatever_stands_before_it() -> None:
+    """Or one assertion would be judged as two, of which one is never met."""
+    long = "a leader " * 40
+
+    def told(kind: str, text: str, **fields: str) -> tuple[str, str, str]:
+        named = {"type": kind, "hit": "1"} | fields
+        sign_ = asserted_sign(event(1, text, type="sdk.assert", fields=named))
+        assert len(sign_) <= LONGEST_CAUSE
+        found = assertion(sign_)
+        assert found is not None
+        return found
+
+    outcomes = [
+        told(kind, long, **how)
+        for kind in ("sometimes", "always_or_unreachable")
+        for how in ({"condition": "1"}, {"condition": "0"}, {"hit": "0"})
+    ]
+    assert len({message for message, _, _ in outcomes}) == 1
+    assert outcomes[0][0].startswith("a leader a leader")
+    assert told("always", long + "is chosen")[0] != outcomes[0][0], "only their ends differ"
+    short = "x" * 150
+    assert told("always", short)[0] == short
+
+
 @pytest.mark.parametrize("other", ["log db.1: assertion", "assertion x: y", "exit db.1 1", ""])
 def test_other_signs_are_no_assertions(other: str) -> None:
     assert assertion(other) is None
@@ -73,6 +100,19 @@ def guided(kind: str, data: object) -> str:
 def test_how_near_it_came_is_rounded_to_few_levels(left: Any, right: Any, level: str) -> None:
     told = guided("numeric", {"left": left, "right": right})
     assert told == f"guided db.1 queue: {level} apart"
+
+
+def test_long_guidance_is_cut_where_its_end_still_tells() -> None:
+    def long(message: str, data: object) -> str:
+        told = said({"antithesis_guidance": {
+            "guidance_type": "json", "message": message, "id": "q", "guidance_data": data,
+        }})  # fmt: skip
+        assert len(told) <= LONGEST_CAUSE
+        return told
+
+    message, data = "queue " * 50, ["x" * 300]
+    assert long(message, data) == long(message, data)
+    assert len({long(message, data), long(message, [*data, 1]), long(message + "b", data)}) == 3
 
 
 def test_other_guidance_is_what_was_given() -> None:

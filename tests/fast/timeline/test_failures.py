@@ -234,6 +234,21 @@ def test_a_command_that_does_not_end_has_failed() -> None:
     assert seconds(one.finish()) == 3
 
 
+def test_a_command_is_late_as_soon_as_its_time_is_over() -> None:
+    """What comes after that is no cause of it; an exit that comes too late changes nothing."""
+    one = judge(failure(shell="sleep 100", after=1, timeout=2))
+    assert one.settle(FORK + 9 * SECOND) is None, "nobody has placed it"
+    one.probes(itertools.count(4))
+    assert one.feed([event(3)]) is None and one.waiting
+    assert seconds(one.feed([event(3.1)])) == 3 and not one.waiting
+    one.feed([event(3.5, "process.exit", id="4", code="1", signal="0")])
+    assert seconds(one.finish()) == 3
+    quiet = judge(failure(shell="sleep 100", after=1, timeout=2))
+    quiet.probes(itertools.count(4))
+    assert quiet.settle(FORK + 3 * SECOND) is None
+    assert seconds(quiet.settle(FORK + 3 * SECOND + 1)) == 3
+
+
 def test_a_command_that_cannot_run_is_an_error() -> None:
     one = judge(failure(shell="x", container="nosuch.1"))
     one.probes(itertools.count(1))

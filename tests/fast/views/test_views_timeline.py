@@ -21,6 +21,8 @@ from recordings import ORIGIN, SECOND, event
 
 from branchpoint.events.event import Event, EventLog, EventSet
 from branchpoint.futures.allocation import Settings
+from branchpoint.futures.curve import Curve
+from branchpoint.futures.draws import Draw
 from branchpoint.futures.likelihood import ask, collect
 from branchpoint.sharing.report import picture
 from branchpoint.sharing.report.lanes import Lanes
@@ -208,6 +210,14 @@ def test_a_timeline_goes_on_with_its_branch(run: Recording) -> None:
     assert view.window == (1, 2), "who looks at something keeps it"
     view.close()
     assert history.watchers == []
+
+
+def test_a_picture_with_a_curve_of_lost_futures_only_is_drawn(run: Recording) -> None:
+    question, _ = ask(run, failure("exit:db.1"))
+    lost = [Draw(at=ORIGIN, seed=0, verdict="censored", end=ORIGIN)]
+    for draws in ([], lost):
+        curve = Curve(run, question, (ORIGIN, END), draws)
+        assert picture.png(lanes_of(EVENTS), ORIGIN, END, curve=curve).startswith(b"\x89PNG")
 
 
 def test_curves_that_were_drawn_stand_above(run: Recording) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import accumulate
+from math import ceil
 from xml.etree import ElementTree
 
 from matplotlib.axes import Axes
@@ -75,8 +76,7 @@ def junit(found: Exploration) -> str:
             suite, "testcase", classname=_plain(each.kind), name=_plain(each.message)
         )
         if each.status == "violated":
-            words = f"violated in {_stretch(each.counterexample) or _stretch(each.example)}"
-            ElementTree.SubElement(case, "failure", message=words)
+            ElementTree.SubElement(case, "failure", message=f"violated in {each.where}")
         elif each.status == "not met":
             words = f"not met in {len(found.tree)} stretches"
             ElementTree.SubElement(case, "skipped", message=words)
@@ -96,8 +96,9 @@ def _facts(found: Exploration) -> list[Row]:
     tree, head = found.tree, found.head
     return [
         ("findings", str(len(found.findings))),
+        ("violated assertions", str(len(found.violated))),
         ("stretches", f"{len(tree)}, of at most {head.length / SECOND:g} virtual s each"),
-        ("virtual time", f"{tree.virtual / SECOND:.1f} s in all, at most "
+        ("virtual time", f"{tree.virtual / SECOND:.1f} s in all, continued up to "
                          f"{head.depth / SECOND:g} s after set-up"),
         ("different things seen", str(len(tree.signs))),
         ("places of code that ran", f"{len(tree.code)}{_untold(found)}"),
@@ -114,6 +115,8 @@ def _untold(found: Exploration) -> str:
 def _findings(found: Exploration) -> str:
     findings = found.findings
     if not findings:
+        if found.violated:
+            return "<p>No failure was found, but assertions are violated: see below.</p>"
         return "<p>Nothing was found.</p>"
     titles = (
         "number", "failure", "event", "times", "first at (s)", "first in stretch", "led to by",
@@ -166,7 +169,9 @@ def _changes(changed: Sequence[Changed]) -> list[str]:
 def _sure(changed: Changed) -> str:
     if changed.missed is None:
         return ""
-    return f"if it is still there, this exploration misses it in at most {changed.missed:.1%}"
+    tenths = ceil(changed.missed * 1000) / 10  # at most is at most
+    most = "under 0.1 %" if changed.missed < 0.001 else f"at most {tenths:g} %"
+    return f"if it is still there, this exploration misses it in {most}"
 
 
 def _assertions(found: Exploration) -> list[str]:
@@ -234,8 +239,13 @@ def _steps(ax: Axes, new: list[int], color: str, title: str) -> None:
 def _advice(found: Exploration) -> str:
     tree = found.tree
     last = max((node.number for node in tree.nodes if node.new), default=0)
+    if not len(tree):
+        return "No stretch has been run."
     if not last:
-        return "Nothing was seen: the system says nothing, and nothing happens in it."
+        if {"lines", "events"} <= set(found.head.signals):
+            return "Nothing was seen: the system says nothing, and nothing happens in it."
+        looked = ", ".join(found.head.signals) or "nothing"
+        return f"Nothing was seen, but only this was looked at: {looked}."
     since = len(tree) - last
     words = f"The last new thing was seen in stretch {last} of {len(tree)}."
     if since > _STALE * len(tree):

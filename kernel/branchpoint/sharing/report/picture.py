@@ -150,7 +150,8 @@ def _draw_processor(processor: Processor, ax: Axes, low: int, high: int, count: 
 def _draw_curve(curve: Curve, ax: Axes) -> None:
     points = [point for point in curve.points if point.trials]
     at = [(point.at - curve.origin) / SECOND for point in points]
-    low, high = zip(*(point.interval for point in points), strict=True)
+    intervals = [point.interval for point in points]
+    low, high = [low for low, _ in intervals], [high for _, high in intervals]
     ax.fill_between(at, low, high, color=_BAND, linewidth=0)
     ax.plot(at, [point.p for point in points], color=_INK, linewidth=1, marker="o", markersize=2.5)
     ax.set_ylim(-0.04, 1.04)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,6 +54,20 @@ def find_images(system: System) -> dict[str, Image]:
     return found
 
 
+def ids(system: System) -> dict[str, str]:
+    """The ids of those images that are not made from the compose file, by the titles of services;
+    without those that are not on this computer.
+    """
+    finder = _Finder(system)
+    found = {}
+    running = [service for service in system.services.values() if service.replicas]
+    for service in (*running, *system.versions):
+        if not finder.is_made(service):
+            with contextlib.suppress(BranchpointError, OSError):
+                found[service.title] = finder.of(service).id
+    return found
+
+
 def located(
     error: BranchpointError, system: System, service: Service, *keys: str
 ) -> BranchpointError:
@@ -90,6 +105,13 @@ class _Finder:
         if source not in self._seen:
             self._seen[source] = self._find(service)
         return self._seen[source]
+
+    def is_made(self, service: Service) -> bool:
+        """Whether its image is made from the compose file, for it or for another service."""
+        if service.recipe is not None or service.build is not None:
+            return True
+        name = service.image or f"{self._system.name}-{service.name}"
+        return name not in self._system.images and self._made_as(name, service) is not None
 
     def _find(self, service: Service) -> Image:
         if service.recipe is not None:

@@ -76,7 +76,7 @@ def record(
     return recorder.recording
 
 
-def _texts(system: System) -> str:
+def texts(system: System) -> str:
     """The compose files as they are, each with its name if there are several."""
     texts = {Path(path): Path(path).read_text("utf-8", "replace") for path, _ in system.files}
     if len(texts) == 1:
@@ -131,7 +131,7 @@ class _Recorder(Writer[R]):
             inputs=self._inputs(begin, seed, containers),
             containers=containers,
             title=self.system.name,
-            compose=_texts(self.system),
+            compose=texts(self.system),
             ended="interrupted",
         )
         files = RecordingFiles.create(path, head)
