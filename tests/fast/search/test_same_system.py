@@ -35,7 +35,7 @@ def project(tmp_path: Path) -> Path:
     (folder / "conf").mkdir(parents=True)
     (folder / "conf" / "db.conf").write_text("fsync = on\n")
     (folder / "compose.yaml").write_text(COMPOSE)
-    (folder / "Dockerfile").write_text("FROM scratch\n")
+    (folder / "Dockerfile").write_text("FROM python:3\nRUN true\nCOPY . /srv\n")
     TestImage([layer(member("a", b"a"))], {}).docker(folder / "db.tar")
     return folder
 
@@ -45,12 +45,12 @@ def made_of(folder: Path) -> dict[str, str]:
 
 
 def test_what_a_system_is_made_of_is_known_wherever_it_lies(project: Path, tmp_path: Path) -> None:
-    """A directory in which the exploration is changes all the time; what is to be built is not
-    known.
-    """
+    """Nothing is built for it, and neither the exploration nor a recording counts."""
     first = made_of(project)
-    assert set(first) == {"image of db", "files of db"}
-    (project / "other").write_text("")
+    assert set(first) == {"image of db", "files of db", "build of made"}
+    for name in ("shop.bpx", "shop.branchpoint", "shop.branchpoint.failed"):
+        (project / name).mkdir()
+        (project / name / "data").write_text("more each time")
     assert made_of(project) == first
     moved = tmp_path / "elsewhere" / "shop"
     shutil.copytree(project, moved)
@@ -60,7 +60,17 @@ def test_what_a_system_is_made_of_is_known_wherever_it_lies(project: Path, tmp_p
     second = made_of(project)
     assert set(second) == set(first) and not set(second.values()) & set(first.values())
     (project / "db.tar").unlink()
-    assert set(made_of(project)) == {"files of db"}
+    assert set(made_of(project)) == {"files of db", "build of made"}
+
+
+@pytest.mark.parametrize("file", ["app.py", "Dockerfile"])
+def test_the_code_that_a_dockerfile_copies_is_a_part_of_it(project: Path, file: str) -> None:
+    first = made_of(project)
+    with (project / file).open("a") as stream:
+        stream.write("# more\n")
+    changed = made_of(project)
+    assert first.pop("build of made") != changed.pop("build of made")
+    assert first == changed
 
 
 def system(folder: Path, text: str = COMPOSED) -> System:

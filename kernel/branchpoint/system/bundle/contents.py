@@ -10,17 +10,19 @@ from blake3 import blake3
 
 from branchpoint.errors import BranchpointError
 from branchpoint.system.images import projectfiles
+from branchpoint.system.images.dockerfile import builds
 from branchpoint.system.images.finding import ids
 from branchpoint.system.model import Service, System
 
 
 def contents(system: System, apart: Path) -> dict[str, str]:
-    """A digest (hex) of "image of NAME" and of "files of NAME" for each service.
+    """A digest (hex) of "image of NAME", "build of NAME" and "files of NAME" for each service.
 
-    They are the same on any computer, wherever the project lies there. Left out are images that are
-    made (from Dockerfiles and of Debian's packages), for which they would have to be built, and
-    what is not on this computer. Files are those of the project; without a directory in which
-    ``apart`` is, as what is written there changes it.
+    They are the same on any computer, wherever the project lies there. Of an image that is made
+    from a Dockerfile, it is a digest of this and of the files that it copies; an image of Debian's
+    packages changes with them only, and is left out. So is what is not on this computer. Files are
+    those of the project; without a directory in which ``apart`` is, as what is written there
+    changes it.
     """
     found = {f"image of {name}": id_ for name, id_ in ids(system).items()}
     project, written = Path(system.file).absolute().parent, apart.absolute()
@@ -30,6 +32,9 @@ def contents(system: System, apart: Path) -> dict[str, str]:
             for target, source in _sources(service)
             if source.is_relative_to(project) and not written.is_relative_to(source)
         )
+        with contextlib.suppress(BranchpointError, OSError):
+            if service.build is not None and service.recipe is None:
+                found[f"build of {service.title}"] = builds.digest(service.build)
         with contextlib.suppress(BranchpointError, OSError):
             whole = blake3()
             for target, source in sources:

@@ -144,4 +144,4 @@ def _inside(path: str, directory: str) -> bool:
     if not PurePath(path).is_relative_to(directory):
         return False
     below = PurePath(path).relative_to(directory).parts
-    return not set(below) & set(projectfiles.LEFT_OUT)
+    return not any(projectfiles.is_left_out(part) for part in below)

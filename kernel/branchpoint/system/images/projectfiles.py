@@ -2,12 +2,14 @@
 
 Owners, exact permissions and times of the user's files depend on the checkout, so they are not
 copied: copies belong to root (or to the owner that a recipe names), have mode 0644, or 0755 when
-executable, and one fixed time. Directories called ``.git`` and ``__pycache__`` are left out.
+executable, and one fixed time. Directories called ``.git`` and ``__pycache__``, recordings and
+explorations are left out: they change while the project stays the same.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -19,7 +21,7 @@ from branchpoint.guest.tree import Tree
 
 MAX_BYTES = 4 << 30
 MAX_FILES = 100_000
-LEFT_OUT = (".git", "__pycache__")  # they change while the project stays the same
+_LEFT_OUT = re.compile(r"\.git|__pycache__|.+\.(branchpoint(\.failed)?|bpx|bpz|bpm)")
 
 Entry = tuple[str, Path, os.stat_result]
 """One file, link or directory: path below the source ("" is the source), path, status."""
@@ -60,7 +62,12 @@ def look(path: Path, *, follow: bool) -> tuple[os.stat_result, list[str]]:
         raise ImageError(f"{path} cannot be read: {error.strerror}") from None
     if kind not in (stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK):
         raise ImageError(f"{path} is neither a file, a directory nor a symbolic link")
-    return status, sorted((name for name in names if name not in LEFT_OUT), key=os.fsencode)
+    return status, sorted((name for name in names if not is_left_out(name)), key=os.fsencode)
+
+
+def is_left_out(name: str) -> bool:
+    """Whether what has this name is no part of the project."""
+    return _LEFT_OUT.fullmatch(name) is not None
 
 
 def digest(source: Path, found: Iterable[Entry] | None = None) -> str:

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from blake3 import blake3
 
 from branchpoint.decoding import Malformed, text
 from branchpoint.errors import ImageError
+from branchpoint.guest.tree import Tree
+from branchpoint.system.images import projectfiles
+from branchpoint.system.images.archive import ImageConfig
 from branchpoint.system.images.dockerfile.context import Context
 from branchpoint.system.images.dockerfile.given import Given
 from branchpoint.system.images.dockerfile.stage import Base, Stage
@@ -32,6 +38,36 @@ def planned(build: Build, find: Callable[[str], Base]) -> Stage:
     :raises ImageError: with file and line, for whatever cannot be done as written.
     """
     return _read(build).plan(Context(Path(build.context), _path(build)), Given.of(build, find))
+
+
+def digest(build: Build) -> str:
+    """A digest (hex) of the Dockerfile, what it is given, and the files of the project that it
+    copies; of no image, so nothing has to be there or to be built.
+
+    :raises ImageError: as :func:`planned` does.
+    """
+    context = Context(Path(build.context), _path(build))
+    dockerfile = _read(build)
+    dockerfile.plan(context, Given.of(build, lambda _: _AnyImage()))
+    whole = blake3(f"{dockerfile.text}\0{build.target}\0{sorted(build.args.items())}".encode())
+    for found in context.taken:
+        whole.update(f"\0{found.digest()}".encode("utf-8", "surrogateescape"))
+    for name, place in sorted(build.contexts.items()):
+        if place.startswith("/"):
+            whole.update(f"\0{name}\0{projectfiles.digest(Path(place))}".encode())
+    return whole.hexdigest(16)
+
+
+@dataclass(frozen=True)
+class _AnyImage:
+    """Stands for each image that a Dockerfile names."""
+
+    id: str = ""
+    config: ImageConfig = field(default_factory=ImageConfig)
+
+    @property
+    def unpack(self) -> Callable[[], Tree]:
+        return Tree
 
 
 def _path(build: Build) -> Path | None:

@@ -1,7 +1,7 @@
 """The build context: the files of the project that COPY and ADD can see.
 
-As with all files of the project, neither owners nor exact permissions count, and ``.git`` and
-``__pycache__`` are left out: see :mod:`branchpoint.system.images.projectfiles`.
+As with all files of the project, neither owners nor exact permissions count, and ``.git``,
+``__pycache__`` and recordings are left out: see :mod:`branchpoint.system.images.projectfiles`.
 """
 
 from __future__ import annotations
@@ -51,6 +51,8 @@ class Context:
         candidates = [own] if own is not None else []
         candidates.append(self.folder / ".dockerignore")
         self._ignored = Ignored(next((file for file in candidates if file.is_file()), None))
+        self.taken: list[Found] = []
+        """All that was found in it so far."""
 
     def find(self, instruction: Instruction, source: str) -> list[Found]:
         """What a source of COPY or ADD means, in the order of names; always at least one.
@@ -72,6 +74,7 @@ class Context:
             if ways:
                 hint = f"{self._ignored.file} leaves it out"
             raise instruction.error(f'there is no "{source:.200}" in {self.folder}', hint)
+        self.taken += found
         return found
 
     def _matches(
@@ -90,7 +93,7 @@ class Context:
                 raise instruction.error(f"{folder} cannot be read: {error.strerror}") from None
             names = [name for name in names if pattern.fullmatch(name)]
             if last:
-                names = [name for name in names if name not in projectfiles.LEFT_OUT]
+                names = [name for name in names if not projectfiles.is_left_out(name)]
         for name in names:
             way = f"{before}/{name}".lstrip("/")
             if os.path.lexists(self.folder / way):

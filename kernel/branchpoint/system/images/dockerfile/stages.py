@@ -49,6 +49,7 @@ class Dockerfile:
 
     def __init__(self, text: str, file: str, arguments: Mapping[str, str], target: str) -> None:
         """:raises ImageError: with file and line, for what is no Dockerfile."""
+        self.text = text
         self._given = arguments
         self._globals = dict(PLATFORM)
         self._file = file
