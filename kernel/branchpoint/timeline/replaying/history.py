@@ -1,14 +1,14 @@
 """A timeline as data: what reached the machine, and what was seen of it.
 
-A history is the recording itself or a branch. A branch shares its parent's past up to the fork,
-and of the parent's future it keeps what belongs to the world (faults), not what its user did
-(commands): a branch with nothing added continues exactly as recorded.
+A history is the recording itself or a branch. A branch shares its parent's past up to the fork. Of
+the future it keeps what was recorded, and what belongs to the world (faults), not what the user of
+its parent did (commands): a branch with nothing added continues exactly as recorded.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import NamedTuple
@@ -18,6 +18,7 @@ from branchpoint.guest.wire import TTY, Raw
 from branchpoint.machine.state import State
 from branchpoint.store.manifest import Input
 from branchpoint.timeline.commands.bounding import Bound
+from branchpoint.timeline.seeds import SEED
 
 MOST_RAW = 1 << 30
 """Bytes of a stream of a command in raw mode that are kept, from its beginning."""
@@ -79,21 +80,43 @@ class History:
 
     def branch(self, at: Point) -> History:
         """A new history that leaves this one at ``at``."""
-        future = [i for i in self.inputs[at.count :] if i.kind in _OF_THE_WORLD]
         shown = _until(self.shown, at.at)
         log = self.log.fork(at.at)
-        return History(self.inputs[: at.count] + future, at, log, self, at, shown=shown)
+        inputs = self.inputs[: at.count] + self._to_come(at)
+        return History(inputs, at, log, self, at, shown=shown)
+
+    def _to_come(self, at: Point) -> list[Input]:
+        """The inputs after ``at`` of a branch to which nothing is done."""
+        if self.parent is None:
+            return self.inputs[at.count :]
+        recorded = {given: place for place, given in enumerate(self._recorded)}
+        past, later = self.inputs[: at.count], self.inputs[at.count :]
+        future = [i for i in later if i.kind in _OF_THE_WORLD or i in recorded]
+        if self.reseeded(past):
+            return future
+        # A seed that was given later in this history has left these out.
+        known = {*past, *future}
+        left_out = [i for i in recorded if i.kind == SEED and i.at >= at.at and i not in known]
+        if not left_out:
+            return future
+        return sorted([*future, *left_out], key=lambda i: (i.at, recorded.get(i, -1)))
 
     def point(self, at: int) -> Point:
         """The place at an instant, before any input at that very instant."""
         return Point(at, bisect_left(self.inputs, at, key=lambda given: given.at))
 
     def add(self, new: Input) -> None:
-        """Place an input at the tip."""
+        """Place an input at the tip.
+
+        A seed takes the place of the recording's own ones to come: from here on, all is drawn anew.
+        """
         if new.at != self.tip.at:
             raise ValueError("an input goes to the tip of a history")
-        self.inputs.insert(self.tip.count, new)
-        self.tip = Point(self.tip.at, self.tip.count + 1)
+        count = self.tip.count
+        if new.kind == SEED:
+            self.inputs[count:] = [i for i in self.inputs[count:] if i.kind != SEED]
+        self.inputs.insert(count, new)
+        self.tip = Point(self.tip.at, count + 1)
 
     def take(self, raw: Raw) -> None:
         """Keep a piece of what a command in raw mode or a terminal has written."""
@@ -142,9 +165,23 @@ class History:
                 return first
         return limit
 
+    @property
+    def _recorded(self) -> list[Input]:
+        """All inputs of the recording."""
+        here = self
+        while here.parent is not None:
+            here = here.parent
+        return here.inputs
+
+    def reseeded(self, given: Iterable[Input]) -> bool:
+        """Whether among inputs of a machine there is a seed that the recording does not have."""
+        return any(i.kind == SEED and i not in self._recorded for i in given)
+
     def commands(self) -> int:
-        """How many commands were placed up to the tip: one less than the next one's number."""
-        return sum(i.kind == COMMAND for i in self.inputs[: self.tip.count])
+        """How many commands were placed, and will be as recorded: one less than the next one's
+        number.
+        """
+        return sum(i.kind == COMMAND for i in self.inputs)
 
     def nearest_state(self, at: Point) -> tuple[Point, State] | None:
         """The latest state in memory at or before ``at``, with its place."""
