@@ -22,6 +22,7 @@ from blake3 import blake3
 
 from branchpoint.clock import to_ns
 from branchpoint.errors import BranchpointError
+from branchpoint.events import following
 from branchpoint.events.event import Event, EventSet
 from branchpoint.events.queries import Query, Where, achieved, failed_test, parse_query, violated
 from branchpoint.timeline.judges import (
@@ -291,8 +292,10 @@ def _failure_of(what: Any, name: str) -> Failure:
             return _exit(rest, None, None, False, name)
         return Happening(query, name or what)
     if isinstance(what, EventSet):
+        following.check(what.query)
         return Happening(what.query, name or "an event of the set")
     if isinstance(what, Query):
+        following.check(what)
         return Happening(what, name or "an event of the query")
     raise BranchpointError(
         f"{what!r} is not a failure", 'give one: failure(exit="*"), failure(log="fatal"), "exit:db"'
@@ -358,7 +361,7 @@ def _signal(given: str | int) -> int:
 
 def _described(thing: Any, depth: int = 0) -> str:
     """A text that is equal for equal failures: no addresses, no order of hashing."""
-    if thing is None or isinstance(thing, bool | int | float | str | bytes | range):
+    if thing is None or isinstance(thing, bool | int | float | str | bytes | range | slice):
         return repr(thing)
     if depth > _DEEPEST:
         return type(thing).__qualname__

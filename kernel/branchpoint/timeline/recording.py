@@ -122,11 +122,20 @@ class Recording:
 
     def at(self, when: Instant) -> Moment:
         """The moment at ``when``: virtual seconds since set-up was complete (12.5, "12.5", a
-        Time, negative ones during set-up), an event, or a moment's id.
+        Time, negative ones during set-up), an event of the recording, or a moment's id. A moment
+        of one of its branches stays as it is.
 
         :raises TimeError: when the instant is outside the recording.
-        :raises RecordingError: when an id names a branch that this recording does not know.
+        :raises RecordingError: when an id names a branch that this recording does not know, or a
+            moment is of another recording.
         """
+        if isinstance(when, Moment):
+            if when.run != self:
+                raise RecordingError(
+                    f"{when} is a moment of {when.run.path.name}, not of {self.path.name}",
+                    f"to see this recording at the same instant: run.at({when.vtime:g})",
+                )
+            return Moment(self, when._history, when._point)
         if isinstance(when, str) and "@" in when:
             return self._by_id(when)
         at = getattr(when, "at", None)
@@ -335,6 +344,8 @@ class Recording:
         later = [i for i in self._later(fork, given) if i not in future.without]
         history.inputs = [*self._root.inputs[: fork.count], *given, *later]
         history.tip = fork
+        if at < fork.at:
+            return Moment(self, history, fork)._at(at)
         self.replayer.play(history, at)
         if history.tip.at > at:
             return Moment(self, history, history.point(at))

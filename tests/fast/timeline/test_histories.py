@@ -10,6 +10,7 @@ from likelihoods import END, _no_machine
 from recordings import ORIGIN, SECOND, head
 
 import branchpoint as bp
+from branchpoint.events.event import Event
 from branchpoint.futures.recording import Recording
 from branchpoint.store.manifest import Input
 from branchpoint.timeline.branch import Branch
@@ -105,3 +106,39 @@ def test_ids_and_stored_branches_of_plain_recordings_are_as_ever(tmp_path: Path)
     assert not any(stored.without for stored in plain.files.futures.values())
     line = b'{"id":"b","parent":null,"at":5,"inputs":[],"note":""}'
     assert msgspec.json.decode(line, type=Future) == Future(id="b", parent=None, at=5)
+
+
+def test_a_moment_of_a_branch_stays_what_it_is(run: Recording, tmp_path: Path) -> None:
+    branch = go_on(run.at(1).branch(7), 5)
+    assert run.at(branch.end) == branch.end != run.at(5)
+    (tmp_path / "other").mkdir()
+    other = recorded(tmp_path / "other")
+    with pytest.raises(bp.RecordingError, match=r"is a moment of run\.branchpoint"):
+        other.at(run.at(1))
+    with pytest.raises(bp.TimeError, match="is outside"):
+        run.likelihood("exit:*", end=go_on(branch, 31).end)
+
+
+def test_an_id_with_a_time_before_the_branch_is_of_its_parent(run: Recording) -> None:
+    branch = go_on(run.at(3.5).branch(), 4)
+    branch.run_command("date", "db.1")
+    name = branch.id.partition("@")[0]
+    assert run.at(f"{name}@1").id == "main@1.000"
+    with pytest.raises(bp.TimeError, match="before that"):
+        run.at(f"{name}@-999")
+
+
+def test_waiting_for_events_looks_at_their_neighbours(
+    run: Recording, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    come = [
+        Event(at=at(second), source="container", container="db.1", text=text)
+        for second, text in [(2, "done"), (3, "error"), (3.5, "done"), (4, "done")]
+    ]
+    monkeypatch.setattr(run.replayer, "play", lambda history, until, stop, step: stop(come))
+    done = run.events.where(text="done")
+    branch = run.at(1).branch()
+    for asked in (done.preceded_by("log:db:error", within=1), done[1:]):
+        assert branch.wait_until(asked) == come[2]
+    with pytest.raises(bp.BranchpointError, match="what follows an event"):
+        branch.wait_until(done.followed_by("log:db:error"))
