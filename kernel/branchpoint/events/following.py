@@ -49,9 +49,9 @@ def follow(query: Query, past: Columns) -> Test:
     if isinstance(query, Near):
         others = query.other.all(past)
         last = int(past.at[others[-1]]) if len(others) else None
-        return _Near(*tests, query.within, query.wanted, last)
+        return _Near(tests[0], tests[1], query.within, query.wanted, last)
     if isinstance(query, Part):
-        return _Part(*tests, query.part, len(query.query.all(past)))
+        return _Part(tests[0], query.part, len(query.query.all(past)))
     if all(test is part for test, part in zip(tests, parts, strict=True)):
         return query  # it looks at each event alone, which is faster
     if isinstance(query, Except):

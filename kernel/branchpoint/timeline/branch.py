@@ -302,7 +302,12 @@ class Branch:
             self._place(COMMAND, command, f"{name or 'guest'}: write {path}")
 
             def answered(new: list[Event]) -> bool:
-                answers.extend(e for e in new if e.type in ("file.written", "error"))
+                answers.extend(
+                    e
+                    for e in new
+                    if e.type == "file.written"
+                    or (e.type == "error" and e.fields.get("about", "").startswith("file/"))
+                )
                 return bool(answers)
 
             answers.clear()

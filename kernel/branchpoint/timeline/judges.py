@@ -16,6 +16,7 @@ from branchpoint.errors import BranchpointError, ContainerError
 from branchpoint.events.event import Columns, Event
 from branchpoint.events.following import follow
 from branchpoint.events.queries import Between, Query
+from branchpoint.events.reports import unstarted
 from branchpoint.guest import wire
 from branchpoint.store.manifest import Input
 from branchpoint.timeline.replaying.history import COMMAND
@@ -229,7 +230,11 @@ class CommandJudge(Judge):
                     self.failed_at = self.limit
                 elif event.fields.get("code", "0") != "0" or event.fields.get("signal", "0") != "0":
                     self.failed_at = event.at
-            elif event.type == "error" and event.fields.get("about") == f"process/{self._number}":
+            elif (
+                event.type == "error"
+                and event.fields.get("about") == f"process/{self._number}"
+                and unstarted(event)
+            ):
                 raise ContainerError(
                     f"{self._script!r} could not be run in {self._container or 'the guest'}: "
                     f"{event.text}"

@@ -238,7 +238,7 @@ def test_a_command_that_cannot_run_is_an_error() -> None:
     one = judge(failure(shell="x", container="nosuch.1"))
     one.probes(itertools.count(1))
     with pytest.raises(ContainerError, match=r"nosuch\.1"):
-        one.feed([event(1, "error", about="process/1", text="no container")])
+        one.feed([event(1, "error", about="process/1", text="cannot be started: no container")])
     with pytest.raises(BranchpointError, match="before the branch"):
         judge(failure(shell="x", at=9))
 
@@ -296,7 +296,8 @@ def test_event_sets_are_failures_by_their_query() -> None:
     [
         {}, {"exit": "*", "log": "x"}, {"log": "x", "code": 1}, {"exit": "*", "container": "a"},
         {"shell": "x", "at": 1, "after": 1}, {"exit": "*", "at": 1}, {"log": "("},
-        {"exit": "*", "signal": "SIGNOTHING"}, {"what": "nonsense"}, {"what": 5},
+        {"exit": "*", "timeout": 5}, {"exit": "*", "signal": "SIGNOTHING"}, {"what": 5},
+        {"what": "nonsense"},
         {"silence": 0}, {"silence": "soon"}, {"what": "silence:"}, {"silence": 1, "log": "x"},
     ],
 )  # fmt: skip

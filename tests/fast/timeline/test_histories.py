@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import msgspec
 import pytest
@@ -12,9 +14,12 @@ from recordings import ORIGIN, SECOND, head
 import branchpoint as bp
 from branchpoint.events.event import Event
 from branchpoint.futures.recording import Recording
+from branchpoint.guest import wire
 from branchpoint.store.manifest import Input
 from branchpoint.timeline.branch import Branch
+from branchpoint.timeline.capture import packets
 from branchpoint.timeline.directory import Future, RecordingFiles
+from branchpoint.timeline.replaying.history import Point
 from branchpoint.timeline.seeds import SEED, seeding
 
 
@@ -142,3 +147,111 @@ def test_waiting_for_events_looks_at_their_neighbours(
         assert branch.wait_until(asked) == come[2]
     with pytest.raises(bp.BranchpointError, match="what follows an event"):
         branch.wait_until(done.followed_by("log:db:error"))
+
+
+def test_only_a_command_that_could_not_start_could_not_be_run(run: Recording) -> None:
+    """A signal to one that has ended is answered by an error, too."""
+    branch = run.at(5).branch()
+    process = branch.run_command("true", "db.1")
+    about = {"about": f"process/{process.number}"}
+    ended = {"id": str(process.number), "code": "0", "signal": "0"}
+    branch._history.log.extend(
+        [
+            Event(at=at(5), source="process", type="process.exit", fields=ended),
+            Event(at=at(5), source="agent", type="error", text="signal: none", fields=about),
+        ]
+    )
+    assert process.wait().exit_code == 0
+    branch._history.log.append(
+        Event(at=at(5), source="agent", type="error", text="cannot be started", fields=about)
+    )
+    with pytest.raises(bp.ContainerError, match="could not be run"):
+        process.wait()
+
+
+def test_a_command_that_its_user_killed_has_no_remark(run: Recording) -> None:
+    branch = run.at(5).branch()
+    process = branch.run_command("sleep 9", "db.1")
+    killed = {"id": str(process.number), "code": "137", "signal": "9"}
+    branch._history.log.append(
+        Event(at=at(5), source="process", type="process.exit", fields=killed)
+    )
+    assert "memory ran out" in process.remark
+    process.kill(9)
+    assert process.remark == ""
+
+
+def test_an_interrupt_while_output_is_taken_in_leaves_none_of_it_twice(
+    run: Recording, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    branch = run.at(5).branch()
+    history, raw = branch._history, wire.Raw(at=at(5), source="process/1", stream="out", data=b"ab")
+    history.take(raw)
+    player: Any = SimpleNamespace(
+        mailbox=SimpleNamespace(drain=lambda: [raw], skip=lambda: None),
+        computer=SimpleNamespace(ended=""), alive=True, place=Point(at(6), 3),
+    )  # fmt: skip
+
+    def interrupted(_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(history.log, "extend", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run.replayer._collect(player, history, None)
+    assert history.raw[1]["out"] == b"abab" and history.bound is not None
+    history.forget_after_tip()
+    assert history.raw[1]["out"] == b"ab" and history.bound is None
+    run.replayer._collect(player, history, None)
+    history.forget_after_tip()
+    assert history.raw[1]["out"] == b"abab" and history.tip == player.place
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ({"type": "file.written"}, ""),
+        ({"type": "error", "fields": {"about": "file/db.1:/x"}, "text": "no room"}, "no room"),
+    ],
+)
+def test_other_errors_say_nothing_of_a_file_that_is_written(
+    run: Recording, monkeypatch: pytest.MonkeyPatch, answer: dict[str, Any], said: str
+) -> None:
+    other = Event(at=at(5), source="agent", type="error", fields={"about": "health/db.1"})
+    its = Event(at=at(5), source="agent", **answer)
+
+    def play(history: object, until: int, stop: Any, step: int) -> None:
+        assert not stop([other]) and stop([other, its])
+
+    monkeypatch.setattr(run.replayer, "play", play)
+    branch = run.at(5).branch()
+    if not said:
+        branch.inject_file("/x", "y", "db.1")
+    else:
+        with pytest.raises(bp.ContainerError, match=said):
+            branch.inject_file("/x", "y", "db.1")
+
+
+def test_a_command_that_is_over_at_once_lasts_for_no_time(run: Recording) -> None:
+    with pytest.raises(bp.BranchpointError, match="over at once"):
+        run.at(5).branch().faults.command("true", for_=2)
+
+
+@pytest.mark.parametrize("given", [{"duration": -1}, {"after": "-1s"}])
+def test_a_recording_takes_no_negative_time(tmp_path: Path, given: dict[str, Any]) -> None:
+    (tmp_path / "compose.yaml").write_text("services: {db: {image: 'db:1'}}\n")
+    with pytest.raises(bp.TimeError, match="is negative"):
+        bp.record(tmp_path / "compose.yaml", **given)
+
+
+def test_a_capture_is_over_when_its_time_has_passed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last instruction may end after it."""
+    process: Any = SimpleNamespace(
+        branch=SimpleNamespace(end=SimpleNamespace(at=5)), exit_code=None, running=True
+    )
+
+    def play(process: Any, span: int, **_: int) -> None:
+        process.branch.end.at += span + 1
+
+    monkeypatch.setattr(packets, "_play", play)
+    assert packets._let_pass(process, 7) == []

@@ -77,6 +77,9 @@ class History:
     """What is kept of the output of its commands; None: not known yet."""
     began: Start | None = None
     """The state from which the machine ran that first let time pass in it."""
+    _unsettled: tuple[Point, dict[tuple[int, str], int]] | None = None
+    """While what was heard is taken in: the tip before that, and how much of each raw stream was
+    kept then."""
 
     def branch(self, at: Point) -> History:
         """A new history that leaves this one at ``at``."""
@@ -129,8 +132,25 @@ class History:
             kept = self.raw.setdefault(number, {}).setdefault(raw.stream, bytearray())
             kept.extend(raw.data[: max(MOST_RAW - len(kept), 0)])
 
+    def unsettle(self) -> None:
+        """Say that more is taken in: until :meth:`settle`, an interrupt may come in between."""
+        raw = self.raw.items()
+        sizes = {(number, name): len(kept[name]) for number, kept in raw for name in kept}
+        self._unsettled = self.tip, sizes
+
+    def settle(self, tip: Point) -> None:
+        """Move the tip: all that was heard up to there is taken in."""
+        self.tip = tip
+        self._unsettled = None
+
     def forget_after_tip(self) -> None:
-        """Drop events that were collected just before an interrupt; they will come again."""
+        """Drop what was taken in just before an interrupt; it will come again."""
+        before, self._unsettled = self._unsettled, None
+        if before is not None and before[0] == self.tip:
+            self.bound = None  # it has counted lines that come again
+            for number, kept in self.raw.items():
+                for name, data in kept.items():
+                    del data[before[1].get((number, name), 0) :]
         columns = self.log.columns()
         if len(columns) and columns.at[-1] > self.tip.at:
             self.log = self.log.fork(self.tip.at)
