@@ -25,7 +25,7 @@ class Time:
     """A length of virtual time (or an instant counted from vtime 0), exact to the nanosecond.
 
     Made by ``Time.seconds(1)``, ``Time.milliseconds(20)``, ``Time.minutes(2)``, ... Immutable;
-    adds and compares with other times and with plain numbers, which mean seconds.
+    adds and compares with other times, with timedeltas and with plain numbers, which mean seconds.
 
     :raises TimeError: when it is made from something that is not a length of time, or that is
         longer than 292 years.
@@ -41,11 +41,21 @@ class Time:
     def _of(cls, count: Any, unit: int) -> Time:
         return cls.nanoseconds(_scaled(count, unit))
 
+    def _compared(self, other: object) -> tuple[Any, Any] | None:
+        """Both as numbers that can be compared; None: they cannot be."""
+        if isinstance(other, Time):
+            return self._ns, other._ns
+        if isinstance(other, timedelta):
+            return self._ns, _ns_of(other)
+        if isinstance(other, Decimal):
+            return Decimal(self._ns), other * SECOND
+        return (float(self), other) if isinstance(other, int | float) else None
+
     @classmethod
-    def nanoseconds(cls, count: int) -> Time:
-        """``count`` nanoseconds (a whole number)."""
+    def nanoseconds(cls, count: Any) -> Time:
+        """A duration of ``count`` nanoseconds, rounded to a whole number."""
         made = cls.__new__(cls)
-        object.__setattr__(made, "_ns", _checked(int(count), count))
+        object.__setattr__(made, "_ns", _scaled(count, 1))
         return made
 
     @classmethod
@@ -94,18 +104,12 @@ class Time:
         return hash(float(self))
 
     def __eq__(self, other: object) -> bool:
-        if isinstance(other, Time):
-            return self._ns == other._ns
-        if isinstance(other, int | float):
-            return float(self) == other
-        return NotImplemented
+        both = self._compared(other)
+        return NotImplemented if both is None else both[0] == both[1]
 
     def __lt__(self, other: Any) -> bool:
-        if isinstance(other, Time):
-            return self._ns < other._ns
-        if isinstance(other, int | float):
-            return float(self) < other
-        return NotImplemented
+        both = self._compared(other)
+        return NotImplemented if both is None else both[0] < both[1]
 
     def __add__(self, other: Any) -> Time:
         return Time.nanoseconds(self._ns + to_ns(other))
@@ -127,9 +131,12 @@ class Time:
 
     def __truediv__(self, other: Any) -> Any:
         """Divided by a number, a Time; divided by a Time, their ratio (a float)."""
-        if isinstance(other, Time):
-            return self._ns / other._ns
-        return Time.nanoseconds(_rounded(Decimal(self._ns) / Decimal(str(other)), other))
+        try:
+            if isinstance(other, Time):
+                return self._ns / other._ns
+            return Time.nanoseconds(Decimal(self._ns) / Decimal(str(other)))
+        except (ZeroDivisionError, InvalidOperation):
+            raise TimeError(f"{self} cannot be divided by {other!r}") from None
 
     def __neg__(self) -> Time:
         return Time.nanoseconds(-self._ns)
@@ -155,15 +162,19 @@ def to_ns(value: Any) -> int:
     if isinstance(value, Time):
         return value.ns
     if isinstance(value, timedelta):
-        whole = (value.days * 86_400 + value.seconds) * SECOND + value.microseconds * 1_000
-        # pandas' Timedelta is a timedelta that is exact to the nanosecond.
-        return _checked(whole + int(getattr(value, "nanoseconds", 0)), value)
+        return _checked(_ns_of(value), value)
     if isinstance(value, str):
         ns = units.nanoseconds(value)
         if ns is None:
             raise TimeError(f"{value!r} is not a length of time", units.TIME_HINT)
         return _checked(ns, value)
     return _scaled(value, SECOND)
+
+
+def _ns_of(value: timedelta) -> int:
+    whole = (value.days * 86_400 + value.seconds) * SECOND + value.microseconds * 1_000
+    # pandas' Timedelta is a timedelta that is exact to the nanosecond.
+    return whole + int(getattr(value, "nanoseconds", 0))
 
 
 def format_vtime(ns: int) -> str:

@@ -7,14 +7,16 @@ anything else gets nothing.
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Protocol
 
 _REDRAW = 0.2  # wall seconds between two drawings of the same task
+_COLUMNS = 80  # of a terminal that does not tell
 _PATIENCE = 1.0  # wall seconds before a task is worth showing at all
 
 
@@ -109,10 +111,21 @@ def _short(number: float) -> str:
     return f"{number:.0f}" if number >= 1000 else f"{number:.4g}"
 
 
+def _width() -> int:
+    """Columns of the terminal."""
+    with suppress(OSError, ValueError):
+        return os.get_terminal_size(sys.stderr.fileno()).columns or _COLUMNS
+    return _COLUMNS
+
+
 def _terminal(task: Task, *, final: bool) -> None:
     if sys.stderr.isatty():
-        end = "\n" if final else ""
-        sys.stderr.write(f"\r\x1b[2K{task}{end}")
+        words = str(task)
+        if final:
+            words += "\n"
+        elif len(words) >= (width := _width()):  # a line that is wrapped would not be drawn over
+            words = words[: width - 2] + "…"
+        sys.stderr.write(f"\r\x1b[2K{words}")
         sys.stderr.flush()
     elif final:
         print(task, file=sys.stderr)

@@ -100,3 +100,24 @@ def test_a_value() -> None:
     assert pickle.loads(pickle.dumps(second)) == second
     with pytest.raises(AttributeError):
         second.other = 1  # type: ignore[attr-defined]
+
+
+def test_nanoseconds_are_rounded_and_checked() -> None:
+    assert Time.nanoseconds(1.6).ns == Time.nanoseconds("2").ns == 2
+    for wrong in ("x", float("nan"), None):
+        with pytest.raises(TimeError):
+            Time.nanoseconds(wrong)
+
+
+@pytest.mark.parametrize("divisor", [0, 0.0, "x", Time(0)])
+def test_what_a_time_cannot_be_divided_by(divisor: object) -> None:
+    with pytest.raises(TimeError, match=r"5\.000 s cannot be divided by"):
+        _ = Time(5) / divisor
+
+
+@pytest.mark.parametrize("same", [timedelta(seconds=5), Decimal(5), pd.Timedelta(5, "s")])
+def test_times_compare_with_other_kinds_of_times(same: object) -> None:
+    assert Time(5) == same and same == Time(5)
+    assert Time(4) < same <= Time(5) < Time(6)  # type: ignore[operator]
+    assert same > Time(4) and not same < Time(5)  # type: ignore[operator]
+    assert Time("0.000000001") != Decimal("0.0000000011")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from branchpoint.progress import Task
+from branchpoint.progress import Task, _terminal
 
 
 @pytest.mark.parametrize(
@@ -31,3 +31,16 @@ def test_what_was_done_before_does_not_count_for_the_estimate() -> None:
     task.started -= 10
     task.done = 110
     assert task.remaining == pytest.approx(10, rel=0.01)
+
+
+def test_a_line_is_cut_to_the_terminal_until_the_last_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    monkeypatch.setattr("branchpoint.progress._width", lambda: 20)
+    task = Task("a title that is longer than the terminal", None, "", _terminal)
+    _terminal(task, final=False)
+    drawn = capsys.readouterr().err.removeprefix("\r\x1b[2K")
+    assert drawn == "a title that is lo…"
+    _terminal(task, final=True)
+    assert capsys.readouterr().err.endswith(f"{task}\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 import shlex
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 import branchpoint as bp
 from branchpoint import progress
@@ -48,6 +50,12 @@ class _Commands(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)
+
+    def main(self, *args: Any, **options: Any) -> Any:
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):  # what the terminal cannot show is escaped
+                stream.reconfigure(errors="backslashreplace")
+        return super().main(*args, **options)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -111,6 +119,8 @@ def open_(recording: Path, output: Path | None, trust: bool, finding: int | None
       branchpoint open triage.bpz
       branchpoint open night.bpx --finding 1
     """
+    if (output is not None or trust) and recording.is_dir():
+        raise click.UsageError(f"-o and --trust are for bundles, and {recording} is a directory")
     if finding is not None or (recording / HEAD).is_file():
         with Exploration(recording) as found:
             if finding is None:
@@ -172,6 +182,9 @@ def run(
           --background-for 5s -- tcpdump -nn -X tcp and port 7400
       branchpoint run aria.branchpoint --at end -- 'dmesg | tail'
     """
+    given = click.get_current_context().get_parameter_source("timeout")
+    if background_for is not None and given is ParameterSource.COMMANDLINE:
+        raise click.UsageError("give --timeout or --background-for, not both")
     script = command[0] if len(command) == 1 else shlex.join(command)
     if not sys.stderr.isatty():  # a file or pipe gets the command's own errors only
         progress.use(lambda task, *, final: None)
@@ -323,8 +336,10 @@ def share(
     if machine_too:
         write(needed, path.with_suffix(SUFFIX))
     elif not whole:
-        click.echo(f"to replay it, others need machine {needed} (branchpoint share --machine) and "
-                   "the system's image (branchpoint image COMPOSE); --whole has both")  # fmt: skip
+        file = shlex.quote(str(path.with_suffix(SUFFIX)))
+        click.echo(f"to replay it, others need machine {needed} (branchpoint machine export {file} "
+                   f"--machine {needed}) and the system's image (branchpoint image COMPOSE); a "
+                   "--whole bundle has both")  # fmt: skip
 
 
 @main.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 
@@ -168,7 +169,7 @@ def summary(found: Exploration) -> str:
             if told is not None:
                 lines += ["", show.safe(f"Finding {finding.number}, {finding.failure}:")]
                 lines += [show.safe(f"  {line}") for line in told.lines]
-        first = found.findings[0].path
+        first = shlex.quote(str(found.findings[0].path))
         lines += ["", "Go on with:", f"  branchpoint open {first}"]
     elif found.violated:
         lines += ["", "Assertions are violated. Look at set-up:", f"  branchpoint open {base}"]

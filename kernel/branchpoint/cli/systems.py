@@ -10,7 +10,7 @@ import click
 
 import branchpoint as bp
 from branchpoint.cli import show
-from branchpoint.cli.words import DURATION, FAILURE, SEED, stop
+from branchpoint.cli.words import DURATION, FAILURE, SEED, WAIT, stop
 from branchpoint.clock import Time
 from branchpoint.errors import RecordingError
 from branchpoint.guest import release
@@ -58,7 +58,7 @@ def say_advice() -> None:
               help="End early when this happens: exit:CONTAINER, log:CONTAINER:TEXT, "
               "event:TYPE, sdk:MESSAGE, test:COMMAND or silence:TIME; * stands for "
               "any.")  # fmt: skip
-@click.option("--after", type=DURATION, default="2s",
+@click.option("--after", type=WAIT, default="2s",
               help="Virtual time to record after --until has happened.")  # fmt: skip
 @click.option("--force", is_flag=True, help="Replace a recording of that name.")
 def record(

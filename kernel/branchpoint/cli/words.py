@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -59,7 +60,8 @@ class Instant:
         if not self.id and self._vtime(run) > run.end.vtime:
             raise TimeError(
                 f"{self._vtime(run)} is after the end of {run.path.name}, {run.duration:.3f} s",
-                "to see what comes later, let the command wait: --at end -- 'sleep 10; ...'",
+                "its last instant is: end; to see what comes later, let a command wait: "
+                f"branchpoint run {shlex.quote(str(run.path))} --at end -- 'sleep 10; ...'",
             )
         return run.at(self.id or self._vtime(run))
 
@@ -70,6 +72,12 @@ class Instant:
     def _vtime(self, run: Recording) -> Time:
         if not self.anchor:
             return self.time
+        if self.anchor == "failure" and run.manifest.failure is None:
+            raise BranchpointError(
+                f"{run.path.name} ended without a failure ({run.manifest.ended})",
+                "write end, or an instant that branchpoint events "
+                f"{shlex.quote(str(run.path))} shows",
+            )
         anchor: Moment = getattr(run, self.anchor)
         return Time.nanoseconds(anchor.at - run.origin) + self.time
 
@@ -105,6 +113,13 @@ def _duration(text: str) -> Time:
     return Time.nanoseconds(ns)
 
 
+def _wait(text: str) -> Time:
+    ns = to_ns(text)
+    if ns < 0:
+        raise TimeError(f"{text!r}: must not be negative")
+    return Time.nanoseconds(ns)
+
+
 class _Parsed(click.ParamType[Any]):
     """A value that ``parse`` makes from a word; an error of ``parse`` becomes a usage error."""
 
@@ -134,6 +149,8 @@ def _workers(word: str) -> int | str:
 
 
 DURATION = _Parsed("time", _duration)
+WAIT = _Parsed("time", _wait)
+"""A duration that may be 0."""
 WORKERS = _Parsed("workers", _workers)
 SEED = click.IntRange(0, 2**63 - 1)
 SEED.name = "whole number"  # in errors

@@ -21,7 +21,7 @@ from branchpoint import showing
 from branchpoint.clock import SECOND, Duration, Instant, to_ns
 from branchpoint.decoding import whole
 from branchpoint.errors import BranchpointError
-from branchpoint.events import listing
+from branchpoint.events import listing, tables
 from branchpoint.events.queries import (
     Between,
     Check,
@@ -287,7 +287,7 @@ class EventSet:
 
     def where(
         self,
-        query: Query | None = None,
+        query: EventSet | Query | str | None = None,
         *,
         container: Patterns = None,
         stream: Patterns = None,
@@ -304,7 +304,8 @@ class EventSet:
         ``container``, ``stream``, ``type`` and ``source`` are names or patterns such as
         ``"standby.*"``, or several of them (one must match); ``text`` is a part of the text,
         ``regex`` is searched in it; ``start`` and ``end`` are instants, both included; any other
-        keyword is the value of a field: ``code=1``.
+        keyword is the value of a field: ``code=1``. ``query`` is a set of events, a query, or its
+        short form, such as ``"exit:db.*"``.
         """
         refuse_misspelt(fields, self.columns.fields.values())
         asked: Query = Where(
@@ -312,7 +313,7 @@ class EventSet:
         )
         if start is not None or end is not None:
             asked &= Between(self._instant(start), self._instant(end))
-        return self._with(self.query & (asked if query is None else query & asked))
+        return self._with(self.query & (asked if query is None else self._query_of(query) & asked))
 
     def filter(self, check: Callable[[Event], Any]) -> EventSet:
         """The events for which ``check(event)`` is true."""
@@ -365,11 +366,18 @@ class EventSet:
     def __or__(self, other: EventSet | Query) -> EventSet:
         return self._with(Either(self.query, self._query_of(other)))
 
+    __ror__ = __or__
+
     def __and__(self, other: EventSet | Query) -> EventSet:
         return self._with(self.query & self._query_of(other))
 
+    __rand__ = __and__
+
     def __sub__(self, other: EventSet | Query) -> EventSet:
         return self._with(self.query - self._query_of(other))
+
+    def __rsub__(self, other: Query) -> EventSet:
+        return self._with(self._query_of(other) - self.query)
 
     def __invert__(self) -> EventSet:
         return self._with(~self.query)
@@ -399,8 +407,11 @@ class EventSet:
         if isinstance(other, str):
             return parse_query(other)
         if not isinstance(other, EventSet):
-            raise TypeError(f"{other!r} is not a set of events")
-        if other.columns.texts is not self.columns.texts:
+            raise BranchpointError(
+                f"{other!r} is not a set of events", 'nor a query: give one such as "exit:db.*"'
+            )
+        same = other.history is not None and other.history is self.history
+        if not same and other.columns.texts is not self.columns.texts:
             raise BranchpointError(
                 "these two sets of events belong to different timelines",
                 "ask both queries on one timeline: a.on(b.columns) | b",
@@ -464,25 +475,7 @@ class EventSet:
         ``fields`` holds the fields of each event as a dict; those named here also get a column of
         their own, empty where an event has no such field; its name must not be one of the above.
         """
-        import pandas as pd
-
-        columns, positions = self.columns, self.positions
-        names, texts = np.array(columns.names.known, object), columns.texts
-        table = [dict(columns.fields.get(p, {})) for p in positions.tolist()]
-        data: dict[str, Any] = {
-            "vtime": (columns.at[positions] - self.origin) / SECOND,
-            "source": names[columns.source[positions]],
-            "container": names[columns.container[positions]],
-            "stream": names[columns.stream[positions]],
-            "text": [texts[p] for p in positions.tolist()],
-            "type": names[columns.type[positions]],
-            "fields": table,
-        }
-        for name in fields:
-            if name in data:
-                raise BranchpointError(f"there is already a column {name!r}")
-            data[name] = [row.get(name, "") for row in table]
-        return pd.DataFrame(data)
+        return tables.frame(self, fields)
 
     def explore(self, **filters: Any) -> Any:
         """The log explorer, for a notebook: these events as a table to scroll and search.

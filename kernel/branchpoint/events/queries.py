@@ -32,7 +32,8 @@ _CONDITIONS = ("container", "stream", "type", "source", "text", "regex", "start"
 class Query:
     """A query on events. Combines with ``|``, ``&``, ``-`` and ``~``.
 
-    Call it with one Event to test whether that event, alone, matches.
+    Call it with one Event to test whether that event, alone, matches. Events that come one after
+    another: :mod:`branchpoint.events.following`.
     """
 
     def select(self, columns: Columns, among: Positions) -> Positions:
@@ -53,16 +54,19 @@ class Query:
         return self.first(event.alone()) is not None
 
     def __or__(self, other: Query) -> Query:
-        return Either(self, other)
+        return Either(self, other) if isinstance(other, Query) else NotImplemented
 
     def __and__(self, other: Query) -> Query:
-        return Both(self, other)
+        return Both(self, other) if isinstance(other, Query) else NotImplemented
 
     def __sub__(self, other: Query) -> Query:
-        return Both(self, Except(other))
+        return Both(self, Except(other)) if isinstance(other, Query) else NotImplemented
 
     def __invert__(self) -> Query:
         return Except(self)
+
+    def __deepcopy__(self, _: Any) -> Query:
+        return self  # it never changes
 
 
 class Everything(Query):
@@ -164,6 +168,8 @@ class Where(Query):
                     f"{self.regex!r} is not a regular expression: {problem}",
                     "text=... searches for exactly these characters",
                 ) from None
+        elif self.regex is not None and not isinstance(getattr(self.regex, "pattern", None), str):
+            raise BranchpointError(f"regex={self.regex!r} is not a regular expression for texts")
 
     def select(self, columns: Columns, among: Positions) -> Positions:
         for codes, patterns, is_container in (

@@ -23,6 +23,16 @@ def end_of_machine(at: int, why: str, origin: int) -> Event:
     return Event(at=at, source="machine", type=END, text=why, origin=origin)
 
 
+_UNSTARTED = "cannot be started"
+
+
+def unstarted(error: Event) -> bool:
+    """Whether an error about a command says that it could not be started; others are about signals
+    and keys that were sent to one that had ended.
+    """
+    return error.text.startswith(_UNSTARTED)
+
+
 def retold(type: str, fields: Mapping[str, str]) -> str | None:
     """The text of an event, made again of its fields; None when its text is the guest's own.
 

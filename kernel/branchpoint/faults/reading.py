@@ -7,11 +7,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from datetime import timedelta
+from decimal import Decimal
 from fnmatch import fnmatchcase
+from numbers import Integral
 from typing import Any, NoReturn
 
 from branchpoint import units
-from branchpoint.errors import near
+from branchpoint.clock import to_ns
+from branchpoint.errors import TimeError, near
 from branchpoint.faults.kinds import (
     GUEST,
     KINDS,
@@ -226,6 +231,9 @@ class Reader:
             found = round(written * 10**9) if abs(written) < _LONGEST else _LONGEST + 1
         elif isinstance(written, str):
             found = units.nanoseconds(written)
+        elif isinstance(written, timedelta | Decimal | Integral) and not isinstance(written, bool):
+            with suppress(TimeError):
+                found = to_ns(written)
         if found is None:
             raise SettingsError(
                 f'{what} must be a duration, not "{_shown(written)}"', path, units.TIME_HINT
@@ -239,12 +247,12 @@ class Reader:
     def share(self, written: Any, path: Path, what: str) -> int:
         """Parts per million of "12%", "0.12" or 0.12."""
         text = str(written).strip()
-        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(%?)", text)
+        match = re.fullmatch(r"(\d+(?:\.\d+)?(?:[eE][+-]?\d{1,3})?)\s*(%?)", text)
         if match is None or isinstance(written, bool):
             raise SettingsError(
                 f'{what} must be a share, not "{_shown(written)}"', path, 'write "12%" or 0.12'
             )
-        return round(float(match[1]) * (10_000 if match[2] else 1_000_000))
+        return units.scaled(Decimal(match[1]), 10_000 if match[2] else 1_000_000)
 
     def bytes(self, written: Any, path: Path, what: str) -> int:
         found = written if type(written) is int else units.size(str(written).strip())

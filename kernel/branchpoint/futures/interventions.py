@@ -23,7 +23,7 @@ from branchpoint.timeline.faulting import named
 from branchpoint.timeline.moment import Moment
 from branchpoint.timeline.recording import Recording
 from branchpoint.timeline.replaying.history import FAULT
-from branchpoint.timeline.seeds import seeding
+from branchpoint.timeline.seeds import anew
 
 _EARLY = 5 * wire.TICK  # ns before a fault at which the guest is told to skip it
 _IDLE = wire.LATEST  # the number of a fault that never comes
@@ -117,11 +117,11 @@ class Timeline:
         ``removed``, would have begun. ``noise`` is as for :func:`seeding`.
         """
         kept = self._only_without([fault] if removed else [])
-        return _sorted([*kept, *seeding(fault.at + 1, seed, noise)])
+        return anew(kept, fault.at + 1, seed, noise)
 
     def reseeded(self, seed: int, noise: tuple[int, int] | None) -> list[Input]:
         """All inputs, with everything random drawn anew at the timeline's end."""
-        return _sorted([*self.inputs, *seeding(self.moment.at, seed, noise)])
+        return anew(self.inputs, self.moment.at, seed, noise)
 
     def disturbed(self, at: int) -> list[Input]:
         """All inputs, and one that does nothing at an instant (absolute ns): the guest is told to
@@ -172,11 +172,9 @@ class Timeline:
         return Branch(self.run, history)
 
     def id(self, job: FutureSpec, end: int) -> str:
-        """The id of that branch's tip; "" where it lacks a recorded input: no id can say that."""
+        """The id of that branch's tip."""
         root = self.run.replayer.root
         point = root.point(job.at)
-        if any(i not in job.inputs for i in self._root if job.at <= i.at < end):
-            return ""
         history = root.branch(point)
         history.inputs[point.count :] = job.inputs
         return Moment(self.run, history, history.point(end)).id
@@ -189,12 +187,7 @@ def moment_of(run: Recording, of: Any) -> Moment:
     """
     if isinstance(of, Branch):
         of = of.end
-    moment = run.end if of is None else of if isinstance(of, Moment) else run.at(of)
-    if moment.run != run:
-        raise BranchpointError(
-            f"{moment} is a moment of {moment.run.path.name}, not of {run.path.name}"
-        )
-    return moment
+    return run.end if of is None else run.at(of)
 
 
 def _skip(at: int, number: int, what: str) -> Input:

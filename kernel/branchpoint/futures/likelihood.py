@@ -57,8 +57,8 @@ def ask(
 
     :raises BranchpointError: when no curve can be drawn with these arguments.
     """
-    first = (run.start if start is None else run.at(start)).at
-    last = (run.end if end is None else run.at(end)).at
+    first = (run.start if start is None else run.at_ns(run.at(start).at)).at
+    last = (run.end if end is None else run.at_ns(run.at(end).at)).at
     happened = _happened(run.end, failure, first)
     if happened is not None:
         last = min(last, happened - _BEFORE)

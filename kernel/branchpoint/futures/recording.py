@@ -338,6 +338,7 @@ def record(
     is said in a note each.
 
     :raises ComposeError: when the compose file has something that cannot be done.
+    :raises TimeError: when ``duration`` or ``after`` is negative.
     :raises RecordingError: when ``path`` exists already, or the system cannot be set up; then what
         was recorded of it is in ``<path>.failed``, for reading.
     """

@@ -12,6 +12,7 @@ from branchpoint.clock import Duration, Time, format_vtime
 from branchpoint.errors import BranchpointError, ContainerError
 from branchpoint.events import naming
 from branchpoint.events.event import Event, EventSet
+from branchpoint.events.following import follow
 from branchpoint.events.queries import Query, parse_query
 from branchpoint.guest import wire
 from branchpoint.store.manifest import Input
@@ -88,7 +89,7 @@ class Branch:
         ``{until: events}``, ``{until: events, "cap": 5}``. Returns the event, or None when the cap
         came first; then a line says so, too.
 
-        :raises BranchpointError: when ``events`` does not describe events.
+        :raises BranchpointError: when ``events`` does not describe events, or needs later ones.
         :raises ContainerError: when it names a container that does not exist.
         """
         if isinstance(events, dict):
@@ -98,11 +99,12 @@ class Branch:
             events = next((v for v in rest if not isinstance(v, Time | int | float)), None)
         query = _query(events)
         naming.check(query, self.run.manifest.containers)
+        matches = follow(query, self.events.columns)
         limit = duration(None, units) if units else duration(cap, {})
         found: list[Event] = []
 
         def stop(new: list[Event]) -> bool:
-            found.extend(event for event in new if query(event))
+            found.extend(event for event in new if matches(event))
             return bool(found)
 
         self.run.replayer.play(self._history, self._history.tip.at + limit, stop, _STEP)
@@ -300,7 +302,12 @@ class Branch:
             self._place(COMMAND, command, f"{name or 'guest'}: write {path}")
 
             def answered(new: list[Event]) -> bool:
-                answers.extend(e for e in new if e.type in ("file.written", "error"))
+                answers.extend(
+                    e
+                    for e in new
+                    if e.type == "file.written"
+                    or (e.type == "error" and e.fields.get("about", "").startswith("file/"))
+                )
                 return bool(answers)
 
             answers.clear()

@@ -23,7 +23,6 @@ import os
 import re
 import shutil
 from bisect import bisect_right
-from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
 from typing import Annotated, Any
@@ -49,8 +48,9 @@ _BOOT = re.compile(r"[0-9a-f]{32}")
 Id = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*\Z", max_length=64)]
 
 
-class Future(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A branch: where it leaves its parent, and the inputs that it got since."""
+class Future(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
+    """A branch: where it leaves its parent, and the inputs that it got since; it goes on as the
+    recording does, but ``without`` some later ones."""
 
     id: Id
     parent: Id | None
@@ -58,11 +58,11 @@ class Future(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     at: Ns
     """The instant of the fork."""
     inputs: list[Input] = []
+    without: list[Input] = []
     note: str = ""
 
     def __post_init__(self) -> None:
-        instants = [self.at, *(given.at for given in self.inputs)]
-        if any(a > b for a, b in pairwise(instants)):
+        if (instants := [self.at, *(i.at for i in self.inputs)]) != sorted(instants):
             raise ValueError("inputs are not in the order of time")
 
 

@@ -22,6 +22,7 @@ from blake3 import blake3
 
 from branchpoint.clock import to_ns
 from branchpoint.errors import BranchpointError
+from branchpoint.events import following
 from branchpoint.events.event import Event, EventSet
 from branchpoint.events.queries import Query, Where, achieved, failed_test, parse_query, violated
 from branchpoint.timeline.judges import (
@@ -190,7 +191,7 @@ def failure(
     shell: str | None = None,
     at: Any = None,
     after: Any = None,
-    timeout: Any = _PATIENCE,
+    timeout: Any = None,
 ) -> Failure:
     """A failure: one of these, combined with others by ``|`` (any) and ``&`` (all).
 
@@ -215,7 +216,7 @@ def failure(
     ``failure(eventually="log:client:recovered")``
         this good thing has not happened by the horizon, counted from vtime 0.
     ``failure(shell="redis-cli get x | grep -q 1", container="client", at=12)``
-        the command exits with a code other than 0, or takes longer than ``timeout`` virtual
+        the command exits with a code other than 0, or takes longer than ``timeout`` (60) virtual
         seconds. It runs at ``at`` (virtual time), or ``after`` so many seconds of the future, or,
         with neither, at the horizon.
     ``failure("exit:standby.*")``
@@ -241,7 +242,10 @@ def failure(
             (log, shell, silence) == (None, None, None) and container is not None,
             "container= needs log=, shell= or silence=; for exits give exit= the container's name",
         ),
-        (shell is None and (at is not None or after is not None), "at= and after= need shell="),
+        (
+            shell is None and (at, after, timeout) != (None, None, None),
+            "at=, after= and timeout= need shell=",
+        ),
         (at is not None and after is not None, "give at= or after=, not both"),
     ):
         if wrong:
@@ -270,9 +274,9 @@ def failure(
     if shell is not None:
         instant = None if at is None else to_ns(at)
         later = None if after is None else to_ns(after)
-        return Command(
-            shell, container or "", instant, later, to_ns(timeout), name or f"command {shell!r}"
-        )
+        patience = to_ns(_PATIENCE if timeout is None else timeout)
+        label = name or f"command {shell!r}"
+        return Command(shell, container or "", instant, later, patience, label)
     return _failure_of(what, name)
 
 
@@ -291,8 +295,10 @@ def _failure_of(what: Any, name: str) -> Failure:
             return _exit(rest, None, None, False, name)
         return Happening(query, name or what)
     if isinstance(what, EventSet):
+        following.check(what.query)
         return Happening(what.query, name or "an event of the set")
     if isinstance(what, Query):
+        following.check(what)
         return Happening(what, name or "an event of the query")
     raise BranchpointError(
         f"{what!r} is not a failure", 'give one: failure(exit="*"), failure(log="fatal"), "exit:db"'
@@ -358,7 +364,7 @@ def _signal(given: str | int) -> int:
 
 def _described(thing: Any, depth: int = 0) -> str:
     """A text that is equal for equal failures: no addresses, no order of hashing."""
-    if thing is None or isinstance(thing, bool | int | float | str | bytes | range):
+    if thing is None or isinstance(thing, bool | int | float | str | bytes | range | slice):
         return repr(thing)
     if depth > _DEEPEST:
         return type(thing).__qualname__

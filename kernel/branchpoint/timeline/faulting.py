@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from branchpoint.clock import Duration, format_vtime
 from branchpoint.decoding import whole
+from branchpoint.errors import BranchpointError
 from branchpoint.faults import plan as plans
 from branchpoint.faults.kinds import FOREVER, GUEST, KINDS, Target
 from branchpoint.faults.reading import Reader, read
@@ -263,6 +264,11 @@ class Faults:
 
         ``heal`` is run in the same place at the end. In both, ``{id}`` is the fault's id.
         """
+        if for_ is not None and not heal:
+            raise BranchpointError(
+                "a command without heal= is over at once: for_= says nothing of it",
+                "give heal=, a script that undoes it, or leave for_= out",
+            )
         reader = self._reader
         label = reader.target(KINDS["kill"], container, ()) if container else GUEST
         target = plans.command(label, run, heal)

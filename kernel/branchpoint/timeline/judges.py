@@ -14,7 +14,9 @@ from typing import Any, Self
 from branchpoint.clock import format_vtime
 from branchpoint.errors import BranchpointError, ContainerError
 from branchpoint.events.event import Columns, Event
+from branchpoint.events.following import follow
 from branchpoint.events.queries import Between, Query
+from branchpoint.events.reports import unstarted
 from branchpoint.guest import wire
 from branchpoint.store.manifest import Input
 from branchpoint.timeline.replaying.history import COMMAND
@@ -81,7 +83,7 @@ class QueryJudge(Judge):
 
     def __init__(self, stretch: Stretch, query: Query, with_past: bool) -> None:
         super().__init__(stretch)
-        self._query = query
+        self._test = follow(query, stretch.past)
         if with_past:
             past = stretch.past
             known = (query & Between(stretch.origin, None)).first(past)
@@ -90,10 +92,15 @@ class QueryJudge(Judge):
     def feed(self, events: Iterable[Event]) -> int | None:
         if self.failed_at is None:
             for event in events:
-                if event.at <= self.stretch.horizon and self._query(event):
+                if event.at <= self.stretch.horizon and self._test(event):
                     self.failed_at = event.at
                     break
         return self.failed_at
+
+    def fresh(self) -> Self:
+        new = copy.copy(self)
+        new._test = copy.deepcopy(self._test)
+        return new
 
 
 class SilenceJudge(Judge):
@@ -223,7 +230,11 @@ class CommandJudge(Judge):
                 self._ended = True
                 if event.fields.get("code", "0") != "0" or event.fields.get("signal", "0") != "0":
                     self.failed_at = event.at
-            elif event.type == "error" and event.fields.get("about") == f"process/{self._number}":
+            elif (
+                event.type == "error"
+                and event.fields.get("about") == f"process/{self._number}"
+                and unstarted(event)
+            ):
                 raise ContainerError(
                     f"{self._script!r} could not be run in {self._container or 'the guest'}: "
                     f"{event.text}"

@@ -88,8 +88,9 @@ class Moment:
 
         With a ``seed`` (a whole number, or 1 to 512 bytes) everything random is drawn anew from
         here on: the kernel's random numbers, the faults, packet loss, and by scheduling ``noise``
-        which thread runs when. The same seed gives the same future, bit for bit. ``noise`` is None
-        for no noise, or how often on average and how long at most: ``("5ms", "1ms")``.
+        which thread runs when. The same seed gives the same future, bit for bit. Seeds that the
+        recording gets later, as that of a finding does, are left out. ``noise`` is None for no
+        noise, or how often on average and how long at most: ``("5ms", "1ms")``.
 
         Any number of branches may leave one moment; they do not affect each other.
 

@@ -24,7 +24,7 @@ from branchpoint.timeline.moment import Moment
 from branchpoint.timeline.openings import Shared
 from branchpoint.timeline.replaying.history import History, Point
 from branchpoint.timeline.schedule import Schedule, schedule
-from branchpoint.timeline.seeds import seed_of, seeding
+from branchpoint.timeline.seeds import SEED, seed_of, seeding
 
 if TYPE_CHECKING:
     from branchpoint.timeline.branch import Branch
@@ -122,11 +122,20 @@ class Recording:
 
     def at(self, when: Instant) -> Moment:
         """The moment at ``when``: virtual seconds since set-up was complete (12.5, "12.5", a
-        Time, negative ones during set-up), an event, or a moment's id.
+        Time, negative ones during set-up), an event of the recording, or a moment's id. A moment
+        of one of its branches stays as it is.
 
         :raises TimeError: when the instant is outside the recording.
-        :raises RecordingError: when an id names a branch that this recording does not know.
+        :raises RecordingError: when an id names a branch that this recording does not know, or a
+            moment is of another recording.
         """
+        if isinstance(when, Moment):
+            if when.run != self:
+                raise RecordingError(
+                    f"{when} is a moment of {when.run.path.name}, not of {self.path.name}",
+                    f"to see this recording at the same instant: run.at({when.vtime:g})",
+                )
+            return Moment(self, when._history, when._point)
         if isinstance(when, str) and "@" in when:
             return self._by_id(when)
         at = getattr(when, "at", None)
@@ -253,17 +262,20 @@ class Recording:
 
     def name_of(self, history: History, point: Point) -> str:
         """The part before the @ in the id of a moment. Stores the branch with the recording."""
-        fork, added = self._parting(history, point)
-        if not added and point.at <= self.manifest.end:
-            return _MAIN
+        fork = self._parting(history, point)
         inputs = history.inputs[fork.count : point.count]
-        seeded = self._seeded(fork, inputs)
+        recorded = self._root.inputs[fork.count : self._root.point(point.at).count]
+        if inputs == recorded and point.at <= self.manifest.end:
+            return _MAIN
+        seeded = self._seeded(fork, inputs, point.at)
         if seeded:
             return seeded
+        without = [i for i in self._later(fork, inputs) if i.at < point.at]
         digest = blake3(str(fork.at).encode())
-        digest.update(msgspec.msgpack.encode([(i.at, i.kind, i.data) for i in inputs]))
+        for given in (inputs, without) if without else (inputs,):
+            digest.update(msgspec.msgpack.encode([(i.at, i.kind, i.data) for i in given]))
         name = digest.hexdigest()[:8]
-        future = Future(id=name, parent=None, at=fork.at, inputs=inputs)
+        future = Future(id=name, parent=None, at=fork.at, inputs=inputs, without=without)
         if self.files.keeps and name not in self.files.futures:
             try:
                 self.files.add_future(future)
@@ -272,10 +284,11 @@ class Recording:
         self.named.setdefault(name, future)
         return name
 
-    def _seeded(self, fork: Point, inputs: list[Input]) -> str:
+    def _seeded(self, fork: Point, inputs: list[Input], until: int) -> str:
         """The name of a branch from the recording that got nothing but a seed; "" for others.
 
         It says all that is needed to make the branch again, in any copy of the recording.
+        ``inputs`` are those from the fork up to the instant ``until`` (absolute ns).
         """
         recorded = self._root.inputs[fork.count :]
         shared = 0
@@ -285,23 +298,31 @@ class Recording:
         if seed is None or not self.earliest <= inputs[shared].at <= self.manifest.end:
             return ""
         at = inputs[shared].at
-        again = self._root.branch(self._root.point(at))
-        expected = [*seeding(at, seed), *again.inputs[again.fork.count :]]
-        if inputs[shared:] != expected[: len(inputs) - shared]:
+        given = seeding(at, seed)
+        expected = [*given, *self._later(self._root.point(at), given)]
+        count = max(len(inputs) - shared, sum(i.at < until for i in expected))
+        if inputs[shared:] != expected[:count]:
             return ""
         return f"{format_vtime(at - self.origin)}{_SEEDED}{seed}"
 
-    def _parting(self, history: History, point: Point) -> tuple[Point, bool]:
-        """Where a history leaves the recording, and whether anything was added after that."""
+    def _parting(self, history: History, point: Point) -> Point:
+        """The last place of the recording on the way to a place of a history."""
         fork = point
         here: History = history
         while here.parent is not None:
             fork = min(fork, here.fork)
             here = here.parent
-        fork = self._root.point(fork.at)
-        mine = history.inputs[fork.count : point.count]
-        same = self._root.inputs[fork.count : self._root.point(point.at).count]
-        return fork, mine != same and mine != same[: len(mine)]
+        return self._root.point(fork.at)
+
+    def _later(self, fork: Point, given: list[Input]) -> list[Input]:
+        """What the recording gives after these inputs to a branch that got them since its fork."""
+        last = given[-1].at if given else fork.at
+        anew = self._root.reseeded(given)
+        return [
+            i
+            for i in self._root.inputs[fork.count :]
+            if i.at >= last and i not in given and not (anew and i.kind == SEED)
+        ]
 
     def _by_id(self, id: str) -> Moment:
         name, _, vtime = id.partition("@")
@@ -320,13 +341,11 @@ class Recording:
         fork = self._root.point(future.at)
         history = self._root.branch(fork)
         given = list(future.inputs)
-        later = [
-            i
-            for i in history.inputs[fork.count :]
-            if i not in given and i.at >= (given[-1].at if given else future.at)
-        ]
+        later = [i for i in self._later(fork, given) if i not in future.without]
         history.inputs = [*self._root.inputs[: fork.count], *given, *later]
         history.tip = fork
+        if at < fork.at:
+            return Moment(self, history, fork)._at(at)
         self.replayer.play(history, at)
         if history.tip.at > at:
             return Moment(self, history, history.point(at))

@@ -8,6 +8,7 @@ runs when is drawn, too. Equal seeds at one moment give equal futures, bit for b
 from __future__ import annotations
 
 import operator
+from collections.abc import Iterable
 from typing import Any, TypeAlias
 
 from blake3 import blake3
@@ -50,6 +51,16 @@ def seeding(at: int, seed: int | bytes, noise: tuple[int, int] | None = NOISE) -
         Input(at=at, kind=SEED, data=wire.seed(data), note=note),
         Input(at=at, kind=SEED, data=wire.noise(every, longest), note="scheduling noise"),
     ]
+
+
+def anew(
+    inputs: Iterable[Input], at: int, seed: int | bytes, noise: tuple[int, int] | None = NOISE
+) -> list[Input]:
+    """All inputs of a machine, with everything random drawn anew at ``at`` (absolute ns), and not
+    again by the seeds that come later.
+    """
+    kept = (i for i in inputs if i.kind != SEED or i.at < at)
+    return sorted([*kept, *seeding(at, seed, noise)], key=lambda i: i.at)
 
 
 def _whole(seed: Any) -> int:

@@ -89,8 +89,34 @@ def test_sets() -> None:
     assert ALL.where(text="nothing").first is None
     with pytest.raises(BranchpointError, match="different timelines"):
         _ = gets | set_of(EVENTS)
-    with pytest.raises(TypeError):
+    with pytest.raises(BranchpointError, match="not a set of events"):
         _ = gets | {"GET"}  # type: ignore[operator]
+
+
+def test_a_set_or_a_short_form_is_a_condition_and_queries_combine_with_sets() -> None:
+    gets, query = ALL.where(text="GET"), Where(container="web.*")
+    assert texts(ALL.where(gets, start=2)) == ["GET /b"]
+    assert texts(ALL.where("log:web:GET")) == ["GET /a", "GET /b"]
+    assert texts(query - gets) == ["oops"]
+    assert (len(query | gets), len(query & gets)) == (3, 2)
+    with pytest.raises(BranchpointError, match="not a set of events"):
+        ALL.where(5)  # type: ignore[arg-type]
+    with pytest.raises(BranchpointError, match="not a query"):
+        ALL.where("exit")
+    for regex in (b"x", re.compile(b"x"), 5):
+        with pytest.raises(BranchpointError, match="not a regular expression for texts"):
+            ALL.where(regex=regex)  # type: ignore[arg-type]
+
+
+def test_sets_of_one_history_combine_also_across_its_first_event() -> None:
+    recorded = log_of(EVENTS[:3])
+    log, history = recorded.fork(EVENTS[2].at), object()
+    before = EventSet(log.columns(), history=history).where(type="log")
+    log.extend(EVENTS[3:])
+    after = EventSet(log.columns(), history=history)
+    assert len(after & before) == 5
+    with pytest.raises(BranchpointError, match="different timelines"):
+        _ = after & EventSet(recorded.columns(), history=object())
 
 
 def test_instants() -> None:

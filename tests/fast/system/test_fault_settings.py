@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import random
 from dataclasses import dataclass, field
+from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from branchpoint import units
@@ -452,3 +455,24 @@ def test_a_container_keeps_what_linux_gives_at_least() -> None:
     with pytest.raises(SettingsError, match="share"):
         read({"throttle": {"share": "0.5%"}}, SYSTEM)
     read({"throttle": {"share": "1%"}}, SYSTEM)
+
+
+def test_lengths_and_shares_are_taken_as_python_has_them() -> None:
+    reader = Reader(SYSTEM)
+    for given in (timedelta(milliseconds=1500), Decimal("1.5"), Time(1.5), np.float64(1.5)):
+        assert reader.time(given, (), "delay") == 1_500_000_000
+    assert reader.time(np.int64(2), (), "delay") == 2 * SECOND
+    for wrong in (Decimal("nan"), np.bool_(True), True):
+        with pytest.raises(SettingsError, match="must be a duration"):
+            reader.time(wrong, (), "delay")
+    shares = {
+        1e-6: 1,
+        "1e-4%": 1,
+        "2.5e-05": 25,
+        0.12: 120_000,
+        "12 %": 120_000,
+        np.float64(1): 10**6,
+    }
+    assert {given: reader.share(given, (), "share") for given in shares} == shares
+    with pytest.raises(SettingsError, match="must be a share"):
+        reader.share("-1e-6", (), "share")

@@ -253,7 +253,7 @@ def test_a_command_that_cannot_run_is_an_error() -> None:
     one = judge(failure(shell="x", container="nosuch.1"))
     one.probes(itertools.count(1))
     with pytest.raises(ContainerError, match=r"nosuch\.1"):
-        one.feed([event(1, "error", about="process/1", text="no container")])
+        one.feed([event(1, "error", about="process/1", text="cannot be started: no container")])
     with pytest.raises(BranchpointError, match="before the branch"):
         judge(failure(shell="x", at=9))
 
@@ -311,7 +311,8 @@ def test_event_sets_are_failures_by_their_query() -> None:
     [
         {}, {"exit": "*", "log": "x"}, {"log": "x", "code": 1}, {"exit": "*", "container": "a"},
         {"shell": "x", "at": 1, "after": 1}, {"exit": "*", "at": 1}, {"log": "("},
-        {"exit": "*", "signal": "SIGNOTHING"}, {"what": "nonsense"}, {"what": 5},
+        {"exit": "*", "timeout": 5}, {"exit": "*", "signal": "SIGNOTHING"}, {"what": 5},
+        {"what": "nonsense"},
         {"silence": 0}, {"silence": "soon"}, {"what": "silence:"}, {"silence": 1, "log": "x"},
     ],
 )  # fmt: skip
@@ -334,3 +335,20 @@ def test_a_command_that_takes_too_long_fails_whatever_it_ends_with() -> None:
 def test_exit_codes_are_numbers(code: list) -> None:
     with pytest.raises(BranchpointError, match="has to be a number, or several"):
         failure(exit="a", code=code)
+
+
+def test_neighbours_and_numbers_count_also_those_before_the_fork() -> None:
+    events = EventSet(EventLog().columns())
+    exits, errors = events.where("exit:*"), events.where(text="error")
+    said, past = event(1, text="error"), [event(-1, text="error"), exit(-0.5)]
+    after = failure(exits.preceded_by(errors, within=1.5))
+    assert failed(after, exit(0.2), said, exit(1.2)) == 1.2
+    assert failed(after, exit(0.2), said, exit(1.2), past=past) == 0.2
+    assert failed(failure(exits.not_preceded_by(errors, within=1)), said, exit(1.5), exit(3)) == 3
+    assert failed(failure(exits[1:]), exit(1), exit(2)) == 2
+    assert failed(failure(exits[1:]), exit(1), exit(2), past=past) == 1
+    for part in (slice(1, None), slice(2, None)):
+        assert failure(exits[part]).key == failure(exits[part]).key
+    assert failure(exits[1:]).key != failure(exits[2:]).key
+    with pytest.raises(BranchpointError, match="what follows an event"):
+        failure(exits.followed_by(errors))

@@ -150,7 +150,12 @@ def test_a_finding_is_a_recording_that_replays(opened: Exploration) -> None:
         assert run.failure.vtime == pytest.approx(finding.vtime, abs=1e-9)
         exit = run.events.where(type="container.exit").last
         assert exit is not None and exit.fields["code"] == "1"
-        assert bp.verify(run).states > 0
+        verified = bp.verify(run)
+        assert verified and verified.equal == verified.states > 0
+        early = run.at(0.1)
+        assert run.end.inputs[-1].kind == "seed" and early.inputs == run.end.inputs
+        branch = early.branch().wait(run.duration - 0.1)
+        assert branch.events.map(str) == run.events.map(str)
 
 
 def test_stretches_are_moments_that_are_the_same_on_a_fresh_computer(opened: Exploration) -> None:

@@ -38,7 +38,7 @@ from branchpoint.timeline.replaying import checking
 from branchpoint.timeline.replaying.echo import Echo, news
 from branchpoint.timeline.replaying.history import COMMAND, History, Point, Start
 from branchpoint.timeline.replaying.player import Player
-from branchpoint.timeline.seeds import NOISE, seeding
+from branchpoint.timeline.seeds import NOISE, SEED, seeding
 
 _LOOK = 250_000_000  # ns between two looks at how much has run
 _FORKS = 64  # forks whose judges are kept
@@ -285,6 +285,8 @@ class Futures:
         given = history.commands() + sum(i.kind == COMMAND for i in inputs)
         seeds = [] if job.seed is None else seeding(job.begin, job.seed, self._noise)
         recorded = history.inputs[point.count :] if job.recorded else []
+        if seeds or any(i.kind == SEED for i in inputs):  # else it would be drawn again as recorded
+            recorded = [i for i in recorded if i.kind != SEED]
         later = [*recorded, *inputs, *judge.probes(itertools.count(given + 1))]
         later.sort(key=lambda i: i.at)  # stable: what is due at the same instant keeps its order
         history.inputs[point.count :] = seeds + later

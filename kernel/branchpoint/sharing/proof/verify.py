@@ -149,12 +149,25 @@ class _Forward:
             for at in self.marks:
                 task.update((history.tip.at - run.earliest) / 1e9, f"{self.equal} states equal")
                 run.replayer.play(history, at, events=False)
+                self._expect_compared(at)
                 self._keep()
                 self.equal += 1
             run.replayer.play(history, run.manifest.end, events=False)
+            self._expect_compared(run.manifest.end)
             self.complete = True
         except DivergenceError as error:
             self.problems.append(error.message)
+
+    def _expect_compared(self, at: int) -> None:
+        """Only a machine that got all that was recorded is compared with the recording.
+
+        :raises DivergenceError: when it did not.
+        """
+        shared = self._run.replayer.shared(self.branch._history, at)
+        if shared < at:
+            raise DivergenceError(
+                f"after {self._run.replayer.vtime(shared)} the replay did not get what was recorded"
+            )
 
     def _keep(self) -> None:
         replayer, history = self._run.replayer, self.branch._history

@@ -13,6 +13,8 @@ from branchpoint.errors import BranchpointError, ContainerError, ProcessTimeout
 from branchpoint.events.event import Event, EventSet
 from branchpoint.events.excerpt import excerpt
 from branchpoint.events.listing import inert
+from branchpoint.events.reports import unstarted
+from branchpoint.guest import wire
 from branchpoint.timeline.branch import HOST, Branch
 from branchpoint.timeline.commands.bounding import CUT
 from branchpoint.timeline.commands.files import has_ended
@@ -270,6 +272,10 @@ class Process:
             )
         if self.signal != _KILLED:
             return self._refused
+        history = self.branch._history
+        asked = wire.signal(self.number, _KILLED)
+        if any(i.data == asked for i in history.inputs[: history.tip.count]):
+            return ""
         said = f"{self.script!r} was killed at {format_vtime(end.at - end.origin)} s"
         near = self.branch.events.where(
             container=self.container or "-", start=end.vtime - _WITH_IT, end=end.vtime + _WITH_IT
@@ -315,7 +321,8 @@ class Process:
                         f"passes; {self._to_end}"
                     )
                 raise
-        failed = self.branch.events.where(type="error", about=f"process/{self.number}").last
+        errors = self.branch.events.where(type="error", about=f"process/{self.number}")
+        failed = errors.filter(unstarted).last
         if failed is not None:
             raise ContainerError(
                 f"{self.script!r} could not be run in {self.container or 'the guest'} at "

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from branchpoint import progress
-from branchpoint.clock import SECOND, to_ns
+from branchpoint.clock import SECOND
 from branchpoint.events import naming
 from branchpoint.events.event import LOG, Event
 from branchpoint.events.listing import inert
@@ -21,7 +21,7 @@ from branchpoint.machine.engine import Engine
 from branchpoint.store import manifest
 from branchpoint.store.manifest import Input, Manifest
 from branchpoint.system import System, SystemImage, build, load
-from branchpoint.timeline import faulting, openings
+from branchpoint.timeline import faulting, moment, openings
 from branchpoint.timeline.directory import RecordingFiles
 from branchpoint.timeline.failures import Failure, failure
 from branchpoint.timeline.machine import snapshot_for
@@ -54,6 +54,7 @@ def record(
 
     See :func:`branchpoint.record`.
     """
+    length, more = moment.duration(duration, {}), moment.duration(after, {})
     wanted = None if until is None else failure(until)
     if wanted is not None:  # before the image is built, which takes longer
         naming.check(wanted, load(compose, profiles, env_files=env_files).containers)
@@ -67,7 +68,7 @@ def record(
             recorder = _Recorder(target, system, guest, snapshot, seed, wanted, kind)
             with recorder:
                 recorder.set_up(place)
-                recorder.run(to_ns(duration), to_ns(after))
+                recorder.run(length, more)
     except KeyboardInterrupt as stop:
         stop.add_note(
             f"what was recorded is in {place.path}: branchpoint.open({str(place.path)!r})"

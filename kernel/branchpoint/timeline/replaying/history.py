@@ -1,14 +1,14 @@
 """A timeline as data: what reached the machine, and what was seen of it.
 
-A history is the recording itself or a branch. A branch shares its parent's past up to the fork,
-and of the parent's future it keeps what belongs to the world (faults), not what its user did
-(commands): a branch with nothing added continues exactly as recorded.
+A history is the recording itself or a branch. A branch shares its parent's past up to the fork. Of
+the future it keeps what was recorded, and what belongs to the world (faults), not what the user of
+its parent did (commands): a branch with nothing added continues exactly as recorded.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import NamedTuple
@@ -18,6 +18,7 @@ from branchpoint.guest.wire import TTY, Raw
 from branchpoint.machine.state import State
 from branchpoint.store.manifest import Input
 from branchpoint.timeline.commands.bounding import Bound
+from branchpoint.timeline.seeds import SEED
 
 MOST_RAW = 1 << 30
 """Bytes of a stream of a command in raw mode that are kept, from its beginning."""
@@ -76,24 +77,49 @@ class History:
     """What is kept of the output of its commands; None: not known yet."""
     began: Start | None = None
     """The state from which the machine ran that first let time pass in it."""
+    _unsettled: tuple[Point, dict[tuple[int, str], int]] | None = None
+    """While what was heard is taken in: the tip before that, and how much of each raw stream was
+    kept then."""
 
     def branch(self, at: Point) -> History:
         """A new history that leaves this one at ``at``."""
-        future = [i for i in self.inputs[at.count :] if i.kind in _OF_THE_WORLD]
         shown = _until(self.shown, at.at)
         log = self.log.fork(at.at)
-        return History(self.inputs[: at.count] + future, at, log, self, at, shown=shown)
+        inputs = self.inputs[: at.count] + self._to_come(at)
+        return History(inputs, at, log, self, at, shown=shown)
+
+    def _to_come(self, at: Point) -> list[Input]:
+        """The inputs after ``at`` of a branch to which nothing is done."""
+        if self.parent is None:
+            return self.inputs[at.count :]
+        recorded = {given: place for place, given in enumerate(self._recorded)}
+        past, later = self.inputs[: at.count], self.inputs[at.count :]
+        future = [i for i in later if i.kind in _OF_THE_WORLD or i in recorded]
+        if self.reseeded(past):
+            return future
+        # A seed that was given later in this history has left these out.
+        known = {*past, *future}
+        left_out = [i for i in recorded if i.kind == SEED and i.at >= at.at and i not in known]
+        if not left_out:
+            return future
+        return sorted([*future, *left_out], key=lambda i: (i.at, recorded.get(i, -1)))
 
     def point(self, at: int) -> Point:
         """The place at an instant, before any input at that very instant."""
         return Point(at, bisect_left(self.inputs, at, key=lambda given: given.at))
 
     def add(self, new: Input) -> None:
-        """Place an input at the tip."""
+        """Place an input at the tip.
+
+        A seed takes the place of the recording's own ones to come: from here on, all is drawn anew.
+        """
         if new.at != self.tip.at:
             raise ValueError("an input goes to the tip of a history")
-        self.inputs.insert(self.tip.count, new)
-        self.tip = Point(self.tip.at, self.tip.count + 1)
+        count = self.tip.count
+        if new.kind == SEED:
+            self.inputs[count:] = [i for i in self.inputs[count:] if i.kind != SEED]
+        self.inputs.insert(count, new)
+        self.tip = Point(self.tip.at, count + 1)
 
     def take(self, raw: Raw) -> None:
         """Keep a piece of what a command in raw mode or a terminal has written."""
@@ -106,8 +132,25 @@ class History:
             kept = self.raw.setdefault(number, {}).setdefault(raw.stream, bytearray())
             kept.extend(raw.data[: max(MOST_RAW - len(kept), 0)])
 
+    def unsettle(self) -> None:
+        """Say that more is taken in: until :meth:`settle`, an interrupt may come in between."""
+        raw = self.raw.items()
+        sizes = {(number, name): len(kept[name]) for number, kept in raw for name in kept}
+        self._unsettled = self.tip, sizes
+
+    def settle(self, tip: Point) -> None:
+        """Move the tip: all that was heard up to there is taken in."""
+        self.tip = tip
+        self._unsettled = None
+
     def forget_after_tip(self) -> None:
-        """Drop events that were collected just before an interrupt; they will come again."""
+        """Drop what was taken in just before an interrupt; it will come again."""
+        before, self._unsettled = self._unsettled, None
+        if before is not None and before[0] == self.tip:
+            self.bound = None  # it has counted lines that come again
+            for number, kept in self.raw.items():
+                for name, data in kept.items():
+                    del data[before[1].get((number, name), 0) :]
         columns = self.log.columns()
         if len(columns) and columns.at[-1] > self.tip.at:
             self.log = self.log.fork(self.tip.at)
@@ -142,9 +185,23 @@ class History:
                 return first
         return limit
 
+    @property
+    def _recorded(self) -> list[Input]:
+        """All inputs of the recording."""
+        here = self
+        while here.parent is not None:
+            here = here.parent
+        return here.inputs
+
+    def reseeded(self, given: Iterable[Input]) -> bool:
+        """Whether among inputs of a machine there is a seed that the recording does not have."""
+        return any(i.kind == SEED and i not in self._recorded for i in given)
+
     def commands(self) -> int:
-        """How many commands were placed up to the tip: one less than the next one's number."""
-        return sum(i.kind == COMMAND for i in self.inputs[: self.tip.count])
+        """How many commands were placed, and will be as recorded: one less than the next one's
+        number.
+        """
+        return sum(i.kind == COMMAND for i in self.inputs)
 
     def nearest_state(self, at: Point) -> tuple[Point, State] | None:
         """The latest state in memory at or before ``at``, with its place."""

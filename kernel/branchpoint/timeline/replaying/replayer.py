@@ -434,6 +434,7 @@ class Replayer:
 
     def _collect(self, player: Player, history: History, echo: Echo | None) -> list[Event]:
         origin, said = self.files.manifest.origin, player.mailbox.drain()
+        history.unsettle()
         if history.bound is None:
             history.bound = Bound(history.log.columns())
         events = history.bound.events(said, origin)
@@ -448,7 +449,7 @@ class Replayer:
         for raw in raws:
             history.take(raw)
         history.log.extend(events)
-        history.tip = player.place
+        history.settle(player.place)
         self._tell(history, standing=False)
         return events
 
