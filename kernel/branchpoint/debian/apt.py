@@ -15,7 +15,7 @@ from pathlib import Path
 
 from branchpoint import progress
 from branchpoint.cache import cache_dir, disk_errors
-from branchpoint.debian.mirrors import SOURCES, listed, mirrors
+from branchpoint.debian.mirrors import SOURCES, Mirror, listed, mirrors, shown
 from branchpoint.errors import SetupError
 
 SUITE = "trixie"
@@ -43,15 +43,16 @@ def home(suite: str = SUITE) -> Path:
     return path
 
 
-def known_mirrors() -> list[str]:
-    """The mirrors of this computer, at least one.
+def known_mirrors() -> list[Mirror]:
+    """The mirrors of this computer, the surest first; at least one.
 
     :raises SetupError: when there is none.
     """
-    known = [each for uri in mirrors() for each in _downloaded(uri)]
+    known = [Mirror(uri, each.sure) for each in mirrors() for uri in _downloaded(each.uri)]
     if not known:
         raise SetupError(
-            f"no Debian mirror is named in {SOURCES}/sources.list or {SOURCES}/sources.list.d",
+            f"no Debian mirror is named in {SOURCES}/sources.list or {SOURCES}/sources.list.d, "
+            "as far as you may read them",
             "the guest is made of Debian packages: add a Debian source there",
         )
     return known
@@ -71,23 +72,31 @@ def _downloaded(uri: str) -> list[str]:
 def update(suite: str = SUITE) -> None:
     """Fetch a release's package index from the first of this computer's mirrors that has it.
 
-    What lists that no lock names resolved to is forgotten then; without network everything stays as
-    it was.
+    What lists that no lock names resolved to is forgotten then. When it fails, everything stays as
+    it was: apt deletes no index of a source that it still has.
     """
     place = home(suite)
     if not _KEYRING.exists():
         raise SetupError(f"{_KEYRING} is missing", "install the package debian-archive-keyring")
     known = known_mirrors()
+    tried = place / "tried.list"
+    failures = []
     with progress.task("Debian package index"):
         for mirror in known:
-            (place / "sources.list").write_text(f"deb [{_TRUST}] {mirror} {suite} main\n")
-            result = run("apt-get", "update", "-o", "APT::Update::Error-Mode=any", suite=suite)
+            tried.write_text(f"deb [{_TRUST}] {mirror.uri} {suite} main\n")
+            result = run(
+                "apt-get", "update", "-o", "APT::Update::Error-Mode=any",
+                "-o", f"Dir::Etc::sourcelist={tried}", suite=suite,
+            )  # fmt: skip
             if result.returncode == 0:
+                tried.replace(place / "sources.list")
                 (place / "state" / "complete").touch()
                 for resolution in (place / "resolutions").iterdir():
                     resolution.unlink()
                 return
-    raise SetupError(f"cannot fetch Debian's package index: {complaint(result)}", hint(result))
+            failures.append(result)
+    surest = failures[0]
+    raise SetupError(f"cannot fetch Debian's package index: {complaint(surest)}", hint(surest))
 
 
 def run(
@@ -114,9 +123,16 @@ def _start(program: str, *arguments: str, place: Path) -> subprocess.Popen[str]:
     status.touch()
     config = place / "apt.conf"
     config.write_text(
+        # The host's options are for the host, but for those of downloads.
+        "#clear APT::Get;\n"
+        "#clear APT::Default-Release;\n"
+        'RootDir "";\n'
         f'Dir::State "{place}/state";\n'
+        'Dir::State::lists "lists/";\n'
+        'Dir::State::extended_states "extended_states";\n'
         f'Dir::State::status "{status}";\n'
         f'Dir::Cache "{place}/cache";\n'
+        'Dir::Cache::archives "archives/";\n'
         f'Dir::Etc::sourcelist "{place}/sources.list";\n'
         'Dir::Etc::sourceparts "/dev/null";\n'
         'Dir::Etc::preferences "/dev/null";\n'
@@ -124,9 +140,13 @@ def _start(program: str, *arguments: str, place: Path) -> subprocess.Popen[str]:
         f'#clear APT::Architectures;\nAPT::Architectures {{ "{ARCHITECTURE}"; }};\n'
         f'APT::Architecture "{ARCHITECTURE}";\n'
         'APT::Install-Recommends "false";\n'
+        'APT::Install-Suggests "false";\n'
         'APT::Sandbox::User "";\n'
         'Acquire::Languages "none";\n'
         'Acquire::Retries "2";\n'
+        'Acquire::AllowInsecureRepositories "false";\n'
+        'Acquire::AllowWeakRepositories "false";\n'
+        'Acquire::AllowDowngradeToInsecureRepositories "false";\n'
         # The host's hooks are for the host's packages.
         "#clear APT::Update::Pre-Invoke;\n"
         "#clear APT::Update::Post-Invoke;\n"
@@ -151,7 +171,7 @@ def _start(program: str, *arguments: str, place: Path) -> subprocess.Popen[str]:
 
 def complaint(result: subprocess.CompletedProcess[str]) -> str:
     """apt's own errors (else warnings) in one line."""
-    lines = result.stderr.splitlines()
+    lines = shown(result.stderr).splitlines()
     errors = [line[3:] for line in lines if line.startswith("E: ")]
     warnings = [line[3:] for line in lines if line.startswith("W: ")]
     return "; ".join(errors or warnings) or f"apt ended with code {result.returncode}"

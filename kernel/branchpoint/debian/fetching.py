@@ -21,7 +21,7 @@ from branchpoint import progress
 from branchpoint.cache import disk_errors
 from branchpoint.debian import apt
 from branchpoint.debian.entry import Deb, Entry
-from branchpoint.debian.mirrors import SOURCES
+from branchpoint.debian.mirrors import SOURCES, Mirror, shown
 from branchpoint.errors import SetupError
 
 _FAILED = re.compile(r"^E: Failed to fetch (\S+)\s+(.*)$", re.MULTILINE)
@@ -79,7 +79,7 @@ def _hash(path: Path) -> str:
 
 def _download(missing: list[Entry], folder: Path) -> None:
     """Download them, each from the first mirror that has it."""
-    said: list[tuple[str, dict[Entry, str]]] = []
+    said: list[tuple[Mirror, dict[Entry, str]]] = []
     total = sum(entry.size for entry in missing)
     apart = apt.home() / "cache" / "archives"
     with (
@@ -89,7 +89,7 @@ def _download(missing: list[Entry], folder: Path) -> None:
     ):
         unfinished, done = Path(name), 0
         for mirror in apt.known_mirrors():
-            reasons = _ask(mirror, missing, unfinished, partial(_tell, task, done, unfinished))
+            reasons = _ask(mirror.uri, missing, unfinished, partial(_tell, task, done, unfinished))
             missing = [e for e in missing if not _accept(unfinished / e.file, e, folder, reasons)]
             done = total - sum(entry.size for entry in missing)
             said.append((mirror, reasons))
@@ -119,7 +119,7 @@ def _ask(
     result = apt.run(apt.HELPER, "download-file", *arguments, tick=tick)
     if "No space left" in result.stderr:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
-    failed = {urllib.parse.unquote(uri): why for uri, why in _FAILED.findall(result.stderr)}
+    failed = {urllib.parse.unquote(uri): shown(why) for uri, why in _FAILED.findall(result.stderr)}
     other = apt.complaint(result)
     return {
         entry: next((why for uri, why in failed.items() if uri.endswith(entry.path)), other)
@@ -142,20 +142,32 @@ def _accept(file: Path, entry: Entry, folder: Path, reasons: dict[Entry, str]) -
     return True
 
 
-def _complain(missing: list[Entry], said: list[tuple[str, dict[Entry, str]]]) -> None:
+def _complain(missing: list[Entry], said: list[tuple[Mirror, dict[Entry, str]]]) -> None:
+    """Raise what the mirrors said of the missing packages.
+
+    The sure ones decide: who else is asked may be no mirror of Debian, and want a password.
+    """
     for entry in missing:
-        for mirror, reasons in said:
-            why = reasons[entry]
+        told = [(mirror, reasons[entry]) for mirror, reasons in said]
+        sure = [why for mirror, why in told if mirror.sure]
+        if any(map(_NOT_THERE.search, sure)) and not any(map(_ANOTHER.search, sure)):
+            continue
+        for mirror, why in told:
             if _ANOTHER.search(why):
                 raise SetupError(
-                    f"{mirror} has another file than the wanted one under the name {entry.path}: "
-                    f"{why}",
+                    f"{shown(mirror.uri)} has another file than the wanted one under the name "
+                    f"{entry.path}: {why}",
                     f"it is not used; try again later, or name another mirror in {SOURCES}",
                 )
             if not _NOT_THERE.search(why):
                 raise SetupError(
-                    f"cannot download Debian packages: {mirror} says: {why} ({names(missing)})",
+                    f"cannot download Debian packages: {shown(mirror.uri)} says: {why} "
+                    f"({names(missing)})",
                     apt.NETWORK,
                 )
-    mirror, reasons = said[0]
-    raise Gone(missing, f"{mirror} says: {reasons[missing[0]]}")
+    mirror, why = next(
+        (mirror, reasons[missing[0]])
+        for mirror, reasons in said
+        if _NOT_THERE.search(reasons[missing[0]])
+    )
+    raise Gone(missing, f"{shown(mirror.uri)} says: {why}")

@@ -9,6 +9,7 @@ import msgspec
 
 from branchpoint.debian import apt
 from branchpoint.debian.entry import Entry
+from branchpoint.debian.mirrors import shown
 from branchpoint.decoding import Malformed, from_json
 from branchpoint.errors import ImageError
 
@@ -47,7 +48,13 @@ def needs(packages: list[str], suite: str = apt.SUITE) -> list[Entry]:
         else:
             what = f"Debian {suite} cannot give {', '.join(packages)}: {apt.complaint(result)}"
         raise ImageError(what, "check the package names")
-    return sorted(_entry(match) for match in _URI_LINE.finditer(result.stdout))
+    entries = sorted(_entry(match) for match in _URI_LINE.finditer(result.stdout))
+    if packages and not entries:
+        raise ImageError(
+            f"apt names no files of Debian {suite} for {', '.join(packages)}",
+            "does an option in apt's configuration forbid it to install anything?",
+        )
+    return entries
 
 
 def _entry(match: re.Match[str]) -> Entry:
@@ -64,7 +71,7 @@ def _entry(match: re.Match[str]) -> Entry:
         entry: Entry = from_json(msgspec.json.encode(said), Entry)
     except Malformed as error:
         raise ImageError(
-            f"the package index names {uri} in a way that is not Debian's: {error}",
+            f"the package index names {shown(uri)} in a way that is not Debian's: {error}",
             "is the mirror one of Debian's? name another one in apt's sources",
         ) from None
     return entry

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import shlex
+from itertools import chain
 from pathlib import Path
+from typing import NamedTuple
 
 SOURCES = Path("/etc/apt")
 """Where apt's configuration lies."""
@@ -15,28 +17,51 @@ _RELEASE = re.compile(
 )
 
 
-def mirrors() -> list[str]:
-    """URIs of Debian mirrors in this computer's apt configuration, the surest first.
+_OFF = ("no", "false", "without", "off", "disable", "0")  # as apt reads them
+
+
+class Mirror(NamedTuple):
+    """A mirror that this computer's apt uses."""
+
+    uri: str
+    sure: bool
+    """Whether it is one of those that are Debian's most surely; some are."""
+
+
+def mirrors() -> list[Mirror]:
+    """The Debian mirrors in this computer's apt configuration, the surest first.
 
     An entry is Debian's when it has a release of Debian with the component main. Other vendors
-    use the same names, so entries signed by Debian's keyring go before those of unknown signer;
-    a wrong one is found out by its signature. A file that lists mirrors is replaced by these.
+    use the same names. So entries signed by Debian's keyring go first, then those of unknown
+    signer, and last those that name a key or another keyring, where Debian's key may be, too; a
+    wrong one is found out by its signature. A file that lists mirrors is replaced by these. What
+    cannot be read is skipped.
     """
-    sure: list[str] = []
-    unknown: list[str] = []
+    groups: tuple[list[str], list[str], list[str]] = [], [], []
     parts = SOURCES / "sources.list.d"
     for file in [SOURCES / "sources.list", *sorted(parts.glob("*"))]:
-        if file.suffix not in (".list", ".sources") or not file.is_file():
+        if file.suffix not in (".list", ".sources"):
             continue
         read = _deb822 if file.suffix == ".sources" else _one_line
-        for uris, suites, components, signer in read(file.read_text(errors="replace")):
+        for uris, suites, components, signer in read(_text(file)):
             if "main" in components and any(_RELEASE.fullmatch(suite) for suite in suites):
-                known = "debian-archive" in signer
-                if known or not signer:
-                    (sure if known else unknown).extend(
-                        each.rstrip("/") for uri in uris for each in _expanded(uri)
-                    )
-    return list(dict.fromkeys(sure + unknown))
+                rank = 0 if "debian-archive" in signer else 2 if signer else 1
+                groups[rank].extend(each.rstrip("/") for uri in uris for each in _expanded(uri))
+    surest = next((group for group in groups if group), [])
+    return [Mirror(uri, uri in surest) for uri in dict.fromkeys(chain(*groups))]
+
+
+def shown(text: str) -> str:
+    """A text with URIs, without the names and passwords in them."""
+    return re.sub(r"(?<=://)[^/\s@]*@", "", text)
+
+
+def _text(file: Path) -> str:
+    """The content of a file; nothing when it is none, or may not be read."""
+    try:
+        return file.read_text(errors="replace") if file.is_file() else ""
+    except OSError:
+        return ""
 
 
 def _expanded(uri: str) -> list[str]:
@@ -45,8 +70,7 @@ def _expanded(uri: str) -> list[str]:
         return []
     if not uri.startswith("mirror+file:"):
         return [uri]
-    file = Path(re.sub("^mirror[+]file:(//)?(?=/)", "", uri))
-    return listed(file.read_text(errors="replace")) if file.is_file() else []
+    return listed(_text(Path(re.sub("^mirror[+]file:(//)?(?=/)", "", uri))))
 
 
 def listed(text: str) -> list[str]:
@@ -64,9 +88,11 @@ def _one_line(text: str) -> list[_Source]:
     for line in text.splitlines():
         match = re.match(r"\s*deb\s+(?:\[([^\]]*)\]\s*)?(\S+)\s+(\S+)\s+([^#]*)", line)
         if match:
-            options = dict(
-                word.split("=", 1) for word in shlex.split(match[1] or "") if "=" in word
-            )
+            try:
+                words = shlex.split(match[1] or "")
+            except ValueError:  # a quote that does not end; apt refuses the line, too
+                continue
+            options = dict(word.split("=", 1) for word in words if "=" in word)
             signer = options.get("signed-by", "")
             sources.append(([match[2]], [match[3]], match[4].split(), signer))
     return sources
@@ -79,7 +105,8 @@ def _deb822(text: str) -> list[_Source]:
     for stanza in re.split(r"\n\s*\n", "\n".join(lines)):
         pairs = re.findall(r"^([\w-]+):((?:.*)(?:\n[ \t].*)*)", stanza, re.MULTILINE)
         fields = {name.lower(): value.split() for name, value in pairs}
-        if "deb" in fields.get("types", []) and fields.get("enabled") != ["no"]:
+        enabled = " ".join(fields.get("enabled", [])).lower() not in _OFF
+        if "deb" in fields.get("types", []) and enabled:
             signer = " ".join(fields.get("signed-by", []))
             sources.append(
                 (

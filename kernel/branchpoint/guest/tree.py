@@ -188,7 +188,7 @@ class Tree:
     def apply_tar(
         self, stream: IO[bytes], layer: bool = False, latest: int | None = None
     ) -> list[str]:
-        """Merge a tar stream (compressed or not) into the tree; returns the paths in its order.
+        """Merge an uncompressed tar stream into the tree; returns the paths in its order.
 
         ``layer`` False is a package's rule: a directory does not replace a link to a directory.
         True is the rule of container image layers: it does, and the whiteouts ``.wh.NAME`` and
@@ -198,12 +198,12 @@ class Tree:
         paths = []
         try:
             with tarfile.open(
-                fileobj=stream, mode="r|*", encoding="utf-8", errors="surrogateescape"
+                fileobj=stream, mode="r|", encoding="utf-8", errors="surrogateescape"
             ) as tar:
                 for member in tar:
                     self._apply_member(tar, member, layer, latest, touched)
                     paths.append(_clean(member.name))
-        except (tarfile.TarError, EOFError) as error:
+        except (tarfile.TarError, EOFError, ValueError) as error:
             raise ImageError(f"cannot read a tar archive: {error}") from error
         return paths
 

@@ -19,46 +19,6 @@ def empty_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mo
     return path
 
 
-DEB822 = """\
-# a comment
-Types: deb deb-src
-URIs: http://mirror.example/debian/
-  http://second.example/debian
-Suites: bookworm bookworm-updates
-Components: main contrib
-Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
-
-Types: deb
-URIs: http://disabled.example/debian
-Suites: trixie
-Components: main
-Enabled: no
-"""
-ONE_LINE = """\
-deb [arch=amd64 signed-by=/usr/share/keyrings/vendor.gpg] https://vendor.example/apt bookworm main
-# deb http://commented.example/debian trixie main
-deb http://unknown.example/debian/ trixie main contrib # why
-deb http://security.example/debian-security trixie-security main
-deb-src http://source.example/debian trixie main
-"""
-
-
-def test_mirrors_come_from_both_forms_of_apt_sources(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(mirrors, "SOURCES", tmp_path)
-    (tmp_path / "sources.list.d").mkdir()
-    assert mirrors.mirrors() == []
-    (tmp_path / "sources.list").write_text(ONE_LINE)
-    (tmp_path / "sources.list.d" / "debian.sources").write_text(DEB822)
-    (tmp_path / "sources.list.d" / "ignored.save").write_text(ONE_LINE)
-    assert mirrors.mirrors() == [
-        "http://mirror.example/debian",
-        "http://second.example/debian",
-        "http://unknown.example/debian",
-    ]
-
-
 def test_without_a_mirror_the_error_says_where_to_add_one(
     tmp_path: Path, empty_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -305,7 +305,7 @@ def test_bombs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (header(b"f", b"x", 9) + b"0 path=x\n".ljust(512, b"\0"), "malformed pax header"),
         (header(b"f", b"x", 13) + b"13 size=1e9\n\n".ljust(512, b"\0"), "malformed pax header"),
         (header(b"f", b"g", 12) + b"12 path=abc\n".ljust(512, b"\0"), "global pax header"),
-        (header(b"a/" * 40, b"L", 9000) + b"a/".ljust(2, b"\0") * 4608, "a name of"),
+        (header(b"a/" * 40, b"L", 9216) + b"a/".ljust(2, b"\0") * 4608, "a name of"),
         (b"\1" * 512, "is not a tar archive"),
         (header(b"f", b"0", 0)[:300], "is cut off"),
     ],

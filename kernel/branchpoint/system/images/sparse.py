@@ -42,14 +42,14 @@ def of_block(
 
     :raises ImageError: when the map and the data do not fit together.
     """
-    parts = _fields(first, 386, _IN_FIRST, number)
+    parts = _fields(first, 386, _IN_FIRST, number, what)
     size, goes_on, blocks = number(first[483:495]), first[482], 0
     while goes_on:
         block = file.read(_BLOCK)
         if len(block) < _BLOCK:
             raise ImageError(f"{what} is cut off")
         blocks += 1
-        parts += _fields(block, 0, _IN_MORE, number)
+        parts += _fields(block, 0, _IN_MORE, number, what)
         goes_on = block[504]
         _expect_few(len(parts), what)
     _check(parts, data, size, what)
@@ -57,11 +57,13 @@ def of_block(
 
 
 def _fields(
-    block: bytes, at: int, count: int, number: Callable[[bytes], int]
+    block: bytes, at: int, count: int, number: Callable[[bytes], int], what: str
 ) -> list[tuple[int, int]]:
     found = []
     for place in range(at, at + 24 * count, 24):
-        if not block[place]:
+        if not block[place]:  # others take what stands after it for parts
+            if block[place : at + 24 * count].strip(b"\0"):
+                raise _malformed(what)
             break
         found.append((number(block[place : place + 12]), number(block[place + 12 : place + 24])))
     return found

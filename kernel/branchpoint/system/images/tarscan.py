@@ -3,6 +3,9 @@
 Only headers are read and nothing is trusted: sizes, counts, name lengths and extension headers
 are bounded; kinds of entries that container images do not use are refused. What passes is safe for
 :meth:`branchpoint.guest.tree.Tree.apply_tar`.
+
+That holds only as long as Python's :mod:`tarfile`, which reads it there, finds the same headers at
+the same places. So what programs read in different ways is refused.
 """
 
 from __future__ import annotations
@@ -19,9 +22,12 @@ MAX_ENTRIES = 1_000_000
 _MAX_EXTENSION = 1 << 20  # bytes of one pax header or long name
 _MAX_NAME = 4096
 _MAX_DEPTH = 200
+_MAX_RUN = 16  # extension headers before one entry; tarfile calls itself for each
 _ALLOWED = b"0\x007123456S"
 _EXTENSIONS = b"xgLK"
 _SPARSE_NAME = f"{sparse.PREFIX}name"
+_NAMES = ("path", _SPARSE_NAME)
+_NUMBERS = ((100, 108), (108, 116), (116, 124), (136, 148), (329, 337), (337, 345))
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +54,7 @@ def scan(file: IO[bytes], what: str, room: int = 0) -> list[Entry]:
     at = 0
     entries: list[Entry] = []
     extension: dict[str, str] = {}
-    headed = False  # whether a pax header came for the next entry
+    kinds = b""  # of the extension headers that came for the next entry
     parts = 0  # of sparse files
     while True:
         file.seek(at)
@@ -61,24 +67,26 @@ def scan(file: IO[bytes], what: str, room: int = 0) -> list[Entry]:
             raise ImageError(f"{what} is not a tar archive, or is damaged (at byte {at})")
         kind = block[156:157]
         size = _number(block[124:136], what)
+        if not all(_is_number(block[begin:stop]) for begin, stop in _NUMBERS):
+            raise ImageError(f"{what} has a malformed header")  # tarfile would end there
         if kind in _EXTENSIONS:
             if size > _MAX_EXTENSION:
                 raise ImageError(f"{what} has a header of {size} bytes")
-            data = file.read(size)
-            if len(data) < size:
-                raise ImageError(f"{what} is cut off")
-            found = _extension(kind, data, what)
-            hollow = any(key.startswith(sparse.PREFIX) for key in extension | found)
-            if kind == b"x" and headed and hollow:  # which one counts depends on who reads it
-                raise ImageError(f"{what} has a sparse file with two headers")
-            headed = headed or kind == b"x"
+            found = _extension(kind, _padded(file, size, what), what)
+            if _clash(kind, found, kinds, extension):  # which one counts depends on who reads it
+                raise ImageError(f"{what} has an entry with two headers")
+            kinds += kind
+            if len(kinds) > _MAX_RUN:
+                raise ImageError(f"{what} has an entry with more than {_MAX_RUN} headers")
             extension |= found
         elif kind not in _ALLOWED:
             raise ImageError(f"{what} has an entry of the unknown type {kind!r}")
         else:
             if "size" in extension:
                 size = _pax_size(extension["size"], what)
-            if kind not in (b"0", b"\0", b"7", b"1", b"S"):
+            if kind == b"\0" and size and _text(block[:100]).endswith("/"):
+                raise ImageError(f"{what} has a directory with data")  # for some it is a file
+            if kind not in (b"0", b"\0", b"7", b"S"):
                 size = 0
             told = _sparse(block, kind, extension, file, size, what)
             entry = _entry(block, kind, extension, at + BLOCK, size, what)
@@ -90,12 +98,32 @@ def scan(file: IO[bytes], what: str, room: int = 0) -> list[Entry]:
                 entry = replace(entry, holes=told.size)
                 at += told.map if kind == b"S" else 0
             entries.append(entry)
-            extension, headed = {}, False
+            extension, kinds = {}, b""
             if len(entries) > MAX_ENTRIES:
                 raise ImageError(f"{what} has more than {MAX_ENTRIES} entries")
         at += BLOCK + (size + BLOCK - 1) // BLOCK * BLOCK
         if at > end + BLOCK:
             raise ImageError(f"{what} is cut off")
+
+
+def _padded(file: IO[bytes], size: int, what: str) -> bytes:
+    """The content of an extension header; tarfile takes the rest of its last block for a part."""
+    data = file.read((size + BLOCK - 1) // BLOCK * BLOCK)
+    if len(data) < size:
+        raise ImageError(f"{what} is cut off")
+    if data[size:].strip(b"\0"):
+        raise ImageError(f"{what} has something between a header and the next")
+    return data[:size]
+
+
+def _clash(kind: bytes, found: dict[str, str], kinds: bytes, extension: dict[str, str]) -> bool:
+    """Whether an extension header says again what one for the same entry has said."""
+    if kind == b"x" and kind in kinds:
+        return True
+    told, before = (
+        {"path" if key == _SPARSE_NAME else key for key in each} for each in (found, extension)
+    )
+    return bool(told & before)
 
 
 def _sparse(
@@ -113,22 +141,30 @@ def _sparse(
         if keys:
             raise ImageError(f"{what} has a sparse file in two forms")
         return sparse.of_block(block, file, size, lambda field: _number(field, what), what)
+    if keys and "size" in extension:  # tarfile then looks for the next header elsewhere
+        raise ImageError(f"{what} has a sparse file in two forms")
     return sparse.of_pax(keys, file, size, what) if keys else None
 
 
 def _entry(
     block: bytes, kind: bytes, extension: dict[str, str], offset: int, size: int, what: str
 ) -> Entry:
-    name = extension.get(_SPARSE_NAME) or extension.get("path") or _text(block[:100])
-    if "path" not in extension and block[257:263] == b"ustar\0" and block[345] != 0:
+    name = _text(block[:100])
+    folder = kind == b"5" or (kind == b"\0" and name.endswith("/"))
+    given = [key for key in extension if key in _NAMES]
+    if given:
+        name = extension[given[-1]]  # as tarfile does
+    elif block[345] and kind != b"S":
+        if block[257:263] != b"ustar\0":
+            raise ImageError(f"{what} has a name in a form that is not in use any more")
         name = f"{_text(block[345:500])}/{name}"
-    target = extension.get("linkpath") or _text(block[157:257])
+    target = extension.get("linkpath", _text(block[157:257]))
     if len(name) > _MAX_NAME or len(target) > _MAX_NAME or name.count("/") > _MAX_DEPTH:
         raise ImageError(f"{what} has an entry with a name of {len(name)} characters")
     if "\0" in name or "\0" in target:
         raise ImageError(f"{what} has an entry with NUL in its name")
-    words = {b"0": "file", b"\0": "file", b"7": "file", b"2": "link", b"5": "directory"}
-    word = words.get(kind, "other")
+    words = {b"0": "file", b"\0": "file", b"7": "file", b"2": "link"}
+    word = "directory" if folder else words.get(kind, "other")
     return Entry(name, word, target, offset, size)
 
 
@@ -157,7 +193,7 @@ def _extension(kind: bytes, data: bytes, what: str) -> dict[str, str]:
 
 
 def _pax_size(written: str, what: str) -> int:
-    if not re.fullmatch(r"\d{1,15}", written):
+    if not re.fullmatch(r"[0-9]{1,15}", written):
         raise ImageError(f"{what} has a malformed pax header")
     return int(written)
 
@@ -170,14 +206,22 @@ def _number(field: bytes, what: str) -> int:
     """Octal digits or, for larger numbers, GNU's base-256."""
     if field[0] == 0x80:
         value = int.from_bytes(field[1:], "big")
+    elif _is_number(field) and field[0] != 0xFF:  # that one is negative
+        value = int(_digits(field) or b"0", 8)
     else:
-        digits = field.strip(b" \0")
-        if not re.fullmatch(rb"[0-7]*", digits):
-            raise ImageError(f"{what} has a malformed header")
-        value = int(digits or b"0", 8)
+        raise ImageError(f"{what} has a malformed header")
     if value >= 1 << 50:
         raise ImageError(f"{what} has an entry of {value} bytes")
     return value
+
+
+def _is_number(field: bytes) -> bool:
+    return field[0] in (0x80, 0xFF) or re.fullmatch(rb"[0-7]*", _digits(field)) is not None
+
+
+def _digits(field: bytes) -> bytes:
+    """What tarfile takes for the digits: all before the first NUL."""
+    return field.split(b"\0", 1)[0].strip(b" ")
 
 
 def is_header(block: bytes) -> bool:
@@ -186,7 +230,7 @@ def is_header(block: bytes) -> bool:
 
 
 def _checksum_holds(block: bytes) -> bool:
-    written = block[148:156].strip(b" \0")
+    written = _digits(block[148:156])
     if not re.fullmatch(rb"[0-7]+", written):
         return False
     return int(written, 8) == sum(block) - sum(block[148:156]) + 8 * 0x20
