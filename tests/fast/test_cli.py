@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from recordings import ORIGIN, SECOND, event, head, make
 
 import branchpoint as bp
-from branchpoint.cli import main
+from branchpoint.cli import exploring, main
 from branchpoint.cli.words import Instant
 from branchpoint.errors import ProcessTimeout
 from branchpoint.system import load
@@ -540,3 +540,9 @@ def test_a_terminal_without_a_character_gets_it_escaped(path: Path) -> None:
         files.save(head(ended="db.1 container.exit", failure=CRASH))
     result = CliRunner(charset="latin-1").invoke(main, ["events", str(path), "--text", "snowman"])
     assert result.exception is None and b"snowman \\u2603" in result.stdout_bytes
+
+
+def test_the_next_command_can_be_copied_whatever_the_folder_is_called() -> None:
+    finding = SimpleNamespace(number=1, failure="exit", path=Path("last night/1.branchpoint"))
+    found: Any = SimpleNamespace(findings=[finding], triage=lambda number: None)
+    assert exploring.summary(found).endswith("branchpoint open 'last night/1.branchpoint'")
