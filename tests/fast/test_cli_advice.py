@@ -90,5 +90,9 @@ def test_a_terminal_without_a_character_gets_it_escaped(path: Path) -> None:
 
 def test_the_next_command_can_be_copied_whatever_the_folder_is_called() -> None:
     finding = SimpleNamespace(number=1, failure="exit", path=Path("last night/1.branchpoint"))
-    found: Any = SimpleNamespace(findings=[finding], triage=lambda number: None)
+    found: Any = SimpleNamespace(
+        path=Path("last night"), findings=[finding], triage=lambda number: None, violated=True
+    )
     assert exploring.summary(found).endswith("branchpoint open 'last night/1.branchpoint'")
+    found.findings = []
+    assert exploring.summary(found).endswith(f"branchpoint open 'last night/{exploring.BASE}'")
