@@ -6,6 +6,7 @@ import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 from branchpoint.errors import SetupError
@@ -25,17 +26,30 @@ _DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
 def cache_place() -> Path:
     """The path of the cache folder, which may not exist yet.
 
-    ``$BRANCHPOINT_CACHE``, else ``branchpoint`` in the user's cache folder.
+    ``$BRANCHPOINT_CACHE``, else ``branchpoint`` in the user's cache folder. Always absolute.
 
-    :raises SetupError: when neither is set and the user has no home folder.
+    :raises SetupError: when it is to be in a home folder that does not exist.
     """
     chosen = os.environ.get("BRANCHPOINT_CACHE")
-    if chosen:
-        return Path(chosen)
+    usual = Path(os.environ.get("XDG_CACHE_HOME", ""))
     try:
-        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "branchpoint"
+        if chosen:
+            return _absolute(chosen)
+        if not usual.is_absolute():  # XDG's specification wants such a one to be ignored
+            usual = Path.home() / ".cache"
+        return usual / "branchpoint"
     except RuntimeError:
-        raise SetupError("you have no home folder, so there is no cache", _ELSEWHERE) from None
+        what = f"there is no folder {chosen}" if chosen else "you have no home folder"
+        raise SetupError(f"{what}, so there is no cache", _ELSEWHERE) from None
+
+
+@cache
+def _absolute(chosen: str) -> Path:
+    """Where a folder lies that may be named relatively: there it stays, wherever the process goes.
+
+    :raises RuntimeError: when it begins with the home folder of nobody.
+    """
+    return Path(chosen).expanduser().absolute()
 
 
 def cache_dir() -> Path:

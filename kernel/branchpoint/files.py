@@ -78,7 +78,7 @@ def publish(path: Path) -> Iterator[Path]:
                 if not file.is_symlink():
                     file.chmod(file.stat().st_mode | (0o555 if file.is_dir() else 0o444))
             if path.is_dir():  # the remains of one that someone has partly deleted
-                shutil.rmtree(path)
+                path.rename(holder / "old")  # nobody sees even less of it
             unfinished.rename(path)
             _sync(path.parent)
         finally:

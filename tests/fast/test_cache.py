@@ -212,3 +212,39 @@ def test_an_image_that_is_unpacked_beside_it_says_so(tmp_path: Path, use: Use) -
     unusable = pytest.raises(SetupError, match="the cache cannot be used")
     with open_archive(tmp_path / "image.tar") as found, unusable:
         found.unpack()
+
+
+# -- where it is
+
+
+def test_a_place_that_is_named_relatively_stays_where_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    first.mkdir()
+    second.mkdir()
+    name = f"cache-of-{tmp_path.name}"  # one that this process has not used before
+    monkeypatch.setenv("BRANCHPOINT_CACHE", name)
+    monkeypatch.chdir(first)
+    assert cache_dir() == first / name
+    monkeypatch.chdir(second)
+    assert cache_dir() == first / name and list(second.iterdir()) == []
+
+
+def test_a_place_in_a_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("BRANCHPOINT_CACHE", f"~/cache-of-{tmp_path.name}")
+    assert cache_place() == tmp_path / f"cache-of-{tmp_path.name}"
+    monkeypatch.setenv("BRANCHPOINT_CACHE", "~nobody-has-this-name/cache")
+    with pytest.raises(SetupError, match="no folder ~nobody-has-this-name/cache"):
+        cache_place()
+
+
+def test_a_relative_folder_of_all_caches_is_ignored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("BRANCHPOINT_CACHE", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for value, place in [("caches", ".cache"), ("", ".cache"), (f"{tmp_path}/c", "c")]:
+        monkeypatch.setenv("XDG_CACHE_HOME", value)
+        assert cache_place() == tmp_path / place / "branchpoint"

@@ -9,15 +9,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
 from commandline import CRASH, cli, crashed
-from recordings import ORIGIN, event, head, make
+from recordings import ORIGIN, make
 
 import branchpoint as bp
 from branchpoint.cli import main
 from branchpoint.cli.words import Instant
 from branchpoint.errors import ProcessTimeout
-from branchpoint.timeline.directory import RecordingFiles
 from branchpoint.timeline.moment import Moment
 
 
@@ -331,49 +329,3 @@ def test_doctor_passes_its_verdict_on(
     monkeypatch.setattr(doctor, "examine", examine)
     result = cli("doctor", "--minutes", "0.5")
     assert (result.stdout, result.exit_code) == ("30.0 s\n", status)
-
-
-# -- advice that is true where it is given, and options that go together
-
-
-def test_the_end_is_told_to_every_command_that_takes_an_instant(path: Path, tmp_path: Path) -> None:
-    trace = ["-o", tmp_path / "trace.json", "--schedule", "1", "99"]
-    for words in (["containers", path, "--at", "99"], ["export", path, *trace]):
-        said = cli(*words).stderr
-        assert "its last instant is: end" in said
-        assert f"branchpoint run {path} --at end -- 'sleep 10; ...'" in said
-
-
-def test_a_failure_that_did_not_happen_is_told_in_the_command_lines_words(tmp_path: Path) -> None:
-    path = tmp_path / "fine.branchpoint"
-    with RecordingFiles.create(path, head()) as files:
-        files.save(head(ended="ran for 10 s"))
-    said = cli("events", path, "--start", "failure").stderr
-    assert "fine.branchpoint ended without a failure (ran for 10 s)" in said
-    assert f"branchpoint events {path}" in said and "run." not in said
-
-
-def test_options_that_contradict_each_other_are_refused(path: Path, tmp_path: Path) -> None:
-    (tmp_path / "night.bpx").mkdir()
-    (tmp_path / "night.bpx" / "exploration.json").touch()
-    both = ["--timeout", "2s", "--background-for", "2s"]
-    for words, said in (
-        (["run", path, "--at", "1", *both, "--", "ls"], "--timeout or --background-for"),
-        (["open", path, "--trust"], "are for bundles"),
-        (["open", tmp_path / "night.bpx", "-o", tmp_path / "x"], "are for bundles"),
-    ):
-        result = cli(*words)
-        assert result.exit_code == 2 and said in result.stderr
-
-
-def test_a_shared_recording_says_how_its_machine_is_exported(path: Path, tmp_path: Path) -> None:
-    said = cli("share", path, "-o", tmp_path / "a b.bpz").stdout
-    assert f"branchpoint machine export '{tmp_path}/a b.bpm' --machine " in said
-
-
-def test_a_terminal_without_a_character_gets_it_escaped(path: Path) -> None:
-    with RecordingFiles.open(path, write=True) as files:
-        files.events.add([event(9, "snowman ☃")])
-        files.save(head(ended="db.1 container.exit", failure=CRASH))
-    result = CliRunner(charset="latin-1").invoke(main, ["events", str(path), "--text", "snowman"])
-    assert result.exception is None and b"snowman \\u2603" in result.stdout_bytes

@@ -138,19 +138,3 @@ def test_a_malformed_compose_file_is_named_with_its_line(compose: Path) -> None:
     result = cli("record", compose)
     assert result.exit_code == 1
     assert f"Error: {compose}:3: " in result.stderr
-
-
-def test_a_recording_may_end_with_its_failure(
-    compose: Path, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked: dict[str, Any] = {}
-
-    def recorded(*_: Any, **options: Any) -> bp.Recording:
-        asked.update(options)
-        return bp.open(path)
-
-    monkeypatch.setattr(bp, "record", recorded)
-    made = ["record", compose, "-o", tmp_path / "new.branchpoint", "--until", "exit:*"]
-    assert cli(*made, "--after", "0s").exit_code == 0
-    assert asked["after"] == bp.Time(0)
-    assert cli(*made, "--after", "-1s").exit_code == 2

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import threading
 from pathlib import Path
 
 import pytest
 
-from branchpoint.files import locked
+from branchpoint.files import locked, publish
 
 
 @pytest.fixture
@@ -86,3 +87,22 @@ def test_only_one_holds_it(lock: Path) -> None:
     for thread in threads:
         thread.join()
     assert together == [1] * 400
+
+
+def test_what_is_replaced_goes_when_the_new_one_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "x"
+    place.mkdir()
+    (place / "old").touch()
+    deleted = shutil.rmtree
+
+    def delete(path: Path, **options: bool) -> None:
+        assert os.listdir(place) == ["new"]  # noqa: PTH208 - names only
+        deleted(path, **options)
+
+    monkeypatch.setattr(shutil, "rmtree", delete)
+    with publish(place) as unfinished:
+        unfinished.mkdir()
+        (unfinished / "new").touch()
+    assert os.listdir(tmp_path) == ["x"]  # noqa: PTH208 - names only

@@ -162,7 +162,7 @@ def _write(path: Path, text: str) -> None:
 
 def summary(found: Exploration) -> str:
     """An exploration in a few lines: what was run, what was found, and what to do next."""
-    lines, base = [show.safe(repr(found))], found.path / BASE
+    lines = [show.safe(repr(found))]
     if found.findings:
         for finding in found.findings:
             told = found.triage(finding.number)
@@ -172,7 +172,8 @@ def summary(found: Exploration) -> str:
         first = shlex.quote(str(found.findings[0].path))
         lines += ["", "Go on with:", f"  branchpoint open {first}"]
     elif found.violated:
-        lines += ["", "Assertions are violated. Look at set-up:", f"  branchpoint open {base}"]
+        lines += ["", "Assertions are violated. Look at set-up:"]
+        lines.append(f"  branchpoint open {shlex.quote(str(found.path / BASE))}")
     else:
         lines += ["", f"Nothing was found. To search on: the same command, {found.path} goes on."]
     return "\n".join(lines)

@@ -29,7 +29,7 @@ import subprocess
 from pathlib import Path
 
 from branchpoint.debian.entry import PackageList
-from branchpoint.debian.hosttools import unpacked
+from branchpoint.debian.hosttools import ENVIRONMENT, unpacked
 from branchpoint.errors import ImageError
 from branchpoint.files import publish
 from branchpoint.guest.tree import EPOCH, Tree
@@ -101,8 +101,9 @@ def _make_file_system(tree: Tree, path: Path) -> None:
         "-U00000000-0000-0000-0000-000000000000", path,
     ]  # fmt: skip
     with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    ) as process:
+        command, env=ENVIRONMENT, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    ) as process:  # fmt: skip
         assert process.stdin is not None and process.stdout is not None
         with contextlib.suppress(BrokenPipeError):  # it has stopped, and says why
             tree.write_tar(process.stdin)

@@ -162,7 +162,8 @@ def receive(name: str, ram: int, at: int, fingerprint: str) -> Iterator[Path]:
 
     ``name`` is a digest of them, and only recordings that name it use it: a snapshot that was not
     made here never takes the place of one that was. ``at`` (ns) and ``fingerprint`` (of the
-    engine) say when and by whom it was made.
+    engine) say when and by whom it was made. The caller holds a lock, and has looked whether it is
+    there.
     """
     with files.publish(_place(name)) as folder:
         folder.mkdir()

@@ -33,6 +33,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from branchpoint.cache import cache_dir, disk_errors
 from branchpoint.debian import lists
 from branchpoint.debian.entry import PackageList
 from branchpoint.errors import ImageError
@@ -201,8 +202,12 @@ def _wrapper(name: str, real: str) -> str:
 
 
 def _applets(busybox: bytes) -> list[str]:
-    """The names that busybox answers to; asked from itself, as it is a static program."""
-    with tempfile.TemporaryDirectory() as folder:
+    """The names that busybox answers to; asked from itself, as it is a static program.
+
+    It runs in the cache, as other programs of the guest's release do: from ``/tmp`` it may not.
+    """
+    place = cache_dir()
+    with disk_errors(place), tempfile.TemporaryDirectory(dir=place) as folder:
         program = Path(folder, "busybox")
         program.write_bytes(busybox)
         program.chmod(0o755)

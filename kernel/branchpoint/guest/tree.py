@@ -454,7 +454,7 @@ def _header(path: str, node: Node, hard_link: str) -> bytes:
         records[b"gid"] = b"%d" % node.gid
     if not hard_link:
         for key in sorted(node.xattrs):
-            records[(_XATTR + key).encode()] = node.xattrs[key]
+            records[os.fsencode(_XATTR + key)] = node.xattrs[key]
     kind = b"1" if hard_link else _TYPES[stat.S_IFMT(node.mode)]
     extra = b""
     if records:

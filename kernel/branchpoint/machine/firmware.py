@@ -17,7 +17,7 @@ from branchpoint.cache import cache_dir
 from branchpoint.debian import hosttools, packages
 from branchpoint.debian.fetching import Gone
 from branchpoint.errors import SetupError
-from branchpoint.files import publish
+from branchpoint.files import locked, publish
 from branchpoint.machine.packages import FIRMWARE
 
 FILES = ("bios-256k.bin", "kvmvapic.bin", "linuxboot_dma.bin")
@@ -94,10 +94,12 @@ def install(files: Mapping[str, bytes]) -> Firmware:
     digest = digest_of(files)
     folder = cache_dir() / "firmware" / digest
     if find(digest) is None:
-        with publish(folder) as unfinished:
-            unfinished.mkdir()
-            for name, data in files.items():
-                (unfinished / name).write_bytes(data)
+        with locked(f"firmware-{digest}"):
+            if find(digest) is None:  # nobody else has put it there meanwhile
+                with publish(folder) as unfinished:
+                    unfinished.mkdir()
+                    for name, data in files.items():
+                        (unfinished / name).write_bytes(data)
     return Firmware(digest, folder)
 
 

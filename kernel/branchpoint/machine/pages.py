@@ -60,15 +60,16 @@ class PagePool:
     def _reserve(self, slots: int) -> None:
         if self._used + slots <= self._capacity:
             return
-        self._capacity = self._used + max(slots, _GROW, self._capacity // 2)
-        os.ftruncate(self.fd, self._capacity * PAGE)
+        capacity = self._used + max(slots, _GROW, self._capacity // 2)
+        os.ftruncate(self.fd, capacity * PAGE)
         if self._map is None:
-            self._map = mmap.mmap(self.fd, self._capacity * PAGE)
+            self._map = mmap.mmap(self.fd, capacity * PAGE)
         else:
-            self._map.resize(self._capacity * PAGE)
-        hashes = np.empty((self._capacity, HASH), np.uint8)
+            self._map.resize(capacity * PAGE)
+        hashes = np.empty((capacity, HASH), np.uint8)
         hashes[: self._used] = self._hashes[: self._used]
         self._hashes = hashes
+        self._capacity = capacity  # last: where memory is short, the next call begins again
 
     def intern(self, numbers: Slots, pages: Pages, hashes: Hashes | None = None) -> Slots:
         """The slot of each page; ``numbers`` says where in the machine each of them lies."""

@@ -11,6 +11,7 @@ import struct
 import subprocess
 import sys
 import tarfile
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -192,6 +193,14 @@ def test_attributes_survive_a_tar() -> None:
     assert node.xattrs == {"security.capability": CAPABILITY}
 
 
+def test_names_of_attributes_may_be_any_bytes() -> None:
+    tree = Tree()
+    tree.add_file("x", b"x", xattrs={os.fsdecode(b"user.\xff"): b"value"})
+    again = Tree()
+    again.apply_tar(io.BytesIO(tar_bytes(tree)))
+    assert found(again, "x").xattrs == found(tree, "x").xattrs
+
+
 def test_times_can_be_capped() -> None:
     late = tarfile.TarInfo("late")
     late.mtime = EPOCH + 5
@@ -251,12 +260,15 @@ def test_the_nvdimm_header_is_a_function_of_the_size() -> None:
     assert struct.unpack("<II", info[-8:]) == (low, high)
 
 
-def test_nvdimm_files_are_reproducible_and_sparse(tmp_path: Path) -> None:
+def test_nvdimm_files_are_reproducible_and_sparse(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     tree = Tree()
     tree.add_file("hello", b"hello" * 1000, xattrs={"security.capability": CAPABILITY})
     tree.add_symlink("link", "hello")
     heads = []
-    for name in ("a", "b"):
+    for name, time in (("a", "1"), ("b", "86400")):
+        monkeypatch.setenv("SOURCE_DATE_EPOCH", time)  # mkfs.erofs would obey it
         erofs.write_nvdimm(tree, tmp_path / name)
         with (tmp_path / name).open("rb") as file:
             heads.append(file.read(4 << 20))
@@ -310,6 +322,15 @@ def test_modules_come_after_what_they_need() -> None:
         assert early.index(needed) < early.index(by)
 
 
+def test_busybox_is_asked_where_programs_may_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BRANCHPOINT_CACHE", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", "/proc")  # no program can be run from there
+    assert toolbox._applets(b"#!/bin/sh\necho ls ip\n") == ["ls", "ip"]
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_toolbox_is_complete(tmp_path: Path) -> None:
     """The program of each wrapper finds all its libraries in the toolbox."""
     tree = toolbox.toolbox()
@@ -327,7 +348,7 @@ def test_the_toolbox_is_complete(tmp_path: Path) -> None:
     wrappers = [file for file in (root / "bin").iterdir() if file.read_bytes().startswith(b"#!")]
     assert len(wrappers) > 100
     for wrapper in wrappers:
-        program = re.search(r" /\.branchpoint/(usr/s?bin/\S+)", wrapper.read_text())
+        program = re.search(rf" {toolbox._SHOWN}/(usr/s?bin/\S+)", wrapper.read_text())
         assert program is not None, wrapper.name
         command = [libraries / "ld-linux-x86-64.so.2", "--library-path", libraries, "--list"]
         listed = subprocess.run([*command, root / program[1]], capture_output=True, text=True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ from blake3 import blake3
 from guestimages import guest, start
 
 from branchpoint.errors import SetupError
+from branchpoint.files import locked
 from branchpoint.guest import image, machines
 from branchpoint.machine import firmware
 
@@ -95,3 +98,21 @@ def test_the_chosen_image_is_that_of_new_recordings(cache: Path) -> None:
     assert image.ensure_image() == other
     with pytest.raises(SetupError, match="not on this computer"):
         image.choose("ab" * 16)
+
+
+def test_firmware_that_somebody_else_puts_there_meanwhile_stays(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = {name: name.encode() for name in firmware.FILES}
+    folders = []
+
+    @contextmanager
+    def late(name: str) -> Iterator[None]:
+        monkeypatch.setattr(firmware, "locked", locked)
+        folders.append(firmware.install(content).folder.stat().st_ino)
+        with locked(name):
+            yield
+
+    monkeypatch.setattr(firmware, "locked", late)
+    folders.append(firmware.install(content).folder.stat().st_ino)
+    assert folders == folders[:1] * 2

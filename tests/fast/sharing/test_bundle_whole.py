@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ from bundles import Parts, Table, changed
 from equipping import equip
 
 import branchpoint as bp
+from branchpoint import files as cached_files
 from branchpoint.guest import image, snapshot
 from branchpoint.guest.image import GuestImage
 from branchpoint.guest.snapshot import Snapshot
@@ -162,6 +165,31 @@ def test_what_is_here_already_is_not_replaced(made: Path, home: tuple[GuestImage
     cache = guest.kernel.parents[2]
     assert [path.name for path in (cache / "guest").iterdir()] == ["made"]
     assert [path.name for path in (cache / "systems").iterdir()] == ["made"]
+
+
+def test_images_that_come_while_a_bundle_waits_are_not_replaced(
+    made: Path, cache: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, locked = cache("empty"), cached_files.locked
+    copy = shutil.copy(made, tmp_path / "copy.bpz")
+    nodes = []
+
+    def received() -> list[int]:
+        kinds = ("guest", "systems", "boot")
+        found = (each for kind in kinds for each in (folder / kind).glob("received-*"))
+        return [each.stat().st_ino for each in found]
+
+    @contextmanager
+    def late(name: str) -> Iterator[None]:
+        monkeypatch.setattr(cached_files, "locked", locked)
+        unpack(copy, trust=True)
+        nodes.append(received())
+        with locked(name):
+            yield
+
+    monkeypatch.setattr(cached_files, "locked", late)
+    unpack(made, trust=True)
+    assert nodes == [received()] and len(nodes[0]) == 3
 
 
 def test_images_made_here_come_before_those_that_were_received(

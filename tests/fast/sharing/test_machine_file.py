@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
+from branchpoint import files
 from branchpoint.errors import RecordingError
 from branchpoint.guest import image, machines
 from branchpoint.guest.machines import Machine
@@ -59,6 +61,21 @@ def test_it_is_the_same_machine_elsewhere(
         assert one.read_bytes() == other.read_bytes()
     assert image.chosen() is None  # new recordings do not use it yet
     assert import_machine(file).name == made.name  # a second time
+
+
+def test_it_is_imported_by_one_process_at_a_time(
+    made: Machine, file: Path, cache: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache("there")
+    taken, locked = [], files.locked
+
+    def lock(name: str) -> AbstractContextManager[None]:
+        taken.append(name)
+        return locked(name)
+
+    monkeypatch.setattr(files, "locked", lock)
+    found = import_machine(file)
+    assert taken == [f"guest-received-{found.image.digest}"]
 
 
 def test_equal_machines_are_equal_files(made: Machine, file: Path, tmp_path: Path) -> None:

@@ -11,11 +11,11 @@ from imagefiles import TestImage, layer, member
 from branchpoint.errors import BranchpointError, ImageError
 from branchpoint.guest.tree import Tree
 from branchpoint.system.compose.reading import load
-from branchpoint.system.images import finding
+from branchpoint.system.images import finding, projectfiles
 from branchpoint.system.images.archive import ImageConfig
-from branchpoint.system.images.engines import builder
+from branchpoint.system.images.engines import ContainerEngine, builder
 from branchpoint.system.images.finding import find_images
-from branchpoint.system.model import Recipe
+from branchpoint.system.model import Build, Recipe
 
 IMAGE = TestImage([layer(member("data"), member("data/new", b"new"))])
 
@@ -190,3 +190,29 @@ def test_a_failing_build_shows_why(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     system = load(compose(tmp_path, "services: {a: {build: .}}"), environ={})
     with pytest.raises(BranchpointError, match=r"could not build .*\n.*step 3: no such file"):
         find_images(system)
+
+
+def test_what_an_engine_prints_need_not_be_text(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "bin" / "docker"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\nprintf 'bad \\377 byte\\n' | tee /dev/stderr\n" + "exit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(program.parent), prepend=":")
+    engine = ContainerEngine("docker")
+    assert "bad \ufffd byte" in engine.find("x")[1]
+    with pytest.raises(ImageError, match="bad \ufffd byte"):
+        engine.build(Build(str(tmp_path), 1), "x")
+    with pytest.raises(ImageError, match="bad \ufffd byte"), engine.saved("0" * 64, "x"):
+        pass
+    assert builder() != engine
+
+
+def test_a_project_that_is_too_deep_is_refused(tmp_path: Path) -> None:
+    deepest = tmp_path.joinpath(*["d"] * 200)
+    deepest.mkdir(parents=True)
+    assert len(list(projectfiles.entries(tmp_path))) == 201
+    (deepest / "file").touch()
+    with pytest.raises(ImageError, match="more than 200 levels deep"):
+        list(projectfiles.entries(tmp_path))

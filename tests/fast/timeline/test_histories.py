@@ -1,4 +1,6 @@
-"""What a branch gets of the future, and how ids tell branches apart; no machine runs."""
+"""Branches without a machine: what they get of the future, what their ids say, and what is told of
+what was done in them.
+"""
 
 from __future__ import annotations
 

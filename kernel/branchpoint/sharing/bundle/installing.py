@@ -29,19 +29,16 @@ class Installation:
 
     def __init__(self, table: Contents, trust: bool) -> None:
         self._table = table
-        self.wanted: list[str] = []
+        self._names: dict[str, str] = {}
+        if table.boot is not None:
+            machine = table.machine
+            self._names = {"guest": machine.guest_image, "system": machine.system_image}
+            if machine.firmware:
+                self._names["firmware"] = machine.firmware
+            if trust:
+                self._names["boot"] = table.boot_name
+        self.wanted = [kind for kind in self._names if not self._is_here(kind)]
         """Of "guest", "system", "firmware", "boot"."""
-        if table.boot is None:
-            return
-        machine = table.machine
-        if image.find(machine.guest_image) is None:
-            self.wanted.append("guest")
-        if cached.find(machine.system_image) is None:
-            self.wanted.append("system")
-        if machine.firmware and firmware.find(machine.firmware) is None:
-            self.wanted.append("firmware")
-        if trust and not snapshot.is_received(table.boot_name):
-            self.wanted.append("boot")
 
     def need_space(self) -> None:
         """Raise SetupError unless the disk has room for what is wanted."""
@@ -52,13 +49,17 @@ class Installation:
 
     @contextlib.contextmanager
     def folders(self) -> Iterator[dict[str, Path]]:
-        """Yield a folder for each kind that is wanted.
+        """Yield a folder for each kind that is wanted and that nobody has put there meanwhile.
 
         What is put there is in the cache afterwards: all of it or, after an error, nothing. A
         ValueError says what is wrong with it.
         """
         with contextlib.ExitStack() as stack:
-            found = {kind: stack.enter_context(self._place(kind)) for kind in self.wanted}
+            found: dict[str, Path] = {}
+            for kind in self.wanted:
+                stack.enter_context(files.locked(f"{kind}-received-{self._names[kind]}"))
+                if not self._is_here(kind):
+                    found[kind] = stack.enter_context(self._place(kind))
             yield found
             if "guest" in found:
                 self._finish_guest(found["guest"])
@@ -66,6 +67,13 @@ class Installation:
                 self._finish_system(found["system"])
             if "firmware" in found:
                 self._finish_firmware(found["firmware"])
+
+    def _is_here(self, kind: str) -> bool:
+        name = self._names[kind]
+        if kind == "boot":
+            return snapshot.is_received(name)
+        find = {"guest": image.find, "system": cached.find, "firmware": firmware.find}[kind]
+        return find(name) is not None
 
     @contextlib.contextmanager
     def _place(self, kind: str) -> Iterator[Path]:
@@ -81,8 +89,8 @@ class Installation:
                 yield Path(name)
             return
         place = {
-            "guest": f"guest/received-{table.machine.guest_image}",
-            "system": f"systems/received-{table.machine.system_image}",
+            "guest": f"guest/received-{self._names[kind]}",
+            "system": f"systems/received-{self._names[kind]}",
         }[kind]
         with files.publish(cache_dir() / place) as folder:
             folder.mkdir()

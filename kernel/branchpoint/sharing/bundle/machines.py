@@ -111,6 +111,7 @@ def import_machine(path: Path) -> Machine:
         place = cache_dir() / "guest" / f"received-{table.guest_image}"
         with (
             tempfile.TemporaryDirectory(dir=cache_dir()) as name,
+            files.locked(f"guest-{place.name}"),
             files.publish(place) as folder,
             progress.task(f"importing {path.name}", len(table.parts), "files") as task,
         ):

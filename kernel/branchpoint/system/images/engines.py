@@ -32,7 +32,7 @@ class ContainerEngine:
         try:
             result = subprocess.run(
                 [self.program, *what, "--format", template, reference],
-                capture_output=True, text=True, timeout=_INSPECT_TIMEOUT,
+                capture_output=True, text=True, errors="replace", timeout=_INSPECT_TIMEOUT,
                 stdin=subprocess.DEVNULL, check=False,
             )  # fmt: skip
         except subprocess.TimeoutExpired:
@@ -80,7 +80,7 @@ class ContainerEngine:
             with progress.task(f"building {name} with {self.program}"):
                 result = subprocess.run(
                     [*command, build.context], stdin=subprocess.DEVNULL, text=True,
-                    stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
+                    errors="replace", stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
                 )  # fmt: skip
             if result.returncode or not id_file.exists():
                 tail = "\n".join(result.stdout.splitlines()[-15:])
@@ -107,8 +107,9 @@ class ContainerEngine:
             }[self.program]
             with progress.task(f"saving {name} from {self.program}"):
                 result = subprocess.run(
-                    command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
-                )
+                    command, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                    errors="replace", check=False,
+                )  # fmt: skip
             if result.returncode or not path.exists():
                 raise ImageError(
                     f"{self.program} could not save {name}: {_last_line(result.stderr)}"
@@ -146,7 +147,7 @@ def builder() -> ContainerEngine | None:
         try:
             result = subprocess.run(
                 [program, "info"], stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                timeout=_INSPECT_TIMEOUT, check=False,
+                errors="replace", timeout=_INSPECT_TIMEOUT, check=False,
             )  # fmt: skip
         except (subprocess.TimeoutExpired, OSError):
             continue

@@ -21,6 +21,7 @@ from branchpoint.guest.tree import Tree
 
 MAX_BYTES = 4 << 30
 MAX_FILES = 100_000
+MAX_DEPTH = 200  # levels of directories; what walks a tree calls itself for each
 _LEFT_OUT = re.compile(r"\.git|__pycache__|.+\.(branchpoint(\.failed)?|bpx|bpz|bpm)")
 
 Entry = tuple[str, Path, os.stat_result]
@@ -31,12 +32,17 @@ def entries(source: Path) -> Iterator[Entry]:
     """(relative path, path, lstat) of ``source`` and all below it, names sorted bytewise.
 
     :raises ImageError: for what cannot be read or is neither file, directory nor symlink, and for
-        more than MAX_FILES files or MAX_BYTES bytes.
+        more than MAX_FILES files, MAX_BYTES bytes or MAX_DEPTH levels.
     """
     count = size = 0
     pending = [("", source)]
     while pending:
         relative, path = pending.pop()
+        if relative.count("/") >= MAX_DEPTH:
+            raise ImageError(
+                f"{source} has directories more than {MAX_DEPTH} levels deep",
+                "does a mount or a program repeat them? name a smaller directory",
+            )
         status, names = look(path, follow=path == source)
         pending += [(f"{relative}/{name}".lstrip("/"), path / name) for name in reversed(names)]
         count += 1
