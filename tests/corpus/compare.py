@@ -22,8 +22,11 @@ from branchpoint import progress
 from branchpoint.errors import ComposeError
 from branchpoint.system.compose.reading import load
 
+_YAML = re.compile(r"\.ya?ml$", re.IGNORECASE)
 _NAME = re.compile(r"compose[^/]*\.ya?ml$", re.IGNORECASE)
 _CONTENT = re.compile(r"^\s*(services|include)\s*:", re.MULTILINE)
+_OTHER_CONTENT = re.compile(r"^services\s*:\s*(#.*)?$", re.MULTILINE)
+"""Of files whose name says nothing."""
 
 EQUAL, DIFFERENT = "read here and there, as the same model", "read as different models"
 ONLY_HERE, ONLY_THERE, NOWHERE = "read only here", "read only there", "read nowhere"
@@ -64,7 +67,8 @@ def compare(file: Path, reference: Reference) -> str:
     except ComposeError as error:
         if project is None:
             return NOWHERE
-        print(f"refused here: {error.message} → {error.hint}")
+        included = "" if error.file == file else f"{file} by "
+        print(f"refused here: {included}{error.message} → {error.hint}")
         return ONLY_THERE
     if project is None:
         print(f"refused there: {file}: {why_there}")
@@ -78,7 +82,8 @@ def compare(file: Path, reference: Reference) -> str:
 def compose_files(folder: Path) -> Iterator[Path]:
     """All files below a folder that look like compose files, by name and content."""
     for path in sorted(folder.rglob("*")):
-        if _NAME.search(path.name) and path.is_file() and _CONTENT.search(_text(path)):
+        content = _CONTENT if _NAME.search(path.name) else _OTHER_CONTENT
+        if _YAML.search(path.name) and path.is_file() and content.search(_text(path)):
             yield path
 
 

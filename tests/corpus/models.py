@@ -130,8 +130,8 @@ def _reference(service: Model, project: Model) -> Model:
             for each in service.get(key) or []
         },
         "healthcheck": health and _health(health),
-        "cap_add": sorted(service.get("cap_add") or []),
-        "cap_drop": sorted(service.get("cap_drop") or []),
+        "cap_add": _capabilities(service.get("cap_add")),
+        "cap_drop": _capabilities(service.get("cap_drop")),
         "privileged": service.get("privileged", False),
         "init": service.get("init", False),
         "read_only": service.get("read_only", False),
@@ -149,7 +149,7 @@ def _reference(service: Model, project: Model) -> Model:
             tuple(each.replace("=", ":", 1).split(":", 1))
             for each in service.get("extra_hosts") or []
         },
-        "links": set(service.get("links") or []),
+        "links": {_link(each) for each in service.get("links") or []},
         "dns": service.get("dns") or [],
     }
 
@@ -162,9 +162,19 @@ def _restart(policy: Model | None) -> str:
     """``deploy.restart_policy``, as the engine's own command takes it when there is no other."""
     if policy is None:
         return "no"
-    name = {"any": "always", "none": "no"}.get(policy.get("condition", "any"), "on-failure")
+    condition = policy.get("condition", "")
+    name = {"any": "always", "none": "no", "": "no"}.get(condition, condition)
     attempts = policy.get("max_attempts")
     return f"{name}:{attempts}" if attempts and name == "on-failure" else name
+
+
+def _capabilities(names: list[str] | None) -> list[str]:
+    return sorted(name.upper().removeprefix("CAP_") for name in names or [])
+
+
+def _link(written: str) -> str:
+    name, _, alias = written.partition(":")
+    return written if alias != name else name
 
 
 def _health(health: Model) -> Any:

@@ -22,6 +22,8 @@ RLIMITS = {
 
 DEVICES = {"/dev/fuse": (10, 229), "/dev/net/tun": (10, 200)}
 """Devices of the machine that a container may ask for: major and minor number."""
+EVERYWHERE = ("null", "zero", "full", "random", "urandom", "tty")
+"""Devices that are in every container's /dev."""
 
 
 def signal_number(name: str) -> int | None:

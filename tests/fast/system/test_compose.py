@@ -311,7 +311,7 @@ def test_sizes(tmp_path: Path, written: str, size: int) -> None:
         ("curl -f x", ("CMD-SHELL", "curl -f x")),
         ("[CMD, curl, x]", ("CMD", "curl", "x")),
         ("[NONE]", None),
-        ('""', None),
+        ('""', ("CMD-SHELL", "")),
     ],
 )
 def test_health_tests(tmp_path: Path, written: str, test: tuple[str, ...] | None) -> None:

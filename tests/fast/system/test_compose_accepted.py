@@ -89,6 +89,19 @@ def test_places_of_the_computer_are_those_of_the_machine(tmp_path: Path) -> None
     assert "/host/proc shows /proc of the machine, read-only" in notes(system)
 
 
+def test_devices_of_the_machine_can_be_mounted(tmp_path: Path) -> None:
+    system = read(
+        tmp_path,
+        "services: {a: {image: x, volumes: ['/dev/urandom:/dev/random', '/dev/net/tun:/t:ro']}}",
+    )
+    assert [(m.kind, m.target, m.source) for m in system.services["a"].mounts] == [
+        ("machine", "/dev/random", "/dev/urandom"),
+        ("machine", "/t", "/dev/net/tun"),
+    ]
+    assert "/dev/random shows /dev/urandom of the machine" in notes(system)
+    assert "read-only" not in notes(system)
+
+
 def test_only_files_and_directories_can_be_mounted(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as made:
         made.bind(str(tmp_path / "s"))
@@ -244,6 +257,44 @@ def test_what_is_external_is_made(tmp_path: Path) -> None:
     assert 'the driver of the network "m" has no effect' in said
 
 
+@pytest.mark.parametrize(
+    ("addresses", "subnet", "gateway"),
+    [
+        (["172.20.0.5"], "172.20.0.0/24", "172.20.0.1"),
+        (["172.20.0.1", "172.20.0.2"], "172.20.0.0/24", "172.20.0.3"),
+        (["172.20.0.5", "172.20.9.5"], "172.20.0.0/20", "172.20.0.1"),
+        (["172.20.0.255"], "172.20.0.0/23", "172.20.0.1"),
+        (["10.89.0.9"], "10.89.0.0/24", "10.89.0.1"),
+    ],
+)
+def test_an_external_network_has_the_fixed_addresses(
+    tmp_path: Path, addresses: list[str], subnet: str, gateway: str
+) -> None:
+    services = [
+        f"s{n}: {{image: x, networks: {{n: {{ipv4_address: {address}}}, default: }}}}"
+        for n, address in enumerate(addresses)
+    ]
+    text = f"services: {{{', '.join(services)}}}\nnetworks: {{n: {{external: true}}}}"
+    networks = read(tmp_path, text).networks
+    assert (networks["n"].subnet, networks["n"].gateway) == (subnet, gateway)
+    assert networks["default"].subnet != subnet
+
+
+def test_an_external_network_may_have_ipv6(tmp_path: Path) -> None:
+    text = "services: {a: {image: x, networks: {n: {ipv6_address: 'fd00:5::9'}}}}\n"
+    (network,) = read(tmp_path, text + "networks: {n: {external: true}}").networks.values()
+    assert (network.subnet, network.subnet6) == ("10.89.0.0/24", "fd00:5::/64")
+
+
+@pytest.mark.parametrize("address", ["127.0.0.5", "10.1.0.9"])
+def test_addresses_that_an_external_network_cannot_have(tmp_path: Path, address: str) -> None:
+    text = f"services: {{a: {{image: x, networks: {{n: {{ipv4_address: {address}}}}}}}}}\n"
+    text += "networks: {m: {ipam: {config: [{subnet: 10.1.0.0/16}]}}, n: {external: true}}"
+    with pytest.raises(ComposeError, match="is not an address of the network") as told:
+        read(tmp_path, text)
+    assert '"ipam"' in told.value.hint
+
+
 def test_name_servers(tmp_path: Path) -> None:
     keys = "dns: 10.0.0.53\ndns_search: [a.test, b.test]\ndns_opt: ['ndots:2']"
     assert service(tmp_path, keys).resolver == Resolver(
@@ -304,6 +355,24 @@ def test_every_mode_means_one_computer(tmp_path: Path, mode: str) -> None:
 )
 def test_quotas(tmp_path: Path, keys: str, cpus: float | None) -> None:
     assert service(tmp_path, keys).cpus == cpus
+
+
+@pytest.mark.parametrize(
+    ("keys", "name", "value"),
+    [
+        ("cpu_shares: 0", "cpu_shares", None),
+        ("cpu_shares: 1", "cpu_shares", 2),
+        ("cpu_quota: -1", "cpus", None),
+        ("mem_limit: -1", "memory", None),
+    ],
+)
+def test_no_limits(tmp_path: Path, keys: str, name: str, value: int | None) -> None:
+    assert getattr(service(tmp_path, keys), name) == value
+
+
+@pytest.mark.parametrize("written", ["amd64", "linux/amd64/v2", "linux/x86_64", "Linux/AMD64"])
+def test_names_of_the_platform(tmp_path: Path, written: str) -> None:
+    assert service(tmp_path, f"platform: {written}").name == "a"
 
 
 def test_an_empty_platform_is_any(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -186,3 +187,55 @@ def test_two_keys_with_one_name_are_refused(
 )
 def test_what_has_names_of_its_own_is_as_before(tmp_path: Path, filled: tuple[str, ...]) -> None:
     assert len(read(tmp_path, TWO % filled).containers) == 2
+
+
+# -- variables without a value
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "container_name", "domainname", "hostname", "mac_address", "stop_signal", "user",
+        "working_dir", "dns", "dns_search", "dns_opt", "platform", "restart",
+    ],
+)  # fmt: skip
+def test_empty_text_says_nothing(tmp_path: Path, key: str) -> None:
+    found = service(tmp_path, f'scale: 2\n{key}: "${{NONE:-}}"')
+    assert replace(found, lines={}) == replace(service(tmp_path, "scale: 2"), lines={})
+
+
+def test_an_empty_image_is_none(tmp_path: Path) -> None:
+    with pytest.raises(ComposeError, match=r'compose\.yaml:1: service "a" has no image'):
+        read(tmp_path, "services: {a: {image: ''}}")
+    assert read(tmp_path, "services: {a: {image: '', build: .}}").services["a"].image is None
+
+
+def test_empty_addresses_are_none(tmp_path: Path) -> None:
+    keys = "networks: {default: {ipv4_address: '', ipv6_address: '', mac_address: ''}}"
+    (attachment,) = service(tmp_path, keys).networks
+    assert (attachment.address, attachment.address6, attachment.mac) == (None, None, None)
+
+
+def test_empty_drivers_are_the_usual_ones(tmp_path: Path) -> None:
+    system = read(
+        tmp_path,
+        """\
+        services: {a: {image: x, networks: [n], volumes: ['data:/v'], deploy: {mode: ''}}}
+        networks: {n: {driver: '', ipam: {driver: ''}}}
+        volumes: {data: {driver: ''}}
+        """,
+    )
+    assert list(system.networks) == ["n"] and list(system.volumes) == ["data"]
+
+
+# -- a list of nothing, a name with several addresses
+
+
+def test_a_health_test_without_words_is_the_images(tmp_path: Path) -> None:
+    health = service(tmp_path, "healthcheck: {test: [], retries: 2}").healthcheck
+    assert health is not None and (health.test, health.disabled) == (None, False)
+
+
+def test_a_name_may_have_several_addresses(tmp_path: Path) -> None:
+    found = service(tmp_path, "extra_hosts: {h: [10.0.0.1, '::1'], i: 10.0.0.2}").extra_hosts
+    assert found == (("h", "10.0.0.1"), ("h", "::1"), ("i", "10.0.0.2"))

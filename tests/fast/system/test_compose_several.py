@@ -306,5 +306,18 @@ def test_files_without_end_are_not_read(tmp_path: Path) -> None:
     for number in range(120):
         write(tmp_path, **{f"f{number}": f"include: [f{number + 1}.yaml]\nservices: {{}}"})
     write(tmp_path, f120="services: {a: {image: x}}")
-    with pytest.raises(ComposeError, match="more than 100 files"):
+    with pytest.raises(ComposeError, match=r"f100\.yaml:1: .* more than 100 levels deep"):
         load(tmp_path / "f0.yaml", environ={})
+
+
+def test_a_system_may_be_in_many_files(tmp_path: Path) -> None:
+    files = {f"s{n}": f"services: {{s{n}: {{image: x}}}}" for n in range(150)}
+    write(tmp_path, **files, compose=f"include: [{', '.join(f'{name}.yaml' for name in files)}]")
+    assert set(load(tmp_path, environ={}).services) == set(files)
+
+
+def test_one_file_again_and_again_is_refused(tmp_path: Path) -> None:
+    write(tmp_path, many=f"include: [{'one.yaml, ' * 1000}]", one="services: {a: {image: x}}")
+    with pytest.raises(ComposeError, match="more than 1000 files are included") as told:
+        load(tmp_path / "many.yaml", environ={})
+    assert "fewer files" in told.value.hint

@@ -16,7 +16,8 @@ services:
   writer:
     command: [busybox, sh, -c, "echo new > /data/new; echo more >> /data/deep/old; sleep 100"]
     user: app
-    volumes: ["./data:/data", "./log:/log", "./gone:/gone"]
+    volumes: ["./data:/data", "./log:/log", "./gone:/gone", "/dev/urandom:/dev/random",
+              "/dev/null:/muted:ro"]
     tty: true
     stdin_open: true
   reader:
@@ -93,6 +94,13 @@ def test_places_of_the_machine_cannot_be_written_to(machine: Machine) -> None:
     for place in ("/host/proc/sysrq-trigger", "/host/root/run/x", "/host/root/proc/sysrq-trigger"):
         (refused,) = machine.ask("reader.1", f"echo b > {place}")
         assert "Read-only file system" in refused
+
+
+def test_devices_of_the_machine_take_other_places(machine: Machine) -> None:
+    shown = machine.ask("writer.1", "stat -c %t:%T /dev/random /dev/urandom /dev/null /muted")
+    assert shown == ["1:9", "1:9", "1:3", "1:3"]
+    asked = "head -c 8 /dev/random | wc -c; echo x > /muted && cat /muted && echo done"
+    assert machine.ask("writer.1", asked) == ["8", "done"]
 
 
 def test_secrets_and_configs(machine: Machine) -> None:

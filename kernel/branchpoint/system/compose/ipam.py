@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
@@ -15,6 +15,7 @@ IPAddress = IPv4Address | IPv6Address
 IPNetwork = IPv4Network | IPv6Network
 
 _PREFIXES = {4: (8, 30), 6: (8, 126)}  # which are allowed
+_USUAL_PREFIXES = {4: 24, 6: 64}
 _LINK_LOCAL = IPv6Network("fe80::/10")
 _MAPPED = IPv6Network("::ffff:0:0/96")  # IPv4 addresses, as IPv6 writes them
 
@@ -52,12 +53,26 @@ def with_gateway(block: Subnet) -> Subnet:
     return replace(block, gateway=block.gateway or first)
 
 
+def around(addresses: Sequence[IPAddress]) -> Subnet:
+    """The subnet, of a usual size where possible, in which hosts have these addresses.
+
+    Its ``subnet`` is "" where there is none.
+    """
+    shortest, _ = _PREFIXES[addresses[0].version]
+    for prefix in range(_USUAL_PREFIXES[addresses[0].version], shortest - 1, -1):
+        subnet = ipaddress.ip_network((addresses[0], prefix), strict=False)
+        if all(_is_host(address, subnet) for address in addresses) and not _is_special(subnet):
+            free = (host for host in subnet.hosts() if host not in addresses)
+            return Subnet(str(subnet), str(next(free)))
+    return Subnet()
+
+
 def read_ipam(value: Value, where: str, ipv6: bool, notes: list[Note]) -> dict[int, Subnet]:
     """The subnets that ``ipam`` says, by the version of IP; an IPv6 one only with ``ipv6``."""
     body = fields.mapping(value, f'"ipam" of {where}')
     fields.check_keys(body, ["driver", "config"], f'"ipam" of {where}')
     if "driver" in body.entries:
-        fields.choice(body.entries["driver"], '"driver" of "ipam"', ["default"])
+        fields.choice(body.entries["driver"], '"driver" of "ipam"', ["default", ""])
     found: dict[int, Subnet] = {}
     if "config" not in body.entries:
         return found
@@ -88,8 +103,7 @@ def _block(block: Mapping, subnet: IPNetwork) -> Subnet:
         raise entries["subnet"].error(
             f"the prefix of such a subnet must be between /{shortest} and /{longest}"
         )
-    special = subnet.version == 6 and (subnet.overlaps(_LINK_LOCAL) or subnet.overlaps(_MAPPED))
-    if subnet.is_loopback or subnet.is_multicast or special:
+    if _is_special(subnet):
         raise entries["subnet"].error(f"{subnet} cannot be used by a network")
     gateway = pool = ""
     if "gateway" in entries:
@@ -103,6 +117,12 @@ def _block(block: Mapping, subnet: IPNetwork) -> Subnet:
             raise entries["ip_range"].error(f"{part} is not a part of {subnet}")
         pool = str(part)
     return Subnet(str(subnet), gateway, pool)
+
+
+def _is_special(subnet: IPNetwork) -> bool:
+    """Whether no network of containers can have it."""
+    special = subnet.version == 6 and (subnet.overlaps(_LINK_LOCAL) or subnet.overlaps(_MAPPED))
+    return subnet.is_loopback or subnet.is_multicast or special
 
 
 def _network(value: Value, what: str) -> IPNetwork:

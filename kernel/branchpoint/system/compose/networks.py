@@ -8,8 +8,10 @@ from dataclasses import replace
 from ipaddress import IPv4Address, ip_address, ip_network
 
 from branchpoint.system.compose.ipam import (
+    IPAddress,
     IPNetwork,
     Subnet,
+    around,
     is_inside,
     read_ipam,
     subnets,
@@ -29,9 +31,10 @@ _DEFAULT_SUBNETS = {
 
 
 def read_networks(
-    section: Mapping | None, used: list[str], notes: list[Note]
+    section: Mapping | None, services: list[Service], notes: list[Note]
 ) -> dict[str, Network]:
     """The networks that services use, in the order of the file; ``default`` always exists."""
+    used = list(dict.fromkeys(a.network for service in services for a in service.networks))
     found: dict[str, tuple[Network, dict[int, Subnet]]] = {}
     written = dict(section.entries) if section else {}
     pending = [name for name in used if name not in written]  # "default", "bridge"
@@ -42,6 +45,8 @@ def read_networks(
             raise section.key_error(name, f'"{name}" cannot be the name of a network')
         body = _body(name, value)
         network, said = _network(name, body, section.key_lines[name], notes)
+        if "external" in body.entries and fields.external(body.entries["external"]):
+            said |= _of_others(said, _fixed_addresses(services, name), taken)
         for subnet in [block.parsed for block in said.values() if block.subnet]:
             for other in taken:
                 if subnet.overlaps(other):
@@ -64,6 +69,26 @@ def read_networks(
         name: _complete(network, number, said, free)
         for number, (name, (network, said)) in enumerate(found.items())
     }
+
+
+def _of_others(
+    said: dict[int, Subnet], fixed: list[IPAddress], taken: list[IPNetwork]
+) -> dict[int, Subnet]:
+    """The subnets of a network that is made elsewhere: those that fixed addresses are in."""
+    found: dict[int, Subnet] = {}
+    for version in sorted({address.version for address in fixed}):
+        block = around([address for address in fixed if address.version == version])
+        free = block.subnet and not any(block.parsed.overlaps(other) for other in taken)
+        if free and not said.get(version, Subnet()).subnet:
+            found[version] = block
+    return found
+
+
+def _fixed_addresses(services: list[Service], network: str) -> list[IPAddress]:
+    """The addresses that services want to have in a network."""
+    wanted = [a for service in services for a in service.networks if a.network == network]
+    written = [text for a in wanted for text in (a.address, a.address6) if text]
+    return [ip_address(text) for text in written]
 
 
 def _body(name: str, value: Value) -> Mapping:
@@ -159,13 +184,19 @@ class Addresses:
             )
         if not is_inside(address, block.parsed):
             raise where.error(
-                f'{address} is not an address of the network "{network.name}" ({block.subnet})'
+                f'{address} is not an address of the network "{network.name}" ({block.subnet})',
+                'choose one of these, or write its subnet into the "ipam" of the network',
             )
         if address == block.gateway:
-            raise where.error(f'{address} is the gateway of the network "{network.name}"')
+            raise where.error(
+                f'{address} is the gateway of the network "{network.name}"',
+                'choose another one, or write the "gateway" into the "ipam" of the network',
+            )
         other = self._owners.setdefault((network.name, address), service)
         if other is not service:
-            raise where.error(f'{address} is already the address of service "{other.name}"')
+            raise where.error(
+                f'{address} is already the address of service "{other.name}"', "choose another one"
+            )
         self.taken[network.name, version].add(ip_address(address))
 
     def endpoints(

@@ -276,8 +276,7 @@ class _Reader:
                 if attachment.network not in known:
                     where = Value(self.files, attachment.line)
                     raise fields.missing(where, "network", attachment.network, known)
-        used = list(dict.fromkeys(a.network for service in services for a in service.networks))
-        return read_networks(section, used, self.notes)
+        return read_networks(section, services, self.notes)
 
     # --- containers --------------------------------------------------------------------------
 

@@ -96,7 +96,7 @@ class Volumes:
             text = f"{where} is external: the machine has a new, empty one"
             self._notes.append(Note(body.key_lines["external"], text))
         if "driver" in entries:
-            fields.choice(entries["driver"], f'"driver" of {where}', ["local"])
+            fields.choice(entries["driver"], f'"driver" of {where}', ["local", ""])
         if "driver_opts" not in entries:
             return {}
         pairs = fields.pairs(entries["driver_opts"], '"driver_opts"')
@@ -111,7 +111,8 @@ class Volumes:
             tmpfs_options(body, _flags(options))
             return options
         if not options.get("device", ("",))[0]:
-            raise body.error(f'{where} has no "device"', "write which directory it is")
+            hint = "write which directory it is (has a variable in it no value?)"
+            raise body.error(f'{where} has no "device"', hint)
         for flag in _flags(options):
             if flag not in _FLAGS:
                 raise options["o"][1].error(

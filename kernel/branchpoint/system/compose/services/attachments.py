@@ -49,7 +49,7 @@ def read_attachments(value: Value, service: str) -> tuple[Attachment, ...]:
 def _attachment(name: str, body: Mapping, where: str) -> tuple[float, Attachment]:
     """(priority, attachment)."""
     fields.check(body, ATTACHMENT, where)
-    entries = body.entries
+    entries = {key: entry for key, entry in body.entries.items() if not fields.is_empty(entry)}
     line, line6, address, address6 = body.line, body.line, None, None
     if "ipv4_address" in entries:
         line = entries["ipv4_address"].line
@@ -121,7 +121,7 @@ def read_name_servers(value: Value, what: str) -> tuple[str, ...]:
 
 def read_extra_hosts(value: Value, notes: list[Note]) -> tuple[tuple[str, str], ...]:
     """(name, address) of each entry, written as "name=address", "name:address" or a mapping."""
-    written: list[tuple[str, str, Value]] = []
+    written: list[tuple[str, str, Value]] = []  # a name may have several addresses
     if isinstance(value, Sequence):
         for item in value.items:
             text = fields.text(item, 'each of "extra_hosts"')
@@ -129,7 +129,8 @@ def read_extra_hosts(value: Value, notes: list[Note]) -> tuple[tuple[str, str], 
             written.append((name, address, item))
     else:
         for name, entry in fields.items(value, '"extra_hosts"'):
-            written.append((name, fields.text(entry, f'the address of "{name}"'), entry))
+            for one in entry.items if isinstance(entry, Sequence) else [entry]:
+                written.append((name, fields.text(one, f'the address of "{name}"'), one))
     found = []
     for name, address, where in written:
         host_name(Scalar(where.files, where.line, name, "str"), "a name")

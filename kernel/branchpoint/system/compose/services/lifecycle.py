@@ -87,13 +87,14 @@ def read_healthcheck(value: Value) -> Healthcheck:
     )
 
 
-def _health_test(value: Value) -> tuple[str, ...]:
-    """The test, with CMD or CMD-SHELL in front; () for NONE."""
+def _health_test(value: Value) -> tuple[str, ...] | None:
+    """The test, with CMD or CMD-SHELL in front; () for NONE, and None for that of the image."""
     if isinstance(value, Scalar):
-        line = fields.text(value, '"test"')
-        return ("CMD-SHELL", line) if line.strip() else ()
+        return ("CMD-SHELL", fields.text(value, '"test"'))
     words = fields.texts(value, '"test"')
-    if not words or words[0] == "NONE":
+    if not words:
+        return None
+    if words[0] == "NONE":
         return ()
     if words[0] not in ("CMD", "CMD-SHELL"):
         raise value.error(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from branchpoint.system.compose.tree import fields
-from branchpoint.system.compose.tree.yamltree import Mapping, Value
-from branchpoint.system.linux import CAPABILITIES, DEVICES, RLIMITS
+from branchpoint.system.compose.tree.yamltree import Mapping, Scalar, Value
+from branchpoint.system.linux import CAPABILITIES, DEVICES, EVERYWHERE, RLIMITS
 from branchpoint.system.model import Note, Ulimit
 
+_LEAST_SHARES, _MOST_SHARES = 2, 262144
 _LEAST_MEMORY = 6 << 20  # as in docker
 _HIGHEST_LIMIT = 1 << 53
-_EVERYWHERE = ("null", "zero", "full", "random", "urandom", "tty")  # in every container's /dev
 _SYSCTLS = ("net.", "kernel.msg", "kernel.sem", "kernel.shm", "fs.mqueue.")
 
 
@@ -45,7 +45,7 @@ def read_devices(value: Value) -> tuple[str, ...]:
             raise item.error(f"the machine's {path} cannot be at another place", "name it once")
         if path in DEVICES:
             found.append(path)
-        elif path.removeprefix("/dev/") not in _EVERYWHERE:
+        elif path.removeprefix("/dev/") not in EVERYWHERE:
             raise item.error(f"the machine has no {path}", f"it has {', '.join(DEVICES)}")
     return tuple(dict.fromkeys(found))
 
@@ -87,7 +87,9 @@ def read_sysctls(value: Value) -> dict[str, str]:
 
 
 def read_memory(value: Value, what: str) -> int | None:
-    """Bytes; None for 0, which means no limit."""
+    """Bytes; None for 0 and -1, which mean no limit."""
+    if isinstance(value, Scalar) and value.text == "-1":
+        return None
     limit = fields.size(value, what)
     if 0 < limit < _LEAST_MEMORY:
         raise value.error("a memory limit must be at least 6m")
@@ -98,6 +100,12 @@ def read_pids(value: Value, what: str) -> int | None:
     """A number of processes; None for -1 and 0, which mean no limit."""
     limit = fields.integer(value, what, -1, 1 << 22)
     return limit if limit > 0 else None
+
+
+def read_cpu_shares(value: Value, what: str) -> int | None:
+    """A weight; None for 0, which means Linux's own."""
+    shares = fields.integer(value, what, 0, _MOST_SHARES)
+    return max(shares, _LEAST_SHARES) if shares else None
 
 
 def read_cpus(value: Value, what: str) -> float | None:

@@ -7,13 +7,15 @@ from pathlib import Path
 
 from branchpoint.system.compose.tree import fields
 from branchpoint.system.compose.tree.yamltree import Mapping, Scalar, Sequence, Value
+from branchpoint.system.linux import DEVICES, EVERYWHERE
 from branchpoint.system.model import Mount, MountsOf, Note
 
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
 _IGNORED_FLAGS = {"z", "Z", "cached", "delegated", "consistent"}  # SELinux labels, macOS caching
 _TMPFS_OPTIONS = {"size", "mode", "uid", "gid", "nr_inodes"}
 _TMPFS_FLAGS = {"rw", "ro", "exec", "noexec", "suid", "nosuid", "dev", "nodev"}
-OF_THE_MACHINE = ("/", "/dev", "/lib/modules", "/proc", "/sys")
+_DEVICES = (*(f"/dev/{name}" for name in EVERYWHERE), *DEVICES)
+OF_THE_MACHINE = ("/", "/dev", "/lib/modules", "/proc", "/sys", *_DEVICES)
 _BIND_OPTIONS = ["create_host_path", "propagation", "recursive", "selinux"]
 _PROPAGATIONS = ["private", "rprivate", "shared", "rshared", "slave", "rslave"]
 _OF_WINDOWS = re.compile(r"[A-Za-z]:[\\/]")
@@ -177,7 +179,8 @@ def bind(
         notes.append(Note(item.line, text))
         return []
     if str(path) in OF_THE_MACHINE:
-        notes.append(Note(item.line, f"{target} shows {path} of the machine, read-only"))
+        how = "" if str(path) in _DEVICES else ", read-only"
+        notes.append(Note(item.line, f"{target} shows {path} of the machine{how}"))
         return [Mount("machine", target, item.line, str(path), True)]
     if not path.exists():
         if not create:
@@ -187,7 +190,7 @@ def bind(
     elif not path.is_file() and not path.is_dir():
         raise item.error(
             f"{source} is neither a file nor a directory",
-            "only those can be copied into the machine",
+            "only those can be copied into the machine: remove it",
         )
     elif not read_only:
         text = f"{source} is copied: what is written to {target} stays in the machine"

@@ -31,8 +31,14 @@ from branchpoint.system.model import (
 )
 
 _MAX_REPLICAS = 64
+_UNSAID_IF_EMPTY = (
+    *("container_name", "domainname", "hostname", "image", "mac_address", "stop_signal", "user"),
+    "working_dir",
+)
+"""Keys whose empty text, as of a variable without a value, says nothing, as for the engine."""
 _NOTHING = ("", "default", "false", "private", "shareable")  # values that ask for nothing special
-_MODES = ["replicated", "global", "replicated-job", "global-job"]  # alike where there is one host
+_MODES = ["replicated", "global", "replicated-job", "global-job", ""]  # alike for one machine
+_AMD64 = re.compile(r"linux|(linux/)?(amd64|x86_64)(/v[12])?", re.IGNORECASE)
 _CPU_PERIOD = 100_000  # µs, Linux's default
 _LONGEST_PERIOD = 1 << 40
 _SAID_TWICE = [  # a service's key, the argument that it gives, and the key of "deploy"
@@ -56,7 +62,7 @@ class ServiceReader:
         notes: list[Note],
     ) -> None:
         self.name = name
-        self.body = body
+        self.body = _said(body)
         self.variables = variables
         self.granted = granted
         self.notes = notes
@@ -101,7 +107,7 @@ class ServiceReader:
             "container_name": keep("container_name", _container_name),
             "cpu_period": self._cpu_quota,
             "cpu_quota": self._cpu_quota,
-            "cpu_shares": keep("cpu_shares", at_most(2, 262144)),
+            "cpu_shares": keep("cpu_shares", limits.read_cpu_shares),
             "cpus": keep("cpus", limits.read_cpus),
             "depends_on": keep("depends", lambda v, _: lifecycle.read_depends(v, self.notes)),
             "deploy": self._deploy,
@@ -233,9 +239,10 @@ class ServiceReader:
         written = fields.text(value, what)
         if not written:
             return
-        if written not in ("linux/amd64", "linux/x86_64", "linux"):
+        if not _AMD64.fullmatch(written):
             raise value.error(
-                f'platform "{written}" is not supported', "the machine is linux/amd64"
+                f'platform "{written}" is not supported: the machine is linux/amd64',
+                "remove it, if the image is there for linux/amd64, too",
             )
         self._note("platform", "the machine is linux/amd64")
 
@@ -292,10 +299,10 @@ class ServiceReader:
         """Both keys (µs) together are what "cpus" says."""
         entries = self.body.entries
         quota, period = (
-            fields.integer(entries[key], f'"{key}"', 0, _LONGEST_PERIOD) if key in entries else 0
+            fields.integer(entries[key], f'"{key}"', -1, _LONGEST_PERIOD) if key in entries else 0
             for key in ("cpu_quota", "cpu_period")
         )
-        if quota:
+        if quota > 0:
             self.found["cpus"] = quota / (period or _CPU_PERIOD)
 
     def _deploy(self, value: Value, what: str) -> None:
@@ -351,6 +358,16 @@ def read_profiles(body: Mapping) -> list[str]:
     return [] if value is None else fields.texts(value, '"profiles"')
 
 
+def _said(body: Mapping) -> Mapping:
+    """Without the keys that say nothing."""
+    unsaid = [k for k in _UNSAID_IF_EMPTY if k in body.entries and fields.is_empty(body.entries[k])]
+    return replace(
+        body,
+        entries={key: value for key, value in body.entries.items() if key not in unsaid},
+        key_lines={key: line for key, line in body.key_lines.items() if key not in unsaid},
+    )
+
+
 def _switched_off(value: Value) -> bool:
     """Whether it asks for nothing, as ``tty: false``, ``ipc: private`` and ``devices: []`` do."""
     if isinstance(value, Scalar):
@@ -361,7 +378,10 @@ def _switched_off(value: Value) -> bool:
 def _container_name(value: Value, what: str) -> str:
     name = fields.text(value, what)
     if not re.fullmatch(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,99}", name):
-        raise value.error(f'"{name}" cannot be the name of a container')
+        raise value.error(
+            f'"{name}" cannot be the name of a container',
+            "begin with a letter or digit; then letters, digits and _ . - are possible",
+        )
     return name
 
 

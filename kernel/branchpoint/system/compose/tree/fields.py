@@ -39,6 +39,11 @@ def is_null(value: Value) -> bool:
     return isinstance(value, Scalar) and value.kind == "null"
 
 
+def is_empty(value: Value) -> bool:
+    """Whether it is text without a character, as of a variable that has no value."""
+    return isinstance(value, Scalar) and value.kind == "str" and not value.text
+
+
 def mapping(value: Value, what: str) -> Mapping:
     if not isinstance(value, Mapping):
         raise value.error(f"{what} must be a mapping, not {value.shape}")
@@ -182,14 +187,15 @@ def texts(value: Value, what: str) -> list[str]:
 
 
 def words(value: Value, what: str) -> tuple[str, ...]:
-    """One word, or a list of them.
+    """One word, or a list of them; empty ones are left out.
 
     :raises ComposeError: also for a word with a space in it.
     """
     values = value.items if isinstance(value, Sequence) else [value]
+    values = [each for each in values if not is_empty(each)]
     found = tuple(text(each, what) for each in values)
     for each, word in zip(values, found, strict=True):
-        if not word or any(character.isspace() for character in word):
+        if any(character.isspace() for character in word):
             raise each.error(f'{what} must be words without spaces, not "{word}"')
     return found
 
@@ -245,7 +251,8 @@ def path(value: Value, what: str) -> str:
 def absolute_path(value: Value, written: str, what: str) -> str:
     """A path inside a container, normalised; no ``..`` may be in it."""
     if not written.startswith("/"):
-        raise value.error(f'{what} must be an absolute path, not "{written}"')
+        message = f'{what} must be an absolute path, not "{written}"'
+        raise value.error(message, "begin it with /")
     parts = [part for part in written.split("/") if part not in ("", ".")]
     if ".." in parts:
         raise value.error(f'{what} must not contain "..": "{written}"')

@@ -16,7 +16,8 @@ from branchpoint.system.compose.tree.merging import merge, settled
 from branchpoint.system.compose.tree.yamltree import Document, Mapping, Value, scan
 
 _SECTIONS = ("services", "networks", "volumes", "secrets", "configs")
-_MOST_FILES = 100
+_MOST_FILES = 1000
+_DEEPEST = 100  # of files that include each other, and of services that extend each other
 _OURS = "x-branchpoint"
 
 
@@ -70,7 +71,8 @@ class Gatherer:
     def _parse(self, path: Path, folder: Path, variables: Variables[str, str]) -> Mapping:
         self._read += 1
         if self._read > _MOST_FILES:
-            raise ComposeError(f"more than {_MOST_FILES} files are included or extended", path)
+            message = f"more than {_MOST_FILES} files are included or extended"
+            raise ComposeError(message, path, hint="include fewer files, each only once")
         interpolator = Interpolator(variables, self.files.error)
         root = self.scanned(path).convert(self.files, folder, interpolator)
         if root is None:
@@ -128,6 +130,8 @@ class Gatherer:
         if paths[0] in above:
             way = " -> ".join(each.name for each in (*above, paths[0]))
             raise where.error(f"files include each other in a circle: {way}")
+        if len(above) > _DEEPEST:
+            raise where.error(f"files include each other more than {_DEEPEST} levels deep")
         folder = folder or paths[0].parent
         if env_files is None:
             env_files = [folder / ".env"] if (folder / ".env").is_file() else []
@@ -168,8 +172,8 @@ class _Extending:
         extends = body.entries["extends"]
         place, other, wanted = self._reference(extends)
         here = (*way, (self.path, name))
-        if len(here) > _MOST_FILES:
-            raise place.error(f"more than {_MOST_FILES} services extend each other")
+        if len(here) > _DEEPEST:
+            raise place.error(f"more than {_DEEPEST} services extend each other")
         if (other.path, wanted) in here:
             circle = " -> ".join([each for _, each in here] + [wanted])
             raise place.error(f"services extend each other in a circle: {circle}")
