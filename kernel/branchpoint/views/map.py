@@ -17,7 +17,7 @@ from branchpoint.timeline.moment import Moment
 from branchpoint.timeline.recording import Recording
 from branchpoint.timeline.seeds import SEED
 from branchpoint.views.rows import FIRST, RowsView
-from branchpoint.views.tree import Node, grow, steps, told
+from branchpoint.views.tree import Node, done, grow, steps, told
 from branchpoint.views.view import bundle
 
 _STATIC = 40  # rows of the static view
@@ -193,6 +193,7 @@ class MapView(RowsView):
         if branch is not None:
             history = branch._history
             given = history.inputs[history.fork.count : history.tip.count]
+        given = done(self._run, given)
         told = [i for i in given if i.kind != SEED or i.note.startswith("seed")]
         return [[at - self._run.origin, words] for at, words in steps(told)[:_INPUTS]]
 

@@ -66,7 +66,7 @@ def grow(
     Branches that variables hold are judged by ``failure``; with None they have no verdict.
     """
     root = Node("recording", run.earliest, run.manifest.end, "the recording")
-    _noted(noted, root, _held(run, failure, root))
+    _noted(run, noted, root, _held(run, failure, root))
     for curve in curves:
         root.children += _futures(curve)
     found: list[Node] = []
@@ -95,7 +95,7 @@ def _held(run: Recording, failure: Failure | None, root: Node) -> _Places:
     found: dict[int, Node] = {}
     histories = [branch._history for branch in run.branches]
     for history in histories:
-        given = history.inputs[history.fork.count : history.tip.count]
+        given = done(run, history.inputs[history.fork.count : history.tip.count])
         node = Node("branch", history.fork.at, history.tip.at, title_of(given), held=ref(history))
         if failure is not None:
             node.verdict = _verdict(run, history, failure)
@@ -132,7 +132,7 @@ def _verdict(run: Recording, history: History, failure: Failure) -> str:
 # -- branches that are noted with the recording
 
 
-def _noted(noted: Iterable[Future], root: Node, places: _Places) -> None:
+def _noted(run: Recording, noted: Iterable[Future], root: Node, places: _Places) -> None:
     """Add the branches whose ids were shown, each to what it continues.
 
     An id is noted at each tip that a branch had. So one that only one other continues is no branch
@@ -160,7 +160,7 @@ def _noted(noted: Iterable[Future], root: Node, places: _Places) -> None:
             node.future, node.end, node.children = longer.future, longer.end, longer.children
     for node, shared in made.items():
         if node.future is not None:
-            node.title = title_of(node.future.inputs[shared:])
+            node.title = title_of(done(run, node.future.inputs[shared:]))
 
 
 def _keys(inputs: list[Input]) -> list[bytes]:
@@ -170,6 +170,12 @@ def _keys(inputs: list[Input]) -> list[bytes]:
         line = msgspec.msgpack.encode((found[-1], given.at, given.kind, given.data))
         found.append(blake3(line).digest())
     return found
+
+
+def done(run: Recording, inputs: Iterable[Input]) -> list[Input]:
+    """Those that the user gave a branch; it also gets what the recording got on its way."""
+    recorded = set(run.manifest.inputs)
+    return [each for each in inputs if each not in recorded]
 
 
 def title_of(inputs: list[Input]) -> str:

@@ -20,6 +20,7 @@ from branchpoint.timeline.directory import Future
 from branchpoint.timeline.failures import failure
 from branchpoint.timeline.recording import Recording
 from branchpoint.timeline.replaying.history import COMMAND, Point
+from branchpoint.timeline.seeds import seeding
 from branchpoint.views.view import LARGEST, STATIC
 
 EVENTS = [event(1, "ready"), event(12, "sent 1 to 10.0.0.1:4000"), exit_of(29.5)]
@@ -69,6 +70,20 @@ def test_branches_that_are_held_are_judged_and_hang_where_they_were_made(
     assert parents == [-1, 0, 0, 2]
     del child
     assert len(rows(run)) == 3, "no map keeps what nobody else holds"
+
+
+def test_what_was_recorded_is_not_told_as_done_in_a_branch(run: Recording) -> None:
+    """A finding gets seeds on its way, and so does a branch that goes on as it did."""
+    recorded = seeding(ORIGIN + 12 * SECOND, 9)
+    run.manifest.inputs.extend(recorded)
+    run.replayer.root.inputs[:] = run.manifest.inputs
+    as_it_was = played(run.at(10).branch(), 15)
+    assert as_it_was._history.inputs[-len(recorded) :] == recorded
+    as_it_was._history.tip = Point(as_it_was.end.at, len(as_it_was._history.inputs))
+    view = run.map()
+    assert [title for _, _, title, _ in rows(run)] == ["the recording", "as recorded"]
+    view.select(1)
+    assert view.chosen["inputs"] == []
 
 
 def test_the_failure_can_be_another_one(run: Recording) -> None:
