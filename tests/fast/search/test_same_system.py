@@ -52,6 +52,8 @@ def test_what_a_system_is_made_of_is_known_wherever_it_lies(project: Path, tmp_p
         (project / name).mkdir()
         (project / name / "data").write_text("more each time")
     assert made_of(project) == first
+    (tmp_path / "link").symlink_to(project)
+    assert made_of(tmp_path / "link") == first
     moved = tmp_path / "elsewhere" / "shop"
     shutil.copytree(project, moved)
     assert made_of(moved) == first
@@ -63,8 +65,14 @@ def test_what_a_system_is_made_of_is_known_wherever_it_lies(project: Path, tmp_p
     assert set(made_of(project)) == {"files of db", "build of made"}
 
 
+@pytest.mark.parametrize("more", ["", "ADD https://example.org/tool /tool\n"])
 @pytest.mark.parametrize("file", ["app.py", "Dockerfile"])
-def test_the_code_that_a_dockerfile_copies_is_a_part_of_it(project: Path, file: str) -> None:
+def test_the_code_that_a_dockerfile_copies_is_a_part_of_it(
+    project: Path, file: str, more: str
+) -> None:
+    """Also where only an engine can do what is in it."""
+    with (project / "Dockerfile").open("a") as stream:
+        stream.write(more)
     first = made_of(project)
     with (project / file).open("a") as stream:
         stream.write("# more\n")

@@ -287,9 +287,13 @@ def test_an_external_network_may_have_ipv6(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("address", ["127.0.0.5", "10.1.0.9"])
-def test_addresses_that_an_external_network_cannot_have(tmp_path: Path, address: str) -> None:
+@pytest.mark.parametrize("order", [slice(None), slice(None, None, -1)])
+def test_addresses_that_an_external_network_cannot_have(
+    tmp_path: Path, address: str, order: slice
+) -> None:
     text = f"services: {{a: {{image: x, networks: {{n: {{ipv4_address: {address}}}}}}}}}\n"
-    text += "networks: {m: {ipam: {config: [{subnet: 10.1.0.0/16}]}}, n: {external: true}}"
+    networks = ["m: {ipam: {config: [{subnet: 10.1.0.0/16}]}}", "n: {external: true}"]
+    text += f"networks: {{{', '.join(networks[order])}}}"
     with pytest.raises(ComposeError, match="is not an address of the network") as told:
         read(tmp_path, text)
     assert '"ipam"' in told.value.hint

@@ -25,7 +25,7 @@ def contents(system: System, apart: Path) -> dict[str, str]:
     changes it.
     """
     found = {f"image of {name}": id_ for name, id_ in ids(system).items()}
-    project, written = Path(system.file).absolute().parent, apart.absolute()
+    project, written = Path(system.file).resolve().parent, apart.resolve()
     for service in [*system.services.values(), *system.versions]:
         sources = sorted(
             (target, source)

@@ -39,6 +39,7 @@ def read_networks(
     written = dict(section.entries) if section else {}
     pending = [name for name in used if name not in written]  # "default", "bridge"
     taken: list[IPNetwork] = []
+    external: list[str] = []
     for name, value in written.items():
         assert section is not None
         if not _NAME.fullmatch(name):
@@ -46,7 +47,7 @@ def read_networks(
         body = _body(name, value)
         network, said = _network(name, body, section.key_lines[name], notes)
         if "external" in body.entries and fields.external(body.entries["external"]):
-            said |= _of_others(said, _fixed_addresses(services, name), taken)
+            external.append(name)
         for subnet in [block.parsed for block in said.values() if block.subnet]:
             for other in taken:
                 if subnet.overlaps(other):
@@ -57,6 +58,13 @@ def read_networks(
         else:
             text = f'the network "{name}" has no effect: no service uses it'
             notes.append(Note(section.key_lines[name], text))
+    for name in [
+        each for each in external if each in found
+    ]:  # once all subnets are known that somebody wrote
+        _, said = found[name]
+        guessed = _of_others(said, _fixed_addresses(services, name), taken)
+        taken += [block.parsed for block in guessed.values()]
+        said |= guessed
     if section is not None:
         fields.check_names(section, found, "network")
     for name in pending:

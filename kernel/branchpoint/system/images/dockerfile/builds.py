@@ -42,16 +42,21 @@ def planned(build: Build, find: Callable[[str], Base]) -> Stage:
 
 def digest(build: Build) -> str:
     """A digest (hex) of the Dockerfile, what it is given, and the files of the project that it
-    copies; of no image, so nothing has to be there or to be built.
+    copies; of all files in the context, where only an engine could say which. It is of no image, so
+    nothing has to be there or to be built.
 
-    :raises ImageError: as :func:`planned` does.
+    :raises ImageError: when the Dockerfile or the context cannot be read.
     """
     context = Context(Path(build.context), _path(build))
     dockerfile = _read(build)
-    dockerfile.plan(context, Given.of(build, lambda _: _AnyImage()))
     whole = blake3(f"{dockerfile.text}\0{build.target}\0{sorted(build.args.items())}".encode())
-    for found in context.taken:
-        whole.update(f"\0{found.digest()}".encode("utf-8", "surrogateescape"))
+    try:
+        dockerfile.plan(context, Given.of(build, lambda _: _AnyImage()))
+        copied = [found.digest() for found in context.taken]
+    except ImageError:
+        copied = [projectfiles.digest(Path(build.context))]
+    for each in copied:
+        whole.update(f"\0{each}".encode("utf-8", "surrogateescape"))
     for name, place in sorted(build.contexts.items()):
         if place.startswith("/"):
             whole.update(f"\0{name}\0{projectfiles.digest(Path(place))}".encode())
