@@ -26,6 +26,7 @@ class Time:
 
     Made by ``Time.seconds(1)``, ``Time.milliseconds(20)``, ``Time.minutes(2)``, ... Immutable;
     adds and compares with other times, with timedeltas and with plain numbers, which mean seconds.
+    As a key it is found by other times and by plain numbers only: a timedelta has another hash.
 
     :raises TimeError: when it is made from something that is not a length of time, or that is
         longer than 292 years.

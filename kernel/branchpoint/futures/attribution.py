@@ -335,7 +335,7 @@ def attribute(
     case = Case(run, failure, of, horizon, noise)
     timeline, faults = case.timeline, case.faults
     first = min(timeline.begin(fault) for fault in faults)
-    control = timeline.job(timeline.disturbed(first), first)
+    control = timeline.job(case.control(first), first)
     removals = [timeline.job(case.without([f]), timeline.begin(f)) for f in faults]
     bare = [timeline.job(case.without(faults), first)] if len(faults) > 1 else []
     noisy = case.question.noise
@@ -415,6 +415,10 @@ class Case:
         as what happens without the others. Those after the end of the timeline are not known.
         """
         return self.timeline.without([*removed, *self._later])
+
+    def control(self, at: int) -> list[Input]:
+        """As :meth:`without` no fault, with the least disturbance at ``at`` (absolute ns)."""
+        return self.timeline.disturbed(at, self.without([]))
 
     def check(self, control: Draw) -> None:
         """:raises BranchpointError: when the timeline does not fail at all."""

@@ -123,11 +123,11 @@ class Timeline:
         """All inputs, with everything random drawn anew at the timeline's end."""
         return anew(self.inputs, self.moment.at, seed, noise)
 
-    def disturbed(self, at: int) -> list[Input]:
-        """All inputs, and one that does nothing at an instant (absolute ns): the guest is told to
+    def disturbed(self, at: int, inputs: Sequence[Input]) -> list[Input]:
+        """These inputs, and one that does nothing at an instant (absolute ns): the guest is told to
         skip a fault that never comes, which takes it as long as any other.
         """
-        return _sorted([*self.inputs, _skip(at, _IDLE, "nothing")])
+        return _sorted([*inputs, _skip(at, _IDLE, "nothing")])
 
     def _only_without(self, removed: Collection[Happened]) -> list[Input]:
         placed = {fault.id for fault in removed if not fault.drawn}

@@ -350,7 +350,9 @@ class Exploration:
         )
 
     def __repr__(self) -> str:
-        violated = [f"violated in {e.where}: {e.kind}, {e.message}" for e in self.violated]
+        violated: list[str] = []
+        with contextlib.suppress(BranchpointError):  # set-up may not be recorded, or not be here
+            violated += (f"violated in {e.where}: {e.kind}, {e.message}" for e in self.violated)
         if len(violated) > _SHOWN:
             violated[_SHOWN:] = [f"{len(violated) - _SHOWN} more are violated: .violated has all"]
         return "\n  ".join([self._summary, *map(str, self.findings), *violated])

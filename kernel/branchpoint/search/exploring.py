@@ -268,15 +268,14 @@ def prepare(system: System, compose: Any, target: Path, head: Head, how: dict[st
                 f"{target} is an exploration with {differences}",
                 "choose another name, or ask for the same again",
             )
-        _check_same(system, target, known, head)
     else:
         target.mkdir(parents=True, exist_ok=True)
         if any(target.iterdir()):
             raise BranchpointError(f"{target} exists and is no exploration", "choose another name")
-        with files.publish(target / HEAD) as file:
-            file.write_bytes(msgspec.json.encode(head) + b"\n")
+        known = _write(target, head)
     base = target / BASE
     if base.exists():
+        _check_same(system, target, known, head)
         return
     root = disk.open_directory(target)
     try:
@@ -284,6 +283,7 @@ def prepare(system: System, compose: Any, target: Path, head: Head, how: dict[st
             if not base.exists():
                 unfinished = base.with_name(f".{base.name}")
                 shutil.rmtree(unfinished, ignore_errors=True)
+                _write(target, head)  # set-up may have failed before, with another system
                 made = recordings.record(
                     compose, unfinished, seed=head.seed, duration=_SET_UP, **how
                 )
@@ -293,6 +293,12 @@ def prepare(system: System, compose: Any, target: Path, head: Head, how: dict[st
         os.close(root)
 
 
+def _write(target: Path, head: Head) -> Head:
+    with files.publish(target / HEAD) as file:
+        file.write_bytes(msgspec.json.encode(head) + b"\n")
+    return head
+
+
 def _check_same(system: System, target: Path, known: Head, head: Head) -> None:
     """Refuse to search on when the system is another one: the recording of set-up, off which all
     stretches begin, would still be that of the old one.
@@ -300,13 +306,12 @@ def _check_same(system: System, target: Path, known: Head, head: Head) -> None:
     What is not known of either, as on a computer without its images, is taken to be the same.
     """
     changed = [
-        f"another {name}"
+        f"changed {name}"
         for name, digest in known.content.items()
         if head.content.get(name, digest) != digest
     ]
-    if (target / BASE).exists():
-        with recordings.open_recording(target / BASE) as base:
-            changed = [*_of_files(base.manifest, system), *changed]
+    with recordings.open_recording(target / BASE) as base:
+        changed = [*_of_files(base.manifest, system), *changed]
     if changed:
         raise BranchpointError(
             f"{target} explores {head.title} as it was, with {'; '.join(changed)}",
@@ -327,9 +332,12 @@ def _of_files(base: Manifest, system: System) -> list[str]:
 
 
 def _differences(known: Head, head: Head) -> str:
-    names = [name for name in Head.__struct_fields__ if name != "content"]
-    both = ((name, _shown(known, name), _shown(head, name)) for name in names)
-    return "; ".join(f"{name} {one}, not {other}" for name, one, other in both if one != other)
+    names = [
+        name
+        for name in Head.__struct_fields__
+        if name != "content" and getattr(known, name) != getattr(head, name)
+    ]
+    return "; ".join(f"{name} {_shown(known, name)}, not {_shown(head, name)}" for name in names)
 
 
 def _shown(head: Head, name: str) -> str:
@@ -337,4 +345,4 @@ def _shown(head: Head, name: str) -> str:
     if name == "failures":
         return ", ".join(f"{each!r} ({key[:6]})" for each, key in head.failures)
     value = getattr(head, name)
-    return f"{value / SECOND:g} s" if name in ("length", "depth") else str(value)
+    return f"{value / SECOND:.15g} s" if name in ("length", "depth") else str(value)

@@ -62,7 +62,8 @@ class Judged:
     @property
     def where(self) -> str:
         """Where it is violated first, in words."""
-        number = self.example if self.counterexample is None else self.counterexample
+        seen = [each for each in (self.counterexample, self.example) if each is not None]
+        number = min(seen, default=0) if self.kind == "unreachable" else next(iter(seen), 0)
         return f"stretch {number}" if number else "set-up"
 
     def with_one(self, outcome: Outcome, number: int) -> Judged:

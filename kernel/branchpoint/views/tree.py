@@ -30,6 +30,8 @@ from branchpoint.timeline.seeds import seed_of
 MOST = 400
 """Most nodes of a tree. All futures of a curve from one moment are one node."""
 _WIDTH = 90  # characters of a title
+AS_RECORDED = "as recorded"
+"""The title of a branch in which nothing was done."""
 _UNSAID = "scheduling noise", "resize to "  # what no title mentions
 
 
@@ -141,6 +143,8 @@ def _noted(run: Recording, noted: Iterable[Future], root: Node, places: _Places)
     made: dict[Node, int] = {}  # how many inputs are those of what it continues
     for future in sorted(noted, key=lambda f: (f.at, len(f.inputs), f.id)):
         keys = _keys(future.inputs)
+        if future.without:
+            keys[-1] = blake3(b"without" + _keys([*future.inputs, *future.without])[-1]).digest()
         if (future.at, keys[-1]) in places:
             continue
         last = future.inputs[-1].at if future.inputs else future.at
@@ -160,7 +164,10 @@ def _noted(run: Recording, noted: Iterable[Future], root: Node, places: _Places)
             node.future, node.end, node.children = longer.future, longer.end, longer.children
     for node, shared in made.items():
         if node.future is not None:
-            node.title = title_of(done(run, node.future.inputs[shared:]))
+            left_out = [f"without {each.note or each.kind}" for each in node.future.without]
+            given = title_of(done(run, node.future.inputs[shared:]))
+            said = [*left_out, *([given] if given != AS_RECORDED or not left_out else [])]
+            node.title = inert("; ".join(said), _WIDTH)
 
 
 def _keys(inputs: list[Input]) -> list[bytes]:
@@ -185,7 +192,7 @@ def title_of(inputs: list[Input]) -> str:
     said = [words for _, words in steps(noted)]
     if seed is not None and not said:
         said = [f"seed {seed}"]
-    return inert("; ".join(said), _WIDTH) or "as recorded"
+    return inert("; ".join(said), _WIDTH) or AS_RECORDED
 
 
 def steps(inputs: list[Input]) -> list[tuple[int, str]]:

@@ -90,6 +90,10 @@ def test_faults_after_the_failure_are_skipped_where_one_before_it_is_removed(
     assert [fault.id for fault in case.faults] == ["1", "3", "6"]
     given = {i.data for i in case.without(case.faults[2:])}
     assert {wire.injector("skip", number) for number in (6, 7)} <= given
+    control = case.control(case.timeline.begin(case.faults[0]))
+    later = wire.injector("skip", 7)
+    assert later in {i.data for i in control}, "else it would differ in more than was removed"
+    assert wire.injector("skip", 6) not in {i.data for i in control}
     last = failure(check=lambda event: event.type == "fault.start" and event.vtime > 10)
     case = Case(run, last, None, None)
     assert case.happened == case.timeline.faults[3].at

@@ -52,3 +52,12 @@ def test_examples_are_the_first_stretches_and_set_up_is_one() -> None:
         Judged("r", "reachable"),
         Judged("m", "sometimes", true=2, false=2, example=2, counterexample=1),
     ]
+
+
+def test_what_should_never_be_reached_is_violated_where_it_was_first() -> None:
+    for first, second in ((2, 5), (5, 2)):
+        seen = Judged("never", "unreachable", true=1, false=1, example=first, counterexample=second)
+        assert (seen.status, seen.where) == ("violated", "stretch 2")
+    assert Judged("always", "always", true=1, false=1, example=2, counterexample=5).where == (
+        "stretch 5"
+    )

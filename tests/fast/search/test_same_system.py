@@ -13,6 +13,7 @@ from imagefiles import TestImage, layer, member
 from recordings import head
 
 import branchpoint as bp
+from branchpoint.search import exploring
 from branchpoint.search.exploration import BASE, Head
 from branchpoint.search.exploring import prepare
 from branchpoint.system import System, load
@@ -114,6 +115,37 @@ def test_other_profiles_make_another_system(tmp_path: Path) -> None:
         prepare(dataclasses.replace(found, containers=twice), "", path, Head.read(path), {})
 
 
+def test_what_could_not_be_set_up_may_be_mended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing was explored yet; what is recorded then is what later has to be the same."""
+    path, here = tmp_path / "x.bpx", system(tmp_path / "project")
+    begun(path).close()
+    known = Head.read(path)
+    (path / BASE).rename(tmp_path / "recorded")
+    wrong = msgspec.structs.replace(known, content={"files of db": "ab"})
+    (path / "exploration.json").write_bytes(msgspec.json.encode(wrong))
+
+    def record(_: object, to: Path, **__: object) -> bp.Recording:
+        shutil.copytree(tmp_path / "recorded", to)
+        return bp.open(to)
+
+    monkeypatch.setattr(exploring.recordings, "record", record)
+    mended = msgspec.structs.replace(known, content={"files of db": "cd"})
+    prepare(here, "", path, mended, {})
+    assert Head.read(path) == mended and (path / BASE).exists()
+    with pytest.raises(bp.BranchpointError, match="with changed files of db\n"):
+        prepare(here, "", path, wrong, {})
+
+
+def test_a_depth_that_differs_by_little_is_another_one(tmp_path: Path) -> None:
+    path, here = tmp_path / "x.bpx", system(tmp_path / "project")
+    begun(path).close()
+    deeper = msgspec.structs.replace(Head.read(path), depth=1_000_000_001)
+    with pytest.raises(bp.BranchpointError, match=r"with depth 1 s, not 1\.000000001 s"):
+        prepare(here, "", path, deeper, {})
+
+
 def test_images_and_files_have_to_be_the_same_where_they_are_known(tmp_path: Path) -> None:
     path, here = tmp_path / "x.bpx", system(tmp_path / "project")
     begun(path).close()
@@ -123,6 +155,6 @@ def test_images_and_files_have_to_be_the_same_where_they_are_known(tmp_path: Pat
     (path / "exploration.json").write_bytes(msgspec.json.encode(known))
     for content in ({}, {"files of db": "cd", "image of new": "ef"}):
         prepare(here, "", path, msgspec.structs.replace(known, content=content), {})
-    with pytest.raises(bp.BranchpointError, match="with another image of db\n"):
+    with pytest.raises(bp.BranchpointError, match="with changed image of db\n"):
         prepare(here, "", path, msgspec.structs.replace(known, content={"image of db": "0"}), {})
     assert (path / BASE).exists()

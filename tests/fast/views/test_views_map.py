@@ -120,6 +120,18 @@ def test_noted_branches_are_children_of_what_they_go_on_with(run: Recording) -> 
     assert view.chosen["inputs"] == [[10 * SECOND, "x"], [11 * SECOND, "y"]]
 
 
+def test_branches_that_lack_something_recorded_are_told_apart(run: Recording) -> None:
+    at = ORIGIN + 10 * SECOND
+    kills = [
+        Input(at=at + n * SECOND, kind="fault", data=b"x", note=f"kill {name}")
+        for n, name in enumerate(("db.1", "web.1"))
+    ]
+    for name, left_out in (("a1", kills[:1]), ("a2", kills)):
+        run.files.add_future(Future(id=name, parent=None, at=at, without=left_out))
+    titles = {title for _, _, title, _ in rows(run, earlier=True)[1:]}
+    assert titles == {"without kill db.1", "without kill db.1; without kill web.1"}
+
+
 def test_what_continues_a_branch_that_is_held_hangs_below_it(run: Recording) -> None:
     branch = run.at(10).branch()
     command(branch, "x")

@@ -25,7 +25,7 @@ _LARGEST = 512 << 20
 """Bytes; some files of /proc never end, and what is read is held in memory."""
 _TIME = 60_000_000_000  # ns that reading may take: fifty megabytes a second are usual
 _STEP = 10_000_000  # ns between looks whether it has been read
-_TOOLS = '"${PATH##*:}"'  # the toolbox's, which come last
+_TOOLS = '"${PATH##*:}"'  # the toolbox's folder, the last one of the search path
 
 # A pipe, a device or a socket could be read for ever.
 _FILE = """\

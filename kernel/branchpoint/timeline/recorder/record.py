@@ -79,10 +79,10 @@ def record(
 
 def texts(system: System) -> str:
     """The compose files as they are, each with its name if there are several."""
-    texts = {Path(path): Path(path).read_text("utf-8", "replace") for path, _ in system.files}
-    if len(texts) == 1:
-        return next(iter(texts.values()))
-    return "\n".join(f"# {path.name}\n{text}" for path, text in texts.items())
+    found = {Path(path): Path(path).read_text("utf-8", "replace") for path, _ in system.files}
+    if len(found) == 1:
+        return next(iter(found.values()))
+    return "\n".join(f"# {path.name}\n{text}" for path, text in found.items())
 
 
 class _Recorder(Writer[R]):
