@@ -7,7 +7,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import CliRunner
+from commandline import cli
 from recordings import ORIGIN, SECOND, event, head
 
 import branchpoint as bp
@@ -16,10 +17,6 @@ from branchpoint.search.exploration import HEAD
 from branchpoint.timeline.directory import RecordingFiles
 
 FAILED: dict[str, Any] = {"ended": "db.1 container.exit", "failure": ORIGIN + 8 * SECOND}
-
-
-def cli(*words: object) -> Result:
-    return CliRunner().invoke(main, [str(word) for word in words], prog_name="branchpoint")
 
 
 def made(path: Path, **about: Any) -> Path:
